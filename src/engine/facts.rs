@@ -1,0 +1,180 @@
+//! What the kernel says: links, addresses, routes, as plain values.
+//!
+//! The kernel room makes these out of netlink messages; tests write them by hand.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use ipnet::Ipv6Net;
+
+use crate::wire::Mac;
+
+/// The kernel's number of an interface; never reused while it lives, and 0 is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IfIndex(pub u32);
+
+impl fmt::Display for IfIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A name that an interface can have: 1 to 15 bytes, no `/`, no `:`, no white space.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IfName(Box<str>);
+
+/// Text that no interface can be named.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' cannot be the name of an interface: it must have 1 to 15 bytes, without '/', ':' or white space"
+)]
+pub struct ParseIfNameError(String);
+
+impl IfName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True for the loopback interface, behind which the host itself owns the range.
+    pub fn is_loopback(&self) -> bool {
+        &*self.0 == "lo"
+    }
+}
+
+impl FromStr for IfName {
+    type Err = ParseIfNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=15).contains(&text.len())
+            && text != "."
+            && text != ".."
+            && !text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+        if fits { Ok(Self(text.into())) } else { Err(ParseIfNameError(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its number.
+    pub index: IfIndex,
+    /// Its present name.
+    pub name: IfName,
+    /// Whether it carries traffic: administratively up, and with a carrier.
+    pub state: LinkState,
+    /// What its frames look like.
+    pub layer: LinkLayer,
+    /// The bridge, bond or VRF that it is a port of.
+    pub master: Option<IfIndex>,
+}
+
+/// Whether a link carries traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// Administratively up, and with a carrier.
+    Up,
+    /// Anything else.
+    Down,
+}
+
+/// What the frames of a link look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkLayer {
+    /// Ethernet frames; the link's own address.
+    Ethernet(Mac),
+    /// The loopback interface.
+    Loopback,
+    /// No link layer, so no Neighbor Discovery (tun, WireGuard, PPP).
+    None,
+}
+
+/// An address of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    /// The interface that it is on.
+    pub link: IfIndex,
+    /// The address itself.
+    pub address: Ipv6Addr,
+    /// The length of the prefix that it came with.
+    pub prefix_len: u8,
+    /// Whether it can be used.
+    pub state: AddressState,
+}
+
+/// Whether an address of the host can be used (RFC 4862 §5.5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AddressState {
+    /// For everything.
+    Preferred,
+    /// If there is no preferred one.
+    Deprecated,
+    /// Not yet, or not any more: DAD is under way or has failed.
+    Tentative,
+}
+
+/// A route in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelRoute {
+    /// Where to; `::/0` is a default route.
+    pub destination: Ipv6Net,
+    /// What happens to packets.
+    pub kind: RouteKind,
+    /// Whether a router stands between (`via`), rather than the guests' own link.
+    pub next_hop: NextHop,
+    /// The table's number.
+    pub table: u32,
+    /// Who installed it (`rtm_protocol`; 2 is the kernel itself).
+    pub protocol: u8,
+    /// Lower wins.
+    pub metric: u32,
+}
+
+/// What a route does with packets, and where they leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteKind {
+    /// Sent out of this interface.
+    Unicast(IfIndex),
+    /// Taken by the host itself (`lo`).
+    Local(IfIndex),
+    /// Refused with an ICMPv6 error.
+    Unreachable,
+    /// Anything else that has a destination: blackhole, prohibit, throw, several next hops of
+    /// which none has an interface.
+    Other,
+}
+
+/// Whether a route leads to its destination directly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NextHop {
+    /// The destination is on the link.
+    OnLink,
+    /// A router forwards.
+    Via(Ipv6Addr),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_every_name_that_the_kernel_takes() {
+        for name in ["e", "eth0.100@x", "vethABCDEFGH123", "br-0a1b2c3d4e5f", "lo"] {
+            assert_eq!(name.parse::<IfName>().map(|n| n.to_string()).as_deref(), Ok(name));
+        }
+    }
+
+    #[test]
+    fn refuses_names_that_the_kernel_refuses() {
+        for name in ["", ".", "..", "a b", "a/b", "eth0:1", "sixteen-bytes-16"] {
+            assert!(name.parse::<IfName>().is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What the administrator asked for, in a form in which impossible states cannot be written.
+//!
+//! The configuration room makes these values from text; the engine only reads them. Names of
+//! interfaces stay names here: the engine binds them to indices as links come and go.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+
+use super::facts::IfName;
+
+/// Everything that the engine has to know about the administrator's wishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Never empty: without any in the configuration, one that follows the default route.
+    pub upstreams: Vec<UpstreamPolicy>,
+    /// No two with the same prefix; a longer one inside a shorter one is allowed and wins.
+    pub ranges: Vec<RangePolicy>,
+    /// Where and how routes are installed.
+    pub routes: RoutePolicy,
+    /// How long things take.
+    pub timers: Timers,
+    /// How many there may be.
+    pub limits: Limits,
+}
+
+/// How solicitations that arrive on one upstream are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamPolicy {
+    /// Which interface this is.
+    pub interface: UpstreamInterface,
+    /// The R flag of answers (RFC 4861 §4.4).
+    pub router: bool,
+    /// When the O flag is set.
+    pub override_flag: Override,
+    /// Which IPv6 source answers carry.
+    pub source: Source,
+}
+
+/// How an upstream is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamInterface {
+    /// Every interface that an IPv6 default route leaves by.
+    DefaultRoute,
+    /// The interface of this name.
+    Named(IfName),
+}
+
+/// The O flag of advertisements (RFC 4861 §4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Override {
+    /// 0 in answers, so that a real owner on the link wins; 1 in announcements.
+    #[default]
+    Takeover,
+    /// Always 1.
+    Always,
+    /// Always 0.
+    Never,
+}
+
+/// The IPv6 source of answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// Link-local to a link-local asker, global to a global one.
+    #[default]
+    Scope,
+    /// The target itself.
+    Target,
+    /// A link-local address of the upstream.
+    LinkLocal,
+    /// A global address of the upstream.
+    Global,
+    /// This address, which the upstream must have.
+    Address(Ipv6Addr),
+}
+
+/// A prefix that is answered for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangePolicy {
+    /// Without host bits.
+    pub prefix: Ipv6Net,
+    /// The upstream to answer on; `None`: the one whose on-link prefix covers it, else the only one.
+    pub upstream: Option<IfName>,
+    /// Where the guests are.
+    pub downstream: Downstream,
+    /// For which targets there are answers.
+    pub answer: Answer,
+    /// Which routes are kept in the kernel.
+    pub routes: RangeRoutes,
+    /// Whether an `unreachable` route for the whole range is kept, so that nothing leaks upstream.
+    pub backstop: bool,
+    /// Never answered; each inside `prefix`.
+    pub exclude: Vec<Ipv6Net>,
+}
+
+/// Behind what the guests of a range live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Downstream {
+    /// Wherever the kernel's own routes lead, unless that is an upstream.
+    Kernel,
+    /// The interface of this name; `lo` means that the host owns the whole range.
+    Named(IfName),
+}
+
+/// For which targets of a range there are answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Only for targets that exist.
+    Live,
+    /// For every address of the range.
+    Always,
+    /// For none: the range has routes only.
+    Never,
+}
+
+/// Which routes a range keeps in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangeRoutes {
+    /// One for the whole range, to its downstream.
+    Range,
+    /// None.
+    None,
+}
+
+/// Where and how routes are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoutePolicy {
+    /// `rtm_protocol`: what marks a route as ours.
+    pub protocol: u8,
+    /// The table's number; 254 is `main`.
+    pub table: u32,
+    /// Below 2^24, because FRR reads the top byte as its distance. The backstop's is
+    /// [`RoutePolicy::BACKSTOP_METRIC`].
+    pub metric: u32,
+    /// What happens to our routes on exit.
+    pub on_stop: OnStop,
+}
+
+impl RoutePolicy {
+    /// Behind every other route for the same prefix that somebody could have installed.
+    pub const BACKSTOP_METRIC: u32 = (1 << 24) - 1;
+}
+
+impl Default for RoutePolicy {
+    fn default() -> Self {
+        Self { protocol: 64, table: 254, metric: 1024, on_stop: OnStop::Remove }
+    }
+}
+
+/// What happens to our routes on exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStop {
+    /// They are removed.
+    #[default]
+    Remove,
+    /// They stay, and the next start adopts them.
+    Keep,
+}
+
+/// How long things take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// Knowledge older than this is confirmed behind the answer.
+    pub reachable: Duration,
+    /// Between two probes for one target (RFC 4861 §10, RETRANS_TIMER).
+    pub retransmit: Duration,
+    /// Probes without a reply before a target is absent (RFC 4861 §10, MAX_MULTICAST_SOLICIT).
+    pub retries: u8,
+    /// How long a target stays absent without a sign of life.
+    pub absent: Duration,
+    /// A live target that nobody asks for is confirmed this often.
+    pub keepalive: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            reachable: Duration::from_secs(30),
+            retransmit: Duration::from_secs(1),
+            retries: 3,
+            absent: Duration::from_secs(3),
+            keepalive: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How many there may be; every limit is at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Targets known at once, in whatever state.
+    pub targets: usize,
+    /// Targets being probed at once.
+    pub pending: usize,
+    /// Probes sent per second, over all downstreams.
+    pub probes_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { targets: 65_536, pending: 4_096, probes_per_second: 1_000 }
+    }
+}

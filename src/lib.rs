@@ -1,0 +1,4 @@
+//! lone64: one on-link IPv6 /64, every guest behind the host reachable.
+
+pub mod engine;
+pub mod wire;

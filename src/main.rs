@@ -1,0 +1,3 @@
+//! The `lone64` binary.
+
+fn main() {}
