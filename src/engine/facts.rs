@@ -68,7 +68,7 @@ pub struct Link {
     pub index: IfIndex,
     /// Its present name.
     pub name: IfName,
-    /// Whether it carries traffic: administratively up, and with a carrier.
+    /// Whether it carries traffic.
     pub state: LinkState,
     /// What its frames look like.
     pub layer: LinkLayer,
@@ -81,7 +81,9 @@ pub struct Link {
 pub enum LinkState {
     /// Administratively up, and with a carrier.
     Up,
-    /// Anything else.
+    /// Administratively up, but nobody is at the other end: a bridge without ports, say.
+    NoCarrier,
+    /// Administratively down.
     Down,
 }
 
@@ -158,6 +160,67 @@ pub enum NextHop {
     OnLink,
     /// A router forwards.
     Via(Ipv6Addr),
+}
+
+/// An entry of the kernel's neighbour table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The interface that it was found on.
+    pub link: IfIndex,
+    /// Its address.
+    pub address: Ipv6Addr,
+    /// Its link-layer address, where the kernel knows one.
+    pub mac: Option<Mac>,
+    /// What the kernel thinks of it.
+    pub state: NeighbourState,
+}
+
+/// The state of a neighbour (RFC 4861 §7.3.2, and the kernel's additions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NeighbourState {
+    /// Known to be reachable a moment ago.
+    Reachable,
+    /// Put there by an administrator.
+    Permanent,
+    /// Was reachable; STALE, DELAY and PROBE.
+    Stale,
+    /// Being asked for the first time.
+    Incomplete,
+    /// Did not answer.
+    Failed,
+    /// On a link that needs no resolution.
+    NoArp,
+}
+
+/// One thing that the kernel says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// The link is there, like this.
+    Link(Link),
+    /// The link is gone.
+    LinkGone(IfIndex),
+    /// The address is there, like this.
+    Address(Address),
+    /// The address is gone.
+    AddressGone {
+        /// Where it was.
+        link: IfIndex,
+        /// The address.
+        address: Ipv6Addr,
+    },
+    /// The route is there.
+    Route(KernelRoute),
+    /// The route is gone.
+    RouteGone(KernelRoute),
+    /// The neighbour is there, like this.
+    Neighbour(Neighbour),
+    /// The neighbour was forgotten.
+    NeighbourGone {
+        /// Where it was.
+        link: IfIndex,
+        /// Its address.
+        address: Ipv6Addr,
+    },
 }
 
 #[cfg(test)]
