@@ -1,4 +1,7 @@
 //! lone64: one on-link IPv6 /64, every guest behind the host reachable.
 
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod engine;
 pub mod wire;
