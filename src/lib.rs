@@ -1,4 +1,5 @@
 //! lone64: one on-link IPv6 /64, every guest behind the host reachable.
 
 pub mod engine;
+pub mod kernel;
 pub mod wire;
