@@ -61,6 +61,37 @@ impl fmt::Display for IfName {
     }
 }
 
+/// One thing that the kernel says: what is, or what is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A link is there, and this is all about it; replaces what was known.
+    Link(Link),
+    /// A link is gone, with everything on it.
+    LinkGone(IfIndex),
+    /// The host has an address; replaces what was known of it on that link.
+    Address(Address),
+    /// The host has lost an address.
+    AddressGone {
+        /// The interface that it was on.
+        link: IfIndex,
+        /// The address itself.
+        address: Ipv6Addr,
+    },
+    /// A route is there.
+    Route(KernelRoute),
+    /// A route is gone.
+    RouteGone(KernelRoute),
+    /// The kernel's neighbour table knows this; replaces what was known of the neighbour.
+    Neighbour(Neighbour),
+    /// The kernel's neighbour table knows nothing of it any more.
+    NeighbourGone {
+        /// The interface that it was on.
+        link: IfIndex,
+        /// Its address.
+        address: Ipv6Addr,
+    },
+}
+
 /// An interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -165,62 +196,31 @@ pub enum NextHop {
 /// An entry of the kernel's neighbour table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Neighbour {
-    /// The interface that it was found on.
+    /// The interface that it is on.
     pub link: IfIndex,
     /// Its address.
     pub address: Ipv6Addr,
-    /// Its link-layer address, where the kernel knows one.
+    /// Its link-layer address, once known and if it has one.
     pub mac: Option<Mac>,
-    /// What the kernel thinks of it.
+    /// What the kernel believes of it.
     pub state: NeighbourState,
 }
 
-/// The state of a neighbour (RFC 4861 §7.3.2, and the kernel's additions).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the kernel believes of a neighbour (RFC 4861 §7.3.2, and Linux's additions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NeighbourState {
-    /// Known to be reachable a moment ago.
+    /// Confirmed a short while ago.
     Reachable,
-    /// Put there by an administrator.
+    /// An administrator says so.
     Permanent,
-    /// Was reachable; STALE, DELAY and PROBE.
+    /// Was there once; to be confirmed or being confirmed (STALE, DELAY, PROBE).
     Stale,
-    /// Being asked for the first time.
+    /// Being asked for, never yet answered.
     Incomplete,
-    /// Did not answer.
+    /// Asked for in vain.
     Failed,
-    /// On a link that needs no resolution.
-    NoArp,
-}
-
-/// One thing that the kernel says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact {
-    /// The link is there, like this.
-    Link(Link),
-    /// The link is gone.
-    LinkGone(IfIndex),
-    /// The address is there, like this.
-    Address(Address),
-    /// The address is gone.
-    AddressGone {
-        /// Where it was.
-        link: IfIndex,
-        /// The address.
-        address: Ipv6Addr,
-    },
-    /// The route is there.
-    Route(KernelRoute),
-    /// The route is gone.
-    RouteGone(KernelRoute),
-    /// The neighbour is there, like this.
-    Neighbour(Neighbour),
-    /// The neighbour was forgotten.
-    NeighbourGone {
-        /// Where it was.
-        link: IfIndex,
-        /// Its address.
-        address: Ipv6Addr,
-    },
+    /// The link has no Neighbor Discovery, or the address needs none.
+    Noarp,
 }
 
 #[cfg(test)]
