@@ -74,13 +74,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
         (true, false) => LinkState::NoCarrier,
         (false, _) => LinkState::Down,
     };
-    Some(Link {
-        index: IfIndex(message.header.index),
-        name: name?,
-        state,
-        layer,
-        master,
-    })
+    Some(Link { index: IfIndex(message.header.index), name: name?, state, layer, master })
 }
 
 fn address(message: &AddressMessage) -> Option<Address> {
