@@ -160,19 +160,21 @@ impl<'t> Report<'t> {
         }
     }
 
-    /// Forgets what follows from a mistake in the grammar on the same line.
-    pub(super) fn retain_beside(&mut self, lines: &[usize]) {
-        self.found.retain(|(_, problem)| problem.line.is_some_and(|line| !lines.contains(&line)));
+    /// Forgets what may only follow from the mistakes in the grammar: whatever is on their lines,
+    /// and everything behind a broken header, since nobody knows what table that is in.
+    pub(super) fn retain_beside(&mut self, grammar: &Report<'_>) {
+        let lines: Vec<usize> = grammar.found.iter().filter_map(|(_, problem)| problem.line).collect();
+        let is_header = |line: &usize| {
+            self.text.lines().nth(line - 1).is_some_and(|text| text.trim_start().starts_with('['))
+        };
+        let end = lines.iter().copied().filter(is_header).min().unwrap_or(usize::MAX);
+        self.found
+            .retain(|(_, problem)| problem.line.is_some_and(|line| line < end && !lines.contains(&line)));
     }
 
     pub(super) fn into_problems(mut self) -> Problems {
         self.found.sort_by_key(|(order, _)| *order);
         Problems(self.found.into_iter().map(|(_, problem)| problem).collect())
-    }
-
-    /// The lines that have problems.
-    pub(super) fn lines(&self) -> Vec<usize> {
-        self.found.iter().filter_map(|(_, problem)| problem.line).collect()
     }
 
     /// Moves the problems of another report on the same text into this one.

@@ -73,6 +73,8 @@ impl<'d> Section<'d> {
                 problem.help(format!("did you mean `{near}`?"));
             } else if let Some(table) = Table::with_key(name) {
                 problem.help(format!("`{name}` belongs under {}", table.header()));
+            } else if let Some(near) = nearest(name, self.table.later.iter().copied()) {
+                problem.help(format!("did you mean `{near}`? It is not supported yet"));
             } else {
                 problem.help(format!("the keys here are {}", list(self.table.keys)));
             }
@@ -300,24 +302,20 @@ fn prefix_of(
         report.push(place, sentence).help("write it in quotes, such as \"2001:db8:1:2:c::/112\"");
         return None;
     };
-    let parsed = prefix::parse(text, bare).and_then(|prefix| match prefix::host_bits(prefix) {
-        Some(refusal) => {
-            let (sentence, remedy) = refusal;
-            report.push(place, sentence).help(remedy.unwrap_or_default());
-            Ok(prefix.trunc())
-        }
-        None => Ok(prefix),
-    });
-    match parsed {
-        Ok(prefix) => Some(prefix),
+    let prefix = match prefix::parse(text, bare) {
+        Ok(prefix) => prefix,
         Err((sentence, remedy)) => {
             let problem = report.push(place, sentence);
             if let Some(remedy) = remedy {
                 problem.help(remedy);
             }
-            None
+            return None;
         }
+    };
+    if let Some((sentence, remedy)) = prefix::host_bits(prefix) {
+        report.push(place, sentence).help(remedy);
     }
+    Some(prefix.trunc())
 }
 
 /// The table that somebody who wrote this name at the top of the file probably meant.
