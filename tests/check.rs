@@ -1,5 +1,7 @@
 //! `lone64 check`, and the help of every command, as a user meets them: the built binary.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 

@@ -1,7 +1,11 @@
 //! The files under `config/` and every key that a file can have, through the public interface.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::time::Duration;
+
+use proptest::prelude::*;
 
 use lone64::config::{self, Config, LogFormat, LogLevel};
 use lone64::engine::policy::{Answer, Downstream, OnStop, Override, Policy, RangeRoutes, Source};
@@ -231,4 +235,29 @@ fn mistakes_in_the_grammar_are_told_together_with_the_others() {
     assert_eq!(found.len(), 5, "{found:?}");
     // What stands behind a broken header belongs nowhere, and is not blamed for it.
     assert_eq!(problems("[[range]\nprefix = \"fd00::/64\"").len(), 1);
+}
+
+proptest! {
+    /// A good file with a piece cut out and another put in: most mistakes that people make.
+    #[test]
+    fn survives_every_damage_to_a_file_and_tells_its_place(
+        at in 0.0..1.0_f64,
+        cut in 0..40_usize,
+        piece in "[\\[\\]{}\"'=#,.:/\\\\ \t\r\n\u{0}a-z0-9é网-]{0,12}",
+    ) {
+        let (_, whole) = shipped().into_iter().find(|(name, _)| name == "two-upstreams.toml").unwrap();
+        let mut characters: Vec<char> = whole.chars().collect();
+        let start = (at * characters.len() as f64) as usize;
+        let end = (start + cut).min(characters.len());
+        characters.splice(start..end, piece.chars());
+        let damaged: String = characters.into_iter().collect();
+        if let Err(problems) = config::parse(&damaged, "f") {
+            prop_assert!(!problems.as_slice().is_empty());
+            for problem in problems.as_slice() {
+                prop_assert!(!problem.message.is_empty() && !problem.message.contains('\n'));
+                prop_assert!(problem.line.is_none_or(|line| line <= damaged.matches('\n').count() + 1));
+            }
+            prop_assert!(!problems.to_string().contains(['\r', '\0']));
+        }
+    }
 }

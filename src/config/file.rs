@@ -149,8 +149,8 @@ fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstream {
 
 fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
     let prefix = match section.prefix("prefix", report) {
-        // Reported as what it is; that it is not `prefix` needs no second sentence.
-        Field::Absent if section.has("prefix") || section.has("suffix") => Field::Wrong,
+        // Refused as not supported yet; that there is no `prefix` needs no second sentence.
+        Field::Absent if section.entry("suffix").is_some() => Field::Wrong,
         prefix => prefix,
     };
     let interface = section.interface("interface", report);

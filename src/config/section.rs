@@ -81,15 +81,18 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// Whether a key is there, by its name or by a slip that is reported as such.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.keys().any(|written| {
-            let written: &str = written.get_ref();
-            written == key
-                || (!self.table.keys.contains(&written)
-                    && !self.table.later.contains(&written)
-                    && self.meant_by(written) == Some(key))
-        })
+    /// What a key is that was not found: a slip of it is reported as such, and is not missing too.
+    fn absent<T>(&self, key: &str) -> Field<T> {
+        let is_slip = |written: &str| {
+            !self.table.keys.contains(&written)
+                && !self.table.later.contains(&written)
+                && self.meant_by(written) == Some(key)
+        };
+        if self.entries.keys().any(|written| is_slip(written.get_ref())) {
+            Field::Wrong
+        } else {
+            Field::Absent
+        }
     }
 
     pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> Field<bool> {
@@ -166,7 +169,7 @@ impl<'d> Section<'d> {
     /// The name of one interface.
     pub(super) fn interface(&self, key: &str, report: &mut Report<'_>) -> Field<IfName> {
         const REMEDY: &str = "write the name of one interface, such as \"lxcbr0\"";
-        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let Some((value, place)) = self.entry(key) else { return self.absent(key) };
         let Some(text) = value.as_str() else {
             let sentence = match value {
                 DeValue::Array(_) => format!("a list as `{key}` is not supported yet"),
@@ -188,7 +191,7 @@ impl<'d> Section<'d> {
 
     /// A prefix; one with host bits is reported and read without them.
     pub(super) fn prefix(&self, key: &str, report: &mut Report<'_>) -> Field<Ipv6Net> {
-        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let Some((value, place)) = self.entry(key) else { return self.absent(key) };
         match prefix_of(value, &place, key, Bare::Refused, report) {
             Some(prefix) => Field::Is(prefix, place),
             None => Field::Wrong,
