@@ -1,0 +1,61 @@
+//! The real daemon, on a thread of its own inside the host's namespace.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::kernel::netns::Namespace;
+
+/// A daemon that serves.
+pub(super) struct Running {
+    /// From the start of its thread until its socket was bound and its routes were in.
+    pub(super) ready_after: Duration,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<(), String>>,
+}
+
+impl Running {
+    /// Makes it remove its routes and end.
+    pub(super) fn stop(self) -> Result<(), String> {
+        // It may have ended by itself; then the thread says why.
+        let _ = self.stop.send(());
+        ended(self.thread)
+    }
+}
+
+/// Starts the daemon, and returns once it answers.
+pub(super) fn start_daemon(host: &Namespace, configuration: &'static str) -> Result<Running, String> {
+    let started = Instant::now();
+    let (ready, is_ready) = mpsc::channel();
+    let (stop, stopped) = oneshot::channel();
+    let thread = host
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| format!("cannot start a runtime: {error}"))?;
+            runtime.block_on(serve(configuration, ready, stopped))
+        })
+        .map_err(|error| format!("cannot start the daemon's thread: {error}"))?;
+    match is_ready.recv() {
+        Ok(()) => Ok(Running { ready_after: started.elapsed(), stop, thread }),
+        Err(mpsc::RecvError) => {
+            Err(ended(thread).err().unwrap_or_else(|| "the daemon ended before it served".to_owned()))
+        }
+    }
+}
+
+/// Serves until told to stop; `ready` hears when it does.
+async fn serve(
+    _configuration: &str,
+    _ready: mpsc::Sender<()>,
+    _stop: oneshot::Receiver<()>,
+) -> Result<(), String> {
+    Err("this build of lone64 holds no daemon yet".to_owned())
+}
+
+fn ended(thread: JoinHandle<Result<(), String>>) -> Result<(), String> {
+    thread.join().unwrap_or_else(|_| Err("the daemon's thread panicked".to_owned()))
+}
