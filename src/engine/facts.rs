@@ -99,7 +99,7 @@ pub struct Link {
     pub index: IfIndex,
     /// Its present name.
     pub name: IfName,
-    /// Whether it carries traffic: administratively up, and with a carrier.
+    /// Whether it carries traffic.
     pub state: LinkState,
     /// What its frames look like.
     pub layer: LinkLayer,
@@ -112,7 +112,9 @@ pub struct Link {
 pub enum LinkState {
     /// Administratively up, and with a carrier.
     Up,
-    /// Anything else.
+    /// Administratively up, but nobody is at the other end: a bridge without ports, say.
+    NoCarrier,
+    /// Administratively down.
     Down,
 }
 

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::commands::explanation;
+use crate::config;
+use crate::daemon::Daemon;
 use crate::kernel::netns::Namespace;
 
 /// A daemon that serves.
@@ -49,11 +52,18 @@ pub(super) fn start_daemon(host: &Namespace, configuration: &'static str) -> Res
 
 /// Serves until told to stop; `ready` hears when it does.
 async fn serve(
-    _configuration: &str,
-    _ready: mpsc::Sender<()>,
-    _stop: oneshot::Receiver<()>,
+    configuration: &str,
+    ready: mpsc::Sender<()>,
+    stop: oneshot::Receiver<()>,
 ) -> Result<(), String> {
-    Err("this build of lone64 holds no daemon yet".to_owned())
+    let config = config::parse(configuration, "demo").map_err(|problems| problems.to_string())?;
+    let daemon = Daemon::start(&config).await.map_err(|error| explanation(&error))?;
+    // Nobody waits any more if the demo has ended; then stop says so too.
+    let _ = ready.send(());
+    let stopped = async {
+        let _ = stop.await;
+    };
+    daemon.serve(stopped).await.map_err(|error| explanation(&error))
 }
 
 fn ended(thread: JoinHandle<Result<(), String>>) -> Result<(), String> {

@@ -68,14 +68,13 @@ fn link(message: &LinkMessage) -> Option<Link> {
     };
     // The kernel sets RUNNING for operstate UP and for UNKNOWN (lo, tun, WireGuard), so that it
     // need not be looked at.
-    let up = message.header.flags.contains(LinkFlags::Up | LinkFlags::Running);
-    Some(Link {
-        index: IfIndex(message.header.index),
-        name: name?,
-        state: if up { LinkState::Up } else { LinkState::Down },
-        layer,
-        master,
-    })
+    let flags = message.header.flags;
+    let state = match (flags.contains(LinkFlags::Up), flags.contains(LinkFlags::Running)) {
+        (true, true) => LinkState::Up,
+        (true, false) => LinkState::NoCarrier,
+        (false, _) => LinkState::Down,
+    };
+    Some(Link { index: IfIndex(message.header.index), name: name?, state, layer, master })
 }
 
 fn address(message: &AddressMessage) -> Option<Address> {

@@ -76,7 +76,7 @@ fn neighbour_message(state: Nud, mac: &[u8]) -> NeighbourMessage {
 fn a_link_is_up_when_it_is_up_and_running() {
     for (flags, state) in [
         (LinkFlags::Up | LinkFlags::Running, LinkState::Up),
-        (LinkFlags::Up, LinkState::Down),
+        (LinkFlags::Up, LinkState::NoCarrier),
         (LinkFlags::Running, LinkState::Down),
         (LinkFlags::empty(), LinkState::Down),
     ] {
