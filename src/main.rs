@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     let result = match &Cli::parse().command {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::run(args),
-        Command::Demo(_) => Ok(commands::demo::run()),
+        Command::Demo(args) => commands::demo::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("{}", commands::explanation(&*error));

@@ -6,12 +6,13 @@ pub mod ping;
 pub mod topology;
 pub mod trace;
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::Outcome;
+use crate::cli::DemoArgs;
 use crate::kernel::netlink::NetlinkError;
 use crate::kernel::netns::{self, NamespaceError};
 use crate::kernel::sysctl::SysctlError;
@@ -23,15 +24,12 @@ use trace::{Sighting, Trace, time_to_answer};
 /// Runs the demo, and prints it as it goes. Must be called before any thread is started.
 ///
 /// Success only if the guest was unreachable without `lone64`, and reachable with it.
-pub fn run() -> ExitCode {
+pub fn run(_args: &DemoArgs) -> Outcome {
     match show(&mut io::stdout()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Ok(ExitCode::SUCCESS),
         // Whoever closed the pipe has seen enough.
-        Err(DemoError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("lone64 demo: {}", chain(&error));
-            ExitCode::FAILURE
-        }
+        Err(DemoError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -157,12 +155,6 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.3} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// An error and what it comes from, on one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// The common case of the configuration.
 const CONFIGURATION: &str = r#"[[range]]
 prefix    = "2001:db8:1:2:c::/112"
@@ -175,20 +167,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     #[test]
     fn the_configuration_is_three_lines() {
         assert_eq!(CONFIGURATION.lines().count(), 3);
-        assert!(CONFIGURATION.parse::<toml::Table>().is_ok());
-    }
-
-    #[test]
-    fn an_error_is_one_line_with_its_causes() {
-        let cause = io::Error::from_raw_os_error(libc::EPERM);
-        let error = DemoError::from(NetlinkError::Open(cause));
-        assert_eq!(
-            chain(&error),
-            "cannot build the lab: cannot open a netlink socket: Operation not permitted (os error 1)"
-        );
+        assert!(config::parse(CONFIGURATION, "demo").is_ok());
     }
 }
