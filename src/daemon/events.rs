@@ -15,8 +15,23 @@ pub(super) fn tell(event: &Event, links: &Links) {
             let why = match loss {
                 Loss::Unanswered => "probes went unanswered",
                 Loss::Downstream => "its downstream is down or gone",
+                Loss::NoRoom => "it had only announced itself, and the targets are full",
             };
             tracing::info!(%target, interface = %name(link), %why, "gone");
+        }
+        Event::Moved(target, from, to, mac) => {
+            tracing::info!(%target, from = %name(from), to = %name(to), %mac, "moved");
+        }
+        Event::Contested(target, link, by, mac) => {
+            let (interface, by) = (name(link), name(by));
+            tracing::warn!(%target, %interface, %by, %mac, "claimed in vain: the guest that has it replies");
+        }
+        Event::Conflict(target, link, mac) => {
+            let interface = name(link);
+            tracing::warn!(
+                %target, %interface, %mac,
+                "conflict: another station on the upstream has it; not answered for until it is silent"
+            );
         }
         Event::RouteInstalled(route) => tracing::info!("route installed: {}", describe(route, links)),
         Event::RouteRemoved(route) => tracing::info!("route removed: {}", describe(route, links)),

@@ -20,7 +20,7 @@ pub use error::Error;
 use crate::config::Config;
 use crate::engine::bindings::Place;
 use crate::engine::facts::IfIndex;
-use crate::engine::policy::{Downstream, RangePolicy};
+use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
 use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
 use crate::kernel::netlink::{Monitor, Notice};
 use stage::{Done, Stage};
@@ -111,6 +111,10 @@ impl Daemon {
             let upstream = name(place.upstream).unwrap_or_else(|| "no upstream".to_owned());
             let downstream = match &range.downstream {
                 Downstream::Named(name) => name.to_string(),
+                Downstream::Matching(patterns) => {
+                    let patterns: Vec<_> = patterns.iter().map(IfPattern::as_str).collect();
+                    patterns.join(", ")
+                }
                 Downstream::Kernel => "the kernel's routes".to_owned(),
             };
             format!("serving {} on {upstream} for {downstream} ({})", range.prefix, range.answer)

@@ -44,12 +44,12 @@ pub struct Upstream {
 }
 
 /// Where one range is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
     /// The upstream on which it is answered for.
     pub upstream: Option<IfIndex>,
-    /// Its downstream, where the policy names one and it is there.
-    pub downstream: Option<IfIndex>,
+    /// Its downstreams that are there, in ascending order; none where the kernel's routes decide.
+    pub downstreams: Vec<IfIndex>,
 }
 
 /// Something that the policy asks for and the host does not have.
@@ -84,7 +84,7 @@ impl Bindings {
         }
         bound.ranges = policy.ranges.iter().map(|range| bound.place(range, links)).collect();
         for (range, place) in policy.ranges.iter().zip(&bound.ranges) {
-            bound.problems.extend(problem_of(range, *place, links, &bound.upstreams));
+            bound.problems.extend(problem_of(range, place, links, &bound.upstreams));
         }
         bound
     }
@@ -149,12 +149,16 @@ impl Bindings {
                 .or_else(|| self.upstreams.first().filter(|_| self.upstreams.len() == 1))
                 .map(|upstream| upstream.link),
         };
-        let downstream = match &range.downstream {
-            Downstream::Named(name) => links.named(name).map(|link| link.index),
-            Downstream::Kernel => None,
+        let mut downstreams: Vec<_> = match &range.downstream {
+            Downstream::Named(name) => links.named(name).map(|link| link.index).into_iter().collect(),
+            Downstream::Matching(patterns) => {
+                let is_meant = |name| patterns.iter().any(|pattern| pattern.matches(name));
+                links.iter().filter(|link| is_meant(&link.name)).map(|link| link.index).collect()
+            }
+            Downstream::Kernel => Vec::new(),
         };
-        let downstream = downstream.filter(|link| self.upstream(*link).is_none());
-        Place { upstream, downstream }
+        downstreams.retain(|link| self.upstream(*link).is_none());
+        Place { upstream, downstreams }
     }
 }
 
@@ -169,8 +173,10 @@ fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
     }
 }
 
-fn problem_of(range: &RangePolicy, place: Place, links: &Links, upstreams: &[Upstream]) -> Option<Problem> {
-    if let (Downstream::Named(name), None) = (&range.downstream, place.downstream) {
+fn problem_of(range: &RangePolicy, place: &Place, links: &Links, upstreams: &[Upstream]) -> Option<Problem> {
+    if let Downstream::Named(name) = &range.downstream
+        && place.downstreams.is_empty()
+    {
         let is_there = links.named(name).is_some();
         let problem = if is_there { Problem::DownstreamIsUpstream } else { Problem::DownstreamMissing };
         return Some(problem(range.prefix, name.clone()));

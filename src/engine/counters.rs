@@ -11,6 +11,8 @@ pub struct Counters {
     by_link: BTreeMap<IfIndex, LinkCounters>,
     /// Probes sent, over all downstreams.
     pub probes: u64,
+    /// Advertisements of others, heard on an upstream, for targets of ours.
+    pub conflicts: u64,
 }
 
 /// What became of the frames of one interface.

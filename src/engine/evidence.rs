@@ -1,48 +1,83 @@
 //! Signs of life: what a downstream tells about its guests.
+//!
+//! Guests are not trusted. What one says of itself is enough to be answered for, and to be asked; it
+//! is not enough to take another's place, and those of whom there is nothing but their own word are
+//! few, and the first to be forgotten.
 
 use std::net::Ipv6Addr;
 
 use super::facts::{IfIndex, Neighbour, NeighbourState};
 use super::output::Loss;
-use super::policy::Answer;
-use super::targets::{Evidence, Live, State};
+use super::policy::{Answer, RangeRoutes};
+use super::ranges::RangeId;
+use super::targets::{Claim, Evidence, Live, Proof, Put, State};
 use super::time::Time;
 use super::{Engine, Event};
 use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
 
+/// One sign of life.
+#[derive(Debug, Clone, Copy)]
+struct Sign {
+    link: IfIndex,
+    mac: Mac,
+    kind: SignKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SignKind {
+    /// It advertised itself: the reply to a probe, or not.
+    Advertised,
+    /// It asked for something else.
+    Asked,
+    /// It asks whether anybody has its address.
+    Dad,
+    /// The kernel has found it.
+    Found,
+    /// The kernel found it some time ago.
+    WasFound,
+}
+
 impl Engine {
-    /// An advertisement arrived. On an upstream it makes nothing live.
+    /// An advertisement arrived. On an upstream it makes nothing live, but it may be a rival's.
     pub(super) fn advertisement(&mut self, link: IfIndex, advertisement: &Advertisement, now: Time) {
         let (target, mac) = (advertisement.target, advertisement.owner_mac());
-        self.sign_of_life(link, target, mac, Evidence::Probe, now);
+        if self.bindings.upstream(link).is_some() {
+            return self.heard_rival(link, target, mac, now);
+        }
+        self.sign_of_life(target, Sign { link, mac, kind: SignKind::Advertised }, now);
     }
 
     /// A guest asked for something, or checked that nobody else has its address. It is never
     /// answered: its own link is not where this host stands in for anybody.
     pub(super) fn heard_solicitation(&mut self, link: IfIndex, solicitation: &Solicitation, now: Time) {
-        let (address, evidence) = if solicitation.is_dad() {
-            (solicitation.target, Evidence::Dad)
+        let (address, kind) = if solicitation.is_dad() {
+            (solicitation.target, SignKind::Dad)
         } else {
-            (solicitation.source, Evidence::Neighbour)
+            (solicitation.source, SignKind::Asked)
         };
-        self.sign_of_life(link, address, solicitation.asker_mac(), evidence, now);
+        self.sign_of_life(address, Sign { link, mac: solicitation.asker_mac(), kind }, now);
         self.counters.dropped(link, DropReason::NotUpstream);
     }
 
     /// The kernel's neighbour table says something of a guest.
     pub(super) fn neighbour(&mut self, neighbour: Neighbour, now: Time) {
         let Neighbour { link, address, mac, state } = neighbour;
+        let sign = |mac, kind| Sign { link, mac, kind };
         match (state, mac) {
             (NeighbourState::Reachable | NeighbourState::Permanent, Some(mac)) => {
-                self.sign_of_life(link, address, mac, Evidence::Neighbour, now);
+                self.sign_of_life(address, sign(mac, SignKind::Found), now);
+            }
+            (NeighbourState::Stale, Some(mac)) if self.targets.live(address).is_none() => {
+                self.sign_of_life(address, sign(mac, SignKind::WasFound), now);
             }
             // The kernel may have asked in vain for a reason of its own: it is asked again first.
             (NeighbourState::Failed, _) => {
-                if let Some(State::Live(live)) = self.targets.get(address).map(|known| &known.state)
+                if let Some(live) = self.targets.live(address).copied()
                     && live.link == link
                     && live.unanswered == 0
+                    && live.claim.is_none()
                 {
-                    self.confirm(address, *live, now);
+                    self.confirm(address, live, now);
                 }
             }
             _ => {}
@@ -50,39 +85,219 @@ impl Engine {
     }
 
     /// The downstream is down or gone: nothing behind it can be reached.
-    pub(super) fn end_link(&mut self, link: IfIndex) {
-        let behind = |state: &State| matches!(state, State::Live(live) if live.link == link);
-        let gone: Vec<_> =
-            self.targets.iter().filter(|(_, known)| behind(&known.state)).map(|(target, _)| target).collect();
-        for target in gone {
-            self.targets.remove(target);
-            self.tell(Event::Gone(target, link, Loss::Downstream));
+    pub(super) fn end_link(&mut self, link: IfIndex, now: Time) {
+        for target in self.targets.on_link(link).collect::<Vec<_>>() {
+            let Some(live) = self.targets.live(target).copied() else { continue };
+            match live.claim.filter(|claim| self.links.is_up(claim.link)) {
+                // It has been heard elsewhere: that is where it went.
+                Some(claim) => self.move_to(target, live, claim, now),
+                None => {
+                    self.forget(target);
+                    self.tell(Event::Gone(target, link, Loss::Downstream));
+                }
+            }
         }
     }
 
-    /// The address was seen in use on this link.
-    ///
-    /// Believed only where the guests of its range are: nothing that a downstream says concerns
-    /// an address outside that downstream's ranges, or one of the host.
-    fn sign_of_life(&mut self, link: IfIndex, address: Ipv6Addr, mac: Mac, evidence: Evidence, now: Time) {
-        let Some(range) = self.ranges.find(address) else { return };
-        let is_here = self.behind(range, address) == Some(link);
-        let is_asked_for =
-            self.policy.ranges[range.0].answer == Answer::Live && !self.ranges.excludes(range, address);
-        if !is_here || !is_asked_for || !mac.is_station() || self.links.owners(address).next().is_some() {
+    /// A predecessor of this process left routes for its guests: they are answered for at once, and
+    /// asked whether they are still there.
+    pub(super) fn inherit(&mut self, now: Time) {
+        for (target, link) in self.routes.inherited_guests().collect::<Vec<_>>() {
+            let range = self.ranges.find(target).filter(|range| self.may_live(*range, target, link));
+            let keeps_routes =
+                range.is_some_and(|range| self.policy.ranges[range.0].routes == RangeRoutes::Guests);
+            if keeps_routes && self.links.is_up(link) {
+                let live = Live {
+                    link,
+                    mac: None,
+                    evidence: Evidence::Route,
+                    proof: Proof::Replied,
+                    seen: now,
+                    unanswered: 0,
+                    claim: None,
+                };
+                if self.put(target, State::Live(live), now) {
+                    self.targets.postpone(target, now);
+                }
+            }
+        }
+    }
+
+    /// The target is behind another downstream now.
+    pub(super) fn move_to(&mut self, target: Ipv6Addr, live: Live, claim: Claim, now: Time) {
+        let Claim { link, mac, evidence } = claim;
+        if !self.links.is_up(link) {
+            let stays = Live { claim: None, unanswered: 0, ..live };
+            self.put(target, State::Live(stays), now);
             return;
         }
-        let live = Live { link, mac, evidence, seen: now, unanswered: 0 };
-        let due = now + self.policy.timers.keepalive;
-        // No room: all are live, and the newcomer waits until one goes.
-        let Ok(before) = self.targets.put(address, State::Live(live), due) else { return };
-        match before {
-            Some(State::Live(_)) => {}
-            Some(State::Probing(probing)) => {
-                self.tell(Event::Live(address, link, mac, evidence));
-                self.answer_waiting(&probing.askers, address);
+        let moved = Live {
+            link,
+            mac: Some(mac),
+            evidence,
+            proof: Proof::Announced,
+            seen: now,
+            unanswered: 0,
+            claim: None,
+        };
+        self.put(target, State::Live(moved), now);
+        self.tell(Event::Moved(target, live.link, link, mac));
+    }
+
+    /// Puts a target into a state, with whatever follows for its route, and when the engine comes
+    /// back to it. False if there was no room.
+    pub(super) fn put(&mut self, target: Ipv6Addr, state: State, now: Time) -> bool {
+        let link_of = |state: &State| match state {
+            State::Live(live) => Some(live.link),
+            State::Probing(_) | State::Absent => None,
+        };
+        let before = self.targets.live(target).map(|live| live.link);
+        let after = link_of(&state);
+        let due = now + self.comes_back_after(&state);
+        match self.targets.put(target, state, due) {
+            Put::Full => return false,
+            Put::Kept(_) => {}
+            Put::Instead(evicted, State::Live(live)) => {
+                self.guest_route(evicted, Some(live.link), None);
+                self.tell(Event::Gone(evicted, live.link, Loss::NoRoom));
             }
-            Some(State::Absent) | None => self.tell(Event::Live(address, link, mac, evidence)),
+            Put::Instead(_, State::Probing(probing)) => {
+                for asker in probing.askers {
+                    self.counters.dropped(asker.link, DropReason::TargetsFull);
+                }
+            }
+            Put::Instead(_, State::Absent) => {}
+        }
+        self.guest_route(target, before, after);
+        true
+    }
+
+    /// Whether the target could be live on this link, by policy: nothing that a downstream says
+    /// concerns an address outside that downstream's ranges, one of the host, or the gateway's.
+    fn may_live(&self, range: RangeId, target: Ipv6Addr, link: IfIndex) -> bool {
+        self.policy.ranges[range.0].answer == Answer::Live
+            && self.behind(range, target).contains(link)
+            && !self.ranges.excludes(range, target)
+            && !self.links.is_of_host(target)
+            && !self.routes.is_gateway(target)
+    }
+
+    fn sign_of_life(&mut self, address: Ipv6Addr, sign: Sign, now: Time) {
+        let Some(range) = self.ranges.find(address) else { return };
+        if !self.may_live(range, address, sign.link) || !sign.mac.is_station() {
+            return;
+        }
+        match self.targets.get(address) {
+            Some(State::Live(live)) if live.link == sign.link => self.seen_again(address, *live, sign, now),
+            Some(State::Live(live)) => self.seen_elsewhere(address, *live, sign, now),
+            Some(State::Probing(_)) => self.seen_first(address, sign, sign.kind.proof(Asked::Yes), now),
+            Some(State::Absent) | None => self.seen_first(address, sign, sign.kind.proof(Asked::No), now),
+        }
+    }
+
+    fn seen_first(&mut self, target: Ipv6Addr, sign: Sign, proof: Proof, now: Time) {
+        if proof == Proof::Announced && self.targets.announced() >= self.policy.limits.pending {
+            return;
+        }
+        let Sign { link, mac, kind } = sign;
+        let evidence = kind.evidence();
+        let askers = self.targets.askers_mut(target).map(std::mem::take).unwrap_or_default();
+        let (unanswered, claim) = (0, None);
+        let live = Live { link, mac: Some(mac), evidence, proof, seen: now, unanswered, claim };
+        if self.put(target, State::Live(live), now) {
+            self.answer_waiting(&askers, target);
+            self.tell(Event::Live(target, link, mac, evidence));
+        }
+    }
+
+    fn seen_again(&mut self, target: Ipv6Addr, live: Live, sign: Sign, now: Time) {
+        let was_asked = if live.unanswered > 0 { Asked::Yes } else { Asked::No };
+        let proof = if live.proof == Proof::Replied { live.proof } else { sign.kind.proof(was_asked) };
+        let again = match sign.kind {
+            // Its own word alone refutes no claim, and a word about the past says nothing now.
+            SignKind::Asked if live.claim.is_some() => return,
+            SignKind::Dad | SignKind::WasFound => return,
+            kind => Live { evidence: kind.evidence(), proof, seen: now, unanswered: 0, ..live },
+        };
+        if let Some(claim) = live.claim {
+            self.tell(Event::Contested(target, live.link, claim.link, claim.mac));
+        }
+        self.put(target, State::Live(Live { mac: Some(sign.mac), claim: None, ..again }), now);
+    }
+
+    /// Somebody behind another downstream says that it is there now. The one who was there is asked
+    /// first; the newer proof wins only if he is silent.
+    fn seen_elsewhere(&mut self, target: Ipv6Addr, live: Live, sign: Sign, now: Time) {
+        if live.claim.is_some() || sign.kind == SignKind::WasFound {
+            return;
+        }
+        let claim = Claim { link: sign.link, mac: sign.mac, evidence: sign.kind.evidence() };
+        if !self.links.is_up(live.link) {
+            return self.move_to(target, live, claim, now);
+        }
+        // Claims are a guest's to make, so they get no more than what is not scarce.
+        if !self.probe_limit.is_scarce(now) {
+            self.challenge(target, Live { claim: Some(claim), unanswered: 0, ..live }, now);
+        }
+    }
+
+    fn forget(&mut self, target: Ipv6Addr) {
+        if let Some(State::Live(live)) = self.targets.remove(target) {
+            self.guest_route(target, Some(live.link), None);
+        }
+    }
+
+    fn guest_route(&mut self, target: Ipv6Addr, before: Option<IfIndex>, after: Option<IfIndex>) {
+        let keeps_routes = self
+            .ranges
+            .find(target)
+            .is_some_and(|range| self.policy.ranges[range.0].routes == RangeRoutes::Guests);
+        if before == after || !keeps_routes {
+            return;
+        }
+        if let Some(link) = before {
+            self.routes.unwant(&self.routes.guest(target, link));
+        }
+        if let Some(link) = after {
+            self.routes.want(self.routes.guest(target, link));
+        }
+    }
+
+    fn comes_back_after(&self, state: &State) -> std::time::Duration {
+        let timers = &self.policy.timers;
+        match state {
+            // DAD takes one retransmission time (RFC 4862 §5.4), and during it there is no reply.
+            State::Live(Live { proof: Proof::Announced, evidence: Evidence::Dad, .. }) => {
+                timers.retransmit * 2
+            }
+            State::Live(Live { proof: Proof::Announced, .. }) => timers.retransmit / 4,
+            State::Live(_) => timers.keepalive,
+            State::Probing(_) => timers.retransmit,
+            State::Absent => timers.absent,
+        }
+    }
+}
+
+/// Whether we have asked for what we were told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Yes,
+    No,
+}
+
+impl SignKind {
+    fn evidence(self) -> Evidence {
+        match self {
+            Self::Advertised => Evidence::Probe,
+            Self::Asked | Self::Found | Self::WasFound => Evidence::Neighbour,
+            Self::Dad => Evidence::Dad,
+        }
+    }
+
+    fn proof(self, asked: Asked) -> Proof {
+        match (self, asked) {
+            (Self::Found, _) | (Self::Advertised, Asked::Yes) => Proof::Replied,
+            (Self::Advertised, Asked::No) | (Self::Asked | Self::Dad | Self::WasFound, _) => Proof::Announced,
         }
     }
 }

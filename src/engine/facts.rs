@@ -170,6 +170,40 @@ pub struct KernelRoute {
     pub metric: u32,
 }
 
+impl KernelRoute {
+    /// The interface that packets leave by.
+    pub fn unicast_link(&self) -> Option<IfIndex> {
+        match self.kind {
+            RouteKind::Unicast(link) => Some(link),
+            RouteKind::Local(_) | RouteKind::Unreachable | RouteKind::Other => None,
+        }
+    }
+
+    /// The interface that the route is on.
+    pub fn link(&self) -> Option<IfIndex> {
+        match self.kind {
+            RouteKind::Unicast(link) | RouteKind::Local(link) => Some(link),
+            RouteKind::Unreachable | RouteKind::Other => None,
+        }
+    }
+}
+
+/// As `ip -6 route` prints it, with the number of the interface instead of its name.
+impl fmt::Display for KernelRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            RouteKind::Unicast(link) => write!(f, "{} dev #{link}", self.destination)?,
+            RouteKind::Local(link) => write!(f, "local {} dev #{link}", self.destination)?,
+            RouteKind::Unreachable => write!(f, "unreachable {}", self.destination)?,
+            RouteKind::Other => write!(f, "{}", self.destination)?,
+        }
+        if let NextHop::Via(router) = self.next_hop {
+            write!(f, " via {router}")?;
+        }
+        write!(f, " proto {} metric {}", self.protocol, self.metric)
+    }
+}
+
 /// What a route does with packets, and where they leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteKind {

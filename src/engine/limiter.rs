@@ -8,26 +8,38 @@ use super::time::Time;
 #[derive(Debug, Clone)]
 pub struct Limiter {
     per_second: u32,
-    /// Millionths of a token, which is what one microsecond gains at one token a second.
-    level: u64,
+    /// Millionths of a token, which is what one microsecond gains at one token a second. Below zero
+    /// while those who may run up debts have done so.
+    level: i64,
     filled: Time,
 }
 
 impl Limiter {
     /// A full bucket.
     pub fn new(per_second: u32) -> Self {
-        Self { per_second, level: u64::from(per_second) * TOKEN, filled: Time::ORIGIN }
+        Self { per_second, level: i64::from(per_second) * TOKEN, filled: Time::ORIGIN }
     }
 
     /// Takes one token, if there is one.
     pub fn take(&mut self, now: Time) -> bool {
-        self.take_leaving(0, now)
+        self.take_above(0, now)
     }
 
-    /// Takes one token, if at least `reserve` others remain.
-    pub fn take_leaving(&mut self, reserve: u32, now: Time) -> bool {
+    /// Takes one token also if there is none, up to a debt of a quarter of a second's worth: for
+    /// what matters more than that for which [`Self::take`] is called.
+    pub fn take_in_debt(&mut self, now: Time) -> bool {
+        self.take_above(-i64::from(self.per_second) * TOKEN / 4, now)
+    }
+
+    /// True if less than half of the bucket is left.
+    pub fn is_scarce(&mut self, now: Time) -> bool {
         self.fill(now);
-        if self.level < (u64::from(reserve) + 1) * TOKEN {
+        self.level < i64::from(self.per_second) * TOKEN / 2
+    }
+
+    fn take_above(&mut self, floor: i64, now: Time) -> bool {
+        self.fill(now);
+        if self.level < floor + TOKEN {
             return false;
         }
         self.level -= TOKEN;
@@ -35,15 +47,17 @@ impl Limiter {
     }
 
     fn fill(&mut self, now: Time) {
-        let elapsed = now.since(self.filled).min(Duration::from_secs(1));
-        let micros = u64::try_from(elapsed.as_micros()).expect("at most one second");
-        let gained = micros * u64::from(self.per_second);
-        self.level = (self.level + gained).min(u64::from(self.per_second) * TOKEN);
+        let elapsed = now.since(self.filled).min(FULL);
+        let micros = i64::try_from(elapsed.as_micros()).expect("at most two seconds");
+        let gained = micros * i64::from(self.per_second);
+        self.level = (self.level + gained).min(i64::from(self.per_second) * TOKEN);
         self.filled = now;
     }
 }
 
-const TOKEN: u64 = 1_000_000;
+/// After as long every bucket is full, whatever the debt was.
+const FULL: Duration = Duration::from_secs(2);
+const TOKEN: i64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -77,9 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_reserve_for_those_who_may_use_it() {
-        let mut limiter = Limiter::new(10);
-        let modest = (0..20).filter(|_| limiter.take_leaving(4, Time::ORIGIN)).count();
-        assert_eq!((modest, granted(&mut limiter, Time::ORIGIN)), (6, 4));
+    fn lets_what_matters_run_up_a_debt_that_others_wait_for() {
+        let mut limiter = Limiter::new(8);
+        granted(&mut limiter, Time::ORIGIN);
+        let in_debt = (0..20).filter(|_| limiter.take_in_debt(Time::ORIGIN)).count();
+        assert_eq!(in_debt, 2);
+        assert_eq!(granted(&mut limiter, Time::at(Duration::from_millis(250))), 0);
+        assert_eq!(granted(&mut limiter, Time::at(Duration::from_millis(375))), 1);
     }
 }

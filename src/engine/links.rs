@@ -78,6 +78,11 @@ impl Links {
         self.addresses.contains_key(&(address, link))
     }
 
+    /// True for an address of the host, on whatever interface and in whatever state.
+    pub fn is_of_host(&self, address: Ipv6Addr) -> bool {
+        self.addresses.range((address, IfIndex(0))..=(address, IfIndex(u32::MAX))).next().is_some()
+    }
+
     /// The interfaces on which the host can be reached under the address.
     pub fn owners(&self, address: Ipv6Addr) -> impl Iterator<Item = IfIndex> {
         self.addresses

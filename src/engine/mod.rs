@@ -26,12 +26,13 @@ pub mod policy;
 mod probe;
 mod question;
 mod ranges;
+mod rivals;
 mod routes;
 mod settle;
 mod targets;
 mod time;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv6Addr;
 
 pub use bindings::{Bindings, Problem};
@@ -40,15 +41,18 @@ pub use input::Input;
 pub use links::Links;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
-pub use targets::{Evidence, State};
+pub use targets::{Evidence, Live, Probing, Proof, State};
 pub use time::Time;
 
 use facts::{IfIndex, KernelRoute};
 use limiter::Limiter;
 use policy::{OnStop, Policy};
 use ranges::Ranges;
+use rivals::Rivals;
 use routes::Routes;
-use targets::Targets;
+use targets::{SHARES, Targets};
+
+use crate::wire::Mac;
 
 /// The responder, without its sockets.
 #[derive(Debug)]
@@ -60,6 +64,9 @@ pub struct Engine {
     bindings: Bindings,
     targets: Targets,
     probe_limit: Limiter,
+    /// Where probes are scarce, what each asker may have of them.
+    shares: Vec<Limiter>,
+    rivals: Rivals,
     ears: BTreeMap<IfIndex, Ear>,
     counters: Counters,
     outputs: VecDeque<Output>,
@@ -87,6 +94,8 @@ impl Engine {
             bindings: Bindings::default(),
             targets: Targets::new(policy.limits.targets, seed),
             probe_limit: Limiter::new(policy.limits.probes_per_second),
+            shares: vec![Limiter::new(policy.limits.probes_per_second.div_ceil(2)); SHARES],
+            rivals: Rivals::default(),
             ears: BTreeMap::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
@@ -98,15 +107,22 @@ impl Engine {
     /// Takes in one thing that happened at the time `now`.
     pub fn handle(&mut self, input: Input, now: Time) {
         match input {
-            Input::Solicitation(link, solicitation) => self.solicitation(link, &solicitation, now),
-            Input::Advertisement(link, advertisement) => self.advertisement(link, &advertisement, now),
+            Input::Solicitation(link, solicitation) => {
+                self.solicitation(link, &solicitation, now);
+                self.settle_routes();
+            }
+            Input::Advertisement(link, advertisement) => {
+                self.advertisement(link, &advertisement, now);
+                self.settle_routes();
+            }
             Input::Discarded(link, reason) => self.counters.dropped(link, reason),
             Input::Facts(facts) => self.facts(facts, now),
             Input::Synced => {
                 self.phase = Phase::Serving;
+                self.inherit(now);
                 self.settle();
             }
-            Input::RouteChanged(change, outcome) => self.route_changed(change, outcome),
+            Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
             Input::Timeout => self.due(now),
             Input::Stop => self.stop(),
         }
@@ -149,7 +165,17 @@ impl Engine {
 
     /// What is known of a target.
     pub fn target(&self, address: Ipv6Addr) -> Option<&State> {
-        self.targets.get(address).map(|target| &target.state)
+        self.targets.get(address)
+    }
+
+    /// Every target that something is known of.
+    pub fn targets(&self) -> impl Iterator<Item = (Ipv6Addr, &State)> {
+        self.targets.iter()
+    }
+
+    /// The targets that somebody else on the upstream link speaks up for, and his address.
+    pub fn conflicts(&self) -> impl Iterator<Item = (Ipv6Addr, Mac)> {
+        self.rivals.iter()
     }
 
     /// How many targets are known.
@@ -170,7 +196,8 @@ impl Engine {
     fn stop(&mut self) {
         self.phase = Phase::Stopping;
         if self.policy.routes.on_stop == OnStop::Remove {
-            let changes = self.routes.reconcile(&BTreeSet::new());
+            self.routes.unwant_all();
+            let changes = self.routes.reconcile();
             self.outputs.extend(changes.into_iter().map(Output::ChangeRoute));
         }
     }

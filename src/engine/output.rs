@@ -52,6 +52,12 @@ pub enum Event {
     Live(Ipv6Addr, IfIndex, Mac, Evidence),
     /// The target is not answered for any more.
     Gone(Ipv6Addr, IfIndex, Loss),
+    /// The target is behind the second downstream now, and was behind the first.
+    Moved(Ipv6Addr, IfIndex, IfIndex, Mac),
+    /// The target is where it was; somebody behind the second downstream claimed it in vain.
+    Contested(Ipv6Addr, IfIndex, IfIndex, Mac),
+    /// Somebody else on this upstream says that the target is his; there are no answers meanwhile.
+    Conflict(Ipv6Addr, IfIndex, Mac),
     /// The route is in the kernel.
     RouteInstalled(KernelRoute),
     /// The route is not in the kernel any more.
@@ -73,4 +79,6 @@ pub enum Loss {
     Unanswered,
     /// Its downstream is down or gone.
     Downstream,
+    /// It had only announced itself, and another took its place.
+    NoRoom,
 }

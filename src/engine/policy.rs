@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -102,6 +103,56 @@ pub enum Downstream {
     Kernel,
     /// The interface of this name; `lo` means that the host owns the whole range.
     Named(IfName),
+    /// Every interface whose name matches one of these; each target is on one of them.
+    Matching(Vec<IfPattern>),
+}
+
+/// A name, or a shell's pattern of names, as in `veth*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IfPattern(glob::Pattern);
+
+/// Text that is not a pattern of names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' cannot match the name of an interface: {1}")]
+pub struct ParseIfPatternError(String, &'static str);
+
+impl IfPattern {
+    /// Whether the name matches.
+    pub fn matches(&self, name: &IfName) -> bool {
+        self.0.matches(name.as_str())
+    }
+
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// True for text that is more than a plain name.
+    pub fn is_pattern(text: &str) -> bool {
+        text.contains(['*', '?', '['])
+    }
+}
+
+impl FromStr for IfPattern {
+    type Err = ParseIfPatternError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = |why| Err(ParseIfPatternError(text.to_owned(), why));
+        if text.is_empty() || text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace()) {
+            return refuse("a name has no '/', ':' or white space, and is not empty");
+        }
+        // `**` would be for folders, and a plain name must be one that the kernel takes.
+        if !Self::is_pattern(text) && text.parse::<IfName>().is_err() {
+            return refuse("a name has at most 15 bytes");
+        }
+        glob::Pattern::new(text).map(Self).or_else(|error| refuse(error.msg))
+    }
+}
+
+impl fmt::Display for IfPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// For which targets of a range there are answers.
@@ -130,6 +181,8 @@ impl fmt::Display for Answer {
 pub enum RangeRoutes {
     /// One for the whole range, to its downstream.
     Range,
+    /// One for each live target, to the downstream that it is on.
+    Guests,
     /// None.
     None,
 }

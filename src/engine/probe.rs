@@ -1,9 +1,12 @@
-//! Probing: asking a downstream whether a target is live, and what follows when nobody replies.
+//! Probing: asking downstreams whether a target is live, and what follows when nobody replies.
 
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use super::facts::IfIndex;
 use super::output::{Loss, Output};
+use super::question::Paid;
+use super::ranges::RangeId;
 use super::targets::{Live, Probing, State};
 use super::time::Time;
 use super::{Engine, Event};
@@ -13,7 +16,7 @@ impl Engine {
     /// Whatever is due by now: another probe, the end of probing, the end of an absence.
     pub(super) fn due(&mut self, now: Time) {
         while let Some(target) = self.targets.first_due(now) {
-            match self.targets.get(target).map(|known| known.state.clone()) {
+            match self.targets.get(target).cloned() {
                 Some(State::Live(live)) => self.live_is_due(target, live, now),
                 Some(State::Probing(probing)) => self.probing_is_due(target, probing, now),
                 Some(State::Absent) | None => {
@@ -21,6 +24,7 @@ impl Engine {
                 }
             }
         }
+        self.settle_routes();
     }
 
     /// Asks a live target whether it is still there; `unanswered` counts from here on.
@@ -28,16 +32,14 @@ impl Engine {
         let retransmit = self.policy.timers.retransmit;
         // The last try goes to the group: the guest may have another link-layer address now.
         let is_last = live.unanswered + 1 >= self.policy.timers.retries;
-        let known = (!is_last).then_some(live.mac);
-        if let Some(probe) = self.probe(live.link, target, known)
-            && self.probe_limit.take(now)
-        {
-            if let Some(State::Live(live)) = self.targets.get_mut(target).map(|known| &mut known.state) {
-                live.unanswered += 1;
-            }
-            self.send_probe(live.link, probe);
-        }
-        self.targets.postpone(target, now + retransmit);
+        let known = live.mac.filter(|_| !is_last);
+        self.ask_live(target, live, known, retransmit, now);
+    }
+
+    /// Somebody else says that he has the target's address now: asks the one who had it, twice
+    /// within half of a retransmission time, so that a guest that moved is not out of reach long.
+    pub(super) fn challenge(&mut self, target: Ipv6Addr, live: Live, now: Time) {
+        self.ask_live(target, live, live.mac, self.policy.timers.retransmit / 4, now);
     }
 
     /// A probe for the target: RFC 4861 §7.2.2, from an address of that downstream, with our
@@ -56,48 +58,91 @@ impl Engine {
         })
     }
 
-    pub(super) fn send_probe(&mut self, link: IfIndex, probe: Solicitation) {
+    /// True if guests on this link can be asked whether they are there.
+    pub(super) fn can_probe(&self, link: IfIndex) -> bool {
+        self.links.is_up(link) && self.probe(link, Ipv6Addr::UNSPECIFIED, None).is_some()
+    }
+
+    /// Asks the target's downstreams, as many as the limit allows in one turn; the rest follow.
+    pub(super) fn ask_round(&mut self, target: Ipv6Addr, range: RangeId, paid: Paid, now: Time) {
+        let Some(State::Probing(mut probing)) = self.targets.get(target).cloned() else { return };
+        let behind = self.behind(range, target);
+        let mut turn: Vec<IfIndex> = behind.iter().skip(probing.asked).take(TURN).copied().collect();
+        let is_last_turn = behind.iter().len() <= probing.asked + turn.len();
+        let mut paid = paid == Paid::First;
+        let mut is_cut_short = false;
+        for link in turn.drain(..) {
+            if self.can_probe(link)
+                && let Some(probe) = self.probe(link, target, None)
+            {
+                if !std::mem::take(&mut paid) && !self.probe_limit.take(now) {
+                    is_cut_short = true;
+                    break;
+                }
+                self.send_probe(link, probe);
+            }
+            probing.asked += 1;
+        }
+        let is_done = is_last_turn && !is_cut_short;
+        if is_done {
+            probing.asked = 0;
+        }
+        let pause = if is_done { self.policy.timers.retransmit } else { PAUSE };
+        self.targets.put(target, State::Probing(probing), now + pause);
+    }
+
+    fn ask_live(&mut self, target: Ipv6Addr, live: Live, known: Option<Mac>, pause: Duration, now: Time) {
+        let mut asked = live;
+        if let Some(probe) = self.probe(live.link, target, known)
+            && self.probe_limit.take_in_debt(now)
+        {
+            asked.unanswered += 1;
+            self.send_probe(live.link, probe);
+        }
+        self.targets.put(target, State::Live(asked), now + pause);
+    }
+
+    fn send_probe(&mut self, link: IfIndex, probe: Solicitation) {
         self.counters.probes += 1;
         self.outputs.push_back(Output::Solicit(link, probe));
     }
 
     fn live_is_due(&mut self, target: Ipv6Addr, live: Live, now: Time) {
-        if live.unanswered < self.policy.timers.retries {
-            return self.confirm(target, live, now);
+        match live.claim {
+            Some(_) if live.unanswered < CHALLENGES => self.challenge(target, live, now),
+            Some(claim) => self.move_to(target, live, claim, now),
+            None if live.unanswered < self.policy.timers.retries => self.confirm(target, live, now),
+            None => {
+                self.put(target, State::Absent, now);
+                self.tell(Event::Gone(target, live.link, Loss::Unanswered));
+            }
         }
-        self.set_absent(target, now);
-        self.tell(Event::Gone(target, live.link, Loss::Unanswered));
     }
 
-    fn probing_is_due(&mut self, target: Ipv6Addr, probing: Probing, now: Time) {
-        let Probing { left, askers } = probing;
-        let Some(left) = left.checked_sub(1) else {
-            for asker in &askers {
-                self.counters.dropped(asker.link, DropReason::Absent);
-            }
-            return self.set_absent(target, now);
+    fn probing_is_due(&mut self, target: Ipv6Addr, mut probing: Probing, now: Time) {
+        let Some(range) = self.ranges.find(target) else {
+            self.targets.remove(target);
+            return;
         };
-        let link = self.ranges.find(target).and_then(|range| self.behind(range, target));
-        let probe = link.and_then(|link| Some((link, self.probe(link, target, None)?)));
-        let due = now + self.policy.timers.retransmit;
-        // A try that could not go out does not count, unless there is no way for it any more.
-        match probe {
-            Some((link, probe)) if self.probe_limit.take(now) => {
-                self.keep(target, State::Probing(Probing { left, askers }), due);
-                self.send_probe(link, probe);
-            }
-            Some(_) => self.targets.postpone(target, due),
-            None => self.keep(target, State::Probing(Probing { left, askers }), due),
+        // In the middle of a round, it goes on; between two, the next begins, if there is one.
+        if probing.asked == 0 {
+            let Some(left) = probing.left.checked_sub(1) else {
+                for asker in &probing.askers {
+                    self.counters.dropped(asker.link, DropReason::Absent);
+                }
+                self.put(target, State::Absent, now);
+                return;
+            };
+            probing.left = left;
+            self.targets.put(target, State::Probing(probing), now);
         }
-    }
-
-    fn set_absent(&mut self, target: Ipv6Addr, now: Time) {
-        self.keep(target, State::Absent, now + self.policy.timers.absent);
-    }
-
-    /// Changes the state of a target that is known, for which there is always room.
-    pub(super) fn keep(&mut self, target: Ipv6Addr, state: State, due: Time) {
-        let kept = self.targets.put(target, state, due);
-        debug_assert!(kept.is_ok(), "a known target keeps its place");
+        self.ask_round(target, range, Paid::None, now);
     }
 }
+
+/// As many downstreams are asked in one turn; a range may have thousands.
+const TURN: usize = 64;
+/// Until the next turn.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Unanswered questions after which a guest has moved.
+const CHALLENGES: u8 = 2;

@@ -7,7 +7,7 @@ use super::answer::{self, Asker};
 use super::facts::{IfIndex, LinkLayer, LinkState};
 use super::policy::{Answer, Downstream};
 use super::ranges::RangeId;
-use super::targets::{Live, Probing, State};
+use super::targets::{Live, Probing, SHARES, State};
 use super::time::Time;
 use crate::wire::{DropReason, Solicitation};
 
@@ -17,6 +17,14 @@ enum Verdict {
     Answered,
     /// The answer, or its absence, will follow.
     Asked,
+}
+
+/// The downstreams that a target may be behind.
+pub(super) enum Behind<'a> {
+    /// The one that the kernel's routes lead to.
+    Route(Option<IfIndex>),
+    /// Those that the policy names, in ascending order.
+    Named(&'a [IfIndex]),
 }
 
 impl Engine {
@@ -66,28 +74,32 @@ impl Engine {
         range: RangeId,
         now: Time,
     ) -> Result<Verdict, DropReason> {
-        match self.targets.get_mut(target).map(|known| &mut known.state) {
+        match self.targets.get(target) {
             Some(State::Live(live)) => {
                 let live = *live;
+                if self.rivals.defend(target, now) {
+                    return Err(DropReason::Conflict);
+                }
                 let verdict = self.answer(&asker, target)?;
-                self.confirm_if_old(target, live, now);
+                self.confirm_if_old(target, &live, now);
                 Ok(verdict)
             }
-            Some(State::Probing(probing)) => {
-                if probing.askers.contains(&asker) {
-                    return Ok(Verdict::Asked);
-                }
-                if probing.askers.len() >= MAX_ASKERS {
-                    return Err(DropReason::AskersFull);
-                }
-                probing.askers.push(asker);
-                Ok(Verdict::Asked)
-            }
+            Some(State::Probing(_)) => self.wait(asker, target),
             // One look for a target that was absent a moment ago: it costs little, and a guest
             // that came up without a word is found at the first question.
             Some(State::Absent) => self.ask_downstream(asker, target, range, 1, now),
             None => self.ask_downstream(asker, target, range, self.policy.timers.retries, now),
         }
+    }
+
+    fn wait(&mut self, asker: Asker, target: Ipv6Addr) -> Result<Verdict, DropReason> {
+        if let Some(askers) = self.targets.askers_mut(target).filter(|askers| !askers.contains(&asker)) {
+            if askers.len() >= MAX_ASKERS {
+                return Err(DropReason::AskersFull);
+            }
+            askers.push(asker);
+        }
+        Ok(Verdict::Asked)
     }
 
     /// Asks the downstreams for a target of which nothing is known.
@@ -99,55 +111,71 @@ impl Engine {
         tries: u8,
         now: Time,
     ) -> Result<Verdict, DropReason> {
-        let link = self.behind(range, target).ok_or(DropReason::NoDownstream)?;
-        match self.links.get(link).map(|link| (link.state, link.layer)) {
-            // Without Neighbor Discovery a target is there while the kernel routes it there.
-            Some((LinkState::Up, LinkLayer::None)) => {
-                return if self.routes.leads_to(target) == Some(link) {
-                    self.answer(&asker, target)
-                } else {
-                    Err(DropReason::Absent)
-                };
-            }
-            // What the host has on its loopback interface has been answered for already.
-            Some((_, LinkLayer::Loopback)) => return Err(DropReason::Absent),
-            Some((LinkState::Up, LinkLayer::Ethernet(_))) => {}
-            _ => return Err(DropReason::NoDownstream),
+        if self.is_routed_to_layer_3(range, target) {
+            return self.answer(&asker, target);
         }
-        if self.targets.probing() >= self.policy.limits.pending {
+        if !self.behind(range, target).iter().any(|link| self.can_probe(*link)) {
+            return Err(self.why_not_probed(range, target));
+        }
+        let share = share_of(&asker);
+        let (limit, half) = (self.policy.limits.pending, self.policy.limits.pending.div_ceil(2));
+        if self.targets.probing() >= limit || self.targets.probing_for(share) >= half.max(1) && limit > 1 {
             return Err(DropReason::PendingFull);
         }
-        let probe = self.probe(link, target, None).ok_or(DropReason::NoDownstream)?;
-        if !self.probe_limit.take(now) {
+        // Where probes are scarce nobody gets more than half of them, however often he asks.
+        if self.probe_limit.is_scarce(now) && !self.shares[share].take(now) || !self.probe_limit.take(now) {
             return Err(DropReason::ProbeLimit);
         }
-        let state = State::Probing(Probing { left: tries - 1, askers: vec![asker] });
-        let due = now + self.policy.timers.retransmit;
-        self.targets.put(target, state, due).map_err(|_| DropReason::TargetsFull)?;
-        self.send_probe(link, probe);
+        let probing = Probing { left: tries - 1, asked: 0, share, askers: vec![asker] };
+        if !self.put(target, State::Probing(probing), now) {
+            return Err(DropReason::TargetsFull);
+        }
+        self.ask_round(target, range, Paid::First, now);
         Ok(Verdict::Asked)
+    }
+
+    /// Without Neighbor Discovery a target is there while the kernel routes it there.
+    fn is_routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr) -> bool {
+        let link = self.routes.leads_to(target).filter(|link| self.behind(range, target).contains(*link));
+        link.and_then(|link| self.links.get(link))
+            .is_some_and(|link| link.state == LinkState::Up && link.layer == LinkLayer::None)
+    }
+
+    /// A target that no downstream can be asked for is absent where that is in the nature of the
+    /// downstreams, and merely out of reach where they are not there.
+    fn why_not_probed(&self, range: RangeId, target: Ipv6Addr) -> DropReason {
+        let is_silent = |link: &IfIndex| {
+            self.links.get(*link).is_some_and(|link| {
+                link.state == LinkState::Up && !matches!(link.layer, LinkLayer::Ethernet(_))
+            })
+        };
+        let is_absent = self.behind(range, target).iter().any(is_silent);
+        if is_absent { DropReason::Absent } else { DropReason::NoDownstream }
     }
 
     /// `always` asks nobody whether the target exists, but there must be a way to it: a missing
     /// interface must not turn a range into answers for everything.
     fn check_downstream(&self, range: RangeId) -> Result<(), DropReason> {
-        let is_there = match self.policy.ranges[range.0].downstream {
+        let is_there =
+            |link: &IfIndex| self.links.get(*link).is_some_and(|link| link.state != LinkState::Down);
+        let is_served = match self.policy.ranges[range.0].downstream {
             Downstream::Kernel => true,
-            Downstream::Named(_) => self.bindings.ranges[range.0]
-                .downstream
-                .and_then(|link| self.links.get(link))
-                .is_some_and(|link| link.state != LinkState::Down),
+            Downstream::Named(_) | Downstream::Matching(_) => {
+                self.bindings.ranges[range.0].downstreams.iter().any(is_there)
+            }
         };
-        is_there.then_some(()).ok_or(DropReason::NoDownstream)
+        is_served.then_some(()).ok_or(DropReason::NoDownstream)
     }
 
-    /// The downstream that the target would be behind.
-    pub(super) fn behind(&self, RangeId(range): RangeId, target: Ipv6Addr) -> Option<IfIndex> {
+    /// The downstreams that the target may be behind.
+    pub(super) fn behind(&self, RangeId(range): RangeId, target: Ipv6Addr) -> Behind<'_> {
         match self.policy.ranges[range].downstream {
-            Downstream::Named(_) => self.bindings.ranges[range].downstream,
-            Downstream::Kernel => {
-                self.routes.leads_to(target).filter(|link| self.bindings.upstream(*link).is_none())
+            Downstream::Named(_) | Downstream::Matching(_) => {
+                Behind::Named(&self.bindings.ranges[range].downstreams)
             }
+            Downstream::Kernel => Behind::Route(
+                self.routes.leads_to(target).filter(|link| self.bindings.upstream(*link).is_none()),
+            ),
         }
     }
 
@@ -169,12 +197,45 @@ impl Engine {
     }
 
     /// Answers never wait for it: knowledge that has grown old is confirmed behind the answer.
-    fn confirm_if_old(&mut self, target: Ipv6Addr, live: Live, now: Time) {
+    fn confirm_if_old(&mut self, target: Ipv6Addr, live: &Live, now: Time) {
         let is_old = now.since(live.seen) > self.policy.timers.reachable;
-        if is_old && live.unanswered == 0 {
-            self.confirm(target, live, now);
+        if is_old && live.unanswered == 0 && live.claim.is_none() {
+            self.confirm(target, *live, now);
         }
     }
+}
+
+/// Whether the limit was asked already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paid {
+    /// For the first probe.
+    First,
+    /// For none.
+    None,
+}
+
+impl Behind<'_> {
+    /// All of them.
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, IfIndex> {
+        match self {
+            Self::Route(link) => link.as_slice().iter(),
+            Self::Named(links) => links.iter(),
+        }
+    }
+
+    /// Whether this link is one of them.
+    pub(super) fn contains(&self, link: IfIndex) -> bool {
+        match self {
+            Self::Route(known) => *known == Some(link),
+            Self::Named(links) => links.binary_search(&link).is_ok(),
+        }
+    }
+}
+
+/// Askers share by their station; a few may share one share, which is fair enough.
+fn share_of(asker: &Asker) -> usize {
+    let fold = |sum: usize, byte: &u8| sum.wrapping_mul(31).wrapping_add(usize::from(*byte));
+    asker.mac.0.iter().fold(asker.link.0 as usize, fold) % SHARES
 }
 
 /// As many askers wait for one target. A link has one or two routers; the rest is somebody who

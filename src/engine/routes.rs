@@ -1,28 +1,39 @@
 //! The kernel's routes that concern us, and the difference between those we want and those there are.
 //!
 //! Ours are the ones with our protocol number. They are added exclusively, so that a foreign route
-//! is never replaced; one in the way is a conflict, and ours waits until it goes.
+//! is never replaced; one in the way is a conflict, and ours waits until it goes. A route costs work
+//! only when something happened to its destination, however many there are.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 use prefix_trie::PrefixMap;
 
-use super::bindings::Bindings;
-use super::facts::{IfIndex, KernelRoute, LinkLayer, LinkState, NextHop, RouteKind};
-use super::links::Links;
-use super::policy::{Policy, RangePolicy, RangeRoutes, RoutePolicy};
+use super::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
+use super::policy::RoutePolicy;
 
 /// The routes of the kernel that concern us, and what becomes of ours.
 #[derive(Debug)]
 pub struct Routes {
     policy: RoutePolicy,
+    /// Every route that concerns us, ours among them.
     known: PrefixMap<Ipv6Net, Vec<KernelRoute>>,
-    ours: BTreeSet<KernelRoute>,
-    wanted: BTreeMap<KernelRoute, RouteState>,
+    by_link: HashMap<IfIndex, BTreeSet<Ipv6Net>>,
+    wanted: BTreeMap<Ipv6Net, Vec<Wanted>>,
+    /// The part of `wanted` that follows from the policy; the rest are the guests' own.
+    wish: BTreeSet<KernelRoute>,
+    /// Where something happened since the last reconciliation.
+    touched: BTreeSet<Ipv6Net>,
+    /// Refused by the kernel, to be tried again when a link changes.
+    refused: BTreeSet<Ipv6Net>,
     removing: BTreeSet<KernelRoute>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    route: KernelRoute,
+    state: RouteState,
 }
 
 /// A route to be added or removed.
@@ -48,25 +59,36 @@ pub enum Outcome {
 /// What became of a route that we want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteState {
-    /// Asked for, or to be asked for again.
+    /// Asked for, or to be asked for.
     Pending,
     /// In the kernel.
     Installed,
     /// Kept out by a foreign route.
     Conflict,
+    /// Refused by the kernel.
+    Refused,
 }
 
 impl Routes {
     /// No routes yet.
     pub fn new(policy: RoutePolicy) -> Self {
-        let (known, ours) = (PrefixMap::new(), BTreeSet::new());
-        Self { policy, known, ours, wanted: BTreeMap::new(), removing: BTreeSet::new() }
+        Self {
+            policy,
+            known: PrefixMap::new(),
+            by_link: HashMap::new(),
+            wanted: BTreeMap::new(),
+            wish: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            removing: BTreeSet::new(),
+        }
     }
 
     /// Learns of a route.
     pub fn insert(&mut self, route: KernelRoute) {
-        if route.protocol == self.policy.protocol {
-            self.ours.insert(route.clone());
+        self.touched.insert(route.destination);
+        if let Some(link) = route.link() {
+            self.by_link.entry(link).or_default().insert(route.destination);
         }
         let at = self.known.entry(route.destination).or_default();
         if !at.contains(&route) {
@@ -76,31 +98,34 @@ impl Routes {
 
     /// Forgets a route.
     pub fn remove(&mut self, route: &KernelRoute) {
-        self.ours.remove(route);
-        if let Some(at) = self.known.get_mut(&route.destination) {
-            at.retain(|known| known != route);
-            if at.is_empty() {
-                self.known.remove(&route.destination);
-            }
-        }
+        self.remove_where(route.destination, |known| known == route);
     }
 
     /// The kernel drops the routes of an interface that goes, not always with a word.
     pub fn remove_link(&mut self, link: IfIndex) {
-        let through = |route: &KernelRoute| route.link() == Some(link);
-        let gone: Vec<_> = self.known.values().flatten().filter(|route| through(route)).cloned().collect();
-        for route in gone {
-            self.remove(&route);
+        for destination in self.by_link.remove(&link).unwrap_or_default() {
+            self.remove_where(destination, |route| route.link() == Some(link));
         }
+    }
+
+    /// A link has changed: what the kernel refused may work now.
+    pub fn retry_refused(&mut self) {
+        self.touched.append(&mut self.refused);
+    }
+
+    /// Ours that lead to a single address: the guests that a predecessor knew.
+    pub fn inherited_guests(&self) -> impl Iterator<Item = (Ipv6Addr, IfIndex)> {
+        let single = self.known.iter().filter(|(destination, _)| destination.prefix_len() == 128);
+        single.flat_map(|(_, routes)| routes).filter(|route| self.is_ours(route)).filter_map(|route| {
+            let link = route.unicast_link().filter(|_| route.next_hop == NextHop::OnLink)?;
+            Some((route.destination.addr(), link))
+        })
     }
 
     /// The interfaces that default routes leave by, the preferred first.
     pub fn default_links(&self) -> Vec<IfIndex> {
-        let mut defaults: Vec<_> = self
-            .at(&Ipv6Net::default())
-            .filter(|route| route.table == MAIN)
-            .filter_map(|route| Some((route.metric, route.unicast_link()?)))
-            .collect();
+        let mut defaults: Vec<_> =
+            self.defaults().filter_map(|route| Some((route.metric, route.unicast_link()?))).collect();
         defaults.sort_unstable();
         let mut links = Vec::new();
         for (_, link) in defaults {
@@ -109,6 +134,11 @@ impl Routes {
             }
         }
         links
+    }
+
+    /// True if a default route leads through this address.
+    pub fn is_gateway(&self, address: Ipv6Addr) -> bool {
+        self.defaults().any(|route| route.next_hop == NextHop::Via(address))
     }
 
     /// The interface that a packet to `target` leaves by, as far as the main table decides.
@@ -127,7 +157,13 @@ impl Routes {
 
     /// What became of each route that we want.
     pub fn wanted(&self) -> impl Iterator<Item = (&KernelRoute, RouteState)> {
-        self.wanted.iter().map(|(route, state)| (route, *state))
+        self.wanted.values().flatten().map(|wanted| (&wanted.route, wanted.state))
+    }
+
+    /// True if a foreign route keeps this one out.
+    pub fn is_kept_out(&self, route: &KernelRoute) -> bool {
+        let mut at = self.wanted.get(&route.destination).into_iter().flatten();
+        at.any(|wanted| wanted.route == *route && wanted.state == RouteState::Conflict)
     }
 
     /// A foreign route that keeps this one out: same destination, table and metric.
@@ -136,64 +172,82 @@ impl Routes {
         self.at(&route.destination).filter(same).find(|other| other.protocol != route.protocol)
     }
 
-    /// The routes that the policy asks for, on the host as it is.
-    pub fn wish(&self, policy: &Policy, bindings: &Bindings, links: &Links) -> BTreeSet<KernelRoute> {
-        let mut wish = BTreeSet::new();
-        for (range, place) in policy.ranges.iter().zip(&bindings.ranges) {
-            let destination = place.downstream.and_then(|link| self.range_route(range, link, links));
-            let owns_all = matches!(destination, Some(KernelRoute { kind: RouteKind::Local(_), .. }));
-            if range.backstop && !owns_all {
-                wish.insert(self.our(range.prefix, RouteKind::Unreachable, RoutePolicy::BACKSTOP_METRIC));
-            }
-            wish.extend(destination);
-        }
-        wish
+    /// True if somebody else has a route that does the same, of whatever metric.
+    pub fn has_equal(&self, destination: &Ipv6Net, kind: RouteKind) -> bool {
+        self.at(destination).any(|route| {
+            let is_foreign = !self.is_ours(route) && route.table == self.policy.table;
+            is_foreign && route.kind == kind && route.next_hop == NextHop::OnLink
+        })
     }
 
-    /// The changes that lead from what there is to `wish`; those that are under way are left out.
-    pub fn reconcile(&mut self, wish: &BTreeSet<KernelRoute>) -> Vec<Change> {
-        let mut changes = Vec::new();
-        self.wanted.retain(|route, _| wish.contains(route));
-        for route in wish {
-            let state = self.wanted.get(route).copied();
-            let next = if self.ours.contains(route) && !self.removing.contains(route) {
-                RouteState::Installed
-            } else if state == Some(RouteState::Conflict) && self.in_the_way_of(route).is_some() {
-                RouteState::Conflict
-            } else {
-                if state != Some(RouteState::Pending) {
-                    changes.push(Change::Add(route.clone()));
-                }
-                RouteState::Pending
-            };
-            self.wanted.insert(route.clone(), next);
+    /// From here on this is what the policy asks for, besides the guests' routes.
+    pub fn set_wish(&mut self, wish: BTreeSet<KernelRoute>) {
+        for gone in self.wish.difference(&wish).cloned().collect::<Vec<_>>() {
+            self.unwant(&gone);
         }
-        // The backstop goes last, so that nothing leaks upstream in between: it sorts behind the
-        // others of its range.
-        let unwanted: Vec<_> = self.ours.iter().filter(|route| !wish.contains(route)).cloned().collect();
-        for route in unwanted {
-            if self.removing.insert(route.clone()) {
-                changes.push(Change::Remove(route));
+        for new in wish.difference(&self.wish).cloned().collect::<Vec<_>>() {
+            self.want(new);
+        }
+        self.wish = wish;
+    }
+
+    /// Wants a route, until [`Self::unwant`].
+    pub fn want(&mut self, route: KernelRoute) {
+        self.touched.insert(route.destination);
+        let at = self.wanted.entry(route.destination).or_default();
+        if !at.iter().any(|wanted| wanted.route == route) {
+            at.push(Wanted { route, state: RouteState::Refused });
+        }
+    }
+
+    /// Does not want it any more.
+    pub fn unwant(&mut self, route: &KernelRoute) {
+        self.touched.insert(route.destination);
+        if let Some(at) = self.wanted.get_mut(&route.destination) {
+            at.retain(|wanted| wanted.route != *route);
+            if at.is_empty() {
+                self.wanted.remove(&route.destination);
             }
         }
+    }
+
+    /// Wants nothing any more.
+    pub fn unwant_all(&mut self) {
+        self.touched.extend(self.wanted.keys());
+        let ours = self.known.iter().filter(|(_, routes)| routes.iter().any(|route| self.is_ours(route)));
+        self.touched.extend(ours.map(|(destination, _)| destination).collect::<Vec<_>>());
+        self.wanted.clear();
+        self.wish.clear();
+    }
+
+    /// The changes that lead from what there is to what is wanted, for every destination at which
+    /// something happened; those that are under way are left out.
+    ///
+    /// At one destination removals come first, because the kernel takes no second route of the same
+    /// metric; and what guards a range, its backstop, is the last to go.
+    pub fn reconcile(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for destination in std::mem::take(&mut self.touched) {
+            self.reconcile_at(destination, &mut changes);
+        }
+        changes.sort_by_key(|change| {
+            matches!(change, Change::Remove(KernelRoute { kind: RouteKind::Unreachable, .. }))
+        });
         changes
     }
 
-    /// Takes the outcome of a change to heart. `Some` is a route that is kept out, or was refused.
+    /// Takes the outcome of a change to heart.
     pub fn changed(&mut self, change: &Change, outcome: &Outcome) {
         match (change, outcome) {
-            (Change::Add(route), Outcome::Done) => {
-                self.insert(route.clone());
-                self.set(route, RouteState::Installed);
-            }
+            (Change::Add(route), Outcome::Done) => self.insert(route.clone()),
             // Somebody else's, unless the notification of our own is only late.
-            (Change::Add(route), Outcome::Exists) if self.ours.contains(route) => {
-                self.set(route, RouteState::Installed);
+            (Change::Add(route), Outcome::Exists) if !self.has(route) => {
+                self.set(route, RouteState::Conflict);
             }
-            (Change::Add(route), Outcome::Exists) => self.set(route, RouteState::Conflict),
-            // Forgotten, so that the next reconciliation asks again.
+            (Change::Add(_), Outcome::Exists) => {}
             (Change::Add(route), Outcome::Failed(_)) => {
-                self.wanted.remove(route);
+                self.set(route, RouteState::Refused);
+                self.refused.insert(route.destination);
             }
             (Change::Remove(route), outcome) => {
                 self.removing.remove(route);
@@ -204,76 +258,83 @@ impl Routes {
         }
     }
 
-    fn set(&mut self, route: &KernelRoute, state: RouteState) {
-        if let Some(known) = self.wanted.get_mut(route) {
-            *known = state;
+    /// A route of ours: on the link itself, in our table, under our protocol.
+    pub fn our(&self, destination: Ipv6Net, kind: RouteKind, metric: u32) -> KernelRoute {
+        let RoutePolicy { table, protocol, .. } = self.policy;
+        KernelRoute { destination, kind, next_hop: NextHop::OnLink, table, protocol, metric }
+    }
+
+    /// The route of one guest.
+    pub fn guest(&self, target: Ipv6Addr, link: IfIndex) -> KernelRoute {
+        self.our(Ipv6Net::from(target), RouteKind::Unicast(link), self.policy.metric)
+    }
+
+    fn reconcile_at(&mut self, destination: Ipv6Net, changes: &mut Vec<Change>) {
+        let wanted = self.wanted.get(&destination).cloned().unwrap_or_default();
+        let mut unwanted: Vec<_> = self
+            .at(&destination)
+            .filter(|route| self.is_ours(route) && !wanted.iter().any(|wanted| wanted.route == **route))
+            .cloned()
+            .collect();
+        unwanted.sort();
+        for route in unwanted {
+            if self.removing.insert(route.clone()) {
+                changes.push(Change::Remove(route));
+            }
         }
+        for Wanted { route, state } in wanted {
+            let next = if self.has(&route) && !self.removing.contains(&route) {
+                RouteState::Installed
+            } else if state == RouteState::Conflict && self.in_the_way_of(&route).is_some() {
+                RouteState::Conflict
+            } else {
+                if state != RouteState::Pending {
+                    changes.push(Change::Add(route.clone()));
+                }
+                RouteState::Pending
+            };
+            self.set(&route, next);
+        }
+    }
+
+    fn remove_where(&mut self, destination: Ipv6Net, goes: impl Fn(&KernelRoute) -> bool) {
+        self.touched.insert(destination);
+        if let Some(at) = self.known.get_mut(&destination) {
+            at.retain(|route| !goes(route));
+            if at.is_empty() {
+                self.known.remove(&destination);
+            }
+        }
+    }
+
+    fn set(&mut self, route: &KernelRoute, state: RouteState) {
+        let at = self.wanted.get_mut(&route.destination).into_iter().flatten();
+        if let Some(wanted) = at.into_iter().find(|wanted| wanted.route == *route) {
+            wanted.state = state;
+        }
+    }
+
+    fn has(&self, route: &KernelRoute) -> bool {
+        self.at(&route.destination).any(|known| known == route)
+    }
+
+    fn is_ours(&self, route: &KernelRoute) -> bool {
+        route.protocol == self.policy.protocol
+    }
+
+    fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.at(&DEFAULT).filter(|route| route.table == MAIN)
     }
 
     fn at(&self, destination: &Ipv6Net) -> impl Iterator<Item = &KernelRoute> {
         self.known.get(destination).into_iter().flatten()
     }
-
-    fn range_route(&self, range: &RangePolicy, link: IfIndex, links: &Links) -> Option<KernelRoute> {
-        if range.routes != RangeRoutes::Range {
-            return None;
-        }
-        let link = links.get(link).filter(|link| link.state != LinkState::Down)?;
-        let kind = match link.layer {
-            LinkLayer::Loopback => RouteKind::Local(link.index),
-            LinkLayer::Ethernet(_) | LinkLayer::None => RouteKind::Unicast(link.index),
-        };
-        // The kernel made an equal one for the interface's own prefix, or the administrator did.
-        let equal = |route: &KernelRoute| {
-            route.kind == kind && route.next_hop == NextHop::OnLink && route.table == self.policy.table
-        };
-        let is_there =
-            self.at(&range.prefix).any(|route| route.protocol != self.policy.protocol && equal(route));
-        (!is_there).then(|| self.our(range.prefix, kind, self.policy.metric))
-    }
-
-    fn our(&self, destination: Ipv6Net, kind: RouteKind, metric: u32) -> KernelRoute {
-        let RoutePolicy { table, protocol, .. } = self.policy;
-        KernelRoute { destination, kind, next_hop: NextHop::OnLink, table, protocol, metric }
-    }
-}
-
-impl KernelRoute {
-    /// The interface that packets leave by.
-    pub fn unicast_link(&self) -> Option<IfIndex> {
-        match self.kind {
-            RouteKind::Unicast(link) => Some(link),
-            RouteKind::Local(_) | RouteKind::Unreachable | RouteKind::Other => None,
-        }
-    }
-
-    /// The interface that the route is on.
-    pub fn link(&self) -> Option<IfIndex> {
-        match self.kind {
-            RouteKind::Unicast(link) | RouteKind::Local(link) => Some(link),
-            RouteKind::Unreachable | RouteKind::Other => None,
-        }
-    }
-}
-
-/// As `ip -6 route` prints it, with the number of the interface instead of its name.
-impl fmt::Display for KernelRoute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            RouteKind::Unicast(link) => write!(f, "{} dev #{link}", self.destination)?,
-            RouteKind::Local(link) => write!(f, "local {} dev #{link}", self.destination)?,
-            RouteKind::Unreachable => write!(f, "unreachable {}", self.destination)?,
-            RouteKind::Other => write!(f, "{}", self.destination)?,
-        }
-        if let NextHop::Via(router) = self.next_hop {
-            write!(f, " via {router}")?;
-        }
-        write!(f, " proto {} metric {}", self.protocol, self.metric)
-    }
 }
 
 /// The number of the table `main`.
 const MAIN: u32 = 254;
+/// `::/0`
+const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
 
 #[cfg(test)]
 #[path = "routes_tests.rs"]

@@ -1,12 +1,12 @@
 //! What follows from what the kernel says: names bound anew, routes reconciled, ears opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bindings::Bindings;
-use super::facts::{Fact, IfIndex, KernelRoute, LinkState};
+use super::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, RouteKind};
 use super::output::{Ear, Output, Role};
-use super::policy::{Answer, Downstream};
-use super::routes::{Change, Outcome, RouteState};
+use super::policy::{Answer, Downstream, RangePolicy, RangeRoutes, RoutePolicy};
+use super::routes::{Change, Outcome};
 use super::time::Time;
 use super::{Engine, Event, Phase};
 
@@ -22,6 +22,7 @@ impl Engine {
                         ended.push(link.index);
                     }
                     self.links.insert(link);
+                    self.routes.retry_refused();
                 }
                 Fact::LinkGone(index) => {
                     self.links.remove(index);
@@ -37,12 +38,13 @@ impl Engine {
             }
         }
         for link in ended {
-            self.end_link(link);
+            self.end_link(link, now);
         }
         self.settle();
         for neighbour in neighbours {
             self.neighbour(neighbour, now);
         }
+        self.settle_routes();
     }
 
     /// Brings bindings, ears and routes in line with what is known now.
@@ -56,26 +58,27 @@ impl Engine {
         self.settle_ears();
         if self.phase == Phase::Serving {
             self.tell_problems(&before);
+            let wish = self.wish();
+            self.routes.set_wish(wish);
             self.settle_routes();
         }
     }
 
     /// Takes in what became of a change of the routes.
-    pub(super) fn route_changed(&mut self, change: Change, outcome: Outcome) {
-        self.routes.changed(&change, &outcome);
+    pub(super) fn route_changed(&mut self, change: Change, outcome: &Outcome) {
+        self.routes.changed(&change, outcome);
         let event = match (change, outcome) {
             (Change::Add(route), Outcome::Done) => Event::RouteInstalled(route),
             (Change::Remove(route), Outcome::Done) => Event::RouteRemoved(route),
             (Change::Add(route), Outcome::Exists) => {
-                let is_ours = self.routes().any(|(r, state)| *r == route && state == RouteState::Installed);
-                if is_ours {
+                if !self.routes.is_kept_out(&route) {
                     return;
                 }
                 let other = self.routes.in_the_way_of(&route).cloned();
                 Event::RouteConflict(route, other)
             }
             (Change::Add(route) | Change::Remove(route), Outcome::Failed(said)) => {
-                Event::RouteFailed(route, said)
+                Event::RouteFailed(route, said.clone())
             }
             (Change::Remove(_), Outcome::Exists) => return,
         };
@@ -86,10 +89,42 @@ impl Engine {
         route.protocol == self.policy.routes.protocol || self.ranges.touch(&route.destination)
     }
 
-    fn settle_routes(&mut self) {
-        let wish = self.routes.wish(&self.policy, &self.bindings, &self.links);
-        let changes = self.routes.reconcile(&wish);
+    /// Asks for whatever has to change at the destinations at which something happened.
+    pub(super) fn settle_routes(&mut self) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        let changes = self.routes.reconcile();
         self.outputs.extend(changes.into_iter().map(Output::ChangeRoute));
+    }
+
+    /// The routes that the policy asks for, on the host as it is, besides those of single guests.
+    fn wish(&self) -> BTreeSet<KernelRoute> {
+        let mut wish = BTreeSet::new();
+        for (range, place) in self.policy.ranges.iter().zip(&self.bindings.ranges) {
+            let route = place.downstreams.first().and_then(|link| self.range_route(range, *link));
+            let owns_all = matches!(route, Some(KernelRoute { kind: RouteKind::Local(_), .. }));
+            if range.backstop && !owns_all {
+                let metric = RoutePolicy::BACKSTOP_METRIC;
+                wish.insert(self.routes.our(range.prefix, RouteKind::Unreachable, metric));
+            }
+            wish.extend(route);
+        }
+        wish
+    }
+
+    fn range_route(&self, range: &RangePolicy, link: IfIndex) -> Option<KernelRoute> {
+        if range.routes != RangeRoutes::Range {
+            return None;
+        }
+        let link = self.links.get(link).filter(|link| link.state != LinkState::Down)?;
+        let kind = match link.layer {
+            LinkLayer::Loopback => RouteKind::Local(link.index),
+            LinkLayer::Ethernet(_) | LinkLayer::None => RouteKind::Unicast(link.index),
+        };
+        // The kernel made an equal one for the interface's own prefix, or the administrator did.
+        let is_there = self.routes.has_equal(&range.prefix, kind);
+        (!is_there).then(|| self.routes.our(range.prefix, kind, self.policy.routes.metric))
     }
 
     fn settle_ears(&mut self) {
@@ -106,7 +141,7 @@ impl Engine {
         let ranges = || self.policy.ranges.iter().zip(&self.bindings.ranges);
         for (range, place) in ranges().filter(|(range, _)| range.answer == Answer::Live) {
             let downstreams: Vec<_> = match range.downstream {
-                Downstream::Named(_) => place.downstream.into_iter().collect(),
+                Downstream::Named(_) | Downstream::Matching(_) => place.downstreams.clone(),
                 Downstream::Kernel => self.routes.links_inside(&range.prefix).collect(),
             };
             for link in downstreams {

@@ -15,8 +15,12 @@ use crate::wire::Mac;
 #[derive(Debug)]
 pub struct Targets {
     known: HashMap<Ipv6Addr, Target, Seed>,
-    /// When something is due, by state: live, probing, absent.
-    due: [BTreeSet<(Time, Ipv6Addr)>; 3],
+    /// When something is due, by what kind of target it is due for.
+    due: [BTreeSet<(Time, Ipv6Addr)>; 4],
+    /// Those that exist, by the downstream that they are on.
+    by_link: BTreeSet<(IfIndex, Ipv6Addr)>,
+    /// How many are being probed, by whose share.
+    by_share: [usize; SHARES],
     limit: usize,
 }
 
@@ -44,21 +48,49 @@ pub enum State {
 pub struct Live {
     /// The downstream that it is on.
     pub link: IfIndex,
-    /// Its link-layer address.
-    pub mac: Mac,
+    /// Its link-layer address, where it is known.
+    pub mac: Option<Mac>,
     /// What was seen of it last.
     pub evidence: Evidence,
-    /// When that was.
+    /// Whether anything but its own word speaks for it.
+    pub proof: Proof,
+    /// When it was seen last.
     pub seen: Time,
     /// How many probes have gone out since, unanswered.
     pub unanswered: u8,
+    /// Somebody behind another downstream says that it is there now.
+    pub claim: Option<Claim>,
+}
+
+/// Whether a target that says that it exists has been asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// It has announced itself; anybody on its downstream could have done that.
+    Announced,
+    /// It has replied to a question, or the kernel found it.
+    Replied,
+}
+
+/// Somebody behind another downstream says that a live target is there now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Where it was heard.
+    pub link: IfIndex,
+    /// Who said it.
+    pub mac: Mac,
+    /// How.
+    pub evidence: Evidence,
 }
 
 /// A target that may exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probing {
-    /// How many more probes will go out.
+    /// How many more times its downstreams will be asked.
     pub left: u8,
+    /// How many of its downstreams have been asked this time; the rest follow as the limit allows.
+    pub asked: usize,
+    /// Whose share of the probes it counts for.
+    pub share: usize,
     /// Who waits for the answer.
     pub askers: Vec<Asker>,
 }
@@ -68,10 +100,12 @@ pub struct Probing {
 pub enum Evidence {
     /// It replied to a probe, or advertised itself.
     Probe,
-    /// It asked for something from its address.
+    /// It asked for something from its address, or the kernel's neighbour table has it.
     Neighbour,
     /// It checked that nobody else has its address.
     Dad,
+    /// A predecessor of this process knew it, and left its route.
+    Route,
 }
 
 impl Evidence {
@@ -81,14 +115,27 @@ impl Evidence {
             Self::Probe => "probe",
             Self::Neighbour => "neighbour",
             Self::Dad => "dad",
+            Self::Route => "route",
         }
     }
+}
+
+/// What [`Targets::put`] did besides.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is in, and this is what it was before.
+    Kept(Option<State>),
+    /// It is in, and this one had to go for it.
+    Instead(Ipv6Addr, State),
+    /// There is no room for it.
+    Full,
 }
 
 impl Targets {
     /// Room for `limit` targets; `seed` keeps strangers from choosing addresses that collide.
     pub fn new(limit: usize, seed: [u64; 2]) -> Self {
-        Self { known: HashMap::with_hasher(Seed(seed)), due: Default::default(), limit }
+        let known = HashMap::with_hasher(Seed(seed));
+        Self { known, due: Default::default(), by_link: BTreeSet::new(), by_share: [0; SHARES], limit }
     }
 
     /// How many are known.
@@ -101,33 +148,72 @@ impl Targets {
         self.due[PROBING].len()
     }
 
-    /// What is known of the target.
-    pub fn get(&self, address: Ipv6Addr) -> Option<&Target> {
-        self.known.get(&address)
+    /// How many are being probed because somebody with this share asked.
+    pub fn probing_for(&self, share: usize) -> usize {
+        self.by_share[share]
     }
 
-    /// What is known of the target, to be changed without changing its kind or what is due.
-    pub fn get_mut(&mut self, address: Ipv6Addr) -> Option<&mut Target> {
-        self.known.get_mut(&address)
+    /// How many are live by nothing but their own word.
+    pub fn announced(&self) -> usize {
+        self.due[ANNOUNCED].len()
+    }
+
+    /// What is known of the target.
+    pub fn get(&self, address: Ipv6Addr) -> Option<&State> {
+        self.known.get(&address).map(|target| &target.state)
+    }
+
+    /// What is known of a live target.
+    pub fn live(&self, address: Ipv6Addr) -> Option<&Live> {
+        match self.get(address)? {
+            State::Live(live) => Some(live),
+            State::Probing(_) | State::Absent => None,
+        }
+    }
+
+    /// The askers of a target that is being probed.
+    pub fn askers_mut(&mut self, address: Ipv6Addr) -> Option<&mut Vec<Asker>> {
+        match &mut self.known.get_mut(&address)?.state {
+            State::Probing(probing) => Some(&mut probing.askers),
+            State::Live(_) | State::Absent => None,
+        }
     }
 
     /// Every target.
-    pub fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, &Target)> {
-        self.known.iter().map(|(address, target)| (*address, target))
+    pub fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, &State)> {
+        self.known.iter().map(|(address, target)| (*address, &target.state))
     }
 
-    /// Puts the target into this state, with something due at `due`; returns what it was before.
+    /// The targets that are live on this downstream.
+    pub fn on_link(&self, link: IfIndex) -> impl Iterator<Item = Ipv6Addr> {
+        let all = (link, Ipv6Addr::UNSPECIFIED)..=(link, Ipv6Addr::from_bits(u128::MAX));
+        self.by_link.range(all).map(|(_, address)| *address)
+    }
+
+    /// Puts the target into this state, with something due at `due`.
     ///
-    /// Where the limit is reached a new target takes the place of an absent one, or of the one
-    /// whose probing is furthest; a live one never goes for it, and then `Err` gives the state back.
-    pub fn put(&mut self, address: Ipv6Addr, state: State, due: Time) -> Result<Option<State>, State> {
+    /// Where the limit is reached a new target takes the place of an absent one, else of the probed
+    /// one whose turn is next, else of one that has merely announced itself; a live one that was
+    /// proved never goes for it.
+    pub fn put(&mut self, address: Ipv6Addr, state: State, due: Time) -> Put {
         let before = self.remove(address);
-        if before.is_none() && self.known.len() >= self.limit && !self.make_room() {
-            return Err(state);
+        let mut evicted = None;
+        if before.is_none() && self.known.len() >= self.limit {
+            evicted = self.make_room();
+            if evicted.is_none() {
+                return Put::Full;
+            }
         }
         self.due[kind(&state)].insert((due, address));
+        match &state {
+            State::Live(live) => {
+                self.by_link.insert((live.link, address));
+            }
+            State::Probing(probing) => self.by_share[probing.share] += 1,
+            State::Absent => {}
+        }
         self.known.insert(address, Target { state, due });
-        Ok(before)
+        evicted.map_or(Put::Kept(before), |(address, state)| Put::Instead(address, state))
     }
 
     /// Something is due for a target at another time than was thought.
@@ -144,6 +230,13 @@ impl Targets {
     pub fn remove(&mut self, address: Ipv6Addr) -> Option<State> {
         let target = self.known.remove(&address)?;
         self.due[kind(&target.state)].remove(&(target.due, address));
+        match &target.state {
+            State::Live(live) => {
+                self.by_link.remove(&(live.link, address));
+            }
+            State::Probing(probing) => self.by_share[probing.share] -= 1,
+            State::Absent => {}
+        }
         Some(target.state)
     }
 
@@ -158,23 +251,28 @@ impl Targets {
         (first.0 <= now).then_some(first.1)
     }
 
-    fn make_room(&mut self) -> bool {
-        let victim = [ABSENT, PROBING].into_iter().find_map(|kind| self.due[kind].first());
-        victim.copied().is_some_and(|(_, address)| self.remove(address).is_some())
+    fn make_room(&mut self) -> Option<(Ipv6Addr, State)> {
+        let victim = [ABSENT, PROBING, ANNOUNCED].into_iter().find_map(|kind| self.due[kind].first());
+        let (_, address) = *victim?;
+        self.remove(address).map(|state| (address, state))
     }
 }
 
 fn kind(state: &State) -> usize {
     match state {
-        State::Live(_) => LIVE,
+        State::Live(Live { proof: Proof::Replied, .. }) => LIVE,
+        State::Live(Live { proof: Proof::Announced, .. }) => ANNOUNCED,
         State::Probing(_) => PROBING,
         State::Absent => ABSENT,
     }
 }
 
+/// Askers are told apart as far as this; a stranger with many addresses has few shares all the same.
+pub const SHARES: usize = 64;
 const LIVE: usize = 0;
-const PROBING: usize = 1;
-const ABSENT: usize = 2;
+const ANNOUNCED: usize = 1;
+const PROBING: usize = 2;
+const ABSENT: usize = 3;
 
 #[derive(Debug, Clone, Copy)]
 struct Seed([u64; 2]);
@@ -188,53 +286,5 @@ impl BuildHasher for Seed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn address(last: u16) -> Ipv6Addr {
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last)
-    }
-
-    fn live() -> State {
-        let mac = Mac([2, 0, 0, 0, 0, 1]);
-        let evidence = Evidence::Probe;
-        State::Live(Live { link: IfIndex(3), mac, evidence, seen: Time::ORIGIN, unanswered: 0 })
-    }
-
-    fn probing() -> State {
-        State::Probing(Probing { left: 2, askers: Vec::new() })
-    }
-
-    fn seconds(seconds: u64) -> Time {
-        Time::at(Duration::from_secs(seconds))
-    }
-
-    #[test]
-    fn gives_up_the_absent_then_the_probed_and_never_the_live() {
-        let mut targets = Targets::new(3, [1, 2]);
-        for (last, state) in [(1, live()), (2, probing()), (3, State::Absent)] {
-            targets.put(address(last), state, seconds(u64::from(last))).expect("room");
-        }
-        targets.put(address(4), live(), seconds(9)).expect("the absent one goes");
-        assert!(targets.get(address(3)).is_none() && targets.get(address(2)).is_some());
-        targets.put(address(5), live(), seconds(9)).expect("the probed one goes");
-        assert!(targets.get(address(2)).is_none());
-        assert_eq!(targets.put(address(6), probing(), seconds(9)), Err(probing()));
-        assert_eq!(targets.len(), 3);
-    }
-
-    #[test]
-    fn tells_what_is_due_in_order() {
-        let mut targets = Targets::new(9, [1, 2]);
-        targets.put(address(1), live(), seconds(5)).expect("room");
-        targets.put(address(2), State::Absent, seconds(3)).expect("room");
-        assert_eq!((targets.next_due(), targets.first_due(seconds(2))), (Some(seconds(3)), None));
-        assert_eq!(targets.first_due(seconds(4)), Some(address(2)));
-        targets.postpone(address(2), seconds(7));
-        assert_eq!(targets.first_due(seconds(9)), Some(address(1)));
-        targets.remove(address(1));
-        targets.remove(address(2));
-        assert_eq!(targets.next_due(), None);
-    }
-}
+#[path = "targets_tests.rs"]
+mod tests;

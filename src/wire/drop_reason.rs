@@ -105,6 +105,8 @@ drop_reasons! {
     UpstreamAddress => "upstream_address",
     /// The upstream is down, or has no address that the answer could come from.
     NoSource => "no_source",
+    /// Somebody else on the upstream link says that the target is his.
+    Conflict => "conflict",
     /// None of the range's downstreams is there and up.
     NoDownstream => "no_downstream",
     /// The target was probed a moment ago, without a reply.

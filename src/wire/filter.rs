@@ -19,7 +19,8 @@ pub struct Instruction {
     pub operand: u32,
 }
 
-/// For an upstream: solicitations whose target lies inside one of `ranges`.
+/// For an upstream: solicitations, and advertisements of rivals, whose target lies inside one of
+/// `ranges`.
 ///
 /// More than [`MAX_RANGES`] are widened to the one prefix that covers them all; the engine then
 /// drops what lies between them.
@@ -29,8 +30,7 @@ pub fn upstream(ranges: &[Ipv6Net]) -> Vec<Instruction> {
         ranges = vec![common_prefix(&ranges)];
     }
     let mut program = PROLOGUE.to_vec();
-    program.push(Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: SOLICITATION });
-    program.push(DROP);
+    program.extend(KINDS);
     for range in ranges {
         program.extend(inside(range));
     }
@@ -41,12 +41,8 @@ pub fn upstream(ranges: &[Ipv6Net]) -> Vec<Instruction> {
 /// For a downstream: every solicitation and every advertisement.
 pub fn downstream() -> Vec<Instruction> {
     let mut program = PROLOGUE.to_vec();
-    program.extend([
-        Instruction { code: JUMP_EQUAL, if_true: 2, if_false: 0, operand: SOLICITATION },
-        Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: ADVERTISEMENT },
-        DROP,
-        PASS,
-    ]);
+    program.extend(KINDS);
+    program.push(PASS);
     program
 }
 
@@ -70,6 +66,13 @@ const PROLOGUE: &[Instruction] = &[
     Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: HOP_LIMIT },
     DROP,
     load(LOAD_BYTE, 54),
+];
+
+/// Falls through for a solicitation or an advertisement.
+const KINDS: [Instruction; 3] = [
+    Instruction { code: JUMP_EQUAL, if_true: 2, if_false: 0, operand: SOLICITATION },
+    Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: ADVERTISEMENT },
+    DROP,
 ];
 
 /// Passes the packet if its target is inside `range`, else falls through to what follows.
