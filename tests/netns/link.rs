@@ -90,7 +90,7 @@ impl Link {
     pub(crate) fn settle_all(&mut self) -> Vec<Vec<u8>> {
         let mut heard = Vec::new();
         for _ in 0..2 {
-            self.sentinels += 1;
+            self.sentinels = self.sentinels.wrapping_add(1);
             let asker = Asker {
                 mac: ROUTER_MAC,
                 address: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x5e, self.sentinels),

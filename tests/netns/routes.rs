@@ -67,10 +67,10 @@ fn installs_what_the_keys_ask_for() {
         .rest("[routes]\nprotocol = 65\ntable = 100\nmetric = 77\n");
     let daemon = Daemon::start(&lab, settings);
     assert!(ours(&lab).is_empty());
-    let routes = lab.host.show("-o route show table 100 proto 65");
+    let routes = lab.host.show("-o route show table all proto 65");
     let routes: Vec<_> = routes.lines().map(str::to_owned).collect();
-    assert!(has(&routes, &[D, "dev gv1", "metric 77"]), "{routes:#?}");
-    assert!(has(&routes, &["unreachable", "2001:db8:1:2:e::/112"]), "{routes:#?}");
+    assert!(has(&routes, &[D, "dev gv1", "table 100", "metric 77"]), "{routes:#?}");
+    assert!(has(&routes, &["unreachable", "2001:db8:1:2:e::/112", "table 100"]), "{routes:#?}");
     assert_eq!(routes.len(), 2, "{routes:#?}");
     daemon.stop();
     assert_eq!(lab.host.show("-o route show table all proto 65"), "");
