@@ -1,3 +1,19 @@
-//! The `lone64` binary.
+//! The `lone64` binary: reads the command line, runs the command, tells why it failed.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use lone64::cli::{Cli, Command};
+use lone64::commands;
+
+fn main() -> ExitCode {
+    let result = match &Cli::parse().command {
+        Command::Run(args) => commands::run::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Demo(args) => commands::demo::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("{}", commands::explanation(&*error));
+        ExitCode::FAILURE
+    })
+}

@@ -61,6 +61,37 @@ impl fmt::Display for IfName {
     }
 }
 
+/// One thing that the kernel says: what is, or what is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A link is there, and this is all about it; replaces what was known.
+    Link(Link),
+    /// A link is gone, with everything on it.
+    LinkGone(IfIndex),
+    /// The host has an address; replaces what was known of it on that link.
+    Address(Address),
+    /// The host has lost an address.
+    AddressGone {
+        /// The interface that it was on.
+        link: IfIndex,
+        /// The address itself.
+        address: Ipv6Addr,
+    },
+    /// A route is there.
+    Route(KernelRoute),
+    /// A route is gone.
+    RouteGone(KernelRoute),
+    /// The kernel's neighbour table knows this; replaces what was known of the neighbour.
+    Neighbour(Neighbour),
+    /// The kernel's neighbour table knows nothing of it any more.
+    NeighbourGone {
+        /// The interface that it was on.
+        link: IfIndex,
+        /// Its address.
+        address: Ipv6Addr,
+    },
+}
+
 /// An interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -68,7 +99,7 @@ pub struct Link {
     pub index: IfIndex,
     /// Its present name.
     pub name: IfName,
-    /// Whether it carries traffic: administratively up, and with a carrier.
+    /// Whether it carries traffic.
     pub state: LinkState,
     /// What its frames look like.
     pub layer: LinkLayer,
@@ -81,7 +112,9 @@ pub struct Link {
 pub enum LinkState {
     /// Administratively up, and with a carrier.
     Up,
-    /// Anything else.
+    /// Administratively up, but nobody is at the other end: a bridge without ports, say.
+    NoCarrier,
+    /// Administratively down.
     Down,
 }
 
@@ -158,6 +191,36 @@ pub enum NextHop {
     OnLink,
     /// A router forwards.
     Via(Ipv6Addr),
+}
+
+/// An entry of the kernel's neighbour table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The interface that it is on.
+    pub link: IfIndex,
+    /// Its address.
+    pub address: Ipv6Addr,
+    /// Its link-layer address, once known and if it has one.
+    pub mac: Option<Mac>,
+    /// What the kernel believes of it.
+    pub state: NeighbourState,
+}
+
+/// What the kernel believes of a neighbour (RFC 4861 §7.3.2, and Linux's additions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NeighbourState {
+    /// Confirmed a short while ago.
+    Reachable,
+    /// An administrator says so.
+    Permanent,
+    /// Was there once; to be confirmed or being confirmed (STALE, DELAY, PROBE).
+    Stale,
+    /// Being asked for, never yet answered.
+    Incomplete,
+    /// Asked for in vain.
+    Failed,
+    /// The link has no Neighbor Discovery, or the address needs none.
+    Noarp,
 }
 
 #[cfg(test)]

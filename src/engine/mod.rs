@@ -1,5 +1,181 @@
 //! The engine room: the decisions. PURE: no clock, no socket, no file, no environment.
+//!
+//! Everything that the engine knows came in through [`Engine::handle`], and everything that it wants
+//! done leaves as an [`Output`]. The contract with its caller, which the daemon's loop follows in the
+//! same numbers:
+//!
+//! 1. Call [`Engine::handle`] with whatever happened, and the time.
+//! 2. Drain [`Engine::poll_output`] until it returns nothing, and carry the outputs out in order.
+//! 3. Wait until something happens, at most until [`Engine::next_timeout`]; then hand in
+//!    [`Input::Timeout`].
+//!
+//! Time never runs backwards between two calls. Effects are idempotent: whoever carries out the
+//! same output twice has done no harm. A run of inputs and times, recorded, is a test.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod answer;
+pub mod bindings;
+mod counters;
+mod evidence;
 pub mod facts;
+mod input;
+mod limiter;
+mod links;
+mod output;
 pub mod policy;
+mod probe;
+mod question;
+mod ranges;
+mod routes;
+mod settle;
+mod targets;
+mod time;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv6Addr;
+
+pub use bindings::{Bindings, Problem};
+pub use counters::{Counters, LinkCounters};
+pub use input::Input;
+pub use links::Links;
+pub use output::{Ear, Event, Loss, Output, Role};
+pub use routes::{Change, Outcome, RouteState};
+pub use targets::{Evidence, State};
+pub use time::Time;
+
+use facts::{IfIndex, KernelRoute};
+use limiter::Limiter;
+use policy::{OnStop, Policy};
+use ranges::Ranges;
+use routes::Routes;
+use targets::Targets;
+
+/// The responder, without its sockets.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Policy,
+    ranges: Ranges,
+    links: Links,
+    routes: Routes,
+    bindings: Bindings,
+    targets: Targets,
+    probe_limit: Limiter,
+    ears: BTreeMap<IfIndex, Ear>,
+    counters: Counters,
+    outputs: VecDeque<Output>,
+    phase: Phase,
+}
+
+/// How far the engine's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The kernel is still telling what there is.
+    Learning,
+    /// Routes are kept as they should be.
+    Serving,
+    /// Everything is being given back.
+    Stopping,
+}
+
+impl Engine {
+    /// An engine that knows nothing but its policy. `seed` is random, and nobody else's to know.
+    pub fn new(policy: Policy, seed: [u64; 2]) -> Self {
+        Self {
+            ranges: Ranges::new(&policy.ranges),
+            links: Links::default(),
+            routes: Routes::new(policy.routes),
+            bindings: Bindings::default(),
+            targets: Targets::new(policy.limits.targets, seed),
+            probe_limit: Limiter::new(policy.limits.probes_per_second),
+            ears: BTreeMap::new(),
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+            phase: Phase::Learning,
+            policy,
+        }
+    }
+
+    /// Takes in one thing that happened at the time `now`.
+    pub fn handle(&mut self, input: Input, now: Time) {
+        match input {
+            Input::Solicitation(link, solicitation) => self.solicitation(link, &solicitation, now),
+            Input::Advertisement(link, advertisement) => self.advertisement(link, &advertisement, now),
+            Input::Discarded(link, reason) => self.counters.dropped(link, reason),
+            Input::Facts(facts) => self.facts(facts, now),
+            Input::Synced => {
+                self.phase = Phase::Serving;
+                self.settle();
+            }
+            Input::RouteChanged(change, outcome) => self.route_changed(change, outcome),
+            Input::Timeout => self.due(now),
+            Input::Stop => self.stop(),
+        }
+    }
+
+    /// The next thing to be done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.targets.next_due()
+    }
+
+    /// What the policy asks for and the host does not have, at this moment.
+    pub fn problems(&self) -> &[Problem] {
+        &self.bindings.problems
+    }
+
+    /// What the policy means at this moment.
+    pub fn bindings(&self) -> &Bindings {
+        &self.bindings
+    }
+
+    /// The policy itself.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The host's interfaces and addresses.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What is known of a target.
+    pub fn target(&self, address: Ipv6Addr) -> Option<&State> {
+        self.targets.get(address).map(|target| &target.state)
+    }
+
+    /// How many targets are known.
+    pub fn known_targets(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Every route that we want, and what became of it.
+    pub fn routes(&self) -> impl Iterator<Item = (&KernelRoute, RouteState)> {
+        self.routes.wanted()
+    }
+
+    /// A foreign route that keeps this one out.
+    pub fn in_the_way_of(&self, route: &KernelRoute) -> Option<&KernelRoute> {
+        self.routes.in_the_way_of(route)
+    }
+
+    fn stop(&mut self) {
+        self.phase = Phase::Stopping;
+        if self.policy.routes.on_stop == OnStop::Remove {
+            let changes = self.routes.reconcile(&BTreeSet::new());
+            self.outputs.extend(changes.into_iter().map(Output::ChangeRoute));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}

@@ -1,6 +1,28 @@
 //! The wire room: bytes to values and back. PURE: no clock, no socket, no file, no environment.
+//!
+//! Two messages matter here, the Neighbor Solicitation (RFC 4861 §4.3) and the Neighbor
+//! Advertisement (§4.4), each as a whole Ethernet frame, because an answer must not depend on the
+//! kernel's neighbour table. Guarantees that the property tests and the fuzzer hold this room to:
+//!
+//! * `parse` never panics, whatever the bytes; it names the one [`DropReason`] that applies first.
+//! * What `parse` accepts satisfies every check of §7.1.1 (or §7.1.2) and of RFC 6980.
+//! * `parse(emit(x)) == x`, and `emit` writes nothing behind the IPv6 payload.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod advertisement;
+mod drop_reason;
+mod envelope;
+pub mod filter;
 mod mac;
+mod message;
+mod options;
+mod solicitation;
 
+pub use advertisement::{Advertisement, Flags};
+pub use drop_reason::DropReason;
 pub use mac::{Mac, ParseMacError};
+pub use message::Message;
+pub use solicitation::{Solicitation, solicited_node};
+
+/// The longest frame that this room emits, in bytes: Ethernet, IPv6, a message and one option.
+pub const MAX_EMITTED: usize = 14 + 40 + 24 + 8;

@@ -21,7 +21,8 @@ use crate::namespace::Namespace;
 /// A configuration, put together piece by piece.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
-    by_default_route: bool,
+    /// Lines of `[[upstream]]`; `None`: as in the lab.
+    named: Option<String>,
     upstream: String,
     ranges: String,
     rest: String,
@@ -42,7 +43,13 @@ impl Settings {
 
     /// No `[[upstream]]`: the daemon has to find it.
     pub(crate) fn without_upstream(mut self) -> Self {
-        self.by_default_route = true;
+        self.named = Some(String::new());
+        self
+    }
+
+    /// Another upstream than the lab's.
+    pub(crate) fn upstream_named(mut self, name: &str) -> Self {
+        self.named = Some(format!("[[upstream]]\ninterface = \"{name}\"\n"));
         self
     }
 
@@ -53,7 +60,7 @@ impl Settings {
     }
 
     fn text(&self) -> String {
-        let upstream = if self.by_default_route { "" } else { "[[upstream]]\ninterface = \"up0\"\n" };
+        let upstream = self.named.as_deref().unwrap_or("[[upstream]]\ninterface = \"up0\"\n");
         format!(
             "{upstream}{}\n\
              [[range]]\nprefix = \"{SENTINELS}\"\ninterface = \"br0\"\nanswer = \"always\"\n\

@@ -157,7 +157,10 @@ fn says_nothing_to_malformed_options() {
 }
 
 fn says_nothing_to_wrong_addresses() {
-    silent(ADDRESSES);
+    // A range that holds ::, ::1 and the v4-mapped addresses; the configuration refuses one of
+    // link-local or multicast addresses.
+    let settings = always().range("::/32", "br0", "answer = \"always\"\nroutes = \"none\"\nbackstop = false");
+    silent_with(settings, ADDRESSES, &[Ipv6Addr::new(0, 0, 0, 0, 0, 0xfffe, 0, 1)]);
 }
 
 fn says_nothing_to_frames_that_are_not_for_this_link() {
@@ -165,9 +168,16 @@ fn says_nothing_to_frames_that_are_not_for_this_link() {
 }
 
 fn silent(rows: &[Row]) {
+    silent_with(always(), rows, &[]);
+}
+
+fn silent_with(settings: Settings, rows: &[Row], answered: &[Ipv6Addr]) {
     let lab = Lab::veth();
-    let daemon = Daemon::start(&lab, always());
+    let daemon = Daemon::start(&lab, settings);
     let mut link = Link::open(&lab);
+    for target in answered {
+        link.answered(&Solicitation::multicast(ROUTER, *target));
+    }
     let mut faults = Vec::new();
     for (number, (name, defect)) in rows.iter().enumerate() {
         let target = c(0x100 + number as u16);

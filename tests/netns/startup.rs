@@ -24,8 +24,7 @@ fn names_a_missing_downstream() {
 
 fn names_a_missing_upstream() {
     let lab = Lab::veth();
-    let settings =
-        Settings::default().range(C, "br0", "").upstream("[[upstream]]\ninterface = \"missing0\"\n");
+    let settings = Settings::default().range(C, "br0", "").upstream_named("missing0");
     let said = Daemon::refusal(&lab, &[], settings);
     assert!(said.contains("missing0"), "{said}");
     nothing_left(&lab);

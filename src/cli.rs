@@ -1,0 +1,174 @@
+//! The command line: what can be written, and what it says about itself.
+//!
+//! May touch: whether the default file is there.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::Ipv6Net;
+
+use crate::config::{Config, DEFAULT_FILE, Overrides, Problems};
+use crate::engine::facts::IfName;
+
+/// Proxy-NDP responder: one on-link IPv6 /64, every guest behind the host reachable.
+///
+/// lone64 answers the router's neighbor solicitations for the guests (containers, virtual machines,
+/// VPN peers) of a host that was given a single on-link IPv6 /64, and keeps the kernel's routes to
+/// them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lone64",
+    version,
+    max_term_width = 80,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  lone64 demo                         see what it does; no root, no network
+  lone64 check                        validate /etc/lone64/lone64.toml
+  lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
+
+Exit status: 0 done, 1 failed, 2 wrong usage."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon, in the foreground.
+    Run(RunArgs),
+    /// Validate a configuration and show what it would serve.
+    Check(CheckArgs),
+    /// Show a guest unreachable, then reachable, in throw-away namespaces.
+    Demo(DemoArgs),
+}
+
+/// The options of `run`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    long_about = "\
+Run the daemon, in the foreground.
+
+Options go before the file. With options and without --config, the default file may be absent.",
+    after_help = "\
+Examples:
+  lone64 run
+  lone64 run --config ./lone64.toml
+  lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
+  lone64 run --upstream eth0 --range 2001:db8:1:2:c::/112=lxcbr0 \\
+             --range 2001:db8:1:2:d::/112=wg0"
+)]
+pub struct RunArgs {
+    /// The configuration [default: /etc/lone64/lone64.toml].
+    #[arg(long, value_name = "F")]
+    pub config: Option<PathBuf>,
+    /// The interface towards the provider's router, instead of the file's; can be repeated.
+    #[arg(long, value_name = "IF")]
+    pub upstream: Vec<IfName>,
+    /// Serve this prefix for the guests behind this interface; can be repeated.
+    #[arg(long, value_name = "PREFIX=IF", value_parser = parse_range)]
+    pub range: Vec<(Ipv6Net, IfName)>,
+}
+
+/// The options of `check`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    long_about = "\
+Validate a configuration and show what it would serve.
+
+Every problem is printed with its place and its remedy. Nothing is changed and nothing is sent; \
+neither root nor the interfaces are needed.",
+    after_help = "\
+Examples:
+  lone64 check
+  lone64 check ./lone64.toml
+  lone64 check --json ./lone64.toml | jq '.problems[].message'
+  ssh host cat /etc/lone64/lone64.toml | lone64 check -
+
+Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage."
+)]
+pub struct CheckArgs {
+    /// The configuration, or - for standard input.
+    #[arg(value_name = "F", default_value = DEFAULT_FILE)]
+    pub file: PathBuf,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The options of `demo`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    long_about = "\
+Show a guest unreachable, then reachable, in throw-away namespaces.
+
+A router, a host and a guest are built out of network namespaces that nobody else sees; they are \
+gone when the demo ends. Neither root nor a network is needed.",
+    after_help = "\
+Examples:
+  lone64 demo"
+)]
+pub struct DemoArgs {}
+
+impl RunArgs {
+    /// The configuration that these options and the file make.
+    pub fn config(&self) -> Result<Config, Problems> {
+        let overrides = Overrides { upstreams: self.upstream.clone(), ranges: self.range.clone() };
+        let default = Path::new(DEFAULT_FILE);
+        match &self.config {
+            Some(path) => overrides.load(path),
+            // One that cannot be looked at may be there: better an error than half a configuration.
+            None if default.try_exists().unwrap_or(true) => overrides.load(default),
+            None => overrides.config(),
+        }
+    }
+}
+
+fn parse_range(text: &str) -> Result<(Ipv6Net, IfName), String> {
+    let Some((prefix, interface)) = text.split_once('=') else {
+        return Err("write a prefix and an interface, such as 2001:db8:1:2:c::/112=lxcbr0".to_owned());
+    };
+    let interface = interface.parse::<IfName>().map_err(|error| error.to_string())?;
+    let prefix = prefix
+        .parse::<Ipv6Net>()
+        .map_err(|_| format!("'{prefix}' is not an IPv6 prefix; write one such as 2001:db8:1:2:c::/112"))?;
+    if prefix.trunc() != prefix {
+        return Err(format!("{prefix} has host bits; write {}={interface}", prefix.trunc()));
+    }
+    Ok((prefix, interface))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn is_a_consistent_command_line() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn reads_ranges_with_their_interfaces() {
+        let (prefix, interface) = parse_range("2001:db8::/112=lxcbr0").unwrap();
+        assert_eq!((prefix.to_string().as_str(), interface.as_str()), ("2001:db8::/112", "lxcbr0"));
+    }
+
+    #[test]
+    fn says_how_to_write_a_range_that_is_wrong() {
+        for (text, remedy) in [
+            ("2001:db8::/112", "2001:db8:1:2:c::/112=lxcbr0"),
+            ("2001:db8::/200=eth0", "write one such as"),
+            ("2001:db8::1/112=eth0", "write 2001:db8::/112=eth0"),
+            ("2001:db8::/112=", "1 to 15 bytes"),
+        ] {
+            let error = parse_range(text).unwrap_err();
+            assert!(error.contains(remedy), "{text}: {error}");
+        }
+    }
+}

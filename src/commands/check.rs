@@ -1,0 +1,192 @@
+//! `lone64 check`: every problem of a configuration, or what it would serve.
+//!
+//! May touch: the file that it is told to read, standard input, output and error.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::Outcome;
+use crate::cli::CheckArgs;
+use crate::config::{self, Config, Problems};
+use crate::engine::policy::{
+    Answer, Downstream, Override, Policy, RangePolicy, RangeRoutes, Source, UpstreamInterface,
+};
+
+/// Checks one configuration; the status is 1 if it has a problem.
+pub fn run(args: &CheckArgs) -> Outcome {
+    let (origin, result) = if args.file == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text)?;
+        ("<stdin>".to_owned(), config::parse(&text, "<stdin>"))
+    } else {
+        (args.file.display().to_string(), config::load(&args.file))
+    };
+    match result {
+        Ok(config) if args.json => print(&format!("{:#}\n", described(&origin, &config)))?,
+        Ok(config) => print(&format!("{}\n{}\n", table(&config.policy), summary(&origin, &config.policy)))?,
+        Err(problems) => {
+            if args.json {
+                print(&format!("{:#}\n", refused(&origin, &problems)))?;
+            } else {
+                eprintln!("{problems}\n\n{}", count_of_problems(&origin, &problems));
+            }
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn count_of_problems(origin: &str, problems: &Problems) -> String {
+    format!("{} in {origin}", counted(problems.as_slice().len(), "problem"))
+}
+
+fn summary(origin: &str, policy: &Policy) -> String {
+    let ranges = counted(policy.ranges.len(), "range");
+    let upstreams = match policy.upstreams.as_slice() {
+        [only] => match &only.interface {
+            UpstreamInterface::DefaultRoute => "the upstream of the default route".to_owned(),
+            UpstreamInterface::Named(name) => format!("the upstream {name}"),
+        },
+        several => counted(several.len(), "upstream"),
+    };
+    format!("{origin} is good: {ranges} on {upstreams}.")
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// One row for each range, in columns. The last column is left out when it would be empty, because
+/// with it a long prefix does not fit a terminal.
+fn table(policy: &Policy) -> String {
+    let mut rows =
+        vec![["RANGE", "UPSTREAM", "DOWNSTREAM", "ANSWER", "ROUTES", "BACKSTOP", "EXCL"].map(str::to_owned)];
+    rows.extend(policy.ranges.iter().map(|range| row(range, policy)));
+    let columns = if policy.ranges.iter().any(|range| !range.exclude.is_empty()) { 7 } else { 6 };
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(range: &RangePolicy, policy: &Policy) -> [String; 7] {
+    [
+        range.prefix.to_string(),
+        upstream(range, policy).unwrap_or("default route").to_owned(),
+        downstream(range).unwrap_or("by routes").to_owned(),
+        answer(range.answer).to_owned(),
+        routes(range).to_owned(),
+        if range.backstop { "yes" } else { "no" }.to_owned(),
+        range.exclude.len().to_string(),
+    ]
+}
+
+fn described(origin: &str, config: &Config) -> Value {
+    let policy = &config.policy;
+    let upstreams: Vec<Value> = policy
+        .upstreams
+        .iter()
+        .map(|upstream| {
+            let interface = match &upstream.interface {
+                UpstreamInterface::DefaultRoute => None,
+                UpstreamInterface::Named(name) => Some(name.as_str()),
+            };
+            json!({
+                "interface": interface,
+                "router": upstream.router,
+                "override": override_flag(upstream.override_flag),
+                "source": source(upstream.source),
+            })
+        })
+        .collect();
+    let ranges: Vec<Value> = policy
+        .ranges
+        .iter()
+        .map(|range| {
+            json!({
+                "prefix": range.prefix.to_string(),
+                "upstream": upstream(range, policy),
+                "interface": downstream(range),
+                "answer": answer(range.answer),
+                "routes": routes(range),
+                "backstop": range.backstop,
+                "exclude": range.exclude.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({ "origin": origin, "valid": true, "upstreams": upstreams, "ranges": ranges, "problems": [] })
+}
+
+fn refused(origin: &str, problems: &Problems) -> Value {
+    json!({ "origin": origin, "valid": false, "problems": problems.as_slice() })
+}
+
+/// The name of the upstream of a range, unless only the kernel's routes or addresses know it.
+fn upstream<'a>(range: &'a RangePolicy, policy: &'a Policy) -> Option<&'a str> {
+    match (&range.upstream, policy.upstreams.as_slice()) {
+        (Some(name), _) => Some(name.as_str()),
+        (None, [only]) => match &only.interface {
+            UpstreamInterface::Named(name) => Some(name.as_str()),
+            UpstreamInterface::DefaultRoute => None,
+        },
+        (None, _) => None,
+    }
+}
+
+fn downstream(range: &RangePolicy) -> Option<&str> {
+    match &range.downstream {
+        Downstream::Kernel => None,
+        Downstream::Named(name) => Some(name.as_str()),
+    }
+}
+
+fn answer(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Live => "live",
+        Answer::Always => "always",
+        Answer::Never => "never",
+    }
+}
+
+fn routes(range: &RangePolicy) -> &'static str {
+    match range.routes {
+        RangeRoutes::Range => "range",
+        RangeRoutes::None => "none",
+    }
+}
+
+fn override_flag(flag: Override) -> &'static str {
+    match flag {
+        Override::Takeover => "takeover",
+        Override::Always => "always",
+        Override::Never => "never",
+    }
+}
+
+fn source(source: Source) -> String {
+    match source {
+        Source::Scope => "scope".to_owned(),
+        Source::Target => "target".to_owned(),
+        Source::LinkLocal => "link-local".to_owned(),
+        Source::Global => "global".to_owned(),
+        Source::Address(address) => address.to_string(),
+    }
+}

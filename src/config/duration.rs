@@ -1,0 +1,61 @@
+//! Durations as they are written: a whole number and a unit, `"500ms"`, `"30s"`, `"5m"`, `"1h"`.
+//!
+//! May touch: nothing.
+
+use std::time::Duration;
+
+/// Longer than anything that a timer can mean.
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads a duration; the error is a remedy.
+pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
+    const FORM: &str = "write a whole number and a unit: \"500ms\", \"30s\", \"5m\" or \"1h\"";
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let millis_per_unit: u64 = match unit.trim_start() {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(FORM),
+    };
+    if number.is_empty() {
+        return Err(FORM);
+    }
+    let millis = number.parse::<u64>().ok().and_then(|n| n.checked_mul(millis_per_unit));
+    match millis.map(Duration::from_millis) {
+        Some(duration) if duration.is_zero() => Err("write at least \"1ms\""),
+        Some(duration) if duration <= LONGEST => Ok(duration),
+        _ => Err("write at most one day, \"24h\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_unit() {
+        for (text, millis) in
+            [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000), ("2 s", 2_000)]
+        {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(parse("24h"), Ok(LONGEST));
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_duration() {
+        for text in ["", "s", "30", "-1s", "1.5s", "30sec", "1d", "s30", "１s"] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_nothing_and_more_than_a_day() {
+        for text in ["0s", "000ms", "86400001ms", "25h", "99999999999999999999999s", "18446744073709551615h"]
+        {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+}

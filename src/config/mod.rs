@@ -1,0 +1,102 @@
+//! The configuration room: TOML text, and options of the command line, become a [`Config`].
+//!
+//! May touch: the one file that [`load`] is told to read. The way of a text: `file` reads every
+//! value with its place (`section`, `schema`, `duration`, `prefix`), `overrides` puts the options
+//! over it, `validate` compares the values with each other. Every mistake is reported, each with its
+//! place, and nothing is ever ignored silently.
+
+mod duration;
+mod file;
+mod overrides;
+mod prefix;
+mod problem;
+mod schema;
+mod section;
+mod validate;
+
+use std::path::Path;
+
+pub use overrides::Overrides;
+pub use problem::{Problem, Problems};
+
+use crate::engine::policy::Policy;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "/etc/lone64/lone64.toml";
+
+/// A configuration without mistakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// What the engine has to know.
+    pub policy: Policy,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Log {
+    /// The least important lines that are still written.
+    pub level: LogLevel,
+    /// What the lines look like.
+    pub format: LogFormat,
+}
+
+/// How important a line of the log is, most important first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum LogLevel {
+    /// Something does not work.
+    Error,
+    /// Something may not work.
+    Warn,
+    /// Something changed.
+    #[default]
+    Info,
+    /// Why something was decided.
+    Debug,
+    /// Every packet.
+    Trace,
+}
+
+/// What the lines of the log look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// [`LogFormat::Journal`] under systemd, else [`LogFormat::Terminal`].
+    #[default]
+    Auto,
+    /// With the journal's priority in front, without time.
+    Journal,
+    /// With time, and colours on a terminal.
+    Terminal,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogLevel {
+    const NAMES: [(&str, Self); 5] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+impl LogFormat {
+    const NAMES: [(&str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("journal", Self::Journal),
+        ("terminal", Self::Terminal),
+        ("json", Self::Json),
+    ];
+}
+
+/// Reads a configuration; `origin` is what its problems call it.
+pub fn parse(text: &str, origin: &str) -> Result<Config, Problems> {
+    Overrides::default().parse(text, origin)
+}
+
+/// Reads the configuration in a file.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    Overrides::default().load(path)
+}

@@ -1,0 +1,166 @@
+//! Which tables and keys there are: those that are read, those that are planned, and the nearest
+//! one to a word that is neither.
+//!
+//! May touch: nothing.
+
+/// A table of the file.
+pub(super) struct Table {
+    /// Its name, without brackets.
+    pub(super) name: &'static str,
+    /// How often it can be written.
+    pub(super) times: Times,
+    /// The keys that are read.
+    pub(super) keys: &'static [&'static str],
+    /// The keys that are planned.
+    pub(super) later: &'static [&'static str],
+}
+
+/// How often a table can be written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Times {
+    Once,
+    Many,
+}
+
+impl Table {
+    /// The table as it is written in a file.
+    pub(super) fn header(&self) -> String {
+        match self.times {
+            Times::Once => format!("[{}]", self.name),
+            Times::Many => format!("[[{}]]", self.name),
+        }
+    }
+
+    /// The table that has this key, if there is one.
+    pub(super) fn with_key(key: &str) -> Option<&'static Table> {
+        TABLES.into_iter().find(|table| table.keys.contains(&key) || table.later.contains(&key))
+    }
+}
+
+pub(super) static UPSTREAM: Table = Table {
+    name: "upstream",
+    times: Times::Many,
+    keys: &["interface", "router", "override", "source"],
+    later: &[
+        "automatic",
+        "ignore",
+        "announce",
+        "gateway-source",
+        "mld",
+        "suppress-kernel",
+        "backend",
+        "on-crash-answer",
+    ],
+};
+
+pub(super) static RANGE: Table = Table {
+    name: "range",
+    times: Times::Many,
+    keys: &["prefix", "upstream", "interface", "answer", "routes", "backstop", "exclude"],
+    later: &["suffix", "gateway", "proxy-downstream"],
+};
+
+pub(super) static ROUTES: Table = Table {
+    name: "routes",
+    times: Times::Once,
+    keys: &["protocol", "table", "metric", "on-stop"],
+    later: &[],
+};
+
+pub(super) static TIMERS: Table = Table {
+    name: "timers",
+    times: Times::Once,
+    keys: &["reachable", "retransmit", "retries", "absent", "keepalive"],
+    later: &[],
+};
+
+pub(super) static LIMITS: Table = Table {
+    name: "limits",
+    times: Times::Once,
+    keys: &["targets", "pending", "probes-per-second"],
+    later: &["announcements-per-second"],
+};
+
+pub(super) static LOG: Table =
+    Table { name: "log", times: Times::Once, keys: &["level", "format"], later: &[] };
+
+/// The tables that are read.
+pub(super) static TABLES: [&Table; 6] = [&UPSTREAM, &RANGE, &ROUTES, &TIMERS, &LIMITS, &LOG];
+
+/// The tables that are planned.
+pub(super) const LATER_TABLES: [&str; 3] = ["guest", "sysctl", "control"];
+
+/// The candidate that somebody who wrote `word` probably meant.
+pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 32;
+    if word.len() > LONGEST {
+        return None;
+    }
+    let word = word.to_lowercase().replace('_', "-");
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).clamp(1, 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits between two words (Levenshtein), where two neighbours changing places are one edit.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_key_behind_a_slip() {
+        for (slip, meant) in [
+            ("prefx", "prefix"),
+            ("interfcae", "interface"),
+            ("Backstop", "backstop"),
+            ("excludes", "exclude"),
+            ("anwser", "answer"),
+        ] {
+            assert_eq!(nearest(slip, RANGE.keys.iter().copied()), Some(meant));
+        }
+    }
+
+    #[test]
+    fn suggests_nothing_for_a_word_that_is_near_to_nothing() {
+        for word in ["", "colour", "x", &"prefix".repeat(1000)] {
+            assert_eq!(nearest(word, RANGE.keys.iter().copied()), None, "{word:.20}");
+        }
+    }
+
+    #[test]
+    fn explains_every_key_in_the_annotated_file() {
+        let text = include_str!("../../config/lone64.toml");
+        for table in TABLES {
+            assert!(text.contains(&table.header()), "{} is not explained", table.header());
+            for key in table.keys {
+                assert!(text.lines().any(|line| word(line) == Some(*key)), "{key} is not explained");
+            }
+        }
+    }
+
+    /// The key of a line, commented out or not.
+    fn word(line: &str) -> Option<&str> {
+        Some(line.trim_start_matches(['#', ' ']).split_once('=')?.0.trim())
+    }
+}

@@ -1,0 +1,327 @@
+//! One table of the file: its values read one by one, and whatever nobody reads refused.
+//!
+//! May touch: nothing. Every method reports what is wrong and goes on, so that one reading finds
+//! every mistake.
+
+use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::prefix::{self, Bare};
+use super::problem::{Place, Report};
+use super::schema::{Table, nearest};
+use super::{duration, schema};
+use crate::engine::facts::IfName;
+
+/// What was written for a key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum Field<T> {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// Something that has been reported already.
+    Wrong,
+    /// This value.
+    Is(T, Place),
+}
+
+/// One table of the file.
+pub(super) struct Section<'d> {
+    table: &'static Table,
+    /// Where its header is.
+    pub(super) place: Place,
+    entries: &'d DeTable<'d>,
+}
+
+impl<T: Clone> Field<T> {
+    /// The value; the default stands in for one that has been reported.
+    pub(super) fn or(&self, default: T) -> T {
+        self.value().cloned().unwrap_or(default)
+    }
+
+    pub(super) fn value(&self) -> Option<&T> {
+        match self {
+            Self::Is(value, _) => Some(value),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+}
+
+impl<'d> Section<'d> {
+    pub(super) fn new(table: &'static Table, place: Place, entries: &'d DeTable<'d>) -> Self {
+        Self { table, place, entries }
+    }
+
+    /// Reports every key that is not read.
+    pub(super) fn refuse_the_rest(&self, report: &mut Report<'_>) {
+        for key in self.entries.keys() {
+            let name: &str = key.get_ref();
+            let place = Place::Text(key.span());
+            if self.table.keys.contains(&name) {
+                continue;
+            }
+            if self.table.later.contains(&name) {
+                report.push(&place, format!("`{name}` is not supported yet")).help("remove it");
+                continue;
+            }
+            let problem = report.push(&place, format!("unknown key `{name}` in {}", self.table.header()));
+            if let Some(near) = self.meant_by(name) {
+                problem.help(format!("did you mean `{near}`?"));
+            } else if let Some(table) = Table::with_key(name) {
+                problem.help(format!("`{name}` belongs under {}", table.header()));
+            } else {
+                problem.help(format!("the keys here are {}", list(self.table.keys)));
+            }
+        }
+    }
+
+    /// Whether a key is there, by its name or by a slip that is reported as such.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.keys().any(|written| {
+            let written: &str = written.get_ref();
+            written == key
+                || (!self.table.keys.contains(&written)
+                    && !self.table.later.contains(&written)
+                    && self.meant_by(written) == Some(key))
+        })
+    }
+
+    pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> Field<bool> {
+        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        match value.as_bool() {
+            Some(flag) => Field::Is(flag, place),
+            None => refuse(report, &place, format!("`{key}` is {}", kind(value)), "write true or false"),
+        }
+    }
+
+    /// One of these words; a word of `later` is planned.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &str,
+        choices: &[(&str, T)],
+        later: &[&str],
+        report: &mut Report<'_>,
+    ) -> Field<T> {
+        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let Some(text) = value.as_str() else {
+            return refuse(report, &place, format!("`{key}` is {}", kind(value)), quoted(&words));
+        };
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return Field::Is(*choice, place);
+        }
+        if later.contains(&text) {
+            let sentence = format!("`{key} = \"{text}\"` is not supported yet");
+            return refuse(report, &place, sentence, quoted(&words));
+        }
+        let remedy = match nearest(text, words.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => quoted(&words),
+        };
+        refuse(report, &place, format!("`{key}` cannot be \"{text}\""), remedy)
+    }
+
+    pub(super) fn duration(&self, key: &str, default: Duration, report: &mut Report<'_>) -> Duration {
+        let Some((value, place)) = self.entry(key) else { return default };
+        if let Some(integer) = value.as_integer() {
+            let remedy = format!("write \"{}s\" for seconds", integer.as_str());
+            report.push(&place, format!("`{key}` has no unit")).help(remedy);
+            return default;
+        }
+        let Some(text) = value.as_str() else {
+            let remedy = "write a duration such as \"30s\"";
+            report.push(&place, format!("`{key}` is {}", kind(value))).help(remedy);
+            return default;
+        };
+        duration::parse(text).unwrap_or_else(|remedy| {
+            report.push(&place, format!("`{key}` cannot be \"{text}\"")).help(remedy);
+            default
+        })
+    }
+
+    /// A whole number in these bounds.
+    pub(super) fn number(
+        &self,
+        key: &str,
+        bounds: RangeInclusive<u32>,
+        report: &mut Report<'_>,
+    ) -> Field<u32> {
+        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let remedy = format!("write a whole number from {} to {}", bounds.start(), bounds.end());
+        let Some(integer) = value.as_integer() else {
+            return refuse(report, &place, format!("`{key}` is {}", kind(value)), remedy);
+        };
+        match u32::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(number) if bounds.contains(&number) => Field::Is(number, place),
+            _ => refuse(report, &place, format!("`{key}` cannot be {}", integer.as_str()), remedy),
+        }
+    }
+
+    /// The name of one interface.
+    pub(super) fn interface(&self, key: &str, report: &mut Report<'_>) -> Field<IfName> {
+        const REMEDY: &str = "write the name of one interface, such as \"lxcbr0\"";
+        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let Some(text) = value.as_str() else {
+            let sentence = match value {
+                DeValue::Array(_) => format!("a list as `{key}` is not supported yet"),
+                _ => format!("`{key}` is {}", kind(value)),
+            };
+            return refuse(report, &place, sentence, REMEDY);
+        };
+        if text.contains(['*', '?', '[', ']']) {
+            return refuse(report, &place, format!("the glob \"{text}\" is not supported yet"), REMEDY);
+        }
+        match text.parse() {
+            Ok(name) => Field::Is(name, place),
+            Err(error) => {
+                let remedy = "`ip link` shows the names that there are";
+                refuse(report, &place, error.to_string(), remedy)
+            }
+        }
+    }
+
+    /// A prefix; one with host bits is reported and read without them.
+    pub(super) fn prefix(&self, key: &str, report: &mut Report<'_>) -> Field<Ipv6Net> {
+        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        match prefix_of(value, &place, key, Bare::Refused, report) {
+            Some(prefix) => Field::Is(prefix, place),
+            None => Field::Wrong,
+        }
+    }
+
+    /// A list of prefixes and addresses, and where the list is.
+    pub(super) fn prefixes(&self, key: &str, report: &mut Report<'_>) -> Field<Vec<(Ipv6Net, Place)>> {
+        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let Some(items) = value.as_array() else {
+            let remedy =
+                format!("write a list: {key} = [\"2001:db8:1:2:c::1\", \"2001:db8:1:2:c::100/120\"]");
+            return refuse(report, &place, format!("`{key}` is {}", kind(value)), remedy);
+        };
+        let mut prefixes = Vec::new();
+        for item in items.iter() {
+            let item_place = Place::Text(item.span());
+            if let Some(prefix) = prefix_of(item.get_ref(), &item_place, key, Bare::OneAddress, report) {
+                prefixes.push((prefix, item_place));
+            }
+        }
+        Field::Is(prefixes, place)
+    }
+
+    /// One of these words, or an address.
+    pub(super) fn choice_or_address<T: Copy>(
+        &self,
+        key: &str,
+        choices: &[(&str, T)],
+        address: impl Fn(Ipv6Addr) -> T,
+        report: &mut Report<'_>,
+    ) -> Field<T> {
+        let written = self.entry(key).and_then(|(value, place)| Some((value.as_str()?, place)));
+        let Some((text, place)) = written.filter(|(text, _)| text.contains(':')) else {
+            return self.choice(key, choices, &[], report);
+        };
+        let Ok(parsed) = text.parse::<Ipv6Addr>() else {
+            let remedy = "write an address without a length, such as \"2001:db8:1:2::1\"";
+            return refuse(report, &place, format!("`{key}` is no IPv6 address: \"{text}\""), remedy);
+        };
+        match prefix::unusable_source(parsed) {
+            None => Field::Is(address(parsed), place),
+            Some(why) => {
+                let remedy = "write an address that the upstream has";
+                refuse(report, &place, format!("the address {parsed} {why}"), remedy)
+            }
+        }
+    }
+
+    /// The raw value of a key and its place.
+    pub(super) fn entry(&self, key: &str) -> Option<(&'d DeValue<'d>, Place)> {
+        let value: &Spanned<DeValue<'d>> = self.entries.get(key)?;
+        Some((value.get_ref(), Place::Text(value.span())))
+    }
+
+    fn meant_by(&self, written: &str) -> Option<&'static str> {
+        nearest(written, self.table.keys.iter().copied())
+    }
+}
+
+/// Reports and is [`Field::Wrong`].
+pub(super) fn refuse<T>(
+    report: &mut Report<'_>,
+    place: &Place,
+    sentence: String,
+    remedy: impl Into<String>,
+) -> Field<T> {
+    report.push(place, sentence).help(remedy);
+    Field::Wrong
+}
+
+/// What a value is, in words that fit behind "is".
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text in quotes",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Names in backticks, as in a sentence.
+pub(super) fn list(words: &[&str]) -> String {
+    join(words.iter().map(|word| format!("`{word}`")).collect(), "and")
+}
+
+fn quoted(words: &[&str]) -> String {
+    format!("write {}", join(words.iter().map(|word| format!("\"{word}\"")).collect(), "or"))
+}
+
+fn join(mut words: Vec<String>, conjunction: &str) -> String {
+    match words.pop() {
+        Some(last) if !words.is_empty() => format!("{} {conjunction} {last}", words.join(", ")),
+        Some(last) => last,
+        None => String::new(),
+    }
+}
+
+fn prefix_of(
+    value: &DeValue<'_>,
+    place: &Place,
+    key: &str,
+    bare: Bare,
+    report: &mut Report<'_>,
+) -> Option<Ipv6Net> {
+    let Some(text) = value.as_str() else {
+        let sentence = format!("`{key}` has {} where a prefix belongs", kind(value));
+        report.push(place, sentence).help("write it in quotes, such as \"2001:db8:1:2:c::/112\"");
+        return None;
+    };
+    let parsed = prefix::parse(text, bare).and_then(|prefix| match prefix::host_bits(prefix) {
+        Some(refusal) => {
+            let (sentence, remedy) = refusal;
+            report.push(place, sentence).help(remedy.unwrap_or_default());
+            Ok(prefix.trunc())
+        }
+        None => Ok(prefix),
+    });
+    match parsed {
+        Ok(prefix) => Some(prefix),
+        Err((sentence, remedy)) => {
+            let problem = report.push(place, sentence);
+            if let Some(remedy) = remedy {
+                problem.help(remedy);
+            }
+            None
+        }
+    }
+}
+
+/// The table that somebody who wrote this name at the top of the file probably meant.
+pub(super) fn meant_table(written: &str) -> Option<&'static Table> {
+    let near = nearest(written, schema::TABLES.iter().map(|table| table.name))?;
+    schema::TABLES.into_iter().find(|table| table.name == near)
+}

@@ -1,0 +1,204 @@
+//! Values compared with each other: what each means where it stands, or why it cannot mean anything.
+//!
+//! May touch: nothing.
+
+use ipnet::Ipv6Net;
+
+use super::file::{File, Range, Upstream};
+use super::prefix;
+use super::problem::{Place, Report};
+use super::section::Field;
+use super::{Config, section};
+use crate::engine::facts::IfName;
+use crate::engine::policy::{
+    Answer, Downstream, Policy, RangePolicy, RangeRoutes, UpstreamInterface, UpstreamPolicy,
+};
+
+/// The shortest configuration that works.
+pub(super) const EXAMPLE: &str = "
+[[range]]
+prefix    = \"2001:db8:1:2:c::/112\"
+interface = \"lxcbr0\"
+";
+
+/// The configuration that a file means. It is worth something only if nothing was reported.
+pub(super) fn validate(file: &File, report: &mut Report<'_>) -> Config {
+    check_upstreams(&file.upstreams, report);
+    if file.ranges.is_empty() {
+        let sentence = "no [[range]] is configured, and automatic mode is not supported yet";
+        let remedy = format!("write one, or use --range PREFIX=INTERFACE:\n{EXAMPLE}");
+        report.push(&Place::Whole, sentence).help(remedy);
+    }
+    let mut ranges = Vec::new();
+    for (i, range) in file.ranges.iter().enumerate() {
+        check_prefix(range, &file.ranges[..i], report);
+        check_interfaces(range, &file.upstreams, report);
+        ranges.extend(range_policy(range, report));
+    }
+    let policy = Policy {
+        upstreams: upstream_policies(&file.upstreams, &ranges),
+        ranges,
+        routes: file.routes,
+        timers: file.timers,
+        limits: file.limits,
+    };
+    Config { policy, log: file.log }
+}
+
+fn check_upstreams(upstreams: &[Upstream], report: &mut Report<'_>) {
+    for (i, upstream) in upstreams.iter().enumerate() {
+        let same = |other: &&Upstream| other.interface.value() == upstream.interface.value();
+        match &upstream.interface {
+            Field::Is(name, place) => {
+                if name.is_loopback() {
+                    let problem = report.push(place, "`lo` cannot be an upstream: no router is behind it");
+                    problem.help("name the interface of the default route: `ip -6 route show default`");
+                }
+                if let Some(first) = upstreams[..i].iter().find(same) {
+                    let first = report.describe(&first.place);
+                    let problem = report.push(place, format!("the upstream `{name}` is configured twice"));
+                    problem.help(format!("merge it with the one at {first}"));
+                }
+            }
+            Field::Absent => {
+                if let Some(first) = upstreams[..i].iter().find(|other| other.interface == Field::Absent) {
+                    let first = report.describe(&first.place);
+                    let sentence = "a second [[upstream]] without an `interface`";
+                    let problem = report.push(&upstream.place, sentence);
+                    problem.help(format!("add an `interface`, or merge it with the one at {first}"));
+                }
+            }
+            Field::Wrong => {}
+        }
+    }
+}
+
+fn check_prefix(range: &Range, earlier: &[Range], report: &mut Report<'_>) {
+    let Field::Is(prefix, place) = &range.prefix else { return };
+    if let Some((sentence, remedy)) = prefix::unservable(*prefix) {
+        report.push(place, sentence).help(remedy.unwrap_or_default());
+    }
+    if let Some(first) = earlier.iter().find(|other| other.prefix.value() == Some(prefix)) {
+        let first = report.describe(&first.place);
+        let problem = report.push(place, format!("the range {prefix} is configured twice"));
+        problem.help(format!("merge it with the one at {first}"));
+    }
+    check_excludes(range, *prefix, report);
+}
+
+fn check_excludes(range: &Range, prefix: Ipv6Net, report: &mut Report<'_>) {
+    let Field::Is(excludes, list_place) = &range.exclude else { return };
+    for (exclude, place) in excludes {
+        if !prefix.contains(exclude) {
+            let problem = report.push(place, format!("the exclude {exclude} is outside its range {prefix}"));
+            problem.help("move it to the range that it is in, or remove it");
+        }
+    }
+    let all: Vec<Ipv6Net> = excludes.iter().map(|(exclude, _)| *exclude).collect();
+    let covered = Ipv6Net::aggregate(&all).contains(&prefix);
+    if covered && range.answer.value() != Some(&Answer::Never) {
+        let problem = report.push(list_place, format!("every address of the range {prefix} is excluded"));
+        problem.help("write answer = \"never\" if only the routes are wanted");
+    }
+}
+
+/// The upstream of a range must be there, and not be its downstream too.
+fn check_interfaces(range: &Range, upstreams: &[Upstream], report: &mut Report<'_>) {
+    let names: Vec<&IfName> = upstreams.iter().filter_map(|upstream| upstream.interface.value()).collect();
+    let unreadable = upstreams.iter().any(|upstream| upstream.interface == Field::Wrong);
+    if let Field::Is(name, place) = &range.upstream {
+        if name.is_loopback() {
+            let problem = report.push(place, "`lo` cannot be an upstream: no router is behind it");
+            problem.help("remove it, or name the interface of the default route");
+        } else if !names.is_empty() && !names.contains(&name) && !unreadable {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            let problem = report.push(place, format!("there is no upstream `{name}`"));
+            problem.help(match names.as_slice() {
+                [only] => format!("the one that is configured is `{only}`"),
+                _ => format!("those that are configured are {}", section::list(&names)),
+            });
+        }
+    }
+    let own = match (&range.upstream, names.as_slice()) {
+        (Field::Is(name, _), _) => Some(name),
+        (Field::Absent, [only]) if upstreams.len() == 1 => Some(*only),
+        _ => None,
+    };
+    if let Field::Is(downstream, place) = &range.interface
+        && own == Some(downstream)
+        && !downstream.is_loopback()
+    {
+        let sentence = format!("`{downstream}` is both the upstream and the downstream of this range");
+        report.push(place, sentence).help("name the interface behind which the guests are");
+    }
+}
+
+/// The range with its defaults, which depend on where its guests are.
+fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
+    let downstream = range.interface.value().cloned().map_or(Downstream::Kernel, Downstream::Named);
+    let (answer, routes) = match &downstream {
+        Downstream::Named(name) if name.is_loopback() => (Answer::Always, RangeRoutes::Range),
+        Downstream::Named(_) => (Answer::Live, RangeRoutes::Range),
+        Downstream::Kernel => (Answer::Live, RangeRoutes::None),
+    };
+    let (answer, routes) = (range.answer.or(answer), range.routes.or(routes));
+    if range.interface == Field::Absent
+        && let Field::Is(RangeRoutes::Range, place) = &range.routes
+    {
+        let problem = report.push(place, "`routes = \"range\"` needs an `interface` to route to");
+        problem.help("add one, or write routes = \"none\": then the kernel's own routes decide");
+    }
+    if let Field::Is(Answer::Never, place) = &range.answer
+        && routes == RangeRoutes::None
+        && !range.backstop
+    {
+        let problem = report.push(place, "this range does nothing: no answers, no routes, no backstop");
+        problem.help("remove the range, or one of these settings");
+    }
+    Some(RangePolicy {
+        prefix: *range.prefix.value()?,
+        upstream: range.upstream.value().cloned(),
+        downstream,
+        answer,
+        routes,
+        backstop: range.backstop,
+        exclude: match &range.exclude {
+            Field::Is(excludes, _) => excludes.iter().map(|(exclude, _)| *exclude).collect(),
+            Field::Absent | Field::Wrong => Vec::new(),
+        },
+    })
+}
+
+/// The upstreams as written. If none has a name, each that a range names is implied, with the
+/// settings of the unnamed one.
+fn upstream_policies(written: &[Upstream], ranges: &[RangePolicy]) -> Vec<UpstreamPolicy> {
+    if written.iter().any(|upstream| upstream.interface.value().is_some()) {
+        return written.iter().map(upstream_policy).collect();
+    }
+    let unnamed = match written.first() {
+        Some(upstream) => upstream_policy(upstream),
+        None => upstream_policy(&Upstream::new(Place::Whole, Field::Absent)),
+    };
+    let mut policies: Vec<UpstreamPolicy> = Vec::new();
+    for range in ranges {
+        let interface =
+            range.upstream.clone().map_or(UpstreamInterface::DefaultRoute, UpstreamInterface::Named);
+        if !policies.iter().any(|policy| policy.interface == interface) {
+            policies.push(UpstreamPolicy { interface, ..unnamed.clone() });
+        }
+    }
+    policies
+}
+
+fn upstream_policy(upstream: &Upstream) -> UpstreamPolicy {
+    UpstreamPolicy {
+        interface: upstream
+            .interface
+            .value()
+            .cloned()
+            .map_or(UpstreamInterface::DefaultRoute, UpstreamInterface::Named),
+        router: upstream.router,
+        override_flag: upstream.override_flag,
+        source: upstream.source,
+    }
+}

@@ -1,0 +1,74 @@
+//! The answer to one asker: RFC 4861 §7.2.4, with §7.2.8 for proxies.
+
+use std::net::Ipv6Addr;
+
+use super::bindings::Upstream;
+use super::facts::IfIndex;
+use super::policy::{Override, Source};
+use crate::wire::{Advertisement, Flags, Mac, Solicitation};
+
+/// Whoever asked, and where the answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// The upstream on which the question came.
+    pub link: IfIndex,
+    /// The link-layer address to answer to.
+    pub mac: Mac,
+    /// The address to answer to, or `::` for Duplicate Address Detection.
+    pub address: Ipv6Addr,
+}
+
+impl Asker {
+    /// The one who sent this solicitation.
+    pub fn of(link: IfIndex, solicitation: &Solicitation) -> Self {
+        Self { link, mac: solicitation.asker_mac(), address: solicitation.source }
+    }
+}
+
+/// The answer, or none if the upstream has no address that it could come from.
+pub fn advertisement(upstream: &Upstream, asker: &Asker, target: Ipv6Addr) -> Option<Advertisement> {
+    let source = source(upstream, asker, target)?;
+    let is_dad = asker.address.is_unspecified();
+    // "If the source of the solicitation is the unspecified address, the node MUST set the
+    // Solicited flag to zero and multicast the advertisement to the all-nodes address. Otherwise,
+    // the node MUST set the Solicited flag to one and unicast the advertisement to the Source
+    // Address of the solicitation."
+    let (destination, destination_mac) =
+        if is_dad { (ALL_NODES, Mac::multicast(ALL_NODES)) } else { (asker.address, asker.mac) };
+    Some(Advertisement {
+        source_mac: upstream.mac,
+        destination_mac,
+        source,
+        destination,
+        target,
+        flags: Flags {
+            router: upstream.router,
+            solicited: !is_dad,
+            // "If the Target Address is either an anycast address or a unicast address for which
+            // the node is providing proxy service [...] the Override flag SHOULD be set to zero."
+            override_entry: upstream.override_flag == Override::Always,
+        },
+        // "If the solicitation's IP Destination Address is not a multicast address, the Target
+        // Link-Layer Address option MAY be omitted"; it is always there, because some routers
+        // ignore an advertisement without it.
+        target_link_layer: Some(upstream.mac),
+    })
+}
+
+/// RFC 4861 §4.4: the source is "an address assigned to the interface from which the advertisement
+/// is sent"; which one is the policy's choice. Where the wanted scope has none the other serves.
+fn source(upstream: &Upstream, asker: &Asker, target: Ipv6Addr) -> Option<Ipv6Addr> {
+    let &Upstream { link_local, global, .. } = upstream;
+    match upstream.source {
+        Source::Scope if asker.address.is_unspecified() || asker.address.is_unicast_link_local() => {
+            link_local.or(global)
+        }
+        Source::Scope => global.or(link_local),
+        Source::Target => Some(target),
+        Source::LinkLocal => link_local,
+        Source::Global => global,
+        Source::Address(address) => Some(address),
+    }
+}
+
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);

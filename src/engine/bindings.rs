@@ -1,0 +1,219 @@
+//! Which interfaces the policy means at this moment: names bound to indices.
+//!
+//! A pure function of policy, links and default routes, computed anew whenever one of them changes;
+//! so an interface may appear, vanish or be renamed at any time.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::facts::{IfIndex, IfName, Link, LinkLayer};
+use super::links::Links;
+use super::policy::{Downstream, Override, Policy, RangePolicy, Source, UpstreamInterface, UpstreamPolicy};
+use crate::wire::Mac;
+
+/// What the policy means at this moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Bindings {
+    /// The upstreams that are there.
+    pub upstreams: Vec<Upstream>,
+    /// For each range of the policy, in its order: where it is served.
+    pub ranges: Vec<Place>,
+    /// What is not there, or cannot be used.
+    pub problems: Vec<Problem>,
+}
+
+/// An upstream that is there, with everything that an answer takes from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upstream {
+    /// The interface.
+    pub link: IfIndex,
+    /// Its own address.
+    pub mac: Mac,
+    /// The R flag of answers.
+    pub router: bool,
+    /// When the O flag is set.
+    pub override_flag: Override,
+    /// Which source answers carry.
+    pub source: Source,
+    /// Its link-local address.
+    pub link_local: Option<Ipv6Addr>,
+    /// Its address of wider scope.
+    pub global: Option<Ipv6Addr>,
+}
+
+/// Where one range is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The upstream on which it is answered for.
+    pub upstream: Option<IfIndex>,
+    /// Its downstream, where the policy names one and it is there.
+    pub downstream: Option<IfIndex>,
+}
+
+/// Something that the policy asks for and the host does not have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Problem {
+    /// No interface has this name.
+    UpstreamMissing(IfName),
+    /// The upstream is to be the interface of the default route, and there is none.
+    NoDefaultRoute,
+    /// Nothing arrives at the socket of a port; its master is the interface to name.
+    UpstreamIsPort(IfName, IfName),
+    /// There is no Neighbor Discovery on such an interface.
+    UpstreamWithoutLinkLayer(IfName),
+    /// Several upstreams are there, and none has a prefix that covers the range.
+    NoUpstreamForRange(Ipv6Net),
+    /// No interface has this name.
+    DownstreamMissing(Ipv6Net, IfName),
+    /// The guests cannot be on the side that asks for them.
+    DownstreamIsUpstream(Ipv6Net, IfName),
+}
+
+impl Bindings {
+    /// Binds the policy to the host as it is. `default_routes` are the interfaces that default
+    /// routes leave by; `before` is what was bound so far.
+    pub fn resolve(policy: &Policy, links: &Links, default_routes: &[IfIndex], before: &Self) -> Self {
+        let mut bound = Self::default();
+        for upstream in &policy.upstreams {
+            bound.bind_upstream(upstream, links, default_routes, before);
+        }
+        bound.ranges = policy.ranges.iter().map(|range| bound.place(range, links)).collect();
+        for (range, place) in policy.ranges.iter().zip(&bound.ranges) {
+            bound.problems.extend(problem_of(range, *place, links, &bound.upstreams));
+        }
+        bound
+    }
+
+    /// The upstream of this index.
+    pub fn upstream(&self, link: IfIndex) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.link == link)
+    }
+
+    fn bind_upstream(
+        &mut self,
+        policy: &UpstreamPolicy,
+        links: &Links,
+        default_routes: &[IfIndex],
+        before: &Self,
+    ) {
+        let candidates: Vec<IfIndex> = match &policy.interface {
+            UpstreamInterface::Named(name) => match links.named(name) {
+                Some(link) => vec![link.index],
+                None => return self.problems.push(Problem::UpstreamMissing(name.clone())),
+            },
+            UpstreamInterface::DefaultRoute if !default_routes.is_empty() => default_routes.to_vec(),
+            // The default route may go for a moment, while it is changed or the router's
+            // advertisement is late; the guests are still there, and the upstream still is it.
+            UpstreamInterface::DefaultRoute => before.upstreams.iter().map(|up| up.link).collect(),
+        };
+        let mut unusable = Vec::new();
+        let mut usable = false;
+        for link in candidates.into_iter().filter_map(|index| links.get(index)) {
+            match mac_of_upstream(link, links) {
+                Ok(mac) => {
+                    usable = true;
+                    self.add_upstream(policy, link.index, mac, links);
+                }
+                Err(problem) => unusable.push(problem),
+            }
+        }
+        // A default route may well leave by a tunnel besides; that is a fault only if it is all.
+        if !usable || policy.interface != UpstreamInterface::DefaultRoute {
+            if unusable.is_empty() && !usable {
+                unusable.push(Problem::NoDefaultRoute);
+            }
+            self.problems.append(&mut unusable);
+        }
+    }
+
+    fn add_upstream(&mut self, policy: &UpstreamPolicy, link: IfIndex, mac: Mac, links: &Links) {
+        if self.upstream(link).is_none() {
+            let &UpstreamPolicy { router, override_flag, source, .. } = policy;
+            let (link_local, global) = (links.link_local(link), links.global(link));
+            self.upstreams.push(Upstream { link, mac, router, override_flag, source, link_local, global });
+        }
+    }
+
+    fn place(&self, range: &RangePolicy, links: &Links) -> Place {
+        let upstream = match &range.upstream {
+            Some(name) => links.named(name).map(|link| link.index).filter(|up| self.upstream(*up).is_some()),
+            None => self
+                .upstreams
+                .iter()
+                .find(|upstream| links.is_on_link(upstream.link, &range.prefix))
+                .or_else(|| self.upstreams.first().filter(|_| self.upstreams.len() == 1))
+                .map(|upstream| upstream.link),
+        };
+        let downstream = match &range.downstream {
+            Downstream::Named(name) => links.named(name).map(|link| link.index),
+            Downstream::Kernel => None,
+        };
+        let downstream = downstream.filter(|link| self.upstream(*link).is_none());
+        Place { upstream, downstream }
+    }
+}
+
+/// The address of an interface that can be an upstream.
+fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
+    let LinkLayer::Ethernet(mac) = link.layer else {
+        return Err(Problem::UpstreamWithoutLinkLayer(link.name.clone()));
+    };
+    match link.master.and_then(|master| links.get(master)) {
+        Some(master) => Err(Problem::UpstreamIsPort(link.name.clone(), master.name.clone())),
+        None => Ok(mac),
+    }
+}
+
+fn problem_of(range: &RangePolicy, place: Place, links: &Links, upstreams: &[Upstream]) -> Option<Problem> {
+    if let (Downstream::Named(name), None) = (&range.downstream, place.downstream) {
+        let is_there = links.named(name).is_some();
+        let problem = if is_there { Problem::DownstreamIsUpstream } else { Problem::DownstreamMissing };
+        return Some(problem(range.prefix, name.clone()));
+    }
+    // Without any upstream, that is the problem, and it has been named already.
+    (place.upstream.is_none() && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UpstreamMissing(name) => write!(
+                f,
+                "upstream {name}: there is no such interface; `ip link` lists those there are, and the one \
+                 towards the provider's router is the upstream"
+            ),
+            Self::NoDefaultRoute => write!(
+                f,
+                "there is no IPv6 default route to tell the upstream by; name it with `interface` in \
+                 [[upstream]] or with --upstream"
+            ),
+            Self::UpstreamIsPort(name, master) => write!(
+                f,
+                "upstream {name} is a port of {master}, so solicitations arrive at {master}: name {master} \
+                 as the upstream"
+            ),
+            Self::UpstreamWithoutLinkLayer(name) => write!(
+                f,
+                "upstream {name} has no link layer (tun, WireGuard, PPP), so nobody sends solicitations \
+                 there: the provider routes to this host anyway, and no answers are needed"
+            ),
+            Self::NoUpstreamForRange(prefix) => write!(
+                f,
+                "range {prefix}: several upstreams are there, and none has an address whose prefix covers \
+                 it; name one with `upstream` in [[range]]"
+            ),
+            Self::DownstreamMissing(prefix, name) => write!(
+                f,
+                "range {prefix}: there is no interface {name} for its guests; `ip link` lists those there \
+                 are: start what makes it, or mend `interface` in [[range]]"
+            ),
+            Self::DownstreamIsUpstream(prefix, name) => write!(
+                f,
+                "range {prefix}: {name} is the upstream, and the guests cannot be on the side that asks for \
+                 them; name the interface that they are behind"
+            ),
+        }
+    }
+}

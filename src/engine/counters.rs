@@ -1,0 +1,52 @@
+//! What was counted: one verdict for every question.
+
+use std::collections::BTreeMap;
+
+use super::facts::IfIndex;
+use crate::wire::DropReason;
+
+/// All counters; they only grow.
+#[derive(Debug, Default, Clone)]
+pub struct Counters {
+    by_link: BTreeMap<IfIndex, LinkCounters>,
+    /// Probes sent, over all downstreams.
+    pub probes: u64,
+}
+
+/// What became of the frames of one interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkCounters {
+    /// Questions that were answered.
+    pub answered: u64,
+    dropped: [u64; DropReason::COUNT],
+}
+
+impl Counters {
+    /// Counts one answer.
+    pub(super) fn answered(&mut self, link: IfIndex) {
+        self.by_link.entry(link).or_default().answered += 1;
+    }
+
+    /// Counts one frame without an answer.
+    pub(super) fn dropped(&mut self, link: IfIndex, reason: DropReason) {
+        self.by_link.entry(link).or_default().dropped[reason as usize] += 1;
+    }
+
+    /// The counters of one interface; all zero if nothing ever arrived there.
+    pub fn of(&self, link: IfIndex) -> LinkCounters {
+        self.by_link.get(&link).cloned().unwrap_or_default()
+    }
+}
+
+impl LinkCounters {
+    /// How many frames got no answer for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+}
+
+impl Default for LinkCounters {
+    fn default() -> Self {
+        Self { answered: 0, dropped: [0; DropReason::COUNT] }
+    }
+}

@@ -1,0 +1,26 @@
+//! What enters the engine.
+
+use super::facts::{Fact, IfIndex};
+use super::routes::{Change, Outcome};
+use crate::wire::{Advertisement, DropReason, Solicitation};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A valid solicitation arrived on this interface.
+    Solicitation(IfIndex, Solicitation),
+    /// A valid advertisement arrived on this interface.
+    Advertisement(IfIndex, Advertisement),
+    /// A frame arrived on this interface that is not a valid message.
+    Discarded(IfIndex, DropReason),
+    /// The kernel says something. What comes in one burst is handled as one.
+    Facts(Vec<Fact>),
+    /// Every fact of the start has been told: from here on routes are reconciled.
+    Synced,
+    /// What became of a change that the engine asked for.
+    RouteChanged(Change, Outcome),
+    /// The moment of [`super::Engine::next_timeout`] has come.
+    Timeout,
+    /// The daemon ends: give back what the kernel holds for us.
+    Stop,
+}

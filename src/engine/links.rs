@@ -1,0 +1,154 @@
+//! The host's interfaces and addresses, as the kernel last described them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::facts::{Address, AddressState, IfIndex, IfName, Link, LinkLayer, LinkState};
+use crate::wire::Mac;
+
+/// All interfaces and addresses of the host.
+#[derive(Debug, Default)]
+pub struct Links {
+    links: BTreeMap<IfIndex, Link>,
+    /// Ordered by address first, so that one look finds every interface that has it.
+    addresses: BTreeMap<(Ipv6Addr, IfIndex), Address>,
+    /// The same, ordered by interface.
+    by_link: BTreeSet<(IfIndex, Ipv6Addr)>,
+}
+
+impl Links {
+    /// Learns of a link, or that it has changed.
+    pub fn insert(&mut self, link: Link) {
+        self.links.insert(link.index, link);
+    }
+
+    /// Forgets a link, and the addresses that it had.
+    pub fn remove(&mut self, index: IfIndex) {
+        self.links.remove(&index);
+        let gone: Vec<_> = self.addresses_of(index).map(|address| address.address).collect();
+        for address in gone {
+            self.remove_address(index, address);
+        }
+    }
+
+    /// Learns of an address, or that it has changed.
+    pub fn insert_address(&mut self, address: Address) {
+        self.addresses.insert((address.address, address.link), address);
+        self.by_link.insert((address.link, address.address));
+    }
+
+    /// Forgets an address.
+    pub fn remove_address(&mut self, link: IfIndex, address: Ipv6Addr) {
+        self.addresses.remove(&(address, link));
+        self.by_link.remove(&(link, address));
+    }
+
+    /// The link of this number.
+    pub fn get(&self, index: IfIndex) -> Option<&Link> {
+        self.links.get(&index)
+    }
+
+    /// The link of this name.
+    pub fn named(&self, name: &IfName) -> Option<&Link> {
+        self.links.values().find(|link| link.name == *name)
+    }
+
+    /// All links.
+    pub fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// The link's own Ethernet address.
+    pub fn mac(&self, index: IfIndex) -> Option<Mac> {
+        match self.get(index)?.layer {
+            LinkLayer::Ethernet(mac) => Some(mac),
+            LinkLayer::Loopback | LinkLayer::None => None,
+        }
+    }
+
+    /// True if the link is there and carries traffic.
+    pub fn is_up(&self, index: IfIndex) -> bool {
+        self.get(index).is_some_and(|link| link.state == LinkState::Up)
+    }
+
+    /// Whether this link has the address, in whatever state it is.
+    pub fn has(&self, link: IfIndex, address: Ipv6Addr) -> bool {
+        self.addresses.contains_key(&(address, link))
+    }
+
+    /// The interfaces on which the host can be reached under the address.
+    pub fn owners(&self, address: Ipv6Addr) -> impl Iterator<Item = IfIndex> {
+        self.addresses
+            .range((address, IfIndex(0))..=(address, IfIndex(u32::MAX)))
+            .filter(|(_, known)| known.state != AddressState::Tentative)
+            .map(|((_, link), _)| *link)
+    }
+
+    /// The addresses of a link.
+    pub fn addresses_of(&self, link: IfIndex) -> impl Iterator<Item = &Address> {
+        self.by_link
+            .range((link, Ipv6Addr::UNSPECIFIED)..=(link, ALL_ONES))
+            .filter_map(|(link, address)| self.addresses.get(&(*address, *link)))
+    }
+
+    /// The link-local address that something sent on this link comes from.
+    pub fn link_local(&self, link: IfIndex) -> Option<Ipv6Addr> {
+        self.best_address(link, |address| address.is_unicast_link_local())
+    }
+
+    /// The address of more than link-local scope that something sent on this link comes from.
+    pub fn global(&self, link: IfIndex) -> Option<Ipv6Addr> {
+        self.best_address(link, |address| !address.is_unicast_link_local())
+    }
+
+    /// True if `prefix` lies inside the prefix of an address of this link.
+    pub fn is_on_link(&self, link: IfIndex, prefix: &Ipv6Net) -> bool {
+        self.addresses_of(link).filter(|address| !address.address.is_unicast_link_local()).any(|address| {
+            Ipv6Net::new(address.address, address.prefix_len).is_ok_and(|on_link| on_link.contains(prefix))
+        })
+    }
+
+    /// RFC 6724 §5, as far as it decides here: never a tentative address, a deprecated one only
+    /// for want of another (rule 3).
+    fn best_address(&self, link: IfIndex, wanted: impl Fn(Ipv6Addr) -> bool) -> Option<Ipv6Addr> {
+        self.addresses_of(link)
+            .filter(|address| address.state != AddressState::Tentative && wanted(address.address))
+            .min_by_key(|address| address.state)
+            .map(|address| address.address)
+    }
+}
+
+const ALL_ONES: Ipv6Addr = Ipv6Addr::from_bits(u128::MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str, state: AddressState) -> Address {
+        Address { link: IfIndex(2), address: text.parse().expect("an address"), prefix_len: 64, state }
+    }
+
+    #[test]
+    fn prefers_preferred_addresses_and_never_takes_tentative_ones() {
+        let mut links = Links::default();
+        links.insert_address(address("2001:db8::1", AddressState::Tentative));
+        assert_eq!(links.global(IfIndex(2)), None);
+        links.insert_address(address("2001:db8::2", AddressState::Deprecated));
+        assert_eq!(links.global(IfIndex(2)), "2001:db8::2".parse().ok());
+        links.insert_address(address("2001:db8::3", AddressState::Preferred));
+        assert_eq!(links.global(IfIndex(2)), "2001:db8::3".parse().ok());
+        assert_eq!(links.link_local(IfIndex(2)), None);
+    }
+
+    #[test]
+    fn a_link_that_goes_takes_its_addresses_along() {
+        let mut links = Links::default();
+        let gone = address("2001:db8::1", AddressState::Preferred);
+        links.insert_address(gone);
+        links.insert_address(Address { link: IfIndex(3), ..gone });
+        links.remove(IfIndex(2));
+        assert_eq!(links.owners(gone.address).collect::<Vec<_>>(), [IfIndex(3)]);
+    }
+}

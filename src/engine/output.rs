@@ -1,0 +1,76 @@
+//! What leaves the engine: effects to carry out, and events to tell.
+
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::bindings::Problem;
+use super::facts::{IfIndex, KernelRoute};
+use super::routes::Change;
+use super::targets::Evidence;
+use crate::wire::{Advertisement, Mac, Solicitation};
+
+/// Something to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send this advertisement on this interface.
+    Advertise(IfIndex, Advertisement),
+    /// Send this solicitation on this interface.
+    Solicit(IfIndex, Solicitation),
+    /// Change a route; the outcome comes back as an input.
+    ChangeRoute(Change),
+    /// Listen on this interface from now on, or differently than before.
+    Listen(IfIndex, Ear),
+    /// Stop listening on this interface.
+    Unlisten(IfIndex),
+    /// Tell whoever wants to know.
+    Event(Event),
+}
+
+/// What is heard on an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ear {
+    /// The interface's own Ethernet address.
+    pub mac: Mac,
+    /// What it is listened to for.
+    pub role: Role,
+}
+
+/// What an interface is listened to for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Solicitations for targets inside these ranges.
+    Upstream(Vec<Ipv6Net>),
+    /// Signs of life.
+    Downstream,
+}
+
+/// One change that is worth a line in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The target exists, and is answered for from now on.
+    Live(Ipv6Addr, IfIndex, Mac, Evidence),
+    /// The target is not answered for any more.
+    Gone(Ipv6Addr, IfIndex, Loss),
+    /// The route is in the kernel.
+    RouteInstalled(KernelRoute),
+    /// The route is not in the kernel any more.
+    RouteRemoved(KernelRoute),
+    /// Somebody else's route, if it is known, keeps ours out.
+    RouteConflict(KernelRoute, Option<KernelRoute>),
+    /// The kernel refused the route, and this is what it said.
+    RouteFailed(KernelRoute, String),
+    /// Something that the policy asks for is not there.
+    Problem(Problem),
+    /// It is there now.
+    Solved(Problem),
+}
+
+/// Why a live target ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Probes went unanswered.
+    Unanswered,
+    /// Its downstream is down or gone.
+    Downstream,
+}

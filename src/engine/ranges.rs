@@ -1,0 +1,91 @@
+//! Which range a target belongs to: the longest prefix decides.
+
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+use prefix_trie::{PrefixMap, PrefixSet};
+
+use super::policy::RangePolicy;
+
+/// The ranges of the policy, by prefix.
+#[derive(Debug)]
+pub struct Ranges {
+    by_prefix: PrefixMap<Ipv6Net, RangeId>,
+    excluded: Vec<PrefixSet<Ipv6Net>>,
+}
+
+/// The position of a range in the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RangeId(pub usize);
+
+impl Ranges {
+    /// Indexes the ranges of the policy.
+    pub fn new(ranges: &[RangePolicy]) -> Self {
+        let by_prefix = ranges.iter().enumerate().map(|(id, range)| (range.prefix, RangeId(id))).collect();
+        let excluded = ranges.iter().map(|range| range.exclude.iter().copied().collect()).collect();
+        Self { by_prefix, excluded }
+    }
+
+    /// The range that decides for this target.
+    pub fn find(&self, target: Ipv6Addr) -> Option<RangeId> {
+        self.by_prefix.get_lpm(&Ipv6Net::from(target)).map(|(_, id)| *id)
+    }
+
+    /// True if the target is never answered in its range.
+    pub fn excludes(&self, RangeId(id): RangeId, target: Ipv6Addr) -> bool {
+        self.excluded[id].get_lpm(&Ipv6Net::from(target)).is_some()
+    }
+
+    /// True if `prefix` lies inside a range, or a range inside it: what happens to it concerns us.
+    pub fn touch(&self, prefix: &Ipv6Net) -> bool {
+        self.by_prefix.get_lpm(prefix).is_some() || self.by_prefix.children(prefix).next().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::policy::{Answer, Downstream, RangeRoutes};
+
+    fn range(prefix: &str, exclude: &[&str]) -> RangePolicy {
+        RangePolicy {
+            prefix: prefix.parse().expect("a prefix"),
+            upstream: None,
+            downstream: Downstream::Kernel,
+            answer: Answer::Always,
+            routes: RangeRoutes::None,
+            backstop: true,
+            exclude: exclude.iter().map(|net| net.parse().expect("a prefix")).collect(),
+        }
+    }
+
+    fn address(text: &str) -> Ipv6Addr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn the_longest_prefix_decides() {
+        let ranges = Ranges::new(&[range("2001:db8::/64", &[]), range("2001:db8::c:0:0:0/112", &[])]);
+        assert_eq!(ranges.find(address("2001:db8::c:0:0:5")), Some(RangeId(1)));
+        assert_eq!(ranges.find(address("2001:db8::c:0:1:5")), Some(RangeId(0)));
+        assert_eq!(ranges.find(address("2001:db8:0:1::5")), None);
+    }
+
+    #[test]
+    fn an_exclusion_holds_in_its_own_range_only() {
+        let ranges =
+            Ranges::new(&[range("2001:db8::/64", &["2001:db8::/120"]), range("2001:db8::40/122", &[])]);
+        let excluded = |text| ranges.find(address(text)).map(|id| ranges.excludes(id, address(text)));
+        assert_eq!(excluded("2001:db8::1"), Some(true));
+        assert_eq!(excluded("2001:db8::41"), Some(false));
+        assert_eq!(excluded("2001:db8::1:0"), Some(false));
+    }
+
+    #[test]
+    fn tells_which_prefixes_concern_a_range() {
+        let ranges = Ranges::new(&[range("2001:db8::/64", &[])]);
+        let touch = |text: &str| ranges.touch(&text.parse().expect("a prefix"));
+        assert!(touch("::/0") && touch("2001:db8::/64") && touch("2001:db8::5/128"));
+        assert!(!touch("2001:db8:0:1::/64"));
+    }
+}

@@ -1,0 +1,138 @@
+//! What follows from what the kernel says: names bound anew, routes reconciled, ears opened.
+
+use std::collections::BTreeMap;
+
+use super::bindings::Bindings;
+use super::facts::{Fact, IfIndex, KernelRoute, LinkState};
+use super::output::{Ear, Output, Role};
+use super::policy::{Answer, Downstream};
+use super::routes::{Change, Outcome, RouteState};
+use super::time::Time;
+use super::{Engine, Event, Phase};
+
+impl Engine {
+    /// Takes in what the kernel says, and settles once for the whole burst.
+    pub(super) fn facts(&mut self, facts: Vec<Fact>, now: Time) {
+        let mut neighbours = Vec::new();
+        let mut ended = Vec::new();
+        for fact in facts {
+            match fact {
+                Fact::Link(link) => {
+                    if link.state != LinkState::Up {
+                        ended.push(link.index);
+                    }
+                    self.links.insert(link);
+                }
+                Fact::LinkGone(index) => {
+                    self.links.remove(index);
+                    self.routes.remove_link(index);
+                    ended.push(index);
+                }
+                Fact::Address(address) => self.links.insert_address(address),
+                Fact::AddressGone { link, address } => self.links.remove_address(link, address),
+                Fact::Route(route) if self.concerns_us(&route) => self.routes.insert(route),
+                Fact::RouteGone(route) => self.routes.remove(&route),
+                Fact::Neighbour(neighbour) => neighbours.push(neighbour),
+                Fact::Route(_) | Fact::NeighbourGone { .. } => {}
+            }
+        }
+        for link in ended {
+            self.end_link(link);
+        }
+        self.settle();
+        for neighbour in neighbours {
+            self.neighbour(neighbour, now);
+        }
+    }
+
+    /// Brings bindings, ears and routes in line with what is known now.
+    pub(super) fn settle(&mut self) {
+        let defaults = self.routes.default_links();
+        let bindings = Bindings::resolve(&self.policy, &self.links, &defaults, &self.bindings);
+        let before = std::mem::replace(&mut self.bindings, bindings);
+        if self.phase == Phase::Stopping {
+            return;
+        }
+        self.settle_ears();
+        if self.phase == Phase::Serving {
+            self.tell_problems(&before);
+            self.settle_routes();
+        }
+    }
+
+    /// Takes in what became of a change of the routes.
+    pub(super) fn route_changed(&mut self, change: Change, outcome: Outcome) {
+        self.routes.changed(&change, &outcome);
+        let event = match (change, outcome) {
+            (Change::Add(route), Outcome::Done) => Event::RouteInstalled(route),
+            (Change::Remove(route), Outcome::Done) => Event::RouteRemoved(route),
+            (Change::Add(route), Outcome::Exists) => {
+                let is_ours = self.routes().any(|(r, state)| *r == route && state == RouteState::Installed);
+                if is_ours {
+                    return;
+                }
+                let other = self.routes.in_the_way_of(&route).cloned();
+                Event::RouteConflict(route, other)
+            }
+            (Change::Add(route) | Change::Remove(route), Outcome::Failed(said)) => {
+                Event::RouteFailed(route, said)
+            }
+            (Change::Remove(_), Outcome::Exists) => return,
+        };
+        self.tell(event);
+    }
+
+    fn concerns_us(&self, route: &KernelRoute) -> bool {
+        route.protocol == self.policy.routes.protocol || self.ranges.touch(&route.destination)
+    }
+
+    fn settle_routes(&mut self) {
+        let wish = self.routes.wish(&self.policy, &self.bindings, &self.links);
+        let changes = self.routes.reconcile(&wish);
+        self.outputs.extend(changes.into_iter().map(Output::ChangeRoute));
+    }
+
+    fn settle_ears(&mut self) {
+        let wanted = self.wanted_ears();
+        let gone = self.ears.keys().filter(|link| !wanted.contains_key(link));
+        self.outputs.extend(gone.map(|link| Output::Unlisten(*link)));
+        let new = wanted.iter().filter(|(link, ear)| self.ears.get(link) != Some(ear));
+        self.outputs.extend(new.map(|(link, ear)| Output::Listen(*link, ear.clone())));
+        self.ears = wanted;
+    }
+
+    fn wanted_ears(&self) -> BTreeMap<IfIndex, Ear> {
+        let mut ears = BTreeMap::new();
+        let ranges = || self.policy.ranges.iter().zip(&self.bindings.ranges);
+        for (range, place) in ranges().filter(|(range, _)| range.answer == Answer::Live) {
+            let downstreams: Vec<_> = match range.downstream {
+                Downstream::Named(_) => place.downstream.into_iter().collect(),
+                Downstream::Kernel => self.routes.links_inside(&range.prefix).collect(),
+            };
+            for link in downstreams {
+                if let Some(mac) = self.links.mac(link) {
+                    ears.insert(link, Ear { mac, role: Role::Downstream });
+                }
+            }
+        }
+        // Last, so that an upstream is never listened to as a downstream.
+        for upstream in &self.bindings.upstreams {
+            let served = ranges()
+                .filter(|(range, place)| {
+                    place.upstream == Some(upstream.link) && range.answer != Answer::Never
+                })
+                .map(|(range, _)| range.prefix)
+                .collect();
+            ears.insert(upstream.link, Ear { mac: upstream.mac, role: Role::Upstream(served) });
+        }
+        ears
+    }
+
+    fn tell_problems(&mut self, before: &Bindings) {
+        let new = self.bindings.problems.iter().filter(|problem| !before.problems.contains(problem));
+        let solved = before.problems.iter().filter(|problem| !self.bindings.problems.contains(problem));
+        let events: Vec<_> =
+            new.cloned().map(Event::Problem).chain(solved.cloned().map(Event::Solved)).collect();
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+}

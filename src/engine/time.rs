@@ -1,0 +1,31 @@
+//! A moment, as the engine counts it: an argument, never read from a clock.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// Microseconds since an origin that the caller chose, and that never moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(u64);
+
+impl Time {
+    /// The origin.
+    pub const ORIGIN: Self = Self(0);
+
+    /// The moment at this distance from the origin.
+    pub fn at(distance: Duration) -> Self {
+        Self::ORIGIN + distance
+    }
+
+    /// How long ago `earlier` was; zero if it is still to come.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+    }
+}

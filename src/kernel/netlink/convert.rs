@@ -1,0 +1,242 @@
+//! From rtnetlink messages to facts. Touches nothing: messages in, values out.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::Ipv6Net;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
+};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteType,
+};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use crate::engine::facts::{
+    Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, Neighbour, NeighbourState,
+    NextHop, RouteKind,
+};
+use crate::wire::Mac;
+
+/// The facts in one message: none if it is about something else, several for a multipath route.
+pub(super) fn facts(message: &RouteNetlinkMessage) -> Vec<Fact> {
+    match message {
+        RouteNetlinkMessage::NewLink(m) => link(m).map(Fact::Link).into_iter().collect(),
+        RouteNetlinkMessage::DelLink(m) => link_gone(m).into_iter().collect(),
+        RouteNetlinkMessage::NewAddress(m) => address(m).map(Fact::Address).into_iter().collect(),
+        RouteNetlinkMessage::DelAddress(m) => {
+            address(m).map(|a| Fact::AddressGone { link: a.link, address: a.address }).into_iter().collect()
+        }
+        RouteNetlinkMessage::NewRoute(m) => routes(m).into_iter().map(Fact::Route).collect(),
+        RouteNetlinkMessage::DelRoute(m) => routes(m).into_iter().map(Fact::RouteGone).collect(),
+        RouteNetlinkMessage::NewNeighbour(m) => neighbour(m, Presence::Here).into_iter().collect(),
+        RouteNetlinkMessage::DelNeighbour(m) => neighbour(m, Presence::Gone).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Messages of family AF_BRIDGE are about a port, not about the link: RTM_DELLINK means "left the
+/// bridge". Whatever they say of the link comes in a message of its own too.
+fn is_about_the_link(message: &LinkMessage) -> bool {
+    message.header.interface_family == AddressFamily::Unspec && message.header.index != 0
+}
+
+fn link_gone(message: &LinkMessage) -> Option<Fact> {
+    is_about_the_link(message).then_some(Fact::LinkGone(IfIndex(message.header.index)))
+}
+
+fn link(message: &LinkMessage) -> Option<Link> {
+    if !is_about_the_link(message) {
+        return None;
+    }
+    let mut name = None;
+    let mut mac = None;
+    let mut master = None;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = text.parse().ok(),
+            LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac),
+            LinkAttribute::Controller(index) if *index != 0 => master = Some(IfIndex(*index)),
+            _ => {}
+        }
+    }
+    let layer = match (message.header.link_layer_type, mac) {
+        (LinkLayerType::Ether, Some(mac)) => LinkLayer::Ethernet(mac),
+        (LinkLayerType::Loopback, _) => LinkLayer::Loopback,
+        _ => LinkLayer::None,
+    };
+    // The kernel sets RUNNING for operstate UP and for UNKNOWN (lo, tun, WireGuard), so that it
+    // need not be looked at.
+    let flags = message.header.flags;
+    let state = match (flags.contains(LinkFlags::Up), flags.contains(LinkFlags::Running)) {
+        (true, true) => LinkState::Up,
+        (true, false) => LinkState::NoCarrier,
+        (false, _) => LinkState::Down,
+    };
+    Some(Link { index: IfIndex(message.header.index), name: name?, state, layer, master })
+}
+
+fn address(message: &AddressMessage) -> Option<Address> {
+    if message.header.family != AddressFamily::Inet6 {
+        return None;
+    }
+    let mut local = None;
+    let mut other = None;
+    // The header has room for 8 of the flags only.
+    let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(IpAddr::V6(address)) => local = Some(*address),
+            // The peer's on a point-to-point link, where Local is there too.
+            AddressAttribute::Address(IpAddr::V6(address)) => other = Some(*address),
+            AddressAttribute::Flags(all) => flags = *all,
+            _ => {}
+        }
+    }
+    Some(Address {
+        link: IfIndex(message.header.index),
+        address: local.or(other)?,
+        prefix_len: message.header.prefix_len,
+        state: address_state(flags),
+    })
+}
+
+fn address_state(flags: AddressFlags) -> AddressState {
+    if flags.contains(AddressFlags::Dadfailed) {
+        return AddressState::Tentative;
+    }
+    // An optimistic address is tentative too, and may be used all the same (RFC 4429 §2.1).
+    if flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic) {
+        return AddressState::Tentative;
+    }
+    if flags.contains(AddressFlags::Deprecated) {
+        return AddressState::Deprecated;
+    }
+    AddressState::Preferred
+}
+
+fn routes(message: &RouteMessage) -> Vec<KernelRoute> {
+    let header = &message.header;
+    if header.address_family != AddressFamily::Inet6 || header.flags.contains(RouteFlags::Cloned) {
+        return Vec::new();
+    }
+    let mut destination = Ipv6Addr::UNSPECIFIED;
+    let mut table = u32::from(header.table);
+    let mut metric = 0;
+    let mut hops: &[RouteNextHop] = &[];
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet6(address)) => destination = *address,
+            RouteAttribute::Table(number) => table = *number,
+            RouteAttribute::Priority(number) => metric = *number,
+            RouteAttribute::MultiPath(all) => hops = all,
+            _ => {}
+        }
+    }
+    let Ok(destination) = Ipv6Net::new(destination, header.destination_prefix_length) else {
+        return Vec::new();
+    };
+    // Every link has these, and no guest is behind them.
+    if destination.addr().is_multicast()
+        || (destination.prefix_len() >= 10 && destination.addr().is_unicast_link_local())
+    {
+        return Vec::new();
+    }
+    let protocol = u8::from(header.protocol);
+    let route = |link: Option<IfIndex>, next_hop| KernelRoute {
+        destination,
+        kind: route_kind(header.kind, link),
+        next_hop,
+        table,
+        protocol,
+        metric,
+    };
+    let with_interface: Vec<_> = hops
+        .iter()
+        .filter(|hop| hop.interface_index != 0)
+        .map(|hop| route(Some(IfIndex(hop.interface_index)), next_hop(&hop.attributes)))
+        .collect();
+    if with_interface.is_empty() {
+        vec![route(outgoing(&message.attributes), next_hop(&message.attributes))]
+    } else {
+        with_interface
+    }
+}
+
+fn route_kind(kind: RouteType, link: Option<IfIndex>) -> RouteKind {
+    match (kind, link) {
+        (RouteType::Unicast, Some(link)) => RouteKind::Unicast(link),
+        // An anycast address (RFC 4291 §2.6.1) is the host's own.
+        (RouteType::Local | RouteType::Anycast, Some(link)) => RouteKind::Local(link),
+        (RouteType::Unreachable, _) => RouteKind::Unreachable,
+        _ => RouteKind::Other,
+    }
+}
+
+fn outgoing(attributes: &[RouteAttribute]) -> Option<IfIndex> {
+    attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) if *index != 0 => Some(IfIndex(*index)),
+        _ => None,
+    })
+}
+
+fn next_hop(attributes: &[RouteAttribute]) -> NextHop {
+    attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet6(router)) => Some(NextHop::Via(*router)),
+            _ => None,
+        })
+        .unwrap_or(NextHop::OnLink)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Here,
+    Gone,
+}
+
+fn neighbour(message: &NeighbourMessage, presence: Presence) -> Option<Fact> {
+    let header = &message.header;
+    // The same group carries ARP and the bridges' forwarding tables; proxy entries are answers
+    // that the kernel gives, not neighbours that it has.
+    if header.family != AddressFamily::Inet6 || header.flags.contains(NeighbourFlags::Proxy) {
+        return None;
+    }
+    let link = IfIndex(header.ifindex);
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(*address),
+        _ => None,
+    })?;
+    if address.is_multicast() {
+        return None;
+    }
+    let mac = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::LinkLayerAddress(bytes) => {
+            <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac).filter(|mac| mac.is_station())
+        }
+        _ => None,
+    });
+    Some(match (presence, neighbour_state(header.state)) {
+        (Presence::Here, Some(state)) => Fact::Neighbour(Neighbour { link, address, mac, state }),
+        _ => Fact::NeighbourGone { link, address },
+    })
+}
+
+/// `None` for an entry that holds no knowledge yet (NUD_NONE).
+fn neighbour_state(state: Nud) -> Option<NeighbourState> {
+    Some(match state {
+        Nud::Reachable => NeighbourState::Reachable,
+        Nud::Permanent => NeighbourState::Permanent,
+        Nud::Stale | Nud::Delay | Nud::Probe => NeighbourState::Stale,
+        Nud::Incomplete => NeighbourState::Incomplete,
+        Nud::Failed => NeighbourState::Failed,
+        Nud::Noarp => NeighbourState::Noarp,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

@@ -1,0 +1,255 @@
+//! Hand-made messages, and the facts that they must become.
+
+use rtnetlink::packet_route::address::AddressHeaderFlags;
+use rtnetlink::packet_route::route::RouteProtocol;
+
+use super::*;
+
+const GUEST: &str = "2001:db8:1:2:c::5";
+
+fn ip(text: &str) -> Ipv6Addr {
+    text.parse().expect("an address")
+}
+
+fn link_message(name: &str, kind: LinkLayerType, flags: LinkFlags) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = 7;
+    message.header.link_layer_type = kind;
+    message.header.flags = flags;
+    message.attributes =
+        vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Address(vec![2, 0, 0, 0, 0, 7])];
+    message
+}
+
+fn one_link(message: LinkMessage) -> Link {
+    match &facts(&RouteNetlinkMessage::NewLink(message))[..] {
+        [Fact::Link(link)] => link.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn state_of(header: AddressHeaderFlags, attribute: Option<AddressFlags>) -> AddressState {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet6;
+    message.header.flags = header;
+    message.attributes.push(AddressAttribute::Address(IpAddr::V6(ip(GUEST))));
+    message.attributes.extend(attribute.map(AddressAttribute::Flags));
+    match &facts(&RouteNetlinkMessage::NewAddress(message))[..] {
+        [Fact::Address(address)] => address.state,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn route_to(destination: Option<&str>, prefix_len: u8) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet6;
+    message.header.destination_prefix_length = prefix_len;
+    message.header.table = 254;
+    message.header.kind = RouteType::Unicast;
+    message.header.protocol = RouteProtocol::Static;
+    message.attributes = vec![RouteAttribute::Priority(1024), RouteAttribute::Oif(7)];
+    if let Some(destination) = destination {
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet6(ip(destination))));
+    }
+    message
+}
+
+fn kind_of(kind: RouteType) -> RouteKind {
+    let mut message = route_to(Some("2001:db8:1:2:c::"), 112);
+    message.header.kind = kind;
+    routes(&message)[0].kind
+}
+
+fn neighbour_message(state: Nud, mac: &[u8]) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Inet6;
+    message.header.ifindex = 7;
+    message.header.state = state;
+    message.attributes = vec![
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip(GUEST))),
+        NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
+    ];
+    message
+}
+
+#[test]
+fn a_link_is_up_when_it_is_up_and_running() {
+    for (flags, state) in [
+        (LinkFlags::Up | LinkFlags::Running, LinkState::Up),
+        (LinkFlags::Up, LinkState::NoCarrier),
+        (LinkFlags::Running, LinkState::Down),
+        (LinkFlags::empty(), LinkState::Down),
+    ] {
+        assert_eq!(one_link(link_message("eth0", LinkLayerType::Ether, flags)).state, state, "{flags:?}");
+    }
+}
+
+#[test]
+fn the_layer_follows_the_link_type() {
+    let layer = |kind| one_link(link_message("x", kind, LinkFlags::empty())).layer;
+    assert_eq!(layer(LinkLayerType::Ether), LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, 7])));
+    assert_eq!(layer(LinkLayerType::Loopback), LinkLayer::Loopback);
+    assert_eq!(layer(LinkLayerType::None), LinkLayer::None);
+    assert_eq!(layer(LinkLayerType::Ppp), LinkLayer::None);
+}
+
+#[test]
+fn the_master_is_the_bridge_and_0_is_none() {
+    let mut message = link_message("eth0", LinkLayerType::Ether, LinkFlags::empty());
+    assert_eq!(one_link(message.clone()).master, None);
+    message.attributes.push(LinkAttribute::Controller(3));
+    assert_eq!(one_link(message.clone()).master, Some(IfIndex(3)));
+    message.attributes.push(LinkAttribute::Controller(0));
+    message.attributes.remove(2);
+    assert_eq!(one_link(message).master, None);
+}
+
+#[test]
+fn leaving_a_bridge_is_not_going_away() {
+    let mut message = link_message("eth0", LinkLayerType::Ether, LinkFlags::Up);
+    message.header.interface_family = AddressFamily::Bridge;
+    assert_eq!(facts(&RouteNetlinkMessage::DelLink(message.clone())), []);
+    assert_eq!(facts(&RouteNetlinkMessage::NewLink(message.clone())), []);
+    message.header.interface_family = AddressFamily::Unspec;
+    assert_eq!(facts(&RouteNetlinkMessage::DelLink(message)), [Fact::LinkGone(IfIndex(7))]);
+}
+
+#[test]
+fn address_flags_become_states() {
+    let wide = |flags| state_of(AddressHeaderFlags::empty(), Some(flags));
+    assert_eq!(wide(AddressFlags::Permanent), AddressState::Preferred);
+    assert_eq!(wide(AddressFlags::Deprecated), AddressState::Deprecated);
+    assert_eq!(wide(AddressFlags::Tentative), AddressState::Tentative);
+    assert_eq!(wide(AddressFlags::Tentative | AddressFlags::Optimistic), AddressState::Preferred);
+    assert_eq!(wide(AddressFlags::Dadfailed | AddressFlags::Permanent), AddressState::Tentative);
+}
+
+#[test]
+fn the_flags_attribute_wins_over_the_header() {
+    assert_eq!(state_of(AddressHeaderFlags::Tentative, None), AddressState::Tentative);
+    assert_eq!(
+        state_of(AddressHeaderFlags::Tentative, Some(AddressFlags::Permanent)),
+        AddressState::Preferred
+    );
+}
+
+#[test]
+fn the_local_address_wins_over_the_peer() {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet6;
+    message.attributes = vec![
+        AddressAttribute::Address(IpAddr::V6(ip("2001:db8::99"))),
+        AddressAttribute::Local(IpAddr::V6(ip(GUEST))),
+    ];
+    assert_eq!(
+        facts(&RouteNetlinkMessage::DelAddress(message)),
+        [Fact::AddressGone { link: IfIndex(0), address: ip(GUEST) }]
+    );
+}
+
+#[test]
+fn a_route_without_destination_is_the_default() {
+    let mut message = route_to(None, 0);
+    message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet6(ip("fe80::1"))));
+    assert_eq!(
+        facts(&RouteNetlinkMessage::NewRoute(message)),
+        [Fact::Route(KernelRoute {
+            destination: "::/0".parse().expect("a prefix"),
+            kind: RouteKind::Unicast(IfIndex(7)),
+            next_hop: NextHop::Via(ip("fe80::1")),
+            table: 254,
+            protocol: 4,
+            metric: 1024,
+        })]
+    );
+}
+
+#[test]
+fn the_table_attribute_wins_over_the_header() {
+    let mut message = route_to(Some("2001:db8::"), 32);
+    message.attributes.push(RouteAttribute::Table(100_000));
+    assert_eq!(routes(&message)[0].table, 100_000);
+}
+
+#[test]
+fn route_types_become_kinds() {
+    assert_eq!(kind_of(RouteType::Unicast), RouteKind::Unicast(IfIndex(7)));
+    assert_eq!(kind_of(RouteType::Local), RouteKind::Local(IfIndex(7)));
+    assert_eq!(kind_of(RouteType::Anycast), RouteKind::Local(IfIndex(7)));
+    assert_eq!(kind_of(RouteType::Unreachable), RouteKind::Unreachable);
+    for other in [RouteType::BlackHole, RouteType::Prohibit, RouteType::Throw] {
+        assert_eq!(kind_of(other), RouteKind::Other);
+    }
+}
+
+#[test]
+fn cloned_multicast_link_local_and_ipv4_routes_are_left_out() {
+    let mut cloned = route_to(Some("2001:db8::5"), 128);
+    cloned.header.flags = RouteFlags::Cloned;
+    let mut ipv4 = route_to(None, 0);
+    ipv4.header.address_family = AddressFamily::Inet;
+    for message in [cloned, ipv4, route_to(Some("ff00::"), 8), route_to(Some("fe80::"), 64)] {
+        assert_eq!(routes(&message), []);
+    }
+    assert_eq!(routes(&route_to(Some("fc00::"), 7)).len(), 1);
+}
+
+#[test]
+fn a_multipath_route_is_one_route_per_interface() {
+    let hop = |index, router| {
+        let mut hop = RouteNextHop::default();
+        hop.interface_index = index;
+        hop.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet6(ip(router)))];
+        hop
+    };
+    let mut message = route_to(None, 0);
+    message.attributes = vec![RouteAttribute::MultiPath(vec![hop(3, "fe80::3"), hop(4, "fe80::4")])];
+    let found: Vec<_> = routes(&message).into_iter().map(|route| (route.kind, route.next_hop)).collect();
+    assert_eq!(
+        found,
+        [
+            (RouteKind::Unicast(IfIndex(3)), NextHop::Via(ip("fe80::3"))),
+            (RouteKind::Unicast(IfIndex(4)), NextHop::Via(ip("fe80::4"))),
+        ]
+    );
+}
+
+#[test]
+fn neighbours_keep_their_state_and_their_address() {
+    let mac = [2, 0, 0, 0, 0, 5];
+    for (nud, state) in [
+        (Nud::Reachable, NeighbourState::Reachable),
+        (Nud::Permanent, NeighbourState::Permanent),
+        (Nud::Stale, NeighbourState::Stale),
+        (Nud::Delay, NeighbourState::Stale),
+        (Nud::Probe, NeighbourState::Stale),
+        (Nud::Incomplete, NeighbourState::Incomplete),
+        (Nud::Failed, NeighbourState::Failed),
+        (Nud::Noarp, NeighbourState::Noarp),
+    ] {
+        let neighbour = Neighbour { link: IfIndex(7), address: ip(GUEST), mac: Some(Mac(mac)), state };
+        assert_eq!(
+            facts(&RouteNetlinkMessage::NewNeighbour(neighbour_message(nud, &mac))),
+            [Fact::Neighbour(neighbour)]
+        );
+    }
+}
+
+#[test]
+fn a_neighbour_without_knowledge_is_gone() {
+    let gone = [Fact::NeighbourGone { link: IfIndex(7), address: ip(GUEST) }];
+    let message = neighbour_message(Nud::None, &[]);
+    assert_eq!(facts(&RouteNetlinkMessage::NewNeighbour(message.clone())), gone);
+    assert_eq!(facts(&RouteNetlinkMessage::DelNeighbour(message)), gone);
+}
+
+#[test]
+fn proxy_entries_and_bridge_entries_are_not_neighbours() {
+    let mut proxy = neighbour_message(Nud::Permanent, &[]);
+    proxy.header.flags = NeighbourFlags::Proxy;
+    let mut bridge = neighbour_message(Nud::Permanent, &[2, 0, 0, 0, 0, 5]);
+    bridge.header.family = AddressFamily::Bridge;
+    for message in [proxy, bridge] {
+        assert_eq!(facts(&RouteNetlinkMessage::NewNeighbour(message)), []);
+    }
+}

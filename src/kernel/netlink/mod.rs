@@ -1,0 +1,38 @@
+//! Links, addresses, routes and neighbours over rtnetlink (RFC 3549).
+//!
+//! The only place that imports `rtnetlink`, whose releases break often. Events and requests have a
+//! socket each: on a shared one, a lost acknowledgement would leave its request waiting for ever,
+//! and an event that bears the sequence number of a waiting request (its own, or by chance that of
+//! another process) would be taken for the reply.
+
+mod convert;
+mod lab;
+mod monitor;
+mod requests;
+
+use std::io;
+
+pub use monitor::{Monitor, Notice};
+pub use requests::{Requests, RouteError};
+
+/// Why the kernel's tables cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetlinkError {
+    /// No socket is to be had.
+    #[error("cannot open a netlink socket")]
+    Open(#[source] io::Error),
+    /// The socket broke, or the runtime that served it has ended.
+    #[error("the netlink socket is closed")]
+    Closed,
+    /// The kernel said no.
+    #[error("the kernel refuses to {what}")]
+    Refused {
+        /// What it was asked to do, as in "create bridge lxcbr0".
+        what: String,
+        /// Its reason.
+        source: io::Error,
+    },
+    /// Every attempt to read a table was overtaken by a change to it.
+    #[error("the kernel's table of {0} changes faster than it can be read; try again when it has settled")]
+    Unsettled(&'static str),
+}

@@ -1,0 +1,215 @@
+//! What the kernel says, as it says it: subscribe first, dump second, then the queued events.
+//!
+//! Events wait in the socket's own receive buffer, so that memory stays bounded while the daemon is
+//! busy. When that runs over, the kernel says so once, and the reader dumps again.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+
+use futures_util::StreamExt;
+use nix::sys::socket::{setsockopt, sockopt};
+use rtnetlink::MulticastGroup;
+use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::neighbour::NeighbourMessage;
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
+
+use super::NetlinkError;
+use super::convert::facts;
+use super::requests::Requests;
+use crate::engine::facts::Fact;
+
+/// A subscription to every change of links, IPv6 addresses, IPv6 routes and neighbours in the
+/// network namespace of the thread that started it.
+pub struct Monitor {
+    socket: TokioSocket,
+    requests: Requests,
+    buffer: Vec<u8>,
+    queue: VecDeque<Fact>,
+}
+
+/// What [`Monitor::next`] has to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Something changed.
+    Fact(Fact),
+    /// Changes were lost: [`Monitor::dump`] again. Those that are queued still come.
+    Overrun,
+    /// There will be nothing more; start a new monitor.
+    Closed,
+}
+
+impl Monitor {
+    /// Subscribes, and opens the connection that dumps and requests go through. Must be called
+    /// within a Tokio runtime with I/O.
+    pub fn start() -> Result<(Self, Requests), NetlinkError> {
+        let requests = Requests::open()?;
+        let mut socket = TokioSocket::new(NETLINK_ROUTE).map_err(NetlinkError::Open)?;
+        enlarge_receive_buffer(&socket);
+        let groups = GROUPS.iter().fold(0, |mask, group| mask | 1 << (*group as u32 - 1));
+        socket.socket_mut().bind(&SocketAddr::new(0, groups)).map_err(NetlinkError::Open)?;
+        let monitor = Self {
+            socket,
+            requests: requests.clone(),
+            buffer: Vec::with_capacity(LONGEST_DATAGRAM),
+            queue: VecDeque::new(),
+        };
+        Ok((monitor, requests))
+    }
+
+    /// Everything that is, in the order links, addresses, routes (of all tables), neighbours.
+    ///
+    /// Changes made meanwhile are in the queue too: apply the dump first, then what
+    /// [`Monitor::next`] brings.
+    pub async fn dump(&self) -> Result<Vec<Fact>, NetlinkError> {
+        let mut address = AddressMessage::default();
+        address.header.family = AddressFamily::Inet6;
+        let mut route = RouteMessage::default();
+        route.header.address_family = AddressFamily::Inet6;
+        let mut neighbour = NeighbourMessage::default();
+        neighbour.header.family = AddressFamily::Inet6;
+        let tables = [
+            ("links", RouteNetlinkMessage::GetLink(LinkMessage::default())),
+            ("addresses", RouteNetlinkMessage::GetAddress(address)),
+            ("routes", RouteNetlinkMessage::GetRoute(route)),
+            ("neighbours", RouteNetlinkMessage::GetNeighbour(neighbour)),
+        ];
+        let mut all = Vec::new();
+        for (name, table) in tables {
+            all.append(&mut self.dump_table(name, table).await?);
+        }
+        Ok(all)
+    }
+
+    /// The next change. Cancel-safe: dropping the future loses nothing.
+    pub async fn next(&mut self) -> Notice {
+        loop {
+            if let Some(fact) = self.queue.pop_front() {
+                return Notice::Fact(fact);
+            }
+            self.buffer.clear();
+            let received = poll_fn(|cx| self.socket.poll_recv_from(cx, &mut self.buffer)).await;
+            if let Some(notice) = self.take_in(received) {
+                return notice;
+            }
+        }
+    }
+
+    /// The next change that is already there. Never waits.
+    pub fn try_next(&mut self) -> Option<Notice> {
+        loop {
+            if let Some(fact) = self.queue.pop_front() {
+                return Some(Notice::Fact(fact));
+            }
+            self.buffer.clear();
+            let received = self.socket.socket_ref().recv_from(&mut self.buffer, 0).map(|(_, sender)| sender);
+            if received.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                return None;
+            }
+            if let Some(notice) = self.take_in(received) {
+                return Some(notice);
+            }
+        }
+    }
+
+    /// Queues the facts of the datagram in the buffer.
+    fn take_in(&mut self, received: io::Result<SocketAddr>) -> Option<Notice> {
+        match received {
+            // Anybody may send to a netlink socket; the kernel's port is 0.
+            Ok(sender) if sender.port_number() == 0 => {
+                for message in messages(&self.buffer) {
+                    self.queue.extend(facts(&message));
+                }
+                None
+            }
+            Ok(_) => None,
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Some(Notice::Overrun),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(error) => {
+                tracing::error!(%error, "the netlink socket broke");
+                Some(Notice::Closed)
+            }
+        }
+    }
+
+    async fn dump_table(
+        &self,
+        name: &'static str,
+        table: RouteNetlinkMessage,
+    ) -> Result<Vec<Fact>, NetlinkError> {
+        for _ in 0..DUMP_ATTEMPTS {
+            if let Some(facts) = self.dump_once(name, table.clone()).await? {
+                return Ok(facts);
+            }
+        }
+        Err(NetlinkError::Unsettled(name))
+    }
+
+    /// `None` if the table changed meanwhile, so that the kernel may have left something out.
+    async fn dump_once(
+        &self,
+        name: &'static str,
+        table: RouteNetlinkMessage,
+    ) -> Result<Option<Vec<Fact>>, NetlinkError> {
+        let refused = |source| NetlinkError::Refused { what: format!("list its {name}"), source };
+        let mut replies = Box::pin(self.requests.dump_stream(table)?);
+        let mut all = Vec::new();
+        let mut torn = false;
+        while let Some(reply) = replies.next().await {
+            torn |= reply.header.flags & NLM_F_DUMP_INTR != 0;
+            match reply.payload {
+                NetlinkPayload::InnerMessage(message) => all.extend(facts(&message)),
+                NetlinkPayload::Done(done) if done.code == 0 => return Ok((!torn).then_some(all)),
+                NetlinkPayload::Done(done) => {
+                    return Err(refused(io::Error::from_raw_os_error(done.code.abs())));
+                }
+                NetlinkPayload::Error(error) => return Err(refused(error.to_io())),
+                _ => {}
+            }
+        }
+        Err(NetlinkError::Closed)
+    }
+}
+
+/// Only root may pass the limit of `net.core.rmem_max`; less than wished for still works.
+fn enlarge_receive_buffer(socket: &TokioSocket) {
+    let socket = socket.socket_ref();
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        let _ = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    }
+}
+
+/// The messages of one datagram. One that the library cannot read is left out.
+fn messages(mut datagram: &[u8]) -> impl Iterator<Item = RouteNetlinkMessage> {
+    std::iter::from_fn(move || {
+        while let Ok(header) = NetlinkBuffer::new_checked(datagram) {
+            let length = header.length() as usize;
+            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&datagram[..length]);
+            datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
+            match message.map(|message| message.payload) {
+                Ok(NetlinkPayload::InnerMessage(message)) => return Some(message),
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "left out a netlink message"),
+            }
+        }
+        None
+    })
+}
+
+const GROUPS: [MulticastGroup; 4] =
+    [MulticastGroup::Link, MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route, MulticastGroup::Neigh];
+
+/// Bytes; some thousand events, as when a bridge with all its guests comes up.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Bytes; the kernel makes none longer than 32 KiB.
+const LONGEST_DATAGRAM: usize = 64 << 10;
+
+/// Set on the replies of a dump that a change has overtaken; not among the crate's constants.
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+const DUMP_ATTEMPTS: usize = 8;

@@ -1,0 +1,151 @@
+//! Why a frame got no answer: one reason for each check, in the order in which they are made.
+
+use std::fmt;
+
+macro_rules! drop_reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident => $name:literal,)+) => {
+        /// The one reason for which a frame got no answer.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum DropReason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl DropReason {
+            /// Every reason, in the order of the checks.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name in metrics, events and JSON: `snake_case`, never changed once released.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    // The frame.
+    /// The frame is shorter than an Ethernet header.
+    FrameTruncated => "frame_truncated",
+    /// The frame is longer than the receive buffer, so its end is unknown.
+    FrameTooLong => "frame_too_long",
+    /// The ethertype is not IPv6; a tag of another VLAN is an ethertype, too.
+    NotIpv6 => "not_ipv6",
+    /// The frame is addressed to another station.
+    OtherStation => "other_station",
+    /// The frame comes from this very interface, for instance looped back by a switch.
+    OwnFrame => "own_frame",
+    /// The frame's source is a group or zero, so that nobody could be answered.
+    SourceStation => "source_station",
+
+    // The IPv6 header.
+    /// The packet is shorter than an IPv6 header.
+    PacketTruncated => "packet_truncated",
+    /// The IP version is not 6.
+    IpVersion => "ip_version",
+    /// The payload length is 0 or reaches beyond the frame.
+    PayloadLength => "payload_length",
+    /// RFC 6980 §5: there is a fragment header, be the fragment atomic or not.
+    Fragmented => "fragmented",
+    /// There is an extension header before ICMPv6.
+    ExtensionHeader => "extension_header",
+    /// The next header is not ICMPv6.
+    NotIcmpv6 => "not_icmpv6",
+    /// RFC 4861 §7.1.1: the hop limit is not 255, so a router could have forwarded it.
+    HopLimit => "hop_limit",
+
+    // The ICMPv6 message.
+    /// RFC 4861 §7.1.1: the ICMPv6 length is under 24.
+    MessageTruncated => "message_truncated",
+    /// The ICMPv6 type is not one that this interface listens for.
+    MessageType => "message_type",
+    /// RFC 4861 §7.1.1: the ICMPv6 checksum is wrong.
+    Checksum => "checksum",
+    /// RFC 4861 §7.1.1: the ICMPv6 code is not 0.
+    Code => "code",
+    /// RFC 4861 §7.1.1: an option has length 0.
+    OptionLengthZero => "option_length_zero",
+    /// An option reaches beyond the message.
+    OptionTruncated => "option_truncated",
+
+    // Its addresses.
+    /// RFC 4861 §7.1.1: the target is a multicast address.
+    TargetMulticast => "target_multicast",
+    /// The target is `::`, which nobody can have.
+    TargetUnspecified => "target_unspecified",
+    /// The target is `::1`.
+    TargetLoopback => "target_loopback",
+    /// The target is link-local; no range can hold it.
+    TargetLinkLocal => "target_link_local",
+    /// The target is an IPv4-mapped address.
+    TargetV4Mapped => "target_v4_mapped",
+    /// The source is multicast, loopback or IPv4-mapped.
+    SourceNotUnicast => "source_not_unicast",
+    /// The asker asks for its own address.
+    SourceIsTarget => "source_is_target",
+    /// RFC 4861 §7.1.1: the source is `::` and the destination is not a solicited-node address.
+    DadDestination => "dad_destination",
+    /// RFC 4861 §7.1.1: the source is `::` and there is a source link-layer address option.
+    DadLinkLayerOption => "dad_link_layer_option",
+    /// RFC 4861 §7.1.2: a solicited advertisement is addressed to a group.
+    SolicitedToGroup => "solicited_to_group",
+
+    // The decision.
+    /// The frame arrived on an interface on which nothing is answered.
+    NotUpstream => "not_upstream",
+    /// No range of this upstream holds the target.
+    NoRange => "no_range",
+    /// The target is excluded from its range.
+    Excluded => "excluded",
+    /// The range is configured for routes only.
+    NeverAnswered => "never_answered",
+    /// The target is an address of the upstream itself: the kernel answers.
+    UpstreamAddress => "upstream_address",
+    /// The upstream is down, or has no address that the answer could come from.
+    NoSource => "no_source",
+    /// None of the range's downstreams is there and up.
+    NoDownstream => "no_downstream",
+    /// The target was probed a moment ago, without a reply.
+    Absent => "absent",
+    /// As many targets are being probed as the limit allows.
+    PendingFull => "pending_full",
+    /// As many targets are known, and none of them can be forgotten.
+    TargetsFull => "targets_full",
+    /// As many askers wait for this target as the limit allows.
+    AskersFull => "askers_full",
+    /// As many probes were sent in this second as the limit allows.
+    ProbeLimit => "probe_limit",
+}
+
+impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_its_own() {
+        let mut names: Vec<_> = DropReason::ALL.iter().map(|reason| reason.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), DropReason::COUNT);
+    }
+
+    #[test]
+    fn the_position_in_all_is_the_value() {
+        for (position, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, position);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The classic BPF program of a packet socket, as a table.
+//!
+//! It passes Neighbor Discovery that this host may have to do with, so that everything else, a scan
+//! outside the ranges among it, costs the kernel a few instructions and wakes nobody. It is a sieve,
+//! not the judge: `Message::parse` makes every check again.
+
+use ipnet::Ipv6Net;
+
+/// One instruction, as the kernel's `struct sock_filter`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instruction {
+    /// Operation.
+    pub code: u16,
+    /// How many instructions to skip if the comparison holds.
+    pub if_true: u8,
+    /// How many to skip if it does not.
+    pub if_false: u8,
+    /// Operand.
+    pub operand: u32,
+}
+
+/// For an upstream: solicitations whose target lies inside one of `ranges`.
+///
+/// More than [`MAX_RANGES`] are widened to the one prefix that covers them all; the engine then
+/// drops what lies between them.
+pub fn upstream(ranges: &[Ipv6Net]) -> Vec<Instruction> {
+    let mut ranges = Ipv6Net::aggregate(&ranges.to_vec());
+    if ranges.len() > MAX_RANGES {
+        ranges = vec![common_prefix(&ranges)];
+    }
+    let mut program = PROLOGUE.to_vec();
+    program.push(Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: SOLICITATION });
+    program.push(DROP);
+    for range in ranges {
+        program.extend(inside(range));
+    }
+    program.push(DROP);
+    program
+}
+
+/// For a downstream: every solicitation and every advertisement.
+pub fn downstream() -> Vec<Instruction> {
+    let mut program = PROLOGUE.to_vec();
+    program.extend([
+        Instruction { code: JUMP_EQUAL, if_true: 2, if_false: 0, operand: SOLICITATION },
+        Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: ADVERTISEMENT },
+        DROP,
+        PASS,
+    ]);
+    program
+}
+
+/// As many ranges are compared one by one. A linear list of this length costs under half a
+/// microsecond, and the kernel's limit on the program's memory (`optmem_max`) is far.
+pub const MAX_RANGES: usize = 64;
+
+/// Ethertype, next header, hop limit; leaves the ICMPv6 type in the accumulator.
+///
+/// The first test is on the packet's kind: to this host, to all or to a group (0, 1, 2) pass; to
+/// another host (3) does not, and so does not a frame of a VLAN that no device here belongs to,
+/// which the kernel marks alike; and neither does what this host sends (4).
+const PROLOGUE: &[Instruction] = &[
+    load(LOAD_WORD, PACKET_TYPE),
+    Instruction { code: JUMP_GREATER, if_true: 6, if_false: 0, operand: PACKET_TO_GROUP },
+    load(LOAD_HALF, 12),
+    Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 4, operand: ETHERTYPE_IPV6 },
+    load(LOAD_BYTE, 20),
+    Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 2, operand: ICMPV6 },
+    load(LOAD_BYTE, 21),
+    Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: HOP_LIMIT },
+    DROP,
+    load(LOAD_BYTE, 54),
+];
+
+/// Passes the packet if its target is inside `range`, else falls through to what follows.
+fn inside(range: Ipv6Net) -> Vec<Instruction> {
+    let network = u128::from(range.network());
+    let mask = u128::from(range.netmask());
+    let words = usize::from(range.prefix_len()).div_ceil(32);
+    // Each word is a load, a mask where the prefix ends inside it, and a comparison that on
+    // failure skips the rest, up to and with PASS. Written from the back, so that the distance to
+    // the end is known.
+    let mut reversed = vec![PASS];
+    for word in (0..words).rev() {
+        let shift = 96 - 32 * word;
+        let (want, mask) = (low_word(network >> shift), low_word(mask >> shift));
+        let skip = u8::try_from(reversed.len()).expect("at most 13 instructions");
+        reversed.push(Instruction { code: JUMP_EQUAL, if_true: 0, if_false: skip, operand: want });
+        if mask != u32::MAX {
+            reversed.push(Instruction { code: AND, if_true: 0, if_false: 0, operand: mask });
+        }
+        let offset = TARGET + 4 * u32::try_from(word).expect("one of four words");
+        reversed.push(load(LOAD_WORD, offset));
+    }
+    reversed.reverse();
+    reversed
+}
+
+/// The longest prefix that covers all of `ranges`.
+fn common_prefix(ranges: &[Ipv6Net]) -> Ipv6Net {
+    let all = |f: fn(u128, u128) -> u128, start| {
+        ranges.iter().map(|range| u128::from(range.network())).fold(start, f)
+    };
+    let differing = all(|a, b| a | b, 0) ^ all(|a, b| a & b, u128::MAX);
+    let shortest = ranges.iter().map(Ipv6Net::prefix_len).min().unwrap_or(0);
+    let length = shortest.min(u8::try_from(differing.leading_zeros()).expect("at most 128"));
+    let first = ranges.first().map_or(std::net::Ipv6Addr::UNSPECIFIED, Ipv6Net::network);
+    Ipv6Net::new(first, length).expect("at most 128").trunc()
+}
+
+const fn load(code: u16, offset: u32) -> Instruction {
+    Instruction { code, if_true: 0, if_false: 0, operand: offset }
+}
+
+fn low_word(value: u128) -> u32 {
+    u32::try_from(value & u128::from(u32::MAX)).expect("masked to 32 bits")
+}
+
+const PASS: Instruction = Instruction { code: RETURN, if_true: 0, if_false: 0, operand: u32::MAX };
+const DROP: Instruction = Instruction { code: RETURN, if_true: 0, if_false: 0, operand: 0 };
+
+// linux/bpf_common.h: class | size | mode.
+const LOAD_WORD: u16 = 0x20;
+const LOAD_HALF: u16 = 0x28;
+const LOAD_BYTE: u16 = 0x30;
+const AND: u16 = 0x54;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_GREATER: u16 = 0x25;
+const RETURN: u16 = 0x06;
+/// linux/filter.h: SKF_AD_OFF + SKF_AD_PKTTYPE, the `sll_pkttype` of packet(7).
+const PACKET_TYPE: u32 = 0xffff_f004;
+const PACKET_TO_GROUP: u32 = 2;
+const ETHERTYPE_IPV6: u32 = 0x86dd;
+const ICMPV6: u32 = 58;
+const HOP_LIMIT: u32 = 255;
+const SOLICITATION: u32 = 135;
+const ADVERTISEMENT: u32 = 136;
+/// Offset of the target address in the frame.
+const TARGET: u32 = 14 + 40 + 8;
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! The filter, run by an interpreter of the few instructions that it uses.
+
+use std::net::Ipv6Addr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::{MAX_EMITTED, Mac, Solicitation, solicited_node};
+
+/// What the kernel would return: how many bytes pass. A load beyond the frame drops the frame.
+fn run(program: &[Instruction], frame: &[u8], packet_type: u32) -> u32 {
+    let mut accumulator = 0;
+    let mut at = 0;
+    loop {
+        let Instruction { code, if_true, if_false, operand } = program[at];
+        let load = |size: usize| {
+            let start = operand as usize;
+            let bytes = frame.get(start..start + size)?;
+            Some(bytes.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
+        };
+        let holds = match code {
+            LOAD_WORD if operand == PACKET_TYPE => {
+                accumulator = packet_type;
+                None
+            }
+            LOAD_WORD | LOAD_HALF | LOAD_BYTE => {
+                let size = match code {
+                    LOAD_WORD => 4,
+                    LOAD_HALF => 2,
+                    _ => 1,
+                };
+                let Some(value) = load(size) else { return 0 };
+                accumulator = value;
+                None
+            }
+            AND => {
+                accumulator &= operand;
+                None
+            }
+            JUMP_EQUAL => Some(accumulator == operand),
+            JUMP_GREATER => Some(accumulator > operand),
+            RETURN => return operand,
+            other => panic!("instruction {at} has the unknown code {other:#x}"),
+        };
+        at += 1 + usize::from(holds.map_or(0, |holds| if holds { if_true } else { if_false }));
+    }
+}
+
+fn question(target: Ipv6Addr) -> Vec<u8> {
+    let source_mac = Mac([2, 0, 0, 0, 0, 1]);
+    let solicitation = Solicitation {
+        source_mac,
+        destination_mac: Mac::multicast(solicited_node(target)),
+        source: "fe80::1".parse().expect("an address"),
+        destination: solicited_node(target),
+        target,
+        source_link_layer: Some(source_mac),
+    };
+    let mut frame = vec![0; MAX_EMITTED];
+    let length = solicitation.emit(&mut frame);
+    frame.truncate(length);
+    frame
+}
+
+fn net(text: &str) -> Ipv6Net {
+    text.parse().expect("a prefix")
+}
+
+fn passes(program: &[Instruction], target: &str) -> bool {
+    run(program, &question(target.parse().expect("an address")), 2) != 0
+}
+
+#[test]
+fn passes_what_is_inside_a_range_and_nothing_beside_it() {
+    let program = upstream(&[net("2001:db8:1:2:c::/112"), net("2001:db8:1:2:d::5/128")]);
+    for inside in ["2001:db8:1:2:c::", "2001:db8:1:2:c::ffff", "2001:db8:1:2:d::5"] {
+        assert!(passes(&program, inside), "{inside}");
+    }
+    for outside in
+        ["2001:db8:1:2:b:ffff:ffff:ffff", "2001:db8:1:2:c:0:1:0", "2001:db8:1:2:d::4", "2001:db8:1:3:c::1"]
+    {
+        assert!(!passes(&program, outside), "{outside}");
+    }
+}
+
+#[test]
+fn drops_frames_to_other_stations_and_frames_of_our_own() {
+    let program = upstream(&[net("2001:db8::/64")]);
+    let frame = question("2001:db8::1".parse().expect("an address"));
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(|kind| run(&program, &frame, kind) != 0),
+        [true, true, true, false, false]
+    );
+}
+
+#[test]
+fn drops_what_is_not_neighbor_discovery_with_hop_limit_255() {
+    let program = upstream(&[net("2001:db8::/64")]);
+    let good = question("2001:db8::1".parse().expect("an address"));
+    for (offset, value) in [(12, 0x08), (20, 17), (20, 44), (21, 254), (54, 136), (54, 133)] {
+        let mut frame = good.clone();
+        frame[offset] = value;
+        assert_eq!(run(&program, &frame, 2), 0, "byte {offset} = {value}");
+    }
+}
+
+#[test]
+fn hears_solicitations_and_advertisements_downstream() {
+    let mut frame = question("2001:db8::1".parse().expect("an address"));
+    let verdicts = [135, 136, 134, 128].map(|kind| {
+        frame[54] = kind;
+        run(&downstream(), &frame, 0) != 0
+    });
+    assert_eq!(verdicts, [true, true, false, false]);
+}
+
+#[test]
+fn without_ranges_nothing_passes() {
+    assert!(!passes(&upstream(&[]), "2001:db8::1"));
+}
+
+#[test]
+fn the_whole_address_space_is_a_range_too() {
+    assert!(passes(&upstream(&[net("::/0")]), "2001:db8::1"));
+}
+
+#[test]
+fn too_many_ranges_are_widened_to_what_covers_them() {
+    let ranges: Vec<_> = (0..200u16).map(|n| net(&format!("2001:db8:1:2:{:x}::/112", n * 2))).collect();
+    let program = upstream(&ranges);
+    assert!(program.len() < 32, "{} instructions", program.len());
+    for range in &ranges {
+        assert!(passes(&program, &range.network().to_string()));
+    }
+    assert!(!passes(&program, "2001:db8:1:3::1"));
+}
+
+#[test]
+fn the_longest_program_fits_the_kernels_limit() {
+    let ranges: Vec<_> =
+        (0..MAX_RANGES as u128).map(|n| Ipv6Net::from(Ipv6Addr::from(0x2001 << 112 | n << 9))).collect();
+    assert!(upstream(&ranges).len() < 4096, "BPF_MAXINSNS");
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_prefixes(target: u128, prefixes in prop::collection::vec((any::<u128>(), 0u8..=128), 1..20)) {
+        let nets: Vec<_> =
+            prefixes.into_iter().map(|(a, l)| Ipv6Net::new(a.into(), l).expect("a prefix").trunc()).collect();
+        let program = upstream(&nets);
+        // Half of the time ask for an address inside, or chance would never find one.
+        let inside = Ipv6Addr::from(u128::from(nets[0].network()) | (target & u128::from(nets[0].hostmask())));
+        for target in [Ipv6Addr::from(target), inside] {
+            let expected = nets.iter().any(|net| net.contains(&target));
+            prop_assert_eq!(run(&program, &question(target), 2) != 0, expected, "{}", target);
+        }
+    }
+
+    #[test]
+    fn never_runs_off_the_end(frame in prop::collection::vec(any::<u8>(), 0..100), kind in 0u32..6) {
+        run(&upstream(&[net("2001:db8::/64")]), &frame, kind);
+        run(&downstream(), &frame, kind);
+    }
+}
