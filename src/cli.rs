@@ -40,28 +40,30 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon, in the foreground.
+    ///
+    /// Options override the file. With options and without --config, the default file may be absent.
     Run(RunArgs),
     /// Validate a configuration and show what it would serve.
+    ///
+    /// Every problem is printed with its place and its remedy. Nothing is changed and nothing is
+    /// sent; neither root nor the interfaces are needed.
     Check(CheckArgs),
     /// Show a guest unreachable, then reachable, in throw-away namespaces.
+    ///
+    /// A router, a host and a guest are built out of network namespaces that nobody else sees; they
+    /// are gone when the demo ends. Neither root nor a network is needed.
     Demo(DemoArgs),
 }
 
 /// The options of `run`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    long_about = "\
-Run the daemon, in the foreground.
-
-Options go before the file. With options and without --config, the default file may be absent.",
-    after_help = "\
+#[command(after_help = "\
 Examples:
   lone64 run
   lone64 run --config ./lone64.toml
   lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
   lone64 run --upstream eth0 --range 2001:db8:1:2:c::/112=lxcbr0 \\
-             --range 2001:db8:1:2:d::/112=wg0"
-)]
+             --range 2001:db8:1:2:d::/112=wg0")]
 pub struct RunArgs {
     /// The configuration [default: /etc/lone64/lone64.toml].
     #[arg(long, value_name = "F")]
@@ -76,21 +78,14 @@ pub struct RunArgs {
 
 /// The options of `check`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    long_about = "\
-Validate a configuration and show what it would serve.
-
-Every problem is printed with its place and its remedy. Nothing is changed and nothing is sent; \
-neither root nor the interfaces are needed.",
-    after_help = "\
+#[command(after_help = "\
 Examples:
   lone64 check
   lone64 check ./lone64.toml
   lone64 check --json ./lone64.toml | jq '.problems[].message'
   ssh host cat /etc/lone64/lone64.toml | lone64 check -
 
-Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage."
-)]
+Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage.")]
 pub struct CheckArgs {
     /// The configuration, or - for standard input.
     #[arg(value_name = "F", default_value = DEFAULT_FILE)]
@@ -102,16 +97,9 @@ pub struct CheckArgs {
 
 /// The options of `demo`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    long_about = "\
-Show a guest unreachable, then reachable, in throw-away namespaces.
-
-A router, a host and a guest are built out of network namespaces that nobody else sees; they are \
-gone when the demo ends. Neither root nor a network is needed.",
-    after_help = "\
+#[command(after_help = "\
 Examples:
-  lone64 demo"
-)]
+  lone64 demo")]
 pub struct DemoArgs {}
 
 impl RunArgs {

@@ -18,9 +18,9 @@ use crate::engine::policy::{
 /// Checks one configuration; the status is 1 if it has a problem.
 pub fn run(args: &CheckArgs) -> Outcome {
     let (origin, result) = if args.file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text)?;
-        ("<stdin>".to_owned(), config::parse(&text, "<stdin>"))
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes)?;
+        ("<stdin>".to_owned(), config::parse_bytes(bytes, "<stdin>"))
     } else {
         (args.file.display().to_string(), config::load(&args.file))
     };
@@ -88,9 +88,10 @@ fn table(policy: &Policy) -> String {
 }
 
 fn row(range: &RangePolicy, policy: &Policy) -> [String; 7] {
+    let unnamed = if policy.upstreams.len() == 1 { "default route" } else { "by prefix" };
     [
         range.prefix.to_string(),
-        upstream(range, policy).unwrap_or("default route").to_owned(),
+        upstream(range, policy).unwrap_or(unnamed).to_owned(),
         downstream(range).unwrap_or("by routes").to_owned(),
         answer(range.answer).to_owned(),
         routes(range).to_owned(),

@@ -7,8 +7,10 @@ use ipnet::Ipv6Net;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::duration;
+use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
-use super::schema::{self, LATER_TABLES, TABLES, Table, Times};
+use super::schema::{self, LATER_TABLES, TABLES, Table, Times, nearest};
 use super::section::{Field, Section, kind, list, meant_table, refuse};
 use super::{Log, LogFormat, LogLevel};
 use crate::engine::facts::IfName;
@@ -79,7 +81,7 @@ impl Range {
 
 impl File {
     /// Reads a file. Mistakes in the grammar are reported together with whatever else is wrong on
-    /// other lines; what is missing is not, because the parser may have lost it.
+    /// other lines.
     pub(super) fn read(text: &str, report: &mut Report<'_>) -> (Self, Grammar) {
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
@@ -91,7 +93,7 @@ impl File {
         }
         let mut beside = report.empty();
         let file = Self::walk(document.get_ref(), &mut beside);
-        beside.retain_beside(&report.lines());
+        beside.retain_beside(report);
         report.absorb(beside);
         (file, Grammar::Wrong)
     }
@@ -146,15 +148,11 @@ fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstream {
 }
 
 fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
-    let mut prefix = section.prefix("prefix", report);
-    if prefix == Field::Absent {
-        if !section.has("prefix") && !section.has("suffix") {
-            report
-                .push(&section.place, "this [[range]] has no `prefix`")
-                .help("add prefix = \"2001:db8:1:2:c::/112\"");
-        }
-        prefix = Field::Wrong;
-    }
+    let prefix = match section.prefix("prefix", report) {
+        // Refused as not supported yet; that there is no `prefix` needs no second sentence.
+        Field::Absent if section.entry("suffix").is_some() => Field::Wrong,
+        prefix => prefix,
+    };
     let interface = section.interface("interface", report);
     let default = Range::new(section.place.clone(), prefix, interface);
     let answers = [("live", Answer::Live), ("always", Answer::Always), ("never", Answer::Never)];
@@ -314,14 +312,31 @@ fn refuse_table(name: &str, value: &DeValue<'_>, place: &Place, report: &mut Rep
         problem.help(format!("`{name}` belongs under {}", table.header()));
     } else if let Some(table) = meant_table(name) {
         problem.help(format!("did you mean {}?", table.header()));
+    } else if let Some(near) = nearest(name, LATER_TABLES) {
+        problem.help(format!("did you mean `{near}`? It is not supported yet"));
     } else {
         let names: Vec<&str> = schema::TABLES.iter().map(|table| table.name).collect();
         problem.help(format!("the tables are {}", list(&names)));
     }
 }
 
-/// A mistake in the grammar, with the remedy for the most frequent one: an address without quotes.
+/// A mistake in the grammar. The most frequent one, a value without quotes, has its own words.
 fn grammar_problem(text: &str, message: &str, place: &Place, report: &mut Report<'_>) {
-    let _ = text;
-    report.push(place, message);
+    if let Place::Text(span) = place
+        && let Some(rest) = text.get(span.start..)
+    {
+        let word = rest.split([' ', '\t', '\r', '\n', ',', ']', '}', '#']).next().unwrap_or_default();
+        let value = prefix::parse(word, Bare::OneAddress).is_ok() || duration::parse(word).is_ok();
+        if value || (message.contains("must be quoted") && !word.is_empty()) {
+            let place = Place::Text(span.start..span.start + word.len());
+            report.push(&place, format!("{word} is not in quotes")).help(format!("write \"{word}\""));
+            return;
+        }
+    }
+    match message {
+        "duplicate key" => report.push(place, "this is written twice").help("leave one of them out"),
+        _ => {
+            report.push(place, format!("this is not TOML: {message}"));
+        }
+    }
 }

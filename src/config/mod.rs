@@ -96,6 +96,11 @@ pub fn parse(text: &str, origin: &str) -> Result<Config, Problems> {
     Overrides::default().parse(text, origin)
 }
 
+/// As [`parse`], of what may not even be text.
+pub fn parse_bytes(bytes: Vec<u8>, origin: &str) -> Result<Config, Problems> {
+    Overrides::default().parse_bytes(bytes, origin)
+}
+
 /// Reads the configuration in a file.
 pub fn load(path: &Path) -> Result<Config, Problems> {
     Overrides::default().load(path)

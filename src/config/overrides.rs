@@ -48,21 +48,28 @@ impl Overrides {
         let origin = path.display().to_string();
         let bytes = fs::read(path).map_err(|error| {
             let remedy = match error.kind() {
-                ErrorKind::NotFound => format!("write one with these lines:\n{}", super::validate::EXAMPLE),
+                ErrorKind::NotFound => format!("write one with these lines:\n\n{}", super::validate::EXAMPLE),
                 ErrorKind::PermissionDenied => "run lone64 as root, or let its user read the file".to_owned(),
                 ErrorKind::IsADirectory => "name a file in it".to_owned(),
                 _ => "look at the file system, or name another file".to_owned(),
             };
-            Problems::single(&origin, format!("the configuration cannot be read: {error}"), remedy)
+            // The number is for programs, and the words before it say the same.
+            let error = error.to_string();
+            let words = error.split(" (os error").next().unwrap_or_default();
+            Problems::single(&origin, format!("the configuration cannot be read: {words}"), remedy)
         })?;
+        self.parse_bytes(bytes, &origin)
+    }
+
+    /// As [`Overrides::parse`], of what may not even be text.
+    pub(super) fn parse_bytes(&self, bytes: Vec<u8>, origin: &str) -> Result<Config, Problems> {
         let text = String::from_utf8(bytes).map_err(|error| {
-            let line =
-                error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count()
-                    + 1;
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
             let sentence = format!("line {line} is not UTF-8, so the file is not TOML");
-            Problems::single(&origin, sentence, "save the file as UTF-8".to_owned())
+            Problems::single(origin, sentence, "save the file as UTF-8".to_owned())
         })?;
-        self.parse(&text, &origin)
+        self.parse(&text, origin)
     }
 
     fn finish(&self, mut file: File, mut report: Report<'_>) -> Result<Config, Problems> {
@@ -79,7 +86,7 @@ impl Overrides {
         for (i, (prefix, interface)) in self.ranges.iter().enumerate() {
             let place = Place::Option(format!("--range {prefix}={interface}"));
             if let Some((sentence, remedy)) = prefix::host_bits(*prefix) {
-                report.push(&place, sentence).help(remedy.unwrap_or_default());
+                report.push(&place, sentence).help(remedy);
             }
             if self.ranges[..i].iter().any(|(earlier, _)| earlier == prefix) {
                 let problem = report.push(&place, format!("the range {prefix} is on the command line twice"));
@@ -107,5 +114,102 @@ fn named(name: &IfName, written: &[Upstream]) -> Upstream {
     match same.or(unnamed) {
         Some(upstream) => Upstream { place, interface, ..upstream.clone() },
         None => Upstream::new(place, interface),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::policy::{Downstream, RangeRoutes, Source, UpstreamInterface};
+
+    const FILE: &str = "
+        [[upstream]]
+        interface = \"eth0\"
+        source = \"target\"
+        [[range]]
+        prefix = \"2001:db8:1:2:c::/112\"
+    ";
+
+    fn overrides(upstreams: &[&str], ranges: &[(&str, &str)]) -> Overrides {
+        Overrides {
+            upstreams: upstreams.iter().map(|name| name.parse().unwrap()).collect(),
+            ranges: ranges.iter().map(|(p, name)| (p.parse().unwrap(), name.parse().unwrap())).collect(),
+        }
+    }
+
+    fn sentences(result: Result<Config, Problems>) -> Vec<String> {
+        let problems = result.expect_err("the options have a mistake");
+        problems.as_slice().iter().map(|p| format!("{}: {}", p.origin, p.message)).collect()
+    }
+
+    #[test]
+    fn makes_a_configuration_without_a_file() {
+        let config = overrides(&[], &[("2001:db8::/112", "lxcbr0")]).config().unwrap();
+        assert_eq!(config.policy.ranges[0].downstream, Downstream::Named("lxcbr0".parse().unwrap()));
+        assert_eq!(config.policy.upstreams[0].interface, UpstreamInterface::DefaultRoute);
+        let without = sentences(Overrides::default().config());
+        assert!(without[0].starts_with("command line: no [[range]] is configured"), "{without:?}");
+    }
+
+    #[test]
+    fn replaces_the_upstreams_and_keeps_the_settings_of_those_that_stay() {
+        let policy = overrides(&["eth1", "eth0"], &[]).parse(FILE, "f").unwrap().policy;
+        let found: Vec<_> = policy.upstreams.iter().map(|u| u.source).collect();
+        assert_eq!(found, [Source::Scope, Source::Target]);
+        let unnamed = FILE.replace("interface = \"eth0\"", "");
+        let policy = overrides(&["eth1"], &[]).parse(&unnamed, "f").unwrap().policy;
+        assert_eq!(policy.upstreams[0].source, Source::Target);
+        assert_eq!(policy.upstreams.len(), 1);
+    }
+
+    #[test]
+    fn replaces_the_interface_of_a_range_and_what_follows_from_it() {
+        let policy = overrides(&[], &[("2001:db8:1:2:c::/112", "wg0")]).parse(FILE, "f").unwrap().policy;
+        assert_eq!(policy.ranges.len(), 1);
+        assert_eq!(policy.ranges[0].downstream, Downstream::Named("wg0".parse().unwrap()));
+        assert_eq!(policy.ranges[0].routes, RangeRoutes::Range);
+    }
+
+    #[test]
+    fn adds_a_range_that_the_file_does_not_have() {
+        let added = overrides(&[], &[("2001:db8:1:2:d::/112", "wg0")]);
+        assert_eq!(added.parse(FILE, "f").unwrap().policy.ranges.len(), 2);
+        assert_eq!(added.parse("[log]\nlevel = \"debug\"", "f").unwrap().policy.ranges.len(), 1);
+    }
+
+    #[test]
+    fn judges_options_like_the_file_and_names_them() {
+        let found = sentences(overrides(&["eth1"], &[("fe80::/64", "eth1")]).parse(FILE, "f"));
+        assert_eq!(
+            found,
+            [
+                "--range fe80::/64=eth1: the range fe80::/64 is link-local, which never leaves its link",
+                "--range fe80::/64=eth1: `eth1` is both the upstream and the downstream of this range",
+            ]
+        );
+        let twice = [("2001:db8::1/112", "a"), ("2001:db8::1/112", "b")];
+        assert_eq!(
+            sentences(overrides(&[], &twice).config()),
+            [
+                "--range 2001:db8::1/112=a: the prefix 2001:db8::1/112 has host bits",
+                "--range 2001:db8::1/112=b: the prefix 2001:db8::1/112 has host bits",
+                "--range 2001:db8::1/112=b: the range 2001:db8::1/112 is on the command line twice",
+            ]
+        );
+        assert_eq!(
+            sentences(overrides(&["a", "a"], &[]).parse(FILE, "f")),
+            ["--upstream a: the upstream `a` is configured twice"]
+        );
+    }
+
+    #[test]
+    fn says_why_a_file_cannot_be_read() {
+        let found = sentences(Overrides::default().load(Path::new("/nonexistent/lone64.toml")));
+        assert_eq!(
+            found,
+            ["/nonexistent/lone64.toml: the configuration cannot be read: No such file or directory"]
+        );
+        let found = sentences(Overrides::default().parse_bytes(b"#\n#\xff".to_vec(), "f"));
+        assert_eq!(found, ["f: line 2 is not UTF-8, so the file is not TOML"]);
     }
 }

@@ -9,6 +9,9 @@ use ipnet::Ipv6Net;
 /// Why a text is no prefix: a sentence, and a remedy if there is one.
 pub(super) type Refusal = (String, Option<String>);
 
+/// Why a prefix cannot be used: a sentence and a remedy.
+pub(super) type Objection = (String, String);
+
 /// What a text without a length means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bare {
@@ -54,39 +57,26 @@ pub(super) fn parse(text: &str, bare: Bare) -> Result<Ipv6Net, Refusal> {
 }
 
 /// Why a prefix has host bits, if it has any.
-pub(super) fn host_bits(prefix: Ipv6Net) -> Option<Refusal> {
-    (prefix.trunc() != prefix).then(|| {
-        let remedy = format!("write \"{}\"", prefix.trunc());
-        (format!("the prefix {prefix} has host bits"), Some(remedy))
-    })
+pub(super) fn host_bits(prefix: Ipv6Net) -> Option<Objection> {
+    let sentence = format!("the prefix {prefix} has host bits");
+    (prefix.trunc() != prefix).then(|| (sentence, format!("write \"{}\"", prefix.trunc())))
 }
 
 /// Why a range with this prefix could never work, if so.
-pub(super) fn unservable(prefix: Ipv6Net) -> Option<Refusal> {
-    /// A provider's own allocation; no host is given more.
-    const SHORTEST: u8 = 32;
-    let never = |kind: &str| {
-        let sentence = format!("the range {prefix} {kind}");
-        Some((sentence, Some("write a prefix out of the addresses that your provider gave you".to_owned())))
-    };
+pub(super) fn unservable(prefix: Ipv6Net) -> Option<Objection> {
     let inside = |outer: &str| outer.parse::<Ipv6Net>().is_ok_and(|outer| outer.contains(&prefix));
-    match prefix {
-        _ if inside("ff00::/8") => never("is multicast, which is never proxied"),
-        _ if inside("fe80::/10") => never("is link-local, which never leaves its link"),
-        _ if inside("::1/128") => never("is the loopback address"),
-        _ if inside("::/128") => never("is the unspecified address"),
-        _ if inside("::ffff:0:0/96") => never("is IPv4 in IPv6's clothes, which no link carries"),
-        _ if prefix.prefix_len() < SHORTEST => {
-            let sentence = format!(
-                "the range {prefix} is shorter than /{SHORTEST}, and its backstop would cut off the Internet"
-            );
-            Some((
-                sentence,
-                Some("write a prefix out of the addresses that your provider gave you".to_owned()),
-            ))
-        }
-        _ => None,
-    }
+    let why = match prefix {
+        _ if inside("ff00::/8") => "is multicast, which is never proxied",
+        _ if inside("fe80::/10") => "is link-local, which never leaves its link",
+        _ if inside("::1/128") => "is the loopback address",
+        _ if inside("::/128") => "is the unspecified address",
+        _ if inside("::ffff:0:0/96") => "is IPv4 in an IPv6 form, which no link carries",
+        // A provider's own allocation; no host is given more.
+        _ if prefix.prefix_len() < 32 => "is shorter than /32, and its backstop would cut off the Internet",
+        _ => return None,
+    };
+    let remedy = "write a prefix out of the addresses that your provider gave you";
+    Some((format!("the range {prefix} {why}"), remedy.to_owned()))
 }
 
 /// Why answers could never come from this address, if so.
@@ -128,7 +118,7 @@ mod tests {
     #[test]
     fn tells_the_prefix_without_host_bits() {
         assert_eq!(host_bits(net("2001:db8::/112")), None);
-        assert_eq!(host_bits(net("2001:db8::7/112")).unwrap().1.unwrap(), "write \"2001:db8::/112\"");
+        assert_eq!(host_bits(net("2001:db8::7/112")).unwrap().1, "write \"2001:db8::/112\"");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) enum Place {
 pub(super) struct Report<'t> {
     origin: &'t str,
     text: &'t str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     found: Vec<(usize, Problem)>,
 }
 
@@ -84,7 +86,7 @@ impl fmt::Display for Problems {
 
 impl Problem {
     pub(super) fn help(&mut self, help: impl Into<String>) {
-        self.help = Some(help.into());
+        self.help = Some(shown(&help.into()));
     }
 }
 
@@ -111,7 +113,8 @@ impl fmt::Display for Problem {
 
 impl<'t> Report<'t> {
     pub(super) fn new(origin: &'t str, text: &'t str) -> Self {
-        Self { origin, text, found: Vec::new() }
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        Self { origin, text, lines, found: Vec::new() }
     }
 
     /// Another report on the same text.
@@ -129,7 +132,7 @@ impl<'t> Report<'t> {
             origin: self.origin.to_owned(),
             line: None,
             column: None,
-            message: message.into(),
+            message: shown(&message.into()).replace('\n', "\u{fffd}"),
             help: None,
             excerpt: None,
         };
@@ -160,19 +163,21 @@ impl<'t> Report<'t> {
         }
     }
 
-    /// Forgets what follows from a mistake in the grammar on the same line.
-    pub(super) fn retain_beside(&mut self, lines: &[usize]) {
-        self.found.retain(|(_, problem)| problem.line.is_some_and(|line| !lines.contains(&line)));
+    /// Forgets what may only follow from the mistakes in the grammar: whatever is on their lines,
+    /// and everything behind a broken header, since nobody knows what table that is in.
+    pub(super) fn retain_beside(&mut self, grammar: &Report<'_>) {
+        let lines: Vec<usize> = grammar.found.iter().filter_map(|(_, problem)| problem.line).collect();
+        let is_header = |line: &usize| {
+            self.text.lines().nth(line - 1).is_some_and(|text| text.trim_start().starts_with('['))
+        };
+        let end = lines.iter().copied().filter(is_header).min().unwrap_or(usize::MAX);
+        self.found
+            .retain(|(_, problem)| problem.line.is_some_and(|line| line < end && !lines.contains(&line)));
     }
 
     pub(super) fn into_problems(mut self) -> Problems {
         self.found.sort_by_key(|(order, _)| *order);
         Problems(self.found.into_iter().map(|(_, problem)| problem).collect())
-    }
-
-    /// The lines that have problems.
-    pub(super) fn lines(&self) -> Vec<usize> {
-        self.found.iter().filter_map(|(_, problem)| problem.line).collect()
     }
 
     /// Moves the problems of another report on the same text into this one.
@@ -181,9 +186,9 @@ impl<'t> Report<'t> {
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
-        let before = &self.text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        (line, self.text[start..offset].chars().count() + 1)
     }
 }
 
@@ -205,9 +210,9 @@ fn excerpt(text: &str, start: usize, end: usize) -> Excerpt {
     }
 }
 
-/// Text as a terminal can show it: tabs have a width, and nothing steers the terminal.
+/// Text as a terminal can show it: tabs have a width, and nothing but a new line steers it.
 fn shown(text: &str) -> String {
-    text.replace('\t', "    ").replace(|c: char| c.is_control(), "\u{fffd}")
+    text.replace('\t', "    ").replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 /// How many cells of a terminal the text takes.
@@ -268,6 +273,9 @@ mod tests {
     #[test]
     fn never_sends_control_characters_to_the_terminal() {
         assert!(!shown_at("a = \u{1b}[31mbad\r\n", "bad").contains(['\u{1b}', '\r']));
+        let mut report = Report::new("f", "");
+        report.push(&Place::Whole, "\u{1b}c").help("\u{7}\nrm");
+        assert_eq!(report.into_problems().to_string(), "f: \u{fffd}c\n  help: \u{fffd}\n    rm");
     }
 
     #[test]

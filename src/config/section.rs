@@ -73,21 +73,26 @@ impl<'d> Section<'d> {
                 problem.help(format!("did you mean `{near}`?"));
             } else if let Some(table) = Table::with_key(name) {
                 problem.help(format!("`{name}` belongs under {}", table.header()));
+            } else if let Some(near) = nearest(name, self.table.later.iter().copied()) {
+                problem.help(format!("did you mean `{near}`? It is not supported yet"));
             } else {
                 problem.help(format!("the keys here are {}", list(self.table.keys)));
             }
         }
     }
 
-    /// Whether a key is there, by its name or by a slip that is reported as such.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.keys().any(|written| {
-            let written: &str = written.get_ref();
-            written == key
-                || (!self.table.keys.contains(&written)
-                    && !self.table.later.contains(&written)
-                    && self.meant_by(written) == Some(key))
-        })
+    /// What a key is that was not found: a slip of it is reported as such, and is not missing too.
+    fn absent<T>(&self, key: &str) -> Field<T> {
+        let is_slip = |written: &str| {
+            !self.table.keys.contains(&written)
+                && !self.table.later.contains(&written)
+                && self.meant_by(written) == Some(key)
+        };
+        if self.entries.keys().any(|written| is_slip(written.get_ref())) {
+            Field::Wrong
+        } else {
+            Field::Absent
+        }
     }
 
     pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> Field<bool> {
@@ -164,7 +169,7 @@ impl<'d> Section<'d> {
     /// The name of one interface.
     pub(super) fn interface(&self, key: &str, report: &mut Report<'_>) -> Field<IfName> {
         const REMEDY: &str = "write the name of one interface, such as \"lxcbr0\"";
-        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let Some((value, place)) = self.entry(key) else { return self.absent(key) };
         let Some(text) = value.as_str() else {
             let sentence = match value {
                 DeValue::Array(_) => format!("a list as `{key}` is not supported yet"),
@@ -186,7 +191,7 @@ impl<'d> Section<'d> {
 
     /// A prefix; one with host bits is reported and read without them.
     pub(super) fn prefix(&self, key: &str, report: &mut Report<'_>) -> Field<Ipv6Net> {
-        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let Some((value, place)) = self.entry(key) else { return self.absent(key) };
         match prefix_of(value, &place, key, Bare::Refused, report) {
             Some(prefix) => Field::Is(prefix, place),
             None => Field::Wrong,
@@ -300,24 +305,20 @@ fn prefix_of(
         report.push(place, sentence).help("write it in quotes, such as \"2001:db8:1:2:c::/112\"");
         return None;
     };
-    let parsed = prefix::parse(text, bare).and_then(|prefix| match prefix::host_bits(prefix) {
-        Some(refusal) => {
-            let (sentence, remedy) = refusal;
-            report.push(place, sentence).help(remedy.unwrap_or_default());
-            Ok(prefix.trunc())
-        }
-        None => Ok(prefix),
-    });
-    match parsed {
-        Ok(prefix) => Some(prefix),
+    let prefix = match prefix::parse(text, bare) {
+        Ok(prefix) => prefix,
         Err((sentence, remedy)) => {
             let problem = report.push(place, sentence);
             if let Some(remedy) = remedy {
                 problem.help(remedy);
             }
-            None
+            return None;
         }
+    };
+    if let Some((sentence, remedy)) = prefix::host_bits(prefix) {
+        report.push(place, sentence).help(remedy);
     }
+    Some(prefix.trunc())
 }
 
 /// The table that somebody who wrote this name at the top of the file probably meant.

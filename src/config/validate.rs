@@ -15,18 +15,16 @@ use crate::engine::policy::{
 };
 
 /// The shortest configuration that works.
-pub(super) const EXAMPLE: &str = "
-[[range]]
+pub(super) const EXAMPLE: &str = "[[range]]
 prefix    = \"2001:db8:1:2:c::/112\"
-interface = \"lxcbr0\"
-";
+interface = \"lxcbr0\"";
 
 /// The configuration that a file means. It is worth something only if nothing was reported.
 pub(super) fn validate(file: &File, report: &mut Report<'_>) -> Config {
     check_upstreams(&file.upstreams, report);
     if file.ranges.is_empty() {
         let sentence = "no [[range]] is configured, and automatic mode is not supported yet";
-        let remedy = format!("write one, or use --range PREFIX=INTERFACE:\n{EXAMPLE}");
+        let remedy = format!("write one, or use --range PREFIX=INTERFACE:\n\n{EXAMPLE}");
         report.push(&Place::Whole, sentence).help(remedy);
     }
     let mut ranges = Vec::new();
@@ -74,9 +72,13 @@ fn check_upstreams(upstreams: &[Upstream], report: &mut Report<'_>) {
 }
 
 fn check_prefix(range: &Range, earlier: &[Range], report: &mut Report<'_>) {
+    if range.prefix == Field::Absent {
+        let problem = report.push(&range.place, "this [[range]] has no `prefix`");
+        problem.help("add prefix = \"2001:db8:1:2:c::/112\", out of the /64 of the upstream");
+    }
     let Field::Is(prefix, place) = &range.prefix else { return };
     if let Some((sentence, remedy)) = prefix::unservable(*prefix) {
-        report.push(place, sentence).help(remedy.unwrap_or_default());
+        report.push(place, sentence).help(remedy);
     }
     if let Some(first) = earlier.iter().find(|other| other.prefix.value() == Some(prefix)) {
         let first = report.describe(&first.place);
@@ -104,7 +106,9 @@ fn check_excludes(range: &Range, prefix: Ipv6Net, report: &mut Report<'_>) {
 
 /// The upstream of a range must be there, and not be its downstream too.
 fn check_interfaces(range: &Range, upstreams: &[Upstream], report: &mut Report<'_>) {
-    let names: Vec<&IfName> = upstreams.iter().filter_map(|upstream| upstream.interface.value()).collect();
+    let mut names: Vec<&IfName> =
+        upstreams.iter().filter_map(|upstream| upstream.interface.value()).collect();
+    names.dedup();
     let unreadable = upstreams.iter().any(|upstream| upstream.interface == Field::Wrong);
     if let Field::Is(name, place) = &range.upstream {
         if name.is_loopback() {
@@ -200,5 +204,133 @@ fn upstream_policy(upstream: &Upstream) -> UpstreamPolicy {
         router: upstream.router,
         override_flag: upstream.override_flag,
         source: upstream.source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+    use crate::config::parse;
+    use crate::engine::policy::Source;
+
+    fn policy(text: &str) -> Policy {
+        parse(text, "f").unwrap_or_else(|problems| panic!("{problems}")).policy
+    }
+
+    /// The problems of a text, each as `line:column: message`.
+    fn problems(text: &str) -> Vec<String> {
+        let problems = parse(text, "f").expect_err("the text has a mistake");
+        let place = |n: Option<usize>| n.map_or("-".to_owned(), |n| n.to_string());
+        let shown = problems.as_slice().iter();
+        shown.map(|p| format!("{}:{}: {}", place(p.line), place(p.column), p.message)).collect()
+    }
+
+    fn range(rest: &str) -> String {
+        format!("[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\n{rest}")
+    }
+
+    #[test]
+    fn serves_live_guests_by_a_range_route_behind_a_named_interface() {
+        let policy = policy(&range("interface = \"lxcbr0\""));
+        let range = &policy.ranges[0];
+        assert_eq!((range.answer, range.routes, range.backstop), (Answer::Live, RangeRoutes::Range, true));
+        assert_eq!(policy.upstreams[0].interface, UpstreamInterface::DefaultRoute);
+        assert_eq!(range.upstream, None);
+    }
+
+    #[test]
+    fn answers_always_on_lo_unless_told_otherwise() {
+        assert_eq!(policy(&range("interface = \"lo\"")).ranges[0].answer, Answer::Always);
+        assert_eq!(policy(&range("interface = \"lo\"\nanswer = \"live\"")).ranges[0].answer, Answer::Live);
+    }
+
+    #[test]
+    fn leaves_routes_to_the_kernel_without_an_interface() {
+        let policy = policy(&range(""));
+        assert_eq!(policy.ranges[0].downstream, Downstream::Kernel);
+        assert_eq!(policy.ranges[0].routes, RangeRoutes::None);
+        assert_eq!(
+            problems(&range("routes = \"range\"")),
+            ["3:10: `routes = \"range\"` needs an `interface` to route to"]
+        );
+    }
+
+    #[test]
+    fn implies_the_upstreams_that_ranges_name() {
+        let eth0 = UpstreamInterface::Named("eth0".parse().unwrap());
+        let named = policy(&range("upstream = \"eth0\""));
+        assert_eq!(named.upstreams.iter().map(|u| &u.interface).collect::<Vec<_>>(), [&eth0]);
+
+        let text = range("upstream = \"eth0\"\n[[range]]\nprefix = \"2001:db8:1:2:d::/112\"");
+        let both = policy(&format!("{text}\n[[upstream]]\nsource = \"2001:db8::1\""));
+        let found: Vec<_> = both.upstreams.iter().map(|u| (&u.interface, u.source)).collect();
+        let source = Source::Address("2001:db8::1".parse::<Ipv6Addr>().unwrap());
+        assert_eq!(found, [(&eth0, source), (&UpstreamInterface::DefaultRoute, source)]);
+    }
+
+    #[test]
+    fn refuses_a_range_on_an_upstream_that_is_not_configured() {
+        let text = range("upstream = \"eth9\"\n[[upstream]]\ninterface = \"eth0\"");
+        assert_eq!(problems(&text), ["3:12: there is no upstream `eth9`"]);
+    }
+
+    #[test]
+    fn refuses_a_downstream_that_is_its_own_upstream() {
+        let sentence = "`eth0` is both the upstream and the downstream of this range";
+        let named = range("interface = \"eth0\"\nupstream = \"eth0\"");
+        let only = range("interface = \"eth0\"\n[[upstream]]\ninterface = \"eth0\"");
+        for text in [named, only] {
+            assert_eq!(problems(&text), [format!("3:13: {sentence}")]);
+        }
+    }
+
+    #[test]
+    fn refuses_upstreams_that_are_written_twice() {
+        let text =
+            "[[upstream]]\ninterface = \"a\"\n[[upstream]]\ninterface = \"a\"\n[[upstream]]\n[[upstream]]\n";
+        assert_eq!(
+            problems(&format!("{text}{}", range(""))),
+            [
+                "4:13: the upstream `a` is configured twice",
+                "6:1: a second [[upstream]] without an `interface`"
+            ]
+        );
+    }
+
+    #[test]
+    fn refuses_the_same_prefix_twice_but_takes_one_inside_another() {
+        let twice = format!("{}{}", range(""), range(""));
+        assert_eq!(problems(&twice), ["4:10: the range 2001:db8:1:2:c::/112 is configured twice"]);
+        let inside = format!("{}[[range]]\nprefix = \"2001:db8:1:2::/64\"", range(""));
+        assert_eq!(policy(&inside).ranges.len(), 2);
+    }
+
+    #[test]
+    fn refuses_excludes_that_are_outside_or_leave_nothing() {
+        assert_eq!(
+            problems(&range("exclude = [\"2001:db8:1:2:c::1\", \"fd00::1\"]")),
+            ["3:33: the exclude fd00::1/128 is outside its range 2001:db8:1:2:c::/112"]
+        );
+        let halves = range("exclude = [\"2001:db8:1:2:c::/113\", \"2001:db8:1:2:c::8000/113\"]\n");
+        assert_eq!(problems(&halves), ["3:11: every address of the range 2001:db8:1:2:c::/112 is excluded"]);
+        assert_eq!(policy(&format!("{halves}answer = \"never\"")).ranges[0].exclude.len(), 2);
+    }
+
+    #[test]
+    fn refuses_a_range_that_does_nothing() {
+        assert_eq!(
+            problems(&range("answer = \"never\"\nbackstop = false")),
+            ["3:10: this range does nothing: no answers, no routes, no backstop"]
+        );
+    }
+
+    #[test]
+    fn asks_for_a_range_and_shows_how_to_write_it() {
+        let shown = parse("", "f").unwrap_err().to_string();
+        assert!(shown.starts_with("f: no [[range]] is configured, and automatic mode is not supported yet"));
+        assert!(shown.contains("    [[range]]\n    prefix    = \"2001:db8:1:2:c::/112\"\n    interface"));
+        assert_eq!(problems("[[range]]"), ["1:1: this [[range]] has no `prefix`"]);
     }
 }

@@ -76,7 +76,10 @@ impl Bindings {
     /// routes leave by; `before` is what was bound so far.
     pub fn resolve(policy: &Policy, links: &Links, default_routes: &[IfIndex], before: &Self) -> Self {
         let mut bound = Self::default();
-        for upstream in &policy.upstreams {
+        // An interface that is named follows its own policy, also if the default route leaves by it.
+        let (named, automatic): (Vec<_>, Vec<_>) =
+            policy.upstreams.iter().partition(|up| up.interface != UpstreamInterface::DefaultRoute);
+        for upstream in named.into_iter().chain(automatic) {
             bound.bind_upstream(upstream, links, default_routes, before);
         }
         bound.ranges = policy.ranges.iter().map(|range| bound.place(range, links)).collect();

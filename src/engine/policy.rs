@@ -3,6 +3,7 @@
 //! The configuration room makes these values from text; the engine only reads them. Names of
 //! interfaces stay names here: the engine binds them to indices as links come and go.
 
+use std::fmt;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -112,6 +113,16 @@ pub enum Answer {
     Always,
     /// For none: the range has routes only.
     Never,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Live => "live",
+            Self::Always => "always",
+            Self::Never => "never",
+        })
+    }
 }
 
 /// Which routes a range keeps in the kernel.

@@ -1,0 +1,119 @@
+//! Why the daemon cannot start, or cannot go on: what is wrong, and what to do.
+
+use std::fmt::Write;
+use std::io;
+
+use crate::engine::facts::{IfIndex, KernelRoute, RouteKind};
+use crate::engine::{Links, Problem};
+use crate::kernel::netlink::{NetlinkError, RouteError};
+
+/// Why the daemon cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host lacks what the configuration names.
+    #[error("{}", sentences(.0))]
+    Unusable(Vec<Problem>),
+    /// An interface cannot be listened on.
+    #[error("cannot open a packet socket on {}{}", name(*.link), remedy(.source, "CAP_NET_RAW"))]
+    Listen {
+        /// The interface.
+        link: IfIndex,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// An interface that was listened on fails.
+    #[error("cannot read from the packet socket of {}", name(*.link))]
+    Receive {
+        /// The interface.
+        link: IfIndex,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A route cannot be installed.
+    #[error("cannot install the route '{}'", with_name(.route))]
+    Route {
+        /// The route.
+        route: KernelRoute,
+        /// What the kernel said.
+        source: RouteError,
+    },
+    /// A foreign route keeps ours out.
+    #[error("{0}")]
+    BusyRoute(String),
+    /// Waiting for events failed.
+    #[error("cannot wait for frames")]
+    Wait(#[source] io::Error),
+    /// The kernel cannot be asked.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// The kernel tells nothing any more.
+    #[error("the netlink socket was closed; start lone64 again, and please report this")]
+    MonitorClosed,
+    /// The kernel did not confirm in time that our routes are gone.
+    #[error(
+        "the kernel did not confirm in time that the routes are removed; `ip -6 route flush proto 64` does it"
+    )]
+    RoutesLeft,
+}
+
+impl Error {
+    pub(super) fn busy_route(route: &KernelRoute, other: Option<&KernelRoute>, links: &Links) -> Self {
+        let wanted = describe(route, links);
+        let KernelRoute { destination, metric, .. } = route;
+        Self::BusyRoute(match other {
+            Some(other) => {
+                let there = describe(other, links);
+                format!(
+                    "cannot install the route '{wanted}': '{there}' is in the way, and foreign routes are never \
+                     replaced; remove it with `ip -6 route del {there}`, or choose another `metric` in [routes]"
+                )
+            }
+            None => format!(
+                "cannot install the route '{wanted}': another route to {destination} with metric {metric} is in \
+                 the way, and foreign routes are never replaced; `ip -6 route show {destination}` shows it: \
+                 remove it, or choose another `metric` in [routes]"
+            ),
+        })
+    }
+}
+
+/// As `ip -6 route` prints it, and takes it.
+pub(super) fn describe(route: &KernelRoute, links: &Links) -> String {
+    let mut text = route.to_string();
+    if let RouteKind::Unicast(link) | RouteKind::Local(link) = route.kind
+        && let Some(known) = links.get(link)
+    {
+        text = text.replace(&format!("#{link}"), known.name.as_str());
+    }
+    text
+}
+
+fn with_name(route: &KernelRoute) -> String {
+    let text = route.to_string();
+    route.link().map_or(text.clone(), |link| text.replace(&format!("#{link}"), &name(link)))
+}
+
+/// The present name of an interface, asked of the kernel: errors must be readable also where
+/// nobody has told the engine yet.
+fn name(link: IfIndex) -> String {
+    let name = nix::net::if_::if_indextoname(link.0).ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| format!("interface #{link}"))
+}
+
+fn sentences(problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for (position, problem) in problems.iter().enumerate() {
+        let separator = if position == 0 { "" } else { "\n" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{problem}");
+    }
+    text
+}
+
+fn remedy(error: &io::Error, capability: &str) -> String {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        format!("; run lone64 as root or with {capability} and CAP_NET_ADMIN")
+    } else {
+        String::new()
+    }
+}

@@ -1,0 +1,235 @@
+//! The daemon room: the one loop between the kernel and the engine.
+//!
+//! May touch: the clock, and the kernel through its room. It decides nothing: what happened goes into
+//! the engine, and what comes out is carried out, in the order of the engine's contract.
+
+mod error;
+mod events;
+pub mod logging;
+mod stage;
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub use error::Error;
+
+use crate::config::Config;
+use crate::engine::bindings::Place;
+use crate::engine::facts::IfIndex;
+use crate::engine::policy::{Downstream, RangePolicy};
+use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
+use crate::kernel::netlink::{Monitor, Notice};
+use stage::{Done, Stage};
+
+/// A daemon that serves: its sockets are bound and its routes are in.
+pub struct Daemon {
+    engine: Engine,
+    monitor: Monitor,
+    stage: Stage,
+    origin: Instant,
+}
+
+/// What woke the loop.
+enum Wake {
+    Stop,
+    Frames,
+    Kernel(Notice),
+    RouteChanged(Done),
+    Timeout,
+}
+
+impl Daemon {
+    /// Learns what the host looks like, binds the sockets and installs the routes, in the network
+    /// namespace of this thread. Must be called within a Tokio runtime with I/O and time.
+    ///
+    /// On an error nothing of ours is left in the kernel.
+    pub async fn start(config: &Config) -> Result<Self, Error> {
+        let (monitor, requests) = Monitor::start()?;
+        let mut daemon = Self {
+            engine: Engine::new(config.policy.clone(), random_seed()),
+            monitor,
+            stage: Stage::new(requests)?,
+            origin: Instant::now(),
+        };
+        let facts = daemon.monitor.dump().await?;
+        daemon.handle(Input::Facts(facts));
+        daemon.refuse_problems()?;
+        daemon.handle(Input::Synced);
+        let started = daemon.settle_routes().await;
+        if started.is_err() {
+            // The error that there is says more than one that this could meet.
+            let _ = daemon.give_back().await;
+        }
+        started?;
+        daemon.stage.be_lenient();
+        Ok(daemon)
+    }
+
+    /// Serves until `stop` is done, and then gives back what the kernel holds for us.
+    pub async fn serve(mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let mut stop = pin!(stop);
+        let mut alarm = pin!(sleep_until(self.origin));
+        loop {
+            let due = self.engine.next_timeout().map(|due| self.instant(due));
+            if let Some(due) = due.filter(|due| *due != alarm.deadline()) {
+                alarm.as_mut().reset(due);
+            }
+            let wake = tokio::select! {
+                () = &mut stop => Wake::Stop,
+                ready = self.stage.ears.ready() => {
+                    self.stage.ready.extend(ready.map_err(Error::Wait)?);
+                    Wake::Frames
+                }
+                notice = self.monitor.next() => Wake::Kernel(notice),
+                Some(done) = self.stage.changes.next() => Wake::RouteChanged(done),
+                () = &mut alarm, if due.is_some() => Wake::Timeout,
+            };
+            match wake {
+                Wake::Stop => break,
+                Wake::Frames => self.frames()?,
+                Wake::Kernel(notice) => self.kernel(notice).await?,
+                Wake::RouteChanged(done) => self.route_changed(done),
+                Wake::Timeout => self.handle(Input::Timeout),
+            }
+            self.stage.check()?;
+        }
+        self.give_back().await
+    }
+
+    /// What is served, a line for each range.
+    pub fn summary(&self) -> Vec<String> {
+        let bindings = self.engine.bindings();
+        let name = |link: Option<IfIndex>| {
+            link.and_then(|link| self.engine.links().get(link)).map(|link| link.name.to_string())
+        };
+        let ranges = self.engine.policy().ranges.iter().zip(&bindings.ranges);
+        let line = |(range, place): (&RangePolicy, &Place)| {
+            let upstream = name(place.upstream).unwrap_or_else(|| "no upstream".to_owned());
+            let downstream = match &range.downstream {
+                Downstream::Named(name) => name.to_string(),
+                Downstream::Kernel => "the kernel's routes".to_owned(),
+            };
+            format!("serving {} on {upstream} for {downstream} ({})", range.prefix, range.answer)
+        };
+        ranges.map(line).collect()
+    }
+
+    /// Steps 1 and 2 of the engine's contract. (Step 3 is the `select!` above.)
+    fn handle(&mut self, input: Input) {
+        self.engine.handle(input, Time::at(self.origin.elapsed()));
+        self.carry_out();
+        self.stage.flush();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Event(event) => events::tell(&event, self.engine.links()),
+                effect => self.stage.carry_out(effect),
+            }
+        }
+    }
+
+    /// One batch from every interface that has frames. The answers to a batch leave together when
+    /// all of it has been read, and before anything else is looked at.
+    fn frames(&mut self) -> Result<(), Error> {
+        let now = Time::at(self.origin.elapsed());
+        while let Some(link) = self.stage.ready.pop() {
+            let Some(batch) = self.stage.receive(link)? else { continue };
+            for input in batch.inputs() {
+                self.engine.handle(input, now);
+            }
+            self.stage.take_back(batch);
+            self.carry_out();
+            self.stage.flush();
+        }
+        Ok(())
+    }
+
+    fn route_changed(&mut self, done: Done) {
+        let input = self.stage.outcome(done);
+        self.handle(input);
+    }
+
+    /// What the kernel says, as much as has come by now, as one.
+    async fn kernel(&mut self, first: Notice) -> Result<(), Error> {
+        let mut facts = Vec::new();
+        let mut next = Some(first);
+        while let Some(notice) = next {
+            match notice {
+                Notice::Fact(fact) => facts.push(fact),
+                // Everything anew; what was lost are changes, and these are in the dump.
+                Notice::Overrun => facts.extend(self.monitor.dump().await?),
+                Notice::Closed => return Err(Error::MonitorClosed),
+            }
+            next = (facts.len() < FACTS_AT_ONCE).then(|| self.monitor.try_next()).flatten();
+        }
+        self.handle(Input::Facts(facts));
+        Ok(())
+    }
+
+    /// A host on which nothing of the configuration can work is refused; what is merely incomplete
+    /// is told, and served as far as it goes.
+    fn refuse_problems(&self) -> Result<(), Error> {
+        let problems = self.engine.problems();
+        let places = &self.engine.bindings().ranges;
+        let is_lost = |problem: &Problem| {
+            matches!(
+                problem,
+                Problem::DownstreamMissing(..)
+                    | Problem::DownstreamIsUpstream(..)
+                    | Problem::NoUpstreamForRange(_)
+            )
+        };
+        let lost_ranges = problems.iter().filter(|problem| is_lost(problem)).count();
+        let is_fatal = problems.iter().any(|problem| !is_lost(problem)) || lost_ranges == places.len();
+        if is_fatal && !problems.is_empty() {
+            return Err(Error::Unusable(problems.to_vec()));
+        }
+        Ok(())
+    }
+
+    /// Waits until every route change that was asked for is done; at the start a refusal is fatal.
+    async fn settle_routes(&mut self) -> Result<(), Error> {
+        self.stage.check()?;
+        while let Some(done) = self.stage.changes.next().await {
+            self.route_changed(done);
+            self.stage.check()?;
+        }
+        let kept_out = self.engine.routes().find(|(_, state)| *state == RouteState::Conflict);
+        if let Some((route, _)) = kept_out {
+            let other = self.engine.in_the_way_of(route);
+            return Err(Error::busy_route(route, other, self.engine.links()));
+        }
+        Ok(())
+    }
+
+    async fn give_back(&mut self) -> Result<(), Error> {
+        self.handle(Input::Stop);
+        let done = async {
+            while let Some(done) = self.stage.changes.next().await {
+                self.route_changed(done);
+            }
+        };
+        timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft)
+    }
+
+    fn instant(&self, time: Time) -> Instant {
+        self.origin + time.since(Time::ORIGIN)
+    }
+}
+
+/// From the kernel's pool: nobody else may know it, or addresses that collide could be chosen.
+fn random_seed() -> [u64; 2] {
+    use std::hash::{BuildHasher, RandomState};
+    [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
+}
+
+/// What the kernel says is taken in by as much, so that a storm of it does not hold up answers.
+const FACTS_AT_ONCE: usize = 4_096;
+/// The kernel answers within milliseconds; if it does not, the exit must not wait for it.
+const PATIENCE_AT_STOP: Duration = Duration::from_millis(800);

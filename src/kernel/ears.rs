@@ -1,0 +1,86 @@
+//! All packet sockets of the daemon, and which of them have something to read.
+//!
+//! They hang on one epoll instance of their own, and Tokio waits for that: any number of interfaces
+//! costs one future, and each gets one batch per turn.
+
+use std::collections::HashMap;
+use std::io;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use tokio::io::unix::AsyncFd;
+
+use super::packet::{PacketSocket, Waiter};
+use crate::engine::facts::IfIndex;
+use crate::engine::{Ear, Role};
+use crate::wire::{Mac, filter};
+
+/// The packet sockets, by interface.
+#[derive(Debug)]
+pub struct Ears {
+    epoll: AsyncFd<Waiter>,
+    open: HashMap<IfIndex, OpenEar>,
+    events: Vec<EpollEvent>,
+}
+
+/// One open socket.
+#[derive(Debug)]
+pub struct OpenEar {
+    /// The socket.
+    pub socket: PacketSocket,
+    /// The interface's own Ethernet address.
+    pub mac: Mac,
+    role: Role,
+}
+
+impl Ears {
+    /// None yet. Must be called within a Tokio runtime with I/O.
+    pub fn new() -> io::Result<Self> {
+        let epoll = Waiter(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?).register()?;
+        Ok(Self { epoll, open: HashMap::new(), events: vec![EpollEvent::empty(); READY_AT_ONCE] })
+    }
+
+    /// Listens on the interface. A socket that is open already is kept if only the address is new.
+    pub fn listen(&mut self, link: IfIndex, ear: Ear) -> io::Result<()> {
+        if let Some(open) = self.open.get_mut(&link)
+            && open.role == ear.role
+        {
+            open.mac = ear.mac;
+            return Ok(());
+        }
+        let program = match &ear.role {
+            Role::Upstream(ranges) => filter::upstream(ranges),
+            Role::Downstream => filter::downstream(),
+        };
+        let socket = PacketSocket::open(link, &program)?;
+        let interest = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(link.0));
+        self.epoll.get_ref().0.add(&socket, interest)?;
+        // Only now the old one goes, so that no question falls in between.
+        self.open.insert(link, OpenEar { socket, mac: ear.mac, role: ear.role });
+        Ok(())
+    }
+
+    /// Stops listening on the interface. The kernel takes a closed socket out of the epoll set.
+    pub fn unlisten(&mut self, link: IfIndex) {
+        self.open.remove(&link);
+    }
+
+    /// The open socket of an interface.
+    pub fn get(&self, link: IfIndex) -> Option<&OpenEar> {
+        self.open.get(&link)
+    }
+
+    /// Waits until frames have come, and says where. Cancel-safe.
+    pub async fn ready(&mut self) -> io::Result<impl Iterator<Item = IfIndex>> {
+        loop {
+            let mut guard = self.epoll.readable().await?;
+            let ready = guard.get_inner().0.wait(&mut self.events, EpollTimeout::ZERO)?;
+            if ready > 0 {
+                return Ok(self.events[..ready].iter().map(|event| IfIndex(event.data() as u32)));
+            }
+            guard.clear_ready();
+        }
+    }
+}
+
+/// Sockets served in one turn of the loop; the others come in the next.
+const READY_AT_ONCE: usize = 64;

@@ -1,0 +1,301 @@
+//! The packet socket: whole Ethernet frames in and out of one interface, many at a time.
+//!
+//! The only file with `unsafe`: the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
+//! wrappers, and Tokio wants a promise about the descriptor that it is to wait for. A socket hears nothing until it is bound, and it is bound last, when its filter is
+//! attached and locked and its multicast membership is held; so no frame of another kind is ever in
+//! its queue.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use libc::{c_int, c_void, iovec, mmsghdr, sock_filter, socklen_t};
+use nix::sys::epoll::Epoll;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::engine::facts::IfIndex;
+use crate::wire::MAX_EMITTED;
+use crate::wire::filter::Instruction;
+
+/// A packet socket that is bound to one interface.
+#[derive(Debug)]
+pub struct PacketSocket {
+    fd: OwnedFd,
+}
+
+impl PacketSocket {
+    /// Opens a socket on the interface, behind the filter. Needs CAP_NET_RAW.
+    pub fn open(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
+        // SAFETY: no pointers; a negative result is checked before it is used.
+        let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | FLAGS, PROTOCOL_NONE) };
+        // SAFETY: the descriptor is new and nobody else's.
+        let fd = unsafe { OwnedFd::from_raw_fd(check(fd)?) };
+        let socket = Self { fd };
+        socket.attach(filter)?;
+        socket.set(libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1_i32)?;
+        socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
+        // Forced where the privilege is there, else as far as net.core.rmem_max goes.
+        if socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER).is_err() {
+            socket.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER)?;
+        }
+        let ifindex = c_int::try_from(link.0).map_err(io::Error::other)?;
+        let all_multicast = libc::packet_mreq {
+            mr_ifindex: ifindex,
+            mr_type: PACKET_MR_ALLMULTI,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        // Ends with the socket, however the process ends.
+        socket.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &all_multicast)?;
+        socket.bind(ifindex)?;
+        Ok(socket)
+    }
+
+    /// Takes as many frames as are there and fit; `WouldBlock` if there are none.
+    pub fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
+        batch.received = 0;
+        // SAFETY: every header points at one buffer of its own inside `batch`, which outlives the
+        // call and is borrowed mutably for it.
+        let received = unsafe {
+            libc::recvmmsg(
+                self.fd.as_raw_fd(),
+                batch.headers.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        batch.received = usize::try_from(check(received)?).expect("checked to be positive");
+        Ok(())
+    }
+
+    /// Sends all frames of the batch, and empties it. What the interface has no room for is
+    /// dropped: whoever asked asks again. Returns how many were sent.
+    pub fn send_batch(&self, batch: &mut SendBatch) -> io::Result<usize> {
+        let mut sent = 0;
+        let count = std::mem::take(&mut batch.filled);
+        while sent < count {
+            let rest = &mut batch.headers[sent..count];
+            // SAFETY: every header points at one buffer of its own inside `batch`, which outlives
+            // the call and is borrowed mutably for it.
+            let result = unsafe {
+                libc::sendmmsg(
+                    self.fd.as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    u32::try_from(rest.len()).expect("at most BATCH"),
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            match check(result) {
+                Ok(more) => sent += usize::try_from(more).expect("checked to be positive"),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) if sent > 0 => return Ok(sent),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// How many frames passed the filter and found the queue full, since the last call.
+    pub fn drops(&self) -> io::Result<u32> {
+        let mut stats = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+        let mut length = size_of::<libc::tpacket_stats>() as socklen_t;
+        // SAFETY: `stats` has the size that `length` says, and lives through the call.
+        check(unsafe {
+            libc::getsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                (&raw mut stats).cast::<c_void>(),
+                &raw mut length,
+            )
+        })?;
+        Ok(stats.tp_drops)
+    }
+
+    fn attach(&self, filter: &[Instruction]) -> io::Result<()> {
+        let mut program: Vec<_> = filter
+            .iter()
+            .map(|i| sock_filter { code: i.code, jt: i.if_true, jf: i.if_false, k: i.operand })
+            .collect();
+        let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+        let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+        self.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    }
+
+    fn bind(&self, ifindex: c_int) -> io::Result<()> {
+        // SAFETY: a `sockaddr_ll` of zeros is a valid one.
+        let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = (libc::ETH_P_IPV6 as u16).to_be();
+        address.sll_ifindex = ifindex;
+        let length = size_of::<libc::sockaddr_ll>() as socklen_t;
+        let pointer = (&raw const address).cast::<libc::sockaddr>();
+        // SAFETY: `address` has the size that `length` says, and lives through the call.
+        check(unsafe { libc::bind(self.fd.as_raw_fd(), pointer, length) })?;
+        Ok(())
+    }
+
+    fn set<T>(&self, level: c_int, option: c_int, value: &T) -> io::Result<()> {
+        let pointer = std::ptr::from_ref(value).cast::<c_void>();
+        let length = socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
+        // SAFETY: `value` has the size that `length` says, and it lives through the call, as does
+        // what it points at.
+        check(unsafe { libc::setsockopt(self.fd.as_raw_fd(), level, option, pointer, length) })?;
+        Ok(())
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Room for the frames of one reception. Made once and used again.
+pub struct RecvBatch {
+    buffer: Box<[[u8; LONGEST_FRAME]]>,
+    /// What `headers` points at, which in turn points into `buffer`. All three stay where they are
+    /// on the heap, wherever the batch itself moves.
+    _vectors: Box<[iovec]>,
+    headers: Box<[mmsghdr]>,
+    received: usize,
+}
+
+impl RecvBatch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        let mut buffer = vec![[0; LONGEST_FRAME]; BATCH].into_boxed_slice();
+        let (vectors, headers) = point_at(&mut buffer);
+        Self { buffer, _vectors: vectors, headers, received: 0 }
+    }
+
+    /// How many frames came.
+    pub fn len(&self) -> usize {
+        self.received
+    }
+
+    /// True if none came.
+    pub fn is_empty(&self) -> bool {
+        self.received == 0
+    }
+
+    /// The frames that came; `None` for one that was longer than the buffer.
+    pub fn frames(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        self.headers[..self.received].iter().zip(&self.buffer).map(|(header, buffer)| {
+            let was_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+            (!was_cut).then(|| buffer.get(..header.msg_len as usize)).flatten()
+        })
+    }
+}
+
+impl Default for RecvBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Frames that wait to be sent together. Made once and used again.
+pub struct SendBatch {
+    buffer: Box<[[u8; MAX_EMITTED]]>,
+    vectors: Box<[iovec]>,
+    headers: Box<[mmsghdr]>,
+    filled: usize,
+}
+
+impl SendBatch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        let mut buffer = vec![[0; MAX_EMITTED]; BATCH].into_boxed_slice();
+        let (vectors, headers) = point_at(&mut buffer);
+        Self { buffer, vectors, headers, filled: 0 }
+    }
+
+    /// True if there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// True if the batch must be sent before another frame fits.
+    pub fn is_full(&self) -> bool {
+        self.filled == BATCH
+    }
+
+    /// Forgets what was to be sent.
+    pub fn clear(&mut self) {
+        self.filled = 0;
+    }
+
+    /// Adds the frame that `emit` writes; it returns its length.
+    ///
+    /// # Panics
+    /// If the batch is full.
+    pub fn push(&mut self, emit: impl FnOnce(&mut [u8]) -> usize) {
+        let length = emit(&mut self.buffer[self.filled]).min(MAX_EMITTED);
+        self.vectors[self.filled].iov_len = length;
+        self.filled += 1;
+    }
+}
+
+impl Default for SendBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An epoll instance over many sockets, for Tokio to wait on.
+#[derive(Debug)]
+pub struct Waiter(pub Epoll);
+
+impl Waiter {
+    /// Hands the instance to the Tokio runtime of this thread.
+    pub fn register(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the descriptor is owned by the epoll instance inside the AsyncFd, so it stays open
+        // and the same as long as that lives; nothing gives it away.
+        let registered = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) };
+        Ok(registered?)
+    }
+}
+
+impl AsRawFd for Waiter {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}
+
+/// One header for each row of the buffer. The pointers hold as long as the three do.
+fn point_at<const LENGTH: usize>(buffer: &mut [[u8; LENGTH]]) -> (Box<[iovec]>, Box<[mmsghdr]>) {
+    let mut vectors: Box<[_]> =
+        buffer.iter_mut().map(|row| iovec { iov_base: row.as_mut_ptr().cast(), iov_len: LENGTH }).collect();
+    let headers = vectors
+        .iter_mut()
+        .map(|vector| {
+            // SAFETY: an `mmsghdr` of zeros is a valid one, without name, control or vectors.
+            let mut header: mmsghdr = unsafe { zeroed() };
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        })
+        .collect();
+    (vectors, headers)
+}
+
+fn check(result: c_int) -> io::Result<c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Frames per system call.
+pub const BATCH: usize = 64;
+/// No solicitation is longer, unless somebody fills a jumbo frame with options.
+const LONGEST_FRAME: usize = 4096;
+/// Bytes. Holds a burst of a thousand solicitations and stays below some milliseconds of work: an
+/// answer that comes later than the next question is worth nothing.
+const RECEIVE_BUFFER: c_int = 1 << 20;
+/// Protocol 0: nothing is received before bind(2) names one.
+const PROTOCOL_NONE: c_int = 0;
+const FLAGS: c_int = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+// linux/if_packet.h
+const PACKET_IGNORE_OUTGOING: c_int = 23;
+const PACKET_MR_ALLMULTI: u16 = 2;

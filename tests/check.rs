@@ -1,0 +1,193 @@
+//! `lone64 check`, and the help of every command, as a user meets them: the built binary.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const FIVE_MISTAKES: &str = r#"[[range]]
+prefix    = "2001:db8:1:2:c::1/112"
+interfcae = "lxcbr0"
+	exclude = ["fd00::1"]  # behind a tab
+
+[[upstream]]
+announce = false
+
+[timers]
+absent = "0s"
+
+[routes]
+protocol = 186
+"#;
+
+const GOOD: &str = r#"
+[[range]]
+prefix    = "2001:db8:1:2:c::/112"
+interface = "lxcbr0"
+exclude   = ["2001:db8:1:2:c::1"]
+
+[[range]]
+prefix    = "2001:db8:1:2:a::/80"
+interface = "lo"
+"#;
+
+fn lone64(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lone64"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn tells_five_mistakes_at_once_each_with_its_place() {
+    let output = lone64(&["check", "-"], FIVE_MISTAKES);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "");
+    let expected = r#"<stdin>:2:13: the prefix 2001:db8:1:2:c::1/112 has host bits
+  2 | prefix    = "2001:db8:1:2:c::1/112"
+    |             ^^^^^^^^^^^^^^^^^^^^^^^
+  help: write "2001:db8:1:2:c::/112"
+
+<stdin>:3:1: unknown key `interfcae` in [[range]]
+  3 | interfcae = "lxcbr0"
+    | ^^^^^^^^^
+  help: did you mean `interface`?
+
+<stdin>:4:13: the exclude fd00::1/128 is outside its range 2001:db8:1:2:c::/112
+  4 |     exclude = ["fd00::1"]  # behind a tab
+    |                ^^^^^^^^^
+  help: move it to the range that it is in, or remove it
+
+<stdin>:7:1: `announce` is not supported yet
+  7 | announce = false
+    | ^^^^^^^^
+  help: remove it
+
+<stdin>:10:10: `absent` cannot be "0s"
+  10 | absent = "0s"
+     |          ^^^^
+  help: write at least "1ms"
+
+<stdin>:13:12: route protocol 186 belongs to zebra (FRR), which removes what it finds there
+  13 | protocol = 186
+     |            ^^^
+  help: write a number that is free on this host; 64 is the default
+
+6 problems in <stdin>
+"#;
+    assert_eq!(text(&output.stderr), expected);
+}
+
+#[test]
+fn shows_what_would_be_served() {
+    let output = lone64(&["check", "-"], GOOD);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+    let expected = "\
+RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP  EXCL
+2001:db8:1:2:c::/112  default route  lxcbr0      live    range   yes       1
+2001:db8:1:2:a::/80   default route  lo          always  range   yes       0
+
+<stdin> is good: 2 ranges on the upstream of the default route.
+";
+    assert_eq!(text(&output.stdout), expected);
+    assert!(expected.lines().all(|line| line.len() <= 80));
+}
+
+#[test]
+fn prints_one_json_object_for_a_good_file() {
+    let output = lone64(&["check", "--json", "-"], GOOD);
+    assert_eq!(output.status.code(), Some(0));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["valid"], true);
+    assert_eq!(value["ranges"][0]["prefix"], "2001:db8:1:2:c::/112");
+    assert_eq!(value["ranges"][0]["exclude"][0], "2001:db8:1:2:c::1/128");
+    assert_eq!(value["ranges"][1]["answer"], "always");
+    assert_eq!(value["upstreams"][0]["interface"], Value::Null);
+    assert_eq!(value["problems"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn prints_one_json_object_for_a_bad_file() {
+    let output = lone64(&["check", "--json", "-"], FIVE_MISTAKES);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["valid"], false);
+    let problems = value["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 6);
+    assert_eq!((&problems[0]["line"], &problems[0]["column"]), (&2.into(), &13.into()));
+    assert_eq!(problems[3]["message"], "`announce` is not supported yet");
+    assert_eq!(problems[3]["help"], "remove it");
+}
+
+#[test]
+fn says_which_file_cannot_be_read() {
+    let output = lone64(&["check", "/nonexistent/lone64.toml"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("/nonexistent/lone64.toml: the configuration cannot be read: "));
+}
+
+#[test]
+fn refuses_wrong_usage_with_status_2() {
+    for arguments in [
+        &[][..],
+        &["chekc"],
+        &["check", "a", "b"],
+        &["run", "--range", "2001:db8::1/112=eth0"],
+        &["run", "--range", "eth0"],
+        &["run", "--upstream", "sixteen-bytes-16"],
+    ] {
+        let output = lone64(arguments, "");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn refuses_options_of_run_that_cannot_work_with_status_1() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/lone64.toml");
+    let output = lone64(&["run", "--config", file, "--range", "ff02::/16=eth0"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("--range ff02::/16=eth0: the range ff02::/16 is multicast"));
+}
+
+#[test]
+fn tells_its_version() {
+    let output = lone64(&["--version"], "");
+    assert_eq!(text(&output.stdout), concat!("lone64 ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn every_help_has_an_example_and_fits_80_columns() {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["run", "--help"],
+        &["run", "-h"],
+        &["check", "--help"],
+        &["check", "-h"],
+        &["demo", "--help"],
+        &["demo", "-h"],
+    ] {
+        let output = lone64(arguments, "");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        let help = text(&output.stdout);
+        assert!(help.contains("Examples:\n  lone64 "), "{arguments:?}: {help}");
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The files under `config/` and every key that a file can have, through the public interface.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use lone64::config::{self, Config, LogFormat, LogLevel};
+use lone64::engine::policy::{Answer, Downstream, OnStop, Override, Policy, RangeRoutes, Source};
+
+fn shipped() -> Vec<(String, String)> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+    let mut files: Vec<(String, String)> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn read(name: &str) -> Policy {
+    let (_, text) = shipped().into_iter().find(|(file, _)| file == name).unwrap();
+    good(&text).policy
+}
+
+fn good(text: &str) -> Config {
+    config::parse(text, "f").unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// The problems of a text below one good range, each as `line: message; help`.
+fn problems(text: &str) -> Vec<String> {
+    let text = format!("{text}\n[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\n");
+    let problems = config::parse(&text, "f").expect_err("the text has a mistake");
+    let shown = problems.as_slice().iter();
+    shown
+        .map(|p| format!("{}: {}; {}", p.line.unwrap_or(0), p.message, p.help.as_deref().unwrap_or_default()))
+        .collect()
+}
+
+#[test]
+fn every_shipped_file_is_good_and_says_what_it_is_for() {
+    let files = shipped();
+    assert!(files.len() >= 6, "{files:?}");
+    for (name, text) in files {
+        assert!(text.starts_with("# "), "{name} opens with no comment");
+        config::parse(&text, &name).unwrap_or_else(|problems| panic!("{problems}"));
+    }
+}
+
+#[test]
+fn the_annotated_defaults_are_the_defaults() {
+    let (_, annotated) = shipped().into_iter().find(|(name, _)| name == "lone64.toml").unwrap();
+    let is_default = |rest: &str| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
+    let mut taken = 0;
+    let uncommented: Vec<&str> = annotated
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if is_default(rest) => {
+                taken += 1;
+                rest
+            }
+            _ => line,
+        })
+        .collect();
+    assert!(taken >= 20, "only {taken} defaults were found");
+    assert_eq!(good(&uncommented.join("\n")), good(&annotated));
+}
+
+#[test]
+fn the_scenarios_mean_what_their_comments_say() {
+    assert_eq!(read("lxc-bridge.toml").ranges[0].exclude.len(), 1);
+    assert_eq!(read("libvirt-routed.toml").ranges[0].routes, RangeRoutes::None);
+    assert_eq!(read("wireguard.toml").ranges[0].answer, Answer::Always);
+
+    let anyip = read("anyip.toml");
+    assert_eq!(anyip.ranges[0].answer, Answer::Always);
+    assert_eq!(anyip.ranges[0].downstream, Downstream::Named("lo".parse().unwrap()));
+
+    let two = read("two-upstreams.toml");
+    let sources: Vec<Source> = two.upstreams.iter().map(|upstream| upstream.source).collect();
+    assert_eq!(sources, [Source::Scope, Source::Target]);
+    assert!(two.ranges.iter().all(|range| range.upstream.is_some()));
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = good(
+        r#"
+        upstream = [{ interface = "eth0", router = true, override = "always", source = "2001:db8::1" }]
+        routes = { protocol = 65, table = 100, metric = 0x200, on-stop = "keep" }
+        log.level = "trace"
+        log.format = "json"
+        [timers]
+        reachable = "1m"
+        retransmit = "250ms"
+        retries = 5
+        absent = "10s"
+        keepalive = "1h"
+        [limits]
+        targets = 1_000
+        pending = 10
+        probes-per-second = 20
+        [[range]]
+        prefix = "2001:db8:1:2:c::/112"
+        upstream = "eth0"
+        interface = "br0"
+        answer = "never"
+        routes = "none"
+        backstop = true
+        exclude = ["2001:db8:1:2:c::1", "2001:db8:1:2:c::100/120"]
+        "#,
+    );
+    let Policy { upstreams, ranges, routes, timers, limits } = config.policy;
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
+    assert_eq!((upstreams[0].router, upstreams[0].override_flag), (true, Override::Always));
+    assert_eq!(upstreams[0].source, Source::Address("2001:db8::1".parse().unwrap()));
+    assert_eq!((routes.protocol, routes.table, routes.metric), (65, 100, 512));
+    assert_eq!(routes.on_stop, OnStop::Keep);
+    assert_eq!((timers.reachable, timers.retransmit), (Duration::from_secs(60), Duration::from_millis(250)));
+    assert_eq!((timers.absent, timers.keepalive), (Duration::from_secs(10), Duration::from_secs(3600)));
+    assert_eq!((timers.retries, limits.targets, limits.pending, limits.probes_per_second), (5, 1000, 10, 20));
+    assert_eq!(ranges[0].upstream, Some("eth0".parse().unwrap()));
+    assert_eq!((ranges[0].answer, ranges[0].routes), (Answer::Never, RangeRoutes::None));
+    assert_eq!(ranges[0].exclude, ["2001:db8:1:2:c::1/128", "2001:db8:1:2:c::100/120"].map(net));
+}
+
+fn net(text: &str) -> ipnet::Ipv6Net {
+    text.parse().unwrap()
+}
+
+#[test]
+fn planned_keys_and_tables_are_refused_as_such() {
+    let upstream = ["automatic", "ignore", "announce", "gateway-source", "mld", "suppress-kernel", "backend"];
+    for key in upstream.into_iter().chain(["on-crash-answer"]) {
+        let found = problems(&format!("[[upstream]]\n{key} = true"));
+        assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
+    }
+    for key in ["suffix", "gateway", "proxy-downstream"] {
+        let found = problems(&format!("[[range]]\nprefix = \"fd00::/64\"\n{key} = true"));
+        assert_eq!(found, [format!("3: `{key}` is not supported yet; remove it")]);
+    }
+    for table in ["[[guest]]", "[sysctl]", "[control]"] {
+        let name = table.trim_matches(['[', ']']);
+        assert_eq!(problems(table), [format!("1: `{name}` is not supported yet; remove it")]);
+    }
+    assert_eq!(
+        problems("[limits]\nannouncements-per-second = 1"),
+        ["2: `announcements-per-second` is not supported yet; remove it"]
+    );
+    let found = problems("[[range]]\nprefix = \"fd00::/64\"\ninterface = \"veth*\"\nroutes = \"guests\"");
+    assert!(found[0].starts_with("3: the glob \"veth*\" is not supported yet"), "{found:?}");
+    assert!(found[1].starts_with("4: `routes = \"guests\"` is not supported yet"), "{found:?}");
+    let found = problems("[[range]]\nprefix = \"fd00::/64\"\ninterface = [\"a\", \"b\"]");
+    assert!(found[0].starts_with("3: a list as `interface` is not supported yet"), "{found:?}");
+}
+
+#[test]
+fn unknown_keys_and_tables_are_refused_with_the_nearest_known_one() {
+    for (text, problem) in [
+        ("[[upstream]]\nruoter = true", "2: unknown key `ruoter` in [[upstream]]; did you mean `router`?"),
+        ("[routes]\non_stop = 1", "2: unknown key `on_stop` in [routes]; did you mean `on-stop`?"),
+        ("[log]\nmetric = 1", "2: unknown key `metric` in [log]; `metric` belongs under [routes]"),
+        ("[log]\nxyz = 1", "2: unknown key `xyz` in [log]; the keys here are `level` and `format`"),
+        ("[timer]", "1: unknown table `timer`; did you mean [timers]?"),
+        ("prefix = 1", "1: unknown key `prefix` outside every table; `prefix` belongs under [[range]]"),
+        ("[upstream]", "1: [upstream] is written with two brackets; write [[upstream]]"),
+        ("[[log]]", "1: `log` can be written only once; write [log], with one bracket"),
+        ("log = 1", "1: `log` is a whole number, not a table; write [log] on a line of its own"),
+    ] {
+        assert_eq!(problems(text), [problem]);
+    }
+    let found = problems("[[range]]\nprefx = \"fd00::/64\"");
+    assert_eq!(found, ["2: unknown key `prefx` in [[range]]; did you mean `prefix`?"]);
+}
+
+#[test]
+fn impossible_values_are_refused() {
+    for protocol in (0..=18).chain([42, 84, 99]).chain(186..=198) {
+        let found = problems(&format!("[routes]\nprotocol = {protocol}"));
+        assert!(found[0].starts_with(&format!("2: route protocol {protocol} belongs to ")), "{found:?}");
+    }
+    for text in [
+        "[routes]\nprotocol = 256",
+        "[routes]\nprotocol = -1",
+        "[routes]\nmetric = 0",
+        "[routes]\nmetric = 16777215",
+        "[routes]\ntable = 0",
+        "[routes]\ntable = 255",
+        "[routes]\ntable = \"local\"",
+        "[routes]\ntable = 4294967296",
+        "[routes]\ntable = true",
+        "[timers]\nretries = 0",
+        "[timers]\nretries = 256",
+        "[timers]\nabsent = \"0s\"",
+        "[timers]\nabsent = \"25h\"",
+        "[timers]\nabsent = 3",
+        "[timers]\nabsent = 3.5",
+        "[limits]\ntargets = 0",
+        "[limits]\npending = 0",
+        "[limits]\nprobes-per-second = 0",
+        "[limits]\ntargets = 99999999999999999999",
+        "[[upstream]]\nsource = \"ff02::1\"",
+        "[[upstream]]\nsource = \"::\"",
+        "[[upstream]]\nsource = \"::1\"",
+        "[[upstream]]\nsource = \"fe80::1%eth0\"",
+        "[[upstream]]\nsource = 1",
+        "[[upstream]]\nrouter = \"yes\"",
+        "[[upstream]]\ninterface = \"sixteen-bytes-16\"",
+        "[[upstream]]\ninterface = \"lo\"",
+        "[log]\nlevel = 1",
+        "[log]\nlevel = \"loud\"",
+    ] {
+        let found = problems(text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].starts_with("2: ") && !found[0].ends_with("; "), "{text}: {found:?}");
+    }
+    assert_eq!(problems("[timers]\nabsent = 3"), ["2: `absent` has no unit; write \"3s\" for seconds"]);
+}
+
+#[test]
+fn mistakes_in_the_grammar_are_told_together_with_the_others() {
+    let found = problems(
+        "[log]\nlevel = debug\nformat = 7\n[timers]\nabsent = 5m\n[[range]]\nprefix = fd00:1::/64\nanswer \"live\"",
+    );
+    assert_eq!(found[0], "2: debug is not in quotes; write \"debug\"");
+    assert!(found[1].starts_with("3: `format` is a whole number"), "{found:?}");
+    assert_eq!(found[2], "5: 5m is not in quotes; write \"5m\"");
+    assert_eq!(found[3], "7: fd00:1::/64 is not in quotes; write \"fd00:1::/64\"");
+    assert!(found[4].starts_with("8: this is not TOML: "), "{found:?}");
+    assert_eq!(found.len(), 5, "{found:?}");
+    // What stands behind a broken header belongs nowhere, and is not blamed for it.
+    assert_eq!(problems("[[range]\nprefix = \"fd00::/64\"").len(), 1);
+}
+
+proptest! {
+    /// A good file with a piece cut out and another put in: most mistakes that people make.
+    #[test]
+    fn survives_every_damage_to_a_file_and_tells_its_place(
+        at in 0.0..1.0_f64,
+        cut in 0..40_usize,
+        piece in "[\\[\\]{}\"'=#,.:/\\\\ \t\r\n\u{0}a-z0-9é网-]{0,12}",
+    ) {
+        let (_, whole) = shipped().into_iter().find(|(name, _)| name == "two-upstreams.toml").unwrap();
+        let mut characters: Vec<char> = whole.chars().collect();
+        let start = (at * characters.len() as f64) as usize;
+        let end = (start + cut).min(characters.len());
+        characters.splice(start..end, piece.chars());
+        let damaged: String = characters.into_iter().collect();
+        if let Err(problems) = config::parse(&damaged, "f") {
+            prop_assert!(!problems.as_slice().is_empty());
+            for problem in problems.as_slice() {
+                prop_assert!(!problem.message.is_empty() && !problem.message.contains('\n'));
+                prop_assert!(problem.line.is_none_or(|line| line <= damaged.matches('\n').count() + 1));
+            }
+            prop_assert!(!problems.to_string().contains(['\r', '\0']));
+        }
+    }
+}
