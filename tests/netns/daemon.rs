@@ -21,6 +21,7 @@ use crate::namespace::Namespace;
 /// A configuration, put together piece by piece.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
+    no_sentinels: bool,
     /// Lines of `[[upstream]]`; `None`: as in the lab.
     named: Option<String>,
     upstream: String,
@@ -53,6 +54,12 @@ impl Settings {
         self
     }
 
+    /// No range for sentinels: nothing but the ranges of the test.
+    pub(crate) fn without_sentinels(mut self) -> Self {
+        self.no_sentinels = true;
+        self
+    }
+
     /// Further tables.
     pub(crate) fn rest(mut self, tables: &str) -> Self {
         self.rest += tables;
@@ -61,12 +68,12 @@ impl Settings {
 
     fn text(&self) -> String {
         let upstream = self.named.as_deref().unwrap_or("[[upstream]]\ninterface = \"up0\"\n");
-        format!(
-            "{upstream}{}\n\
-             [[range]]\nprefix = \"{SENTINELS}\"\ninterface = \"br0\"\nanswer = \"always\"\n\
-             routes = \"none\"\nbackstop = false\n{}{}\n",
-            self.upstream, self.ranges, self.rest
-        )
+        let sentinels = format!(
+            "[[range]]\nprefix = \"{SENTINELS}\"\ninterface = \"br0\"\nanswer = \"always\"\n\
+             routes = \"none\"\nbackstop = false\n"
+        );
+        let sentinels = if self.no_sentinels { "" } else { &sentinels };
+        format!("{upstream}{}\n{sentinels}{}{}\n", self.upstream, self.ranges, self.rest)
     }
 }
 
@@ -167,7 +174,12 @@ impl Daemon {
             match self.notifications.recv(&mut message) {
                 Ok(length) if message[..length].windows(7).any(|part| part == b"READY=1") => return self,
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                // A machine that is put to sleep and woken up interrupts whoever waits.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                    ) => {}
                 Err(error) => panic!("the notification socket: {error}"),
             }
             if let Some(status) = self.child.try_wait().expect("our child") {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, mac, sender, target_of};
-use crate::lab::{BRIDGE_MAC, C, D, GUEST, GUEST_MAC, Lab, PLAIN, ROUTER, UPSTREAM_MAC, c, d};
+use crate::lab::{BRIDGE_MAC, C, D, GUEST, GUEST_MAC, Lab, PLAIN, ROUTER, UPSTREAM_MAC, c};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::{Solicitation, option, source_link_layer};
@@ -61,8 +61,6 @@ fn defends_nothing_against_dad_that_is_malformed() {
         right.clone().with(|q| q.options = [option(14, &[7; 6]), source_link_layer(mac(0x61))].concat()),
         right.clone().with(|q| (q.destination, q.eth_dst) = (all_nodes, [0x33, 0x33, 0, 0, 0, 1])),
         right.clone().with(|q| (q.destination, q.eth_dst) = (PLAIN, UPSTREAM_MAC)),
-        // The group of another target.
-        right.clone().with(|q| q.destination = crate::frame::solicited_node(d(6))),
     ] {
         link.answered(&right);
         link.unanswered(&wrong);

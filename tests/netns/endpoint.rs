@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd, IntoRawFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use pnet::datalink::{self, Channel, Config, DataLinkReceiver, DataLinkSender};
@@ -68,7 +69,11 @@ impl Endpoint {
             let left = deadline.checked_duration_since(Instant::now())?;
             let mut descriptors = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             let timeout = PollTimeout::try_from(left.as_millis() + 1).expect("a few seconds");
-            poll(&mut descriptors, timeout).expect("a valid descriptor");
+            match poll(&mut descriptors, timeout) {
+                // A machine that is put to sleep and woken up interrupts whoever waits.
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => panic!("waiting for frames: {error}"),
+            }
         }
     }
 

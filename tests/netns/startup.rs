@@ -1,12 +1,13 @@
 //! What stands in the way of a start is said in a sentence that names it.
 
 use crate::daemon::{Daemon, Settings};
-use crate::lab::{C, D, Lab, PLAIN, ROUTER};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c};
 use crate::link::Link;
 use crate::solicitation::Solicitation;
 
 crate::cases![
     names_a_missing_downstream,
+    serves_the_rest_when_one_downstream_is_missing,
     names_a_missing_upstream,
     names_a_missing_capability,
     names_an_upstream_that_is_a_bridge_port,
@@ -17,9 +18,25 @@ crate::cases![
 
 fn names_a_missing_downstream() {
     let lab = Lab::veth();
-    let said = Daemon::refusal(&lab, &[], Settings::default().range(C, "missing0", ""));
+    let settings = Settings::default().range(C, "missing0", "").without_sentinels();
+    let said = Daemon::refusal(&lab, &[], settings);
     assert!(said.contains("missing0"), "{said}");
     nothing_left(&lab);
+}
+
+fn serves_the_rest_when_one_downstream_is_missing() {
+    let lab = Lab::veth();
+    for mode in ["live", "always"] {
+        let missing = format!("answer = \"{mode}\"");
+        let settings = Settings::default().range(C, "missing0", &missing).range(D, "gv1", "");
+        let daemon = Daemon::start(&lab, settings);
+        let mut link = Link::open(&lab);
+        link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+        link.unanswered(&Solicitation::multicast(ROUTER, GUEST));
+        link.unanswered(&Solicitation::multicast(ROUTER, c(0xdead)));
+        let said = daemon.stop();
+        assert!(said.contains("missing0"), "{said}");
+    }
 }
 
 fn names_a_missing_upstream() {
@@ -37,7 +54,7 @@ fn names_a_missing_capability() {
         let wrapper = ["setpriv", &bounds, "--"];
         let said = Daemon::refusal(&lab, &wrapper, Settings::default().range(C, "br0", ""));
         assert!(said.contains(name), "{said}");
-        nothing_left(&lab);
+        assert_eq!(ours(&lab), "", "left behind by a start without {name}: {said}");
     }
 }
 
@@ -77,5 +94,9 @@ fn finds_the_upstream_by_the_default_route() {
 }
 
 fn nothing_left(lab: &Lab) {
-    assert_eq!(lab.host.show("-o route show table all proto 64"), "");
+    assert_eq!(ours(lab), "");
+}
+
+fn ours(lab: &Lab) -> String {
+    lab.host.show("-o route show table all proto 64")
 }
