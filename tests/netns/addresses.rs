@@ -1,6 +1,7 @@
 //! rules.md "Whose addresses".
 
 use std::net::Ipv6Addr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::advertisement::Advertisement;
@@ -227,7 +228,13 @@ fn loses_against_a_real_owner_upstream() {
     let _rival = lab.rival(c(0x33));
     let _daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "answer = \"always\""));
     let mut router = Endpoint::open(&lab.router, "rt0");
-    lab.router.output("ping", &format!("-c 1 -W 5 {}", c(0x33)));
+    // Whether the one ping is answered depends on whose answer is first.
+    let mut ping = lab.router.spawn(
+        Command::new("ping")
+            .args(["-c", "1", "-W", "1", &c(0x33).to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    );
     // Both have answered, in whatever order.
     let (mut ours, mut theirs) = (false, false);
     router.receive_until("both answers", PATIENCE, |frame| {
@@ -240,6 +247,7 @@ fn loses_against_a_real_owner_upstream() {
     eventually("the owner has won", Duration::from_secs(1), || {
         lab.router.show(&format!("neigh show {}", c(0x33))).contains("02:00:00:00:00:03").then_some(())
     });
+    ping.wait().unwrap();
 }
 
 /// An address of the provider's /64.

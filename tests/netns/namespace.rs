@@ -3,6 +3,7 @@
 //! It is made on a throw-away thread and held by a descriptor alone: no name, no process, no mount,
 //! so an ordinary user needs no `ip netns` and nothing is left behind.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -75,6 +76,24 @@ impl Namespace {
         let output = child.wait_with_output().expect("ip ends");
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ip -batch:\n{batch}\n{complaint}");
+        if batch.contains("addr add") {
+            eventually("solicitations for every address are heard", Duration::from_secs(5), || {
+                self.hears_solicitations().then_some(())
+            });
+        }
+    }
+
+    /// Linux has a worker join the solicited-node group of a new address, also without DAD; until
+    /// then it is deaf to solicitations for it.
+    fn hears_solicitations(&self) -> bool {
+        let read = |file: &str| fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("/proc");
+        let (addresses, groups) = self.run(|| (read("if_inet6"), read("igmp6")));
+        let column = |line: &str, at: usize| line.split_whitespace().nth(at).unwrap_or_default().to_owned();
+        let joined: HashSet<_> = groups.lines().map(|line| (column(line, 1), column(line, 2))).collect();
+        addresses.lines().map(|line| (column(line, 5), column(line, 0))).all(|(interface, address)| {
+            let group = format!("ff0200000000000000000001ff{}", &address[26..]);
+            interface == "lo" || joined.contains(&(interface, group))
+        })
     }
 
     /// What a program prints; it has to succeed.
