@@ -1,4 +1,35 @@
 //! lone64: one on-link IPv6 /64, every guest behind the host reachable.
+//!
+//! A proxy-NDP responder: it answers the Neighbor Solicitations that the provider's router sends for
+//! the guests of this host (RFC 4861 §7.2.8), and keeps the kernel's routes to them.
+//!
+//! # The house
+//!
+//! | room | may touch | what it is |
+//! |---|---|---|
+//! | [`wire`] | nothing: pure | bytes to values and back: solicitation, advertisement, the socket's filter |
+//! | [`engine`] | nothing: pure | the decisions: ranges, targets, probing, answers, routes wanted |
+//! | [`config`] | the one file it is told to read | TOML text to a policy in which impossible states cannot be written |
+//! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |
+//! | [`daemon`] | the clock, and the kernel through its room | the one loop between the two |
+//! | [`commands`], [`cli`] | the terminal | one file for each subcommand |
+//!
+//! The pure rooms read no clock, socket, file or environment, and the compiler's lints hold them to
+//! it: time and randomness are arguments, so hours of protocol run in milliseconds of test.
+//!
+//! # The way of one solicitation
+//!
+//! ```text
+//! kernel::packet  recv_batch       up to 64 frames that the filter passed
+//!   daemon        frames           one turn of the loop
+//!     wire        Message::parse   every check of RFC 4861 §7.1.1, each with its DropReason
+//!     engine      handle           range, mode, liveness: answer, probe or drop
+//!     wire        emit             a whole Ethernet frame to whoever asked
+//! kernel::packet  send_batch       the answers to a batch leave together
+//! ```
+//!
+//! One thread, one call chain: no channel, no lock, no log line. Everything else (what the kernel
+//! says of links, addresses and routes; timers; the end) enters through the same `handle`.
 
 pub mod cli;
 pub mod commands;

@@ -9,14 +9,14 @@ pub(super) fn tell(event: &Event, links: &Links) {
     let name = |link: &IfIndex| links.get(*link).map_or_else(|| format!("#{link}"), |l| l.name.to_string());
     match event {
         Event::Live(target, link, mac, evidence) => {
-            tracing::info!(%target, interface = name(link), %mac, evidence = evidence.as_str(), "live");
+            tracing::info!(%target, interface = %name(link), %mac, evidence = %evidence.as_str(), "live");
         }
         Event::Gone(target, link, loss) => {
             let why = match loss {
                 Loss::Unanswered => "probes went unanswered",
                 Loss::Downstream => "its downstream is down or gone",
             };
-            tracing::info!(%target, interface = name(link), why, "gone");
+            tracing::info!(%target, interface = %name(link), %why, "gone");
         }
         Event::RouteInstalled(route) => tracing::info!("route installed: {}", describe(route, links)),
         Event::RouteRemoved(route) => tracing::info!("route removed: {}", describe(route, links)),
@@ -29,6 +29,6 @@ pub(super) fn tell(event: &Event, links: &Links) {
             tracing::warn!("route refused: {}: {said}", describe(route, links));
         }
         Event::Problem(problem) => tracing::warn!("{problem}"),
-        Event::Solved(problem) => tracing::info!("solved: {problem}"),
+        Event::Solved(problem) => tracing::info!("{}", problem.solved()),
     }
 }

@@ -179,6 +179,22 @@ fn problem_of(range: &RangePolicy, place: Place, links: &Links, upstreams: &[Ups
     (place.upstream.is_none() && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))
 }
 
+impl Problem {
+    /// What to say when it is gone.
+    pub fn solved(&self) -> String {
+        match self {
+            Self::UpstreamMissing(name) => format!("upstream {name} is there now"),
+            Self::NoDefaultRoute => "there is an IPv6 default route again".to_owned(),
+            Self::UpstreamIsPort(name, master) => format!("upstream {name} is no port of {master} any more"),
+            Self::UpstreamWithoutLinkLayer(name) => format!("upstream {name} has a link layer now"),
+            Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),
+            Self::DownstreamMissing(prefix, name) | Self::DownstreamIsUpstream(prefix, name) => {
+                format!("range {prefix} has its interface {name} now")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -56,6 +56,18 @@ impl Namespace {
         outcome.unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 
+    /// Starts a thread inside.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        inside: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<thread::JoinHandle<T>> {
+        let namespace = Self { file: self.file.try_clone()? };
+        Ok(thread::spawn(move || {
+            namespace.enter().expect("whoever created a namespace may enter it");
+            inside()
+        }))
+    }
+
     /// Moves the calling thread inside, for good.
     pub fn enter(&self) -> io::Result<()> {
         Ok(setns(&self.file, CloneFlags::CLONE_NEWNET)?)

@@ -7,9 +7,9 @@ use std::{fs, io};
 #[derive(Debug, thiserror::Error)]
 pub enum SysctlError {
     /// It cannot be read.
-    #[error("cannot read net.ipv6.{key}{remedy}")]
+    #[error("cannot read net/ipv6/{key}{remedy}")]
     Read {
-        /// Below `net.ipv6`.
+        /// Below `net/ipv6`, as sysctl(8) takes it.
         key: String,
         /// What to do about it; empty if there is nothing to say.
         remedy: &'static str,
@@ -17,9 +17,9 @@ pub enum SysctlError {
         source: io::Error,
     },
     /// It cannot be changed.
-    #[error("cannot set net.ipv6.{key} to {value}{remedy}")]
+    #[error("cannot set net/ipv6/{key} to {value}{remedy}")]
     Write {
-        /// Below `net.ipv6`.
+        /// Below `net/ipv6`, as sysctl(8) takes it.
         key: String,
         /// The wanted value.
         value: String,
@@ -59,7 +59,7 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::NotFound => "; the interface does not exist, or IPv6 is disabled (ipv6.disable=1)",
         io::ErrorKind::PermissionDenied => "; run as root or with CAP_NET_ADMIN",
         io::ErrorKind::ReadOnlyFilesystem => {
-            "; /proc/sys is mounted read-only, as in an unprivileged container: set it on the host"
+            "; /proc/sys is mounted read-only, as in an unprivileged container: run it outside"
         }
         _ => "",
     }
@@ -74,7 +74,7 @@ mod tests {
         let error = read("conf/no-such-link/accept_ra").expect_err("no such interface");
         assert_eq!(
             error.to_string(),
-            "cannot read net.ipv6.conf/no-such-link/accept_ra; \
+            "cannot read net/ipv6/conf/no-such-link/accept_ra; \
              the interface does not exist, or IPv6 is disabled (ipv6.disable=1)"
         );
     }

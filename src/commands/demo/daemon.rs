@@ -1,0 +1,71 @@
+//! The real daemon, on a thread of its own inside the host's namespace.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::commands::explanation;
+use crate::config;
+use crate::daemon::Daemon;
+use crate::kernel::netns::Namespace;
+
+/// A daemon that serves.
+pub(super) struct Running {
+    /// From the start of its thread until its socket was bound and its routes were in.
+    pub(super) ready_after: Duration,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<(), String>>,
+}
+
+impl Running {
+    /// Makes it remove its routes and end.
+    pub(super) fn stop(self) -> Result<(), String> {
+        // It may have ended by itself; then the thread says why.
+        let _ = self.stop.send(());
+        ended(self.thread)
+    }
+}
+
+/// Starts the daemon, and returns once it answers.
+pub(super) fn start_daemon(host: &Namespace, configuration: &'static str) -> Result<Running, String> {
+    let started = Instant::now();
+    let (ready, is_ready) = mpsc::channel();
+    let (stop, stopped) = oneshot::channel();
+    let thread = host
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| format!("cannot start a runtime: {error}"))?;
+            runtime.block_on(serve(configuration, ready, stopped))
+        })
+        .map_err(|error| format!("cannot start the daemon's thread: {error}"))?;
+    match is_ready.recv() {
+        Ok(()) => Ok(Running { ready_after: started.elapsed(), stop, thread }),
+        Err(mpsc::RecvError) => {
+            Err(ended(thread).err().unwrap_or_else(|| "the daemon ended before it served".to_owned()))
+        }
+    }
+}
+
+/// Serves until told to stop; `ready` hears when it does.
+async fn serve(
+    configuration: &str,
+    ready: mpsc::Sender<()>,
+    stop: oneshot::Receiver<()>,
+) -> Result<(), String> {
+    let config = config::parse(configuration, "lone64.toml").map_err(|problems| problems.to_string())?;
+    let daemon = Daemon::start(&config).await.map_err(|error| explanation(&error))?;
+    // The demo hears it, or has ended already; then `stop` says so, too.
+    let _ = ready.send(());
+    let stopped = async {
+        let _ = stop.await;
+    };
+    daemon.serve(stopped).await.map_err(|error| explanation(&error))
+}
+
+fn ended(thread: JoinHandle<Result<(), String>>) -> Result<(), String> {
+    thread.join().unwrap_or_else(|_| Err("the daemon's thread panicked".to_owned()))
+}
