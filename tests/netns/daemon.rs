@@ -1,0 +1,231 @@
+//! The real daemon, as a child process in the host's namespace.
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::endpoint::PATIENCE;
+use crate::lab::{Lab, SENTINELS};
+use crate::namespace::Namespace;
+
+/// A configuration, put together piece by piece.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    no_sentinels: bool,
+    /// Lines of `[[upstream]]`; `None`: as in the lab.
+    named: Option<String>,
+    upstream: String,
+    ranges: String,
+    rest: String,
+}
+
+impl Settings {
+    /// A range and its further keys.
+    pub(crate) fn range(mut self, prefix: &str, interface: &str, keys: &str) -> Self {
+        self.ranges += &format!("[[range]]\nprefix = \"{prefix}\"\ninterface = \"{interface}\"\n{keys}\n");
+        self
+    }
+
+    /// Further keys of the upstream.
+    pub(crate) fn upstream(mut self, keys: &str) -> Self {
+        self.upstream += keys;
+        self
+    }
+
+    /// No `[[upstream]]`: the daemon has to find it.
+    pub(crate) fn without_upstream(mut self) -> Self {
+        self.named = Some(String::new());
+        self
+    }
+
+    /// Another upstream than the lab's.
+    pub(crate) fn upstream_named(mut self, name: &str) -> Self {
+        self.named = Some(format!("[[upstream]]\ninterface = \"{name}\"\n"));
+        self
+    }
+
+    /// No range for sentinels: nothing but the ranges of the test.
+    pub(crate) fn without_sentinels(mut self) -> Self {
+        self.no_sentinels = true;
+        self
+    }
+
+    /// Further tables.
+    pub(crate) fn rest(mut self, tables: &str) -> Self {
+        self.rest += tables;
+        self
+    }
+
+    fn text(&self) -> String {
+        let upstream = self.named.as_deref().unwrap_or("[[upstream]]\ninterface = \"up0\"\n");
+        let sentinels = format!(
+            "[[range]]\nprefix = \"{SENTINELS}\"\ninterface = \"br0\"\nanswer = \"always\"\n\
+             routes = \"none\"\nbackstop = false\n"
+        );
+        let sentinels = if self.no_sentinels { "" } else { &sentinels };
+        format!("{upstream}{}\n{sentinels}{}{}\n", self.upstream, self.ranges, self.rest)
+    }
+}
+
+/// A running daemon; killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    /// Hears everything that was written to stderr, once the process has gone.
+    stderr: Receiver<String>,
+    notifications: UnixDatagram,
+    directory: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it and waits until it says that it is ready.
+    pub(crate) fn start(lab: &Lab, settings: Settings) -> Self {
+        let directory = directory();
+        let config = directory.join("lone64.toml");
+        fs::write(&config, settings.text()).expect("a temporary file");
+        let arguments = format!("run --config {}", config.display());
+        Self::launch(&lab.host, directory, &[], &arguments).ready()
+    }
+
+    /// Starts it with options instead of a file, and waits until it says that it is ready.
+    pub(crate) fn start_with_options(lab: &Lab, options: &str) -> Self {
+        Self::launch(&lab.host, directory(), &[], &format!("run {options}")).ready()
+    }
+
+    /// Starts it under `wrapper`, expects it to give up with exit status 1, and returns what it said.
+    pub(crate) fn refusal(lab: &Lab, wrapper: &[&str], settings: Settings) -> String {
+        let directory = directory();
+        let config = directory.join("lone64.toml");
+        fs::write(&config, settings.text()).expect("a temporary file");
+        let arguments = format!("run --config {}", config.display());
+        let mut daemon = Self::launch(&lab.host, directory, wrapper, &arguments);
+        let (status, said) = daemon.ended(PATIENCE);
+        assert_eq!(status.code(), Some(1), "{said}");
+        said
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The resident memory, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("every process has it");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB")
+    }
+
+    /// SIGTERM: out within two seconds, with exit status 0 (rules.md, Change). Returns the log.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal(Signal::SIGTERM);
+        let (status, said) = self.ended(Duration::from_secs(2));
+        assert_eq!(status.code(), Some(0), "{said}");
+        said
+    }
+
+    /// SIGKILL: no chance to clean up.
+    pub(crate) fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        let (status, said) = self.ended(PATIENCE);
+        assert_eq!(status.signal(), Some(9), "{said}");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid() as i32), signal).expect("it runs");
+    }
+
+    fn launch(host: &Namespace, directory: PathBuf, wrapper: &[&str], arguments: &str) -> Self {
+        let notifications = UnixDatagram::bind(directory.join("notify")).expect("a fresh directory");
+        notifications.set_read_timeout(Some(Duration::from_millis(50))).expect("not zero");
+        let words: Vec<&str> =
+            wrapper.iter().copied().chain([BINARY]).chain(arguments.split_whitespace()).collect();
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .env("NOTIFY_SOCKET", directory.join("notify"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = host.spawn(&mut command);
+        let mut pipe = child.stderr.take().expect("piped");
+        let (gone, stderr) = channel();
+        thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = pipe.read_to_end(&mut text);
+            let _ = gone.send(String::from_utf8_lossy(&text).into_owned());
+        });
+        Self { child, stderr, notifications, directory }
+    }
+
+    fn ready(mut self) -> Self {
+        let deadline = Instant::now() + PATIENCE;
+        let mut message = [0; 512];
+        loop {
+            match self.notifications.recv(&mut message) {
+                Ok(length) if message[..length].windows(7).any(|part| part == b"READY=1") => return self,
+                Ok(_) => {}
+                // A machine that is put to sleep and woken up interrupts whoever waits.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                    ) => {}
+                Err(error) => panic!("the notification socket: {error}"),
+            }
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                panic!("ended before it was ready, {status}: {}", self.log());
+            }
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                panic!("not ready within {PATIENCE:?}: {}", self.log());
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        self.stderr.recv_timeout(PATIENCE).unwrap_or_default()
+    }
+
+    fn ended(&mut self, within: Duration) -> (ExitStatus, String) {
+        match self.stderr.recv_timeout(within) {
+            Ok(said) => (self.child.wait().expect("our child"), said),
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = self.child.kill();
+                panic!("still there after {within:?}: {}", self.log());
+            }
+            Err(RecvTimeoutError::Disconnected) => panic!("asked twice how it ended"),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // Whoever looks at a failed test wants to know what the daemon had to say.
+        if thread::panicking() {
+            eprintln!("--- the daemon's log\n{}---", self.log());
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn directory() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("lone64-netns-{}-{number}", std::process::id()));
+    fs::create_dir_all(&path).expect("a temporary directory");
+    path
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_lone64");

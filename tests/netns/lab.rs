@@ -1,0 +1,181 @@
+//! Router, host and guests: the topologies of the tests.
+//!
+//! ```text
+//! veth:     router rt0 ──── up0 host br0 ──── eth0 guest      (range C, on a bridge)
+//!                                host gv1 ──── eth0 plain     (range D, on a bare veth)
+//! macvlan:  router rt0 ─┐
+//!           host   up0 ─┴── p0 parent                         (the rest as above)
+//! ```
+
+use std::net::Ipv6Addr;
+
+use crate::endpoint::PATIENCE;
+use crate::frame::{Mac, mac};
+use crate::namespace::{Namespace, eventually};
+use crate::solicitation::Asker;
+
+/// The range behind the bridge.
+pub(crate) const C: &str = "2001:db8:1:2:c::/112";
+/// The range behind the bare veth.
+pub(crate) const D: &str = "2001:db8:1:2:d::/112";
+/// A range in which every question is answered: how silence is shown ([`crate::link::Link`]).
+pub(crate) const SENTINELS: &str = "2001:db8:1:2:5e::/112";
+
+/// The router's MAC.
+pub(crate) const ROUTER_MAC: Mac = mac(1);
+/// The upstream's MAC.
+pub(crate) const UPSTREAM_MAC: Mac = mac(2);
+/// The bridge's MAC.
+pub(crate) const BRIDGE_MAC: Mac = mac(0xb0);
+/// The MAC of the guest behind the bridge.
+pub(crate) const GUEST_MAC: Mac = mac(0x05);
+/// The MAC of the bare veth downstream.
+pub(crate) const PLAIN_MAC: Mac = mac(0xb1);
+
+/// The link-local address of the upstream.
+pub(crate) const UPSTREAM_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+/// The global address of the upstream.
+pub(crate) const UPSTREAM_GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 2);
+/// The gateway of the guests in C, an address of the bridge.
+pub(crate) const GATEWAY: Ipv6Addr = c(1);
+/// The guest behind the bridge.
+pub(crate) const GUEST: Ipv6Addr = c(5);
+/// The guest behind the bare veth.
+pub(crate) const PLAIN: Ipv6Addr = d(5);
+
+/// The router, asking from its link-local address.
+pub(crate) const ROUTER: Asker =
+    Asker { mac: ROUTER_MAC, address: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1) };
+/// The router, asking from its global address.
+pub(crate) const ROUTER_AT_LARGE: Asker =
+    Asker { mac: ROUTER_MAC, address: Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 1) };
+
+/// An address in C.
+pub(crate) const fn c(last: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, last)
+}
+
+/// An address in D.
+pub(crate) const fn d(last: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xd, 0, 0, last)
+}
+
+/// The namespaces of one test.
+pub(crate) struct Lab {
+    pub(crate) router: Namespace,
+    pub(crate) host: Namespace,
+    /// Behind `br0`, at [`GUEST`].
+    pub(crate) guest: Namespace,
+    /// Behind `gv1`, at [`PLAIN`].
+    pub(crate) plain: Namespace,
+    /// Under the macvlans.
+    pub(crate) parent: Option<Namespace>,
+}
+
+impl Lab {
+    /// The upstream is one end of a veth, the router is at the other.
+    pub(crate) fn veth() -> Self {
+        let lab = Self::without_upstream();
+        lab.router.ip(&format!(
+            "link add rt0 address 02:00:00:00:00:01 type veth peer name up0 address 02:00:00:00:00:02 netns {}",
+            lab.host.path()
+        ));
+        lab.configure()
+    }
+
+    /// Router and upstream are macvlans over one parent, which keeps from each every multicast
+    /// group that it has not asked for.
+    pub(crate) fn macvlan() -> Self {
+        let mut lab = Self::without_upstream();
+        let parent = Namespace::new();
+        parent.ip(&format!(
+            "link add p0 type veth peer name p1
+             link set p0 up
+             link set p1 up
+             link add link p0 name rt0 address 02:00:00:00:00:01 netns {} type macvlan mode bridge
+             link add link p0 name up0 address 02:00:00:00:00:02 netns {} type macvlan mode bridge",
+            lab.router.path(),
+            lab.host.path()
+        ));
+        lab.parent = Some(parent);
+        lab.configure()
+    }
+
+    /// A third station on the upstream link of [`Lab::macvlan`], with the MAC 02::03.
+    pub(crate) fn rival(&self, address: Ipv6Addr) -> Namespace {
+        let rival = Namespace::new();
+        self.parent.as_ref().expect("a lab with macvlans").ip(&format!(
+            "link add link p0 name rv0 address 02:00:00:00:00:03 netns {} type macvlan mode bridge",
+            rival.path()
+        ));
+        rival.ip(&format!(
+            "link set rv0 up
+             addr add fe80::3/64 dev rv0 nodad
+             addr add {address}/64 dev rv0 nodad"
+        ));
+        rival
+    }
+
+    fn without_upstream() -> Self {
+        let host = Namespace::new();
+        host.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
+        Self {
+            router: Namespace::new(),
+            host,
+            guest: Namespace::new(),
+            plain: Namespace::new(),
+            parent: None,
+        }
+    }
+
+    fn configure(self) -> Self {
+        self.router.ip("link set rt0 up
+             addr add fe80::1/64 dev rt0 nodad
+             addr add 2001:db8:1:2::1/64 dev rt0 nodad");
+        // The ports come up before the bridge, so that the bridge has its carrier from the start.
+        self.host.ip(&format!(
+            "link set up0 up
+             addr add fe80::2/64 dev up0 nodad
+             addr add 2001:db8:1:2::2/64 dev up0 nodad
+             route add default via fe80::1 dev up0
+             link add br0 address 02:00:00:00:00:b0 type bridge forward_delay 0 mcast_snooping 0
+             link add gp0 type veth peer name eth0 address 02:00:00:00:00:05 netns {guest}
+             link set gp0 master br0
+             link add gv1 address 02:00:00:00:00:b1 type veth peer name eth0 address 02:00:00:00:00:06 netns {plain}",
+            guest = self.guest.path(),
+            plain = self.plain.path(),
+        ));
+        self.guest.ip("link set eth0 up");
+        self.plain.ip("link set eth0 up");
+        self.host.ip(&format!(
+            "link set gp0 up
+             link set gv1 up
+             link set br0 up
+             addr add fe80::b0/64 dev br0 nodad
+             addr add {GATEWAY}/112 dev br0 nodad
+             addr add fe80::b1/64 dev gv1 nodad
+             addr add {gateway}/128 dev gv1 nodad",
+            gateway = d(1),
+        ));
+        self.guest.ip(&format!(
+            "addr add fe80::5/64 dev eth0 nodad
+             addr add {GUEST}/112 dev eth0 nodad
+             route add default via {GATEWAY} dev eth0"
+        ));
+        self.plain.ip(&format!(
+            "addr add fe80::6/64 dev eth0 nodad
+             addr add {PLAIN}/128 dev eth0 nodad
+             route add default via fe80::b1 dev eth0"
+        ));
+        eventually("every link has its carrier", PATIENCE, || {
+            let links = self.host.show("-o link show up");
+            ["up0", "br0", "gv1"]
+                .iter()
+                .all(|name| {
+                    links.lines().any(|line| line.contains(&format!(" {name}")) && line.contains("state UP"))
+                })
+                .then_some(())
+        });
+        self
+    }
+}

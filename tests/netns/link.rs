@@ -1,0 +1,115 @@
+//! The router's end of the upstream link: asks, and knows when nothing more will be answered.
+//!
+//! Silence is not waited for. The daemon handles frames in the order in which they arrive, so when
+//! the sentinel, a question for a target that is always answered, has its answer, everything that
+//! was asked before has had its own. Two of them in turn: what the daemon has to do on another
+//! socket is done between the one and the other.
+
+use std::net::Ipv6Addr;
+use std::time::{Duration, Instant};
+
+use crate::advertisement::Advertisement;
+use crate::endpoint::{Endpoint, PATIENCE};
+use crate::frame::{ADVERTISEMENT, address, receiver, sender, target_of};
+use crate::lab::{Lab, ROUTER_MAC, UPSTREAM_GLOBAL, UPSTREAM_LINK_LOCAL, UPSTREAM_MAC};
+use crate::solicitation::{Asker, Solicitation};
+
+/// The router's end of the upstream link.
+pub(crate) struct Link {
+    endpoint: Endpoint,
+    sentinels: u16,
+}
+
+impl Link {
+    /// Opens `rt0`.
+    pub(crate) fn open(lab: &Lab) -> Self {
+        Self { endpoint: Endpoint::open(&lab.router, "rt0"), sentinels: 0 }
+    }
+
+    /// Asks a question that is to be answered, and checks all of the answer: it comes within a
+    /// second, it is right in every field, and there is no second one.
+    pub(crate) fn answered(&mut self, question: &Solicitation) -> Advertisement {
+        let answer = self.answer(question);
+        answer.check(question, UPSTREAM_MAC, &[UPSTREAM_LINK_LOCAL, UPSTREAM_GLOBAL]);
+        answer
+    }
+
+    /// As [`Link::answered`], for policies other than the default: only what holds for all is checked.
+    pub(crate) fn answer(&mut self, question: &Solicitation) -> Advertisement {
+        self.send(question);
+        let first = self.hear(question, Duration::from_secs(1));
+        let more = self.settle();
+        assert!(more.is_empty(), "more than one answer to {question:?}: {more:02x?}");
+        Advertisement::parse(&first).unwrap_or_else(|fault| panic!("{fault}\nto {question:?}"))
+    }
+
+    /// Asks, and returns every advertisement that the question brought about at once.
+    pub(crate) fn advertisements(&mut self, question: &Solicitation) -> Vec<Vec<u8>> {
+        self.send(question);
+        self.settle()
+    }
+
+    /// Asks, and is not answered at once.
+    pub(crate) fn unanswered(&mut self, question: &Solicitation) {
+        let heard = self.advertisements(question);
+        assert!(heard.is_empty(), "answered {question:?} with {heard:02x?}");
+    }
+
+    /// Only asks.
+    pub(crate) fn send(&mut self, question: &Solicitation) {
+        self.endpoint.send(&question.frame());
+    }
+
+    /// Only sends.
+    pub(crate) fn send_frame(&mut self, frame: &[u8]) {
+        self.endpoint.send(frame);
+    }
+
+    /// The first advertisement for the target of a question that goes to its asker.
+    pub(crate) fn hear(&mut self, question: &Solicitation, within: Duration) -> Vec<u8> {
+        let (mac, to) = question.answer_to();
+        self.endpoint.receive_until(&format!("an answer to {question:?}"), within, |frame| {
+            let fits = target_of(frame, ADVERTISEMENT) == Some(question.target)
+                && receiver(frame) == mac
+                && address(frame, 38) == to;
+            fits.then(|| frame.to_vec())
+        })
+    }
+
+    /// What arrives next, if anything does before the deadline.
+    pub(crate) fn receive(&mut self, deadline: Instant) -> Option<Vec<u8>> {
+        self.endpoint.receive(deadline)
+    }
+
+    /// Every advertisement up to the moment at which everything asked so far has had its turn.
+    pub(crate) fn settle(&mut self) -> Vec<Vec<u8>> {
+        self.settle_all().into_iter().filter(|frame| is_advertisement(frame)).collect()
+    }
+
+    /// Every frame up to that moment, without the sentinels'.
+    pub(crate) fn settle_all(&mut self) -> Vec<Vec<u8>> {
+        let mut heard = Vec::new();
+        for _ in 0..2 {
+            self.sentinels = self.sentinels.wrapping_add(1);
+            let asker = Asker {
+                mac: ROUTER_MAC,
+                address: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x5e, self.sentinels),
+            };
+            let target = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0x5e, 0, 0, self.sentinels);
+            self.send(&Solicitation::multicast(asker, target));
+            self.endpoint.receive_until("the sentinel's answer", PATIENCE, |frame| {
+                let over = target_of(frame, ADVERTISEMENT) == Some(target);
+                if !over {
+                    heard.push(frame.to_vec());
+                }
+                over.then_some(())
+            });
+        }
+        heard
+    }
+}
+
+/// Whether a frame is an advertisement, right or wrong, that was not sent by the router itself.
+fn is_advertisement(frame: &[u8]) -> bool {
+    target_of(frame, ADVERTISEMENT).is_some() && sender(frame) != ROUTER_MAC
+}

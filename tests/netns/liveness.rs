@@ -1,0 +1,99 @@
+//! Who is there and who is not: guests that are down, that come up, that leave.
+
+use std::time::Duration;
+
+use crate::daemon::{Daemon, Settings};
+use crate::endpoint::{Endpoint, PATIENCE};
+use crate::frame::{mac, target_of};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, UPSTREAM_MAC, c};
+use crate::link::Link;
+use crate::namespace::eventually;
+use crate::solicitation::Solicitation;
+
+crate::cases![
+    answers_for_no_guest_that_is_down,
+    answers_for_a_guest_within_a_second_once_it_comes_up,
+    forgets_that_a_silent_guest_was_absent,
+    answers_for_no_guest_that_is_gone,
+];
+
+fn answers_for_no_guest_that_is_down() {
+    let lab = Lab::veth();
+    lab.guest.ip("link set eth0 down");
+    let _daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    let mut link = Link::open(&lab);
+    link.unanswered(&Solicitation::multicast(ROUTER, GUEST));
+    link.unanswered(&Solicitation::unicast(ROUTER_AT_LARGE, GUEST, UPSTREAM_MAC));
+    link.unanswered(&Solicitation::dad(mac(0x61), GUEST));
+    link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+    link.unanswered(&Solicitation::multicast(ROUTER, GUEST));
+}
+
+fn answers_for_a_guest_within_a_second_once_it_comes_up() {
+    let lab = Lab::veth();
+    // What is known of absence must not stand in the way of the guest, however long it is kept.
+    let settings = Settings::default()
+        .range(C, "br0", "answer = \"live\"")
+        .rest("[timers]\nretransmit = \"100ms\"\nabsent = \"1h\"\n");
+    let _daemon = Daemon::start(&lab, settings);
+    let mut link = Link::open(&lab);
+    let mut guest = Endpoint::open(&lab.guest, "eth0");
+    let target = c(0x70);
+    let question = Solicitation::multicast(ROUTER, target);
+    link.unanswered(&question);
+    for _ in 0..3 {
+        guest.receive_until("three probes", PATIENCE, |frame| {
+            (target_of(frame, 135)? == target).then_some(())
+        });
+    }
+    lab.guest.sysctls(&[("net/ipv6/conf/eth0/accept_dad", "1"), ("net/ipv6/conf/eth0/dad_transmits", "1")]);
+    lab.guest.ip(&format!("addr add {target}/112 dev eth0"));
+    eventually("the guest's DAD is over", PATIENCE, || {
+        let addresses = lab.guest.show("-o addr show dev eth0");
+        let line = addresses.lines().find(|line| line.contains(&target.to_string()))?;
+        (!line.contains("tentative")).then_some(())
+    });
+    // Were the guest quicker than the last probe, the first question would have its answer now.
+    link.settle();
+    link.answered(&question);
+}
+
+fn forgets_that_a_silent_guest_was_absent() {
+    let lab = Lab::veth();
+    let settings = Settings::default()
+        .range(C, "br0", "answer = \"live\"")
+        .rest("[timers]\nretransmit = \"100ms\"\nabsent = \"500ms\"\n");
+    let _daemon = Daemon::start(&lab, settings);
+    let mut link = Link::open(&lab);
+    let mut guest = Endpoint::open(&lab.guest, "eth0");
+    let target = c(0x71);
+    let question = Solicitation::multicast(ROUTER, target);
+    link.unanswered(&question);
+    for _ in 0..3 {
+        guest.receive_until("three probes", PATIENCE, |frame| {
+            (target_of(frame, 135)? == target).then_some(())
+        });
+    }
+    // Without DAD nothing tells of the new address.
+    lab.guest.ip(&format!("addr add {target}/112 dev eth0 nodad"));
+    eventually("the router's questions are answered", Duration::from_secs(3), || {
+        (!link.advertisements(&question).is_empty()).then_some(())
+    });
+    link.answered(&question);
+}
+
+fn answers_for_no_guest_that_is_gone() {
+    let lab = Lab::veth();
+    let settings = Settings::default().range(C, "br0", "answer = \"live\"").rest(
+        "[timers]\nreachable = \"100ms\"\nretransmit = \"100ms\"\nabsent = \"60s\"\nkeepalive = \"200ms\"\n",
+    );
+    let _daemon = Daemon::start(&lab, settings);
+    let mut link = Link::open(&lab);
+    let question = Solicitation::multicast(ROUTER, GUEST);
+    link.answered(&question);
+    lab.guest.ip(&format!("addr del {GUEST}/112 dev eth0"));
+    eventually("the guest is known to be gone", PATIENCE, || {
+        link.advertisements(&question).is_empty().then_some(())
+    });
+    link.unanswered(&question);
+}

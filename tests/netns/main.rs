@@ -1,0 +1,107 @@
+//! The daemon as a black box on the real kernel: frames in, frames out, routes, flags.
+//!
+//! Runs as root or as an ordinary user. Every test has namespaces of its own and leaves nothing
+//! behind. What is shown is rules.md; whoever changes a rule finds its test by the rule's words:
+//!
+//! * `answers`: An answer; DAD; Reachability probes
+//! * `silence`: Silence
+//! * `addresses`: Whose addresses
+//! * `liveness`, `probing`: Probing
+//! * `load`: Load
+//! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
+//! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
+#![allow(clippy::disallowed_methods, reason = "this is no pure room")]
+
+mod addresses;
+mod advertisement;
+mod answers;
+mod daemon;
+mod defence;
+mod endpoint;
+mod frame;
+mod lab;
+mod link;
+mod liveness;
+mod load;
+mod namespace;
+mod probing;
+mod routes;
+mod silence;
+mod solicitation;
+mod startup;
+mod traffic;
+
+use std::fs;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid};
+
+/// A test: a sentence, and what shows it.
+type Case = (&'static str, fn());
+
+/// Lists tests by their function names.
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const CASES: &[crate::Case] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use cases;
+
+fn main() {
+    // Before any thread: a process with threads cannot enter a user namespace.
+    let refused = enter_namespaces().err();
+    let mut arguments = Arguments::from_args();
+    // The tests mostly wait for other processes.
+    arguments.test_threads.get_or_insert(4);
+    let rooms = [
+        ("answers", answers::CASES),
+        ("defence", defence::CASES),
+        ("silence", silence::CASES),
+        ("addresses", addresses::CASES),
+        ("liveness", liveness::CASES),
+        ("probing", probing::CASES),
+        ("load", load::CASES),
+        ("routes", routes::CASES),
+        ("startup", startup::CASES),
+        ("traffic", traffic::CASES),
+    ];
+    let trials = rooms
+        .iter()
+        .flat_map(|(room, cases)| cases.iter().map(move |case| (room, case)))
+        .map(|(room, &(name, case))| {
+            let refused = refused.clone();
+            Trial::ignorable_test(format!("{room}::{name}"), move || match refused {
+                Some(reason) => Ok(Completion::ignored_with(reason)),
+                None => {
+                    case();
+                    Ok(Completion::Completed)
+                }
+            })
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Gets the right to make network namespaces, by being root or by becoming it in a user namespace.
+fn enter_namespaces() -> Result<(), String> {
+    let (uid, gid) = (geteuid(), getegid());
+    if uid.is_root() && unshare(CloneFlags::CLONE_NEWNET).is_ok() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(|error: Errno| {
+        format!(
+            "namespaces are forbidden here ({error}): set the sysctls user.max_user_namespaces and \
+             kernel.unprivileged_userns_clone or kernel.apparmor_restrict_unprivileged_userns, or be root"
+        )
+    })?;
+    let map = |file: &str, text: String| {
+        fs::write(format!("/proc/self/{file}"), text).map_err(|error| format!("/proc/self/{file}: {error}"))
+    };
+    map("setgroups", "deny".to_owned())?;
+    map("uid_map", format!("0 {uid} 1"))?;
+    map("gid_map", format!("0 {gid} 1"))
+}

@@ -1,0 +1,102 @@
+//! What stands in the way of a start is said in a sentence that names it.
+
+use crate::daemon::{Daemon, Settings};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c};
+use crate::link::Link;
+use crate::solicitation::Solicitation;
+
+crate::cases![
+    names_a_missing_downstream,
+    serves_the_rest_when_one_downstream_is_missing,
+    names_a_missing_upstream,
+    names_a_missing_capability,
+    names_an_upstream_that_is_a_bridge_port,
+    refuses_a_key_that_it_does_not_know,
+    runs_from_options_alone,
+    finds_the_upstream_by_the_default_route,
+];
+
+fn names_a_missing_downstream() {
+    let lab = Lab::veth();
+    let settings = Settings::default().range(C, "missing0", "").without_sentinels();
+    let said = Daemon::refusal(&lab, &[], settings);
+    assert!(said.contains("missing0"), "{said}");
+    nothing_left(&lab);
+}
+
+fn serves_the_rest_when_one_downstream_is_missing() {
+    let lab = Lab::veth();
+    for mode in ["live", "always"] {
+        let missing = format!("answer = \"{mode}\"");
+        let settings = Settings::default().range(C, "missing0", &missing).range(D, "gv1", "");
+        let daemon = Daemon::start(&lab, settings);
+        let mut link = Link::open(&lab);
+        link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+        link.unanswered(&Solicitation::multicast(ROUTER, GUEST));
+        link.unanswered(&Solicitation::multicast(ROUTER, c(0xdead)));
+        let said = daemon.stop();
+        assert!(said.contains("missing0"), "{said}");
+    }
+}
+
+fn names_a_missing_upstream() {
+    let lab = Lab::veth();
+    let settings = Settings::default().range(C, "br0", "").upstream_named("missing0");
+    let said = Daemon::refusal(&lab, &[], settings);
+    assert!(said.contains("missing0"), "{said}");
+    nothing_left(&lab);
+}
+
+fn names_a_missing_capability() {
+    let lab = Lab::veth();
+    for (set, name) in [("-net_raw", "CAP_NET_RAW"), ("-net_admin", "CAP_NET_ADMIN")] {
+        let bounds = format!("--bounding-set={set}");
+        let wrapper = ["setpriv", &bounds, "--"];
+        let said = Daemon::refusal(&lab, &wrapper, Settings::default().range(C, "br0", ""));
+        assert!(said.contains(name), "{said}");
+        assert_eq!(ours(&lab), "", "left behind by a start without {name}: {said}");
+    }
+}
+
+fn names_an_upstream_that_is_a_bridge_port() {
+    let lab = Lab::veth();
+    // A packet socket on a port hears nothing: the bridge takes the frames first (facts.md 9).
+    lab.host.ip("link add br9 type bridge\nlink set up0 master br9\nlink set br9 up");
+    let said = Daemon::refusal(&lab, &[], Settings::default().range(C, "br0", ""));
+    assert!(said.contains("up0") && said.contains("br9"), "{said}");
+}
+
+fn refuses_a_key_that_it_does_not_know() {
+    let lab = Lab::veth();
+    for key in ["frobnicate = true", "gateway = \"fe80::1\""] {
+        let said = Daemon::refusal(&lab, &[], Settings::default().range(C, "br0", key));
+        assert!(said.contains(key.split(' ').next().unwrap()), "{said}");
+    }
+}
+
+fn runs_from_options_alone() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start_with_options(
+        &lab,
+        &format!("--upstream up0 --range {D}=gv1 --range {}=br0", crate::lab::SENTINELS),
+    );
+    lab.router.output("ping", &format!("-c 1 -W 5 {PLAIN}"));
+    daemon.stop();
+    nothing_left(&lab);
+}
+
+fn finds_the_upstream_by_the_default_route() {
+    let lab = Lab::veth();
+    // No [[upstream]] at all: the three-line configuration of the README.
+    let daemon = Daemon::start(&lab, Settings::default().range(D, "gv1", "").without_upstream());
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, PLAIN));
+    daemon.stop();
+}
+
+fn nothing_left(lab: &Lab) {
+    assert_eq!(ours(lab), "");
+}
+
+fn ours(lab: &Lab) -> String {
+    lab.host.show("-o route show table all proto 64")
+}
