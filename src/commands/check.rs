@@ -12,7 +12,7 @@ use super::Outcome;
 use crate::cli::CheckArgs;
 use crate::config::{self, Config, Problems};
 use crate::engine::policy::{
-    Answer, Downstream, Override, Policy, RangePolicy, RangeRoutes, Source, UpstreamInterface,
+    Answer, Downstream, IfPattern, Override, Policy, RangePolicy, RangeRoutes, Source, UpstreamInterface,
 };
 
 /// Checks one configuration; the status is 1 if it has a problem.
@@ -92,7 +92,7 @@ fn row(range: &RangePolicy, policy: &Policy) -> [String; 7] {
     [
         range.prefix.to_string(),
         upstream(range, policy).unwrap_or(unnamed).to_owned(),
-        downstream(range).unwrap_or("by routes").to_owned(),
+        downstream(range).unwrap_or_else(|| "by routes".to_owned()),
         answer(range.answer).to_owned(),
         routes(range).to_owned(),
         if range.backstop { "yes" } else { "no" }.to_owned(),
@@ -152,10 +152,13 @@ fn upstream<'a>(range: &'a RangePolicy, policy: &'a Policy) -> Option<&'a str> {
     }
 }
 
-fn downstream(range: &RangePolicy) -> Option<&str> {
+fn downstream(range: &RangePolicy) -> Option<String> {
     match &range.downstream {
         Downstream::Kernel => None,
-        Downstream::Named(name) => Some(name.as_str()),
+        Downstream::Named(name) => Some(name.to_string()),
+        Downstream::Matching(patterns) => {
+            Some(patterns.iter().map(IfPattern::as_str).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -170,6 +173,7 @@ fn answer(answer: Answer) -> &'static str {
 fn routes(range: &RangePolicy) -> &'static str {
     match range.routes {
         RangeRoutes::Range => "range",
+        RangeRoutes::Guests => "guests",
         RangeRoutes::None => "none",
     }
 }

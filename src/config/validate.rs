@@ -143,6 +143,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
     let (answer, routes) = match &downstream {
         Downstream::Named(name) if name.is_loopback() => (Answer::Always, RangeRoutes::Range),
         Downstream::Named(_) => (Answer::Live, RangeRoutes::Range),
+        Downstream::Matching(_) => (Answer::Live, RangeRoutes::Guests),
         Downstream::Kernel => (Answer::Live, RangeRoutes::None),
     };
     let (answer, routes) = (range.answer.or(answer), range.routes.or(routes));

@@ -46,7 +46,7 @@ pub use time::Time;
 
 use facts::{IfIndex, KernelRoute};
 use limiter::Limiter;
-use policy::{OnStop, Policy};
+use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
 use routes::Routes;
@@ -195,11 +195,8 @@ impl Engine {
 
     fn stop(&mut self) {
         self.phase = Phase::Stopping;
-        if self.policy.routes.on_stop == OnStop::Remove {
-            self.routes.unwant_all();
-            let changes = self.routes.reconcile();
-            self.outputs.extend(changes.into_iter().map(Output::ChangeRoute));
-        }
+        self.routes.unwant_all();
+        self.settle_routes();
     }
 
     fn tell(&mut self, event: Event) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::bindings::Bindings;
 use super::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, RouteKind};
 use super::output::{Ear, Output, Role};
-use super::policy::{Answer, Downstream, RangePolicy, RangeRoutes, RoutePolicy};
+use super::policy::{Answer, Downstream, OnStop, RangePolicy, RangeRoutes, RoutePolicy};
 use super::routes::{Change, Outcome};
 use super::time::Time;
 use super::{Engine, Event, Phase};
@@ -67,6 +67,7 @@ impl Engine {
     /// Takes in what became of a change of the routes.
     pub(super) fn route_changed(&mut self, change: Change, outcome: &Outcome) {
         self.routes.changed(&change, outcome);
+        self.settle_routes();
         let event = match (change, outcome) {
             (Change::Add(route), Outcome::Done) => Event::RouteInstalled(route),
             (Change::Remove(route), Outcome::Done) => Event::RouteRemoved(route),
@@ -91,7 +92,13 @@ impl Engine {
 
     /// Asks for whatever has to change at the destinations at which something happened.
     pub(super) fn settle_routes(&mut self) {
-        if self.phase != Phase::Serving {
+        let is_ours_to_settle = match self.phase {
+            Phase::Learning => false,
+            Phase::Serving => true,
+            // What was still on its way in is taken out again.
+            Phase::Stopping => self.policy.routes.on_stop == OnStop::Remove,
+        };
+        if !is_ours_to_settle {
             return;
         }
         let changes = self.routes.reconcile();
