@@ -35,17 +35,18 @@ mod time;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv6Addr;
 
+pub use answer::Asker;
 pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
 pub use input::Input;
+pub use limiter::Limiter;
 pub use links::Links;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
-pub use targets::{Evidence, Live, Probing, Proof, State};
+pub use targets::{Claim, Evidence, Live, Probing, Proof, State};
 pub use time::Time;
 
 use facts::{IfIndex, KernelRoute};
-use limiter::Limiter;
 use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
