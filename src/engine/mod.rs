@@ -95,7 +95,7 @@ impl Engine {
             bindings: Bindings::default(),
             targets: Targets::new(policy.limits.targets, seed),
             probe_limit: Limiter::new(policy.limits.probes_per_second),
-            shares: vec![Limiter::new(policy.limits.probes_per_second.div_ceil(2)); SHARES],
+            shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
             rivals: Rivals::default(),
             ears: BTreeMap::new(),
             counters: Counters::default(),
@@ -203,4 +203,9 @@ impl Engine {
     fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
+}
+
+/// An asker may have all probes at once where nobody else asks; for longer than that only half.
+fn share_of_probes(per_second: u32) -> Limiter {
+    Limiter::deep(per_second.div_ceil(2), per_second)
 }
