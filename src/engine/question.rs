@@ -144,7 +144,7 @@ impl Engine {
     /// The downstream that the target would be behind.
     pub(super) fn behind(&self, RangeId(range): RangeId, target: Ipv6Addr) -> Option<IfIndex> {
         match self.policy.ranges[range].downstream {
-            Downstream::Named(_) => self.bindings.ranges[range].downstream,
+            Downstream::Named(_) => self.bindings.ranges.get(range)?.downstream,
             Downstream::Kernel => {
                 self.routes.leads_to(target).filter(|link| self.bindings.upstream(*link).is_none())
             }
