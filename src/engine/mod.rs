@@ -104,6 +104,8 @@ impl Engine {
             Input::Facts(facts) => self.facts(facts, now),
             Input::Synced => {
                 self.phase = Phase::Serving;
+                // Problems are told as they come; those there are from the start, now.
+                self.bindings.problems.clear();
                 self.settle();
             }
             Input::RouteChanged(change, outcome) => self.route_changed(change, outcome),
