@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub use error::Error;
 
 use crate::config::Config;
-use crate::engine::bindings::Place;
+use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
-use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
+use crate::engine::{Engine, Input, Output, RouteState, Time};
 use crate::kernel::netlink::{Monitor, Notice};
 use events::Teller;
 use stage::{Done, Stage};
@@ -185,17 +185,9 @@ impl Daemon {
     fn refuse_problems(&self) -> Result<(), Error> {
         let problems = self.engine.problems();
         let places = &self.engine.bindings().ranges;
-        let is_lost = |problem: &Problem| {
-            matches!(
-                problem,
-                Problem::DownstreamMissing(..)
-                    | Problem::DownstreamIsUpstream(..)
-                    | Problem::NoUpstreamForRange(_)
-            )
-        };
-        let lost_ranges = problems.iter().filter(|problem| is_lost(problem)).count();
-        let is_fatal = problems.iter().any(|problem| !is_lost(problem)) || lost_ranges == places.len();
-        if is_fatal && !problems.is_empty() {
+        let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
+        let all_ranges_are_lost = !places.is_empty() && count(Scope::Range) == places.len();
+        if count(Scope::Upstream) > 0 || all_ranges_are_lost {
             return Err(Error::Unusable(problems.to_vec()));
         }
         Ok(())

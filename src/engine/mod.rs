@@ -92,7 +92,7 @@ impl Engine {
             ranges: Ranges::new(&policy.ranges),
             links: Links::default(),
             routes: Routes::new(policy.routes),
-            bindings: Bindings::default(),
+            bindings: Bindings::resolve(&policy, &Links::default(), &[], &Bindings::default()),
             targets: Targets::new(policy.limits.targets, seed),
             probe_limit: Limiter::new(policy.limits.probes_per_second),
             shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
@@ -118,11 +118,9 @@ impl Engine {
             }
             Input::Discarded(link, reason) => self.counters.dropped(link, reason),
             Input::Facts(facts) => self.facts(facts, now),
-            Input::Synced => {
-                self.phase = Phase::Serving;
-                self.inherit(now);
-                self.settle();
-            }
+            Input::Synced if self.phase == Phase::Learning => self.begin(now),
+            // There is nothing more to begin.
+            Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
             Input::Timeout => self.due(now),
             Input::Stop => self.stop(),
@@ -192,6 +190,14 @@ impl Engine {
     /// A foreign route that keeps this one out.
     pub fn in_the_way_of(&self, route: &KernelRoute) -> Option<&KernelRoute> {
         self.routes.in_the_way_of(route)
+    }
+
+    fn begin(&mut self, now: Time) {
+        self.phase = Phase::Serving;
+        // Problems are told as they come; those there are from the start, now.
+        self.bindings.problems.clear();
+        self.inherit(now);
+        self.settle();
     }
 
     fn stop(&mut self) {

@@ -117,6 +117,9 @@ impl Engine {
         if !self.behind(range, target).iter().any(|link| self.can_probe(*link)) {
             return Err(self.why_not_probed(range, target));
         }
+        if !self.targets.has_room_for(target) {
+            return Err(DropReason::TargetsFull);
+        }
         let share = share_of(&asker);
         let (limit, half) = (self.policy.limits.pending, self.policy.limits.pending.div_ceil(2));
         if self.targets.probing() >= limit || self.targets.probing_for(share) >= half.max(1) && limit > 1 {

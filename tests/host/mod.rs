@@ -75,14 +75,16 @@ impl Host {
         self.input(Input::Solicitation(UP, solicitation));
     }
 
-    /// The router asks for the target, and this is what follows at once.
+    /// The router asks for the target, and this is what follows at once; what came before is forgotten.
     pub fn ask(&mut self, target: Ipv6Addr) -> Vec<Output> {
+        self.take();
         self.solicit(question(target));
         self.take()
     }
 
-    /// The router asks for the target, and this is the one answer that follows at once.
+    /// Somebody asks, and this is the one answer that follows at once; what came before is forgotten.
     pub fn answer_to(&mut self, solicitation: Solicitation) -> Option<Advertisement> {
+        self.take();
         self.solicit(solicitation);
         let answers = self.answers();
         assert!(answers.len() <= 1, "one question, one answer: {answers:?}");
