@@ -41,6 +41,9 @@ impl Engine {
     }
 
     fn question(&mut self, asker: Asker, target: Ipv6Addr, now: Time) -> Result<Verdict, DropReason> {
+        if target.is_unicast_link_local() {
+            return Err(DropReason::TargetLinkLocal);
+        }
         // RFC 4861 §7.2.3: for "a valid unicast or anycast address assigned to the receiving
         // interface" the kernel answers, and DAD that is under way must not be defended against.
         if self.links.has(asker.link, target) {
