@@ -285,6 +285,8 @@ impl Routes {
         for Wanted { route, state } in wanted {
             let next = if self.has(&route) && !self.removing.contains(&route) {
                 RouteState::Installed
+            } else if self.is_done_by_another(&route) {
+                RouteState::Installed
             } else if state == RouteState::Conflict && self.in_the_way_of(&route).is_some() {
                 RouteState::Conflict
             } else {
@@ -295,6 +297,12 @@ impl Routes {
             };
             self.set(&route, next);
         }
+    }
+
+    /// Container engines give a guest its route by themselves: one is enough. (For those of the
+    /// policy, whoever makes the wish has looked.)
+    fn is_done_by_another(&self, route: &KernelRoute) -> bool {
+        !self.wish.contains(route) && self.has_equal(&route.destination, route.kind)
     }
 
     fn remove_where(&mut self, destination: Ipv6Net, goes: impl Fn(&KernelRoute) -> bool) {
