@@ -1,11 +1,57 @@
 //! Events, as lines of the log: one per change.
+//!
+//! A guest, or a stranger on the link, can bring about as many changes as he likes; so lines that he
+//! can trigger are limited, and what is left out is counted.
 
 use super::error::describe;
 use crate::engine::facts::IfIndex;
-use crate::engine::{Event, Links, Loss};
+use crate::engine::{Event, Limiter, Links, Loss, Time};
 
-/// Writes the line.
-pub(super) fn tell(event: &Event, links: &Links) {
+/// Writes events to the log.
+#[derive(Debug)]
+pub(super) struct Teller {
+    limit: Limiter,
+    left_out: u64,
+}
+
+impl Teller {
+    pub(super) fn new() -> Self {
+        Self { limit: Limiter::new(LINES_PER_SECOND), left_out: 0 }
+    }
+
+    /// Writes the line, or counts it.
+    pub(super) fn tell(&mut self, event: &Event, links: &Links, now: Time) {
+        if is_for_anyone_to_trigger(event) && !self.limit.take(now) {
+            self.left_out += 1;
+            return;
+        }
+        self.tell_left_out();
+        write(event, links);
+    }
+
+    /// Says how many lines are missing, once there is room again.
+    pub(super) fn tell_left_out(&mut self) {
+        let left_out = std::mem::take(&mut self.left_out);
+        if left_out > 0 {
+            tracing::warn!(
+                "{left_out} lines about guests were left out: more than {LINES_PER_SECOND} a second"
+            );
+        }
+    }
+}
+
+fn is_for_anyone_to_trigger(event: &Event) -> bool {
+    match event {
+        Event::Live(..) | Event::Gone(..) | Event::Moved(..) => true,
+        Event::Contested(..) | Event::Conflict(..) => true,
+        // A guest's own route comes and goes with the guest, who has a line already.
+        Event::RouteInstalled(route) | Event::RouteRemoved(route) => route.destination.prefix_len() == 128,
+        Event::RouteConflict(..) | Event::RouteFailed(..) => true,
+        Event::Problem(_) | Event::Solved(_) => false,
+    }
+}
+
+fn write(event: &Event, links: &Links) {
     let name = |link: &IfIndex| links.get(*link).map_or_else(|| format!("#{link}"), |l| l.name.to_string());
     match event {
         Event::Live(target, link, mac, evidence) => {
@@ -47,3 +93,6 @@ pub(super) fn tell(event: &Event, links: &Links) {
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
     }
 }
+
+/// A host that starts a hundred containers shows each; a flood does not fill the disk.
+const LINES_PER_SECOND: u32 = 100;

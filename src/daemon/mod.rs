@@ -18,11 +18,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub use error::Error;
 
 use crate::config::Config;
-use crate::engine::bindings::Place;
+use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
-use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
+use crate::engine::{Engine, Input, Output, RouteState, Time};
 use crate::kernel::netlink::{Monitor, Notice};
+use events::Teller;
 use stage::{Done, Stage};
 
 /// A daemon that serves: its sockets are bound and its routes are in.
@@ -30,6 +31,7 @@ pub struct Daemon {
     engine: Engine,
     monitor: Monitor,
     stage: Stage,
+    teller: Teller,
     origin: Instant,
 }
 
@@ -53,6 +55,7 @@ impl Daemon {
             engine: Engine::new(config.policy.clone(), random_seed()),
             monitor,
             stage: Stage::new(requests)?,
+            teller: Teller::new(),
             origin: Instant::now(),
         };
         let facts = daemon.monitor.dump().await?;
@@ -124,15 +127,16 @@ impl Daemon {
 
     /// Steps 1 and 2 of the engine's contract. (Step 3 is the `select!` above.)
     fn handle(&mut self, input: Input) {
-        self.engine.handle(input, Time::at(self.origin.elapsed()));
-        self.carry_out();
+        let now = Time::at(self.origin.elapsed());
+        self.engine.handle(input, now);
+        self.carry_out(now);
         self.stage.flush();
     }
 
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, now: Time) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Event(event) => events::tell(&event, self.engine.links()),
+                Output::Event(event) => self.teller.tell(&event, self.engine.links(), now),
                 effect => self.stage.carry_out(effect),
             }
         }
@@ -148,7 +152,7 @@ impl Daemon {
                 self.engine.handle(input, now);
             }
             self.stage.take_back(batch);
-            self.carry_out();
+            self.carry_out(now);
             self.stage.flush();
         }
         Ok(())
@@ -181,17 +185,9 @@ impl Daemon {
     fn refuse_problems(&self) -> Result<(), Error> {
         let problems = self.engine.problems();
         let places = &self.engine.bindings().ranges;
-        let is_lost = |problem: &Problem| {
-            matches!(
-                problem,
-                Problem::DownstreamMissing(..)
-                    | Problem::DownstreamIsUpstream(..)
-                    | Problem::NoUpstreamForRange(_)
-            )
-        };
-        let lost_ranges = problems.iter().filter(|problem| is_lost(problem)).count();
-        let is_fatal = problems.iter().any(|problem| !is_lost(problem)) || lost_ranges == places.len();
-        if is_fatal && !problems.is_empty() {
+        let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
+        let all_ranges_are_lost = !places.is_empty() && count(Scope::Range) == places.len();
+        if count(Scope::Upstream) > 0 || all_ranges_are_lost {
             return Err(Error::Unusable(problems.to_vec()));
         }
         Ok(())
@@ -214,6 +210,7 @@ impl Daemon {
 
     async fn give_back(&mut self) -> Result<(), Error> {
         self.handle(Input::Stop);
+        self.teller.tell_left_out();
         let done = async {
             while let Some(done) = self.stage.changes.next().await {
                 self.route_changed(done);

@@ -67,7 +67,7 @@ fn source(upstream: &Upstream, asker: &Asker, target: Ipv6Addr) -> Option<Ipv6Ad
         Source::Target => Some(target),
         Source::LinkLocal => link_local,
         Source::Global => global,
-        Source::Address(address) => Some(address),
+        Source::Address(_) => upstream.fixed,
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Upstream {
     pub link_local: Option<Ipv6Addr>,
     /// Its address of wider scope.
     pub global: Option<Ipv6Addr>,
+    /// The address that the policy names for it, if it has that.
+    pub fixed: Option<Ipv6Addr>,
 }
 
 /// Where one range is served.
@@ -63,6 +65,8 @@ pub enum Problem {
     UpstreamIsPort(IfName, IfName),
     /// There is no Neighbor Discovery on such an interface.
     UpstreamWithoutLinkLayer(IfName),
+    /// The upstream has no such address, or cannot use it yet; so nothing is answered.
+    SourceMissing(IfName, Ipv6Addr),
     /// Several upstreams are there, and none has a prefix that covers the range.
     NoUpstreamForRange(Ipv6Net),
     /// No interface has this name.
@@ -109,7 +113,10 @@ impl Bindings {
             UpstreamInterface::DefaultRoute if !default_routes.is_empty() => default_routes.to_vec(),
             // The default route may go for a moment, while it is changed or the router's
             // advertisement is late; the guests are still there, and the upstream still is it.
-            UpstreamInterface::DefaultRoute => before.upstreams.iter().map(|up| up.link).collect(),
+            UpstreamInterface::DefaultRoute => {
+                let others = before.upstreams.iter().map(|upstream| upstream.link);
+                others.filter(|link| self.upstream(*link).is_none()).collect()
+            }
         };
         let mut unusable = Vec::new();
         let mut usable = false;
@@ -135,7 +142,23 @@ impl Bindings {
         if self.upstream(link).is_none() {
             let &UpstreamPolicy { router, override_flag, source, .. } = policy;
             let (link_local, global) = (links.link_local(link), links.global(link));
-            self.upstreams.push(Upstream { link, mac, router, override_flag, source, link_local, global });
+            let fixed = match source {
+                Source::Address(address) => Some(address).filter(|address| links.can_use(link, *address)),
+                _ => None,
+            };
+            if let (Source::Address(address), None, Some(link)) = (source, fixed, links.get(link)) {
+                self.problems.push(Problem::SourceMissing(link.name.clone(), address));
+            }
+            self.upstreams.push(Upstream {
+                link,
+                mac,
+                router,
+                override_flag,
+                source,
+                link_local,
+                global,
+                fixed,
+            });
         }
     }
 
@@ -188,7 +211,32 @@ fn problem_of(range: &RangePolicy, place: &Place, links: &Links, upstreams: &[Up
     (place.upstream.is_none() && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))
 }
 
+/// How much of the policy a problem concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// An upstream, and whatever is served there.
+    Upstream,
+    /// One range; the others are served.
+    Range,
+    /// Nothing, for long: an address that is still being checked, say.
+    Passing,
+}
+
 impl Problem {
+    /// How much of the policy it concerns.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::UpstreamMissing(_)
+            | Self::NoDefaultRoute
+            | Self::UpstreamIsPort(..)
+            | Self::UpstreamWithoutLinkLayer(_) => Scope::Upstream,
+            Self::NoUpstreamForRange(_) | Self::DownstreamMissing(..) | Self::DownstreamIsUpstream(..) => {
+                Scope::Range
+            }
+            Self::SourceMissing(..) => Scope::Passing,
+        }
+    }
+
     /// What to say when it is gone.
     pub fn solved(&self) -> String {
         match self {
@@ -196,6 +244,7 @@ impl Problem {
             Self::NoDefaultRoute => "there is an IPv6 default route again".to_owned(),
             Self::UpstreamIsPort(name, master) => format!("upstream {name} is no port of {master} any more"),
             Self::UpstreamWithoutLinkLayer(name) => format!("upstream {name} has a link layer now"),
+            Self::SourceMissing(name, address) => format!("upstream {name} has the address {address} now"),
             Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),
             Self::DownstreamMissing(prefix, name) | Self::DownstreamIsUpstream(prefix, name) => {
                 format!("range {prefix} has its interface {name} now")
@@ -226,6 +275,11 @@ impl fmt::Display for Problem {
                 f,
                 "upstream {name} has no link layer (tun, WireGuard, PPP), so nobody sends solicitations \
                  there: the provider routes to this host anyway, and no answers are needed"
+            ),
+            Self::SourceMissing(name, address) => write!(
+                f,
+                "upstream {name} has no address {address} that it can use, so nothing is answered there: add it \
+                 with `ip -6 addr add {address}/64 dev {name}`, or choose another `source` in [[upstream]]"
             ),
             Self::NoUpstreamForRange(prefix) => write!(
                 f,

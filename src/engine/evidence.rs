@@ -4,11 +4,13 @@
 //! is not enough to take another's place, and those of whom there is nothing but their own word are
 //! few, and the first to be forgotten.
 
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
+use super::bindings::Bindings;
 use super::facts::{IfIndex, Neighbour, NeighbourState};
 use super::output::Loss;
-use super::policy::{Answer, RangeRoutes};
+use super::policy::{Answer, Downstream, RangePolicy, RangeRoutes};
 use super::ranges::RangeId;
 use super::targets::{Claim, Evidence, Live, Proof, Put, State};
 use super::time::Time;
@@ -72,12 +74,16 @@ impl Engine {
             }
             // The kernel may have asked in vain for a reason of its own: it is asked again first.
             (NeighbourState::Failed, _) => {
-                if let Some(live) = self.targets.live(address).copied()
-                    && live.link == link
-                    && live.unanswered == 0
-                    && live.claim.is_none()
-                {
+                let live = self.targets.live(address).copied();
+                let is_idle = |live: &Live| live.unanswered == 0 && live.claim.is_none();
+                let Some(live) = live.filter(|live| live.link == link && is_idle(live)) else { return };
+                // RFC 4861 §7.2.2: "Retransmissions MUST be rate-limited to at most one solicitation
+                // per neighbor every RetransTimer milliseconds."
+                let earliest = live.seen + self.policy.timers.retransmit;
+                if earliest <= now {
                     self.confirm(address, live, now);
+                } else {
+                    self.targets.postpone(address, earliest);
                 }
             }
             _ => {}
@@ -95,6 +101,28 @@ impl Engine {
                     self.forget(target);
                     self.tell(Event::Gone(target, link, Loss::Downstream));
                 }
+            }
+        }
+    }
+
+    /// Targets that cannot be where they were any more, because that is not one of their range's
+    /// downstreams now.
+    pub(super) fn end_misplaced(&mut self, before: &Bindings, were_routes_changed: bool) {
+        let mut links = BTreeSet::new();
+        for (old, new) in before.ranges.iter().zip(&self.bindings.ranges) {
+            links.extend(old.downstreams.iter().filter(|link| new.downstreams.binary_search(link).is_err()));
+        }
+        let mut suspects: Vec<_> = links.into_iter().flat_map(|link| self.targets.on_link(link)).collect();
+        let follows_routes = |range: &RangePolicy| range.downstream == Downstream::Kernel;
+        if were_routes_changed && self.policy.ranges.iter().any(follows_routes) {
+            suspects.extend(self.targets.iter().map(|(target, _)| target));
+        }
+        for target in suspects {
+            let Some(live) = self.targets.live(target) else { continue };
+            let (link, range) = (live.link, self.ranges.find(target));
+            if !range.is_some_and(|range| self.behind(range, target).contains(link)) {
+                self.forget(target);
+                self.tell(Event::Gone(target, link, Loss::Downstream));
             }
         }
     }
@@ -241,7 +269,8 @@ impl Engine {
         }
     }
 
-    fn forget(&mut self, target: Ipv6Addr) {
+    /// Forgets a target, and does not want its route any more.
+    pub(super) fn forget(&mut self, target: Ipv6Addr) {
         if let Some(State::Live(live)) = self.targets.remove(target) {
             self.guest_route(target, Some(live.link), None);
         }

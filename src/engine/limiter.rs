@@ -8,6 +8,8 @@ use super::time::Time;
 #[derive(Debug, Clone)]
 pub struct Limiter {
     per_second: u32,
+    /// As many at once.
+    depth: u32,
     /// Millionths of a token, which is what one microsecond gains at one token a second. Below zero
     /// while those who may run up debts have done so.
     level: i64,
@@ -17,7 +19,12 @@ pub struct Limiter {
 impl Limiter {
     /// A full bucket.
     pub fn new(per_second: u32) -> Self {
-        Self { per_second, level: i64::from(per_second) * TOKEN, filled: Time::ORIGIN }
+        Self::deep(per_second, per_second)
+    }
+
+    /// A full bucket that holds `depth` tokens.
+    pub fn deep(per_second: u32, depth: u32) -> Self {
+        Self { per_second, depth, level: i64::from(depth) * TOKEN, filled: Time::ORIGIN }
     }
 
     /// Takes one token, if there is one.
@@ -34,7 +41,7 @@ impl Limiter {
     /// True if less than half of the bucket is left.
     pub fn is_scarce(&mut self, now: Time) -> bool {
         self.fill(now);
-        self.level < i64::from(self.per_second) * TOKEN / 2
+        self.level < i64::from(self.depth) * TOKEN / 2
     }
 
     fn take_above(&mut self, floor: i64, now: Time) -> bool {
@@ -47,16 +54,15 @@ impl Limiter {
     }
 
     fn fill(&mut self, now: Time) {
-        let elapsed = now.since(self.filled).min(FULL);
-        let micros = i64::try_from(elapsed.as_micros()).expect("at most two seconds");
+        // Longer than any bucket takes to fill makes no difference, and cannot overflow.
+        let micros = i64::try_from(now.since(self.filled).min(LONG).as_micros()).expect("an hour");
         let gained = micros * i64::from(self.per_second);
-        self.level = (self.level + gained).min(i64::from(self.per_second) * TOKEN);
+        self.level = (self.level + gained).min(i64::from(self.depth) * TOKEN);
         self.filled = now;
     }
 }
 
-/// After as long every bucket is full, whatever the debt was.
-const FULL: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(3_600);
 const TOKEN: i64 = 1_000_000;
 
 #[cfg(test)]

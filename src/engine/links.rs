@@ -83,6 +83,11 @@ impl Links {
         self.addresses.range((address, IfIndex(0))..=(address, IfIndex(u32::MAX))).next().is_some()
     }
 
+    /// Whether this link has the address, and it can be used.
+    pub fn can_use(&self, link: IfIndex, address: Ipv6Addr) -> bool {
+        self.addresses.get(&(address, link)).is_some_and(|known| known.state != AddressState::Tentative)
+    }
+
     /// The interfaces on which the host can be reached under the address.
     pub fn owners(&self, address: Ipv6Addr) -> impl Iterator<Item = IfIndex> {
         self.addresses

@@ -35,17 +35,18 @@ mod time;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv6Addr;
 
+pub use answer::Asker;
 pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
 pub use input::Input;
+pub use limiter::Limiter;
 pub use links::Links;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
-pub use targets::{Evidence, Live, Probing, Proof, State};
+pub use targets::{Claim, Evidence, Live, Probing, Proof, State};
 pub use time::Time;
 
 use facts::{IfIndex, KernelRoute};
-use limiter::Limiter;
 use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
@@ -91,10 +92,10 @@ impl Engine {
             ranges: Ranges::new(&policy.ranges),
             links: Links::default(),
             routes: Routes::new(policy.routes),
-            bindings: Bindings::default(),
+            bindings: Bindings::resolve(&policy, &Links::default(), &[], &Bindings::default()),
             targets: Targets::new(policy.limits.targets, seed),
             probe_limit: Limiter::new(policy.limits.probes_per_second),
-            shares: vec![Limiter::new(policy.limits.probes_per_second.div_ceil(2)); SHARES],
+            shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
             rivals: Rivals::default(),
             ears: BTreeMap::new(),
             counters: Counters::default(),
@@ -117,11 +118,9 @@ impl Engine {
             }
             Input::Discarded(link, reason) => self.counters.dropped(link, reason),
             Input::Facts(facts) => self.facts(facts, now),
-            Input::Synced => {
-                self.phase = Phase::Serving;
-                self.inherit(now);
-                self.settle();
-            }
+            Input::Synced if self.phase == Phase::Learning => self.begin(now),
+            // There is nothing more to begin.
+            Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
             Input::Timeout => self.due(now),
             Input::Stop => self.stop(),
@@ -193,6 +192,14 @@ impl Engine {
         self.routes.in_the_way_of(route)
     }
 
+    fn begin(&mut self, now: Time) {
+        self.phase = Phase::Serving;
+        // Problems are told as they come; those there are from the start, now.
+        self.bindings.problems.clear();
+        self.inherit(now);
+        self.settle();
+    }
+
     fn stop(&mut self) {
         self.phase = Phase::Stopping;
         self.routes.unwant_all();
@@ -202,4 +209,9 @@ impl Engine {
     fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
     }
+}
+
+/// An asker may have all probes at once where nobody else asks; for longer than that only half.
+fn share_of_probes(per_second: u32) -> Limiter {
+    Limiter::deep(per_second.div_ceil(2), per_second)
 }

@@ -36,10 +36,10 @@ impl Engine {
         self.ask_live(target, live, known, retransmit, now);
     }
 
-    /// Somebody else says that he has the target's address now: asks the one who had it, twice
-    /// within half of a retransmission time, so that a guest that moved is not out of reach long.
+    /// Somebody else says that he has the target's address now: asks the one who had it, and gives
+    /// him half of a retransmission time, so that a guest that moved is not out of reach long.
     pub(super) fn challenge(&mut self, target: Ipv6Addr, live: Live, now: Time) {
-        self.ask_live(target, live, live.mac, self.policy.timers.retransmit / 4, now);
+        self.ask_live(target, live, live.mac, self.policy.timers.retransmit / 2, now);
     }
 
     /// A probe for the target: RFC 4861 §7.2.2, from an address of that downstream, with our
@@ -93,11 +93,15 @@ impl Engine {
 
     fn ask_live(&mut self, target: Ipv6Addr, live: Live, known: Option<Mac>, pause: Duration, now: Time) {
         let mut asked = live;
-        if let Some(probe) = self.probe(live.link, target, known)
-            && self.probe_limit.take_in_debt(now)
-        {
-            asked.unanswered += 1;
-            self.send_probe(live.link, probe);
+        match self.probe(live.link, target, known) {
+            Some(probe) if self.probe_limit.take_in_debt(now) => {
+                asked.unanswered += 1;
+                self.send_probe(live.link, probe);
+            }
+            // Not asked for want of probes: that is no silence of the guest's.
+            Some(_) => {}
+            // A downstream without an address: nobody behind it can be reached any more.
+            None => asked.unanswered += 1,
         }
         self.targets.put(target, State::Live(asked), now + pause);
     }
@@ -145,4 +149,4 @@ const TURN: usize = 64;
 /// Until the next turn.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Unanswered questions after which a guest has moved.
-const CHALLENGES: u8 = 2;
+const CHALLENGES: u8 = 1;

@@ -120,13 +120,22 @@ impl Engine {
         if !self.behind(range, target).iter().any(|link| self.can_probe(*link)) {
             return Err(self.why_not_probed(range, target));
         }
+        if !self.targets.has_room_for(target) {
+            return Err(DropReason::TargetsFull);
+        }
         let share = share_of(&asker);
         let (limit, half) = (self.policy.limits.pending, self.policy.limits.pending.div_ceil(2));
         if self.targets.probing() >= limit || self.targets.probing_for(share) >= half.max(1) && limit > 1 {
             return Err(DropReason::PendingFull);
         }
-        // Where probes are scarce nobody gets more than half of them, however often he asks.
-        if self.probe_limit.is_scarce(now) && !self.shares[share].take(now) || !self.probe_limit.take(now) {
+        // Where probes are scarce nobody gets more than half of them, however often he asks; and
+        // who has asked for little so far gets some also when another has just taken all.
+        let is_granted = if self.shares[share].take(now) {
+            self.probe_limit.take_in_debt(now)
+        } else {
+            !self.probe_limit.is_scarce(now) && self.probe_limit.take(now)
+        };
+        if !is_granted {
             return Err(DropReason::ProbeLimit);
         }
         let probing = Probing { left: tries - 1, asked: 0, share, askers: vec![asker] };

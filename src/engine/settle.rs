@@ -15,6 +15,7 @@ impl Engine {
     pub(super) fn facts(&mut self, facts: Vec<Fact>, now: Time) {
         let mut neighbours = Vec::new();
         let mut ended = Vec::new();
+        let mut were_routes_changed = false;
         for fact in facts {
             match fact {
                 Fact::Link(link) => {
@@ -29,10 +30,20 @@ impl Engine {
                     self.routes.remove_link(index);
                     ended.push(index);
                 }
-                Fact::Address(address) => self.links.insert_address(address),
+                Fact::Address(address) => {
+                    // Whoever it was before, it is the host now.
+                    self.forget(address.address);
+                    self.links.insert_address(address);
+                }
                 Fact::AddressGone { link, address } => self.links.remove_address(link, address),
-                Fact::Route(route) if self.concerns_us(&route) => self.routes.insert(route),
-                Fact::RouteGone(route) => self.routes.remove(&route),
+                Fact::Route(route) if self.concerns_us(&route) => {
+                    were_routes_changed = true;
+                    self.routes.insert(route);
+                }
+                Fact::RouteGone(route) => {
+                    were_routes_changed = true;
+                    self.routes.remove(&route);
+                }
                 Fact::Neighbour(neighbour) => neighbours.push(neighbour),
                 Fact::Route(_) | Fact::NeighbourGone { .. } => {}
             }
@@ -40,7 +51,8 @@ impl Engine {
         for link in ended {
             self.end_link(link, now);
         }
-        self.settle();
+        let before = self.settle();
+        self.end_misplaced(&before, were_routes_changed);
         for neighbour in neighbours {
             self.neighbour(neighbour, now);
         }
@@ -48,12 +60,12 @@ impl Engine {
     }
 
     /// Brings bindings, ears and routes in line with what is known now.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) -> Bindings {
         let defaults = self.routes.default_links();
         let bindings = Bindings::resolve(&self.policy, &self.links, &defaults, &self.bindings);
         let before = std::mem::replace(&mut self.bindings, bindings);
         if self.phase == Phase::Stopping {
-            return;
+            return before;
         }
         self.settle_ears();
         if self.phase == Phase::Serving {
@@ -62,6 +74,7 @@ impl Engine {
             self.routes.set_wish(wish);
             self.settle_routes();
         }
+        before
     }
 
     /// Takes in what became of a change of the routes.

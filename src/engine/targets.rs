@@ -216,6 +216,12 @@ impl Targets {
         evicted.map_or(Put::Kept(before), |(address, state)| Put::Instead(address, state))
     }
 
+    /// Whether [`Self::put`] would find room for a target of which little is known.
+    pub fn has_room_for(&self, address: Ipv6Addr) -> bool {
+        let evictable = || [ABSENT, PROBING, ANNOUNCED].into_iter().any(|kind| !self.due[kind].is_empty());
+        self.known.len() < self.limit || self.known.contains_key(&address) || evictable()
+    }
+
     /// Something is due for a target at another time than was thought.
     pub fn postpone(&mut self, address: Ipv6Addr, due: Time) {
         if let Some(target) = self.known.get_mut(&address) {

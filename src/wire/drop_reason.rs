@@ -59,12 +59,12 @@ drop_reasons! {
     // The ICMPv6 message.
     /// RFC 4861 §7.1.1: the ICMPv6 length is under 24.
     MessageTruncated => "message_truncated",
-    /// The ICMPv6 type is not one that this interface listens for.
-    MessageType => "message_type",
     /// RFC 4861 §7.1.1: the ICMPv6 checksum is wrong.
     Checksum => "checksum",
     /// RFC 4861 §7.1.1: the ICMPv6 code is not 0.
     Code => "code",
+    /// The ICMPv6 type is not one that this interface listens for.
+    MessageType => "message_type",
     /// RFC 4861 §7.1.1: an option has length 0.
     OptionLengthZero => "option_length_zero",
     /// An option reaches beyond the message.
@@ -79,6 +79,8 @@ drop_reasons! {
     TargetLoopback => "target_loopback",
     /// The target is an IPv4-mapped address.
     TargetV4Mapped => "target_v4_mapped",
+    /// RFC 4861 §7.1.2: a solicited advertisement is addressed to a group.
+    SolicitedToGroup => "solicited_to_group",
     /// The source is multicast, loopback or IPv4-mapped.
     SourceNotUnicast => "source_not_unicast",
     /// The asker asks for its own address.
@@ -87,8 +89,6 @@ drop_reasons! {
     DadDestination => "dad_destination",
     /// RFC 4861 §7.1.1: the source is `::` and there is a source link-layer address option.
     DadLinkLayerOption => "dad_link_layer_option",
-    /// RFC 4861 §7.1.2: a solicited advertisement is addressed to a group.
-    SolicitedToGroup => "solicited_to_group",
 
     // The decision.
     /// The frame arrived on an interface on which nothing is answered.
@@ -104,7 +104,7 @@ drop_reasons! {
     NeverAnswered => "never_answered",
     /// The target is an address of the upstream itself: the kernel answers.
     UpstreamAddress => "upstream_address",
-    /// The upstream is down, or has no address that the answer could come from.
+    /// The upstream has no address that the answer could come from.
     NoSource => "no_source",
     /// Somebody else on the upstream link says that the target is his.
     Conflict => "conflict",

@@ -1,0 +1,170 @@
+//! Signs of life: from whom they are believed, and from whom not.
+
+use lone64::engine::facts::{Fact, IfIndex, LinkLayer, Neighbour, NeighbourState};
+use lone64::engine::policy::Answer;
+use lone64::engine::{Event, Evidence, Input, State};
+use lone64::wire::{Advertisement, Mac};
+
+use crate::host::{
+    BRIDGE, Host, UP, address, always, dad, guest, guest_mac, has, link, live, question_from, range, reply,
+    with,
+};
+
+const OTHER: IfIndex = IfIndex(4);
+
+fn evidence(host: &Host) -> Option<Evidence> {
+    match host.engine.target(guest(5)) {
+        Some(State::Live(live)) => Some(live.evidence),
+        _ => None,
+    }
+}
+
+fn neighbour(state: NeighbourState, mac: Option<Mac>) -> Fact {
+    Fact::Neighbour(Neighbour { link: BRIDGE, address: guest(5), mac, state })
+}
+
+/// The usual host with one more bridge, that no range names.
+fn host_with_another_bridge() -> Host {
+    let mut host = Host::new(live());
+    let other = link(OTHER, "other0", LinkLayer::Ethernet(Mac([0x52, 0x54, 0, 0, 0, 0xee])));
+    host.facts(vec![Fact::Link(other), has(OTHER, "fe80::ee/64")]);
+    host
+}
+
+#[test]
+fn a_guest_that_advertises_itself_is_live() {
+    let mut host = Host::new(live());
+    host.advertise(guest(5), guest_mac(5));
+    assert_eq!(evidence(&host), Some(Evidence::Probe));
+    assert_eq!(host.events(), [Event::Live(guest(5), BRIDGE, guest_mac(5), Evidence::Probe)]);
+}
+
+#[test]
+fn a_guest_that_asks_for_something_is_live() {
+    let mut host = Host::new(live());
+    let asks = question_from(guest(5), guest_mac(5), address("fe80::5054:ff:fe00:b0"));
+    host.input(Input::Solicitation(BRIDGE, asks));
+    assert_eq!(evidence(&host), Some(Evidence::Neighbour));
+}
+
+#[test]
+fn a_guest_that_checks_for_duplicates_is_live() {
+    let mut host = Host::new(live());
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    assert_eq!(evidence(&host), Some(Evidence::Dad));
+}
+
+#[test]
+fn a_neighbour_that_the_kernel_has_confirmed_is_live() {
+    for state in [NeighbourState::Reachable, NeighbourState::Permanent] {
+        let mut host = Host::new(live());
+        host.facts(vec![neighbour(state, Some(guest_mac(5)))]);
+        assert_eq!(evidence(&host), Some(Evidence::Neighbour), "{state:?}");
+    }
+}
+
+#[test]
+fn one_that_it_has_not_is_not() {
+    use NeighbourState::{Failed, Incomplete, Noarp, Stale};
+    for state in [Stale, Incomplete, Failed, Noarp] {
+        let mut host = Host::new(live());
+        host.facts(vec![neighbour(state, Some(guest_mac(5)))]);
+        assert_eq!(evidence(&host), None, "{state:?}");
+    }
+}
+
+#[test]
+fn a_neighbour_without_a_link_layer_address_is_not_live() {
+    let mut host = Host::new(live());
+    host.facts(vec![neighbour(NeighbourState::Reachable, None)]);
+    assert_eq!(evidence(&host), None);
+}
+
+#[test]
+fn whoever_waits_is_answered_for_every_kind_of_sign() {
+    let signs: [fn(&mut Host); 3] = [
+        |host| host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5)))),
+        |host| {
+            let asks = question_from(guest(5), guest_mac(5), address("fe80::5054:ff:fe00:b0"));
+            host.input(Input::Solicitation(BRIDGE, asks));
+        },
+        |host| host.facts(vec![neighbour(NeighbourState::Reachable, Some(guest_mac(5)))]),
+    ];
+    for sign in signs {
+        let mut host = Host::new(live());
+        host.ask(guest(5));
+        sign(&mut host);
+        assert_eq!(host.answers().len(), 1);
+    }
+}
+
+#[test]
+fn nothing_heard_on_the_upstream_makes_a_guest_live() {
+    let mut host = Host::new(live());
+    host.input(Input::Advertisement(UP, reply(guest(5), guest_mac(5))));
+    host.facts(vec![Fact::Neighbour(Neighbour {
+        link: UP,
+        address: guest(5),
+        mac: Some(guest_mac(5)),
+        state: NeighbourState::Reachable,
+    })]);
+    assert_eq!((evidence(&host), host.engine.known_targets()), (None, 0));
+}
+
+#[test]
+fn nothing_heard_on_a_link_that_is_not_the_ranges_makes_a_guest_live() {
+    let mut host = host_with_another_bridge();
+    host.input(Input::Advertisement(OTHER, reply(guest(5), guest_mac(5))));
+    host.input(Input::Solicitation(OTHER, dad(guest_mac(5), guest(5))));
+    assert_eq!(host.engine.known_targets(), 0);
+}
+
+#[test]
+fn nor_does_it_move_a_guest_that_is_live() {
+    let mut host = host_with_another_bridge();
+    host.make_live(guest(5), guest_mac(5));
+    host.input(Input::Advertisement(OTHER, reply(guest(5), guest_mac(66))));
+    assert!(matches!(host.engine.target(guest(5)), Some(State::Live(l)) if l.mac == guest_mac(5)));
+}
+
+#[test]
+fn a_guest_of_one_range_cannot_claim_an_address_of_another_downstreams() {
+    let mut host = Host::new(with(|policy| policy.ranges.push(range("2001:db8:1:2:d::/112", "other0"))));
+    let other = link(OTHER, "other0", LinkLayer::Ethernet(Mac([0x52, 0x54, 0, 0, 0, 0xee])));
+    host.facts(vec![Fact::Link(other)]);
+    host.input(Input::Advertisement(OTHER, reply(guest(5), guest_mac(66))));
+    host.advertise(address("2001:db8:1:2:d::5"), guest_mac(66));
+    assert_eq!(host.engine.known_targets(), 0);
+}
+
+#[test]
+fn a_guest_cannot_claim_an_address_of_the_host() {
+    for owner in [BRIDGE, UP] {
+        let mut host = Host::new(live());
+        host.facts(vec![has(owner, "2001:db8:1:2:c::5/128")]);
+        host.advertise(guest(5), guest_mac(5));
+        assert_eq!(evidence(&host), None, "{owner}");
+    }
+}
+
+#[test]
+fn a_station_that_no_frame_could_go_to_is_not_believed() {
+    for mac in [Mac([0; 6]), Mac([0xff; 6]), Mac([0x33, 0x33, 0, 0, 0, 1])] {
+        let mut host = Host::new(live());
+        host.input(Input::Advertisement(
+            BRIDGE,
+            Advertisement { target_link_layer: Some(mac), ..reply(guest(5), guest_mac(5)) },
+        ));
+        assert_eq!(evidence(&host), None, "{mac}");
+    }
+}
+
+#[test]
+fn where_nobody_is_probed_for_nothing_is_remembered() {
+    let never = with(|policy| policy.ranges[0].answer = Answer::Never);
+    for policy in [always(), never] {
+        let mut host = Host::new(policy);
+        host.advertise(guest(5), guest_mac(5));
+        assert_eq!(host.engine.known_targets(), 0);
+    }
+}

@@ -1,0 +1,183 @@
+//! Everything is bounded: targets, pending probes, waiting askers, probes per second.
+
+use lone64::engine::policy::Limits;
+use lone64::wire::DropReason;
+
+use crate::host::{
+    Host, ROUTER_MAC, address, advertisements, guest, guest_mac, live, millis, probes, question_from,
+    seconds, with,
+};
+
+fn limited(change: impl FnOnce(&mut Limits)) -> Host {
+    Host::new(with(|policy| change(&mut policy.limits)))
+}
+
+#[test]
+fn no_more_targets_than_pending_are_probed_at_once() {
+    let mut host = limited(|limits| limits.pending = 10);
+    for number in 0..25 {
+        host.ask(guest(number));
+    }
+    assert_eq!((host.dropped(DropReason::PendingFull), host.engine.known_targets()), (15, 10));
+    assert_eq!(host.engine.counters().probes, 10);
+}
+
+#[test]
+fn when_probing_ends_there_is_room_for_others() {
+    let mut host = limited(|limits| limits.pending = 1);
+    host.ask(guest(1));
+    assert_eq!(probes(&host.ask(guest(2))), []);
+    host.advertise(guest(1), guest_mac(1));
+    assert_eq!(probes(&host.ask(guest(2))).len(), 1);
+    host.pass(seconds(3));
+    assert_eq!(probes(&host.ask(guest(3))).len(), 1);
+}
+
+#[test]
+fn while_as_many_are_probed_as_may_be_live_targets_are_answered_for() {
+    let mut host = limited(|limits| limits.pending = 1);
+    host.make_live(guest(5), guest_mac(5));
+    host.ask(guest(1));
+    assert!(host.answers_for(guest(5)));
+}
+
+#[test]
+fn no_more_than_eight_askers_wait_for_one_target_and_others_wait_for_others() {
+    let mut host = Host::new(live());
+    for asker in 1..=9 {
+        host.solicit(question_from(address(&format!("fe80::{asker}")), ROUTER_MAC, guest(5)));
+    }
+    assert_eq!(host.dropped(DropReason::AskersFull), 1);
+    host.ask(guest(6));
+    assert_eq!(host.dropped(DropReason::AskersFull), 1);
+}
+
+#[test]
+fn no_more_probes_leave_within_a_second_than_the_limit() {
+    let mut host = limited(|limits| limits.probes_per_second = 50);
+    for number in 0..80 {
+        host.ask(guest(number));
+    }
+    assert_eq!((host.dropped(DropReason::ProbeLimit), host.engine.counters().probes), (30, 50));
+    assert_eq!(host.engine.known_targets(), 50, "what was not asked for is not remembered");
+}
+
+#[test]
+fn probes_over_a_long_scan_keep_to_the_limit_in_every_second() {
+    let mut host = limited(|limits| limits.probes_per_second = 20);
+    let start = host.now;
+    for number in 0..3_000 {
+        host.solicit(crate::host::question(guest(number)));
+        host.pass(millis(10));
+    }
+    let mut by_second = vec![0u32; 32];
+    for (at, output) in host.take_timed() {
+        if !probes(&[output]).is_empty() {
+            by_second[usize::try_from(at.since(start).as_secs()).unwrap()] += 1;
+        }
+    }
+    // A second's worth at once, and then as many as the second brings.
+    assert!(by_second[0] <= 40 && by_second[1..].iter().all(|n| *n <= 21), "{by_second:?}");
+    assert!(by_second[1..29].iter().all(|n| *n >= 19), "and it is used: {by_second:?}");
+}
+
+#[test]
+fn the_limit_on_probes_delays_no_answer_for_a_live_target() {
+    let mut host = limited(|limits| limits.probes_per_second = 5);
+    host.make_live(guest(500), guest_mac(500));
+    host.pass(seconds(31));
+    for number in 0..20 {
+        host.ask(guest(number));
+    }
+    let outputs = host.ask(guest(500));
+    assert_eq!((advertisements(&outputs).len(), probes(&outputs).len()), (1, 0));
+}
+
+#[test]
+fn a_live_target_is_not_gone_because_its_probes_were_over_the_limit() {
+    let mut host = limited(|limits| limits.probes_per_second = 2);
+    host.make_live(guest(500), guest_mac(500));
+    host.guests.insert(guest(500), guest_mac(500));
+    let mut number = 0;
+    // A scan takes every probe there is, for longer than a keepalive and all its retries.
+    for _ in 0..120 {
+        for _ in 0..5 {
+            number += 1;
+            host.solicit(crate::host::question(guest(number % 400)));
+        }
+        host.pass(seconds(1));
+        assert!(host.is_live(guest(500)));
+    }
+    assert_eq!(host.events(), []);
+}
+
+#[test]
+fn a_new_target_takes_the_place_of_an_absent_one() {
+    let mut host = limited(|limits| limits.targets = 3);
+    host.make_live(guest(1), guest_mac(1));
+    host.ask(guest(2));
+    host.pass(seconds(3));
+    assert!(host.is_absent(guest(2)));
+    host.ask(guest(3));
+    assert_eq!(probes(&host.ask(guest(4))).len(), 1);
+    assert_eq!(host.engine.target(guest(2)), None);
+    assert!(host.engine.target(guest(3)).is_some() && host.is_live(guest(1)));
+}
+
+#[test]
+fn without_an_absent_one_it_takes_the_place_of_the_one_whose_next_probe_is_first() {
+    let mut host = limited(|limits| limits.targets = 2);
+    host.ask(guest(1));
+    host.pass(millis(100));
+    host.ask(guest(2));
+    host.ask(guest(3));
+    assert_eq!(host.engine.target(guest(1)), None);
+    assert!(host.engine.target(guest(2)).is_some() && host.engine.target(guest(3)).is_some());
+}
+
+#[test]
+fn a_live_one_never_goes_for_a_question() {
+    let mut host = limited(|limits| limits.targets = 2);
+    host.make_live(guest(1), guest_mac(1));
+    host.make_live(guest(2), guest_mac(2));
+    assert_eq!(probes(&host.ask(guest(3))), []);
+    assert_eq!(host.dropped(DropReason::TargetsFull), 1);
+    assert!(host.answers_for(guest(1)) && host.answers_for(guest(2)));
+}
+
+#[test]
+fn nor_for_another_guest_that_shows_itself() {
+    let mut host = limited(|limits| limits.targets = 2);
+    for number in 1..=5 {
+        host.advertise(guest(number), guest_mac(number));
+    }
+    assert_eq!(host.engine.known_targets(), 2);
+    assert!(host.answers_for(guest(1)) && host.answers_for(guest(2)));
+}
+
+#[test]
+fn when_a_live_one_is_gone_there_is_room() {
+    let mut host = limited(|limits| limits.targets = 1);
+    host.make_live(guest(1), guest_mac(1));
+    host.pass(seconds(63));
+    assert_eq!(probes(&host.ask(guest(2))).len(), 1);
+}
+
+#[test]
+fn a_scan_of_the_whole_range_neither_grows_past_the_limits_nor_harms_a_live_target() {
+    let mut host = limited(|limits| {
+        limits.targets = 200;
+        limits.pending = 100;
+    });
+    host.guests.insert(guest(5), guest_mac(5));
+    host.make_live(guest(5), guest_mac(5));
+    for number in 6..=0xffff {
+        host.solicit(crate::host::question(guest(number)));
+        if number % 64 == 0 {
+            host.pass(millis(100));
+            host.take();
+            assert!(host.engine.known_targets() <= 200);
+            assert!(host.answers_for(guest(5)));
+        }
+    }
+}

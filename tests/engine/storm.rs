@@ -1,0 +1,252 @@
+//! Whatever happens in whatever order: no panic, no limit exceeded, no answer outside the ranges.
+
+use lone64::engine::facts::{
+    AddressState, Fact, IfIndex, LinkLayer, LinkState, Neighbour, NeighbourState, RouteKind,
+};
+use lone64::engine::policy::{Answer, Limits, OnStop, Policy};
+use lone64::engine::{Change, Input, Outcome, Output, State};
+use lone64::wire::{DropReason, Mac};
+use proptest::prelude::*;
+
+use crate::host::{
+    BRIDGE, Host, LO, UP, default_route, guest, guest_mac, host_address, link, live, millis, net,
+    question_from, range, reply, route, usual_facts, with,
+};
+
+const LIMITS: Limits = Limits { targets: 12, pending: 5, probes_per_second: 7 };
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    Input(Input),
+    Pass(u64),
+}
+
+fn policy() -> Policy {
+    with(|policy| {
+        policy.limits = LIMITS;
+        policy.ranges[0].prefix = net("2001:db8:1:2:c::/124");
+        policy.ranges[0].exclude = vec![net("2001:db8:1:2:c::e/127")];
+        policy.ranges.push(range("2001:db8:1:2:c::10/125", "other0"));
+        policy.ranges[1].answer = Answer::Always;
+        policy.routes.on_stop = OnStop::Remove;
+    })
+}
+
+fn index() -> impl Strategy<Value = IfIndex> {
+    prop::sample::select(vec![LO, UP, BRIDGE, IfIndex(4), IfIndex(9)])
+}
+
+/// Addresses in, between and just outside the ranges.
+fn number() -> impl Strategy<Value = u16> {
+    0u16..0x1c
+}
+
+fn mac() -> impl Strategy<Value = Mac> {
+    prop_oneof![number().prop_map(guest_mac), Just(Mac([0xff; 6])), Just(Mac([0; 6]))]
+}
+
+fn a_link() -> impl Strategy<Value = Fact> {
+    let name = prop::sample::select(vec!["lo", "up0", "lxcbr0", "other0"]);
+    let state = prop::sample::select(vec![LinkState::Up, LinkState::NoCarrier, LinkState::Down]);
+    let layer =
+        prop_oneof![Just(LinkLayer::None), Just(LinkLayer::Loopback), mac().prop_map(LinkLayer::Ethernet)];
+    (index(), name, state, layer, prop::option::weighted(0.1, index())).prop_map(
+        |(index, name, state, layer, master)| {
+            Fact::Link(lone64::engine::facts::Link { state, master, ..link(index, name, layer) })
+        },
+    )
+}
+
+fn an_address() -> impl Strategy<Value = Fact> {
+    let state = prop::sample::select(vec![
+        AddressState::Preferred,
+        AddressState::Deprecated,
+        AddressState::Tentative,
+    ]);
+    (index(), number(), state, any::<bool>()).prop_map(|(link, number, state, is_there)| {
+        let address = guest(number);
+        if is_there {
+            Fact::Address(host_address(link, &format!("{address}/64"), state))
+        } else {
+            Fact::AddressGone { link, address }
+        }
+    })
+}
+
+fn a_route() -> impl Strategy<Value = Fact> {
+    let prefix =
+        prop::sample::select(vec!["2001:db8:1:2:c::/124", "2001:db8:1:2:c::10/125", "2001:db8:1:2:c::3/128"]);
+    let kind = prop_oneof![
+        index().prop_map(RouteKind::Unicast),
+        index().prop_map(RouteKind::Local),
+        Just(RouteKind::Unreachable),
+        Just(RouteKind::Other),
+    ];
+    let route = (prefix, kind, prop::sample::select(vec![3, 64])).prop_map(|(prefix, kind, protocol)| {
+        lone64::engine::facts::KernelRoute { protocol, ..route(prefix, kind) }
+    });
+    let route = prop_oneof![3 => route, 1 => index().prop_map(default_route)];
+    (route, any::<bool>())
+        .prop_map(|(r, is_there)| if is_there { Fact::Route(r) } else { Fact::RouteGone(r) })
+}
+
+fn a_neighbour() -> impl Strategy<Value = Fact> {
+    use NeighbourState::{Failed, Incomplete, Permanent, Reachable, Stale};
+    let state = prop::sample::select(vec![Reachable, Permanent, Stale, Incomplete, Failed]);
+    (index(), number(), prop::option::of(mac()), state).prop_map(|(link, number, mac, state)| {
+        Fact::Neighbour(Neighbour { link, address: guest(number), mac, state })
+    })
+}
+
+fn a_fact() -> impl Strategy<Value = Fact> {
+    prop_oneof![
+        3 => a_link(),
+        1 => index().prop_map(Fact::LinkGone),
+        3 => an_address(),
+        2 => a_route(),
+        3 => a_neighbour(),
+        2 => prop::sample::select(usual_facts()),
+    ]
+}
+
+fn an_outcome() -> impl Strategy<Value = Input> {
+    let outcome = prop_oneof![
+        Just(Outcome::Done),
+        Just(Outcome::Exists),
+        Just(Outcome::Failed("the kernel says no".to_owned())),
+    ];
+    let change = (a_route(), any::<bool>()).prop_map(|(fact, add)| match fact {
+        Fact::Route(route) | Fact::RouteGone(route) if add => Change::Add(route),
+        Fact::Route(route) | Fact::RouteGone(route) => Change::Remove(route),
+        _ => unreachable!("a route"),
+    });
+    (change, outcome).prop_map(|(change, outcome)| Input::RouteChanged(change, outcome))
+}
+
+fn a_step() -> impl Strategy<Value = Step> {
+    let asker =
+        prop::sample::select(vec!["::", "fe80::1", "fe80::2", "2001:db8:1:2::1", "2001:db8:1:2:c::3"]);
+    let question = (index(), asker, number(), mac()).prop_map(|(link, asker, target, mac)| {
+        Input::Solicitation(link, question_from(asker.parse().unwrap(), mac, guest(target)))
+    });
+    let told = (index(), number(), mac())
+        .prop_map(|(link, n, mac)| Input::Advertisement(link, reply(guest(n), mac)));
+    prop_oneof![
+        12 => question.prop_map(Step::Input),
+        5 => told.prop_map(Step::Input),
+        6 => prop::collection::vec(a_fact(), 0..4).prop_map(|facts| Step::Input(Input::Facts(facts))),
+        1 => an_outcome().prop_map(Step::Input),
+        1 => Just(Step::Input(Input::Timeout)),
+        1 => index().prop_map(|link| Step::Input(Input::Discarded(link, DropReason::Checksum))),
+        5 => prop_oneof![0u64..50, 500u64..1_500, 5_000u64..70_000].prop_map(Step::Pass),
+    ]
+}
+
+/// Nothing that comes out may be wrong, whatever went in.
+fn check(host: &mut Host, outputs: &[Output]) {
+    let engine = &host.engine;
+    assert!(engine.known_targets() <= LIMITS.targets);
+    let known = (0..0x1c).filter_map(|number| engine.target(guest(number)));
+    let probing = known.filter_map(|state| match state {
+        State::Probing(probing) => Some(probing.askers.len()),
+        _ => None,
+    });
+    let waiting: Vec<_> = probing.collect();
+    assert!(waiting.len() <= LIMITS.pending && waiting.iter().all(|askers| *askers <= 8));
+    for output in outputs {
+        match output {
+            Output::Advertise(_, answer) => {
+                let target = answer.target;
+                let ranges = ["2001:db8:1:2:c::/124", "2001:db8:1:2:c::10/125"];
+                assert!(
+                    ranges.iter().any(|range| net(range).contains(&target)),
+                    "outside the ranges: {target}"
+                );
+                assert!(!net("2001:db8:1:2:c::e/127").contains(&target), "excluded: {target}");
+                assert_eq!(answer.flags.solicited, !answer.destination.is_multicast());
+                assert!(!answer.source.is_unspecified() && !answer.source.is_multicast());
+                assert_eq!(answer.target_link_layer, Some(answer.source_mac));
+            }
+            Output::Solicit(_, probe) => {
+                assert!(
+                    net("2001:db8:1:2:c::/124").contains(&probe.target),
+                    "never probed for: {}",
+                    probe.target
+                );
+                assert!(!probe.source.is_unspecified());
+            }
+            Output::ChangeRoute(Change::Add(route) | Change::Remove(route)) => assert_eq!(route.protocol, 64),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn nothing_that_happens_makes_the_engine_panic_or_leave_its_limits(
+        steps in prop::collection::vec(a_step(), 1..120), is_known in any::<bool>(),
+    ) {
+        let mut host = if is_known { Host::new(policy()) } else { Host::bare(policy()) };
+        let mut last_second = Vec::new();
+        for step in steps {
+            match step {
+                Step::Input(input) => host.input(input),
+                Step::Pass(duration) => host.pass(millis(duration)),
+            }
+            let outputs = host.take_timed();
+            let at_probes = outputs.iter().filter(|(_, output)| matches!(output, Output::Solicit(..)));
+            last_second.extend(at_probes.map(|(at, _)| *at));
+            let outputs: Vec<_> = outputs.into_iter().map(|(_, output)| output).collect();
+            check(&mut host, &outputs);
+        }
+        // A second's worth at once, and one more second's worth within the second.
+        for (i, first) in last_second.iter().enumerate() {
+            let within = last_second[i..].iter().filter(|at| at.since(*first).as_millis() < 1_000).count();
+            prop_assert!(within <= 14, "{within} probes within a second");
+        }
+    }
+
+    #[test]
+    fn on_the_usual_host_no_address_of_the_upstream_is_ever_answered_for(
+        steps in prop::collection::vec((number(), prop::option::of(any::<bool>())), 1..60),
+    ) {
+        let mut host = Host::new(with(|policy| policy.ranges[0].answer = Answer::Always));
+        let mut of_upstream = std::collections::BTreeSet::new();
+        for (number, change) in steps {
+            let address = guest(number);
+            match change {
+                Some(true) => {
+                    of_upstream.insert(address);
+                    host.facts(vec![Fact::Address(host_address(UP, &format!("{address}/64"), AddressState::Preferred))]);
+                }
+                Some(false) => {
+                    of_upstream.remove(&address);
+                    host.facts(vec![Fact::AddressGone { link: UP, address }]);
+                }
+                None => {
+                    host.take();
+                    let expected = !of_upstream.contains(&address);
+                    prop_assert_eq!(host.answers_for(address), expected, "{}", address);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_inputs_at_the_same_times_have_the_same_outputs(steps in prop::collection::vec(a_step(), 1..60)) {
+        let run = || {
+            let mut host = Host::new(live());
+            for step in steps.clone() {
+                match step {
+                    Step::Input(input) => host.input(input),
+                    Step::Pass(duration) => host.pass(millis(duration)),
+                }
+            }
+            host.take_timed()
+        };
+        prop_assert_eq!(run(), run());
+    }
+}
