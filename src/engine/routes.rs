@@ -160,6 +160,12 @@ impl Routes {
         self.wanted.values().flatten().map(|wanted| (&wanted.route, wanted.state))
     }
 
+    /// True if the kernel has been asked for this route and has not answered yet.
+    pub fn is_under_way(&self, route: &KernelRoute) -> bool {
+        let mut at = self.wanted.get(&route.destination).into_iter().flatten();
+        at.any(|wanted| wanted.route == *route && wanted.state == RouteState::Pending)
+    }
+
     /// True if a foreign route keeps this one out.
     pub fn is_kept_out(&self, route: &KernelRoute) -> bool {
         let mut at = self.wanted.get(&route.destination).into_iter().flatten();

@@ -13,6 +13,7 @@ use crate::veths::{VETH_GATEWAY, Veths, e, probes};
 
 crate::cases![
     keeps_a_route_for_each_live_guest_and_no_other,
+    loses_no_packet_to_a_guest_that_nobody_knew,
     withdraws_a_guest_whose_veth_is_deleted_within_a_second,
     serves_a_downstream_that_appears_while_it_runs,
     fills_no_neighbour_table_while_its_range_is_scanned,
@@ -47,6 +48,17 @@ fn keeps_a_route_for_each_live_guest_and_no_other() {
     }
     daemon.stop();
     assert!(veths.routes().is_empty(), "{:?}", veths.routes());
+}
+
+fn loses_no_packet_to_a_guest_that_nobody_knew() {
+    let veths = Veths::new(2);
+    let _daemon = Daemon::start(&veths.lab, Veths::settings());
+    // An answer before the guest's route is in would send the first packet into the backstop.
+    for last in 0..40 {
+        let number = usize::from(last % 2);
+        veths.give(number, e(0x100 + last));
+        veths.lab.router.output("ping", &format!("-c 1 -W 5 {}", e(0x100 + last)));
+    }
 }
 
 fn withdraws_a_guest_whose_veth_is_deleted_within_a_second() {
