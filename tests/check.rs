@@ -107,6 +107,29 @@ RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP  EXCL
 }
 
 #[test]
+fn shows_patterns_and_lists_as_they_were_written() {
+    let range = |prefix: &str, interface: &str| {
+        format!("[[range]]\nprefix = \"2001:db8:1:2:{prefix}::/112\"\ninterface = {interface}\n")
+    };
+    let input = range("c", "\"veth*\"") + &range("d", "[\"lxcbr0\", \"tap[0-9]\"]");
+    let output = lone64(&["check", "-"], &input);
+    assert_eq!(text(&output.stderr), "");
+    let expected = "\
+RANGE                 UPSTREAM       DOWNSTREAM        ANSWER  ROUTES  BACKSTOP
+2001:db8:1:2:c::/112  default route  veth*             live    guests  yes
+2001:db8:1:2:d::/112  default route  lxcbr0, tap[0-9]  live    guests  yes
+
+<stdin> is good: 2 ranges on the upstream of the default route.
+";
+    assert_eq!(text(&output.stdout), expected);
+    let output = lone64(&["check", "--json", "-"], &input);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["ranges"][0]["interface"], serde_json::json!(["veth*"]));
+    assert_eq!(value["ranges"][1]["interface"], serde_json::json!(["lxcbr0", "tap[0-9]"]));
+    assert_eq!(value["ranges"][1]["routes"], "guests");
+}
+
+#[test]
 fn prints_one_json_object_for_a_good_file() {
     let output = lone64(&["check", "--json", "-"], GOOD);
     assert_eq!(output.status.code(), Some(0));

@@ -125,7 +125,12 @@ fn described(origin: &str, config: &Config) -> Value {
             json!({
                 "prefix": range.prefix.to_string(),
                 "upstream": upstream(range, policy),
-                "interface": downstream(range),
+                "interface": match &range.downstream {
+                    Downstream::Matching(patterns) => {
+                        json!(patterns.iter().map(IfPattern::as_str).collect::<Vec<_>>())
+                    }
+                    Downstream::Kernel | Downstream::Named(_) => json!(downstream(range)),
+                },
                 "answer": answer(range.answer),
                 "routes": routes(range),
                 "backstop": range.backstop,

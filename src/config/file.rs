@@ -7,6 +7,7 @@ use ipnet::Ipv6Net;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::downstreams::Downstreams;
 use super::duration;
 use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
@@ -43,7 +44,7 @@ pub(super) struct Range {
     pub(super) place: Place,
     pub(super) prefix: Field<Ipv6Net>,
     pub(super) upstream: Field<IfName>,
-    pub(super) interface: Field<IfName>,
+    pub(super) interface: Field<Downstreams>,
     pub(super) answer: Field<Answer>,
     pub(super) routes: Field<RangeRoutes>,
     pub(super) backstop: bool,
@@ -65,7 +66,7 @@ impl Upstream {
 
 impl Range {
     /// With the default for everything.
-    pub(super) fn new(place: Place, prefix: Field<Ipv6Net>, interface: Field<IfName>) -> Self {
+    pub(super) fn new(place: Place, prefix: Field<Ipv6Net>, interface: Field<Downstreams>) -> Self {
         Self {
             place,
             prefix,
@@ -141,7 +142,7 @@ fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstream {
     ];
     Upstream {
         router: section.flag("router", report).or(default.router),
-        override_flag: section.choice("override", &overrides, &[], report).or(default.override_flag),
+        override_flag: section.choice("override", &overrides, report).or(default.override_flag),
         source: section.choice_or_address("source", &sources, Source::Address, report).or(default.source),
         ..default
     }
@@ -153,14 +154,15 @@ fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
         Field::Absent if section.entry("suffix").is_some() => Field::Wrong,
         prefix => prefix,
     };
-    let interface = section.interface("interface", report);
+    let interface = Downstreams::read(section, report);
     let default = Range::new(section.place.clone(), prefix, interface);
     let answers = [("live", Answer::Live), ("always", Answer::Always), ("never", Answer::Never)];
-    let routes = [("range", RangeRoutes::Range), ("none", RangeRoutes::None)];
+    let routes =
+        [("range", RangeRoutes::Range), ("guests", RangeRoutes::Guests), ("none", RangeRoutes::None)];
     Range {
         upstream: section.interface("upstream", report),
-        answer: section.choice("answer", &answers, &[], report),
-        routes: section.choice("routes", &routes, &["guests"], report),
+        answer: section.choice("answer", &answers, report),
+        routes: section.choice("routes", &routes, report),
         backstop: section.flag("backstop", report).or(default.backstop),
         exclude: section.prefixes("exclude", report),
         ..default
@@ -174,7 +176,7 @@ fn routes(section: &Section<'_>, report: &mut Report<'_>) -> RoutePolicy {
         protocol: protocol(section, report).or(default.protocol),
         table: table(section, report).or(default.table),
         metric: section.number("metric", 1..=RoutePolicy::BACKSTOP_METRIC - 1, report).or(default.metric),
-        on_stop: section.choice("on-stop", &on_stop, &[], report).or(default.on_stop),
+        on_stop: section.choice("on-stop", &on_stop, report).or(default.on_stop),
     }
 }
 
@@ -246,8 +248,8 @@ fn limits(section: &Section<'_>, report: &mut Report<'_>) -> Limits {
 fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {
     let default = Log::default();
     Log {
-        level: section.choice("level", &LogLevel::NAMES, &[], report).or(default.level),
-        format: section.choice("format", &LogFormat::NAMES, &[], report).or(default.format),
+        level: section.choice("level", &LogLevel::NAMES, report).or(default.level),
+        format: section.choice("format", &LogFormat::NAMES, report).or(default.format),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The configuration room: TOML text, and options of the command line, become a [`Config`].
 //!
 //! May touch: the one file that [`load`] is told to read. The way of a text: `file` reads every
-//! value with its place (`section`, `schema`, `duration`, `prefix`), `overrides` puts the options
-//! over it, `validate` compares the values with each other. Every mistake is reported, each with its
-//! place, and nothing is ever ignored silently.
+//! value with its place (`section`, `schema`, `downstreams`, `duration`, `prefix`), `overrides` puts
+//! the options over it, `validate` compares the values with each other. Every mistake is reported,
+//! each with its place, and nothing is ever ignored silently.
 
+mod downstreams;
 mod duration;
 mod file;
 mod overrides;

@@ -10,6 +10,7 @@ use std::path::Path;
 use ipnet::Ipv6Net;
 
 use super::Config;
+use super::downstreams::Downstreams;
 use super::file::{File, Grammar, Range, Upstream};
 use super::prefix;
 use super::problem::{Place, Problems, Report};
@@ -93,7 +94,7 @@ impl Overrides {
                 problem.help("leave one of them out");
                 continue;
             }
-            let interface = Field::Is(interface.clone(), place.clone());
+            let interface = Field::Is(Downstreams::Named(interface.clone()), place.clone());
             match file.ranges.iter_mut().find(|range| range.prefix.value() == Some(&prefix.trunc())) {
                 Some(range) => range.interface = interface,
                 None => {

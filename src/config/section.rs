@@ -16,6 +16,7 @@ use super::problem::{Place, Report};
 use super::schema::{Table, nearest};
 use super::{duration, schema};
 use crate::engine::facts::IfName;
+use crate::engine::policy::IfPattern;
 
 /// What was written for a key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,7 +83,7 @@ impl<'d> Section<'d> {
     }
 
     /// What a key is that was not found: a slip of it is reported as such, and is not missing too.
-    fn absent<T>(&self, key: &str) -> Field<T> {
+    pub(super) fn absent<T>(&self, key: &str) -> Field<T> {
         let is_slip = |written: &str| {
             !self.table.keys.contains(&written)
                 && !self.table.later.contains(&written)
@@ -103,12 +104,11 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// One of these words; a word of `later` is planned.
+    /// One of these words.
     pub(super) fn choice<T: Copy>(
         &self,
         key: &str,
         choices: &[(&str, T)],
-        later: &[&str],
         report: &mut Report<'_>,
     ) -> Field<T> {
         let Some((value, place)) = self.entry(key) else { return Field::Absent };
@@ -118,10 +118,6 @@ impl<'d> Section<'d> {
         };
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Field::Is(*choice, place);
-        }
-        if later.contains(&text) {
-            let sentence = format!("`{key} = \"{text}\"` is not supported yet");
-            return refuse(report, &place, sentence, quoted(&words));
         }
         let remedy = match nearest(text, words.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
@@ -168,17 +164,14 @@ impl<'d> Section<'d> {
 
     /// The name of one interface.
     pub(super) fn interface(&self, key: &str, report: &mut Report<'_>) -> Field<IfName> {
-        const REMEDY: &str = "write the name of one interface, such as \"lxcbr0\"";
+        const REMEDY: &str = "write the name of one interface, such as \"eth0\"";
         let Some((value, place)) = self.entry(key) else { return self.absent(key) };
         let Some(text) = value.as_str() else {
-            let sentence = match value {
-                DeValue::Array(_) => format!("a list as `{key}` is not supported yet"),
-                _ => format!("`{key}` is {}", kind(value)),
-            };
-            return refuse(report, &place, sentence, REMEDY);
+            return refuse(report, &place, format!("`{key}` is {}", kind(value)), REMEDY);
         };
-        if text.contains(['*', '?', '[', ']']) {
-            return refuse(report, &place, format!("the glob \"{text}\" is not supported yet"), REMEDY);
+        if IfPattern::is_pattern(text) {
+            let sentence = format!("`{key}` is a pattern of many names: \"{text}\"");
+            return refuse(report, &place, sentence, REMEDY);
         }
         match text.parse() {
             Ok(name) => Field::Is(name, place),
@@ -226,7 +219,7 @@ impl<'d> Section<'d> {
     ) -> Field<T> {
         let written = self.entry(key).and_then(|(value, place)| Some((value.as_str()?, place)));
         let Some((text, place)) = written.filter(|(text, _)| text.contains(':')) else {
-            return self.choice(key, choices, &[], report);
+            return self.choice(key, choices, report);
         };
         let Ok(parsed) = text.parse::<Ipv6Addr>() else {
             let remedy = "write an address without a length, such as \"2001:db8:1:2::1\"";

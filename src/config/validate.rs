@@ -4,6 +4,7 @@
 
 use ipnet::Ipv6Net;
 
+use super::downstreams::Downstreams;
 use super::file::{File, Range, Upstream};
 use super::prefix;
 use super::problem::{Place, Report};
@@ -128,18 +129,22 @@ fn check_interfaces(range: &Range, upstreams: &[Upstream], report: &mut Report<'
         (Field::Absent, [only]) if upstreams.len() == 1 => Some(*only),
         _ => None,
     };
-    if let Field::Is(downstream, place) = &range.interface
-        && own == Some(downstream)
-        && !downstream.is_loopback()
-    {
-        let sentence = format!("`{downstream}` is both the upstream and the downstream of this range");
+    let Field::Is(downstreams, place) = &range.interface else { return };
+    for (name, place) in downstreams.names(place).into_iter().filter(|(name, _)| *name != "lo") {
+        let sentence = if own.is_some_and(|own| own.as_str() == name) {
+            format!("`{name}` is both the upstream and the downstream of this range")
+        } else if names.iter().any(|upstream| upstream.as_str() == name) {
+            format!("`{name}` is an upstream, and the guests cannot be on the side that asks for them")
+        } else {
+            continue;
+        };
         report.push(place, sentence).help("name the interface behind which the guests are");
     }
 }
 
 /// The range with its defaults, which depend on where its guests are.
 fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
-    let downstream = range.interface.value().cloned().map_or(Downstream::Kernel, Downstream::Named);
+    let downstream = range.interface.value().map_or(Downstream::Kernel, Downstreams::policy);
     let (answer, routes) = match &downstream {
         Downstream::Named(name) if name.is_loopback() => (Answer::Always, RangeRoutes::Range),
         Downstream::Named(_) => (Answer::Live, RangeRoutes::Range),
@@ -147,11 +152,8 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
         Downstream::Kernel => (Answer::Live, RangeRoutes::None),
     };
     let (answer, routes) = (range.answer.or(answer), range.routes.or(routes));
-    if range.interface == Field::Absent
-        && let Field::Is(RangeRoutes::Range, place) = &range.routes
-    {
-        let problem = report.push(place, "`routes = \"range\"` needs an `interface` to route to");
-        problem.help("add one, or write routes = \"none\": then the kernel's own routes decide");
+    if range.interface != Field::Wrong {
+        check_routes(range, &downstream, answer, routes, report);
     }
     if let Field::Is(Answer::Never, place) = &range.answer
         && routes == RangeRoutes::None
@@ -172,6 +174,53 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
             Field::Absent | Field::Wrong => Vec::new(),
         },
     })
+}
+
+/// Routes lead to somewhere, and those of guests need guests that are known.
+fn check_routes(
+    range: &Range,
+    downstream: &Downstream,
+    answer: Answer,
+    routes: RangeRoutes,
+    report: &mut Report<'_>,
+) {
+    if let Field::Is(routes, place) = &range.routes {
+        let mistake = match (downstream, routes) {
+            (Downstream::Kernel, RangeRoutes::Range) => Some((
+                "`routes = \"range\"` needs an `interface` to route to",
+                "add one, or write routes = \"none\": then the kernel's own routes decide",
+            )),
+            (Downstream::Kernel, RangeRoutes::Guests) => Some((
+                "`routes = \"guests\"` needs an `interface` behind which the guests are",
+                "add one, or write routes = \"none\": then the kernel's own routes decide",
+            )),
+            (Downstream::Named(name), RangeRoutes::Guests) if name.is_loopback() => Some((
+                "there are no guests behind `lo`: the host itself owns the whole range",
+                "remove `routes`: the default is one local route for the whole range",
+            )),
+            (Downstream::Matching(_), RangeRoutes::Range) => Some((
+                "one route for the whole range cannot lead to several interfaces",
+                "write routes = \"guests\", or name one interface, without a pattern or a list",
+            )),
+            _ => None,
+        };
+        if let Some((sentence, remedy)) = mistake {
+            report.push(place, sentence).help(remedy);
+            return;
+        }
+    }
+    if routes == RangeRoutes::Guests && answer != Answer::Live {
+        let place = match (&range.answer, &range.routes) {
+            (Field::Is(_, place), _) | (_, Field::Is(_, place)) => place,
+            _ => &range.place,
+        };
+        let sentence = format!("`answer = \"{answer}\"` looks for no guest, so none would get a route");
+        let remedy = match downstream {
+            Downstream::Named(_) => "write answer = \"live\", or routes = \"range\"",
+            _ => "write answer = \"live\", or routes = \"none\" if something else installs the routes",
+        };
+        report.push(place, sentence).help(remedy);
+    }
 }
 
 /// The upstreams as written. If none has a name, each that a range names is implied, with the
@@ -209,129 +258,5 @@ fn upstream_policy(upstream: &Upstream) -> UpstreamPolicy {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv6Addr;
-
-    use super::*;
-    use crate::config::parse;
-    use crate::engine::policy::Source;
-
-    fn policy(text: &str) -> Policy {
-        parse(text, "f").unwrap_or_else(|problems| panic!("{problems}")).policy
-    }
-
-    /// The problems of a text, each as `line:column: message`.
-    fn problems(text: &str) -> Vec<String> {
-        let problems = parse(text, "f").expect_err("the text has a mistake");
-        let place = |n: Option<usize>| n.map_or("-".to_owned(), |n| n.to_string());
-        let shown = problems.as_slice().iter();
-        shown.map(|p| format!("{}:{}: {}", place(p.line), place(p.column), p.message)).collect()
-    }
-
-    fn range(rest: &str) -> String {
-        format!("[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\n{rest}")
-    }
-
-    #[test]
-    fn serves_live_guests_by_a_range_route_behind_a_named_interface() {
-        let policy = policy(&range("interface = \"lxcbr0\""));
-        let range = &policy.ranges[0];
-        assert_eq!((range.answer, range.routes, range.backstop), (Answer::Live, RangeRoutes::Range, true));
-        assert_eq!(policy.upstreams[0].interface, UpstreamInterface::DefaultRoute);
-        assert_eq!(range.upstream, None);
-    }
-
-    #[test]
-    fn answers_always_on_lo_unless_told_otherwise() {
-        assert_eq!(policy(&range("interface = \"lo\"")).ranges[0].answer, Answer::Always);
-        assert_eq!(policy(&range("interface = \"lo\"\nanswer = \"live\"")).ranges[0].answer, Answer::Live);
-    }
-
-    #[test]
-    fn leaves_routes_to_the_kernel_without_an_interface() {
-        let policy = policy(&range(""));
-        assert_eq!(policy.ranges[0].downstream, Downstream::Kernel);
-        assert_eq!(policy.ranges[0].routes, RangeRoutes::None);
-        assert_eq!(
-            problems(&range("routes = \"range\"")),
-            ["3:10: `routes = \"range\"` needs an `interface` to route to"]
-        );
-    }
-
-    #[test]
-    fn implies_the_upstreams_that_ranges_name() {
-        let eth0 = UpstreamInterface::Named("eth0".parse().unwrap());
-        let named = policy(&range("upstream = \"eth0\""));
-        assert_eq!(named.upstreams.iter().map(|u| &u.interface).collect::<Vec<_>>(), [&eth0]);
-
-        let text = range("upstream = \"eth0\"\n[[range]]\nprefix = \"2001:db8:1:2:d::/112\"");
-        let both = policy(&format!("{text}\n[[upstream]]\nsource = \"2001:db8::1\""));
-        let found: Vec<_> = both.upstreams.iter().map(|u| (&u.interface, u.source)).collect();
-        let source = Source::Address("2001:db8::1".parse::<Ipv6Addr>().unwrap());
-        assert_eq!(found, [(&eth0, source), (&UpstreamInterface::DefaultRoute, source)]);
-    }
-
-    #[test]
-    fn refuses_a_range_on_an_upstream_that_is_not_configured() {
-        let text = range("upstream = \"eth9\"\n[[upstream]]\ninterface = \"eth0\"");
-        assert_eq!(problems(&text), ["3:12: there is no upstream `eth9`"]);
-    }
-
-    #[test]
-    fn refuses_a_downstream_that_is_its_own_upstream() {
-        let sentence = "`eth0` is both the upstream and the downstream of this range";
-        let named = range("interface = \"eth0\"\nupstream = \"eth0\"");
-        let only = range("interface = \"eth0\"\n[[upstream]]\ninterface = \"eth0\"");
-        for text in [named, only] {
-            assert_eq!(problems(&text), [format!("3:13: {sentence}")]);
-        }
-    }
-
-    #[test]
-    fn refuses_upstreams_that_are_written_twice() {
-        let text =
-            "[[upstream]]\ninterface = \"a\"\n[[upstream]]\ninterface = \"a\"\n[[upstream]]\n[[upstream]]\n";
-        assert_eq!(
-            problems(&format!("{text}{}", range(""))),
-            [
-                "4:13: the upstream `a` is configured twice",
-                "6:1: a second [[upstream]] without an `interface`"
-            ]
-        );
-    }
-
-    #[test]
-    fn refuses_the_same_prefix_twice_but_takes_one_inside_another() {
-        let twice = format!("{}{}", range(""), range(""));
-        assert_eq!(problems(&twice), ["4:10: the range 2001:db8:1:2:c::/112 is configured twice"]);
-        let inside = format!("{}[[range]]\nprefix = \"2001:db8:1:2::/64\"", range(""));
-        assert_eq!(policy(&inside).ranges.len(), 2);
-    }
-
-    #[test]
-    fn refuses_excludes_that_are_outside_or_leave_nothing() {
-        assert_eq!(
-            problems(&range("exclude = [\"2001:db8:1:2:c::1\", \"fd00::1\"]")),
-            ["3:33: the exclude fd00::1/128 is outside its range 2001:db8:1:2:c::/112"]
-        );
-        let halves = range("exclude = [\"2001:db8:1:2:c::/113\", \"2001:db8:1:2:c::8000/113\"]\n");
-        assert_eq!(problems(&halves), ["3:11: every address of the range 2001:db8:1:2:c::/112 is excluded"]);
-        assert_eq!(policy(&format!("{halves}answer = \"never\"")).ranges[0].exclude.len(), 2);
-    }
-
-    #[test]
-    fn refuses_a_range_that_does_nothing() {
-        assert_eq!(
-            problems(&range("answer = \"never\"\nbackstop = false")),
-            ["3:10: this range does nothing: no answers, no routes, no backstop"]
-        );
-    }
-
-    #[test]
-    fn asks_for_a_range_and_shows_how_to_write_it() {
-        let shown = parse("", "f").unwrap_err().to_string();
-        assert!(shown.starts_with("f: no [[range]] is configured, and automatic mode is not supported yet"));
-        assert!(shown.contains("    [[range]]\n    prefix    = \"2001:db8:1:2:c::/112\"\n    interface"));
-        assert_eq!(problems("[[range]]"), ["1:1: this [[range]] has no `prefix`"]);
-    }
-}
+#[path = "validate_tests.rs"]
+mod tests;

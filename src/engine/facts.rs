@@ -32,6 +32,9 @@ pub struct IfName(Box<str>);
 pub struct ParseIfNameError(String);
 
 impl IfName {
+    /// Bytes; the kernel's IFNAMSIZ without the zero at the end.
+    pub const LONGEST: usize = 15;
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -47,7 +50,7 @@ impl FromStr for IfName {
     type Err = ParseIfNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (1..=15).contains(&text.len())
+        let fits = (1..=Self::LONGEST).contains(&text.len())
             && text != "."
             && text != ".."
             && !text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());

@@ -68,6 +68,8 @@ pub struct Engine {
     /// Where probes are scarce, what each asker may have of them.
     shares: Vec<Limiter>,
     rivals: Rivals,
+    /// Who waits for the route of a live guest to be in the kernel.
+    held: BTreeMap<Ipv6Addr, Vec<Asker>>,
     ears: BTreeMap<IfIndex, Ear>,
     counters: Counters,
     outputs: VecDeque<Output>,
@@ -97,6 +99,7 @@ impl Engine {
             probe_limit: Limiter::new(policy.limits.probes_per_second),
             shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
             rivals: Rivals::default(),
+            held: BTreeMap::new(),
             ears: BTreeMap::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),

@@ -138,12 +138,21 @@ impl FromStr for IfPattern {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = |why| Err(ParseIfPatternError(text.to_owned(), why));
-        if text.is_empty() || text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace()) {
+        if text.is_empty()
+            || text.chars().any(|c| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control())
+        {
             return refuse("a name has no '/', ':' or white space, and is not empty");
         }
-        // `**` would be for folders, and a plain name must be one that the kernel takes.
-        if !Self::is_pattern(text) && text.parse::<IfName>().is_err() {
-            return refuse("a name has at most 15 bytes");
+        if text.contains("**") {
+            return refuse("one '*' stands for any number of characters");
+        }
+        // Without its stars, the shortest name that could match.
+        let fits = match Self::is_pattern(text) {
+            false => text.parse::<IfName>().is_ok(),
+            true => text.contains('[') || text.replace('*', "").len() <= IfName::LONGEST,
+        };
+        if !fits {
+            return refuse("a name has at most 15 bytes, and is neither '.' nor '..'");
         }
         glob::Pattern::new(text).map(Self).or_else(|error| refuse(error.msg))
     }

@@ -41,6 +41,9 @@ impl Engine {
     }
 
     fn question(&mut self, asker: Asker, target: Ipv6Addr, now: Time) -> Result<Verdict, DropReason> {
+        if target.is_unicast_link_local() {
+            return Err(DropReason::TargetLinkLocal);
+        }
         // RFC 4861 §7.2.3: for "a valid unicast or anycast address assigned to the receiving
         // interface" the kernel answers, and DAD that is under way must not be defended against.
         if self.links.has(asker.link, target) {
@@ -80,7 +83,7 @@ impl Engine {
                 if self.rivals.defend(target, now) {
                     return Err(DropReason::Conflict);
                 }
-                let verdict = self.answer(&asker, target)?;
+                let verdict = self.answer_once_routed(asker, target, live.link)?;
                 self.confirm_if_old(target, &live, now);
                 Ok(verdict)
             }
@@ -197,11 +200,45 @@ impl Engine {
 
     /// The target has proved live: answers those who have waited for it.
     pub(super) fn answer_waiting(&mut self, askers: &[Asker], target: Ipv6Addr) {
+        self.settle_routes();
         for asker in askers {
-            match self.answer(asker, target) {
-                Ok(_) => self.counters.answered(asker.link),
+            let link = self.targets.live(target).map(|live| live.link);
+            let verdict =
+                link.ok_or(DropReason::Absent).and_then(|link| self.answer_once_routed(*asker, target, link));
+            match verdict {
+                Ok(Verdict::Answered) => self.counters.answered(asker.link),
+                Ok(Verdict::Asked) => {}
                 Err(reason) => self.counters.dropped(asker.link, reason),
             }
+        }
+    }
+
+    /// An answer is a promise that the next packet arrives. Were it made before the guest's route is
+    /// in, that packet would meet the backstop, and whoever sent it be told that nobody is there.
+    fn answer_once_routed(
+        &mut self,
+        asker: Asker,
+        target: Ipv6Addr,
+        link: IfIndex,
+    ) -> Result<Verdict, DropReason> {
+        if !self.routes.is_under_way(&self.routes.guest(target, link)) {
+            return self.answer(&asker, target);
+        }
+        let held = self.held.entry(target).or_default();
+        if !held.contains(&asker) {
+            if held.len() >= MAX_ASKERS {
+                return Err(DropReason::AskersFull);
+            }
+            held.push(asker);
+        }
+        Ok(Verdict::Asked)
+    }
+
+    /// The kernel has said what became of a guest's route: whoever waited for it is answered, also
+    /// if it was refused, because then there may be another way.
+    pub(super) fn answer_held(&mut self, target: Ipv6Addr) {
+        if let Some(askers) = self.held.remove(&target) {
+            self.answer_waiting(&askers, target);
         }
     }
 

@@ -160,6 +160,12 @@ impl Routes {
         self.wanted.values().flatten().map(|wanted| (&wanted.route, wanted.state))
     }
 
+    /// True if the kernel has been asked for this route and has not answered yet.
+    pub fn is_under_way(&self, route: &KernelRoute) -> bool {
+        let mut at = self.wanted.get(&route.destination).into_iter().flatten();
+        at.any(|wanted| wanted.route == *route && wanted.state == RouteState::Pending)
+    }
+
     /// True if a foreign route keeps this one out.
     pub fn is_kept_out(&self, route: &KernelRoute) -> bool {
         let mut at = self.wanted.get(&route.destination).into_iter().flatten();
@@ -285,6 +291,8 @@ impl Routes {
         for Wanted { route, state } in wanted {
             let next = if self.has(&route) && !self.removing.contains(&route) {
                 RouteState::Installed
+            } else if self.is_done_by_another(&route) {
+                RouteState::Installed
             } else if state == RouteState::Conflict && self.in_the_way_of(&route).is_some() {
                 RouteState::Conflict
             } else {
@@ -295,6 +303,12 @@ impl Routes {
             };
             self.set(&route, next);
         }
+    }
+
+    /// Container engines give a guest its route by themselves: one is enough. (For those of the
+    /// policy, whoever makes the wish has looked.)
+    fn is_done_by_another(&self, route: &KernelRoute) -> bool {
+        !self.wish.contains(route) && self.has_equal(&route.destination, route.kind)
     }
 
     fn remove_where(&mut self, destination: Ipv6Net, goes: impl Fn(&KernelRoute) -> bool) {

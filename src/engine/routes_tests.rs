@@ -162,3 +162,20 @@ fn knows_the_guests_of_a_predecessor_and_the_gateway() {
     assert_eq!(inherited, [("2001:db8::5".parse().expect("an address"), IfIndex(3))]);
     assert!(routes.is_gateway(gateway));
 }
+
+#[test]
+fn leaves_a_guest_to_an_equal_foreign_route_until_that_goes() {
+    let (route, equal) = (our("2001:db8::5/128", 3, 1024), foreign("2001:db8::5/128", 3, 1024));
+    let mut routes = routes();
+    routes.insert(equal.clone());
+    routes.want(route.clone());
+    assert_eq!(routes.reconcile(), []);
+    assert_eq!(routes.wanted().collect::<Vec<_>>(), [(&route, RouteState::Installed)]);
+    routes.remove(&equal);
+    assert_eq!(routes.reconcile(), [Change::Add(route.clone())]);
+    // One that leads elsewhere does not do.
+    routes.changed(&Change::Add(route.clone()), &Outcome::Exists);
+    routes.insert(foreign("2001:db8::5/128", 4, 1024));
+    assert_eq!(routes.reconcile(), []);
+    assert!(routes.is_kept_out(&route));
+}

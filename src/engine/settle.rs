@@ -81,6 +81,11 @@ impl Engine {
     pub(super) fn route_changed(&mut self, change: Change, outcome: &Outcome) {
         self.routes.changed(&change, outcome);
         self.settle_routes();
+        if let Change::Add(route) = &change
+            && route.destination.prefix_len() == 128
+        {
+            self.answer_held(route.destination.addr());
+        }
         let event = match (change, outcome) {
             (Change::Add(route), Outcome::Done) => Event::RouteInstalled(route),
             (Change::Remove(route), Outcome::Done) => Event::RouteRemoved(route),

@@ -77,8 +77,6 @@ drop_reasons! {
     TargetUnspecified => "target_unspecified",
     /// The target is `::1`.
     TargetLoopback => "target_loopback",
-    /// The target is link-local; no range can hold it.
-    TargetLinkLocal => "target_link_local",
     /// The target is an IPv4-mapped address.
     TargetV4Mapped => "target_v4_mapped",
     /// RFC 4861 §7.1.2: a solicited advertisement is addressed to a group.
@@ -95,6 +93,9 @@ drop_reasons! {
     // The decision.
     /// The frame arrived on an interface on which nothing is answered.
     NotUpstream => "not_upstream",
+    /// The target is link-local; no range can hold it. Downstream it is how guests ask for their
+    /// gateway, and shows that they live.
+    TargetLinkLocal => "target_link_local",
     /// No range of this upstream holds the target.
     NoRange => "no_range",
     /// The target is excluded from its range.

@@ -97,9 +97,6 @@ impl<'a> Envelope<'a> {
         if target.is_loopback() {
             return Err(DropReason::TargetLoopback);
         }
-        if target.is_unicast_link_local() {
-            return Err(DropReason::TargetLinkLocal);
-        }
         if target.to_ipv4_mapped().is_some() {
             return Err(DropReason::TargetV4Mapped);
         }

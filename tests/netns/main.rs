@@ -7,6 +7,7 @@
 //! * `silence`: Silence
 //! * `addresses`: Whose addresses
 //! * `liveness`, `probing`: Probing
+//! * `guests`: a range over many downstreams, with a route for each live guest
 //! * `load`: Load
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
@@ -21,6 +22,7 @@ mod daemon;
 mod defence;
 mod endpoint;
 mod frame;
+mod guests;
 mod lab;
 mod link;
 mod liveness;
@@ -32,6 +34,7 @@ mod silence;
 mod solicitation;
 mod startup;
 mod traffic;
+mod veths;
 
 use std::fs;
 
@@ -64,6 +67,7 @@ fn main() {
         ("addresses", addresses::CASES),
         ("liveness", liveness::CASES),
         ("probing", probing::CASES),
+        ("guests", guests::CASES),
         ("load", load::CASES),
         ("routes", routes::CASES),
         ("startup", startup::CASES),

@@ -40,7 +40,6 @@ fn cases() -> Vec<(DropReason, Vec<u8>)> {
         (DropReason::TargetMulticast, Frame { target: address("ff02::5"), ..ask() }.bytes()),
         (DropReason::TargetUnspecified, Frame { target: address("::"), ..ask() }.bytes()),
         (DropReason::TargetLoopback, Frame { target: address("::1"), ..ask() }.bytes()),
-        (DropReason::TargetLinkLocal, Frame { target: address("fe80::5"), ..ask() }.bytes()),
         (DropReason::TargetV4Mapped, Frame { target: address("::ffff:192.0.2.5"), ..ask() }.bytes()),
         (DropReason::SourceNotUnicast, Frame { source: address("ff02::1"), ..ask() }.bytes()),
         (DropReason::SourceNotUnicast, Frame { source: address("::1"), ..ask() }.bytes()),

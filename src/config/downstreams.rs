@@ -1,0 +1,110 @@
+//! Behind which interfaces the guests of a range are: `interface` of `[[range]]` as it was written.
+//!
+//! May touch: nothing.
+
+use toml::de::DeValue;
+
+use super::problem::{Place, Report};
+use super::section::{Field, Section, kind, refuse};
+use crate::engine::facts::IfName;
+use crate::engine::policy::{Downstream, IfPattern};
+
+/// What was written: a name, a pattern, or a list of both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Downstreams {
+    /// The one interface of this name.
+    Named(IfName),
+    /// Every interface whose name matches one of these, each with its place.
+    Matching(Vec<(IfPattern, Place)>),
+}
+
+impl Downstreams {
+    /// Reads `interface` of a range.
+    pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Field<Self> {
+        let Some((value, place)) = section.entry(KEY) else { return section.absent(KEY) };
+        match value {
+            DeValue::Array(items) => {
+                let items = items.iter().map(|item| (item.get_ref(), Place::Text(item.span())));
+                Self::read_list(items.collect(), place, report)
+            }
+            _ => match value.as_str() {
+                Some(text) if IfPattern::is_pattern(text) => match pattern(value, &place, report) {
+                    Some(only) => Field::Is(Self::Matching(vec![(only, place.clone())]), place),
+                    None => Field::Wrong,
+                },
+                _ => match section.interface(KEY, report) {
+                    Field::Is(name, place) => Field::Is(Self::Named(name), place),
+                    Field::Wrong | Field::Absent => Field::Wrong,
+                },
+            },
+        }
+    }
+
+    /// What the engine makes of it.
+    pub(super) fn policy(&self) -> Downstream {
+        match self {
+            Self::Named(name) => Downstream::Named(name.clone()),
+            Self::Matching(patterns) => {
+                Downstream::Matching(patterns.iter().map(|(pattern, _)| pattern.clone()).collect())
+            }
+        }
+    }
+
+    /// Every interface that is named literally, and where.
+    pub(super) fn names<'a>(&'a self, place: &'a Place) -> Vec<(&'a str, &'a Place)> {
+        match self {
+            Self::Named(name) => vec![(name.as_str(), place)],
+            Self::Matching(patterns) => patterns
+                .iter()
+                .map(|(pattern, place)| (pattern.as_str(), place))
+                .filter(|(text, _)| !IfPattern::is_pattern(text))
+                .collect(),
+        }
+    }
+
+    fn read_list(items: Vec<(&DeValue<'_>, Place)>, place: Place, report: &mut Report<'_>) -> Field<Self> {
+        if items.is_empty() {
+            let remedy = "name an interface in it, or remove it: then the kernel's own routes decide";
+            return refuse(report, &place, format!("`{KEY}` is an empty list"), remedy);
+        }
+        let mut patterns: Vec<(IfPattern, Place)> = Vec::new();
+        let mut all_right = true;
+        for (value, item_place) in items {
+            let Some(new) = pattern(value, &item_place, report) else {
+                all_right = false;
+                continue;
+            };
+            if new.as_str() == "lo" {
+                let problem = report.push(&item_place, "`lo` cannot be one interface among others");
+                problem.help("write interface = \"lo\" in a [[range]] of its own: the host itself owns that");
+                all_right = false;
+            } else if patterns.iter().any(|(known, _)| *known == new) {
+                let problem = report.push(&item_place, format!("`{new}` is in the list twice"));
+                problem.help("leave one of them out");
+                all_right = false;
+            } else {
+                patterns.push((new, item_place));
+            }
+        }
+        if all_right { Field::Is(Self::Matching(patterns), place) } else { Field::Wrong }
+    }
+}
+
+/// A name or a pattern.
+fn pattern(value: &DeValue<'_>, place: &Place, report: &mut Report<'_>) -> Option<IfPattern> {
+    let Some(text) = value.as_str() else {
+        let problem = report.push(place, format!("`{KEY}` has {} where a name belongs", kind(value)));
+        problem.help("write names or patterns in quotes: [\"lxcbr0\", \"veth*\"]");
+        return None;
+    };
+    match text.parse() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let problem = report.push(place, format!("{error}"));
+            problem.help("write a name such as \"lxcbr0\", or a pattern such as \"veth*\"");
+            None
+        }
+    }
+}
+
+const KEY: &str = "interface";

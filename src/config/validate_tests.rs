@@ -1,0 +1,230 @@
+//! What each value means where it stands, and which cannot mean anything.
+
+use std::net::Ipv6Addr;
+
+use super::*;
+use crate::config::parse;
+use crate::engine::policy::Source;
+
+fn policy(text: &str) -> Policy {
+    parse(text, "f").unwrap_or_else(|problems| panic!("{problems}")).policy
+}
+
+/// The problems of a text, each as `line:column: message`.
+fn problems(text: &str) -> Vec<String> {
+    let problems = parse(text, "f").expect_err("the text has a mistake");
+    let place = |n: Option<usize>| n.map_or("-".to_owned(), |n| n.to_string());
+    let shown = problems.as_slice().iter();
+    shown.map(|p| format!("{}:{}: {}", place(p.line), place(p.column), p.message)).collect()
+}
+
+fn range(rest: &str) -> String {
+    format!("[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\n{rest}")
+}
+
+#[test]
+fn serves_live_guests_by_a_range_route_behind_a_named_interface() {
+    let policy = policy(&range("interface = \"lxcbr0\""));
+    let range = &policy.ranges[0];
+    assert_eq!((range.answer, range.routes, range.backstop), (Answer::Live, RangeRoutes::Range, true));
+    assert_eq!(policy.upstreams[0].interface, UpstreamInterface::DefaultRoute);
+    assert_eq!(range.upstream, None);
+}
+
+#[test]
+fn answers_always_on_lo_unless_told_otherwise() {
+    assert_eq!(policy(&range("interface = \"lo\"")).ranges[0].answer, Answer::Always);
+    assert_eq!(policy(&range("interface = \"lo\"\nanswer = \"live\"")).ranges[0].answer, Answer::Live);
+}
+
+#[test]
+fn leaves_routes_to_the_kernel_without_an_interface() {
+    let policy = policy(&range(""));
+    assert_eq!(policy.ranges[0].downstream, Downstream::Kernel);
+    assert_eq!(policy.ranges[0].routes, RangeRoutes::None);
+    assert_eq!(
+        problems(&range("routes = \"range\"")),
+        ["3:10: `routes = \"range\"` needs an `interface` to route to"]
+    );
+}
+
+#[test]
+fn implies_the_upstreams_that_ranges_name() {
+    let eth0 = UpstreamInterface::Named("eth0".parse().unwrap());
+    let named = policy(&range("upstream = \"eth0\""));
+    assert_eq!(named.upstreams.iter().map(|u| &u.interface).collect::<Vec<_>>(), [&eth0]);
+
+    let text = range("upstream = \"eth0\"\n[[range]]\nprefix = \"2001:db8:1:2:d::/112\"");
+    let both = policy(&format!("{text}\n[[upstream]]\nsource = \"2001:db8::1\""));
+    let found: Vec<_> = both.upstreams.iter().map(|u| (&u.interface, u.source)).collect();
+    let source = Source::Address("2001:db8::1".parse::<Ipv6Addr>().unwrap());
+    assert_eq!(found, [(&eth0, source), (&UpstreamInterface::DefaultRoute, source)]);
+}
+
+#[test]
+fn refuses_a_range_on_an_upstream_that_is_not_configured() {
+    let text = range("upstream = \"eth9\"\n[[upstream]]\ninterface = \"eth0\"");
+    assert_eq!(problems(&text), ["3:12: there is no upstream `eth9`"]);
+}
+
+#[test]
+fn refuses_a_downstream_that_is_its_own_upstream() {
+    let sentence = "`eth0` is both the upstream and the downstream of this range";
+    let named = range("interface = \"eth0\"\nupstream = \"eth0\"");
+    let only = range("interface = \"eth0\"\n[[upstream]]\ninterface = \"eth0\"");
+    for text in [named, only] {
+        assert_eq!(problems(&text), [format!("3:13: {sentence}")]);
+    }
+}
+
+#[test]
+fn refuses_upstreams_that_are_written_twice() {
+    let text =
+        "[[upstream]]\ninterface = \"a\"\n[[upstream]]\ninterface = \"a\"\n[[upstream]]\n[[upstream]]\n";
+    assert_eq!(
+        problems(&format!("{text}{}", range(""))),
+        ["4:13: the upstream `a` is configured twice", "6:1: a second [[upstream]] without an `interface`"]
+    );
+}
+
+#[test]
+fn refuses_the_same_prefix_twice_but_takes_one_inside_another() {
+    let twice = format!("{}{}", range(""), range(""));
+    assert_eq!(problems(&twice), ["4:10: the range 2001:db8:1:2:c::/112 is configured twice"]);
+    let inside = format!("{}[[range]]\nprefix = \"2001:db8:1:2::/64\"", range(""));
+    assert_eq!(policy(&inside).ranges.len(), 2);
+}
+
+#[test]
+fn refuses_excludes_that_are_outside_or_leave_nothing() {
+    assert_eq!(
+        problems(&range("exclude = [\"2001:db8:1:2:c::1\", \"fd00::1\"]")),
+        ["3:33: the exclude fd00::1/128 is outside its range 2001:db8:1:2:c::/112"]
+    );
+    let halves = range("exclude = [\"2001:db8:1:2:c::/113\", \"2001:db8:1:2:c::8000/113\"]\n");
+    assert_eq!(problems(&halves), ["3:11: every address of the range 2001:db8:1:2:c::/112 is excluded"]);
+    assert_eq!(policy(&format!("{halves}answer = \"never\"")).ranges[0].exclude.len(), 2);
+}
+
+#[test]
+fn refuses_a_range_that_does_nothing() {
+    assert_eq!(
+        problems(&range("answer = \"never\"\nbackstop = false")),
+        ["3:10: this range does nothing: no answers, no routes, no backstop"]
+    );
+}
+
+#[test]
+fn asks_for_a_range_and_shows_how_to_write_it() {
+    let shown = parse("", "f").unwrap_err().to_string();
+    assert!(shown.starts_with("f: no [[range]] is configured, and automatic mode is not supported yet"));
+    assert!(shown.contains("    [[range]]\n    prefix    = \"2001:db8:1:2:c::/112\"\n    interface"));
+    assert_eq!(problems("[[range]]"), ["1:1: this [[range]] has no `prefix`"]);
+}
+
+#[test]
+fn routes_each_guest_behind_a_pattern_or_a_list() {
+    for interface in ["\"veth*\"", "[\"lxcbr0\"]", "[\"veth*\", \"tap?\", \"br[0-9]\", \"lxcbr0\"]"] {
+        let policy = policy(&range(&format!("interface = {interface}")));
+        let RangePolicy { answer, routes, downstream, .. } = &policy.ranges[0];
+        assert_eq!((*answer, *routes), (Answer::Live, RangeRoutes::Guests), "{interface}");
+        let Downstream::Matching(patterns) = downstream else { panic!("{downstream:?}") };
+        let matches = |name: &str| patterns.iter().any(|p| p.matches(&name.parse().unwrap()));
+        assert_eq!(matches("veth7"), interface.contains("veth"), "{interface}");
+        assert_eq!(matches("lxcbr0"), interface.contains("lxcbr0"), "{interface}");
+        assert!(!matches("eth0") && !matches("xveth7") && !matches("lxcbr01"), "{interface}");
+    }
+    let named = policy(&range("interface = \"lxcbr0\"\nroutes = \"guests\""));
+    assert_eq!(named.ranges[0].routes, RangeRoutes::Guests);
+    assert_eq!(named.ranges[0].downstream, Downstream::Named("lxcbr0".parse().unwrap()));
+}
+
+#[test]
+fn refuses_lists_and_patterns_that_cannot_be_meant() {
+    for (interface, problem) in [
+        ("[]", "3:13: `interface` is an empty list"),
+        ("[\"a\", \"b\", \"a\"]", "3:24: `a` is in the list twice"),
+        ("[\"a\", \"lo\"]", "3:19: `lo` cannot be one interface among others"),
+        ("[\"a\", 7]", "3:19: `interface` has a whole number where a name belongs"),
+        (
+            "[\"a\", \"b c\"]",
+            "3:19: 'b c' cannot match the name of an interface: \
+          a name has no '/', ':' or white space, and is not empty",
+        ),
+        (
+            "\"veth**\"",
+            "3:13: 'veth**' cannot match the name of an interface: \
+          one '*' stands for any number of characters",
+        ),
+        (
+            "\"sixteen-bytes-1?\"",
+            "3:13: 'sixteen-bytes-1?' cannot match the name of an interface: \
+          a name has at most 15 bytes, and is neither '.' nor '..'",
+        ),
+        (
+            "[\"sixteen-bytes-16\"]",
+            "3:14: 'sixteen-bytes-16' cannot match the name of an interface: \
+          a name has at most 15 bytes, and is neither '.' nor '..'",
+        ),
+    ] {
+        assert_eq!(problems(&range(&format!("interface = {interface}"))), [problem]);
+    }
+    let unclosed = problems(&range("interface = \"veth[0-9\""));
+    assert!(
+        unclosed[0].starts_with("3:13: 'veth[0-9' cannot match the name of an interface: "),
+        "{unclosed:?}"
+    );
+    // The longest that there can be.
+    policy(&range("interface = [\"fifteen-bytes-1\", \"fifteen-bytes-?*\"]"));
+}
+
+#[test]
+fn refuses_routes_that_lead_nowhere() {
+    for (rest, problem) in [
+        (
+            "interface = \"veth*\"\nroutes = \"range\"",
+            "4:10: one route for the whole range cannot lead to several interfaces",
+        ),
+        (
+            "interface = [\"a\", \"b\"]\nroutes = \"range\"",
+            "4:10: one route for the whole range cannot lead to several interfaces",
+        ),
+        (
+            "routes = \"guests\"",
+            "3:10: `routes = \"guests\"` needs an `interface` behind which the guests are",
+        ),
+        (
+            "interface = \"lo\"\nroutes = \"guests\"",
+            "4:10: there are no guests behind `lo`: the host itself owns the whole range",
+        ),
+        (
+            "interface = \"veth*\"\nanswer = \"always\"",
+            "4:10: `answer = \"always\"` looks for no guest, so none would get a route",
+        ),
+        (
+            "interface = \"a\"\nroutes = \"guests\"\nanswer = \"never\"",
+            "5:10: `answer = \"never\"` looks for no guest, so none would get a route",
+        ),
+    ] {
+        assert_eq!(problems(&range(rest)), [problem]);
+    }
+    let kernel = policy(&range("interface = \"veth*\"\nanswer = \"always\"\nroutes = \"none\""));
+    assert_eq!((kernel.ranges[0].answer, kernel.ranges[0].routes), (Answer::Always, RangeRoutes::None));
+    // What is wrong with the interface is said once.
+    assert_eq!(problems(&range("interface = []\nroutes = \"range\"")).len(), 1);
+}
+
+#[test]
+fn leaves_an_upstream_out_of_a_pattern_but_refuses_it_by_name() {
+    let text =
+        |interface: &str| range(&format!("interface = {interface}\n[[upstream]]\ninterface = \"eth0\""));
+    policy(&text("\"eth*\""));
+    policy(&text("[\"eth*\", \"br0\"]"));
+    let sentence = "`eth0` is both the upstream and the downstream of this range";
+    assert_eq!(problems(&text("[\"br0\", \"eth0\"]")), [format!("3:21: {sentence}")]);
+    let two = range(
+        "upstream = \"a\"\ninterface = [\"b\"]\n[[upstream]]\ninterface = \"a\"\n[[upstream]]\ninterface = \"b\"",
+    );
+    let sentence = "`b` is an upstream, and the guests cannot be on the side that asks for them";
+    assert_eq!(problems(&two), [format!("4:14: {sentence}")]);
+}
