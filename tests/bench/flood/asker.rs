@@ -9,6 +9,7 @@ use lone64::kernel::packet::{BATCH, PacketSocket, RecvBatch, SendBatch};
 use lone64::wire::{Advertisement, Mac, Message, Solicitation, filter, solicited_node};
 
 use super::cpu;
+use super::guests::reply;
 use super::lab::{ASKER, ASKER_MAC, ASKING, Lab, index};
 
 /// Whoever asks.
@@ -170,14 +171,29 @@ impl Asker {
         Ok(())
     }
 
-    /// How many answers have come by now.
+    /// How many answers have come by now. Whoever asks for the asker gets a reply: its kernel is silent,
+    /// and responders that leave the frames to the host's kernel need to know where it is.
     fn hear(&mut self) -> io::Result<usize> {
         match self.socket.recv_batch(&mut self.received) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error),
         }
-        Ok(self.received.frames().flatten().filter(|frame| is_answer(frame)).count())
+        let mut answers = 0;
+        for frame in self.received.frames().flatten() {
+            if is_answer(frame) {
+                answers += 1;
+            } else if let Ok(Message::Solicitation(probe)) = Message::parse(frame, ASKER_MAC)
+                && probe.target == ASKER
+                && !probe.is_dad()
+            {
+                self.questions.push(|buffer| reply(&probe, ASKER_MAC).emit(buffer));
+            }
+        }
+        if !self.questions.is_empty() {
+            self.socket.send_batch(&mut self.questions)?;
+        }
+        Ok(answers)
     }
 
     fn hear_for(&mut self, duration: Duration, mut tell: impl FnMut(Advertisement)) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use lone64::kernel::packet::{PacketSocket, RecvBatch, SendBatch};
-use lone64::wire::{Advertisement, Flags, Message, Solicitation, filter};
+use lone64::wire::{Advertisement, Flags, Mac, Message, Solicitation, filter};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::cpu;
@@ -55,7 +55,7 @@ fn answer_until(stopped: &AtomicBool, socket: &PacketSocket) -> io::Result<()> {
             if let Ok(Message::Solicitation(probe)) = Message::parse(frame, GUEST_MAC)
                 && !probe.is_dad()
             {
-                answers.push(|buffer| reply(&probe).emit(buffer));
+                answers.push(|buffer| reply(&probe, GUEST_MAC).emit(buffer));
             }
         }
         if !answers.is_empty() {
@@ -65,14 +65,15 @@ fn answer_until(stopped: &AtomicBool, socket: &PacketSocket) -> io::Result<()> {
     Ok(())
 }
 
-fn reply(probe: &Solicitation) -> Advertisement {
+/// What the station that has the target replies.
+pub fn reply(probe: &Solicitation, mac: Mac) -> Advertisement {
     Advertisement {
-        source_mac: GUEST_MAC,
+        source_mac: mac,
         destination_mac: probe.asker_mac(),
         source: probe.target,
         destination: probe.source,
         target: probe.target,
         flags: Flags { router: false, solicited: true, override_entry: true },
-        target_link_layer: Some(GUEST_MAC),
+        target_link_layer: Some(mac),
     }
 }

@@ -37,6 +37,7 @@ impl Lab {
         within(&lab.host, async |requests| {
             requests.add_veth(&name(UPSTREAM), &name(ASKING)).await?;
             requests.add_veth(&name(DOWNSTREAM), &name(GUESTS)).await?;
+            requests.set_mac(index(UPSTREAM), HOST_MAC).await?;
             requests.set_mac(index(ASKING), ASKER_MAC).await?;
             requests.set_mac(index(GUESTS), GUEST_MAC).await?;
             requests.move_to(index(ASKING), lab.asker.fd()).await?;
@@ -46,10 +47,12 @@ impl Lab {
             }
             requests.add_address(index(UPSTREAM), HOST, 64).await
         })?;
-        within(&lab.asker, async |requests| {
-            requests.set_up(index(ASKING)).await?;
-            requests.add_address(index(ASKING), ASKER, 64).await
-        })?;
+        // Virtual Ethernet delivers on the sender's CPU: what the asker's kernel did with answers
+        // would be charged to the responder, and on a real wire the asker is another machine.
+        lab.asker
+            .run(|| sysctl::write(&format!("conf/{ASKING}/disable_ipv6"), "1"))
+            .map_err(io::Error::other)?;
+        within(&lab.asker, async |requests| requests.set_up(index(ASKING)).await)?;
         within(&lab.guests, async |requests| requests.set_up(index(GUESTS)).await)?;
         lab.host.run(|| sysctl::write("conf/all/forwarding", "1")).map_err(io::Error::other)?;
         Ok(lab)
@@ -91,5 +94,7 @@ pub const ASKER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 1);
 const HOST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 2);
 /// The asker's station.
 pub const ASKER_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+/// The host's station on its upstream.
+pub const HOST_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
 /// The station of every guest.
 pub const GUEST_MAC: Mac = Mac([2, 0, 0, 0, 0, 5]);

@@ -19,8 +19,10 @@
 //!
 //! # How to read it
 //!
-//! * *per CPU s* is answers per second of the responder's own CPU time, user and kernel, with the
-//!   delivery of its answers to the asker's socket. The kernel's proxy has no process to charge it to.
+//! * *per CPU s* is answers per second of the responder's own CPU time, user and kernel. Virtual
+//!   Ethernet delivers on the sender's CPU, so the way of an answer into the asker's socket is part of
+//!   it; the asker's IPv6 stack is not, it is off. The kernel's proxy has no process to charge.
+//! * *bare loop* is the floor: recvmmsg, the bytes of an answer, sendmmsg, and no thought at all.
 //! * *busy* is the part of the time that the responder was on its CPU. Under 90 %, the asker was
 //!   the bottleneck of *answers/s*, and marked with `*`; *per CPU s* holds all the same.
 //! * *burst* is how many of 1,000 questions at once were answered, in the worst round.
@@ -30,6 +32,7 @@
 //!   responder (asker's CPU), and in the responder itself.
 
 mod asker;
+mod bare;
 mod cpu;
 mod guests;
 mod lab;
@@ -65,6 +68,9 @@ struct Arguments {
     /// Only responders whose name contains this; can be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Be the bare loop. Only this program itself calls it so.
+    #[arg(long, hide = true)]
+    bare: bool,
     /// What cargo bench passes; without it (cargo test --benches) the round is a short one.
     #[arg(long, hide = true)]
     bench: bool,
@@ -74,6 +80,11 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::parse();
     if arguments.quick || !arguments.bench {
         (arguments.rounds, arguments.seconds) = (1, 0.3);
+    }
+    if arguments.bare {
+        let Err(error) = bare::answer_for_ever();
+        eprintln!("bare loop: {error}");
+        return ExitCode::FAILURE;
     }
     // Before any thread is started: the kernel refuses a user namespace to a process of several.
     if let Err(error) = netns::enter_user_namespace() {

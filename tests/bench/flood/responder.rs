@@ -17,6 +17,8 @@ use super::lab::{DOWNSTREAM, Lab, UPSTREAM, index, within};
 pub enum Responder {
     /// A host without responder.
     Nobody,
+    /// A loop that answers everything without a thought: the floor.
+    Bare,
     /// lone64, answering for every address of the range.
     Lone64Always,
     /// lone64, answering for live guests.
@@ -33,13 +35,21 @@ pub enum Responder {
 
 impl Responder {
     /// In the order of the table.
-    pub const ALL: [Self; 6] =
-        [Self::Lone64Always, Self::Lone64Live, Self::NdppdStatic, Self::NdppdIface, Self::Npd6, Self::Kernel];
+    pub const ALL: [Self; 7] = [
+        Self::Bare,
+        Self::Lone64Always,
+        Self::Lone64Live,
+        Self::NdppdStatic,
+        Self::NdppdIface,
+        Self::Npd6,
+        Self::Kernel,
+    ];
 
     /// As the table names it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nobody => "nobody",
+            Self::Bare => "bare loop",
             Self::Lone64Always => "lone64 always",
             Self::Lone64Live => "lone64 live",
             Self::NdppdStatic => "ndppd static",
@@ -53,6 +63,7 @@ impl Responder {
     pub fn program(self) -> Option<PathBuf> {
         match self {
             Self::Nobody | Self::Kernel => Some(PathBuf::new()),
+            Self::Bare => env::current_exe().ok(),
             Self::Lone64Always | Self::Lone64Live => Some(env!("CARGO_BIN_EXE_lone64").into()),
             Self::NdppdStatic | Self::NdppdIface => find("ndppd"),
             Self::Npd6 => find("npd6"),
@@ -83,13 +94,14 @@ impl Responder {
             Self::NdppdStatic => ndppd("static".to_owned()),
             Self::NdppdIface => ndppd(format!("iface {DOWNSTREAM}")),
             Self::Npd6 => format!("prefix = {RANGE}\ninterface = {UPSTREAM}\n"),
-            Self::Nobody | Self::Kernel => String::new(),
+            Self::Nobody | Self::Bare | Self::Kernel => String::new(),
         }
     }
 
     fn command(self, program: PathBuf, configuration: &PathBuf) -> Command {
         let mut command = Command::new(program);
         match self {
+            Self::Bare => command.arg("--bare"),
             Self::Lone64Always | Self::Lone64Live => command.args(["run", "--config"]).arg(configuration),
             Self::Npd6 => command.args(["-f", "-l", "/dev/null", "-c"]).arg(configuration),
             _ => command.arg("-c").arg(configuration),
@@ -125,7 +137,12 @@ impl Running {
         fs::write(&configuration, responder.configuration())?;
         let program = responder.program().ok_or_else(|| io::Error::other("it is not installed"))?;
         let mut command = responder.command(program, &configuration);
-        let stderr = if responder.name().starts_with("lone64") { Stdio::inherit() } else { Stdio::null() };
+        let stderr = if matches!(responder, Responder::Bare | Responder::Lone64Always | Responder::Lone64Live)
+        {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let child = running.child.insert(lab.host.run(|| command.spawn())?);
         cpu::pin(pid(child), cpu)?;
@@ -176,4 +193,4 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// What is answered for.
-const RANGE: &str = "2001:db8:1:2:c::/112";
+pub const RANGE: &str = "2001:db8:1:2:c::/112";
