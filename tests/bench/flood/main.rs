@@ -4,6 +4,7 @@
 //! cargo bench --bench flood                     three rounds, about three minutes
 //! cargo bench --bench flood -- --quick          one short round, under 30 seconds
 //! cargo bench --bench flood -- --rounds 5 --seconds 4 --only static
+//! LONE64_OTHER=target/before cargo bench --bench flood -- --only lone64     two builds side by side
 //! ```
 //!
 //! As root or as an ordinary user: everything happens in network namespaces that nobody else sees.

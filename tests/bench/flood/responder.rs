@@ -23,6 +23,8 @@ pub enum Responder {
     Lone64Always,
     /// lone64, answering for live guests.
     Lone64Live,
+    /// Another build of lone64, as `Lone64Always`.
+    Lone64Other,
     /// ndppd with a `static` rule, which answers for every address of the range.
     NdppdStatic,
     /// ndppd with an `iface` rule, which asks the guests.
@@ -35,10 +37,11 @@ pub enum Responder {
 
 impl Responder {
     /// In the order of the table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Bare,
         Self::Lone64Always,
         Self::Lone64Live,
+        Self::Lone64Other,
         Self::NdppdStatic,
         Self::NdppdIface,
         Self::Npd6,
@@ -52,6 +55,7 @@ impl Responder {
             Self::Bare => "bare loop",
             Self::Lone64Always => "lone64 always",
             Self::Lone64Live => "lone64 live",
+            Self::Lone64Other => "lone64 other",
             Self::NdppdStatic => "ndppd static",
             Self::NdppdIface => "ndppd iface",
             Self::Npd6 => "npd6",
@@ -65,6 +69,7 @@ impl Responder {
             Self::Nobody | Self::Kernel => Some(PathBuf::new()),
             Self::Bare => env::current_exe().ok(),
             Self::Lone64Always | Self::Lone64Live => Some(env!("CARGO_BIN_EXE_lone64").into()),
+            Self::Lone64Other => env::var_os(OTHER).map(PathBuf::from),
             Self::NdppdStatic | Self::NdppdIface => find("ndppd"),
             Self::Npd6 => find("npd6"),
         }
@@ -75,6 +80,7 @@ impl Responder {
         match self {
             Self::NdppdStatic | Self::NdppdIface => "apt-get install ndppd",
             Self::Npd6 => "apt-get install npd6",
+            Self::Lone64Other => "LONE64_OTHER names another build to compare with",
             _ => "",
         }
     }
@@ -89,7 +95,7 @@ impl Responder {
         let ndppd =
             |rule| format!("proxy {UPSTREAM} {{\n  router no\n  rule {RANGE} {{\n    {rule}\n  }}\n}}\n");
         match self {
-            Self::Lone64Always => lone64("always"),
+            Self::Lone64Always | Self::Lone64Other => lone64("always"),
             Self::Lone64Live => lone64("live"),
             Self::NdppdStatic => ndppd("static".to_owned()),
             Self::NdppdIface => ndppd(format!("iface {DOWNSTREAM}")),
@@ -102,7 +108,9 @@ impl Responder {
         let mut command = Command::new(program);
         match self {
             Self::Bare => command.arg("--bare"),
-            Self::Lone64Always | Self::Lone64Live => command.args(["run", "--config"]).arg(configuration),
+            Self::Lone64Always | Self::Lone64Live | Self::Lone64Other => {
+                command.args(["run", "--config"]).arg(configuration)
+            }
             Self::Npd6 => command.args(["-f", "-l", "/dev/null", "-c"]).arg(configuration),
             _ => command.arg("-c").arg(configuration),
         };
@@ -192,5 +200,7 @@ fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).chain(daemons).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
+/// Names another build of lone64, to be measured beside this one.
+const OTHER: &str = "LONE64_OTHER";
 /// What is answered for.
 pub const RANGE: &str = "2001:db8:1:2:c::/112";
