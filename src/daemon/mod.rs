@@ -22,7 +22,7 @@ use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
 use crate::engine::{Engine, Input, Output, RouteState, Time};
-use crate::kernel::netlink::{Monitor, Notice};
+use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use events::Teller;
 use stage::{Done, Stage};
 
@@ -33,6 +33,8 @@ pub struct Daemon {
     stage: Stage,
     teller: Teller,
     origin: Instant,
+    /// When everything is to be read anew, because changes were lost.
+    resync_at: Option<Instant>,
 }
 
 /// What woke the loop.
@@ -57,6 +59,7 @@ impl Daemon {
             stage: Stage::new(requests)?,
             teller: Teller::new(),
             origin: Instant::now(),
+            resync_at: None,
         };
         let facts = daemon.monitor.dump().await?;
         daemon.handle(Input::Facts(facts));
@@ -78,6 +81,7 @@ impl Daemon {
         let mut alarm = pin!(sleep_until(self.origin));
         loop {
             let due = self.engine.next_timeout().map(|due| self.instant(due));
+            let due = due.into_iter().chain(self.resync_at).min();
             if let Some(due) = due.filter(|due| *due != alarm.deadline()) {
                 alarm.as_mut().reset(due);
             }
@@ -94,9 +98,12 @@ impl Daemon {
             match wake {
                 Wake::Stop => break,
                 Wake::Frames => self.frames()?,
-                Wake::Kernel(notice) => self.kernel(notice).await?,
+                Wake::Kernel(notice) => self.kernel(notice)?,
                 Wake::RouteChanged(done) => self.route_changed(done),
-                Wake::Timeout => self.handle(Input::Timeout),
+                Wake::Timeout => {
+                    self.resync_if_due().await?;
+                    self.handle(Input::Timeout);
+                }
             }
             self.stage.check()?;
         }
@@ -164,19 +171,38 @@ impl Daemon {
     }
 
     /// What the kernel says, as much as has come by now, as one.
-    async fn kernel(&mut self, first: Notice) -> Result<(), Error> {
+    fn kernel(&mut self, first: Notice) -> Result<(), Error> {
         let mut facts = Vec::new();
         let mut next = Some(first);
         while let Some(notice) = next {
             match notice {
                 Notice::Fact(fact) => facts.push(fact),
-                // Everything anew; what was lost are changes, and these are in the dump.
-                Notice::Overrun => facts.extend(self.monitor.dump().await?),
+                Notice::Overrun => self.resync_at = Some(Instant::now() + RESYNC_PAUSE),
                 Notice::Closed => return Err(Error::MonitorClosed),
             }
             next = (facts.len() < FACTS_AT_ONCE).then(|| self.monitor.try_next()).flatten();
         }
         self.handle(Input::Facts(facts));
+        Ok(())
+    }
+
+    /// After a lost change, everything anew. Not at once: where one change was lost, others follow.
+    async fn resync_if_due(&mut self) -> Result<(), Error> {
+        if self.resync_at.is_none_or(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        self.resync_at = None;
+        match self.monitor.dump().await {
+            Ok(facts) => {
+                tracing::info!("the kernel's changes came too fast: read everything anew");
+                self.handle(Input::Snapshot(facts));
+            }
+            Err(error @ NetlinkError::Unsettled(_)) => {
+                tracing::warn!("{error}");
+                self.resync_at = Some(Instant::now() + RESYNC_PAUSE);
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 
@@ -232,5 +258,7 @@ fn random_seed() -> [u64; 2] {
 
 /// What the kernel says is taken in by as much, so that a storm of it does not hold up answers.
 const FACTS_AT_ONCE: usize = 4_096;
+/// From a lost change until everything is read anew.
+const RESYNC_PAUSE: Duration = Duration::from_millis(100);
 /// The kernel answers within milliseconds; if it does not, the exit must not wait for it.
 const PATIENCE_AT_STOP: Duration = Duration::from_millis(800);

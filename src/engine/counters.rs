@@ -13,6 +13,8 @@ pub struct Counters {
     pub probes: u64,
     /// Advertisements of others, heard on an upstream, for targets of ours.
     pub conflicts: u64,
+    /// How often everything had to be told anew, because changes were lost.
+    pub resyncs: u64,
 }
 
 /// What became of the frames of one interface.

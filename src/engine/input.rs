@@ -15,6 +15,9 @@ pub enum Input {
     Discarded(IfIndex, DropReason),
     /// The kernel says something. What comes in one burst is handled as one.
     Facts(Vec<Fact>),
+    /// The kernel says everything that there is: what is not in it is not there any more. For when
+    /// changes were lost.
+    Snapshot(Vec<Fact>),
     /// Every fact of the start has been told: from here on routes are reconciled.
     Synced,
     /// What became of a change that the engine asked for.

@@ -121,6 +121,7 @@ impl Engine {
             }
             Input::Discarded(link, reason) => self.counters.dropped(link, reason),
             Input::Facts(facts) => self.facts(facts, now),
+            Input::Snapshot(facts) => self.snapshot(facts, now),
             Input::Synced if self.phase == Phase::Learning => self.begin(now),
             // There is nothing more to begin.
             Input::Synced => {}

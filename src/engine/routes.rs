@@ -113,6 +113,11 @@ impl Routes {
         self.touched.append(&mut self.refused);
     }
 
+    /// Every route that concerns us.
+    pub fn known(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.known.values().flatten()
+    }
+
     /// Ours that lead to a single address: the guests that a predecessor knew.
     pub fn inherited_guests(&self) -> impl Iterator<Item = (Ipv6Addr, IfIndex)> {
         let single = self.known.iter().filter(|(destination, _)| destination.prefix_len() == 128);

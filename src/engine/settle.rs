@@ -59,6 +59,33 @@ impl Engine {
         self.settle_routes();
     }
 
+    /// Takes in everything that there is, and with it the loss of everything else.
+    pub(super) fn snapshot(&mut self, facts: Vec<Fact>, now: Time) {
+        self.counters.resyncs += 1;
+        let (mut links, mut addresses, mut routes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for fact in &facts {
+            match fact {
+                Fact::Link(link) => _ = links.insert(link.index),
+                Fact::Address(address) => _ = addresses.insert((address.link, address.address)),
+                Fact::Route(route) => _ = routes.insert(route),
+                _ => {}
+            }
+        }
+        let mut all = Vec::new();
+        for link in self.links.iter().map(|link| link.index) {
+            let lost = self.links.addresses_of(link).map(|address| address.address);
+            let lost = lost.filter(|address| !addresses.contains(&(link, *address)));
+            all.extend(lost.map(|address| Fact::AddressGone { link, address }));
+            if !links.contains(&link) {
+                all.push(Fact::LinkGone(link));
+            }
+        }
+        let lost_routes = self.routes.known().filter(|route| !routes.contains(route));
+        all.extend(lost_routes.cloned().map(Fact::RouteGone));
+        all.extend(facts);
+        self.facts(all, now);
+    }
+
     /// Brings bindings, ears and routes in line with what is known now.
     pub(super) fn settle(&mut self) -> Bindings {
         let defaults = self.routes.default_links();

@@ -6,6 +6,29 @@ use lone64::engine::{Change, Event, Input, Outcome, Output};
 use lone64::wire::DropReason;
 
 #[test]
+fn what_is_not_in_a_snapshot_is_not_there_any_more() {
+    let mut host = Host::new(live());
+    host.make_live(guest(5), guest_mac(5));
+    let stale = has(BRIDGE, "2001:db8:1:2:c::1/112");
+    host.facts(vec![stale]);
+    assert!(host.answers_for(guest(1)));
+    let mut snapshot = usual_facts();
+    snapshot.extend(host.kernel.iter().cloned().map(Fact::Route));
+    host.input(Input::Snapshot(snapshot.clone()));
+    assert!(!host.answers_for(guest(1)), "the address was lost");
+    assert!(host.is_live(guest(5)) && host.engine.counters().resyncs == 1);
+    host.take();
+    // A route of ours that somebody removed meanwhile is put back, a downstream that went is gone.
+    let lost = host.kernel.pop_first().unwrap();
+    snapshot.retain(|fact| *fact != Fact::Route(lost.clone()));
+    host.input(Input::Snapshot(snapshot.clone()));
+    assert!(host.take().contains(&Output::ChangeRoute(Change::Add(lost))));
+    snapshot.retain(|fact| !matches!(fact, Fact::Link(link) if link.index == BRIDGE));
+    host.input(Input::Snapshot(snapshot));
+    assert!(!host.is_live(guest(5)));
+}
+
+#[test]
 fn downstream_renamed_away_ends_its_targets() {
     let mut host = Host::new(live());
     host.make_live(guest(5), guest_mac(5));
