@@ -1,6 +1,6 @@
 //! The answer to one asker: RFC 4861 §7.2.4, with §7.2.8 for proxies.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use super::bindings::Upstream;
 use super::facts::IfIndex;

@@ -3,8 +3,8 @@
 //! A pure function of policy, links and default routes, computed anew whenever one of them changes;
 //! so an interface may appear, vanish or be renamed at any time.
 
+use core::net::Ipv6Addr;
 use std::fmt;
-use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 

@@ -4,8 +4,8 @@
 //! is not enough to take another's place, and those of whom there is nothing but their own word are
 //! few, and the first to be forgotten.
 
+use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
 
 use super::bindings::Bindings;
 use super::facts::{IfIndex, Neighbour, NeighbourState};

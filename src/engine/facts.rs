@@ -2,8 +2,8 @@
 //!
 //! The kernel room makes these out of netlink messages; tests write them by hand.
 
+use core::net::Ipv6Addr;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use ipnet::Ipv6Net;

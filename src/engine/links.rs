@@ -1,7 +1,7 @@
 //! The host's interfaces and addresses, as the kernel last described them.
 
+use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 

@@ -32,8 +32,8 @@ mod settle;
 mod targets;
 mod time;
 
+use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv6Addr;
 
 pub use answer::Asker;
 pub use bindings::{Bindings, Problem};

@@ -1,6 +1,6 @@
 //! What leaves the engine: effects to carry out, and events to tell.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 

@@ -3,8 +3,8 @@
 //! The configuration room makes these values from text; the engine only reads them. Names of
 //! interfaces stay names here: the engine binds them to indices as links come and go.
 
+use core::net::Ipv6Addr;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::time::Duration;
 

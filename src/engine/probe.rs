@@ -1,6 +1,6 @@
 //! Probing: asking downstreams whether a target is live, and what follows when nobody replies.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::facts::IfIndex;

@@ -1,6 +1,6 @@
 //! A question: what becomes of a solicitation, step by step as the design counts them.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use super::Engine;
 use super::answer::{self, Asker};

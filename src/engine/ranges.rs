@@ -1,6 +1,6 @@
 //! Which range a target belongs to: the longest prefix decides.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 use prefix_trie::{PrefixMap, PrefixSet};

@@ -3,8 +3,8 @@
 //! A real owner wins over a proxy (RFC 4861 §7.2.8: proxies leave the override flag clear for him),
 //! so there are no answers of ours while he speaks up.
 
+use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
 
 use super::facts::IfIndex;
 use super::time::Time;

@@ -4,8 +4,8 @@
 //! is never replaced; one in the way is a conflict, and ours waits until it goes. A route costs work
 //! only when something happened to its destination, however many there are.
 
+use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 use prefix_trie::PrefixMap;

@@ -1,8 +1,8 @@
 //! What is known of each target, bounded in number, and when something is due for it.
 
+use core::net::Ipv6Addr;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
-use std::net::Ipv6Addr;
 
 use siphasher::sip::SipHasher13;
 

@@ -1,7 +1,7 @@
 //! What Neighbor Discovery messages have in common: the Ethernet and IPv6 headers around them, and
 //! the checks of RFC 4861 §7.1.1 and §7.1.2 that do not depend on the message.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use pnet::packet::Packet as _;
 use pnet::packet::ethernet::{EtherTypes, EthernetPacket, MutableEthernetPacket};

@@ -107,7 +107,7 @@ fn common_prefix(ranges: &[Ipv6Net]) -> Ipv6Net {
     let differing = all(|a, b| a | b, 0) ^ all(|a, b| a & b, u128::MAX);
     let shortest = ranges.iter().map(Ipv6Net::prefix_len).min().unwrap_or(0);
     let length = shortest.min(u8::try_from(differing.leading_zeros()).expect("at most 128"));
-    let first = ranges.first().map_or(std::net::Ipv6Addr::UNSPECIFIED, Ipv6Net::network);
+    let first = ranges.first().map_or(core::net::Ipv6Addr::UNSPECIFIED, Ipv6Net::network);
     Ipv6Net::new(first, length).expect("at most 128").trunc()
 }
 

@@ -1,6 +1,6 @@
 //! The filter, run by an interpreter of the few instructions that it uses.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! A 48-bit Ethernet address.
 
+use core::net::Ipv6Addr;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// An Ethernet (IEEE 802) address; printed as `52:54:00:12:34:56`.

@@ -1,6 +1,6 @@
 //! The Neighbor Solicitation: RFC 4861 §4.3 (format), §7.1.1 (validation).
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use super::envelope::{Envelope, HEADERS, MESSAGE, Seal};
 use super::options::{self, Options};
