@@ -13,16 +13,16 @@ use crate::namespace::{Namespace, eventually};
 use crate::solicitation::{Asker, Solicitation};
 use crate::veths::{VETH_GATEWAY, Veths, e};
 
-crate::cases![serves_a_guest_on_each_of_hundreds_of_downstreams, loses_no_answer_while_it_is_scanned];
+crate::cases![serves_a_guest_on_each_of_two_thousand_downstreams, loses_no_answer_while_it_is_scanned];
 
 /// A number that somebody who has time can make larger.
 fn number(variable: &str, default: u32) -> u32 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn serves_a_guest_on_each_of_hundreds_of_downstreams() {
-    // By hand, with LONE64_DOWNSTREAMS=2000, this is the promise of the issue.
-    let count = u16::try_from(number("LONE64_DOWNSTREAMS", 300)).expect("fits the range");
+fn serves_a_guest_on_each_of_two_thousand_downstreams() {
+    // 2,000 is the promise of the issue; a small machine may want fewer.
+    let count = u16::try_from(number("LONE64_DOWNSTREAMS", 2000)).expect("fits the range");
     let lab = Lab::veth();
     let clock = Instant::now();
     let guests = Namespace::new();

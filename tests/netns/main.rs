@@ -10,7 +10,7 @@
 //! * `guests`: a range over many downstreams, with a route for each live guest
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `load`: Load
-//! * `crowd`: hundreds of downstreams, and a scan
+//! * `crowd`: thousands of downstreams, and a scan
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
