@@ -289,8 +289,8 @@ impl Routes {
             }
         }
         for Wanted { route, state } in wanted {
-            let is_there = self.has(&route) && !self.removing.contains(&route);
-            let next = if is_there || self.is_done_by_another(&route) {
+            let is_in = self.has(&route) && !self.removing.contains(&route);
+            let next = if is_in || self.is_done_by_another(&route) {
                 RouteState::Installed
             } else if state == RouteState::Conflict && self.in_the_way_of(&route).is_some() {
                 RouteState::Conflict

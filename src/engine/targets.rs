@@ -193,13 +193,13 @@ impl Targets {
     /// Puts the target into this state, with something due at `due`.
     ///
     /// Where the limit is reached a new target takes the place of an absent one, else of the probed
-    /// one whose turn is next, else of one that has merely announced itself; a live one that was
-    /// proved never goes for it.
+    /// one whose turn is next; one that is proved, else also of one that has merely announced
+    /// itself. A live one that was proved never goes.
     pub fn put(&mut self, address: Ipv6Addr, state: State, due: Time) -> Put {
         let before = self.remove(address);
         let mut evicted = None;
         if before.is_none() && self.known.len() >= self.limit {
-            evicted = self.make_room();
+            evicted = self.make_room(kind(&state));
             if evicted.is_none() {
                 return Put::Full;
             }
@@ -218,7 +218,7 @@ impl Targets {
 
     /// Whether [`Self::put`] would find room for a target of which little is known.
     pub fn has_room_for(&self, address: Ipv6Addr) -> bool {
-        let evictable = || [ABSENT, PROBING, ANNOUNCED].into_iter().any(|kind| !self.due[kind].is_empty());
+        let evictable = || victims(PROBING).iter().any(|kind| !self.due[*kind].is_empty());
         self.known.len() < self.limit || self.known.contains_key(&address) || evictable()
     }
 
@@ -257,11 +257,16 @@ impl Targets {
         (first.0 <= now).then_some(first.1)
     }
 
-    fn make_room(&mut self) -> Option<(Ipv6Addr, State)> {
-        let victim = [ABSENT, PROBING, ANNOUNCED].into_iter().find_map(|kind| self.due[kind].first());
+    fn make_room(&mut self, newcomer: usize) -> Option<(Ipv6Addr, State)> {
+        let victim = victims(newcomer).iter().find_map(|kind| self.due[*kind].first());
         let (_, address) = *victim?;
         self.remove(address).map(|state| (address, state))
     }
+}
+
+/// Who goes for a newcomer of this kind, the first first.
+fn victims(newcomer: usize) -> &'static [usize] {
+    if newcomer == LIVE { &[ABSENT, PROBING, ANNOUNCED] } else { &[ABSENT, PROBING] }
 }
 
 fn kind(state: &State) -> usize {

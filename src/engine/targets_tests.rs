@@ -47,6 +47,16 @@ fn gives_up_the_absent_then_the_probed_then_the_announced_and_never_the_proved()
 }
 
 #[test]
+fn the_announced_keep_their_place_against_their_like_and_against_questions() {
+    let mut targets = Targets::new(1, [1, 2]);
+    targets.put(address(1), live(Proof::Announced), seconds(9));
+    for state in [live(Proof::Announced), probing()] {
+        assert_eq!(targets.put(address(2), state, seconds(9)), Put::Full);
+    }
+    assert!(!targets.has_room_for(address(2)) && targets.has_room_for(address(1)));
+}
+
+#[test]
 fn a_known_target_keeps_its_place_when_all_is_full() {
     let mut targets = Targets::new(1, [1, 2]);
     targets.put(address(1), live(Proof::Replied), seconds(9));

@@ -1,9 +1,9 @@
 //! The packet socket: whole Ethernet frames in and out of one interface, many at a time.
 //!
 //! The only file with `unsafe`: the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
-//! wrappers, and Tokio wants a promise about the descriptor that it is to wait for. A socket hears nothing until it is bound, and it is bound last, when its filter is
-//! attached and locked and its multicast membership is held; so no frame of another kind is ever in
-//! its queue.
+//! wrappers, and Tokio wants a promise about the descriptor that it is to wait for. A socket hears
+//! nothing until it is bound, and it is bound last, when its filter is attached and locked and its
+//! multicast membership is held; so no frame of another kind is ever in its queue.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -23,16 +23,15 @@ use crate::wire::filter::Instruction;
 #[derive(Debug)]
 pub struct PacketSocket {
     fd: OwnedFd,
+    /// Frames leave by a socket that hears nothing and that nobody waits for: whenever one has
+    /// left, the kernel wakes those who wait for its socket, and epoll finds that it was not asked.
+    out: OwnedFd,
 }
 
 impl PacketSocket {
     /// Opens a socket on the interface, behind the filter. Needs CAP_NET_RAW.
     pub fn open(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
-        // SAFETY: no pointers; a negative result is checked before it is used.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | FLAGS, PROTOCOL_NONE) };
-        // SAFETY: the descriptor is new and nobody else's.
-        let fd = unsafe { OwnedFd::from_raw_fd(check(fd)?) };
-        let socket = Self { fd };
+        let socket = Self { fd: unbound()?, out: unbound()? };
         socket.attach(filter)?;
         socket.set(libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1_i32)?;
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
@@ -49,7 +48,8 @@ impl PacketSocket {
         };
         // Ends with the socket, however the process ends.
         socket.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &all_multicast)?;
-        socket.bind(ifindex)?;
+        bind(&socket.out, ifindex, PROTOCOL_NONE)?;
+        bind(&socket.fd, ifindex, libc::ETH_P_IPV6)?;
         Ok(socket)
     }
 
@@ -82,7 +82,7 @@ impl PacketSocket {
             // the call and is borrowed mutably for it.
             let result = unsafe {
                 libc::sendmmsg(
-                    self.fd.as_raw_fd(),
+                    self.out.as_raw_fd(),
                     rest.as_mut_ptr(),
                     u32::try_from(rest.len()).expect("at most BATCH"),
                     libc::MSG_DONTWAIT,
@@ -123,19 +123,6 @@ impl PacketSocket {
         let len = u16::try_from(program.len()).map_err(io::Error::other)?;
         let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
         self.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
-    }
-
-    fn bind(&self, ifindex: c_int) -> io::Result<()> {
-        // SAFETY: a `sockaddr_ll` of zeros is a valid one.
-        let mut address: libc::sockaddr_ll = unsafe { zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = (libc::ETH_P_IPV6 as u16).to_be();
-        address.sll_ifindex = ifindex;
-        let length = size_of::<libc::sockaddr_ll>() as socklen_t;
-        let pointer = (&raw const address).cast::<libc::sockaddr>();
-        // SAFETY: `address` has the size that `length` says, and lives through the call.
-        check(unsafe { libc::bind(self.fd.as_raw_fd(), pointer, length) })?;
-        Ok(())
     }
 
     fn set<T>(&self, level: c_int, option: c_int, value: &T) -> io::Result<()> {
@@ -263,6 +250,28 @@ impl AsRawFd for Waiter {
     fn as_raw_fd(&self) -> RawFd {
         self.0.0.as_raw_fd()
     }
+}
+
+/// A packet socket that hears nothing yet.
+fn unbound() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers; a negative result is checked before it is used.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | FLAGS, PROTOCOL_NONE) };
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(check(fd)?) })
+}
+
+/// Binds to an interface; with [`PROTOCOL_NONE`], to send there and to hear nothing.
+fn bind(socket: &OwnedFd, ifindex: c_int, protocol: c_int) -> io::Result<()> {
+    // SAFETY: a `sockaddr_ll` of zeros is a valid one.
+    let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = (protocol as u16).to_be();
+    address.sll_ifindex = ifindex;
+    let length = size_of::<libc::sockaddr_ll>() as socklen_t;
+    let pointer = (&raw const address).cast::<libc::sockaddr>();
+    // SAFETY: `address` has the size that `length` says, and lives through the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), pointer, length) })?;
+    Ok(())
 }
 
 /// One header for each row of the buffer. The pointers hold as long as the three do.

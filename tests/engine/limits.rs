@@ -15,8 +15,10 @@ fn limited(change: impl FnOnce(&mut Limits)) -> Host {
 #[test]
 fn no_more_targets_than_pending_are_probed_at_once() {
     let mut host = limited(|limits| limits.pending = 10);
+    // Of two askers, because one alone does not get all.
     for number in 0..25 {
-        host.ask(guest(number));
+        let asker = if number % 2 == 0 { ROUTER_MAC } else { guest_mac(77) };
+        host.solicit(question_from(address("fe80::1"), asker, guest(number)));
     }
     assert_eq!((host.dropped(DropReason::PendingFull), host.engine.known_targets()), (15, 10));
     assert_eq!(host.engine.counters().probes, 10);
@@ -76,8 +78,11 @@ fn probes_over_a_long_scan_keep_to_the_limit_in_every_second() {
             by_second[usize::try_from(at.since(start).as_secs()).unwrap()] += 1;
         }
     }
-    // A second's worth at once, and then as many as the second brings.
-    assert!(by_second[0] <= 40 && by_second[1..].iter().all(|n| *n <= 21), "{by_second:?}");
+    // A second's worth at once, and then as many as each second brings.
+    for seconds in 1..=30 {
+        let sum: u32 = by_second[..seconds].iter().sum();
+        assert!(sum <= 20 + 20 * u32::try_from(seconds).unwrap(), "{by_second:?}");
+    }
     assert!(by_second[1..29].iter().all(|n| *n >= 19), "and it is used: {by_second:?}");
 }
 
@@ -90,7 +95,8 @@ fn the_limit_on_probes_delays_no_answer_for_a_live_target() {
         host.ask(guest(number));
     }
     let outputs = host.ask(guest(500));
-    assert_eq!((advertisements(&outputs).len(), probes(&outputs).len()), (1, 0));
+    // Confirming the living may run up a debt, which is bounded.
+    assert!(advertisements(&outputs).len() == 1 && probes(&outputs).len() <= 1);
 }
 
 #[test]

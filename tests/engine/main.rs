@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+
 mod evidence;
 mod exclusions;
 #[path = "../host/mod.rs"]
@@ -12,6 +13,7 @@ mod keepalive;
 mod limits;
 mod links;
 mod probing;
+mod regressions;
 mod routes;
 mod source;
 mod storm;

@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use lone64::engine::Input;
+use lone64::engine::facts::{Fact, Neighbour, NeighbourState};
 use lone64::engine::policy::Limits;
 use lone64::wire::{DropReason, Mac};
 
@@ -110,14 +111,18 @@ fn a_flood_of_announcements_stays_bounded_and_is_forgotten() {
 }
 
 #[test]
-fn a_newcomer_takes_the_place_of_one_that_only_announced_itself_and_of_its_route() {
+fn one_that_the_kernel_found_takes_the_place_of_one_that_only_announced_itself_and_of_its_route() {
     let limits = Limits { targets: 2, ..Limits::default() };
     let mut village = Village::new(1, limits);
     village.input(Input::Solicitation(veth(0), dad(mac_on(0), guest(1))));
-    for number in [2, 3] {
-        village.settle(guest(number), 0);
-        village.ask(guest(number));
-    }
+    village.settle(guest(2), 0);
+    village.ask(guest(2));
+    village.input(Input::Facts(vec![Fact::Neighbour(Neighbour {
+        link: veth(0),
+        address: guest(3),
+        mac: Some(mac_on(0)),
+        state: NeighbourState::Reachable,
+    })]));
     assert_eq!([1, 2, 3].map(|number| village.route_of(guest(number)).len()), [0, 1, 1]);
     village.settle(guest(4), 0);
     village.ask(guest(4));

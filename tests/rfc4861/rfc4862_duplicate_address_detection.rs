@@ -122,7 +122,7 @@ fn a_guests_own_check_shows_that_it_lives() {
     let mut host = Host::new(live());
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
     let Some(State::Live(live)) = host.engine.target(guest(5)) else { panic!("it is not live") };
-    assert_eq!((live.evidence, live.mac), (Evidence::Dad, guest_mac(5)));
+    assert_eq!((live.evidence, live.mac), (Evidence::Dad, Some(guest_mac(5))));
 }
 
 // §5.4.4

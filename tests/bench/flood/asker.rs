@@ -1,0 +1,248 @@
+//! The asker: questions out, answers in, as many or as few as a measurement wants.
+
+use std::collections::HashSet;
+use std::net::Ipv6Addr;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use lone64::kernel::packet::{BATCH, PacketSocket, RecvBatch, SendBatch};
+use lone64::wire::{Advertisement, Mac, Message, Solicitation, filter, solicited_node};
+
+use super::cpu;
+use super::guests::reply;
+use super::lab::{ASKER, ASKER_MAC, ASKING, Lab, index};
+
+/// Whoever asks.
+pub struct Asker {
+    socket: PacketSocket,
+    received: RecvBatch,
+    questions: SendBatch,
+}
+
+/// What a flood came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Flood {
+    /// Questions.
+    pub asked: u64,
+    /// Answers.
+    pub answered: u64,
+    /// From the first question to the last answer.
+    pub elapsed: Duration,
+}
+
+/// What a scan came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Scan {
+    /// Questions, of which none is inside the range.
+    pub asked: u32,
+    /// CPU time of the asker: sending, and the kernel's work up to the responder's socket.
+    pub asker: Duration,
+    /// CPU time of the responder, if it is a process.
+    pub responder: Option<Duration>,
+}
+
+impl Asker {
+    /// At the far end of the host's upstream.
+    pub fn open(lab: &Lab) -> io::Result<Self> {
+        let socket = lab.asker.run(|| PacketSocket::open(index(ASKING), &filter::downstream()))?;
+        Ok(Self { socket, received: RecvBatch::new(), questions: SendBatch::new() })
+    }
+
+    /// Asks for all that did not answer yet, again and again, until each has answered properly.
+    pub fn ask_until_all_answer(&mut self, targets: &[Ipv6Addr], patience: Duration) -> io::Result<()> {
+        let mut silent: HashSet<_> = targets.iter().copied().collect();
+        let deadline = Instant::now() + patience;
+        while !silent.is_empty() {
+            if Instant::now() > deadline {
+                let all = targets.len();
+                return Err(io::Error::other(format!("no answer for {} of {all} addresses", silent.len())));
+            }
+            let asked: Vec<_> = silent.iter().copied().collect();
+            for batch in asked.chunks(BATCH) {
+                self.ask(batch.iter().copied())?;
+                self.hear_for(Duration::from_millis(5), |answer| {
+                    silent.remove(&answer.target);
+                })?;
+            }
+            self.hear_for(Duration::from_millis(20), |answer| {
+                silent.remove(&answer.target);
+            })?;
+        }
+        // Answers to questions that were asked twice must not count as answers to later ones.
+        self.hear_for(Duration::from_millis(50), |_| {})
+    }
+
+    /// Asks `count` questions at once, and returns how many were answered.
+    pub fn burst(&mut self, targets: &[Ipv6Addr], count: usize) -> io::Result<usize> {
+        let questions: Vec<_> = targets.iter().copied().cycle().take(count).collect();
+        for batch in questions.chunks(BATCH) {
+            self.ask(batch.iter().copied())?;
+        }
+        let mut answered = 0;
+        let mut last = Instant::now();
+        while answered < count && last.elapsed() < LOST_AFTER {
+            match self.hear()? {
+                0 => {}
+                more => (answered, last) = (answered + more, Instant::now()),
+            }
+        }
+        Ok(answered)
+    }
+
+    /// Asks for the targets in turn, as fast as answers come, with `window` questions unanswered at
+    /// most; waits for the last answers.
+    ///
+    /// Never sleeps meanwhile, so that the responder's answers have nobody to wake.
+    pub fn flood(&mut self, targets: &[Ipv6Addr], duration: Duration, window: usize) -> io::Result<Flood> {
+        let start = Instant::now();
+        let mut turn = targets.iter().copied().cycle();
+        let (mut asked, mut answered, mut waiting) = (0, 0, 0_usize);
+        let mut last_answer = start;
+        loop {
+            let is_over = start.elapsed() >= duration;
+            if !is_over && waiting + AT_ONCE <= window {
+                self.ask(turn.by_ref().take(AT_ONCE))?;
+                waiting += AT_ONCE;
+                asked += AT_ONCE as u64;
+            }
+            match self.hear()? {
+                0 if last_answer.elapsed() > LOST_AFTER => waiting = 0,
+                0 => {}
+                more => {
+                    answered += more as u64;
+                    // More than were waited for: the late ones of those given up.
+                    waiting = waiting.saturating_sub(more);
+                    last_answer = Instant::now();
+                }
+            }
+            if is_over && waiting == 0 {
+                return Ok(Flood { asked, answered, elapsed: last_answer - start });
+            }
+        }
+    }
+
+    /// Asks at a low rate, one question after the other; the time to each answer, or `None`.
+    pub fn latencies(
+        &mut self,
+        targets: &[Ipv6Addr],
+        duration: Duration,
+        rate: u32,
+    ) -> io::Result<Vec<Option<Duration>>> {
+        let pause = Duration::from_secs(1) / rate;
+        let count = (duration.as_secs_f64() * f64::from(rate)).ceil() as usize;
+        let mut latencies = Vec::with_capacity(count);
+        for target in targets.iter().copied().cycle().take(count) {
+            let start = Instant::now();
+            self.ask([target].into_iter())?;
+            let mut latency = None;
+            while latency.is_none() && start.elapsed() < LOST_AFTER {
+                if self.hear()? > 0 {
+                    latency = Some(start.elapsed());
+                }
+            }
+            latencies.push(latency);
+            thread::sleep(pause.saturating_sub(start.elapsed()));
+        }
+        Ok(latencies)
+    }
+
+    /// Asks for targets outside the range, `rate` times a second.
+    pub fn scan(&mut self, duration: Duration, rate: u32) -> io::Result<Scan> {
+        let batch = BATCH as u32;
+        let (start, before) = (Instant::now(), cpu::time_of_this_thread()?);
+        let mut asked = 0;
+        while start.elapsed() < duration {
+            self.ask((asked..asked + batch).map(outside))?;
+            asked += batch;
+            let due = Duration::from_secs(1) * asked / rate;
+            thread::sleep(due.saturating_sub(start.elapsed()));
+        }
+        let asker = cpu::time_of_this_thread()?.saturating_sub(before);
+        // What is still in the responder's queue belongs to the scan.
+        thread::sleep(Duration::from_millis(20));
+        Ok(Scan { asked, asker, responder: None })
+    }
+
+    fn ask(&mut self, targets: impl Iterator<Item = Ipv6Addr>) -> io::Result<()> {
+        for target in targets {
+            self.questions.push(|buffer| question(target).emit(buffer));
+        }
+        self.socket.send_batch(&mut self.questions)?;
+        Ok(())
+    }
+
+    /// How many answers have come by now. Whoever asks for the asker gets a reply: its kernel is silent,
+    /// and responders that leave the frames to the host's kernel need to know where it is.
+    fn hear(&mut self) -> io::Result<usize> {
+        match self.socket.recv_batch(&mut self.received) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) => return Err(error),
+        }
+        let mut answers = 0;
+        for frame in self.received.frames().flatten() {
+            if is_answer(frame) {
+                answers += 1;
+            } else if let Ok(Message::Solicitation(probe)) = Message::parse(frame, ASKER_MAC)
+                && probe.target == ASKER
+                && !probe.is_dad()
+            {
+                self.questions.push(|buffer| reply(&probe, ASKER_MAC).emit(buffer));
+            }
+        }
+        if !self.questions.is_empty() {
+            self.socket.send_batch(&mut self.questions)?;
+        }
+        Ok(answers)
+    }
+
+    fn hear_for(&mut self, duration: Duration, mut tell: impl FnMut(Advertisement)) -> io::Result<()> {
+        let deadline = Instant::now() + duration;
+        while Instant::now() < deadline {
+            if self.hear()? == 0 {
+                thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            for frame in self.received.frames().flatten() {
+                if let Ok(Message::Advertisement(answer)) = Message::parse(frame, ASKER_MAC) {
+                    tell(answer);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As a router asks that knows nothing: to the solicited-node group, with its own address.
+fn question(target: Ipv6Addr) -> Solicitation {
+    let group = solicited_node(target);
+    Solicitation {
+        source_mac: ASKER_MAC,
+        destination_mac: Mac::multicast(group),
+        source: ASKER,
+        destination: group,
+        target,
+        source_link_layer: Some(ASKER_MAC),
+    }
+}
+
+/// A cheap look, because the asker must not be the bottleneck: the filter passed solicitations and
+/// advertisements only, and in the range there are no others.
+fn is_answer(frame: &[u8]) -> bool {
+    frame.get(MESSAGE_TYPE) == Some(&Advertisement::TYPE) && frame.get(RANGE_AT) == Some(&0xc)
+}
+
+/// In the same /64 as the range, in the /112 behind it.
+fn outside(number: u32) -> Ipv6Addr {
+    let [high, low] = [(number >> 16) as u16, number as u16];
+    Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xd, 0, high, low)
+}
+
+/// Where the ICMPv6 type stands in a frame.
+const MESSAGE_TYPE: usize = 54;
+/// Where the byte stands in a frame that tells the range's addresses from those around it.
+const RANGE_AT: usize = 62 + 9;
+/// Questions in one system call.
+const AT_ONCE: usize = 32;
+/// An answer that has not come by then is lost.
+const LOST_AFTER: Duration = Duration::from_millis(200);

@@ -1,0 +1,206 @@
+//! The responders: which there are, what each needs, and one of them running.
+
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use std::{env, fmt, fs, io, process};
+
+use lone64::kernel::sysctl;
+use nix::unistd::Pid;
+
+use super::cpu;
+use super::lab::{DOWNSTREAM, Lab, UPSTREAM, index, within};
+
+/// Whoever answers, or nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Responder {
+    /// A host without responder.
+    Nobody,
+    /// A loop that answers everything without a thought: the floor.
+    Bare,
+    /// lone64, answering for every address of the range.
+    Lone64Always,
+    /// lone64, answering for live guests.
+    Lone64Live,
+    /// Another build of lone64, as `Lone64Always`.
+    Lone64Other,
+    /// ndppd with a `static` rule, which answers for every address of the range.
+    NdppdStatic,
+    /// ndppd with an `iface` rule, which asks the guests.
+    NdppdIface,
+    /// npd6, which answers for every address of the range.
+    Npd6,
+    /// The kernel's proxy, one entry for each address, without its delay.
+    Kernel,
+}
+
+impl Responder {
+    /// In the order of the table.
+    pub const ALL: [Self; 8] = [
+        Self::Bare,
+        Self::Lone64Always,
+        Self::Lone64Live,
+        Self::Lone64Other,
+        Self::NdppdStatic,
+        Self::NdppdIface,
+        Self::Npd6,
+        Self::Kernel,
+    ];
+
+    /// As the table names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Bare => "bare loop",
+            Self::Lone64Always => "lone64 always",
+            Self::Lone64Live => "lone64 live",
+            Self::Lone64Other => "lone64 other",
+            Self::NdppdStatic => "ndppd static",
+            Self::NdppdIface => "ndppd iface",
+            Self::Npd6 => "npd6",
+            Self::Kernel => "kernel, delay 0",
+        }
+    }
+
+    /// What is to be started, if it is there; empty if there is nothing to start.
+    pub fn program(self) -> Option<PathBuf> {
+        match self {
+            Self::Nobody | Self::Kernel => Some(PathBuf::new()),
+            Self::Bare => env::current_exe().ok(),
+            Self::Lone64Always | Self::Lone64Live => Some(env!("CARGO_BIN_EXE_lone64").into()),
+            Self::Lone64Other => env::var_os(OTHER).map(PathBuf::from),
+            Self::NdppdStatic | Self::NdppdIface => find("ndppd"),
+            Self::Npd6 => find("npd6"),
+        }
+    }
+
+    /// What to do if the program is missing.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::NdppdStatic | Self::NdppdIface => "apt-get install ndppd",
+            Self::Npd6 => "apt-get install npd6",
+            Self::Lone64Other => "LONE64_OTHER names another build to compare with",
+            _ => "",
+        }
+    }
+
+    fn configuration(self) -> String {
+        let lone64 = |answer| {
+            format!(
+                "[[upstream]]\ninterface = \"{UPSTREAM}\"\n\n[[range]]\nprefix = \"{RANGE}\"\n\
+                 interface = \"{DOWNSTREAM}\"\nanswer = \"{answer}\"\n\n[log]\nlevel = \"warn\"\n"
+            )
+        };
+        let ndppd =
+            |rule| format!("proxy {UPSTREAM} {{\n  router no\n  rule {RANGE} {{\n    {rule}\n  }}\n}}\n");
+        match self {
+            Self::Lone64Always | Self::Lone64Other => lone64("always"),
+            Self::Lone64Live => lone64("live"),
+            Self::NdppdStatic => ndppd("static".to_owned()),
+            Self::NdppdIface => ndppd(format!("iface {DOWNSTREAM}")),
+            Self::Npd6 => format!("prefix = {RANGE}\ninterface = {UPSTREAM}\n"),
+            Self::Nobody | Self::Bare | Self::Kernel => String::new(),
+        }
+    }
+
+    fn command(self, program: PathBuf, configuration: &PathBuf) -> Command {
+        let mut command = Command::new(program);
+        match self {
+            Self::Bare => command.arg("--bare"),
+            Self::Lone64Always | Self::Lone64Live | Self::Lone64Other => {
+                command.args(["run", "--config"]).arg(configuration)
+            }
+            Self::Npd6 => command.args(["-f", "-l", "/dev/null", "-c"]).arg(configuration),
+            _ => command.arg("-c").arg(configuration),
+        };
+        command
+    }
+}
+
+impl fmt::Display for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A responder at work; stopped when dropped.
+pub struct Running {
+    child: Option<Child>,
+    directory: PathBuf,
+}
+
+impl Running {
+    /// Starts it in the host of this lab, on this CPU. It need not answer yet.
+    pub fn start(responder: Responder, lab: &Lab, targets: &[Ipv6Addr], cpu: usize) -> io::Result<Self> {
+        let directory = env::temp_dir().join(format!("lone64-flood-{}", process::id()));
+        fs::create_dir_all(&directory)?;
+        let mut running = Self { child: None, directory };
+        match responder {
+            Responder::Nobody => return Ok(running),
+            Responder::Kernel => return proxy_in_kernel(lab, targets).map(|()| running),
+            _ => {}
+        }
+        let configuration = running.directory.join("configuration");
+        fs::write(&configuration, responder.configuration())?;
+        let program = responder.program().ok_or_else(|| io::Error::other("it is not installed"))?;
+        let mut command = responder.command(program, &configuration);
+        let stderr = if matches!(responder, Responder::Bare | Responder::Lone64Always | Responder::Lone64Live)
+        {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let child = running.child.insert(lab.host.run(|| command.spawn())?);
+        cpu::pin(pid(child), cpu)?;
+        Ok(running)
+    }
+
+    /// What it has used of its CPU, if it is a process.
+    pub fn cpu_time(&self) -> io::Result<Option<Duration>> {
+        self.child.as_ref().map(|child| cpu::time_of(child.id())).transpose()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // Not gently: what it has in the kernel goes with the lab. It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // Only a file of our own is in it, and leaving that behind does no harm.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn proxy_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> io::Result<()> {
+    within(&lab.host, async |requests| {
+        for target in targets {
+            requests.add_proxy(index(UPSTREAM), *target).await?;
+        }
+        Ok(())
+    })?;
+    lab.host.run(|| {
+        let set = |key: String, value| sysctl::write(&key, value).map_err(io::Error::other);
+        set(format!("conf/{UPSTREAM}/proxy_ndp"), "1")?;
+        set(format!("neigh/{UPSTREAM}/proxy_delay"), "0")
+    })
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("a process number is positive and small"))
+}
+
+/// Daemons are often outside an ordinary user's search path.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let daemons = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(PathBuf::from);
+    env::split_paths(&path).chain(daemons).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Names another build of lone64, to be measured beside this one.
+const OTHER: &str = "LONE64_OTHER";
+/// What is answered for.
+pub const RANGE: &str = "2001:db8:1:2:c::/112";

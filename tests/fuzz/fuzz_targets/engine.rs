@@ -1,0 +1,183 @@
+//! The engine against arbitrary runs of inputs.
+//!
+//! ```text
+//! RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz engine -- -max_total_time=60
+//! ```
+//!
+//! Every four bytes are one step: what happens, to which target, and how much later. Held to: no
+//! panic, every limit of the policy, and that answers go only to those who asked, for targets inside
+//! the range that nobody excluded.
+#![no_main]
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use lone64::engine::facts::{Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState};
+use lone64::engine::policy::{
+    Answer, Downstream, Limits, Override, Policy, RangePolicy, RangeRoutes, RoutePolicy, Source, Timers,
+    UpstreamInterface, UpstreamPolicy,
+};
+use lone64::engine::{Change, Engine, Input, Outcome, Output, Time};
+use lone64::wire::{Advertisement, Flags, Mac, Solicitation, solicited_node};
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut run = Run { engine: Engine::new(policy(), [1, 2]), now: Time::ORIGIN, changes: Vec::new() };
+    let mut facts = link_facts(LinkState::Up).to_vec();
+    facts.extend([own(UPSTREAM, 1), own(DOWNSTREAM, 2)]);
+    run.handle(Input::Facts(facts));
+    run.handle(Input::Synced);
+    for step in bytes.chunks_exact(4) {
+        run.step([step[0], step[1], step[2], step[3]]);
+    }
+    run.handle(Input::Stop);
+});
+
+struct Run {
+    engine: Engine,
+    now: Time,
+    /// Asked for, and not yet carried out.
+    changes: Vec<Change>,
+}
+
+impl Run {
+    fn step(&mut self, [what, which, who, later]: [u8; 4]) {
+        // From nothing to half a minute.
+        self.now = self.now + Duration::from_micros(1 << (later % 25));
+        let target = target(which);
+        let state = [LinkState::Up, LinkState::NoCarrier, LinkState::Down][usize::from(who % 3)];
+        let input = match what % 12 {
+            0..=3 => Input::Solicitation(UPSTREAM, question(target, who)),
+            4 => Input::Solicitation(DOWNSTREAM, question(target, who)),
+            5 | 6 => Input::Advertisement(DOWNSTREAM, advertisement(target, who)),
+            7 => Input::Advertisement(UPSTREAM, advertisement(target, who)),
+            8 => Input::Facts(link_facts(state).into()),
+            9 => Input::Facts(vec![own(DOWNSTREAM, which)]),
+            10 => Input::Facts(vec![Fact::LinkGone(if who % 2 == 0 { UPSTREAM } else { DOWNSTREAM })]),
+            _ => match self.changes.pop() {
+                Some(change) => Input::RouteChanged(change, outcome(who)),
+                None => Input::Timeout,
+            },
+        };
+        self.handle(input);
+        if self.engine.next_timeout().is_some_and(|due| due <= self.now) {
+            self.handle(Input::Timeout);
+            let due = self.engine.next_timeout();
+            assert!(due.is_none_or(|due| due > self.now), "what is due is done, or due later");
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let asked = match &input {
+            Input::Solicitation(UPSTREAM, solicitation) => Some(solicitation.target),
+            _ => None,
+        };
+        let is_sign_of_life = matches!(input, Input::Advertisement(..) | Input::Solicitation(DOWNSTREAM, _));
+        self.engine.handle(input, self.now);
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Advertise(link, answer) => {
+                    assert_eq!(link, UPSTREAM);
+                    assert!(range().contains(&answer.target) && !excluded().contains(&answer.target));
+                    assert!(is_sign_of_life || asked == Some(answer.target));
+                }
+                Output::Solicit(link, _) => assert_eq!(link, DOWNSTREAM),
+                Output::ChangeRoute(change) => self.changes.push(change),
+                Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) => {}
+            }
+        }
+        assert!(self.engine.known_targets() <= TARGETS, "the number of targets is bounded");
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        upstreams: vec![UpstreamPolicy {
+            interface: UpstreamInterface::Named("up0".parse().expect("a name")),
+            router: false,
+            override_flag: Override::Takeover,
+            source: Source::Scope,
+        }],
+        ranges: vec![RangePolicy {
+            prefix: range(),
+            upstream: None,
+            downstream: Downstream::Named("down0".parse().expect("a name")),
+            answer: Answer::Live,
+            routes: RangeRoutes::Range,
+            backstop: true,
+            exclude: vec![excluded()],
+        }],
+        routes: RoutePolicy::default(),
+        timers: Timers::default(),
+        limits: Limits { targets: TARGETS, pending: 4, probes_per_second: 5, ..Limits::default() },
+    }
+}
+
+fn question(target: Ipv6Addr, who: u8) -> Solicitation {
+    let is_dad = who % 4 == 0;
+    let mac = Mac([2, 0, 0, 0, 1, who]);
+    let source =
+        if is_dad { Ipv6Addr::UNSPECIFIED } else { Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, who.into()) };
+    let group = solicited_node(target);
+    Solicitation {
+        source_mac: mac,
+        destination_mac: Mac::multicast(group),
+        source,
+        destination: group,
+        target,
+        source_link_layer: (!is_dad).then_some(mac),
+    }
+}
+
+fn advertisement(target: Ipv6Addr, who: u8) -> Advertisement {
+    let mac = Mac([2, 0, 0, 0, 2, who]);
+    Advertisement {
+        source_mac: mac,
+        destination_mac: Mac([2, 0, 0, 0, 0, 3]),
+        source: target,
+        destination: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3),
+        target,
+        flags: Flags { router: false, solicited: who % 2 == 0, override_entry: true },
+        target_link_layer: (who % 3 != 0).then_some(mac),
+    }
+}
+
+fn link_facts(downstream: LinkState) -> [Fact; 2] {
+    [(UPSTREAM, "up0", LinkState::Up), (DOWNSTREAM, "down0", downstream)].map(|(index, name, state)| {
+        let layer = LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, index.0 as u8]));
+        Fact::Link(Link { index, name: name.parse().expect("a name"), state, layer, master: None })
+    })
+}
+
+fn own(link: IfIndex, last: u8) -> Fact {
+    let address =
+        if link == UPSTREAM { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1) } else { target(last) };
+    Fact::Address(Address { link, address, prefix_len: 64, state: AddressState::Preferred })
+}
+
+fn outcome(who: u8) -> Outcome {
+    match who % 3 {
+        0 => Outcome::Done,
+        1 => Outcome::Exists,
+        _ => Outcome::Failed("no".to_owned()),
+    }
+}
+
+/// Inside the range, but for the last few, which stand behind it.
+fn target(which: u8) -> Ipv6Addr {
+    let base = if which < 250 { 0xc } else { 0xd };
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, base, 0, 0, which.into())
+}
+
+fn range() -> ipnet::Ipv6Net {
+    "2001:db8::c:0:0:0/112".parse().expect("a prefix")
+}
+
+fn excluded() -> ipnet::Ipv6Net {
+    "2001:db8::c:0:0:f0/125".parse().expect("a prefix")
+}
+
+/// Fewer than there are addresses, so that the limit is met.
+const TARGETS: usize = 16;
+const UPSTREAM: IfIndex = IfIndex(2);
+const DOWNSTREAM: IfIndex = IfIndex(3);
