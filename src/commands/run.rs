@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::process::ExitCode;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,9 +19,21 @@ use crate::kernel::sysctl;
 pub fn run(args: &RunArgs) -> Outcome {
     let config = args.config()?;
     logging::init(config.log);
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(serve(&config))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Each downstream takes a socket, and there may be thousands; the usual soft limit of 1024 is for
+/// programs that use select(2).
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files (RLIMIT_NOFILE) to its maximum");
+    }
 }
 
 async fn serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {

@@ -87,7 +87,13 @@ impl Engine {
         if is_done {
             probing.asked = 0;
         }
-        let pause = if is_done { self.policy.timers.retransmit } else { PAUSE };
+        let retransmit = self.policy.timers.retransmit;
+        let pause = match (is_done, is_cut_short) {
+            (true, _) => retransmit,
+            // Thousands may wait for probes: each comes back as often as there are some to be had.
+            (false, true) => SCARCE.min(retransmit / 4),
+            (false, false) => PAUSE.min(retransmit),
+        };
         self.targets.put(target, State::Probing(probing), now + pause);
     }
 
@@ -148,5 +154,7 @@ impl Engine {
 const TURN: usize = 64;
 /// Until the next turn.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Until the next turn where there were not enough probes for this one.
+const SCARCE: Duration = Duration::from_millis(250);
 /// Unanswered questions after which a guest has moved.
 const CHALLENGES: u8 = 1;

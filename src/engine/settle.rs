@@ -16,7 +16,12 @@ impl Engine {
         let mut neighbours = Vec::new();
         let mut ended = Vec::new();
         let mut were_routes_changed = false;
+        let mut is_host_changed = false;
         for fact in facts {
+            is_host_changed |= matches!(
+                fact,
+                Fact::Link(_) | Fact::LinkGone(_) | Fact::Address(_) | Fact::AddressGone { .. }
+            );
             match fact {
                 Fact::Link(link) => {
                     if link.state != LinkState::Up {
@@ -37,22 +42,25 @@ impl Engine {
                 }
                 Fact::AddressGone { link, address } => self.links.remove_address(link, address),
                 Fact::Route(route) if self.concerns_us(&route) => {
-                    were_routes_changed = true;
+                    were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.insert(route);
                 }
-                Fact::RouteGone(route) => {
-                    were_routes_changed = true;
+                Fact::RouteGone(route) if self.concerns_us(&route) => {
+                    were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.remove(&route);
                 }
                 Fact::Neighbour(neighbour) => neighbours.push(neighbour),
-                Fact::Route(_) | Fact::NeighbourGone { .. } => {}
+                Fact::Route(_) | Fact::RouteGone(_) | Fact::NeighbourGone { .. } => {}
             }
         }
         for link in ended {
             self.end_link(link, now);
         }
-        let before = self.settle();
-        self.end_misplaced(&before, were_routes_changed);
+        // Costs something for every link; neighbours and guests' own routes come by the thousand.
+        if is_host_changed || were_routes_changed {
+            let before = self.settle();
+            self.end_misplaced(&before, were_routes_changed);
+        }
         for neighbour in neighbours {
             self.neighbour(neighbour, now);
         }
@@ -133,6 +141,11 @@ impl Engine {
 
     fn concerns_us(&self, route: &KernelRoute) -> bool {
         route.protocol == self.policy.routes.protocol || self.ranges.touch(&route.destination)
+    }
+
+    /// One that came of a target, and from which nothing follows.
+    fn is_of_a_guest(&self, route: &KernelRoute) -> bool {
+        route.protocol == self.policy.routes.protocol && route.destination.prefix_len() == 128
     }
 
     /// Asks for whatever has to change at the destinations at which something happened.

@@ -8,6 +8,7 @@ use std::io;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 
 use super::packet::{PacketSocket, Waiter};
 use crate::engine::facts::IfIndex;
@@ -55,13 +56,14 @@ impl Ears {
         let interest = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(link.0));
         self.epoll.get_ref().0.add(&socket, interest)?;
         // Only now the old one goes, so that no question falls in between.
-        self.open.insert(link, OpenEar { socket, mac: ear.mac, role: ear.role });
+        let old = self.open.insert(link, OpenEar { socket, mac: ear.mac, role: ear.role });
+        old.into_iter().for_each(close);
         Ok(())
     }
 
     /// Stops listening on the interface. The kernel takes a closed socket out of the epoll set.
     pub fn unlisten(&mut self, link: IfIndex) {
-        self.open.remove(&link);
+        self.open.remove(&link).into_iter().for_each(close);
     }
 
     /// The open socket of an interface.
@@ -79,6 +81,22 @@ impl Ears {
             }
             guard.clear_ready();
         }
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        self.open.drain().for_each(|(_, ear)| close(ear));
+    }
+}
+
+/// The kernel closes a packet socket only after a grace period, some 20 ms in which the loop would
+/// stand still, for each of what may be thousands. So threads of Tokio's do it, many at a time; the
+/// runtime ends when they have.
+fn close(ear: OpenEar) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(ear))),
+        Err(_) => drop(ear),
     }
 }
 

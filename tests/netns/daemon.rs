@@ -89,11 +89,16 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it and waits until it says that it is ready.
     pub(crate) fn start(lab: &Lab, settings: Settings) -> Self {
+        Self::start_under(lab, &[], settings)
+    }
+
+    /// The same, started by another program.
+    pub(crate) fn start_under(lab: &Lab, wrapper: &[&str], settings: Settings) -> Self {
         let directory = directory();
         let config = directory.join("lone64.toml");
         fs::write(&config, settings.text()).expect("a temporary file");
         let arguments = format!("run --config {}", config.display());
-        Self::launch(&lab.host, directory, &[], &arguments).ready()
+        Self::launch(&lab.host, directory, wrapper, &arguments).ready()
     }
 
     /// Starts it with options instead of a file, and waits until it says that it is ready.
@@ -123,6 +128,14 @@ impl Daemon {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("every process has it");
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB")
+    }
+
+    /// How long it has computed so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        let fields: Vec<_> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// SIGTERM: out within two seconds, with exit status 0 (rules.md, Change). Returns the log.

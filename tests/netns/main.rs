@@ -8,7 +8,9 @@
 //! * `addresses`: Whose addresses
 //! * `liveness`, `probing`: Probing
 //! * `guests`: a range over many downstreams, with a route for each live guest
+//! * `hostile`: what guests and rivals claim, and floods of it
 //! * `load`: Load
+//! * `crowd`: thousands of downstreams, and a scan
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
@@ -18,11 +20,13 @@
 mod addresses;
 mod advertisement;
 mod answers;
+mod crowd;
 mod daemon;
 mod defence;
 mod endpoint;
 mod frame;
 mod guests;
+mod hostile;
 mod lab;
 mod link;
 mod liveness;
@@ -68,6 +72,8 @@ fn main() {
         ("liveness", liveness::CASES),
         ("probing", probing::CASES),
         ("guests", guests::CASES),
+        ("crowd", crowd::CASES),
+        ("hostile", hostile::CASES),
         ("load", load::CASES),
         ("routes", routes::CASES),
         ("startup", startup::CASES),
