@@ -39,7 +39,7 @@ fn raise_file_limit() {
 async fn serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let stop = stop_signal()?;
     let daemon = Daemon::start(config).await?;
-    warn_of_missing_sysctls();
+    warn_of_missing_sysctls(daemon.downstreams());
     for line in daemon.summary() {
         tracing::info!("{line}");
     }
@@ -66,13 +66,25 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Without forwarding every answer is a promise that the host does not keep.
-fn warn_of_missing_sysctls() {
+/// Without forwarding every answer is a promise that the host does not keep, and with a full
+/// neighbour table guests cannot reply. (All namespaces share that table; guests that are containers
+/// have an entry for the host, as the host has one for them.)
+fn warn_of_missing_sysctls(downstreams: usize) {
     if sysctl::read("conf/all/forwarding").is_ok_and(|value| value == "0") {
         tracing::warn!(
             "IPv6 forwarding is off, so guests are answered for and not reached; where the default route \
              comes from router advertisements first `sysctl -w net.ipv6.conf.UPSTREAM.accept_ra=2`, then \
              `sysctl -w net.ipv6.conf.all.forwarding=1`"
+        );
+    }
+    let neighbours =
+        sysctl::read("neigh/default/gc_thresh3").ok().and_then(|text| text.parse::<usize>().ok());
+    let needed = 4 * downstreams;
+    if let Some(most) = neighbours.filter(|most| *most < needed) {
+        tracing::warn!(
+            "the kernel's neighbour table holds {most} entries, too few for guests on {downstreams} \
+             interfaces, who then seem to be gone; `sysctl -w net.ipv6.neigh.default.gc_thresh3={needed}` \
+             makes room"
         );
     }
 }

@@ -11,12 +11,14 @@ use crate::engine::{Event, Limiter, Links, Loss, Time};
 #[derive(Debug)]
 pub(super) struct Teller {
     limit: Limiter,
+    /// How often it is told that lines are missing.
+    telling: Limiter,
     left_out: u64,
 }
 
 impl Teller {
     pub(super) fn new() -> Self {
-        Self { limit: Limiter::new(LINES_PER_SECOND), left_out: 0 }
+        Self { limit: Limiter::new(LINES_PER_SECOND), telling: Limiter::new(1), left_out: 0 }
     }
 
     /// Writes the line, or counts it.
@@ -25,11 +27,13 @@ impl Teller {
             self.left_out += 1;
             return;
         }
-        self.tell_left_out();
+        if self.left_out > 0 && self.telling.take(now) {
+            self.tell_left_out();
+        }
         write(event, links);
     }
 
-    /// Says how many lines are missing, once there is room again.
+    /// Says how many lines are missing.
     pub(super) fn tell_left_out(&mut self) {
         let left_out = std::mem::take(&mut self.left_out);
         if left_out > 0 {

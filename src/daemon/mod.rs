@@ -110,6 +110,11 @@ impl Daemon {
         self.give_back().await
     }
 
+    /// How many interfaces are listened to for their guests.
+    pub fn downstreams(&self) -> usize {
+        self.engine.bindings().ranges.iter().map(|place| place.downstreams.len()).sum()
+    }
+
     /// What is served, a line for each range.
     pub fn summary(&self) -> Vec<String> {
         let bindings = self.engine.bindings();

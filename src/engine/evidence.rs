@@ -224,10 +224,13 @@ impl Engine {
     }
 
     fn seen_first(&mut self, target: Ipv6Addr, sign: Sign, proof: Proof, now: Time) {
-        if proof == Proof::Announced && self.targets.announced() >= self.policy.limits.pending {
+        let Sign { link, mac, kind } = sign;
+        // One downstream alone does not get all the room for those who merely say that they exist.
+        let (most, half) = (self.policy.limits.pending, self.policy.limits.pending.div_ceil(2));
+        let is_crowded = self.targets.announced() >= most || self.targets.announced_on(link) >= half;
+        if proof == Proof::Announced && is_crowded {
             return;
         }
-        let Sign { link, mac, kind } = sign;
         let evidence = kind.evidence();
         let askers = self.targets.askers_mut(target).map(std::mem::take).unwrap_or_default();
         let (unanswered, claim) = (0, None);

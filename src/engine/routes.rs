@@ -5,7 +5,7 @@
 //! only when something happened to its destination, however many there are.
 
 use core::net::Ipv6Addr;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 use prefix_trie::PrefixMap;
@@ -19,7 +19,7 @@ pub struct Routes {
     policy: RoutePolicy,
     /// Every route that concerns us, ours among them.
     known: PrefixMap<Ipv6Net, Vec<KernelRoute>>,
-    by_link: HashMap<IfIndex, BTreeSet<Ipv6Net>>,
+    by_link: BTreeMap<IfIndex, BTreeSet<Ipv6Net>>,
     wanted: BTreeMap<Ipv6Net, Vec<Wanted>>,
     /// The part of `wanted` that follows from the policy; the rest are the guests' own.
     wish: BTreeSet<KernelRoute>,
@@ -75,7 +75,7 @@ impl Routes {
         Self {
             policy,
             known: PrefixMap::new(),
-            by_link: HashMap::new(),
+            by_link: BTreeMap::new(),
             wanted: BTreeMap::new(),
             wish: BTreeSet::new(),
             touched: BTreeSet::new(),

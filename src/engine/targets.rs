@@ -1,7 +1,8 @@
 //! What is known of each target, bounded in number, and when something is due for it.
 
 use core::net::Ipv6Addr;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 
 use siphasher::sip::SipHasher13;
@@ -19,6 +20,8 @@ pub struct Targets {
     due: [BTreeSet<(Time, Ipv6Addr)>; 4],
     /// Those that exist, by the downstream that they are on.
     by_link: BTreeSet<(IfIndex, Ipv6Addr)>,
+    /// How many are live by nothing but their own word, by downstream.
+    announced_on: BTreeMap<IfIndex, usize>,
     /// How many are being probed, by whose share.
     by_share: [usize; SHARES],
     limit: usize,
@@ -135,7 +138,14 @@ impl Targets {
     /// Room for `limit` targets; `seed` keeps strangers from choosing addresses that collide.
     pub fn new(limit: usize, seed: [u64; 2]) -> Self {
         let known = HashMap::with_hasher(Seed(seed));
-        Self { known, due: Default::default(), by_link: BTreeSet::new(), by_share: [0; SHARES], limit }
+        Self {
+            known,
+            due: Default::default(),
+            by_link: BTreeSet::new(),
+            announced_on: BTreeMap::new(),
+            by_share: [0; SHARES],
+            limit,
+        }
     }
 
     /// How many are known.
@@ -156,6 +166,11 @@ impl Targets {
     /// How many are live by nothing but their own word.
     pub fn announced(&self) -> usize {
         self.due[ANNOUNCED].len()
+    }
+
+    /// How many of these are on this downstream.
+    pub fn announced_on(&self, link: IfIndex) -> usize {
+        self.announced_on.get(&link).copied().unwrap_or(0)
     }
 
     /// What is known of the target.
@@ -208,6 +223,9 @@ impl Targets {
         match &state {
             State::Live(live) => {
                 self.by_link.insert((live.link, address));
+                if live.proof == Proof::Announced {
+                    *self.announced_on.entry(live.link).or_default() += 1;
+                }
             }
             State::Probing(probing) => self.by_share[probing.share] += 1,
             State::Absent => {}
@@ -239,6 +257,14 @@ impl Targets {
         match &target.state {
             State::Live(live) => {
                 self.by_link.remove(&(live.link, address));
+                if live.proof == Proof::Announced
+                    && let Entry::Occupied(mut count) = self.announced_on.entry(live.link)
+                {
+                    *count.get_mut() -= 1;
+                    if *count.get() == 0 {
+                        count.remove();
+                    }
+                }
             }
             State::Probing(probing) => self.by_share[probing.share] -= 1,
             State::Absent => {}
