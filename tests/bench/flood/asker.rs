@@ -97,7 +97,7 @@ impl Asker {
         let start = Instant::now();
         let mut turn = targets.iter().copied().cycle();
         let (mut asked, mut answered, mut waiting) = (0, 0, 0_usize);
-        let mut last_answer = start;
+        let (mut last_answer, mut last_sign) = (start, start);
         loop {
             let is_over = start.elapsed() >= duration;
             if !is_over && waiting + AT_ONCE <= window {
@@ -106,13 +106,17 @@ impl Asker {
                 asked += AT_ONCE as u64;
             }
             match self.hear()? {
-                0 if last_answer.elapsed() > LOST_AFTER => waiting = 0,
+                0 if waiting > 0 && last_sign.elapsed() > LOST_AFTER => {
+                    waiting = 0;
+                    last_sign = Instant::now();
+                }
                 0 => {}
                 more => {
                     answered += more as u64;
                     // More than were waited for: the late ones of those given up.
                     waiting = waiting.saturating_sub(more);
                     last_answer = Instant::now();
+                    last_sign = last_answer;
                 }
             }
             if is_over && waiting == 0 {

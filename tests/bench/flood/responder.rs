@@ -80,7 +80,6 @@ impl Responder {
         match self {
             Self::NdppdStatic | Self::NdppdIface => "apt-get install ndppd",
             Self::Npd6 => "apt-get install npd6",
-            Self::Lone64Other => "LONE64_OTHER names another build to compare with",
             _ => "",
         }
     }

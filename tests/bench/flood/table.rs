@@ -128,8 +128,10 @@ fn print_ratios(rows: &[Row]) {
         let ratio = ours / theirs;
         let verdict = if ratio >= TARGET { "reached" } else { "missed" };
         println!(
-            "answers per CPU second, {} over ndppd static, {} addresses: {ratio:.1} (target {TARGET}: {verdict})",
-            row.responder, row.addresses
+            "answers per CPU second, {} over ndppd static, {} address{}: {ratio:.1} (target {TARGET}: {verdict})",
+            row.responder,
+            row.addresses,
+            if row.addresses == 1 { "" } else { "es" }
         );
     }
 }
