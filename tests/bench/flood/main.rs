@@ -108,8 +108,10 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
         .into_iter()
         .filter(|responder| arguments.wants(*responder))
         .partition(|responder| responder.program().is_some());
-    let mut rows: Vec<Row> =
-        present.iter().flat_map(|responder| ADDRESSES.map(|count| Row::new(*responder, count))).collect();
+    let mut rows: Vec<Row> = present
+        .iter()
+        .flat_map(|responder| responder.addresses().iter().map(|count| Row::new(*responder, *count)))
+        .collect();
     let mut scans: Vec<(Responder, Vec<asker::Scan>)> =
         [Responder::Nobody].into_iter().chain(present).map(|responder| (responder, Vec::new())).collect();
 
@@ -186,8 +188,6 @@ fn target(number: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, number)
 }
 
-/// How many addresses are asked for, turn by turn.
-const ADDRESSES: [u16; 2] = [1, 1_000];
 /// As many questions wait for an answer at most: three batches of lone64's, and fewer than fit into
 /// a receive buffer of the size that a socket has if nobody asks for another (208 KiB).
 const WINDOW: usize = 192;
@@ -199,4 +199,4 @@ const LOW_RATE: u32 = 100;
 /// all of them, and what is measured is what one costs.
 const SCAN_RATE: u32 = 100_000;
 /// How long a responder may take until it answers for every address.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -48,6 +48,15 @@ impl Responder {
         Self::Kernel,
     ];
 
+    /// How many addresses are asked for, turn by turn; where a state is kept for each, also as many
+    /// as the range holds.
+    pub const fn addresses(self) -> &'static [u16] {
+        match self {
+            Self::Lone64Live => &[1, 1_000, u16::MAX],
+            _ => &[1, 1_000],
+        }
+    }
+
     /// As the table names it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,7 +97,8 @@ impl Responder {
         let lone64 = |answer| {
             format!(
                 "[[upstream]]\ninterface = \"{UPSTREAM}\"\n\n[[range]]\nprefix = \"{RANGE}\"\n\
-                 interface = \"{DOWNSTREAM}\"\nanswer = \"{answer}\"\n\n[log]\nlevel = \"warn\"\n"
+                 interface = \"{DOWNSTREAM}\"\nanswer = \"{answer}\"\n\n[limits]\npending = 65536\n\
+                 probes-per-second = 100000\n\n[log]\nlevel = \"warn\"\n"
             )
         };
         let ndppd =

@@ -94,6 +94,7 @@ pub fn print(rows: &[Row], scans: &[(Responder, Vec<Scan>)]) {
         println!("* the asker was the bottleneck of answers/s, not the responder");
     }
     print_ratios(rows);
+    print_growth(rows);
     print_scans(scans);
 }
 
@@ -132,6 +133,22 @@ fn print_ratios(rows: &[Row]) {
             row.responder,
             row.addresses,
             if row.addresses == 1 { "" } else { "es" }
+        );
+    }
+}
+
+/// What one more address costs: as good as nothing, or a host with many would be slow.
+fn print_growth(rows: &[Row]) {
+    let lone64 = |addresses| {
+        let mut live = rows.iter().filter(|row| row.responder == Responder::Lone64Live);
+        live.find(|row| row.addresses == addresses)?.per_cpu_second()
+    };
+    if let Some((one, all)) = lone64(1).zip(lone64(u16::MAX)) {
+        let (ratio, most) = (one / all, MOST_GROWTH);
+        let verdict = if ratio <= most { "reached" } else { "missed" };
+        println!(
+            "CPU per answer, lone64 live, {} addresses over 1: {ratio:.2} (target {most}: {verdict})",
+            u16::MAX
         );
     }
 }
@@ -183,6 +200,8 @@ fn median(numbers: impl Iterator<Item = f64>) -> Option<f64> {
 
 /// A responder that is on its CPU less than this was not the bottleneck.
 const SATURATED: f64 = 0.9;
+/// CPU per answer may grow by as much from one address to all of a /112.
+const MOST_GROWTH: f64 = 1.5;
 /// lone64 over ndppd, in answers per CPU second.
 const TARGET: f64 = 5.0;
 const DASH: &str = "-";
