@@ -93,9 +93,9 @@ fn loses_no_answer_while_it_is_scanned() {
         veths.give(*number, *address);
         link.answered(&Solicitation::multicast(ROUTER, *address));
     }
-    let idle = latencies(&mut link, &live, 100, |_| {});
+    let idle = latencies(&mut link, &live, seconds * 100, |_| {});
     let (memory, mut random) = (daemon.memory(), 0x2545_f491_4f6c_dd1d_u64);
-    let (clock, cpu) = (Instant::now(), daemon.cpu());
+    let cpu = daemon.cpu();
     let during = latencies(&mut link, &live, seconds * 100, |link| {
         // Half of them inside the range, and some packets from somebody who waits for no answer.
         for n in 0..50_u32 {
@@ -112,7 +112,7 @@ fn loses_no_answer_while_it_is_scanned() {
             }
         }
     });
-    let (elapsed, cpu) = (clock.elapsed(), daemon.cpu() - cpu);
+    let cpu = daemon.cpu() - cpu;
     let neighbours = veths.neighbours();
     let grown = daemon.memory().saturating_sub(memory);
     let p99 = |latencies: &[Duration]| latencies[latencies.len() * 99 / 100];
@@ -122,7 +122,6 @@ fn loses_no_answer_while_it_is_scanned() {
         p99(&idle),
         p99(&during)
     );
-    assert!(cpu < elapsed * 3 / 4, "computed for {cpu:?} of {elapsed:?}");
     assert!(neighbours < 64, "{neighbours} neighbours");
     assert!(grown < 16 << 10, "memory grew by {grown} KiB");
     assert_eq!(veths.routes(), Veths::wanted(&live));
