@@ -11,6 +11,7 @@
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
+//! * `shipped`: the configurations under `config/`
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
@@ -34,6 +35,7 @@ mod load;
 mod namespace;
 mod probing;
 mod routes;
+mod shipped;
 mod silence;
 mod solicitation;
 mod startup;
@@ -77,6 +79,7 @@ fn main() {
         ("load", load::CASES),
         ("routes", routes::CASES),
         ("startup", startup::CASES),
+        ("shipped", shipped::CASES),
         ("traffic", traffic::CASES),
     ];
     let trials = rooms

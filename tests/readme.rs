@@ -1,0 +1,67 @@
+//! README.md says what is so: its configuration is one, its commands exist, its links lead somewhere.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use lone64::cli::Cli;
+use lone64::config;
+
+fn readme() -> String {
+    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
+/// The blocks of code in this language.
+fn blocks(language: &str) -> Vec<String> {
+    let text = readme();
+    let mut blocks = text.split("```").skip(1).step_by(2);
+    let mut found = Vec::new();
+    for block in &mut blocks {
+        if let Some(code) = block.strip_prefix(&format!("{language}\n")) {
+            found.push(code.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn its_configuration_has_three_lines_and_no_mistake() {
+    let [configuration] = blocks("toml").try_into().unwrap();
+    assert_eq!(configuration.lines().count(), 3);
+    config::parse(&configuration, "README.md").unwrap_or_else(|problems| panic!("{problems}"));
+}
+
+#[test]
+fn its_commands_are_commands() {
+    let shell = blocks("sh").concat();
+    let mut seen = 0;
+    for line in shell.lines() {
+        let line = line.split('#').next().unwrap().trim();
+        let line = line.strip_prefix("sudo ").unwrap_or(line);
+        let arguments = line.strip_prefix("lone64 ").or(line.strip_prefix("cargo run --release -- "));
+        if let Some(arguments) = arguments {
+            let words = ["lone64"].into_iter().chain(arguments.split_whitespace());
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 3, "demo, check and run");
+}
+
+#[test]
+fn its_links_lead_somewhere() {
+    let text = readme();
+    let links: Vec<_> = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+    assert!(links.len() >= 2);
+    for link in links {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(), "{link}");
+    }
+}
+
+#[test]
+fn the_test_command_that_it_names_is_there() {
+    assert!(blocks("sh").iter().any(|block| block.trim() == "tests/run"));
+    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run").exists());
+}
