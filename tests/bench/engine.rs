@@ -21,13 +21,15 @@ use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use lone64::engine::facts::{Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState};
+use lone64::engine::facts::{
+    Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState, Neighbour, NeighbourState,
+};
 use lone64::engine::policy::{
     Answer, Downstream, Limits, Override, Policy, RangePolicy, RangeRoutes, RoutePolicy, Source, Timers,
     UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Engine, Input, Output, Time};
-use lone64::wire::{Advertisement, Flags, MAX_EMITTED, Mac, Message, Solicitation, solicited_node};
+use lone64::wire::{MAX_EMITTED, Mac, Message, Solicitation, solicited_node};
 
 fn main() {
     // Without --bench it is a test that runs it (cargo test --benches).
@@ -78,7 +80,7 @@ impl Size {
         while engine.poll_output().is_some() {}
         let before = BYTES.load(Ordering::Relaxed);
         for number in 0..count {
-            engine.handle(Input::Advertisement(DOWNSTREAM, sign_of_life(target(number))), NOW);
+            engine.handle(Input::Facts(vec![found(target(number))]), NOW);
             while engine.poll_output().is_some() {}
         }
         assert_eq!(engine.known_targets(), count as usize, "every guest is live");
@@ -183,16 +185,10 @@ fn question(target: Ipv6Addr) -> Solicitation {
     }
 }
 
-fn sign_of_life(target: Ipv6Addr) -> Advertisement {
-    Advertisement {
-        source_mac: GUEST_MAC,
-        destination_mac: DOWNSTREAM_MAC,
-        source: target,
-        destination: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3),
-        target,
-        flags: Flags { router: false, solicited: true, override_entry: true },
-        target_link_layer: Some(GUEST_MAC),
-    }
+/// The kernel has found the guest: what proves it live without a word of its own.
+fn found(address: Ipv6Addr) -> Fact {
+    let (mac, state) = (Some(GUEST_MAC), NeighbourState::Reachable);
+    Fact::Neighbour(Neighbour { link: DOWNSTREAM, address, mac, state })
 }
 
 /// The system's allocator, with a count of what is asked of it.
