@@ -107,6 +107,10 @@ impl Daemon {
             }
             self.stage.check()?;
         }
+        let dropped = self.stage.ears.drops();
+        if dropped > 0 {
+            tracing::info!("{dropped} frames came faster than they were read, and were dropped");
+        }
         self.give_back().await
     }
 

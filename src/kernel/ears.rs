@@ -71,6 +71,12 @@ impl Ears {
         self.open.get(&link)
     }
 
+    /// How many frames passed a filter and found its queue full, since the last call, over all open
+    /// sockets.
+    pub fn drops(&self) -> u64 {
+        self.open.values().filter_map(|ear| ear.socket.drops().ok()).map(u64::from).sum()
+    }
+
     /// Waits until frames have come, and says where. Cancel-safe.
     pub async fn ready(&mut self) -> io::Result<impl Iterator<Item = IfIndex>> {
         loop {
