@@ -12,10 +12,12 @@ use super::duration;
 use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
 use super::schema::{self, LATER_TABLES, TABLES, Table, Times, nearest};
-use super::section::{Field, Section, kind, list, meant_table, refuse};
-use super::{Log, LogFormat, LogLevel};
+use super::section::{Field, Section, kind, list, meant_table};
+use super::{Control, Log, Sysctl, tables};
 use crate::engine::facts::IfName;
-use crate::engine::policy::{Answer, Limits, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers};
+use crate::engine::policy::{
+    Announce, Answer, GatewaySource, Limits, Override, RangeRoutes, RoutePolicy, Source, Timers,
+};
 
 /// A whole file.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub(super) struct File {
     pub(super) routes: RoutePolicy,
     pub(super) timers: Timers,
     pub(super) limits: Limits,
+    pub(super) sysctl: Sysctl,
+    pub(super) control: Control,
     pub(super) log: Log,
 }
 
@@ -36,6 +40,10 @@ pub(super) struct Upstream {
     pub(super) router: bool,
     pub(super) override_flag: Override,
     pub(super) source: Source,
+    pub(super) announce: Announce,
+    pub(super) gateway_source: GatewaySource,
+    pub(super) mld: bool,
+    pub(super) suppress_kernel: bool,
 }
 
 /// One `[[range]]`.
@@ -60,6 +68,10 @@ impl Upstream {
             router: false,
             override_flag: Override::default(),
             source: Source::default(),
+            announce: Announce::default(),
+            gateway_source: GatewaySource::default(),
+            mld: true,
+            suppress_kernel: false,
         }
     }
 }
@@ -103,19 +115,22 @@ impl File {
         let mut file = Self::default();
         for (name, value) in document.iter() {
             let place = Place::Text(name.span());
-            let Some(table) = TABLES.into_iter().find(|table| table.name == name.get_ref()) else {
+            let known = TABLES.into_iter().find(|table| table.name == name.get_ref());
+            let Some(table) = known.filter(|table| !table.keys.is_empty()) else {
                 refuse_table(name.get_ref(), value.get_ref(), &place, report);
                 continue;
             };
             for section in sections(table, value, &place, report) {
                 section.refuse_the_rest(report);
                 match table.name {
-                    "upstream" => file.upstreams.push(upstream(&section, report)),
-                    "range" => file.ranges.push(range(&section, report)),
-                    "routes" => file.routes = routes(&section, report),
-                    "timers" => file.timers = timers(&section, report),
-                    "limits" => file.limits = limits(&section, report),
-                    _ => file.log = log(&section, report),
+                    "upstream" => file.upstreams.push(tables::upstream(&section, report)),
+                    "range" => file.ranges.push(tables::range(&section, report)),
+                    "routes" => file.routes = tables::routes(&section, report),
+                    "timers" => file.timers = tables::timers(&section, report),
+                    "limits" => file.limits = tables::limits(&section, report),
+                    "sysctl" => file.sysctl = tables::sysctl(&section, report),
+                    "control" => file.control = tables::control(&section, report),
+                    _ => file.log = tables::log(&section, report),
                 }
             }
         }
@@ -128,129 +143,6 @@ impl File {
 pub(super) enum Grammar {
     Right,
     Wrong,
-}
-
-fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstream {
-    let default = Upstream::new(section.place.clone(), section.interface("interface", report));
-    let overrides =
-        [("takeover", Override::Takeover), ("always", Override::Always), ("never", Override::Never)];
-    let sources = [
-        ("scope", Source::Scope),
-        ("target", Source::Target),
-        ("link-local", Source::LinkLocal),
-        ("global", Source::Global),
-    ];
-    Upstream {
-        router: section.flag("router", report).or(default.router),
-        override_flag: section.choice("override", &overrides, report).or(default.override_flag),
-        source: section.choice_or_address("source", &sources, Source::Address, report).or(default.source),
-        ..default
-    }
-}
-
-fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
-    let prefix = match section.prefix("prefix", report) {
-        // Refused as not supported yet; that there is no `prefix` needs no second sentence.
-        Field::Absent if section.entry("suffix").is_some() => Field::Wrong,
-        prefix => prefix,
-    };
-    let interface = Downstreams::read(section, report);
-    let default = Range::new(section.place.clone(), prefix, interface);
-    let answers = [("live", Answer::Live), ("always", Answer::Always), ("never", Answer::Never)];
-    let routes =
-        [("range", RangeRoutes::Range), ("guests", RangeRoutes::Guests), ("none", RangeRoutes::None)];
-    Range {
-        upstream: section.interface("upstream", report),
-        answer: section.choice("answer", &answers, report),
-        routes: section.choice("routes", &routes, report),
-        backstop: section.flag("backstop", report).or(default.backstop),
-        exclude: section.prefixes("exclude", report),
-        ..default
-    }
-}
-
-fn routes(section: &Section<'_>, report: &mut Report<'_>) -> RoutePolicy {
-    let default = RoutePolicy::default();
-    let on_stop = [("remove", OnStop::Remove), ("keep", OnStop::Keep)];
-    RoutePolicy {
-        protocol: protocol(section, report).or(default.protocol),
-        table: table(section, report).or(default.table),
-        metric: section.number("metric", 1..=RoutePolicy::BACKSTOP_METRIC - 1, report).or(default.metric),
-        on_stop: section.choice("on-stop", &on_stop, report).or(default.on_stop),
-    }
-}
-
-/// A number of a routing protocol that nobody else uses, since we remove whatever carries it.
-fn protocol(section: &Section<'_>, report: &mut Report<'_>) -> Field<u8> {
-    const REMEDY: &str = "write a number that is free on this host; 64 is the default";
-    let Field::Is(number, place) = section.number("protocol", 0..=u32::from(u8::MAX), report) else {
-        return Field::Absent;
-    };
-    let owner = match number {
-        0..=4 => "the kernel and its administrator",
-        11 | 186..=198 => "zebra (FRR), which removes what it finds there",
-        12 => "BIRD",
-        5..=18 => "the kernel's list of routing daemons",
-        42 => "babeld",
-        84 => "OVN",
-        99 => "Open/R",
-        _ => return u8::try_from(number).map_or(Field::Wrong, |number| Field::Is(number, place)),
-    };
-    refuse(report, &place, format!("route protocol {number} belongs to {owner}"), REMEDY)
-}
-
-fn table(section: &Section<'_>, report: &mut Report<'_>) -> Field<u32> {
-    const REMEDY: &str = "write \"main\" or the number of a table";
-    let Some((value, place)) = section.entry("table") else { return Field::Absent };
-    match value {
-        DeValue::String(name) if name == "main" => Field::Is(RoutePolicy::default().table, place),
-        DeValue::String(name) => refuse(report, &place, format!("unknown routing table \"{name}\""), REMEDY),
-        DeValue::Integer(_) => match section.number("table", 1..=u32::MAX, report) {
-            Field::Is(255, place) => {
-                let sentence = "table 255 (local) belongs to the kernel".to_owned();
-                refuse(report, &place, sentence, REMEDY)
-            }
-            number => number,
-        },
-        _ => refuse(report, &place, format!("`table` is {}", kind(value)), REMEDY),
-    }
-}
-
-fn timers(section: &Section<'_>, report: &mut Report<'_>) -> Timers {
-    let default = Timers::default();
-    let retries = section.number("retries", 1..=u32::from(u8::MAX), report);
-    Timers {
-        reachable: section.duration("reachable", default.reachable, report),
-        retransmit: section.duration("retransmit", default.retransmit, report),
-        retries: retries.value().and_then(|n| u8::try_from(*n).ok()).unwrap_or(default.retries),
-        absent: section.duration("absent", default.absent, report),
-        keepalive: section.duration("keepalive", default.keepalive, report),
-    }
-}
-
-fn limits(section: &Section<'_>, report: &mut Report<'_>) -> Limits {
-    /// A target costs memory, a probe costs the downstream; far more than either could bear.
-    const MOST: u32 = 1 << 24;
-    let default = Limits::default();
-    let mut count = |key: &str, default: usize| {
-        let number = section.number(key, 1..=MOST, report);
-        number.value().and_then(|n| usize::try_from(*n).ok()).unwrap_or(default)
-    };
-    Limits {
-        targets: count("targets", default.targets),
-        pending: count("pending", default.pending),
-        probes_per_second: section
-            .number("probes-per-second", 1..=MOST, report)
-            .or(default.probes_per_second),
-    }
-}
-
-fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {
-    let default = Log::default();
-    Log {
-        level: section.choice("level", &LogLevel::NAMES, report).or(default.level),
-        format: section.choice("format", &LogFormat::NAMES, report).or(default.format),
-    }
 }
 
 /// The tables of this name, each as often as it was written.
@@ -296,7 +188,7 @@ fn sections<'d>(
 }
 
 fn refuse_table(name: &str, value: &DeValue<'_>, place: &Place, report: &mut Report<'_>) {
-    if LATER_TABLES.contains(&name) {
+    if LATER_TABLES.contains(&name) || TABLES.iter().any(|table| table.name == name) {
         report.push(place, format!("`{name}` is not supported yet")).help("remove it");
         return;
     }

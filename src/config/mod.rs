@@ -1,7 +1,7 @@
 //! The configuration room: TOML text, and options of the command line, become a [`Config`].
 //!
 //! May touch: the one file that [`load`] is told to read. The way of a text: `file` reads every
-//! value with its place (`section`, `schema`, `downstreams`, `duration`, `prefix`), `overrides` puts
+//! value with its place (`tables`, `section`, `schema`, `downstreams`, `duration`, `prefix`), `overrides` puts
 //! the options over it, `validate` compares the values with each other. Every mistake is reported,
 //! each with its place, and nothing is ever ignored silently.
 
@@ -13,9 +13,10 @@ mod prefix;
 mod problem;
 mod schema;
 mod section;
+mod tables;
 mod validate;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
@@ -25,13 +26,40 @@ use crate::engine::policy::Policy;
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/lone64/lone64.toml";
 
+/// The control socket, unless the configuration names another.
+pub const DEFAULT_SOCKET: &str = "/run/lone64/control.sock";
+
 /// A configuration without mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// What the engine has to know.
     pub policy: Policy,
+    /// Which of the kernel's settings are ours to change.
+    pub sysctl: Sysctl,
+    /// Where the daemon can be asked.
+    pub control: Control,
     /// What is logged, and how.
     pub log: Log,
+}
+
+/// Which of the kernel's settings are ours to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sysctl {
+    /// Whether forwarding and `accept_ra` are set while the daemon runs.
+    pub manage: bool,
+}
+
+/// Where the daemon can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// The path of the control socket.
+    pub socket: PathBuf,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: PathBuf::from(DEFAULT_SOCKET) }
+    }
 }
 
 /// What is logged, and how.

@@ -81,14 +81,20 @@ pub(super) static LIMITS: Table = Table {
     later: &["announcements-per-second"],
 };
 
+pub(super) static SYSCTL: Table = Table { name: "sysctl", times: Times::Once, keys: &[], later: &["manage"] };
+
+pub(super) static CONTROL: Table =
+    Table { name: "control", times: Times::Once, keys: &[], later: &["socket", "metrics"] };
+
 pub(super) static LOG: Table =
     Table { name: "log", times: Times::Once, keys: &["level", "format"], later: &[] };
 
 /// The tables that are read.
-pub(super) static TABLES: [&Table; 6] = [&UPSTREAM, &RANGE, &ROUTES, &TIMERS, &LIMITS, &LOG];
+pub(super) static TABLES: [&Table; 8] =
+    [&UPSTREAM, &RANGE, &ROUTES, &TIMERS, &LIMITS, &SYSCTL, &CONTROL, &LOG];
 
 /// The tables that are planned.
-pub(super) const LATER_TABLES: [&str; 3] = ["guest", "sysctl", "control"];
+pub(super) const LATER_TABLES: [&str; 1] = ["guest"];
 
 /// The candidate that somebody who wrote `word` probably meant.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -151,7 +157,7 @@ mod tests {
     #[test]
     fn explains_every_key_in_the_annotated_file() {
         let text = include_str!("../../config/lone64.toml");
-        for table in TABLES {
+        for table in TABLES.into_iter().filter(|table| !table.keys.is_empty()) {
             assert!(text.contains(&table.header()), "{} is not explained", table.header());
             for key in table.keys {
                 assert!(text.lines().any(|line| word(line) == Some(*key)), "{key} is not explained");

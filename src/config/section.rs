@@ -5,6 +5,7 @@
 
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -182,6 +183,26 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// An absolute path that a Unix socket can have.
+    pub(super) fn socket_path(&self, key: &str, report: &mut Report<'_>) -> Field<PathBuf> {
+        const REMEDY: &str = "write an absolute path, such as \"/run/lone64/control.sock\"";
+        /// `sun_path` without the zero at its end (unix(7)).
+        const LONGEST: usize = 107;
+        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        match value.as_str() {
+            None => refuse(report, &place, format!("`{key}` is {}", kind(value)), REMEDY),
+            Some(text) if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') => {
+                refuse(report, &place, format!("`{key}` cannot be \"{}\"", text.escape_default()), REMEDY)
+            }
+            Some(text) if text.len() > LONGEST => {
+                let sentence =
+                    format!("`{key}` has {} bytes, and a socket's path at most {LONGEST}", text.len());
+                refuse(report, &place, sentence, "write a shorter path")
+            }
+            Some(text) => Field::Is(PathBuf::from(text), place),
+        }
+    }
+
     /// A prefix; one with host bits is reported and read without them.
     pub(super) fn prefix(&self, key: &str, report: &mut Report<'_>) -> Field<Ipv6Net> {
         let Some((value, place)) = self.entry(key) else { return self.absent(key) };
@@ -234,9 +255,15 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// The raw value of a key and its place.
+    /// Whether the key is written, be it read or only planned.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// The raw value of a key and its place; none for one that is only planned.
     pub(super) fn entry(&self, key: &str) -> Option<(&'d DeValue<'d>, Place)> {
-        let value: &Spanned<DeValue<'d>> = self.entries.get(key)?;
+        let is_read = self.table.keys.contains(&key);
+        let value: &Spanned<DeValue<'d>> = self.entries.get(key).filter(|_| is_read)?;
         Some((value.get_ref(), Place::Text(value.span())))
     }
 

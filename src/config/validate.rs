@@ -41,7 +41,7 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) -> Config {
         timers: file.timers,
         limits: file.limits,
     };
-    Config { policy, log: file.log }
+    Config { policy, sysctl: file.sysctl, control: file.control.clone(), log: file.log }
 }
 
 fn check_upstreams(upstreams: &[Upstream], report: &mut Report<'_>) {
@@ -254,6 +254,10 @@ fn upstream_policy(upstream: &Upstream) -> UpstreamPolicy {
         router: upstream.router,
         override_flag: upstream.override_flag,
         source: upstream.source,
+        announce: upstream.announce,
+        gateway_source: upstream.gateway_source,
+        mld: upstream.mld,
+        suppress_kernel: upstream.suppress_kernel,
     }
 }
 

@@ -333,12 +333,7 @@ mod tests {
             exclude: Vec::new(),
         };
         let policy = Policy {
-            upstreams: vec![UpstreamPolicy {
-                interface: UpstreamInterface::Named("veth0".parse().expect("a name")),
-                router: false,
-                override_flag: Override::Takeover,
-                source: Source::Scope,
-            }],
+            upstreams: vec![UpstreamPolicy::new(UpstreamInterface::Named("veth0".parse().expect("a name")))],
             ranges: vec![range("*"), range("veth?"), range("l*")],
             routes: RoutePolicy::default(),
             timers: Timers::default(),

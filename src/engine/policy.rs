@@ -38,6 +38,53 @@ pub struct UpstreamPolicy {
     pub override_flag: Override,
     /// Which IPv6 source answers carry.
     pub source: Source,
+    /// What is sent of our own accord when a target becomes live or moves.
+    pub announce: Announce,
+    /// Who keeps the gateway's neighbour entry fresh.
+    pub gateway_source: GatewaySource,
+    /// Whether the solicited-node groups of live targets are joined (RFC 4541 §3, snooping switches).
+    pub mld: bool,
+    /// Whether the kernel is kept from seeing unicast solicitations for our ranges.
+    pub suppress_kernel: bool,
+}
+
+impl UpstreamPolicy {
+    /// With the default for everything.
+    pub fn new(interface: UpstreamInterface) -> Self {
+        Self {
+            interface,
+            router: false,
+            override_flag: Override::default(),
+            source: Source::default(),
+            announce: Announce::default(),
+            gateway_source: GatewaySource::default(),
+            mld: true,
+            suppress_kernel: false,
+        }
+    }
+}
+
+/// What is sent of our own accord.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Announce {
+    /// Unsolicited advertisements, and a solicitation for the gateway from the target's address.
+    #[default]
+    Yes,
+    /// These, and a solicitation like that of Duplicate Address Detection, for access switches that
+    /// learn from nothing else.
+    Dad,
+    /// Nothing.
+    No,
+}
+
+/// Who keeps the gateway's neighbour entry fresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GatewaySource {
+    /// The kernel, which asks from its link-local address when it forwards.
+    #[default]
+    Kernel,
+    /// We, from a global address, for providers that filter link-local Neighbor Discovery.
+    Global,
 }
 
 /// How an upstream is found.
@@ -267,10 +314,12 @@ pub struct Limits {
     pub pending: usize,
     /// Probes sent per second, over all downstreams.
     pub probes_per_second: u32,
+    /// Targets announced per second, over all upstreams.
+    pub announcements_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { targets: 65_536, pending: 4_096, probes_per_second: 1_000 }
+        Self { targets: 65_536, pending: 4_096, probes_per_second: 1_000, announcements_per_second: 100 }
     }
 }

@@ -13,7 +13,7 @@ use crate::host::{
     question_from, range, reply, route, usual_facts, with,
 };
 
-const LIMITS: Limits = Limits { targets: 12, pending: 5, probes_per_second: 7 };
+const LIMITS: Limits = Limits { targets: 12, pending: 5, probes_per_second: 7, announcements_per_second: 3 };
 
 /// Something that happens.
 #[derive(Debug, Clone)]

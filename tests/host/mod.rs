@@ -14,8 +14,8 @@ use lone64::engine::facts::{
     Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, NextHop, RouteKind,
 };
 use lone64::engine::policy::{
-    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Source, Timers,
-    UpstreamInterface, UpstreamPolicy,
+    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers, UpstreamInterface,
+    UpstreamPolicy,
 };
 use lone64::engine::{Change, Engine, Event, Input, Outcome, Output, State, Time};
 use lone64::wire::{Advertisement, DropReason, Flags, Mac, Solicitation, solicited_node};
@@ -224,8 +224,7 @@ pub fn with(change: impl FnOnce(&mut Policy)) -> Policy {
 }
 
 pub fn upstream(interface: UpstreamInterface) -> UpstreamPolicy {
-    let (override_flag, source) = (Default::default(), Source::default());
-    UpstreamPolicy { interface, router: false, override_flag, source }
+    UpstreamPolicy::new(interface)
 }
 
 pub fn range(prefix: &str, downstream: &str) -> RangePolicy {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use lone64::engine::facts::{Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState};
 use lone64::engine::policy::{
-    Answer, Downstream, Limits, Override, Policy, RangePolicy, RangeRoutes, RoutePolicy, Source, Timers,
+    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
     UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Change, Engine, Input, Outcome, Output, Time};
@@ -92,12 +92,7 @@ impl Run {
 
 fn policy() -> Policy {
     Policy {
-        upstreams: vec![UpstreamPolicy {
-            interface: UpstreamInterface::Named("up0".parse().expect("a name")),
-            router: false,
-            override_flag: Override::Takeover,
-            source: Source::Scope,
-        }],
+        upstreams: vec![UpstreamPolicy::new(UpstreamInterface::Named("up0".parse().expect("a name")))],
         ranges: vec![RangePolicy {
             prefix: range(),
             upstream: None,

@@ -1,0 +1,167 @@
+//! The tables of the file, key by key: each value with its place, its bounds and its words.
+//!
+//! May touch: nothing.
+
+use toml::de::DeValue;
+
+use super::downstreams::Downstreams;
+use super::file::{Range, Upstream};
+use super::problem::Report;
+use super::section::{Field, Section, kind, refuse};
+use super::{Control, Log, LogFormat, LogLevel, Sysctl};
+use crate::engine::policy::{
+    Announce, Answer, GatewaySource, Limits, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers,
+};
+
+pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstream {
+    let default = Upstream::new(section.place.clone(), section.interface("interface", report));
+    let overrides =
+        [("takeover", Override::Takeover), ("always", Override::Always), ("never", Override::Never)];
+    let sources = [
+        ("scope", Source::Scope),
+        ("target", Source::Target),
+        ("link-local", Source::LinkLocal),
+        ("global", Source::Global),
+    ];
+    let gateway_sources = [("kernel", GatewaySource::Kernel), ("global", GatewaySource::Global)];
+    Upstream {
+        router: section.flag("router", report).or(default.router),
+        override_flag: section.choice("override", &overrides, report).or(default.override_flag),
+        source: section.choice_or_address("source", &sources, Source::Address, report).or(default.source),
+        announce: announce(section, report).or(default.announce),
+        gateway_source: section.choice("gateway-source", &gateway_sources, report).or(default.gateway_source),
+        mld: section.flag("mld", report).or(default.mld),
+        suppress_kernel: section.flag("suppress-kernel", report).or(default.suppress_kernel),
+        ..default
+    }
+}
+
+/// A flag with a third value.
+fn announce(section: &Section<'_>, report: &mut Report<'_>) -> Field<Announce> {
+    const REMEDY: &str = "write true, false or \"dad\"";
+    let Some((value, place)) = section.entry("announce") else { return Field::Absent };
+    match value {
+        DeValue::Boolean(true) => Field::Is(Announce::Yes, place),
+        DeValue::Boolean(false) => Field::Is(Announce::No, place),
+        DeValue::String(text) if text == "dad" => Field::Is(Announce::Dad, place),
+        DeValue::String(text) => refuse(report, &place, format!("`announce` cannot be \"{text}\""), REMEDY),
+        _ => refuse(report, &place, format!("`announce` is {}", kind(value)), REMEDY),
+    }
+}
+
+pub(super) fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
+    let prefix = match section.prefix("prefix", report) {
+        // Refused as not supported yet; that there is no `prefix` needs no second sentence.
+        Field::Absent if section.has("suffix") => Field::Wrong,
+        prefix => prefix,
+    };
+    let interface = Downstreams::read(section, report);
+    let default = Range::new(section.place.clone(), prefix, interface);
+    let answers = [("live", Answer::Live), ("always", Answer::Always), ("never", Answer::Never)];
+    let routes =
+        [("range", RangeRoutes::Range), ("guests", RangeRoutes::Guests), ("none", RangeRoutes::None)];
+    Range {
+        upstream: section.interface("upstream", report),
+        answer: section.choice("answer", &answers, report),
+        routes: section.choice("routes", &routes, report),
+        backstop: section.flag("backstop", report).or(default.backstop),
+        exclude: section.prefixes("exclude", report),
+        ..default
+    }
+}
+
+pub(super) fn routes(section: &Section<'_>, report: &mut Report<'_>) -> RoutePolicy {
+    let default = RoutePolicy::default();
+    let on_stop = [("remove", OnStop::Remove), ("keep", OnStop::Keep)];
+    RoutePolicy {
+        protocol: protocol(section, report).or(default.protocol),
+        table: table(section, report).or(default.table),
+        metric: section.number("metric", 1..=RoutePolicy::BACKSTOP_METRIC - 1, report).or(default.metric),
+        on_stop: section.choice("on-stop", &on_stop, report).or(default.on_stop),
+    }
+}
+
+/// A number of a routing protocol that nobody else uses, since we remove whatever carries it.
+fn protocol(section: &Section<'_>, report: &mut Report<'_>) -> Field<u8> {
+    const REMEDY: &str = "write a number that is free on this host; 64 is the default";
+    let Field::Is(number, place) = section.number("protocol", 0..=u32::from(u8::MAX), report) else {
+        return Field::Absent;
+    };
+    let owner = match number {
+        0..=4 => "the kernel and its administrator",
+        11 | 186..=198 => "zebra (FRR), which removes what it finds there",
+        12 => "BIRD",
+        5..=18 => "the kernel's list of routing daemons",
+        42 => "babeld",
+        84 => "OVN",
+        99 => "Open/R",
+        _ => return u8::try_from(number).map_or(Field::Wrong, |number| Field::Is(number, place)),
+    };
+    refuse(report, &place, format!("route protocol {number} belongs to {owner}"), REMEDY)
+}
+
+fn table(section: &Section<'_>, report: &mut Report<'_>) -> Field<u32> {
+    const REMEDY: &str = "write \"main\" or the number of a table";
+    let Some((value, place)) = section.entry("table") else { return Field::Absent };
+    match value {
+        DeValue::String(name) if name == "main" => Field::Is(RoutePolicy::default().table, place),
+        DeValue::String(name) => refuse(report, &place, format!("unknown routing table \"{name}\""), REMEDY),
+        DeValue::Integer(_) => match section.number("table", 1..=u32::MAX, report) {
+            Field::Is(255, place) => {
+                let sentence = "table 255 (local) belongs to the kernel".to_owned();
+                refuse(report, &place, sentence, REMEDY)
+            }
+            number => number,
+        },
+        _ => refuse(report, &place, format!("`table` is {}", kind(value)), REMEDY),
+    }
+}
+
+pub(super) fn timers(section: &Section<'_>, report: &mut Report<'_>) -> Timers {
+    let default = Timers::default();
+    let retries = section.number("retries", 1..=u32::from(u8::MAX), report);
+    Timers {
+        reachable: section.duration("reachable", default.reachable, report),
+        retransmit: section.duration("retransmit", default.retransmit, report),
+        retries: retries.value().and_then(|n| u8::try_from(*n).ok()).unwrap_or(default.retries),
+        absent: section.duration("absent", default.absent, report),
+        keepalive: section.duration("keepalive", default.keepalive, report),
+    }
+}
+
+pub(super) fn limits(section: &Section<'_>, report: &mut Report<'_>) -> Limits {
+    /// A target costs memory, a probe costs the downstream; far more than either could bear.
+    const MOST: u32 = 1 << 24;
+    let default = Limits::default();
+    let mut count = |key: &str, default: usize| {
+        let number = section.number(key, 1..=MOST, report);
+        number.value().and_then(|n| usize::try_from(*n).ok()).unwrap_or(default)
+    };
+    Limits {
+        targets: count("targets", default.targets),
+        pending: count("pending", default.pending),
+        probes_per_second: section
+            .number("probes-per-second", 1..=MOST, report)
+            .or(default.probes_per_second),
+        announcements_per_second: section
+            .number("announcements-per-second", 1..=MOST, report)
+            .or(default.announcements_per_second),
+    }
+}
+
+pub(super) fn sysctl(section: &Section<'_>, report: &mut Report<'_>) -> Sysctl {
+    Sysctl { manage: section.flag("manage", report).or(false) }
+}
+
+pub(super) fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
+    let default = Control::default();
+    Control { socket: section.socket_path("socket", report).or(default.socket) }
+}
+
+pub(super) fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {
+    let default = Log::default();
+    Log {
+        level: section.choice("level", &LogLevel::NAMES, report).or(default.level),
+        format: section.choice("format", &LogFormat::NAMES, report).or(default.format),
+    }
+}
