@@ -9,6 +9,7 @@
 //! * `liveness`, `probing`: Probing
 //! * `guests`: a range over many downstreams, with a route for each live guest
 //! * `hostile`: what guests and rivals claim, and floods of it
+//! * `change`: Change
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `shipped`: the configurations under `config/`
@@ -21,6 +22,7 @@
 mod addresses;
 mod advertisement;
 mod answers;
+mod change;
 mod crowd;
 mod daemon;
 mod defence;
@@ -78,6 +80,7 @@ fn main() {
         ("hostile", hostile::CASES),
         ("load", load::CASES),
         ("routes", routes::CASES),
+        ("change", change::CASES),
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
         ("traffic", traffic::CASES),

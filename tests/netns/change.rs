@@ -1,0 +1,260 @@
+//! rules.md "Change": interfaces that flap, go, come back and change, and routes that others remove.
+//!
+//! One daemon each lives through everything that happens to one interface. Whatever happens, the
+//! range on the other interface is answered all the while.
+
+use std::net::Ipv6Addr;
+use std::time::{Duration, Instant};
+
+use crate::daemon::{Daemon, Settings};
+use crate::endpoint::PATIENCE;
+use crate::frame::{ADVERTISEMENT, Mac, mac, sender, target_of};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, UPSTREAM_GLOBAL, UPSTREAM_MAC, d};
+use crate::link::Link;
+use crate::namespace::{Namespace, eventually};
+use crate::solicitation::Solicitation;
+
+crate::cases![
+    lives_through_whatever_happens_to_its_upstream,
+    lives_through_whatever_happens_to_a_downstream,
+    puts_its_routes_back_whoever_removes_them,
+    computes_next_to_nothing_while_its_interfaces_are_missing,
+];
+
+/// From the moment at which the host is able to.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Asks again and again until the target is answered for, from this MAC.
+fn answered_again(link: &mut Link, what: &str, target: Ipv6Addr, from: Mac) {
+    let question = Solicitation::multicast(ROUTER, target);
+    eventually(&format!("{target} is answered for again: {what}"), SOON, || {
+        link.send(&question);
+        let deadline = Instant::now() + Duration::from_millis(20);
+        while let Some(frame) = link.receive(deadline) {
+            if target_of(&frame, ADVERTISEMENT) == Some(target) && sender(&frame) == from {
+                return Some(());
+            }
+        }
+        None
+    });
+    // And what is late from before is out of the way.
+    link.settle();
+}
+
+/// What the host has of ours: routes, packet sockets, groups; and the descriptors of the daemon.
+fn held(lab: &Lab, daemon: &Daemon) -> (String, usize, String, usize) {
+    let (sockets, groups) = lab.host.run(|| {
+        let read =
+            |file: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("/proc");
+        // The index of an interface that was made anew is another.
+        let groups: Vec<_> = read("igmp6")
+            .lines()
+            .map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" "))
+            .collect();
+        (read("packet").lines().count(), groups)
+    });
+    let mut groups = groups;
+    groups.sort();
+    (lab.host.show("route show table all proto 64"), sockets, groups.join("\n"), daemon.descriptors())
+}
+
+/// The macvlan that is the upstream of [`Lab::macvlan`], with everything that it needs.
+fn make_upstream(lab: &Lab) {
+    let parent = lab.parent.as_ref().expect("a lab with macvlans");
+    parent.ip(&format!(
+        "link add link p0 name up0 address 02:00:00:00:00:02 netns {} type macvlan mode bridge",
+        lab.host.path()
+    ));
+    lab.host.ip("link set up0 up");
+    give_addresses(lab);
+}
+
+fn give_addresses(lab: &Lab) {
+    lab.host.ip(&format!(
+        "addr add fe80::2/64 dev up0 nodad
+         addr add {UPSTREAM_GLOBAL}/64 dev up0 nodad
+         route replace default via fe80::1 dev up0"
+    ));
+}
+
+fn lives_through_whatever_happens_to_its_upstream() {
+    let lab = Lab::macvlan();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    let mut link = Link::open(&lab);
+    let other = mac(0x22);
+    link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+    let before = held(&lab, &daemon);
+    let mut again = |what: &str, from: Mac| {
+        answered_again(&mut link, what, PLAIN, from);
+        answered_again(&mut link, what, GUEST, from);
+    };
+
+    lab.host.ip("link set up0 down");
+    lab.host.ip("link set up0 up");
+    give_addresses(&lab);
+    again("down and up", UPSTREAM_MAC);
+
+    lab.parent.as_ref().expect("macvlans").ip("link set p0 down\nlink set p0 up");
+    again("carrier lost and back", UPSTREAM_MAC);
+
+    lab.host.ip("link del up0");
+    make_upstream(&lab);
+    again("deleted and made anew", UPSTREAM_MAC);
+
+    lab.host.ip("link set up0 name away0");
+    lab.host.ip("link set away0 name up0");
+    again("renamed away and back", UPSTREAM_MAC);
+
+    lab.host.ip("link set up0 address 02:00:00:00:00:22");
+    again("another MAC", other);
+    lab.host.ip("link set up0 address 02:00:00:00:00:02");
+    again("the old MAC", UPSTREAM_MAC);
+
+    lab.host.ip("addr flush dev up0");
+    give_addresses(&lab);
+    again("addresses flushed and given", UPSTREAM_MAC);
+
+    lab.host.ip("route del default");
+    again("without a default route", UPSTREAM_MAC);
+    lab.host.ip("route add default via fe80::1 dev up0");
+
+    let elsewhere = Namespace::new();
+    lab.host.ip(&format!("link set up0 netns {}", elsewhere.path()));
+    elsewhere.ip(&format!("link set up0 netns {}", lab.host.path()));
+    lab.host.ip("link set up0 up");
+    give_addresses(&lab);
+    again("in another namespace and back", UPSTREAM_MAC);
+
+    eventually("it holds what it held", PATIENCE, || (held(&lab, &daemon) == before).then_some(()));
+    daemon.stop();
+}
+
+/// The veth to the plain guest, with everything that both ends need.
+fn make_downstream(lab: &Lab) {
+    lab.host.ip(&format!(
+        "link add gv1 address 02:00:00:00:00:b1 type veth peer name eth0 address 02:00:00:00:00:06 netns {}",
+        lab.plain.path()
+    ));
+    lab.plain.ip("link set eth0 up");
+    lab.host.ip("link set gv1 up");
+    lab.host.ip(&format!("addr add fe80::b1/64 dev gv1 nodad\naddr add {}/128 dev gv1 nodad", d(1)));
+    lab.plain.ip(&format!(
+        "addr add fe80::6/64 dev eth0 nodad
+         addr add {PLAIN}/128 dev eth0 nodad
+         route add default via fe80::b1 dev eth0"
+    ));
+}
+
+fn lives_through_whatever_happens_to_a_downstream() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    let mut link = Link::open(&lab);
+    for target in [PLAIN, GUEST] {
+        link.answered(&Solicitation::multicast(ROUTER, target));
+    }
+    let before = held(&lab, &daemon);
+    let mut again = |what: &str| {
+        answered_again(&mut link, what, PLAIN, UPSTREAM_MAC);
+        // And the packet finds its way.
+        lab.router.output("ping", &format!("-c 1 -W 5 {PLAIN}"));
+        link.settle();
+    };
+    let mut undisturbed = Link::open(&lab);
+    let mut others = || {
+        undisturbed.advertisements(&Solicitation::multicast(ROUTER, d(0x999)));
+        undisturbed.answered(&Solicitation::multicast(ROUTER, GUEST));
+    };
+    let addresses = format!("addr add fe80::b1/64 dev gv1 nodad\naddr add {}/128 dev gv1 nodad", d(1));
+
+    lab.host.ip("link set gv1 down");
+    others();
+    lab.host.ip("link set gv1 up");
+    lab.host.ip(&addresses);
+    again("down and up");
+
+    lab.plain.ip("link set eth0 down");
+    others();
+    lab.plain.ip("link set eth0 up");
+    lab.plain.ip(&format!(
+        "addr add fe80::6/64 dev eth0 nodad
+         addr add {PLAIN}/128 dev eth0 nodad
+         route add default via fe80::b1 dev eth0"
+    ));
+    again("carrier lost and back");
+
+    lab.host.ip("link del gv1");
+    others();
+    make_downstream(&lab);
+    again("deleted and made anew");
+
+    lab.host.ip("link set gv1 name away1");
+    others();
+    lab.host.ip("link set away1 name gv1");
+    again("renamed away and back");
+
+    lab.host.ip("link set gv1 address 02:00:00:00:00:c1");
+    lab.plain.ip("neigh flush dev eth0");
+    again("another MAC");
+    lab.host.ip("link set gv1 address 02:00:00:00:00:b1");
+    lab.plain.ip("neigh flush dev eth0");
+    again("the old MAC");
+
+    lab.host.ip("addr flush dev gv1");
+    others();
+    lab.host.ip(&addresses);
+    again("addresses flushed and given");
+
+    let elsewhere = Namespace::new();
+    lab.host.ip(&format!("link set gv1 netns {}", elsewhere.path()));
+    others();
+    elsewhere.ip(&format!("link set gv1 netns {}", lab.host.path()));
+    lab.host.ip("link set gv1 up");
+    lab.host.ip(&addresses);
+    again("in another namespace and back");
+
+    lab.host.ip("link add br9 type bridge forward_delay 0\nlink set br9 up\nlink set gv1 master br9");
+    others();
+    lab.host.ip("link set gv1 nomaster\nlink del br9");
+    again("a port of a bridge for a while");
+
+    eventually("it holds what it held", PATIENCE, || (held(&lab, &daemon) == before).then_some(()));
+    daemon.stop();
+}
+
+fn puts_its_routes_back_whoever_removes_them() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    let ours = || lab.host.show("-o route show table all proto 64");
+    let before = ours();
+    assert_eq!(before.lines().count(), 3, "{before}");
+    for (who, remove) in [
+        ("somebody who cleans up", "route flush proto 64".to_owned()),
+        // As systemd-networkd does with routes that it does not know, when it restarts.
+        ("a network manager", format!("route del {D} dev gv1 proto 64 metric 1024")),
+        ("one who minds the backstop", format!("route del unreachable {C} dev lo proto 64")),
+    ] {
+        lab.host.ip(&remove);
+        eventually(&format!("what {who} removed is back"), SOON, || (ours() == before).then_some(()));
+    }
+    lab.router.output("ping", &format!("-c 1 -W 5 {PLAIN}"));
+    daemon.stop();
+    assert_eq!(ours(), "");
+}
+
+fn computes_next_to_nothing_while_its_interfaces_are_missing() {
+    let lab = Lab::macvlan();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, PLAIN));
+    lab.host.ip("link del up0\nlink del gv1\nlink set br0 down");
+    let (cpu, clock) = (daemon.cpu(), Instant::now());
+    // Somebody else's pings take as long as they take; the host's clock runs meanwhile.
+    lab.router.output("ping", "-c 4 -i 1 ::1");
+    let (cpu, lived) = (daemon.cpu() - cpu, clock.elapsed());
+    eprintln!("without interfaces: {cpu:.1?} of CPU in {lived:.1?}");
+    // The kernel counts in steps of 10 ms.
+    assert!(cpu <= lived / 100 + Duration::from_millis(10), "{cpu:?} in {lived:?}");
+    lab.host.ip("link set br0 up");
+    make_upstream(&lab);
+    make_downstream(&lab);
+    answered_again(&mut Link::open(&lab), "both are back", PLAIN, UPSTREAM_MAC);
+}
