@@ -94,11 +94,22 @@ impl Daemon {
 
     /// The same, started by another program.
     pub(crate) fn start_under(lab: &Lab, wrapper: &[&str], settings: Settings) -> Self {
-        let directory = directory();
-        let config = directory.join("lone64.toml");
-        fs::write(&config, settings.text()).expect("a temporary file");
-        let arguments = format!("run --config {}", config.display());
-        Self::launch(&lab.host, directory, wrapper, &arguments).ready()
+        Self::launch_with(lab, wrapper, settings).ready()
+    }
+
+    /// Only starts it.
+    pub(crate) fn start_unready(lab: &Lab, settings: Settings) -> Self {
+        Self::launch_with(lab, &[], settings)
+    }
+
+    /// SIGSTOP: it reads nothing more, until [`Daemon::thaw`].
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
     }
 
     /// Starts it with options instead of a file, and waits until it says that it is ready.
@@ -108,11 +119,7 @@ impl Daemon {
 
     /// Starts it under `wrapper`, expects it to give up with exit status 1, and returns what it said.
     pub(crate) fn refusal(lab: &Lab, wrapper: &[&str], settings: Settings) -> String {
-        let directory = directory();
-        let config = directory.join("lone64.toml");
-        fs::write(&config, settings.text()).expect("a temporary file");
-        let arguments = format!("run --config {}", config.display());
-        let mut daemon = Self::launch(&lab.host, directory, wrapper, &arguments);
+        let mut daemon = Self::launch_with(lab, wrapper, settings);
         let (status, said) = daemon.ended(PATIENCE);
         assert_eq!(status.code(), Some(1), "{said}");
         said
@@ -160,6 +167,14 @@ impl Daemon {
 
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid() as i32), signal).expect("it runs");
+    }
+
+    fn launch_with(lab: &Lab, wrapper: &[&str], settings: Settings) -> Self {
+        let directory = directory();
+        let config = directory.join("lone64.toml");
+        fs::write(&config, settings.text()).expect("a temporary file");
+        let arguments = format!("run --config {}", config.display());
+        Self::launch(&lab.host, directory, wrapper, &arguments)
     }
 
     fn launch(host: &Namespace, directory: PathBuf, wrapper: &[&str], arguments: &str) -> Self {

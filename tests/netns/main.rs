@@ -10,6 +10,7 @@
 //! * `guests`: a range over many downstreams, with a route for each live guest
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `change`: Change
+//! * `upheaval`: killed, crowded, flooded with changes
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `shipped`: the configurations under `config/`
@@ -42,6 +43,7 @@ mod silence;
 mod solicitation;
 mod startup;
 mod traffic;
+mod upheaval;
 mod veths;
 
 use std::fs;
@@ -81,6 +83,7 @@ fn main() {
         ("load", load::CASES),
         ("routes", routes::CASES),
         ("change", change::CASES),
+        ("upheaval", upheaval::CASES),
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
         ("traffic", traffic::CASES),
