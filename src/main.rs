@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let result = match &Cli::parse().command {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::run(args),
+        Command::Import(args) => commands::import::run(args),
         Command::Demo(args) => commands::demo::run(args),
     };
     result.unwrap_or_else(|error| {

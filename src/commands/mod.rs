@@ -10,6 +10,8 @@ use crate::config::Problems;
 
 pub mod check;
 pub mod demo;
+pub mod import;
+mod print;
 pub mod run;
 
 /// How a command ends: with its exit status, or with an error that is shown once, with status 1.

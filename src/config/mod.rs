@@ -10,7 +10,7 @@ mod duration;
 mod file;
 mod overrides;
 mod prefix;
-mod problem;
+pub(crate) mod problem;
 mod schema;
 mod section;
 mod tables;
@@ -18,6 +18,7 @@ mod validate;
 
 use std::path::{Path, PathBuf};
 
+use ipnet::Ipv6Net;
 pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 
@@ -118,6 +119,11 @@ impl LogFormat {
         ("terminal", Self::Terminal),
         ("json", Self::Json),
     ];
+}
+
+/// Why a range with this prefix could never work, if so.
+pub fn unservable(prefix: Ipv6Net) -> Option<String> {
+    prefix::unservable(prefix).map(|(why, _)| why)
 }
 
 /// Reads a configuration; `origin` is what its problems call it.
