@@ -104,8 +104,8 @@ impl Reader<'_, '_, '_> {
                         upstream.ranges.push(range);
                     }
                 }
-                "router" => router = Some(is_yes(entry)),
-                "autowire" if is_yes(entry) => autowire = Routes::Guests,
+                "router" => router = Some(self.flag(entry)),
+                "autowire" if self.flag(entry) => autowire = Routes::Guests,
                 "autowire" => {}
                 "ttl" => self.reachable(entry, DEFAULT_TTL),
                 "deadtime" => self.absent(entry),
@@ -154,9 +154,9 @@ impl Reader<'_, '_, '_> {
                     methods.push(key);
                     self.iface(entry, &mut range);
                 }
-                "autowire" if is_yes(entry) => range.routes = Routes::Guests,
+                "autowire" if self.flag(entry) => range.routes = Routes::Guests,
                 "autowire" => {}
-                "autovia" if is_yes(entry) => {
+                "autovia" if self.flag(entry) => {
                     let message = "autovia has no equivalent: the routes of live guests lead to them \
                                    directly; for guests behind another router, route the prefix to it, and \
                                    remove the interface";
@@ -271,7 +271,7 @@ impl Reader<'_, '_, '_> {
     }
 
     fn keepalive(&mut self, entry: &Entry) {
-        if !is_yes_or_bare(entry) {
+        if !self.flag(entry) {
             let message = "keepalive cannot be turned off: a live guest that nobody asks for is asked itself \
                            once in a `keepalive` ([timers])";
             self.note(&entry.key, message);
@@ -313,6 +313,14 @@ impl Reader<'_, '_, '_> {
         }
     }
 
+    /// As ndppd reads it: whatever is not yes is no, and the key alone is no in 0.2 and yes in 1.0.
+    fn flag(&self, entry: &Entry) -> bool {
+        match &*entry.value.text.to_ascii_lowercase() {
+            "yes" | "true" => true,
+            bare => bare.is_empty() && self.version == Version::One,
+        }
+    }
+
     fn unknown(&mut self, entry: &Entry, place: &str) {
         let message =
             format!("`{}` {place} has no equivalent: ndppd does not know it either", entry.key.text);
@@ -324,20 +332,11 @@ impl Reader<'_, '_, '_> {
     }
 }
 
-/// As ndppd reads it: everything but these two is no.
-fn is_yes(entry: &Entry) -> bool {
-    matches!(&*entry.value.text.to_ascii_lowercase(), "yes" | "true")
-}
-
-fn is_yes_or_bare(entry: &Entry) -> bool {
-    entry.value.text.is_empty() || is_yes(entry)
-}
-
 /// Milliseconds.
 const DEFAULT_TTL: u64 = 30_000;
 const DEFAULT_TIMEOUT: u64 = 500;
 
-const PREFACE: &str = "ndppd leaves the routes to others, so lone64 makes none here and keeps no backstop. \
+const PREFACE: &str = "But for `autowire`, ndppd leaves the routes to others, so lone64 makes none and keeps no backstop. \
 Where one interface has all guests of a range, remove `routes` and `backstop`: then lone64 routes the range \
 there, and packets for unknown addresses end here. Timers at ndppd's defaults become lone64's defaults.";
 

@@ -91,7 +91,7 @@ impl Reader<'_, '_, '_> {
             "exprlist" => self.note(
                 key,
                 "exprlist has no equivalent: write what it matches as prefixes, in `exclude` (black) or as a \
-                 [[range]] each (white)",
+                 [[range]] each (white); until then black ones are answered, and white ones are not",
             ),
             "routerNA" if value.text == "false" => self.router = Router::Clear,
             "routerNA" => {}
@@ -227,6 +227,7 @@ fn prefix(text: &str) -> Option<Ipv6Net> {
     };
     let groups = start.split(':').filter(|group| !group.is_empty()).count();
     let address: Ipv6Addr = match start.strip_suffix(':') {
+        Some("") => return None,
         Some(cut) if !cut.ends_with(':') && groups < 8 => format!("{start}:").parse().ok()?,
         Some(cut) if !cut.ends_with(':') => cut.parse().ok()?,
         _ => start.parse().ok()?,

@@ -78,23 +78,22 @@ fn timers(text: &mut String, draft: &Draft) {
         return;
     }
     text.push_str("\n[timers]\n");
-    let mut duration = |name: &str, value: Option<Duration>| {
+    let written = [
+        ("reachable", timers.reachable.map(duration)),
+        ("retransmit", timers.retransmit.map(duration)),
+        ("retries", timers.retries.map(|number| number.to_string())),
+        ("absent", timers.absent.map(duration)),
+    ];
+    for (name, value) in written {
         if let Some(value) = value {
-            let millis = value.as_millis();
-            let written = if millis.is_multiple_of(1000) {
-                format!("\"{}s\"", millis / 1000)
-            } else {
-                format!("\"{millis}ms\"")
-            };
-            key(text, name, &written);
+            let _ = writeln!(text, "{name:<10} = {value}");
         }
-    };
-    duration("reachable", timers.reachable);
-    duration("retransmit", timers.retransmit);
-    duration("absent", timers.absent);
-    if let Some(retries) = timers.retries {
-        key(text, "retries", &retries.to_string());
     }
+}
+
+fn duration(value: Duration) -> String {
+    let millis = value.as_millis();
+    if millis.is_multiple_of(1000) { format!("\"{}s\"", millis / 1000) } else { format!("\"{millis}ms\"") }
 }
 
 fn key(text: &mut String, name: &str, value: &str) {
