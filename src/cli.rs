@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv6Net;
 
+use crate::commands::completions::CompletionsArgs;
 use crate::commands::import::ImportArgs;
+use crate::commands::man::ManArgs;
 use crate::config::{Config, DEFAULT_FILE, Overrides, Problems};
 use crate::engine::facts::IfName;
 
@@ -59,6 +61,12 @@ pub enum Command {
     /// A router, a host and a guest are built out of network namespaces that nobody else sees; they
     /// are gone when the demo ends. Neither root nor a network is needed.
     Demo(DemoArgs),
+    /// Print a manual page, in roff.
+    #[command(hide = true)]
+    Man(ManArgs),
+    /// Print completions for a shell.
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
 }
 
 /// The options of `run`.

@@ -11,6 +11,8 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Import(args) => commands::import::run(args),
+        Command::Man(args) => commands::man::run(args),
+        Command::Completions(args) => commands::completions::run(args),
         Command::Demo(args) => commands::demo::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use crate::config::Problems;
 
 pub mod check;
+pub mod completions;
 pub mod demo;
 pub mod import;
+pub mod man;
 mod print;
 pub mod run;
 

@@ -8,6 +8,7 @@
 mod downstreams;
 mod duration;
 mod file;
+pub mod manual;
 mod overrides;
 mod prefix;
 pub(crate) mod problem;
