@@ -1,7 +1,7 @@
 //! The import room: what other responders were told, as the lone64.toml that says the same.
 //!
 //! May touch: nothing. Text or values in, text and notes out. The way of a file: `ndppd` (over
-//! `blocks`) or `npd6` read it into a [`Draft`]; `settle` makes the draft one that lone64 accepts, and
+//! `blocks`) or `npd6` read it into a `Draft`; `settle` makes the draft one that lone64 accepts, and
 //! tells of whatever that takes; `render` writes it.
 
 mod blocks;
