@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv6Net;
 
+use crate::commands::completions::CompletionsArgs;
+use crate::commands::import::ImportArgs;
+use crate::commands::man::ManArgs;
 use crate::config::{Config, DEFAULT_FILE, Overrides, Problems};
 use crate::engine::facts::IfName;
 
@@ -48,11 +51,22 @@ pub enum Command {
     /// Every problem is printed with its place and its remedy. Nothing is changed and nothing is
     /// sent; neither root nor the interfaces are needed.
     Check(CheckArgs),
+    /// Print another responder's configuration as a lone64.toml.
+    ///
+    /// Whatever has no equivalent is a comment in it. Nothing is changed; the file that is read and
+    /// the responder that uses it stay as they are. `lone64 check -` accepts what is printed.
+    Import(ImportArgs),
     /// Show a guest unreachable, then reachable, in throw-away namespaces.
     ///
     /// A router, a host and a guest are built out of network namespaces that nobody else sees; they
     /// are gone when the demo ends. Neither root nor a network is needed.
     Demo(DemoArgs),
+    /// Print a manual page, in roff.
+    #[command(hide = true)]
+    Man(ManArgs),
+    /// Print completions for a shell.
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
 }
 
 /// The options of `run`.

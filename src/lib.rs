@@ -10,6 +10,7 @@
 //! | [`wire`] | nothing: pure | bytes to values and back: solicitation, advertisement, the socket's filter |
 //! | [`engine`] | nothing: pure | the decisions: ranges, targets, probing, answers, routes wanted |
 //! | [`config`] | the one file it is told to read | TOML text to a policy in which impossible states cannot be written |
+//! | [`import`] | nothing: text in, text out | other responders' configurations as a lone64.toml |
 //! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |
 //! | [`daemon`] | the clock, and the kernel through its room | the one loop between the two |
 //! | [`commands`], [`cli`] | the terminal | one file for each subcommand |
@@ -36,5 +37,6 @@ pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+pub mod import;
 pub mod kernel;
 pub mod wire;

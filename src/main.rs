@@ -10,6 +10,9 @@ fn main() -> ExitCode {
     let result = match &Cli::parse().command {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::run(args),
+        Command::Import(args) => commands::import::run(args),
+        Command::Man(args) => commands::man::run(args),
+        Command::Completions(args) => commands::completions::run(args),
         Command::Demo(args) => commands::demo::run(args),
     };
     result.unwrap_or_else(|error| {

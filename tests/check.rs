@@ -5,6 +5,8 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use clap::CommandFactory;
+use lone64::cli::Cli;
 use serde_json::Value;
 
 const FIVE_MISTAKES: &str = r#"[[range]]
@@ -195,22 +197,20 @@ fn tells_its_version() {
 
 #[test]
 fn every_help_has_an_example_and_fits_80_columns() {
-    for arguments in [
-        &["--help"][..],
-        &["-h"],
-        &["run", "--help"],
-        &["run", "-h"],
-        &["check", "--help"],
-        &["check", "-h"],
-        &["demo", "--help"],
-        &["demo", "-h"],
-    ] {
-        let output = lone64(arguments, "");
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-        let help = text(&output.stdout);
-        assert!(help.contains("Examples:\n  lone64 "), "{arguments:?}: {help}");
-        for line in help.lines() {
-            assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+    let commands = Cli::command();
+    // The hidden ones too.
+    let names: Vec<&str> = commands.get_subcommands().map(clap::Command::get_name).collect();
+    assert!(names.contains(&"run") && names.contains(&"completions"), "{names:?}");
+    for name in [None].into_iter().chain(names.into_iter().map(Some)) {
+        for option in ["--help", "-h"] {
+            let arguments: Vec<&str> = name.into_iter().chain([option]).collect();
+            let output = lone64(&arguments, "");
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+            let help = text(&output.stdout);
+            assert!(help.contains("Examples:\n  lone64 "), "{arguments:?}: {help}");
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+            }
         }
     }
 }

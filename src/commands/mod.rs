@@ -9,7 +9,11 @@ use std::process::ExitCode;
 use crate::config::Problems;
 
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod import;
+pub mod man;
+mod print;
 pub mod run;
 
 /// How a command ends: with its exit status, or with an error that is shown once, with status 1.

@@ -8,9 +8,10 @@
 mod downstreams;
 mod duration;
 mod file;
+pub mod manual;
 mod overrides;
 mod prefix;
-mod problem;
+pub(crate) mod problem;
 mod schema;
 mod section;
 mod tables;
@@ -18,6 +19,7 @@ mod validate;
 
 use std::path::{Path, PathBuf};
 
+use ipnet::Ipv6Net;
 pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 
@@ -118,6 +120,11 @@ impl LogFormat {
         ("terminal", Self::Terminal),
         ("json", Self::Json),
     ];
+}
+
+/// Why a range with this prefix could never work, if so.
+pub fn unservable(prefix: Ipv6Net) -> Option<String> {
+    prefix::unservable(prefix).map(|(why, _)| why)
 }
 
 /// Reads a configuration; `origin` is what its problems call it.

@@ -38,7 +38,7 @@ struct Excerpt {
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// These bytes of the text.
     Text(Range<usize>),
     /// This option of the command line, with its value.
@@ -48,7 +48,7 @@ pub(super) enum Place {
 }
 
 /// Collects problems while a configuration is read.
-pub(super) struct Report<'t> {
+pub(crate) struct Report<'t> {
     origin: &'t str,
     text: &'t str,
     /// Where each line begins.
@@ -85,7 +85,7 @@ impl fmt::Display for Problems {
 }
 
 impl Problem {
-    pub(super) fn help(&mut self, help: impl Into<String>) {
+    pub(crate) fn help(&mut self, help: impl Into<String>) {
         self.help = Some(shown(&help.into()));
     }
 }
@@ -112,7 +112,7 @@ impl fmt::Display for Problem {
 }
 
 impl<'t> Report<'t> {
-    pub(super) fn new(origin: &'t str, text: &'t str) -> Self {
+    pub(crate) fn new(origin: &'t str, text: &'t str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
         Self { origin, text, lines, found: Vec::new() }
     }
@@ -122,12 +122,16 @@ impl<'t> Report<'t> {
         Self::new(self.origin, self.text)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// Adds a problem; the remedy can be put on what is returned.
-    pub(super) fn push(&mut self, place: &Place, message: impl Into<String>) -> &mut Problem {
+    pub(crate) fn push(&mut self, place: &Place, message: impl Into<String>) -> &mut Problem {
         let mut problem = Problem {
             origin: self.origin.to_owned(),
             line: None,
@@ -175,7 +179,7 @@ impl<'t> Report<'t> {
             .retain(|(_, problem)| problem.line.is_some_and(|line| line < end && !lines.contains(&line)));
     }
 
-    pub(super) fn into_problems(mut self) -> Problems {
+    pub(crate) fn into_problems(mut self) -> Problems {
         self.found.sort_by_key(|(order, _)| *order);
         Problems(self.found.into_iter().map(|(_, problem)| problem).collect())
     }

@@ -148,8 +148,13 @@ impl Routes {
 
     /// The interface that a packet to `target` leaves by, as far as the main table decides.
     pub fn leads_to(&self, target: Ipv6Addr) -> Option<IfIndex> {
+        self.leads_to_all(&target.into())
+    }
+
+    /// The same for a whole prefix, where no route inside it decides.
+    pub fn leads_to_all(&self, prefix: &Ipv6Net) -> Option<IfIndex> {
         self.known
-            .cover_values(&Ipv6Net::from(target))
+            .cover_values(prefix)
             .filter_map(|routes| routes.iter().filter(|route| route.table == MAIN).min_by_key(|r| r.metric))
             .last()
             .and_then(KernelRoute::unicast_link)

@@ -207,7 +207,11 @@ impl Engine {
         for (range, place) in ranges().filter(|(range, _)| range.answer == Answer::Live) {
             let downstreams: Vec<_> = match range.downstream {
                 Downstream::Named(_) | Downstream::Matching(_) => place.downstreams.clone(),
-                Downstream::Kernel => self.routes.links_inside(&range.prefix).collect(),
+                // A guest may also be where a route for more than the range leads.
+                Downstream::Kernel => {
+                    let around = self.routes.leads_to_all(&range.prefix);
+                    self.routes.links_inside(&range.prefix).chain(around).collect()
+                }
             };
             for link in downstreams {
                 if let Some(mac) = self.links.mac(link) {

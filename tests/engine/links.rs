@@ -203,6 +203,21 @@ fn where_the_kernels_routes_decide_a_target_is_probed_where_they_lead() {
 }
 
 #[test]
+fn where_a_route_for_more_than_the_range_decides_its_interface_is_listened_to() {
+    let mut host = Host::new(with(|policy| {
+        policy.ranges[0].downstream = Downstream::Kernel;
+        // It would be in the way of the shorter one.
+        policy.ranges[0].backstop = false;
+    }));
+    host.take();
+    host.facts(vec![Fact::Route(kernel_route("2001:db8:1:2::/72", BRIDGE))]);
+    let ear = Ear { mac: BRIDGE_MAC, role: Role::Downstream };
+    assert!(host.take().contains(&Output::Listen(BRIDGE, ear)));
+    host.facts(vec![Fact::RouteGone(kernel_route("2001:db8:1:2::/72", BRIDGE))]);
+    assert!(host.take().contains(&Output::Unlisten(BRIDGE)));
+}
+
+#[test]
 fn behind_lo_the_host_owns_the_range_in_always_and_its_addresses_in_live() {
     let mut host = Host::new(with(|policy| {
         policy.ranges[0].downstream = Downstream::Named("lo".parse().unwrap());

@@ -15,6 +15,7 @@
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `shipped`: the configurations under `config/`
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
+//! * `import`: imported configurations answer as those that they were made from
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
@@ -31,6 +32,7 @@ mod endpoint;
 mod frame;
 mod guests;
 mod hostile;
+mod import;
 mod lab;
 mod link;
 mod liveness;
@@ -86,6 +88,7 @@ fn main() {
         ("upheaval", upheaval::CASES),
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
+        ("import", import::CASES),
         ("traffic", traffic::CASES),
     ];
     let trials = rooms

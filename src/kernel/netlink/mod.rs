@@ -8,6 +8,7 @@
 mod convert;
 mod lab;
 mod monitor;
+mod proxies;
 mod requests;
 
 use std::io;

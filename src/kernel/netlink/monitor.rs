@@ -210,6 +210,6 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const LONGEST_DATAGRAM: usize = 64 << 10;
 
 /// Set on the replies of a dump that a change has overtaken; not among the crate's constants.
-const NLM_F_DUMP_INTR: u16 = 0x10;
+pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
 
-const DUMP_ATTEMPTS: usize = 8;
+pub(super) const DUMP_ATTEMPTS: usize = 8;

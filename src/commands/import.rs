@@ -1,0 +1,123 @@
+//! `lone64 import`: another responder's configuration as a lone64.toml.
+//!
+//! May touch: the file that it is told to read, standard input, output and error, and the kernel's
+//! proxy entries.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::print::print;
+use crate::import::kernel::{self, ProxyEntry};
+use crate::import::{self, Format, ImportError, Imported};
+use crate::kernel::netlink::{NetlinkError, Requests};
+
+/// The options of `import`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 import /etc/ndppd.conf
+  lone64 import /etc/npd6.conf > lone64.toml
+  lone64 import --kernel | lone64 check -
+  ssh host cat /etc/ndppd.conf | lone64 import --from ndppd -
+
+Exit status: 0 printed, 1 it cannot be read or has nothing to serve, 2 wrong
+usage.")]
+pub struct ImportArgs {
+    /// A configuration of ndppd (0.2 or 1.0) or npd6, or - for standard input.
+    #[arg(value_name = "F", required_unless_present = "kernel", conflicts_with = "kernel")]
+    pub file: Option<PathBuf>,
+    /// Import what the kernel answers for (`ip -6 neigh show proxy`).
+    #[arg(long)]
+    pub kernel: bool,
+    /// Whose configuration it is, if its content does not tell.
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "kernel")]
+    pub from: Option<Format>,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why nothing was imported.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("cannot read {}: is it there, and may this user read it?", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    #[error("cannot read standard input")]
+    Input(#[source] io::Error),
+    #[error("cannot ask the kernel for its proxy entries")]
+    Kernel(#[from] NetlinkError),
+}
+
+/// Prints one configuration; the status is 1 if there is none.
+pub fn run(args: &ImportArgs) -> Outcome {
+    let (origin, result) = match args.file.as_deref() {
+        None => (String::from("kernel"), kernel::import(&proxies()?)),
+        Some(path) => {
+            let (text, origin) = read(path)?;
+            let result = import::import(&text, &origin, args.from);
+            (origin, result)
+        }
+    };
+    match (result, args.json) {
+        (Ok(imported), false) => print(&imported.toml)?,
+        (Ok(imported), true) => print(&format!("{:#}\n", described(&origin, &imported)))?,
+        (Err(error), true) => {
+            print(&format!("{:#}\n", refused(&origin, &error)))?;
+            return Ok(ExitCode::FAILURE);
+        }
+        // These begin with their places, as a compiler's do.
+        (Err(ImportError::Unreadable(problems)), false) => return Err(problems.into()),
+        (Err(error), false) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The text, and what problems call it. Bytes that are no text are shown as such.
+fn read(path: &Path) -> Result<(String, String), ReadError> {
+    let mut bytes = Vec::new();
+    // Of a file without end, enough to see that it is too long.
+    if path == Path::new("-") {
+        io::stdin().lock().take(MOST).read_to_end(&mut bytes).map_err(ReadError::Input)?;
+        return Ok((String::from_utf8_lossy(&bytes).into_owned(), "<stdin>".to_owned()));
+    }
+    File::open(path)
+        .and_then(|file| file.take(MOST).read_to_end(&mut bytes))
+        .map_err(|error| ReadError::File(path.to_owned(), error))?;
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), path.display().to_string()))
+}
+
+fn proxies() -> Result<Vec<ProxyEntry>, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let entries = runtime.block_on(async { Requests::open()?.proxies().await }).map_err(ReadError::Kernel)?;
+    let name = |index| nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+    Ok(entries.into_iter().map(|(link, address)| ProxyEntry { interface: name(link.0), address }).collect())
+}
+
+fn described(origin: &str, imported: &Imported) -> Value {
+    json!({
+        "origin": origin,
+        "from": imported.from,
+        "toml": imported.toml,
+        "notes": imported.notes,
+        "problems": [],
+    })
+}
+
+fn refused(origin: &str, error: &ImportError) -> Value {
+    match error {
+        ImportError::Unreadable(problems) => json!({ "origin": origin, "problems": problems.as_slice() }),
+        ImportError::Nothing { notes, .. } => json!({
+            "origin": origin,
+            "notes": notes,
+            "problems": [{ "origin": origin, "message": error.to_string() }],
+        }),
+    }
+}
+
+const MOST: u64 = 1 << 20;

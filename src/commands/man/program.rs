@@ -1,0 +1,148 @@
+//! lone64(8): what `--help` says of every command, and what it has no room for.
+
+use clap::{Arg, Command, CommandFactory};
+use clap_mangen::roff::{Inline, bold, italic, roman};
+
+use super::page::{Term, Writer};
+use crate::cli::Cli;
+
+/// The page in roff.
+pub(super) fn render() -> String {
+    let mut program = Cli::command();
+    program.build();
+    let mut page = Writer::new("LONE64", "8", &lowercase_first(&about(&program)));
+    page.section("SYNOPSIS").line(vec![
+        bold("lone64"),
+        roman(" "),
+        italic("command"),
+        roman(" ["),
+        italic("option"),
+        roman(" ...]"),
+    ]);
+    page.section("DESCRIPTION").text(&long_about(&program));
+    page.section("COMMANDS");
+    for command in
+        program.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
+    {
+        describe(&mut page, command);
+    }
+    page.section("FILES").terms(FILES);
+    page.section("SIGNALS").terms(SIGNALS);
+    page.section("EXIT STATUS").terms(EXIT_STATUS);
+    if !CONTROL_SOCKET.is_empty() {
+        page.section("CONTROL SOCKET").text(CONTROL_SOCKET);
+    }
+    page.section("EXAMPLES");
+    for (what, code) in EXAMPLES {
+        page.text(what).code(code);
+    }
+    page.section("SEE ALSO").text("lone64.toml(5), ip-neighbour(8), ip-route(8), systemd.service(5)");
+    page.render()
+}
+
+fn describe(page: &mut Writer, command: &Command) {
+    let arguments: Vec<&Arg> =
+        command.get_arguments().filter(|a| !a.is_hide_set() && a.get_id() != "help").collect();
+    page.subsection(&format!("lone64 {}", command.get_name()));
+    page.text(&long_about(command));
+    for argument in arguments {
+        page.term(head(argument), &help(argument));
+    }
+    let after = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
+    for part in after.unwrap_or_default().split("\n\n") {
+        match part.strip_prefix("Examples:\n") {
+            Some(code) => page.text("Examples:").code(&unindented(code)),
+            None if part.is_empty() => page,
+            None => page.text(part),
+        };
+    }
+}
+
+/// `--option VALUE`, or the name of a positional.
+fn head(argument: &Arg) -> Vec<Inline> {
+    let mut words = Vec::new();
+    if let Some(long) = argument.get_long() {
+        words.push(bold(format!("--{long}")));
+    }
+    if argument.get_action().takes_values() {
+        let names = argument.get_value_names().unwrap_or_default();
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        if !words.is_empty() {
+            words.push(roman(" "));
+        }
+        words.push(italic(names.join(" ")));
+    }
+    words
+}
+
+fn help(argument: &Arg) -> String {
+    let help = argument.get_long_help().or(argument.get_help());
+    let mut text = help.map(ToString::to_string).unwrap_or_default();
+    if !text.ends_with('.') {
+        text.push('.');
+    }
+    let values: Vec<String> =
+        argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    if argument.get_action().takes_values() && !values.is_empty() {
+        text.push_str(&format!(" One of {}.", values.join(", ")));
+    }
+    let defaults: Vec<_> =
+        argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    if argument.get_action().takes_values() && !defaults.is_empty() {
+        text.push_str(&format!(" The default is {}.", defaults.join(" ")));
+    }
+    text
+}
+
+fn about(command: &Command) -> String {
+    command.get_about().map(ToString::to_string).unwrap_or_default()
+}
+
+fn long_about(command: &Command) -> String {
+    command.get_long_about().map(ToString::to_string).unwrap_or_else(|| about(command))
+}
+
+fn unindented(code: &str) -> String {
+    code.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect()
+}
+
+/// As the second half of the NAME line wants it.
+fn lowercase_first(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+const FILES: &[Term] = &[
+    ("/etc/lone64/lone64.toml", "The configuration; see lone64.toml(5)."),
+    (
+        "/proc/sys/net/ipv6",
+        "Read at the start, to warn where forwarding is off or the neighbor table is small.",
+    ),
+];
+
+const SIGNALS: &[Term] = &[(
+    "SIGTERM, SIGINT",
+    "Stop: within two seconds, with exit status 0. Routes are removed unless on-stop = \"keep\", and the flags of \
+     interfaces are as they were.",
+)];
+
+const EXIT_STATUS: &[Term] = &[
+    ("0", "Done, or healthy."),
+    ("1", "Failed, or not healthy; the reason is on standard error."),
+    ("2", "Wrong usage."),
+];
+
+/// Paragraphs; empty until there is one, and then no section.
+const CONTROL_SOCKET: &str = "";
+
+const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "Serve a /112 out of the host's /64 for the containers behind a bridge, without a file:",
+        "lone64 run --range 2001:db8:1:2:c::/112=lxcbr0",
+    ),
+    ("Take over from ndppd:", "lone64 import /etc/ndppd.conf > /etc/lone64/lone64.toml\nlone64 check"),
+    (
+        "Everything that lone64 has in the kernel, and its removal by hand:",
+        "ip -6 route show table all proto 64\nip -6 route flush table all proto 64",
+    ),
+];

@@ -1,0 +1,259 @@
+//! What each key means, for people: the source of lone64.toml(5).
+//!
+//! May touch: nothing. Keys that are only planned are described too, so that one which becomes
+//! supported is in the manual at once; [`tables`] leaves them out until then.
+
+use super::schema::TABLES;
+
+/// A table of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableHelp {
+    /// As it is written, brackets included.
+    pub header: String,
+    /// What it is about.
+    pub help: &'static str,
+    /// Its keys, in the order in which they are explained.
+    pub keys: Vec<KeyHelp>,
+}
+
+/// A key of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyHelp {
+    /// Its name.
+    pub name: &'static str,
+    /// The default as it is written; `None` if it depends on the rest, or if there is none.
+    pub default: Option<&'static str>,
+    /// What it means, and which values it can have.
+    pub help: &'static str,
+}
+
+/// Every table with every key that is read.
+pub fn tables() -> Vec<TableHelp> {
+    let read = TABLES.into_iter().filter(|table| !table.keys.is_empty());
+    read.map(|table| {
+        let about = ABOUT.iter().find(|(name, ..)| *name == table.name);
+        let (_, help, keys) = about.copied().unwrap_or_default();
+        let keys = keys.iter().filter(|(name, ..)| table.keys.contains(name));
+        let keys = keys.map(|&(name, default, help)| KeyHelp { name, default, help }).collect();
+        TableHelp { header: table.header(), help, keys }
+    })
+    .collect()
+}
+
+type Key = (&'static str, Option<&'static str>, &'static str);
+
+const ABOUT: [(&str, &str, &[Key]); 8] = [
+    (
+        "range",
+        "A prefix that is served; written once for each. Of several that cover a target, the longest decides.",
+        RANGE,
+    ),
+    (
+        "upstream",
+        "An interface on which solicitations arrive. Without any, the one of the IPv6 default route.",
+        UPSTREAM,
+    ),
+    ("routes", "What the routes that lone64 keeps in the kernel look like.", ROUTES),
+    ("timers", "How long things take.", TIMERS),
+    ("limits", "How many there may be: what a scan of a whole /64 can cost.", LIMITS),
+    ("sysctl", "Which of the kernel's settings are lone64's to change.", SYSCTL),
+    ("control", "Where the daemon can be asked.", CONTROL),
+    ("log", "What is logged, and how.", LOG),
+];
+
+const RANGE: &[Key] = &[
+    (
+        "prefix",
+        None,
+        "The prefix of the guests, without host bits, such as \"2001:db8:1:2:c::/112\". Required.",
+    ),
+    (
+        "suffix",
+        None,
+        "Instead of a prefix: what is put under the current /64 of the upstream, and follows it when that changes, such as \"::c:0:0:0/112\".",
+    ),
+    (
+        "upstream",
+        None,
+        "The upstream to answer on. Without it: the one whose on-link prefix covers the range, else the only one.",
+    ),
+    (
+        "interface",
+        None,
+        "The interface behind which the guests are: a name, a pattern such as \"veth*\", or a list of both. \"lo\": the host itself owns every address of the range. Without it, guests are wherever the kernel's own routes lead.",
+    ),
+    (
+        "answer",
+        None,
+        "For which addresses there are answers: \"live\", only for guests that exist; \"always\", for every address; \"never\", for none. The default is \"live\", and \"always\" for \"lo\".",
+    ),
+    (
+        "routes",
+        None,
+        "Which routes lone64 keeps: \"range\", one for the whole range to its interface; \"guests\", a /128 for each live guest; \"none\". The default is \"range\" for one interface, \"guests\" for a pattern or a list, and \"none\" without an interface.",
+    ),
+    (
+        "backstop",
+        Some("true"),
+        "Keep an unreachable route for the whole range, so that packets for unknown addresses end here instead of looping to the router and back. Where a route for more than the range leads to its guests, write false.",
+    ),
+    ("exclude", Some("[]"), "Addresses and prefixes inside the range that are never answered."),
+    (
+        "gateway",
+        None,
+        "A link-local address that is put on every downstream of the range, as the guests' gateway, such as \"fe80::1\".",
+    ),
+    (
+        "proxy-downstream",
+        Some("false"),
+        "Answer on the downstream for the gateway and for on-link neighbors of the upstream, for guests that believe the whole /64 to be on their link.",
+    ),
+];
+
+const UPSTREAM: &[Key] = &[
+    ("interface", None, "The name of the interface. Without it, that of the IPv6 default route."),
+    (
+        "automatic",
+        None,
+        "Serve every prefix that the kernel routes to another interface and that lies inside an on-link prefix of this upstream. The default is true if no range is configured for it.",
+    ),
+    ("ignore", Some("[]"), "Names or patterns of interfaces that are not served automatically."),
+    ("router", Some("false"), "Call ourselves a router in answers (the R flag)."),
+    (
+        "override",
+        Some("\"takeover\""),
+        "The O flag. \"takeover\": 0 in answers, so that a real owner on the link wins, and 1 in announcements. \"always\": 1. \"never\": 0.",
+    ),
+    (
+        "source",
+        Some("\"scope\""),
+        "The IPv6 source of answers. \"scope\": link-local to a link-local asker, global to a global one. \"target\": the address that was asked for. \"link-local\" or \"global\": an address of the upstream. Or one such address.",
+    ),
+    (
+        "announce",
+        Some("true"),
+        "When a target proves live, when the upstream comes up and when its MAC changes: tell the neighbors, and ask the gateway from the target's address. \"dad\": also as in duplicate address detection. false: not.",
+    ),
+    (
+        "gateway-source",
+        Some("\"kernel\""),
+        "\"global\": keep the gateway's neighbor entry fresh with questions from a global address, for providers that filter link-local ones.",
+    ),
+    (
+        "mld",
+        Some("true"),
+        "Join the solicited-node groups of live targets, so that switches with MLD snooping deliver questions for them.",
+    ),
+    (
+        "suppress-kernel",
+        Some("false"),
+        "Own an nftables table that keeps unicast questions for our ranges from the kernel, which would answer them with errors.",
+    ),
+    (
+        "backend",
+        Some("\"packet\""),
+        "How questions are heard: \"packet\", a packet socket; \"tc\" or \"xdp\", a BPF program.",
+    ),
+    ("on-crash-answer", Some("\"5m\""), "How long BPF programs keep answering without a daemon."),
+];
+
+const ROUTES: &[Key] = &[
+    (
+        "protocol",
+        Some("64"),
+        "What marks a route as ours: `ip -6 route show proto 64` lists them, and no other is ever touched.",
+    ),
+    ("table", Some("\"main\""), "\"main\", or the number of a table."),
+    ("metric", Some("1024"), "Of every route but the backstop's, which is behind all others."),
+    ("on-stop", Some("\"remove\""), "\"remove\" our routes on exit, or \"keep\" them for the next start."),
+];
+
+const TIMERS: &[Key] = &[
+    (
+        "reachable",
+        Some("\"30s\""),
+        "A target that was alive this recently is answered for without asking it again.",
+    ),
+    ("retransmit", Some("\"1s\""), "Between two probes for one target."),
+    ("retries", Some("3"), "So many probes without a reply make a target absent."),
+    ("absent", Some("\"3s\""), "How long a target stays absent before it is probed again."),
+    ("keepalive", Some("\"60s\""), "How often a live target that nobody asks for is confirmed."),
+];
+
+const LIMITS: &[Key] = &[
+    ("targets", Some("65536"), "Targets known at once, in whatever state."),
+    ("pending", Some("4096"), "Targets being probed at once."),
+    ("probes-per-second", Some("1000"), "Probes sent per second, over all downstreams."),
+    ("announcements-per-second", Some("100"), "Targets announced per second, over all upstreams."),
+];
+
+const SYSCTL: &[Key] = &[(
+    "manage",
+    Some("false"),
+    "Turn on forwarding, and accept_ra=2 on the upstream, in the right order, and put both back on exit.",
+)];
+
+const CONTROL: &[Key] = &[
+    ("socket", Some("\"/run/lone64/control.sock\""), "The path of the control socket."),
+    ("metrics", None, "Address and port of the metrics, such as \"[::1]:9164\". Without it there are none."),
+];
+
+const LOG: &[Key] = &[
+    (
+        "level",
+        Some("\"info\""),
+        "The least important lines that are written: \"error\", \"warn\", \"info\", \"debug\" or \"trace\".",
+    ),
+    (
+        "format",
+        Some("\"auto\""),
+        "\"auto\": \"journal\" under systemd, else \"terminal\". Or \"json\", one object per line.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::schema::Table;
+
+    fn described(table: &Table) -> Vec<&'static str> {
+        let about = ABOUT.iter().find(|(name, ..)| *name == table.name);
+        about.map(|(_, _, keys)| keys.iter().map(|(name, ..)| *name).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn describes_every_key_and_nothing_else() {
+        assert_eq!(ABOUT.len(), TABLES.len());
+        for table in TABLES {
+            let mut known: Vec<&str> = table.keys.iter().chain(table.later).copied().collect();
+            let mut described = described(table);
+            known.sort_unstable();
+            described.sort_unstable();
+            assert_eq!(described, known, "{}", table.header());
+        }
+    }
+
+    #[test]
+    fn shows_exactly_what_is_supported() {
+        for (table, shown) in TABLES.into_iter().filter(|table| !table.keys.is_empty()).zip(tables()) {
+            assert_eq!(shown.header, table.header());
+            assert_eq!(shown.keys.len(), table.keys.len());
+            assert!(shown.keys.iter().all(|key| table.keys.contains(&key.name)));
+        }
+    }
+
+    #[test]
+    fn says_of_defaults_what_the_annotated_file_says() {
+        let file = include_str!("../../config/lone64.toml");
+        for table in tables() {
+            let section = file.split_once(&table.header).expect("every table is explained").1;
+            let section = section.split("\n# ---").next().unwrap_or_default();
+            for key in table.keys {
+                if let Some(default) = key.default {
+                    let line = format!("\n#{} = {default}\n", key.name);
+                    assert!(section.contains(&line), "{}: {line}", table.header);
+                }
+            }
+        }
+    }
+}

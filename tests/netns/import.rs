@@ -1,0 +1,203 @@
+//! What `lone64 import` prints answers as the configuration did: the real ndppd and npd6 are asked
+//! first, then lone64 with the same questions in the same lab. Also the kernel's proxy entries.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lone64::config;
+
+use crate::daemon::Daemon;
+use crate::endpoint::{Endpoint, PATIENCE};
+use crate::frame::{ADVERTISEMENT, ICMP, SOLICITATION, receiver, sender, target_of};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_MAC, SENTINELS, UPSTREAM_MAC, c, d};
+use crate::namespace::eventually;
+use crate::solicitation::Solicitation;
+
+crate::cases![
+    answers_as_ndppd_did,
+    answers_as_ndppd_did_where_rules_overlap,
+    answers_as_npd6_did,
+    answers_as_npd6_did_with_a_whitelist,
+    imports_what_the_kernel_answers_for,
+];
+
+/// An answered target, and whether the R flag was set.
+type Answered = BTreeSet<(Ipv6Addr, bool)>;
+
+fn answers_as_ndppd_did() {
+    let conf = format!(
+        "proxy up0 {{\n router no\n rule {C} {{\n iface br0\n }}\n rule {D} {{\n static\n }}\n \
+         rule {SENTINELS} {{\n static\n }}\n}}\n"
+    );
+    // Behind the bridge one is live and one is dead; a static rule does not care; the rest is outside.
+    let expected = [GUEST, PLAIN, d(9)].map(|target| (target, false));
+    compare("ndppd", &conf, &[GUEST, c(6), PLAIN, d(9), OUTSIDE, OTHER_LINK], &expected);
+}
+
+fn answers_as_ndppd_did_where_rules_overlap() {
+    let conf = format!(
+        "proxy up0 {{\n rule 2001:db8:1:2:c::/80 {{\n iface br0\n }}\n rule {} {{\n static\n }}\n \
+         rule 2001:db8:1:2:d::/80 {{\n static\n }}\n rule {D} {{\n iface br0\n }}\n \
+         rule {SENTINELS} {{\n static\n }}\n}}\n",
+        c(6)
+    );
+    let expected = [GUEST, c(6), d(9)].map(|target| (target, true));
+    compare("ndppd", &conf, &[GUEST, c(6), c(7), d(9), OUTSIDE, OTHER_LINK], &expected);
+}
+
+fn answers_as_npd6_did() {
+    let conf = format!("prefix=2001:db8:1:2:\ninterface=up0\nlisttype=black\naddrlist={}\n", d(9));
+    let expected = [GUEST, c(6), PLAIN, OUTSIDE].map(|target| (target, true));
+    compare("npd6", &conf, &[GUEST, c(6), PLAIN, d(9), OUTSIDE, OTHER_LINK], &expected);
+}
+
+fn answers_as_npd6_did_with_a_whitelist() {
+    let conf = format!(
+        "prefix=2001:db8:1:2:\ninterface=up0\nrouterNA=false\nlisttype=white\naddrlist={GUEST}\n\
+         addrlist={OTHER_LINK}\naddrlist={SENTINEL}\n"
+    );
+    compare("npd6", &conf, &[GUEST, c(6), PLAIN, OUTSIDE, OTHER_LINK], &[(GUEST, false)]);
+}
+
+fn imports_what_the_kernel_answers_for() {
+    let lab = Lab::veth();
+    lab.host.ip(&format!("neigh add proxy {GUEST} dev up0\nneigh add proxy {} dev up0", c(6)));
+    let toml = lab.host.output(LONE64, "import --kernel");
+    let policy = config::parse(&toml, "printed").unwrap_or_else(|problems| panic!("{problems}")).policy;
+    let prefixes: Vec<String> = policy.ranges.iter().map(|range| range.prefix.to_string()).collect();
+    assert_eq!(prefixes, [format!("{GUEST}/128"), format!("{}/128", c(6))]);
+
+    lab.host.ip(&format!("neigh del proxy {GUEST} dev up0\nneigh del proxy {} dev up0", c(6)));
+    let file = Directory::new();
+    let toml = format!(
+        "{toml}\n[[range]]\nprefix = \"{SENTINELS}\"\nanswer = \"always\"\nbackstop = false\nroutes = \"none\"\n"
+    );
+    let daemon = Daemon::start_with_options(&lab, &format!("--config {}", file.write("lone64.toml", &toml)));
+    // The one that nobody has was answered by the kernel all the same.
+    assert_eq!(answered(&lab, &[GUEST, c(6)], 1), BTreeSet::from([(GUEST, true)]));
+    lab.router.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+    daemon.stop();
+}
+
+/// Asks `program` and then lone64 for the targets.
+fn compare(program: &str, conf: &str, targets: &[Ipv6Addr], expected: &[(Ipv6Addr, bool)]) {
+    let files = Directory::new();
+    let conf = files.write("conf", conf);
+    let expected: Answered = expected.iter().copied().collect();
+
+    let lab = Lab::veth();
+    let running = Peer::start(&lab, program, &conf);
+    assert_eq!(answered(&lab, targets, expected.len()), expected, "{program}");
+    drop(running);
+
+    let lab = Lab::veth();
+    let toml = lab.host.output(LONE64, &format!("import {conf}"));
+    let before = lab.host.show("-o route show table all");
+    let toml = files.write("lone64.toml", &toml);
+    let daemon = Daemon::start_with_options(&lab, &format!("--config {toml}"));
+    assert_eq!(lab.host.show("-o route show table all"), before, "nobody asked for routes");
+    assert_eq!(answered(&lab, targets, expected.len()), expected, "lone64 in the place of {program}");
+    daemon.stop();
+}
+
+/// The targets that are answered for, when so many have been, and each was asked for twice more.
+fn answered(lab: &Lab, targets: &[Ipv6Addr], enough: usize) -> Answered {
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    let mut seen = Answered::new();
+    eventually("the responder is there", PATIENCE, || asks(&mut router, &[], &mut seen).then_some(()));
+    eventually("the answers are complete", PATIENCE, || {
+        asks(&mut router, targets, &mut seen);
+        (seen.len() >= enough).then_some(())
+    });
+    for _ in 0..2 {
+        assert!(asks(&mut router, targets, &mut seen), "the responder is still there");
+    }
+    seen
+}
+
+/// One question for each, and one that is always answered; whether it was.
+fn asks(router: &mut Endpoint, targets: &[Ipv6Addr], seen: &mut Answered) -> bool {
+    for target in targets.iter().chain([&SENTINEL]) {
+        router.send(&Solicitation::multicast(ROUTER, *target).frame());
+    }
+    // Also what a slow guest makes of the question before has its time here.
+    let deadline = Instant::now() + Duration::from_millis(500);
+    while let Some(frame) = router.receive(deadline) {
+        if sender(&frame) != UPSTREAM_MAC || receiver(&frame) != ROUTER_MAC {
+            continue;
+        }
+        match target_of(&frame, ADVERTISEMENT) {
+            Some(SENTINEL) => return true,
+            Some(target) if targets.contains(&target) => {
+                _ = seen.insert((target, frame[ICMP + 4] & 0x80 != 0))
+            }
+            // The host's own question for the router, which ndppd needs before it can answer.
+            _ => assert_ne!(target_of(&frame, SOLICITATION), Some(SENTINEL)),
+        }
+    }
+    false
+}
+
+/// ndppd or npd6; killed when dropped.
+struct Peer(Child);
+
+impl Peer {
+    fn start(lab: &Lab, program: &str, conf: &str) -> Self {
+        // Debian keeps daemons where the PATH of an ordinary user does not lead.
+        let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+        let path =
+            folders.map(|folder| Path::new(folder).join(program)).into_iter().find(|path| path.exists());
+        let path = path.unwrap_or_else(|| panic!("no {program} to compare with; apt-get install {program}"));
+        let mut command = Command::new(path);
+        match program {
+            "npd6" => command.args(["-f", "-l", "/dev/null", "-c", conf]),
+            _ => command.args(["-c", conf]),
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(lab.host.spawn(&mut command))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A directory for a test's files; removed when dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        let unique = format!("lone64-import-{}-{:?}", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(unique);
+        fs::create_dir_all(&path).expect("a temporary directory");
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("a temporary file");
+        path.to_str().expect("an ordinary name").to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// In [`SENTINELS`], where everything is answered.
+const SENTINEL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0x5e, 0, 0, 1);
+/// On the link, and in no rule but one for the whole of it.
+const OUTSIDE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xe, 0, 0, 5);
+/// The guest's interface identifier in another /64.
+const OTHER_LINK: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 3, 0xc, 0, 0, 5);
+
+const LONE64: &str = env!("CARGO_BIN_EXE_lone64");
