@@ -32,6 +32,12 @@ impl Limiter {
         self.take_above(0, now)
     }
 
+    /// When there will be a token, at the latest; a moment that has passed if there is one.
+    pub fn ready_at(&self) -> Time {
+        let missing = u64::try_from(TOKEN - self.level).unwrap_or(0);
+        self.filled + Duration::from_micros(missing.div_ceil(u64::from(self.per_second.max(1))))
+    }
+
     /// Takes one token also if there is none, up to a debt of a quarter of a second's worth: for
     /// what matters more than that for which [`Self::take`] is called.
     pub fn take_in_debt(&mut self, now: Time) -> bool {

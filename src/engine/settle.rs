@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::Ipv6Net;
+
 use super::bindings::Bindings;
 use super::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, RouteKind};
 use super::output::{Ear, Output, Role};
@@ -50,7 +52,8 @@ impl Engine {
                     self.routes.remove(&route);
                 }
                 Fact::Neighbour(neighbour) => neighbours.push(neighbour),
-                Fact::Route(_) | Fact::RouteGone(_) | Fact::NeighbourGone { .. } => {}
+                Fact::NeighbourGone { link, address } => self.gateway_entry(link, address, None, now),
+                Fact::Route(_) | Fact::RouteGone(_) => {}
             }
         }
         for link in ended {
@@ -60,6 +63,7 @@ impl Engine {
         if is_host_changed || were_routes_changed {
             let before = self.settle();
             self.end_misplaced(&before, were_routes_changed);
+            self.settle_upstreams(now);
         }
         for neighbour in neighbours {
             self.neighbour(neighbour, now);
@@ -222,6 +226,7 @@ impl Engine {
                     place.upstream == Some(upstream.link) && range.answer != Answer::Never
                 })
                 .map(|(range, _)| range.prefix)
+                .chain(self.gateways_to_keep(upstream).into_iter().map(Ipv6Net::from))
                 .collect();
             ears.insert(upstream.link, Ear { mac: upstream.mac, role: Role::Upstream(served) });
         }
