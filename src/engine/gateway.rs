@@ -69,6 +69,11 @@ impl Gateways {
     pub fn next_due(&self) -> Option<Time> {
         self.known.values().map(|gateway| gateway.due).min()
     }
+
+    /// Everything is told anew: whatever entries there are, are told too.
+    pub fn forget_entries(&mut self) {
+        self.known.values_mut().for_each(|gateway| gateway.entry = None);
+    }
 }
 
 impl Engine {

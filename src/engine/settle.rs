@@ -51,8 +51,7 @@ impl Engine {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.remove(&route);
                 }
-                Fact::Neighbour(neighbour) => neighbours.push(neighbour),
-                Fact::NeighbourGone { link, address } => self.gateway_entry(link, address, None, now),
+                Fact::Neighbour(_) | Fact::NeighbourGone { .. } => neighbours.push(fact),
                 Fact::Route(_) | Fact::RouteGone(_) => {}
             }
         }
@@ -65,8 +64,12 @@ impl Engine {
             self.end_misplaced(&before, were_routes_changed);
             self.settle_upstreams(now);
         }
-        for neighbour in neighbours {
-            self.neighbour(neighbour, now);
+        for fact in neighbours {
+            match fact {
+                Fact::Neighbour(neighbour) => self.neighbour(neighbour, now),
+                Fact::NeighbourGone { link, address } => self.gateway_entry(link, address, None, now),
+                _ => {}
+            }
         }
         self.settle_routes();
     }
@@ -95,6 +98,7 @@ impl Engine {
         let lost_routes = self.routes.known().filter(|route| !routes.contains(route));
         all.extend(lost_routes.cloned().map(Fact::RouteGone));
         all.extend(facts);
+        self.gateways.forget_entries();
         self.facts(all, now);
     }
 

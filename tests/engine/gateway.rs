@@ -142,6 +142,29 @@ fn the_kernel_is_told_where_it_has_no_entry_or_one_that_has_failed() {
 }
 
 #[test]
+fn an_entry_that_is_removed_fails_first_and_is_made_anew() {
+    let (mut host, _) = answered(NeighbourState::Reachable);
+    host.pass(seconds(5));
+    let state = NeighbourState::Failed;
+    let failed = Fact::Neighbour(Neighbour { link: UP, address: GATEWAY, mac: None, state });
+    host.facts(vec![failed, Fact::NeighbourGone { link: UP, address: GATEWAY }]);
+    host.pass(millis(1));
+    host.take();
+    host.input(Input::Advertisement(UP, answer()));
+    assert_eq!(changes(&mut host), [NeighbourChange::Add(UP, GATEWAY, ROUTER_MAC)]);
+}
+
+#[test]
+fn an_entry_that_is_not_told_of_when_everything_is_told_is_gone() {
+    let (mut host, _) = answered(NeighbourState::Reachable);
+    host.input(Input::Snapshot(usual_facts()));
+    host.pass(seconds(15));
+    host.take();
+    host.input(Input::Advertisement(UP, answer()));
+    assert_eq!(changes(&mut host), [NeighbourChange::Add(UP, GATEWAY, ROUTER_MAC)]);
+}
+
+#[test]
 fn it_is_not_told_where_the_answer_serves_for_its_own_question_or_it_needs_none() {
     use NeighbourState::{Incomplete, Noarp, Permanent, Reachable, Stale};
     for state in [Reachable, Permanent, Stale, Incomplete, Noarp] {

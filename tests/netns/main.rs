@@ -13,6 +13,8 @@
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `shipped`: the configurations under `config/`
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
+//! * `announce`: what is sent unasked, and what a router makes of it
+//! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
@@ -20,12 +22,14 @@
 
 mod addresses;
 mod advertisement;
+mod announce;
 mod answers;
 mod crowd;
 mod daemon;
 mod defence;
 mod endpoint;
 mod frame;
+mod gateway;
 mod guests;
 mod hostile;
 mod lab;
@@ -81,6 +85,8 @@ fn main() {
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
         ("traffic", traffic::CASES),
+        ("announce", announce::CASES),
+        ("gateway", gateway::CASES),
     ];
     let trials = rooms
         .iter()
