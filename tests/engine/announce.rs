@@ -97,7 +97,8 @@ fn addresses_of_the_host_behind_the_upstream_are_announced_when_they_are_there()
     host.facts(facts);
     host.input(Input::Synced);
     host.facts(vec![has(LO, "2001:db8:1:2:c::2/128"), has(UP, "2001:db8:1:2:c::3/64")]);
-    assert_eq!(counts(&mut host, [guest(1), guest(2), guest(3)]), [3, 3, 0]);
+    host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::4/128"), has(UP, "2001:db8:1:2:c::4/64")]);
+    assert_eq!(counts(&mut host, [guest(1), guest(2), guest(3), guest(4)]), [3, 3, 0, 0]);
     // What is merely told again is nothing new.
     host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::1/112")]);
     assert_eq!(counts(&mut host, [guest(1)]), [0]);
