@@ -49,6 +49,8 @@ struct Gateway {
     asked: Option<Time>,
     /// How often it was, since it last answered.
     unanswered: u8,
+    /// How often it has answered without the kernel saying that its entry is good.
+    unconfirmed: u8,
     due: Time,
     origin: Origin,
 }
@@ -106,11 +108,12 @@ impl Engine {
             (None, _) => Origin::Kernel,
             (Some(_), origin) => origin,
         };
-        let is_good = matches!(
-            entry,
-            Some(NeighbourState::Reachable | NeighbourState::Permanent | NeighbourState::Noarp)
-        );
-        if !is_good {
+        if is_good(entry) {
+            gateway.unconfirmed = 0;
+            if gateway.unanswered == 0 {
+                gateway.due = now + PERIOD;
+            }
+        } else {
             // RFC 4861 §7.2.2: "at most one solicitation per neighbor every RetransTimer milliseconds".
             let earliest = gateway.asked.map_or(now, |asked| (asked + RETRANS_TIMER).max(now));
             gateway.due = gateway.due.min(earliest);
@@ -128,7 +131,15 @@ impl Engine {
         }
         gateway.mac = Some(mac);
         gateway.unanswered = 0;
-        gateway.due = now + PERIOD;
+        // The kernel says soon that it has taken it. If it does not, what we believe of its entry may be
+        // out of date, and it is told what does no harm where that is not so.
+        let is_confirmed = is_good(gateway.entry) || gateway.unconfirmed >= MOST_UNCONFIRMED;
+        gateway.due = now + if is_confirmed { PERIOD } else { RETRANS_TIMER };
+        gateway.unconfirmed =
+            if is_good(gateway.entry) { 0 } else { MOST_UNCONFIRMED.min(gateway.unconfirmed + 1) };
+        if gateway.unconfirmed == MOST_UNCONFIRMED && !is_good(gateway.entry) {
+            gateway.entry = None;
+        }
         let change = match gateway.entry {
             None => NeighbourChange::Add(link, target, mac),
             Some(NeighbourState::Failed) => NeighbourChange::Revive(link, target, mac),
@@ -189,6 +200,7 @@ impl Engine {
                 entry: None,
                 asked: None,
                 unanswered: 0,
+                unconfirmed: 0,
                 due: now,
                 origin: Origin::Kernel,
             });
@@ -213,6 +225,14 @@ fn solicitation(station: Mac, source: Ipv6Addr, gateway: Ipv6Addr, known: Option
     }
 }
 
+/// True for an entry that the kernel need not ask for.
+fn is_good(entry: Option<NeighbourState>) -> bool {
+    use NeighbourState::{Noarp, Permanent, Reachable};
+    matches!(entry, Some(Reachable | Permanent | Noarp))
+}
+
+/// After as many answers the kernel is told, whatever is known of its entry.
+const MOST_UNCONFIRMED: u8 = 3;
 /// An entry is good for REACHABLE_TIME (RFC 4861 §10), 30 s, times 0.5 at least (§6.3.2).
 const PERIOD: Duration = Duration::from_secs(10);
 /// RFC 4861 §10.

@@ -95,6 +95,17 @@ mod tests {
     }
 
     #[test]
+    fn says_when_there_will_be_a_token_and_not_a_microsecond_early() {
+        let mut limiter = Limiter::deep(3, 1);
+        assert_eq!(limiter.ready_at(), Time::ORIGIN);
+        granted(&mut limiter, Time::ORIGIN);
+        let ready = limiter.ready_at();
+        assert_eq!(ready, Time::at(Duration::from_micros(333_334)));
+        assert_eq!(granted(&mut limiter, Time::at(Duration::from_micros(333_333))), 0);
+        assert_eq!(granted(&mut limiter, ready), 1);
+    }
+
+    #[test]
     fn loses_nothing_when_asked_often() {
         let mut limiter = Limiter::new(3);
         granted(&mut limiter, Time::ORIGIN);

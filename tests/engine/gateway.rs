@@ -174,6 +174,26 @@ fn it_is_not_told_where_the_answer_serves_for_its_own_question_or_it_needs_none(
 }
 
 #[test]
+fn what_the_kernel_does_not_confirm_is_told_again_and_not_for_ever() {
+    let (mut host, first) = answered(NeighbourState::Stale);
+    assert_eq!(first, []);
+    let mut told = Vec::new();
+    for second in 1..=8 {
+        host.pass(seconds(1));
+        host.take();
+        host.input(Input::Advertisement(UP, answer()));
+        told.extend(changes(&mut host).into_iter().map(|change| (second, change)));
+    }
+    let add = NeighbourChange::Add(UP, GATEWAY, ROUTER_MAC);
+    assert_eq!(told, [(2, add), (3, add)]);
+    // Confirmed, it has time.
+    let (mut host, _) = answered(NeighbourState::Stale);
+    host.input(entry(NeighbourState::Reachable));
+    host.pass(seconds(9));
+    assert_eq!(host.probes(), []);
+}
+
+#[test]
 fn only_the_answer_to_a_question_of_ours_counts() {
     let unasked = Advertisement { flags: Flags::default(), ..answer() };
     let to_another = Advertisement { destination: address("2001:db8:1:2::3"), ..answer() };
