@@ -15,7 +15,7 @@ interfcae = "lxcbr0"
 	exclude = ["fd00::1"]  # behind a tab
 
 [[upstream]]
-announce = false
+backend = "tc"
 
 [timers]
 absent = "0s"
@@ -72,9 +72,9 @@ fn tells_five_mistakes_at_once_each_with_its_place() {
     |                ^^^^^^^^^
   help: move it to the range that it is in, or remove it
 
-<stdin>:7:1: `announce` is not supported yet
-  7 | announce = false
-    | ^^^^^^^^
+<stdin>:7:1: `backend` is not supported yet
+  7 | backend = "tc"
+    | ^^^^^^^
   help: remove it
 
 <stdin>:10:10: `absent` cannot be "0s"
@@ -154,7 +154,7 @@ fn prints_one_json_object_for_a_bad_file() {
     let problems = value["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 6);
     assert_eq!((&problems[0]["line"], &problems[0]["column"]), (&2.into(), &13.into()));
-    assert_eq!(problems[3]["message"], "`announce` is not supported yet");
+    assert_eq!(problems[3]["message"], "`backend` is not supported yet");
     assert_eq!(problems[3]["help"], "remove it");
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use lone64::config::{self, Config, LogFormat, LogLevel};
-use lone64::engine::policy::{Answer, Downstream, OnStop, Override, Policy, RangeRoutes, Source};
+use lone64::engine::policy::{
+    Announce, Answer, Downstream, GatewaySource, OnStop, Override, Policy, RangeRoutes, Source,
+};
 
 fn shipped() -> Vec<(String, String)> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
@@ -97,7 +99,7 @@ fn the_scenarios_mean_what_their_comments_say() {
 fn every_key_is_read() {
     let config = good(
         r#"
-        upstream = [{ interface = "eth0", router = true, override = "always", source = "2001:db8::1" }]
+        upstream = [{ interface = "eth0", router = true, override = "always", source = "2001:db8::1", announce = "dad", gateway-source = "global" }]
         routes = { protocol = 65, table = 100, metric = 0x200, on-stop = "keep" }
         log.level = "trace"
         log.format = "json"
@@ -111,6 +113,7 @@ fn every_key_is_read() {
         targets = 1_000
         pending = 10
         probes-per-second = 20
+        announcements-per-second = 30
         [[range]]
         prefix = "2001:db8:1:2:c::/112"
         upstream = "eth0"
@@ -124,6 +127,9 @@ fn every_key_is_read() {
     let Policy { upstreams, ranges, routes, timers, limits } = config.policy;
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert_eq!((upstreams[0].router, upstreams[0].override_flag), (true, Override::Always));
+    assert_eq!(upstreams[0].announce, Announce::Dad);
+    assert_eq!(upstreams[0].gateway_source, GatewaySource::Global);
+    assert_eq!(limits.announcements_per_second, 30);
     assert_eq!(upstreams[0].source, Source::Address("2001:db8::1".parse().unwrap()));
     assert_eq!((routes.protocol, routes.table, routes.metric), (65, 100, 512));
     assert_eq!(routes.on_stop, OnStop::Keep);
@@ -141,7 +147,7 @@ fn net(text: &str) -> ipnet::Ipv6Net {
 
 #[test]
 fn planned_keys_and_tables_are_refused_as_such() {
-    let upstream = ["automatic", "ignore", "announce", "gateway-source", "mld", "suppress-kernel", "backend"];
+    let upstream = ["automatic", "ignore", "mld", "suppress-kernel", "backend"];
     for key in upstream.into_iter().chain(["on-crash-answer"]) {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
@@ -154,10 +160,6 @@ fn planned_keys_and_tables_are_refused_as_such() {
         let name = table.trim_matches(['[', ']']);
         assert_eq!(problems(table), [format!("1: `{name}` is not supported yet; remove it")]);
     }
-    assert_eq!(
-        problems("[limits]\nannouncements-per-second = 1"),
-        ["2: `announcements-per-second` is not supported yet; remove it"]
-    );
 }
 
 #[test]
@@ -204,6 +206,7 @@ fn impossible_values_are_refused() {
         "[limits]\ntargets = 0",
         "[limits]\npending = 0",
         "[limits]\nprobes-per-second = 0",
+        "[limits]\nannouncements-per-second = 0",
         "[limits]\ntargets = 99999999999999999999",
         "[[upstream]]\nsource = \"ff02::1\"",
         "[[upstream]]\nsource = \"::\"",
@@ -211,6 +214,9 @@ fn impossible_values_are_refused() {
         "[[upstream]]\nsource = \"fe80::1%eth0\"",
         "[[upstream]]\nsource = 1",
         "[[upstream]]\nrouter = \"yes\"",
+        "[[upstream]]\nannounce = \"yes\"",
+        "[[upstream]]\nannounce = 1",
+        "[[upstream]]\ngateway-source = \"link-local\"",
         "[[upstream]]\ninterface = \"sixteen-bytes-16\"",
         "[[upstream]]\ninterface = \"lo\"",
         "[[upstream]]\ninterface = \"eth*\"",

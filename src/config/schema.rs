@@ -40,17 +40,8 @@ impl Table {
 pub(super) static UPSTREAM: Table = Table {
     name: "upstream",
     times: Times::Many,
-    keys: &["interface", "router", "override", "source"],
-    later: &[
-        "automatic",
-        "ignore",
-        "announce",
-        "gateway-source",
-        "mld",
-        "suppress-kernel",
-        "backend",
-        "on-crash-answer",
-    ],
+    keys: &["interface", "router", "override", "source", "announce", "gateway-source"],
+    later: &["automatic", "ignore", "mld", "suppress-kernel", "backend", "on-crash-answer"],
 };
 
 pub(super) static RANGE: Table = Table {
@@ -77,8 +68,8 @@ pub(super) static TIMERS: Table = Table {
 pub(super) static LIMITS: Table = Table {
     name: "limits",
     times: Times::Once,
-    keys: &["targets", "pending", "probes-per-second"],
-    later: &["announcements-per-second"],
+    keys: &["targets", "pending", "probes-per-second", "announcements-per-second"],
+    later: &[],
 };
 
 pub(super) static SYSCTL: Table = Table { name: "sysctl", times: Times::Once, keys: &[], later: &["manage"] };

@@ -24,7 +24,7 @@ use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
 use crate::engine::{Engine, Input, Output, RouteState, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use events::Teller;
-use stage::{Done, Stage};
+use stage::{Done, NeighbourDone, Stage};
 
 /// A daemon that serves: its sockets are bound and its routes are in.
 pub struct Daemon {
@@ -43,6 +43,7 @@ enum Wake {
     Frames,
     Kernel(Notice),
     RouteChanged(Done),
+    NeighbourChanged(NeighbourDone),
     Timeout,
 }
 
@@ -93,6 +94,7 @@ impl Daemon {
                 }
                 notice = self.monitor.next() => Wake::Kernel(notice),
                 Some(done) = self.stage.changes.next() => Wake::RouteChanged(done),
+                Some(done) = self.stage.neighbours.next() => Wake::NeighbourChanged(done),
                 () = &mut alarm, if due.is_some() => Wake::Timeout,
             };
             match wake {
@@ -100,6 +102,13 @@ impl Daemon {
                 Wake::Frames => self.frames()?,
                 Wake::Kernel(notice) => self.kernel(notice)?,
                 Wake::RouteChanged(done) => self.route_changed(done),
+                // What became of it is heard as a fact; an entry that the kernel has made by itself
+                // meanwhile, or lost again, is no mistake.
+                Wake::NeighbourChanged((change, result)) => {
+                    if let Err(error) = result {
+                        tracing::debug!(?change, %error, "the gateway's neighbour entry stays as it is");
+                    }
+                }
                 Wake::Timeout => {
                     self.resync_if_due().await?;
                     self.handle(Input::Timeout);
@@ -250,6 +259,7 @@ impl Daemon {
             while let Some(done) = self.stage.changes.next().await {
                 self.route_changed(done);
             }
+            while self.stage.neighbours.next().await.is_some() {}
         };
         timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft)
     }

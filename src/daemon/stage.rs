@@ -3,13 +3,13 @@
 use std::io;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesOrdered;
+use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 
 use super::Error;
 use crate::engine::facts::IfIndex;
-use crate::engine::{Change, Input, Outcome, Output};
+use crate::engine::{Change, Input, NeighbourChange, Outcome, Output};
 use crate::kernel::ears::Ears;
-use crate::kernel::netlink::{Requests, RouteError};
+use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
 use crate::kernel::packet::{RecvBatch, SendBatch};
 use crate::wire::{DropReason, Mac, Message};
 
@@ -21,6 +21,8 @@ pub(super) struct Stage {
     requests: Requests,
     /// The route changes that are under way.
     pub(super) changes: FuturesOrdered<BoxFuture<'static, Done>>,
+    /// The changes of gateways' neighbour entries that are under way.
+    pub(super) neighbours: FuturesUnordered<BoxFuture<'static, NeighbourDone>>,
     received: Option<RecvBatch>,
     /// Apart, because they leave by different interfaces, turn by turn.
     advertisements: Outbox,
@@ -31,6 +33,9 @@ pub(super) struct Stage {
 
 /// A route change, and the kernel's verdict.
 pub(super) type Done = (Change, Result<(), RouteError>);
+
+/// A change of a neighbour entry, and the kernel's verdict.
+pub(super) type NeighbourDone = (NeighbourChange, Result<(), NetlinkError>);
 
 /// Frames that came on one interface.
 pub(super) struct Received {
@@ -52,6 +57,7 @@ impl Stage {
             ready: Vec::new(),
             requests,
             changes: FuturesOrdered::new(),
+            neighbours: FuturesUnordered::new(),
             received: Some(RecvBatch::new()),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
@@ -79,6 +85,10 @@ impl Stage {
                 self.solicitations.push(link, &self.ears, |buffer| solicitation.emit(buffer));
             }
             Output::ChangeRoute(change) => self.change_route(change),
+            Output::ChangeNeighbour(change) => {
+                let under_way = self.requests.change_neighbour(&change);
+                self.neighbours.push(Box::pin(async move { (change, under_way.await) }));
+            }
             Output::Listen(link, ear) => {
                 if let Err(source) = self.ears.listen(link, ear) {
                     self.failed(Error::Listen { link, source });

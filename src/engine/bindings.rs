@@ -10,7 +10,10 @@ use ipnet::Ipv6Net;
 
 use super::facts::{IfIndex, IfName, Link, LinkLayer};
 use super::links::Links;
-use super::policy::{Downstream, Override, Policy, RangePolicy, Source, UpstreamInterface, UpstreamPolicy};
+use super::policy::{
+    Announce, Downstream, GatewaySource, Override, Policy, RangePolicy, Source, UpstreamInterface,
+    UpstreamPolicy,
+};
 use crate::wire::Mac;
 
 /// What the policy means at this moment.
@@ -37,6 +40,10 @@ pub struct Upstream {
     pub override_flag: Override,
     /// Which source answers carry.
     pub source: Source,
+    /// What is announced.
+    pub announce: Announce,
+    /// Who keeps the gateway's neighbour entry fresh.
+    pub gateway_source: GatewaySource,
     /// Its link-local address.
     pub link_local: Option<Ipv6Addr>,
     /// Its address of wider scope.
@@ -140,7 +147,7 @@ impl Bindings {
 
     fn add_upstream(&mut self, policy: &UpstreamPolicy, link: IfIndex, mac: Mac, links: &Links) {
         if self.upstream(link).is_none() {
-            let &UpstreamPolicy { router, override_flag, source, .. } = policy;
+            let &UpstreamPolicy { router, override_flag, source, announce, gateway_source, .. } = policy;
             let (link_local, global) = (links.link_local(link), links.global(link));
             let fixed = match source {
                 Source::Address(address) => Some(address).filter(|address| links.can_use(link, *address)),
@@ -155,6 +162,8 @@ impl Bindings {
                 router,
                 override_flag,
                 source,
+                announce,
+                gateway_source,
                 link_local,
                 global,
                 fixed,

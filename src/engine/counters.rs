@@ -11,6 +11,8 @@ pub struct Counters {
     by_link: BTreeMap<IfIndex, LinkCounters>,
     /// Probes sent, over all downstreams.
     pub probes: u64,
+    /// Advertisements sent that nobody asked for, over all upstreams.
+    pub announcements: u64,
     /// Advertisements of others, heard on an upstream, for targets of ours.
     pub conflicts: u64,
     /// How often everything had to be told anew, because changes were lost.

@@ -44,6 +44,7 @@ impl Engine {
     pub(super) fn advertisement(&mut self, link: IfIndex, advertisement: &Advertisement, now: Time) {
         let (target, mac) = (advertisement.target, advertisement.owner_mac());
         if self.bindings.upstream(link).is_some() {
+            self.heard_gateway(link, advertisement, now);
             return self.heard_rival(link, target, mac, now);
         }
         self.sign_of_life(target, Sign { link, mac, kind: SignKind::Advertised }, now);
@@ -64,6 +65,7 @@ impl Engine {
     /// The kernel's neighbour table says something of a guest.
     pub(super) fn neighbour(&mut self, neighbour: Neighbour, now: Time) {
         let Neighbour { link, address, mac, state } = neighbour;
+        self.gateway_entry(link, address, Some(state), now);
         let sign = |mac, kind| Sign { link, mac, kind };
         match (state, mac) {
             (NeighbourState::Reachable | NeighbourState::Permanent, Some(mac)) => {
@@ -140,6 +142,7 @@ impl Engine {
                     mac: None,
                     evidence: Evidence::Route,
                     proof: Proof::Replied,
+                    since: now,
                     seen: now,
                     unanswered: 0,
                     claim: None,
@@ -164,6 +167,7 @@ impl Engine {
             mac: Some(mac),
             evidence,
             proof: Proof::Announced,
+            since: live.since,
             seen: now,
             unanswered: 0,
             claim: None,
@@ -179,7 +183,7 @@ impl Engine {
             State::Live(live) => Some(live.link),
             State::Probing(_) | State::Absent => None,
         };
-        let before = self.targets.live(target).map(|live| live.link);
+        let was = self.targets.live(target).map(|live| (live.link, live.proof));
         let after = link_of(&state);
         let due = now + self.comes_back_after(&state);
         match self.targets.put(target, state, due) {
@@ -196,7 +200,8 @@ impl Engine {
             }
             Put::Instead(_, State::Absent) => {}
         }
-        self.guest_route(target, before, after);
+        self.guest_route(target, was.map(|(link, _)| link), after);
+        self.announce_if_proved(target, was, now);
         true
     }
 
@@ -234,7 +239,7 @@ impl Engine {
         let evidence = kind.evidence();
         let askers = self.targets.askers_mut(target).map(std::mem::take).unwrap_or_default();
         let (unanswered, claim) = (0, None);
-        let live = Live { link, mac: Some(mac), evidence, proof, seen: now, unanswered, claim };
+        let live = Live { link, mac: Some(mac), evidence, proof, since: now, seen: now, unanswered, claim };
         if self.put(target, State::Live(live), now) {
             self.answer_waiting(&askers, target);
             self.tell(Event::Live(target, link, mac, evidence));

@@ -32,6 +32,12 @@ impl Limiter {
         self.take_above(0, now)
     }
 
+    /// When there will be a token, at the latest; a moment that has passed if there is one.
+    pub fn ready_at(&self) -> Time {
+        let missing = u64::try_from(TOKEN - self.level).unwrap_or(0);
+        self.filled + Duration::from_micros(missing.div_ceil(u64::from(self.per_second.max(1))))
+    }
+
     /// Takes one token also if there is none, up to a debt of a quarter of a second's worth: for
     /// what matters more than that for which [`Self::take`] is called.
     pub fn take_in_debt(&mut self, now: Time) -> bool {
@@ -86,6 +92,17 @@ mod tests {
         granted(&mut limiter, Time::ORIGIN);
         assert_eq!(granted(&mut limiter, Time::at(Duration::from_millis(250))), 25);
         assert_eq!(granted(&mut limiter, Time::at(Duration::from_secs(3_600))), 100);
+    }
+
+    #[test]
+    fn says_when_there_will_be_a_token_and_not_a_microsecond_early() {
+        let mut limiter = Limiter::deep(3, 1);
+        assert_eq!(limiter.ready_at(), Time::ORIGIN);
+        granted(&mut limiter, Time::ORIGIN);
+        let ready = limiter.ready_at();
+        assert_eq!(ready, Time::at(Duration::from_micros(333_334)));
+        assert_eq!(granted(&mut limiter, Time::at(Duration::from_micros(333_333))), 0);
+        assert_eq!(granted(&mut limiter, ready), 1);
     }
 
     #[test]

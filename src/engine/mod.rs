@@ -13,11 +13,13 @@
 //! same output twice has done no harm. A run of inputs and times, recorded, is a test.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod announce;
 mod answer;
 pub mod bindings;
 mod counters;
 mod evidence;
 pub mod facts;
+mod gateway;
 mod input;
 mod limiter;
 mod links;
@@ -38,6 +40,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub use answer::Asker;
 pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
+pub use gateway::NeighbourChange;
 pub use input::Input;
 pub use limiter::Limiter;
 pub use links::Links;
@@ -46,7 +49,9 @@ pub use routes::{Change, Outcome, RouteState};
 pub use targets::{Claim, Evidence, Live, Probing, Proof, State};
 pub use time::Time;
 
+use announce::Announcements;
 use facts::{IfIndex, KernelRoute};
+use gateway::Gateways;
 use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
@@ -68,6 +73,8 @@ pub struct Engine {
     /// Where probes are scarce, what each asker may have of them.
     shares: Vec<Limiter>,
     rivals: Rivals,
+    announcements: Announcements,
+    gateways: Gateways,
     /// Who waits for the route of a live guest to be in the kernel.
     held: BTreeMap<Ipv6Addr, Vec<Asker>>,
     ears: BTreeMap<IfIndex, Ear>,
@@ -99,6 +106,8 @@ impl Engine {
             probe_limit: Limiter::new(policy.limits.probes_per_second),
             shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
             rivals: Rivals::default(),
+            announcements: Announcements::new(&policy.limits),
+            gateways: Gateways::default(),
             held: BTreeMap::new(),
             ears: BTreeMap::new(),
             counters: Counters::default(),
@@ -138,7 +147,8 @@ impl Engine {
 
     /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.targets.next_due()
+        let due = [self.targets.next_due(), self.announcements.next_due(), self.gateways.next_due()];
+        due.into_iter().flatten().min()
     }
 
     /// What the policy asks for and the host does not have, at this moment.
@@ -202,10 +212,12 @@ impl Engine {
         self.bindings.problems.clear();
         self.inherit(now);
         self.settle();
+        self.settle_upstreams(now);
     }
 
     fn stop(&mut self) {
         self.phase = Phase::Stopping;
+        self.give_back_gateways();
         self.routes.unwant_all();
         self.settle_routes();
     }

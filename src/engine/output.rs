@@ -6,6 +6,7 @@ use ipnet::Ipv6Net;
 
 use super::bindings::Problem;
 use super::facts::{IfIndex, KernelRoute};
+use super::gateway::NeighbourChange;
 use super::routes::Change;
 use super::targets::Evidence;
 use crate::wire::{Advertisement, Mac, Solicitation};
@@ -19,6 +20,8 @@ pub enum Output {
     Solicit(IfIndex, Solicitation),
     /// Change a route; the outcome comes back as an input.
     ChangeRoute(Change),
+    /// Change the kernel's neighbour entry of a gateway; what becomes of it is heard as a fact.
+    ChangeNeighbour(NeighbourChange),
     /// Listen on this interface from now on, or differently than before.
     Listen(IfIndex, Ear),
     /// Stop listening on this interface.

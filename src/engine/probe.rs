@@ -24,6 +24,8 @@ impl Engine {
                 }
             }
         }
+        self.announce_due(now);
+        self.ask_gateways(now);
         self.settle_routes();
     }
 

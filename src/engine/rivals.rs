@@ -55,7 +55,12 @@ impl Engine {
         let is_served_here = self.ranges.find(target).is_some_and(|range| {
             self.bindings.ranges.get(range.0).and_then(|place| place.upstream) == Some(link)
         });
-        if is_ours || !is_served_here || self.targets.live(target).is_none() {
+        if is_ours || !is_served_here {
+            return;
+        }
+        // An address of the host's own, say: not disputed here, but not announced either.
+        self.announcements.stop(target);
+        if self.targets.live(target).is_none() {
             return;
         }
         self.counters.conflicts += 1;

@@ -141,6 +141,23 @@ impl Routes {
         links
     }
 
+    /// The routers that default routes out of this interface lead through, the preferred first.
+    pub fn gateways(&self, link: IfIndex) -> Vec<Ipv6Addr> {
+        let via = |route: &KernelRoute| match route.next_hop {
+            NextHop::Via(router) if route.unicast_link() == Some(link) => Some((route.metric, router)),
+            NextHop::Via(_) | NextHop::OnLink => None,
+        };
+        let mut gateways: Vec<_> = self.defaults().filter_map(via).collect();
+        gateways.sort_unstable();
+        let mut routers: Vec<Ipv6Addr> = Vec::new();
+        for (_, router) in gateways {
+            if !routers.contains(&router) && routers.len() < MOST_GATEWAYS {
+                routers.push(router);
+            }
+        }
+        routers
+    }
+
     /// True if a default route leads through this address.
     pub fn is_gateway(&self, address: Ipv6Addr) -> bool {
         self.defaults().any(|route| route.next_hop == NextHop::Via(address))
@@ -354,6 +371,8 @@ impl Routes {
     }
 }
 
+/// A link has one router or two; each costs a frame for every target that is announced.
+const MOST_GATEWAYS: usize = 2;
 /// The number of the table `main`.
 const MAIN: u32 = 254;
 /// `::/0`

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::Ipv6Net;
+
 use super::bindings::Bindings;
 use super::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, RouteKind};
 use super::output::{Ear, Output, Role};
@@ -49,8 +51,8 @@ impl Engine {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.remove(&route);
                 }
-                Fact::Neighbour(neighbour) => neighbours.push(neighbour),
-                Fact::Route(_) | Fact::RouteGone(_) | Fact::NeighbourGone { .. } => {}
+                Fact::Neighbour(_) | Fact::NeighbourGone { .. } => neighbours.push(fact),
+                Fact::Route(_) | Fact::RouteGone(_) => {}
             }
         }
         for link in ended {
@@ -60,9 +62,14 @@ impl Engine {
         if is_host_changed || were_routes_changed {
             let before = self.settle();
             self.end_misplaced(&before, were_routes_changed);
+            self.settle_upstreams(now);
         }
-        for neighbour in neighbours {
-            self.neighbour(neighbour, now);
+        for fact in neighbours {
+            match fact {
+                Fact::Neighbour(neighbour) => self.neighbour(neighbour, now),
+                Fact::NeighbourGone { link, address } => self.gateway_entry(link, address, None, now),
+                _ => {}
+            }
         }
         self.settle_routes();
     }
@@ -91,6 +98,7 @@ impl Engine {
         let lost_routes = self.routes.known().filter(|route| !routes.contains(route));
         all.extend(lost_routes.cloned().map(Fact::RouteGone));
         all.extend(facts);
+        self.gateways.forget_entries();
         self.facts(all, now);
     }
 
@@ -226,6 +234,7 @@ impl Engine {
                     place.upstream == Some(upstream.link) && range.answer != Answer::Never
                 })
                 .map(|(range, _)| range.prefix)
+                .chain(self.gateways_to_keep(upstream).into_iter().map(Ipv6Net::from))
                 .collect();
             ears.insert(upstream.link, Ear { mac: upstream.mac, role: Role::Upstream(served) });
         }

@@ -57,6 +57,8 @@ pub struct Live {
     pub evidence: Evidence,
     /// Whether anything but its own word speaks for it.
     pub proof: Proof,
+    /// Since when it is live, behind whatever downstream.
+    pub since: Time,
     /// When it was seen last.
     pub seen: Time,
     /// How many probes have gone out since, unanswered.

@@ -13,6 +13,7 @@ fn live(proof: Proof) -> State {
         mac: Some(Mac([2, 0, 0, 0, 0, 1])),
         evidence: Evidence::Probe,
         proof,
+        since: Time::ORIGIN,
         seen: Time::ORIGIN,
         unanswered: 0,
         claim: None,

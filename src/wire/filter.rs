@@ -25,10 +25,14 @@ pub struct Instruction {
 /// More than [`MAX_RANGES`] are widened to the one prefix that covers them all; the engine then
 /// drops what lies between them.
 pub fn upstream(ranges: &[Ipv6Net]) -> Vec<Instruction> {
-    let mut ranges = Ipv6Net::aggregate(&ranges.to_vec());
+    let ranges = Ipv6Net::aggregate(&ranges.to_vec());
+    // What covers a gateway's link-local address as well as global ranges is everything.
+    let (gateways, mut ranges): (Vec<_>, Vec<_>) =
+        ranges.into_iter().partition(|range| range.network().is_unicast_link_local());
     if ranges.len() > MAX_RANGES {
         ranges = vec![common_prefix(&ranges)];
     }
+    ranges.extend(gateways);
     let mut program = PROLOGUE.to_vec();
     program.extend(KINDS);
     for range in ranges {

@@ -136,6 +136,15 @@ fn too_many_ranges_are_widened_to_what_covers_them() {
 }
 
 #[test]
+fn a_link_local_gateway_does_not_widen_them_to_everything() {
+    let ranges = (0..200u16).map(|n| net(&format!("2001:db8:1:2:{:x}::/112", n * 2)));
+    let ranges: Vec<_> = ranges.chain([net("fe80::1/128")]).collect();
+    let program = upstream(&ranges);
+    assert!(passes(&program, "fe80::1") && passes(&program, "2001:db8:1:2:4::5"));
+    assert!(!passes(&program, "fe80::2") && !passes(&program, "2001:db8:1:3::1"));
+}
+
+#[test]
 fn the_longest_program_fits_the_kernels_limit() {
     let ranges: Vec<_> =
         (0..MAX_RANGES as u128).map(|n| Ipv6Net::from(Ipv6Addr::from(0x2001 << 112 | n << 9))).collect();

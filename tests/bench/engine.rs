@@ -25,8 +25,8 @@ use lone64::engine::facts::{
     Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState, Neighbour, NeighbourState,
 };
 use lone64::engine::policy::{
-    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers, UpstreamInterface,
-    UpstreamPolicy,
+    Announce, Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
+    UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Engine, Input, Output, Time};
 use lone64::wire::{MAX_EMITTED, Mac, Message, Solicitation, solicited_node};
@@ -137,7 +137,11 @@ impl Size {
 fn policy() -> Policy {
     let name = |text: &str| text.parse().expect("a name");
     Policy {
-        upstreams: vec![UpstreamPolicy::new(UpstreamInterface::Named(name("up0")))],
+        // Announcing follows a change, not a question.
+        upstreams: vec![UpstreamPolicy {
+            announce: Announce::No,
+            ..UpstreamPolicy::new(UpstreamInterface::Named(name("up0")))
+        }],
         ranges: vec![RangePolicy {
             prefix: "2001:db8:1:2:c::/96".parse().expect("a prefix"),
             upstream: None,

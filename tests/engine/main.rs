@@ -1,10 +1,12 @@
 //! The engine on a virtual clock: scenarios by subject, through its public interface.
 #![allow(clippy::unwrap_used)]
 
+mod announce;
 mod answers;
 
 mod evidence;
 mod exclusions;
+mod gateway;
 #[path = "../host/mod.rs"]
 mod host;
 mod host_addresses;

@@ -1,9 +1,11 @@
 //! Whatever happens in whatever order: no panic, no limit exceeded, no answer outside the ranges.
 
+use std::net::Ipv6Addr;
+
 use lone64::engine::facts::{
     AddressState, Fact, IfIndex, LinkLayer, LinkState, Neighbour, NeighbourState, RouteKind,
 };
-use lone64::engine::policy::{Answer, Limits, OnStop, Policy};
+use lone64::engine::policy::{Announce, Answer, GatewaySource, Limits, OnStop, Policy};
 use lone64::engine::{Change, Input, Outcome, Output, State};
 use lone64::wire::{DropReason, Mac};
 use proptest::prelude::*;
@@ -14,6 +16,8 @@ use crate::host::{
 };
 
 const LIMITS: Limits = Limits { targets: 12, pending: 5, probes_per_second: 7, announcements_per_second: 3 };
+
+const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ fn policy() -> Policy {
         policy.ranges.push(range("2001:db8:1:2:c::10/125", "other0"));
         policy.ranges[1].answer = Answer::Always;
         policy.routes.on_stop = OnStop::Remove;
+        policy.upstreams[0].announce = Announce::Dad;
+        policy.upstreams[0].gateway_source = GatewaySource::Global;
     })
 }
 
@@ -168,6 +174,15 @@ fn check(host: &mut Host, outputs: &[Output]) {
                 assert!(!answer.source.is_unspecified() && !answer.source.is_multicast());
                 assert_eq!(answer.target_link_layer, Some(answer.source_mac));
             }
+            // For announcements: the detection of duplicates, and gateways.
+            Output::Solicit(_, asked) if asked.is_dad() => {
+                assert!(net("2001:db8:1:2:c::/123").contains(&asked.target));
+                assert_eq!(asked.source_link_layer, None);
+            }
+            Output::Solicit(_, asked) if asked.target == GATEWAY => {
+                assert_eq!(asked.source_link_layer, Some(asked.source_mac));
+                assert!(net("2001:db8:1:2::/64").contains(&asked.source), "{asked:?}");
+            }
             Output::Solicit(_, probe) => {
                 assert!(
                     net("2001:db8:1:2:c::/124").contains(&probe.target),
@@ -190,17 +205,32 @@ proptest! {
         steps in prop::collection::vec(a_step(), 1..120), is_known in any::<bool>(),
     ) {
         let mut host = if is_known { Host::new(policy()) } else { Host::bare(policy()) };
-        let mut last_second = Vec::new();
+        let (mut last_second, mut announced) = (Vec::new(), Vec::new());
         for step in steps {
             match step {
                 Step::Input(input) => host.input(input),
                 Step::Pass(duration) => host.pass(millis(duration)),
             }
             let outputs = host.take_timed();
-            let at_probes = outputs.iter().filter(|(_, output)| matches!(output, Output::Solicit(..)));
+            let is_probe = |output: &Output| match output {
+                Output::Solicit(_, asked) => !asked.is_dad() && asked.target != GATEWAY,
+                _ => false,
+            };
+            let is_announcement = |output: &Output| match output {
+                Output::Advertise(_, advertisement) => advertisement.flags.override_entry,
+                _ => false,
+            };
+            let announcements = outputs.iter().filter(|(_, output)| is_announcement(output));
+            announced.extend(announcements.map(|(at, _)| *at));
+            let at_probes = outputs.iter().filter(|(_, output)| is_probe(output));
             last_second.extend(at_probes.map(|(at, _)| *at));
             let outputs: Vec<_> = outputs.into_iter().map(|(_, output)| output).collect();
             check(&mut host, &outputs);
+        }
+        // Three of each target, of which as many begin within a second as may.
+        for (i, first) in announced.iter().enumerate() {
+            let within = announced[i..].iter().filter(|at| at.since(*first).as_millis() < 1_000).count();
+            prop_assert!(within <= 3 * 4, "{within} announcements within a second");
         }
         // A second's worth at once, and one more second's worth within the second.
         for (i, first) in last_second.iter().enumerate() {

@@ -14,8 +14,8 @@ use lone64::engine::facts::{
     Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, NextHop, RouteKind,
 };
 use lone64::engine::policy::{
-    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers, UpstreamInterface,
-    UpstreamPolicy,
+    Announce, Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
+    UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Change, Engine, Event, Input, Outcome, Output, State, Time};
 use lone64::wire::{Advertisement, DropReason, Flags, Mac, Solicitation, solicited_node};
@@ -164,7 +164,8 @@ impl Host {
         while let Some(output) = self.engine.poll_output() {
             self.outputs.push((self.now, output.clone()));
             match output {
-                Output::Solicit(link, probe) => {
+                // Guests hear nothing of what is sent on the upstream.
+                Output::Solicit(link, probe) if link != UP => {
                     if let Some(mac) = self.guests.get(&probe.target).copied() {
                         let reply = reply(probe.target, mac);
                         self.engine.handle(Input::Advertisement(link, reply), self.now);
@@ -211,6 +212,11 @@ pub fn live() -> Policy {
     }
 }
 
+/// The same range, and targets are announced.
+pub fn announcing() -> Policy {
+    with(|policy| policy.upstreams[0].announce = Announce::Yes)
+}
+
 /// The same range, for every address.
 pub fn always() -> Policy {
     with(|policy| policy.ranges[0].answer = Answer::Always)
@@ -223,8 +229,9 @@ pub fn with(change: impl FnOnce(&mut Policy)) -> Policy {
     policy
 }
 
+/// One that says nothing unasked, so that whatever it does say is about the question.
 pub fn upstream(interface: UpstreamInterface) -> UpstreamPolicy {
-    UpstreamPolicy::new(interface)
+    UpstreamPolicy { announce: Announce::No, ..UpstreamPolicy::new(interface) }
 }
 
 pub fn range(prefix: &str, downstream: &str) -> RangePolicy {

@@ -88,8 +88,9 @@ fn leaves_upstream_addresses_to_the_kernel() {
         "br0",
         "answer = \"always\"\nroutes = \"none\"\nbackstop = false",
     );
-    let _daemon = Daemon::start(&lab, settings);
-    let mut link = Link::open(&lab);
+    // The kernel's defence against DAD overrides, as only our announcements do.
+    let _daemon = Daemon::start(&lab, settings.upstream("announce = false"));
+    let mut link = Link::open_for_all(&lab);
     for own in [inside, UPSTREAM_GLOBAL, UPSTREAM_LINK_LOCAL] {
         for question in [
             Solicitation::multicast(ROUTER, own),

@@ -209,7 +209,8 @@ fn sets_the_router_flag_as_configured() {
 fn sets_the_override_flag_as_configured() {
     for (policy, wanted) in [("takeover", false), ("always", true), ("never", false)] {
         let lab = Lab::veth();
-        let _daemon = Daemon::start(&lab, both_modes().upstream(&format!("override = \"{policy}\"")));
+        let keys = format!("override = \"{policy}\"\nannounce = false");
+        let _daemon = Daemon::start(&lab, both_modes().upstream(&keys));
         let mut link = Link::open(&lab);
         for target in [GUEST, PLAIN] {
             let answer = link.answer(&Solicitation::multicast(ROUTER, target));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::advertisement::Advertisement;
 use crate::endpoint::{Endpoint, PATIENCE};
-use crate::frame::{ADVERTISEMENT, address, receiver, sender, target_of};
+use crate::frame::{ADVERTISEMENT, ICMP, address, receiver, sender, target_of};
 use crate::lab::{Lab, ROUTER_MAC, UPSTREAM_GLOBAL, UPSTREAM_LINK_LOCAL, UPSTREAM_MAC};
 use crate::solicitation::{Asker, Solicitation};
 
@@ -18,12 +18,18 @@ use crate::solicitation::{Asker, Solicitation};
 pub(crate) struct Link {
     endpoint: Endpoint,
     sentinels: u16,
+    hears_announcements: bool,
 }
 
 impl Link {
     /// Opens `rt0`.
     pub(crate) fn open(lab: &Lab) -> Self {
-        Self { endpoint: Endpoint::open(&lab.router, "rt0"), sentinels: 0 }
+        Self { endpoint: Endpoint::open(&lab.router, "rt0"), sentinels: 0, hears_announcements: false }
+    }
+
+    /// Opens `rt0`, and hears also what looks like an announcement.
+    pub(crate) fn open_for_all(lab: &Lab) -> Self {
+        Self { hears_announcements: true, ..Self::open(lab) }
     }
 
     /// Asks a question that is to be answered, and checks all of the answer: it comes within a
@@ -68,17 +74,24 @@ impl Link {
     /// The first advertisement for the target of a question that goes to its asker.
     pub(crate) fn hear(&mut self, question: &Solicitation, within: Duration) -> Vec<u8> {
         let (mac, to) = question.answer_to();
+        let hears_announcements = self.hears_announcements;
         self.endpoint.receive_until(&format!("an answer to {question:?}"), within, |frame| {
             let fits = target_of(frame, ADVERTISEMENT) == Some(question.target)
                 && receiver(frame) == mac
-                && address(frame, 38) == to;
+                && address(frame, 38) == to
+                && (hears_announcements || !is_announcement(frame));
             fits.then(|| frame.to_vec())
         })
     }
 
     /// What arrives next, if anything does before the deadline.
     pub(crate) fn receive(&mut self, deadline: Instant) -> Option<Vec<u8>> {
-        self.endpoint.receive(deadline)
+        loop {
+            let frame = self.endpoint.receive(deadline)?;
+            if self.hears_announcements || !is_announcement(&frame) {
+                return Some(frame);
+            }
+        }
     }
 
     /// Every advertisement up to the moment at which everything asked so far has had its turn.
@@ -86,9 +99,10 @@ impl Link {
         self.settle_all().into_iter().filter(|frame| is_advertisement(frame)).collect()
     }
 
-    /// Every frame up to that moment, without the sentinels'.
+    /// Every frame up to that moment, without the sentinels' and without announcements.
     pub(crate) fn settle_all(&mut self) -> Vec<Vec<u8>> {
         let mut heard = Vec::new();
+        let hears_announcements = self.hears_announcements;
         for _ in 0..2 {
             self.sentinels = self.sentinels.wrapping_add(1);
             let asker = Asker {
@@ -99,7 +113,7 @@ impl Link {
             self.send(&Solicitation::multicast(asker, target));
             self.endpoint.receive_until("the sentinel's answer", PATIENCE, |frame| {
                 let over = target_of(frame, ADVERTISEMENT) == Some(target);
-                if !over {
+                if !over && (hears_announcements || !is_announcement(frame)) {
                     heard.push(frame.to_vec());
                 }
                 over.then_some(())
@@ -109,7 +123,17 @@ impl Link {
     }
 }
 
+/// Whether a frame is an advertisement that nobody asked for. Those that answer DAD go to all nodes
+/// too, but override nothing, unless the policy says so.
+pub(crate) fn is_announcement(frame: &[u8]) -> bool {
+    target_of(frame, ADVERTISEMENT).is_some()
+        && address(frame, 38) == ALL_NODES
+        && frame[ICMP + 4] & 0x60 == 0x20
+}
+
 /// Whether a frame is an advertisement, right or wrong, that was not sent by the router itself.
 fn is_advertisement(frame: &[u8]) -> bool {
     target_of(frame, ADVERTISEMENT).is_some() && sender(frame) != ROUTER_MAC
 }
+
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);

@@ -16,6 +16,8 @@
 //! * `shipped`: the configurations under `config/`
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `import`: imported configurations answer as those that they were made from
+//! * `announce`: what is sent unasked, and what a router makes of it
+//! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
@@ -23,6 +25,7 @@
 
 mod addresses;
 mod advertisement;
+mod announce;
 mod answers;
 mod change;
 mod crowd;
@@ -30,6 +33,7 @@ mod daemon;
 mod defence;
 mod endpoint;
 mod frame;
+mod gateway;
 mod guests;
 mod hostile;
 mod import;
@@ -90,6 +94,8 @@ fn main() {
         ("shipped", shipped::CASES),
         ("import", import::CASES),
         ("traffic", traffic::CASES),
+        ("announce", announce::CASES),
+        ("gateway", gateway::CASES),
     ];
     let trials = rooms
         .iter()

@@ -48,6 +48,7 @@ fn loses_no_ping_while_the_neighbours_probe_each_other() {
         ]);
     }
     let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    let entries = Monitor::start(&lab.router);
     let mut router = Endpoint::open(&lab.router, "rt0");
     let count = seconds * 10;
     // Whoever runs ping confirms its neighbour with every reply (MSG_CONFIRM); whoever replies does
@@ -70,6 +71,9 @@ fn loses_no_ping_while_the_neighbours_probe_each_other() {
         .filter(|frame| receiver(frame) == UPSTREAM_MAC && frame[IP + 24] == 0x20)
         .count();
     assert!(probes > 0, "the router never probed by unicast: nothing was shown");
+    let changes = entries.stop();
+    assert!(changes.contains(&PLAIN.to_string()), "no change of an entry was seen: nothing was shown");
+    assert!(!changes.contains("FAILED"), "{changes}");
     daemon.stop();
 }
 
@@ -84,6 +88,22 @@ fn hears_every_group_on_a_macvlan() {
     }
     link.answered(&Solicitation::unicast(ROUTER, GUEST, UPSTREAM_MAC));
     daemon.stop();
+}
+
+/// `ip monitor`, which prints every state that a neighbour entry comes to.
+struct Monitor(std::process::Child);
+
+impl Monitor {
+    fn start(namespace: &Namespace) -> Self {
+        let mut command = Command::new("ip");
+        command.args(["-6", "monitor", "neigh"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        Self(namespace.spawn(command.stderr(Stdio::null())))
+    }
+
+    fn stop(mut self) -> String {
+        self.0.kill().unwrap();
+        String::from_utf8_lossy(&self.0.wait_with_output().unwrap().stdout).into_owned()
+    }
 }
 
 fn ping(namespace: &Namespace, arguments: &str) -> std::process::Child {

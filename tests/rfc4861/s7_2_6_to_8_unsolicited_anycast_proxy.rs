@@ -2,11 +2,13 @@
 //! Advertisements; §7.2.8, Proxy Neighbor Advertisements.
 
 use lone64::engine::facts::{Fact, LinkLayer};
-use lone64::engine::policy::Override;
-use lone64::wire::{Advertisement, Mac};
+use lone64::engine::policy::{Override, Policy, Source};
+use lone64::engine::{Input, Output, Time};
+use lone64::wire::{Advertisement, Flags, Mac, Solicitation, solicited_node};
 
 use crate::host::{
-    Host, ROUTER_MAC, UP, UP_MAC, always, dad, guest, guest_mac, link, live, question, seconds, with,
+    Host, ROUTER_MAC, UP, UP_MAC, address, always, announcing, dad, guest, guest_mac, link, live, millis,
+    question, reply, seconds, with,
 };
 
 // §7.2.6
@@ -14,38 +16,177 @@ use crate::host::{
 // "In such cases, a node MAY send up to MAX_NEIGHBOR_ADVERTISEMENT unsolicited Neighbor Advertisement
 // messages to the all-nodes multicast address. These advertisements MUST be separated by at least
 // RetransTimer seconds."
+
+#[test]
+fn a_target_that_is_proved_live_is_advertised_three_times_a_retransmission_time_apart() {
+    let mut host = announced_guest(announcing());
+    let start = host.now;
+    host.pass(seconds(600));
+    let sent: Vec<_> = unsolicited(host.take_timed()).into_iter().map(|(at, _)| at.since(start)).collect();
+    assert_eq!(sent.len(), 3);
+    assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= seconds(1)), "{sent:?}");
+}
+
+#[test]
+fn they_go_to_all_nodes_with_the_targets_link_layer_option() {
+    for (_, advertisement) in sent(announcing()) {
+        let expected = Advertisement {
+            source_mac: UP_MAC,
+            destination_mac: Mac([0x33, 0x33, 0, 0, 0, 1]),
+            source: address("fe80::5054:ff:fe00:1"),
+            destination: address("ff02::1"),
+            target: guest(5),
+            flags: Flags { router: false, solicited: false, override_entry: true },
+            target_link_layer: Some(UP_MAC),
+        };
+        assert_eq!(advertisement, expected);
+    }
+}
+
+#[test]
+fn their_source_is_the_policys() {
+    for (source, expected) in [
+        (Source::Scope, "fe80::5054:ff:fe00:1"),
+        (Source::LinkLocal, "fe80::5054:ff:fe00:1"),
+        (Source::Global, "2001:db8:1:2::2"),
+        (Source::Target, "2001:db8:1:2:c::5"),
+        (Source::Address(address("2001:db8:1:2::2")), "2001:db8:1:2::2"),
+    ] {
+        let mut policy = announcing();
+        policy.upstreams[0].source = source;
+        for (_, advertisement) in sent(policy) {
+            assert_eq!(advertisement.source, address(expected), "{source:?}");
+        }
+    }
+}
+
+// "In some cases, a node may be able to determine that its link-layer address has changed (e.g.,
+// hot-swap of an interface card) and may wish to inform its neighbors of the new link-layer address
+// quickly."
+
+#[test]
+fn a_new_link_layer_address_of_the_upstream_is_advertised_and_is_in_the_next_answer() {
+    let mut host = announced_guest(announcing());
+    host.pass(seconds(10));
+    host.take();
+    let mac = Mac([0x52, 0x54, 0, 0, 0, 2]);
+    host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
+    host.pass(seconds(10));
+    let sent = unsolicited(host.take_timed());
+    assert_eq!(sent.len(), 3);
+    for (_, advertisement) in sent {
+        assert_eq!((advertisement.source_mac, advertisement.target_link_layer), (mac, Some(mac)));
+    }
+    let answer = host.answer_to(question(guest(5))).unwrap();
+    assert_eq!((answer.source_mac, answer.target_link_layer), (mac, Some(mac)));
+}
+
 // "The Solicited flag MUST be set to zero, in order to avoid confusing the Neighbor Unreachability
 // Detection algorithm. If the node is a router, it MUST set the Router flag to one; otherwise, it
 // MUST set it to zero. The Override flag MAY be set to either zero or one."
+
+#[test]
+fn the_flags_are_not_solicited_and_as_configured() {
+    for router in [true, false] {
+        for (flag, override_entry) in
+            [(Override::Takeover, true), (Override::Always, true), (Override::Never, false)]
+        {
+            let mut policy = announcing();
+            (policy.upstreams[0].router, policy.upstreams[0].override_flag) = (router, flag);
+            for (_, advertisement) in sent(policy) {
+                let expected = Flags { router, solicited: false, override_entry };
+                assert_eq!(advertisement.flags, expected, "{flag:?}");
+            }
+        }
+    }
+}
+
 // "A node that has multiple IP addresses assigned to an interface MAY multicast a separate Neighbor
 // Advertisement for each address. In such a case, the node SHOULD introduce a small delay between the
 // sending of each advertisement to reduce the probability of the advertisements being lost due to
 // congestion."
+
+#[test]
+fn many_targets_are_advertised_a_small_delay_apart() {
+    let mut host = Host::new(announcing());
+    for number in 1..=50 {
+        host.ask(guest(number));
+        host.advertise(guest(number), guest_mac(number));
+    }
+    host.take();
+    host.pass(millis(999));
+    let sent = unsolicited(host.take_timed());
+    assert_eq!(sent.len(), 50);
+    assert!(sent.windows(2).all(|pair| pair[1].0.since(pair[0].0) >= millis(10)), "{sent:?}");
+}
+
 // "A proxy MAY multicast Neighbor Advertisements when its link-layer address changes or when it is
 // configured (by system management or other mechanisms) to proxy for an address. If there are
 // multiple nodes that are providing proxy services for the same set of addresses, the proxies should
 // provide a mechanism that prevents multiple proxies from multicasting advertisements for any one
 // address, in order to reduce the risk of excessive multicast traffic."
 
-// Justification: all of it hangs on a MAY, and nothing is announced yet. The tests hold it to that:
-// when announcing comes, they fail, and the sentences above want tests of their own.
-
 #[test]
-fn a_target_that_proves_live_is_not_announced() {
-    let mut host = Host::new(live());
-    host.advertise(guest(5), guest_mac(5));
-    host.pass(seconds(600));
-    assert_eq!(host.answers(), []);
+fn of_two_who_advertise_a_target_the_one_who_hears_the_other_is_silent() {
+    let mut host = announced_guest(announcing());
+    host.pass(millis(500));
+    assert_eq!(unsolicited(host.take_timed()).len(), 1);
+    host.input(Input::Advertisement(UP, reply(guest(5), ROUTER_MAC)));
+    host.pass(seconds(20));
+    assert_eq!(unsolicited(host.take_timed()), []);
 }
 
+// "Also, a node belonging to an anycast address MAY multicast unsolicited Neighbor Advertisements for
+// the anycast address when the node's link-layer address changes."
+
+// Justification: anycast addresses cannot be told from others here, see §7.2.7.
+
+// "Note that because unsolicited Neighbor Advertisements do not reliably update caches in all nodes
+// (the advertisements might not be received by all nodes), they should only be viewed as a performance
+// optimization to quickly update the caches in most neighbors."
+
+// §7.2.5 and §7.2.3: an unsolicited advertisement makes no entry, a solicitation does: "the recipient
+// SHOULD create or update the Neighbor Cache entry for the IP Source Address of the solicitation."
+
 #[test]
-fn a_new_link_layer_address_of_the_upstream_is_not_announced_and_is_in_the_next_answer() {
-    let mut host = Host::new(always());
-    let mac = Mac([0x52, 0x54, 0, 0, 0, 2]);
-    host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
-    assert_eq!(host.answers(), []);
-    let answer = host.answer_to(question(guest(5))).unwrap();
-    assert_eq!((answer.source_mac, answer.target_link_layer), (mac, Some(mac)));
+fn the_gateway_is_solicited_once_from_the_targets_address_and_so_makes_an_entry() {
+    let mut host = announced_guest(announcing());
+    host.pass(seconds(10));
+    let gateway = address("fe80::1");
+    let asked: Vec<_> = host.probes().into_iter().filter(|probe| probe.target == gateway).collect();
+    let expected = Solicitation {
+        source_mac: UP_MAC,
+        destination_mac: Mac::multicast(solicited_node(gateway)),
+        source: guest(5),
+        destination: solicited_node(gateway),
+        target: gateway,
+        source_link_layer: Some(UP_MAC),
+    };
+    assert_eq!(asked, [expected]);
+}
+
+/// A host under this policy whose guest has just been proved.
+fn announced_guest(policy: Policy) -> Host {
+    let mut host = Host::new(policy);
+    host.make_live(guest(5), guest_mac(5));
+    host
+}
+
+/// What is advertised unasked for a guest that has just been proved.
+fn sent(policy: Policy) -> Vec<(Time, Advertisement)> {
+    let mut host = announced_guest(policy);
+    host.pass(seconds(10));
+    let sent = unsolicited(host.take_timed());
+    assert_eq!(sent.len(), 3);
+    sent
+}
+
+fn unsolicited(outputs: Vec<(Time, Output)>) -> Vec<(Time, Advertisement)> {
+    let advertisement = |(at, output)| match output {
+        Output::Advertise(UP, advertisement) => Some((at, advertisement)),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(advertisement).collect()
 }
 
 // §7.2.7
@@ -106,7 +247,15 @@ fn solicited_proxy_advertisements_have_the_override_flag_zero() {
 // Section 7.2.6, but doing so may cause the proxy advertisement to override a valid entry created by
 // the node itself."
 
-// Justification: none are sent, see §7.2.6.
+#[test]
+fn an_owner_that_speaks_up_is_not_overridden_again() {
+    let mut host = announced_guest(announcing());
+    host.input(Input::Advertisement(UP, reply(guest(5), ROUTER_MAC)));
+    let mac = Mac([0x52, 0x54, 0, 0, 0, 2]);
+    host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
+    host.pass(seconds(20));
+    assert_eq!(unsolicited(host.take_timed()), []);
+}
 
 // "Finally, when sending a proxy advertisement in response to a Neighbor Solicitation, the sender
 // should delay its response by a random time between 0 and MAX_ANYCAST_DELAY_TIME seconds to avoid

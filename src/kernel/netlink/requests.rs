@@ -1,4 +1,5 @@
-//! Changes to the kernel's routes: exclusively added, and removed only if they are ours.
+//! Changes to the kernel's routes: exclusively added, and removed only if they are ours. And to the
+//! neighbour entries of gateways: added only where there is none, revived only where one has failed.
 
 use std::future::Future;
 use std::io;
@@ -7,12 +8,16 @@ use futures_util::{Stream, StreamExt};
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
+};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::NetlinkError;
+use crate::engine::NeighbourChange;
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 
 /// Asks the kernel of one network namespace for changes. Cheap to clone.
@@ -81,6 +86,40 @@ impl Requests {
         }
         let reply = self.submit(RouteNetlinkMessage::DelRoute(message), 0);
         async move { reply.await.map_err(RouteError::from) }
+    }
+
+    /// Changes the neighbour entry of a gateway.
+    ///
+    /// What is added or revived is as if the kernel had asked by itself: reachable for now, and to
+    /// grow old. An address that the kernel holds to be valid is never overridden (no
+    /// NLM_F_REPLACE).
+    pub fn change_neighbour(
+        &self,
+        change: &NeighbourChange,
+    ) -> impl Future<Output = Result<(), NetlinkError>> + Send + use<> {
+        let (link, address, mac, flags, what) = match *change {
+            NeighbourChange::Add(link, address, mac) => {
+                (link, address, Some(mac), NLM_F_CREATE | NLM_F_EXCL, "add")
+            }
+            NeighbourChange::Revive(link, address, mac) => (link, address, Some(mac), 0, "revive"),
+            NeighbourChange::Remove(link, address) => (link, address, None, 0, "remove"),
+        };
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        message.header.ifindex = link.0;
+        message.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)));
+        let message = match mac {
+            Some(mac) => {
+                message.header.state = Nud::Reachable;
+                message.header.flags = NeighbourFlags::Router;
+                message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
+                RouteNetlinkMessage::NewNeighbour(message)
+            }
+            None => RouteNetlinkMessage::DelNeighbour(message),
+        };
+        let reply = self.submit(message, flags);
+        let what = format!("{what} the neighbour {address} on link {link}");
+        async move { reply.await.map_err(|source| NetlinkError::Refused { what, source }) }
     }
 
     /// Queues a request, and returns the kernel's verdict.

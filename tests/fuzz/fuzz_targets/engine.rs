@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Every four bytes are one step: what happens, to which target, and how much later. Held to: no
-//! panic, every limit of the policy, and that answers go only to those who asked, for targets inside
-//! the range that nobody excluded.
+//! panic, every limit of the policy, and that answers go only to those who asked, and announcements to
+//! all, for targets inside the range that nobody excluded.
 #![no_main]
 
 use std::net::Ipv6Addr;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use lone64::engine::facts::{Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState};
 use lone64::engine::policy::{
-    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
+    Announce, Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
     UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Change, Engine, Input, Outcome, Output, Time};
@@ -79,9 +79,13 @@ impl Run {
                 Output::Advertise(link, answer) => {
                     assert_eq!(link, UPSTREAM);
                     assert!(range().contains(&answer.target) && !excluded().contains(&answer.target));
-                    assert!(is_sign_of_life || asked == Some(answer.target));
+                    // Only announcements override, and nobody has to ask for them.
+                    let is_announcement = answer.flags.override_entry;
+                    assert!(is_announcement || is_sign_of_life || asked == Some(answer.target));
+                    assert!(!is_announcement || answer.destination.is_multicast());
                 }
-                Output::Solicit(link, _) => assert_eq!(link, DOWNSTREAM),
+                Output::Solicit(link, probe) => assert_eq!(link == UPSTREAM, probe.is_dad()),
+                Output::ChangeNeighbour(_) => unreachable!("that is the kernel's business by default"),
                 Output::ChangeRoute(change) => self.changes.push(change),
                 Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) => {}
             }
@@ -92,7 +96,10 @@ impl Run {
 
 fn policy() -> Policy {
     Policy {
-        upstreams: vec![UpstreamPolicy::new(UpstreamInterface::Named("up0".parse().expect("a name")))],
+        upstreams: vec![UpstreamPolicy {
+            announce: Announce::Dad,
+            ..UpstreamPolicy::new(UpstreamInterface::Named("up0".parse().expect("a name")))
+        }],
         ranges: vec![RangePolicy {
             prefix: range(),
             upstream: None,
