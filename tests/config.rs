@@ -97,7 +97,8 @@ fn the_scenarios_mean_what_their_comments_say() {
 fn every_key_is_read() {
     let config = good(
         r#"
-        upstream = [{ interface = "eth0", router = true, override = "always", source = "2001:db8::1" }]
+        upstream = [{ interface = "eth0", router = true, override = "always", source = "2001:db8::1",
+            mld = false, suppress-kernel = true }]
         routes = { protocol = 65, table = 100, metric = 0x200, on-stop = "keep" }
         log.level = "trace"
         log.format = "json"
@@ -125,6 +126,7 @@ fn every_key_is_read() {
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert_eq!((upstreams[0].router, upstreams[0].override_flag), (true, Override::Always));
     assert_eq!(upstreams[0].source, Source::Address("2001:db8::1".parse().unwrap()));
+    assert!(!upstreams[0].mld && upstreams[0].suppress_kernel);
     assert_eq!((routes.protocol, routes.table, routes.metric), (65, 100, 512));
     assert_eq!(routes.on_stop, OnStop::Keep);
     assert_eq!((timers.reachable, timers.retransmit), (Duration::from_secs(60), Duration::from_millis(250)));
@@ -141,7 +143,7 @@ fn net(text: &str) -> ipnet::Ipv6Net {
 
 #[test]
 fn planned_keys_and_tables_are_refused_as_such() {
-    let upstream = ["automatic", "ignore", "announce", "gateway-source", "mld", "suppress-kernel", "backend"];
+    let upstream = ["automatic", "ignore", "announce", "gateway-source", "backend"];
     for key in upstream.into_iter().chain(["on-crash-answer"]) {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);

@@ -40,17 +40,8 @@ impl Table {
 pub(super) static UPSTREAM: Table = Table {
     name: "upstream",
     times: Times::Many,
-    keys: &["interface", "router", "override", "source"],
-    later: &[
-        "automatic",
-        "ignore",
-        "announce",
-        "gateway-source",
-        "mld",
-        "suppress-kernel",
-        "backend",
-        "on-crash-answer",
-    ],
+    keys: &["interface", "router", "override", "source", "mld", "suppress-kernel"],
+    later: &["automatic", "ignore", "announce", "gateway-source", "backend", "on-crash-answer"],
 };
 
 pub(super) static RANGE: Table = Table {

@@ -37,6 +37,10 @@ pub struct Upstream {
     pub override_flag: Override,
     /// Which source answers carry.
     pub source: Source,
+    /// Whether the groups of what is answered for are joined.
+    pub mld: bool,
+    /// Whether the kernel is kept from unicast solicitations.
+    pub suppress_kernel: bool,
     /// Its link-local address.
     pub link_local: Option<Ipv6Addr>,
     /// Its address of wider scope.
@@ -140,7 +144,7 @@ impl Bindings {
 
     fn add_upstream(&mut self, policy: &UpstreamPolicy, link: IfIndex, mac: Mac, links: &Links) {
         if self.upstream(link).is_none() {
-            let &UpstreamPolicy { router, override_flag, source, .. } = policy;
+            let &UpstreamPolicy { router, override_flag, source, mld, suppress_kernel, .. } = policy;
             let (link_local, global) = (links.link_local(link), links.global(link));
             let fixed = match source {
                 Source::Address(address) => Some(address).filter(|address| links.can_use(link, *address)),
@@ -155,6 +159,8 @@ impl Bindings {
                 router,
                 override_flag,
                 source,
+                mld,
+                suppress_kernel,
                 link_local,
                 global,
                 fixed,

@@ -180,13 +180,19 @@ impl Engine {
             State::Probing(_) | State::Absent => None,
         };
         let before = self.targets.live(target).map(|live| live.link);
+        let proof = self.targets.live(target).map(|live| live.proof);
         let after = link_of(&state);
+        self.count_group(target, proof, &state);
         let due = now + self.comes_back_after(&state);
         match self.targets.put(target, state, due) {
-            Put::Full => return false,
+            Put::Full => {
+                self.uncount_group(target);
+                return false;
+            }
             Put::Kept(_) => {}
             Put::Instead(evicted, State::Live(live)) => {
                 self.guest_route(evicted, Some(live.link), None);
+                self.uncount_group(evicted);
                 self.tell(Event::Gone(evicted, live.link, Loss::NoRoom));
             }
             Put::Instead(_, State::Probing(probing)) => {
@@ -276,6 +282,7 @@ impl Engine {
     pub(super) fn forget(&mut self, target: Ipv6Addr) {
         if let Some(State::Live(live)) = self.targets.remove(target) {
             self.guest_route(target, Some(live.link), None);
+            self.uncount_group(target);
         }
     }
 

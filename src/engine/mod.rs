@@ -18,6 +18,7 @@ pub mod bindings;
 mod counters;
 mod evidence;
 pub mod facts;
+mod groups;
 mod input;
 mod limiter;
 mod links;
@@ -29,6 +30,7 @@ mod ranges;
 mod rivals;
 mod routes;
 mod settle;
+mod suppress;
 mod targets;
 mod time;
 
@@ -38,15 +40,18 @@ use std::collections::{BTreeMap, VecDeque};
 pub use answer::Asker;
 pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
+pub use groups::MOST_GROUPS;
 pub use input::Input;
 pub use limiter::Limiter;
 pub use links::Links;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
+pub use suppress::{Fate, Suppression};
 pub use targets::{Claim, Evidence, Live, Probing, Proof, State};
 pub use time::Time;
 
 use facts::{IfIndex, KernelRoute};
+use groups::Groups;
 use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
@@ -71,6 +76,8 @@ pub struct Engine {
     /// Who waits for the route of a live guest to be in the kernel.
     held: BTreeMap<Ipv6Addr, Vec<Asker>>,
     ears: BTreeMap<IfIndex, Ear>,
+    groups: Groups,
+    suppressed: Vec<Suppression>,
     counters: Counters,
     outputs: VecDeque<Output>,
     phase: Phase,
@@ -101,6 +108,8 @@ impl Engine {
             rivals: Rivals::default(),
             held: BTreeMap::new(),
             ears: BTreeMap::new(),
+            groups: Groups::default(),
+            suppressed: Vec::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
             phase: Phase::Learning,
@@ -207,6 +216,7 @@ impl Engine {
     fn stop(&mut self) {
         self.phase = Phase::Stopping;
         self.routes.unwant_all();
+        self.end_suppression();
         self.settle_routes();
     }
 

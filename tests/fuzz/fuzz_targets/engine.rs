@@ -84,6 +84,8 @@ impl Run {
                 Output::Solicit(link, _) => assert_eq!(link, DOWNSTREAM),
                 Output::ChangeRoute(change) => self.changes.push(change),
                 Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) => {}
+                Output::Join(link, _) | Output::Leave(link, _) => assert_eq!(link, UPSTREAM),
+                Output::Suppress(_) => unreachable!("not asked for"),
             }
         }
         assert!(self.engine.known_targets() <= TARGETS, "the number of targets is bounded");
