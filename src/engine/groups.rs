@@ -20,7 +20,7 @@ use super::facts::{IfIndex, LinkLayer};
 use super::output::Output;
 use super::policy::{Answer, Downstream, RangePolicy};
 use super::targets::{Live, Proof, State};
-use super::{Engine, Event};
+use super::{Engine, Event, Phase};
 use crate::wire::solicited_node;
 
 /// The groups of every upstream.
@@ -130,6 +130,8 @@ impl Engine {
     /// A target has come, changed or ended. Called for changes only, never for a mere answer.
     pub(super) fn count_group(&mut self, target: Ipv6Addr, before: Option<Proof>, after: &State) {
         match (before, after) {
+            // What there is by then is counted when serving begins.
+            _ if self.phase == Phase::Learning => {}
             (Some(Proof::Replied), State::Live(_)) => {}
             (_, State::Live(Live { proof: Proof::Replied, .. })) => {
                 if let Some(link) = self.group_link(target) {

@@ -5,6 +5,7 @@ mod answers;
 
 mod evidence;
 mod exclusions;
+mod groups;
 #[path = "../host/mod.rs"]
 mod host;
 mod host_addresses;
@@ -17,4 +18,5 @@ mod regressions;
 mod routes;
 mod source;
 mod storm;
+mod suppress;
 mod upstreams;
