@@ -13,6 +13,8 @@
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `shipped`: the configurations under `config/`
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
+//! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
+//! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
@@ -39,6 +41,8 @@ mod shipped;
 mod silence;
 mod solicitation;
 mod startup;
+mod suppress;
+mod switch;
 mod traffic;
 mod veths;
 
@@ -80,6 +84,8 @@ fn main() {
         ("routes", routes::CASES),
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
+        ("suppress", suppress::CASES),
+        ("switch", switch::CASES),
         ("traffic", traffic::CASES),
     ];
     let trials = rooms
