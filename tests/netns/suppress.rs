@@ -12,6 +12,7 @@ crate::cases![
     neither_refuses_nor_forwards_unicast_solicitations,
     leaves_the_upstreams_own_addresses_to_the_kernel,
     the_table_is_replaced_after_a_crash_and_removed_on_exit,
+    needs_no_more_privilege_than_the_unit_grants,
     says_what_to_install_where_nft_is_missing,
     runs_no_nft_unless_it_is_asked_for,
 ];
@@ -103,6 +104,17 @@ fn the_table_is_replaced_after_a_crash_and_removed_on_exit() {
     assert!(now.contains("2001:db8:1:2:d::7 return") && now.contains("iif \"up0\""), "{now}");
     daemon.stop();
     assert_eq!(lab.host.output("nft", "--stateless list ruleset"), before);
+}
+
+fn needs_no_more_privilege_than_the_unit_grants() {
+    let lab = Lab::veth();
+    let unit = include_str!("../../contrib/systemd/lone64.service");
+    assert!(unit.contains("CapabilityBoundingSet=CAP_NET_RAW CAP_NET_ADMIN") && unit.contains("AF_INET6"));
+    let wrapper = ["setpriv", "--no-new-privs", "--bounding-set=-all,+net_raw,+net_admin", "--"];
+    let settings = Settings::default().upstream(SUPPRESS).range(C, "br0", "");
+    let daemon = Daemon::start_under(&lab, &wrapper, settings);
+    assert!(table(&lab).contains(&format!("{C} drop")));
+    daemon.stop();
 }
 
 fn says_what_to_install_where_nft_is_missing() {
