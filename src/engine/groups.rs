@@ -217,9 +217,10 @@ impl Engine {
 
     /// Without Neighbor Discovery downstream, whatever is routed there is answered for.
     fn answered_as_a_whole(&self, range: &RangePolicy, downstreams: &[IfIndex]) -> Vec<Ipv6Net> {
+        // Of thousands of downstreams, most are Ethernet; they are in ascending order.
         let is_layer_3 = |link: &IfIndex| {
-            let is_meant = downstreams.contains(link) || range.downstream == Downstream::Kernel;
-            is_meant && self.links.get(*link).is_some_and(|link| link.layer == LinkLayer::None)
+            self.links.get(*link).is_some_and(|link| link.layer == LinkLayer::None)
+                && (downstreams.binary_search(link).is_ok() || range.downstream == Downstream::Kernel)
         };
         match range.answer {
             Answer::Always => vec![range.prefix],

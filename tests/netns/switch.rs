@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::Ipv6Addr;
 
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::PATIENCE;
-use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, c};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, c, d};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
@@ -55,26 +56,31 @@ fn a_guest_that_announces_itself_is_reached_behind_a_snooping_switch() {
 }
 
 fn joins_the_groups_of_thousands_of_guests_and_leaves_them_all() {
-    // More than one socket holds (2,340, net.core.optmem_max).
-    const MANY: u16 = 3_000;
+    // More than one socket holds (2,340, net.core.optmem_max), and the second has some of both.
+    let (behind_bridge, behind_veth) = (0x100..0xb00, 0xb00..0xd00);
     let lab = Lab::veth();
     let before = groups(&lab);
-    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
-    let neighbours: Vec<_> = (0x100..0x100 + MANY)
-        .map(|number| {
-            let address = c(number);
-            let [high, low] = number.to_be_bytes();
-            format!("neigh add {address} lladdr 02:00:00:01:{high:02x}:{low:02x} dev br0 nud permanent")
-        })
-        .collect();
-    lab.host.ip(&neighbours.join("\n"));
-    let wanted: BTreeSet<_> = (0x100..0x100 + MANY).map(group).collect();
-    eventually("all are joined", PATIENCE, || groups(&lab).is_superset(&wanted).then_some(()));
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    let neighbour = |address: Ipv6Addr, interface: &str| {
+        format!("neigh add {address} lladdr 02:00:00:01:00:05 dev {interface} nud permanent\n")
+    };
+    lab.host.ip(&behind_bridge.clone().map(|number| neighbour(c(number), "br0")).collect::<String>());
+    lab.host.ip(&behind_veth.clone().map(|number| neighbour(d(number), "gv1")).collect::<String>());
+    let (first, second): (BTreeSet<_>, BTreeSet<_>) =
+        (behind_bridge.map(group).collect(), behind_veth.map(group).collect());
+    assert!(first.len() > 2_340 && second.len() == 512);
+    eventually("all are joined", PATIENCE, || {
+        let joined = groups(&lab);
+        (joined.is_superset(&first) && joined.is_superset(&second)).then_some(())
+    });
     let mut link = Link::open(&lab);
-    link.answered(&Solicitation::multicast(ROUTER, c(0x100 + MANY - 1)));
+    link.answered(&Solicitation::multicast(ROUTER, c(0xaff)));
+    link.answered(&Solicitation::multicast(ROUTER, d(0xcff)));
     lab.host.ip("link set br0 down");
-    eventually("all are left", PATIENCE, || groups(&lab).is_disjoint(&wanted).then_some(()));
-    lab.host.ip("link set br0 up");
+    eventually("those of the bridge are left", PATIENCE, || groups(&lab).is_disjoint(&first).then_some(()));
+    assert!(groups(&lab).is_superset(&second));
+    lab.host.ip("link set gv1 down");
+    eventually("all are left", PATIENCE, || groups(&lab).is_disjoint(&second).then_some(()));
     daemon.stop();
     assert_eq!(groups(&lab), before);
 }
