@@ -9,7 +9,8 @@ pub mod logging;
 mod stage;
 mod suppressor;
 
-use std::future::{Future, ready};
+use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ enum Wake {
     Frames,
     Kernel(Notice),
     RouteChanged(Done),
-    Groups,
+    Grouped(io::Result<()>),
     Suppressed(Result<(), NftError>),
     Timeout,
 }
@@ -97,7 +98,7 @@ impl Daemon {
                 }
                 notice = self.monitor.next() => Wake::Kernel(notice),
                 Some(done) = self.stage.changes.next() => Wake::RouteChanged(done),
-                () = ready(()), if self.stage.groups.is_busy() => Wake::Groups,
+                result = self.stage.groups.done(), if self.stage.groups.is_busy() => Wake::Grouped(result),
                 result = self.stage.suppressor.done(), if self.stage.suppressor.is_busy() => Wake::Suppressed(result),
                 () = &mut alarm, if due.is_some() => Wake::Timeout,
             };
@@ -106,7 +107,7 @@ impl Daemon {
                 Wake::Frames => self.frames()?,
                 Wake::Kernel(notice) => self.kernel(notice)?,
                 Wake::RouteChanged(done) => self.route_changed(done),
-                Wake::Groups => self.stage.turn_groups(),
+                Wake::Grouped(result) => self.stage.grouped(result),
                 Wake::Suppressed(result) => self.stage.suppressed(result),
                 Wake::Timeout => {
                     self.resync_if_due().await?;
@@ -240,7 +241,8 @@ impl Daemon {
     async fn settle_kernel(&mut self) -> Result<(), Error> {
         self.stage.check()?;
         while self.stage.groups.is_busy() {
-            self.stage.turn_groups();
+            let result = self.stage.groups.done().await;
+            self.stage.grouped(result);
         }
         while self.stage.suppressor.is_busy() {
             let result = self.stage.suppressor.done().await;

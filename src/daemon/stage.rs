@@ -124,9 +124,9 @@ impl Stage {
         self.received = Some(received.batch);
     }
 
-    /// Joins and leaves some of the groups that are to be joined or left.
-    pub(super) fn turn_groups(&mut self) {
-        if let Err(error) = self.groups.turn() {
+    /// Some groups were joined or left, or not.
+    pub(super) fn grouped(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
             // An interface that goes takes its groups along; the engine hears of it in a moment.
             tracing::debug!(%error, "cannot join or leave a multicast group");
         }
