@@ -99,7 +99,8 @@ fn the_scenarios_mean_what_their_comments_say() {
 fn every_key_is_read() {
     let config = good(
         r#"
-        upstream = [{ interface = "eth0", router = true, override = "always", source = "2001:db8::1", announce = "dad", gateway-source = "global" }]
+        upstream = [{ interface = "eth0", router = true, override = "always", source = "2001:db8::1",
+            announce = "dad", gateway-source = "global", mld = false, suppress-kernel = true }]
         routes = { protocol = 65, table = 100, metric = 0x200, on-stop = "keep" }
         log.level = "trace"
         log.format = "json"
@@ -131,6 +132,7 @@ fn every_key_is_read() {
     assert_eq!(upstreams[0].gateway_source, GatewaySource::Global);
     assert_eq!(limits.announcements_per_second, 30);
     assert_eq!(upstreams[0].source, Source::Address("2001:db8::1".parse().unwrap()));
+    assert!(!upstreams[0].mld && upstreams[0].suppress_kernel);
     assert_eq!((routes.protocol, routes.table, routes.metric), (65, 100, 512));
     assert_eq!(routes.on_stop, OnStop::Keep);
     assert_eq!((timers.reachable, timers.retransmit), (Duration::from_secs(60), Duration::from_millis(250)));
@@ -147,7 +149,7 @@ fn net(text: &str) -> ipnet::Ipv6Net {
 
 #[test]
 fn planned_keys_and_tables_are_refused_as_such() {
-    let upstream = ["automatic", "ignore", "mld", "suppress-kernel", "backend"];
+    let upstream = ["automatic", "ignore", "backend"];
     for key in upstream.into_iter().chain(["on-crash-answer"]) {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);

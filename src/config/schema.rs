@@ -40,8 +40,17 @@ impl Table {
 pub(super) static UPSTREAM: Table = Table {
     name: "upstream",
     times: Times::Many,
-    keys: &["interface", "router", "override", "source", "announce", "gateway-source"],
-    later: &["automatic", "ignore", "mld", "suppress-kernel", "backend", "on-crash-answer"],
+    keys: &[
+        "interface",
+        "router",
+        "override",
+        "source",
+        "announce",
+        "gateway-source",
+        "mld",
+        "suppress-kernel",
+    ],
+    later: &["automatic", "ignore", "backend", "on-crash-answer"],
 };
 
 pub(super) static RANGE: Table = Table {

@@ -6,6 +6,7 @@ use std::io;
 use crate::engine::facts::{IfIndex, KernelRoute, RouteKind};
 use crate::engine::{Links, Problem};
 use crate::kernel::netlink::{NetlinkError, RouteError};
+use crate::kernel::nft::NftError;
 
 /// Why the daemon cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,9 @@ pub enum Error {
     /// A foreign route keeps ours out.
     #[error("{0}")]
     BusyRoute(String),
+    /// The kernel cannot be kept from solicitations.
+    #[error(transparent)]
+    Suppress(#[from] NftError),
     /// Waiting for events failed.
     #[error("cannot wait for frames")]
     Wait(#[source] io::Error),
@@ -54,6 +58,9 @@ pub enum Error {
         "the kernel did not confirm in time that the routes are removed; `ip -6 route flush proto 64` does it"
     )]
     RoutesLeft,
+    /// nft did not confirm in time that our table is gone.
+    #[error("nft did not confirm in time that the table is removed; `nft delete table ip6 lone64` does it")]
+    TableLeft,
 }
 
 impl Error {

@@ -51,6 +51,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // A guest's own route comes and goes with the guest, who has a line already.
         Event::RouteInstalled(route) | Event::RouteRemoved(route) => route.destination.prefix_len() == 128,
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
+        Event::GroupsFull(..) | Event::TooWideToJoin(_) => false,
         Event::Problem(_) | Event::Solved(_) => false,
     }
 }
@@ -93,6 +94,16 @@ fn write(event: &Event, links: &Links) {
         Event::RouteFailed(route, said) => {
             tracing::warn!("route refused: {}: {said}", describe(route, links));
         }
+        Event::GroupsFull(link, most) => tracing::warn!(
+            interface = %name(link),
+            "{most} multicast groups are joined, and no more will be: behind a switch with MLD snooping, \
+             solicitations for further targets may not arrive"
+        ),
+        Event::TooWideToJoin(prefix) => tracing::info!(
+            %prefix,
+            "no multicast groups are joined for it: all of its addresses are answered for, and they are \
+             too many; behind a switch with MLD snooping, use a /120 or longer"
+        ),
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
     }

@@ -7,8 +7,10 @@ mod error;
 mod events;
 pub mod logging;
 mod stage;
+mod suppressor;
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
 use crate::engine::{Engine, Input, Output, RouteState, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
+use crate::kernel::nft::NftError;
 use events::Teller;
 use stage::{Done, NeighbourDone, Stage};
 
@@ -44,6 +47,8 @@ enum Wake {
     Kernel(Notice),
     RouteChanged(Done),
     NeighbourChanged(NeighbourDone),
+    Grouped(io::Result<()>),
+    Suppressed(Result<(), NftError>),
     Timeout,
 }
 
@@ -66,7 +71,7 @@ impl Daemon {
         daemon.handle(Input::Facts(facts));
         daemon.refuse_problems()?;
         daemon.handle(Input::Synced);
-        let started = daemon.settle_routes().await;
+        let started = daemon.settle_kernel().await;
         if started.is_err() {
             // The error that there is says more than one that this could meet.
             let _ = daemon.give_back().await;
@@ -95,6 +100,8 @@ impl Daemon {
                 notice = self.monitor.next() => Wake::Kernel(notice),
                 Some(done) = self.stage.changes.next() => Wake::RouteChanged(done),
                 Some(done) = self.stage.neighbours.next() => Wake::NeighbourChanged(done),
+                result = self.stage.groups.done(), if self.stage.groups.is_busy() => Wake::Grouped(result),
+                result = self.stage.suppressor.done(), if self.stage.suppressor.is_busy() => Wake::Suppressed(result),
                 () = &mut alarm, if due.is_some() => Wake::Timeout,
             };
             match wake {
@@ -109,6 +116,8 @@ impl Daemon {
                         tracing::debug!(?change, %error, "the gateway's neighbour entry stays as it is");
                     }
                 }
+                Wake::Grouped(result) => self.stage.grouped(result),
+                Wake::Suppressed(result) => self.stage.suppressed(result),
                 Wake::Timeout => {
                     self.resync_if_due().await?;
                     self.handle(Input::Timeout);
@@ -237,9 +246,18 @@ impl Daemon {
         Ok(())
     }
 
-    /// Waits until every route change that was asked for is done; at the start a refusal is fatal.
-    async fn settle_routes(&mut self) -> Result<(), Error> {
+    /// Waits until everything that was asked for is done; at the start a refusal is fatal.
+    async fn settle_kernel(&mut self) -> Result<(), Error> {
         self.stage.check()?;
+        while self.stage.groups.is_busy() {
+            let result = self.stage.groups.done().await;
+            self.stage.grouped(result);
+        }
+        while self.stage.suppressor.is_busy() {
+            let result = self.stage.suppressor.done().await;
+            self.stage.suppressed(result);
+            self.stage.check()?;
+        }
         while let Some(done) = self.stage.changes.next().await {
             self.route_changed(done);
             self.stage.check()?;
@@ -261,7 +279,14 @@ impl Daemon {
             }
             while self.stage.neighbours.next().await.is_some() {}
         };
-        timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft)
+        let routes = timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft);
+        while self.stage.suppressor.is_busy() {
+            match timeout(PATIENCE_AT_STOP, self.stage.suppressor.done()).await {
+                Ok(result) => result?,
+                Err(_) => return Err(Error::TableLeft),
+            }
+        }
+        routes
     }
 
     fn instant(&self, time: Time) -> Instant {

@@ -6,10 +6,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 
 use super::Error;
+use super::suppressor::Suppressor;
 use crate::engine::facts::IfIndex;
 use crate::engine::{Change, Input, NeighbourChange, Outcome, Output};
 use crate::kernel::ears::Ears;
+use crate::kernel::groups::Groups;
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
+use crate::kernel::nft::NftError;
 use crate::kernel::packet::{RecvBatch, SendBatch};
 use crate::wire::{DropReason, Mac, Message};
 
@@ -23,6 +26,8 @@ pub(super) struct Stage {
     pub(super) changes: FuturesOrdered<BoxFuture<'static, Done>>,
     /// The changes of gateways' neighbour entries that are under way.
     pub(super) neighbours: FuturesUnordered<BoxFuture<'static, NeighbourDone>>,
+    pub(super) groups: Groups,
+    pub(super) suppressor: Suppressor,
     received: Option<RecvBatch>,
     /// Apart, because they leave by different interfaces, turn by turn.
     advertisements: Outbox,
@@ -58,6 +63,8 @@ impl Stage {
             requests,
             changes: FuturesOrdered::new(),
             neighbours: FuturesUnordered::new(),
+            groups: Groups::default(),
+            suppressor: Suppressor::default(),
             received: Some(RecvBatch::new()),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
@@ -95,6 +102,9 @@ impl Stage {
                 }
             }
             Output::Unlisten(link) => self.ears.unlisten(link),
+            Output::Join(link, group) => self.groups.join(link, group),
+            Output::Leave(link, group) => self.groups.leave(link, group),
+            Output::Suppress(suppressions) => self.suppressor.ask(suppressions),
             Output::Event(_) => {}
         }
     }
@@ -122,6 +132,21 @@ impl Stage {
     /// The buffers of a batch, to be used for the next.
     pub(super) fn take_back(&mut self, received: Received) {
         self.received = Some(received.batch);
+    }
+
+    /// Some groups were joined or left, or not.
+    pub(super) fn grouped(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
+            // An interface that goes takes its groups along; the engine hears of it in a moment.
+            tracing::debug!(%error, "cannot join or leave a multicast group");
+        }
+    }
+
+    /// The table of nftables was changed, or not.
+    pub(super) fn suppressed(&mut self, result: Result<(), NftError>) {
+        if let Err(error) = result {
+            self.failed(Error::Suppress(error));
+        }
     }
 
     /// What became of a route change, as the engine takes it.

@@ -44,6 +44,10 @@ pub struct Upstream {
     pub announce: Announce,
     /// Who keeps the gateway's neighbour entry fresh.
     pub gateway_source: GatewaySource,
+    /// Whether the groups of what is answered for are joined.
+    pub mld: bool,
+    /// Whether the kernel is kept from unicast solicitations.
+    pub suppress_kernel: bool,
     /// Its link-local address.
     pub link_local: Option<Ipv6Addr>,
     /// Its address of wider scope.
@@ -148,6 +152,7 @@ impl Bindings {
     fn add_upstream(&mut self, policy: &UpstreamPolicy, link: IfIndex, mac: Mac, links: &Links) {
         if self.upstream(link).is_none() {
             let &UpstreamPolicy { router, override_flag, source, announce, gateway_source, .. } = policy;
+            let &UpstreamPolicy { mld, suppress_kernel, .. } = policy;
             let (link_local, global) = (links.link_local(link), links.global(link));
             let fixed = match source {
                 Source::Address(address) => Some(address).filter(|address| links.can_use(link, *address)),
@@ -164,6 +169,8 @@ impl Bindings {
                 source,
                 announce,
                 gateway_source,
+                mld,
+                suppress_kernel,
                 link_local,
                 global,
                 fixed,

@@ -185,12 +185,17 @@ impl Engine {
         };
         let was = self.targets.live(target).map(|live| (live.link, live.proof));
         let after = link_of(&state);
+        self.count_group(target, was.map(|(_, proof)| proof), &state);
         let due = now + self.comes_back_after(&state);
         match self.targets.put(target, state, due) {
-            Put::Full => return false,
+            Put::Full => {
+                self.uncount_group(target);
+                return false;
+            }
             Put::Kept(_) => {}
             Put::Instead(evicted, State::Live(live)) => {
                 self.guest_route(evicted, Some(live.link), None);
+                self.uncount_group(evicted);
                 self.tell(Event::Gone(evicted, live.link, Loss::NoRoom));
             }
             Put::Instead(_, State::Probing(probing)) => {
@@ -281,6 +286,7 @@ impl Engine {
     pub(super) fn forget(&mut self, target: Ipv6Addr) {
         if let Some(State::Live(live)) = self.targets.remove(target) {
             self.guest_route(target, Some(live.link), None);
+            self.uncount_group(target);
         }
     }
 

@@ -106,7 +106,7 @@ pub struct Link {
     pub state: LinkState,
     /// What its frames look like.
     pub layer: LinkLayer,
-    /// The bridge, bond or VRF that it is a port of.
+    /// The bridge, bond or team that it is a port of, and that takes its frames. A VRF takes none.
     pub master: Option<IfIndex>,
 }
 

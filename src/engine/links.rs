@@ -96,6 +96,13 @@ impl Links {
             .map(|((_, link), _)| *link)
     }
 
+    /// Every address of the host, once.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv6Addr> {
+        let mut last = None;
+        let all = self.addresses.keys().map(|(address, _)| *address);
+        all.filter(move |address| last.replace(*address) != Some(*address))
+    }
+
     /// The addresses of a link.
     pub fn addresses_of(&self, link: IfIndex) -> impl Iterator<Item = &Address> {
         self.by_link

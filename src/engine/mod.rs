@@ -20,6 +20,7 @@ mod counters;
 mod evidence;
 pub mod facts;
 mod gateway;
+mod groups;
 mod input;
 mod limiter;
 mod links;
@@ -31,6 +32,7 @@ mod ranges;
 mod rivals;
 mod routes;
 mod settle;
+mod suppress;
 mod targets;
 mod time;
 
@@ -41,17 +43,20 @@ pub use answer::Asker;
 pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
 pub use gateway::NeighbourChange;
+pub use groups::MOST_GROUPS;
 pub use input::Input;
 pub use limiter::Limiter;
 pub use links::Links;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
+pub use suppress::{Fate, Suppression};
 pub use targets::{Claim, Evidence, Live, Probing, Proof, State};
 pub use time::Time;
 
 use announce::Announcements;
 use facts::{IfIndex, KernelRoute};
 use gateway::Gateways;
+use groups::Groups;
 use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
@@ -78,6 +83,8 @@ pub struct Engine {
     /// Who waits for the route of a live guest to be in the kernel.
     held: BTreeMap<Ipv6Addr, Vec<Asker>>,
     ears: BTreeMap<IfIndex, Ear>,
+    groups: Groups,
+    suppressed: Vec<Suppression>,
     counters: Counters,
     outputs: VecDeque<Output>,
     phase: Phase,
@@ -110,6 +117,8 @@ impl Engine {
             gateways: Gateways::default(),
             held: BTreeMap::new(),
             ears: BTreeMap::new(),
+            groups: Groups::default(),
+            suppressed: Vec::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
             phase: Phase::Learning,
@@ -219,6 +228,7 @@ impl Engine {
         self.phase = Phase::Stopping;
         self.give_back_gateways();
         self.routes.unwant_all();
+        self.end_suppression();
         self.settle_routes();
     }
 

@@ -8,6 +8,7 @@ use super::bindings::Problem;
 use super::facts::{IfIndex, KernelRoute};
 use super::gateway::NeighbourChange;
 use super::routes::Change;
+use super::suppress::Suppression;
 use super::targets::Evidence;
 use crate::wire::{Advertisement, Mac, Solicitation};
 
@@ -26,6 +27,12 @@ pub enum Output {
     Listen(IfIndex, Ear),
     /// Stop listening on this interface.
     Unlisten(IfIndex),
+    /// Be a member of this multicast group on this interface, so that switches pass it on.
+    Join(IfIndex, Ipv6Addr),
+    /// Be a member no more; also where the interface, and the membership with it, is gone.
+    Leave(IfIndex, Ipv6Addr),
+    /// Keep these solicitations from the kernel, and no others; none: take our table away.
+    Suppress(Vec<Suppression>),
     /// Tell whoever wants to know.
     Event(Event),
 }
@@ -69,6 +76,10 @@ pub enum Event {
     RouteConflict(KernelRoute, Option<KernelRoute>),
     /// The kernel refused the route, and this is what it said.
     RouteFailed(KernelRoute, String),
+    /// On this upstream as many groups are joined as may be; further targets wait for room.
+    GroupsFull(IfIndex, usize),
+    /// Every address of this prefix is answered for, too many to join a group for each.
+    TooWideToJoin(Ipv6Net),
     /// Something that the policy asks for is not there.
     Problem(Problem),
     /// It is there now.

@@ -116,6 +116,8 @@ impl Engine {
             let wish = self.wish();
             self.routes.set_wish(wish);
             self.settle_routes();
+            self.settle_groups();
+            self.settle_suppression();
         }
         before
     }

@@ -4,7 +4,9 @@
 //! decides nothing. All of it acts on the network namespace of the thread that opens it.
 
 pub mod ears;
+pub mod groups;
 pub mod netlink;
 pub mod netns;
+pub mod nft;
 pub mod packet;
 pub mod sysctl;

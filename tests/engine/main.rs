@@ -7,6 +7,7 @@ mod answers;
 mod evidence;
 mod exclusions;
 mod gateway;
+mod groups;
 #[path = "../host/mod.rs"]
 mod host;
 mod host_addresses;
@@ -19,4 +20,5 @@ mod regressions;
 mod routes;
 mod source;
 mod storm;
+mod suppress;
 mod upstreams;

@@ -1,13 +1,14 @@
 //! Whatever happens in whatever order: no panic, no limit exceeded, no answer outside the ranges.
 
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{
     AddressState, Fact, IfIndex, LinkLayer, LinkState, Neighbour, NeighbourState, RouteKind,
 };
-use lone64::engine::policy::{Announce, Answer, GatewaySource, Limits, OnStop, Policy};
-use lone64::engine::{Change, Input, Outcome, Output, State};
-use lone64::wire::{DropReason, Mac};
+use lone64::engine::policy::{Announce, Answer, GatewaySource, Limits, OnStop, Policy, RangePolicy};
+use lone64::engine::{Change, Input, Outcome, Output, Proof, State};
+use lone64::wire::{DropReason, Mac, solicited_node};
 use proptest::prelude::*;
 
 use crate::host::{
@@ -149,6 +150,42 @@ fn a_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Groups are joined once, left once, and at any time joined exactly for those who are answered for.
+fn check_groups(host: &Host, joined: &mut BTreeSet<(IfIndex, Ipv6Addr)>, outputs: &[Output]) {
+    for output in outputs {
+        match output {
+            Output::Join(link, group) => assert!(joined.insert((*link, *group)), "joined twice: {group}"),
+            Output::Leave(link, group) => assert!(joined.remove(&(*link, *group)), "not joined: {group}"),
+            _ => {}
+        }
+    }
+    let engine = &host.engine;
+    let upstream_of = |address: &Ipv6Addr| {
+        let is_in = |range: &&RangePolicy| range.prefix.contains(address);
+        let range = engine.policy().ranges.iter().position(|range| is_in(&range))?;
+        engine.bindings().ranges[range].upstream
+    };
+    // Whatever is routed to a link without Neighbor Discovery is answered for, so all may be joined.
+    let layer = |link: &IfIndex| engine.links().get(*link).map(|link| link.layer);
+    let is_routed = engine.bindings().ranges[0].downstreams.iter().any(|l| layer(l) == Some(LinkLayer::None));
+    let (mut needed, mut allowed) = (BTreeSet::new(), BTreeSet::new());
+    for address in (0..0x1c).map(guest) {
+        let Some(upstream) = upstream_of(&address) else { continue };
+        let membership = (upstream, solicited_node(address));
+        match engine.target(address) {
+            Some(State::Live(live)) if live.proof == Proof::Replied => _ = needed.insert(membership),
+            Some(State::Live(_)) => _ = allowed.insert(membership),
+            _ => {}
+        }
+        let is_always = net("2001:db8:1:2:c::10/125").contains(&address);
+        if is_always || is_routed || engine.links().owners(address).any(|owner| owner != upstream) {
+            allowed.insert(membership);
+        }
+    }
+    assert!(needed.is_subset(joined), "{needed:?} {joined:?}");
+    assert!(joined.iter().all(|one| needed.contains(one) || allowed.contains(one)), "{allowed:?} {joined:?}");
+}
+
 /// Nothing that comes out may be wrong, whatever went in.
 fn check(host: &mut Host, outputs: &[Output]) {
     let engine = &host.engine;
@@ -206,6 +243,11 @@ proptest! {
     ) {
         let mut host = if is_known { Host::new(policy()) } else { Host::bare(policy()) };
         let (mut last_second, mut announced) = (Vec::new(), Vec::new());
+        let mut joined = BTreeSet::new();
+        if is_known {
+            // What the second range joined at the start, before anybody looked.
+            joined.extend((0x10..0x18).map(|number| (UP, solicited_node(guest(number)))));
+        }
         for step in steps {
             match step {
                 Step::Input(input) => host.input(input),
@@ -226,6 +268,9 @@ proptest! {
             last_second.extend(at_probes.map(|(at, _)| *at));
             let outputs: Vec<_> = outputs.into_iter().map(|(_, output)| output).collect();
             check(&mut host, &outputs);
+            if is_known {
+                check_groups(&host, &mut joined, &outputs);
+            }
         }
         // Three of each target, of which as many begin within a second as may.
         for (i, first) in announced.iter().enumerate() {
@@ -244,7 +289,7 @@ proptest! {
         steps in prop::collection::vec((number(), prop::option::of(any::<bool>())), 1..60),
     ) {
         let mut host = Host::new(with(|policy| policy.ranges[0].answer = Answer::Always));
-        let mut of_upstream = std::collections::BTreeSet::new();
+        let mut of_upstream = BTreeSet::new();
         for (number, change) in steps {
             let address = guest(number);
             match change {

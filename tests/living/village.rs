@@ -138,6 +138,7 @@ impl Village {
             }
             Output::Event(event) => self.events.push(event),
             Output::ChangeNeighbour(_) | Output::Listen(..) | Output::Unlisten(_) => {}
+            Output::Join(..) | Output::Leave(..) | Output::Suppress(_) => {}
         }
     }
 

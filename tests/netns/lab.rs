@@ -5,14 +5,15 @@
 //!                                host gv1 ──── eth0 plain     (range D, on a bare veth)
 //! macvlan:  router rt0 ─┐
 //!           host   up0 ─┴── p0 parent                         (the rest as above)
+//! switched: router rt0 ──── sw0 ──── up0 host                  (the rest as above)
 //! ```
 
 use std::net::Ipv6Addr;
 
-use crate::endpoint::PATIENCE;
-use crate::frame::{Mac, mac};
+use crate::endpoint::{Endpoint, PATIENCE};
+use crate::frame::{Mac, SOLICITATION, mac, target_of};
 use crate::namespace::{Namespace, eventually};
-use crate::solicitation::Asker;
+use crate::solicitation::{Asker, Solicitation};
 
 /// The range behind the bridge.
 pub(crate) const C: &str = "2001:db8:1:2:c::/112";
@@ -68,7 +69,7 @@ pub(crate) struct Lab {
     pub(crate) guest: Namespace,
     /// Behind `gv1`, at [`PLAIN`].
     pub(crate) plain: Namespace,
-    /// Under the macvlans.
+    /// Under the macvlans, or the switch.
     pub(crate) parent: Option<Namespace>,
 }
 
@@ -99,6 +100,54 @@ impl Lab {
         ));
         lab.parent = Some(parent);
         lab.configure()
+    }
+
+    /// Between router and upstream is a switch that snoops MLD, with a querier: it passes multicast on
+    /// only to those who have reported the group.
+    pub(crate) fn switched() -> Self {
+        let mut lab = Self::without_upstream();
+        let switch = Namespace::new();
+        // The querier counts from one response interval after its start.
+        switch.ip(&format!(
+            "link add sw0 type bridge forward_delay 0 mcast_snooping 1 \
+             mcast_query_response_interval 10 mcast_startup_query_interval 100 mcast_query_interval 100
+             link add p0 type veth peer name rt0 address 02:00:00:00:00:01 netns {}
+             link add p1 type veth peer name up0 address 02:00:00:00:00:02 netns {}
+             link set p0 master sw0
+             link set p1 master sw0
+             link set p0 up
+             link set p1 up
+             link set sw0 up
+             addr add fe80::9/64 dev sw0 nodad
+             link set sw0 type bridge mcast_querier 1",
+            lab.router.path(),
+            lab.host.path()
+        ));
+        lab.parent = Some(switch);
+        let lab = lab.configure();
+        lab.wait_until_snooping();
+        lab
+    }
+
+    /// Frames to a group that nobody has reported do not arrive at the host any more.
+    fn wait_until_snooping(&self) {
+        let mut router = Endpoint::open(&self.router, "rt0");
+        let mut host = Endpoint::open(&self.host, "up0");
+        let nobodys = Solicitation::multicast(ROUTER, Ipv6Addr::from_bits(0xdead));
+        let ours = Solicitation::unicast(ROUTER, Ipv6Addr::from_bits(0xbeef), UPSTREAM_MAC);
+        // On two processors the second frame may overtake the first, so one quiet round shows nothing.
+        let mut quiet_rounds = 0;
+        eventually("the switch snoops", 2 * PATIENCE, || {
+            router.send(&nobodys.frame());
+            router.send(&ours.frame());
+            let mut was_flooded = false;
+            host.receive_until("a frame for us alone", PATIENCE, |frame| {
+                was_flooded |= target_of(frame, SOLICITATION) == Some(nobodys.target);
+                (target_of(frame, SOLICITATION) == Some(ours.target)).then_some(())
+            });
+            quiet_rounds = if was_flooded { 0 } else { quiet_rounds + 1 };
+            (quiet_rounds == 5).then_some(())
+        });
     }
 
     /// A third station on the upstream link of [`Lab::macvlan`], with the MAC 02::03.

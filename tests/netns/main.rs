@@ -18,6 +18,8 @@
 //! * `import`: imported configurations answer as those that they were made from
 //! * `announce`: what is sent unasked, and what a router makes of it
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
+//! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
+//! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
@@ -48,6 +50,8 @@ mod shipped;
 mod silence;
 mod solicitation;
 mod startup;
+mod suppress;
+mod switch;
 mod traffic;
 mod upheaval;
 mod veths;
@@ -93,6 +97,8 @@ fn main() {
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
         ("import", import::CASES),
+        ("suppress", suppress::CASES),
+        ("switch", switch::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

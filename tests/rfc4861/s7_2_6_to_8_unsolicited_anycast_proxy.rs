@@ -220,10 +220,16 @@ fn a_proxy_says_its_own_link_layer_address_for_the_guests_address() {
 // assigned to the node for which it is proxying. This SHOULD be done using a multicast listener
 // discovery protocol such as [MLD] or [MLDv2]."
 
-// Justification: not done in this room, which sends nothing but solicitations and advertisements.
-// The packet socket opens the interface's filter for all groups, so that nothing is missed on a
-// link that delivers it. Joining the groups of live targets, for switches that snoop MLD, is `mld`
-// of the configuration, which does not exist yet.
+#[test]
+fn the_group_of_a_target_is_joined_on_the_upstream_on_which_it_is_answered_for() {
+    let mut host = Host::new(live()).with_guest(guest(5), guest_mac(5));
+    let outputs = host.ask(guest(5));
+    assert!(outputs.contains(&Output::Join(UP, solicited_node(guest(5)))), "{outputs:?}");
+}
+
+// Justification, for ranges of which every address is answered for and which are wider than a /120:
+// the kernel has no room for a group for each. The packet socket opens the interface's filter for all
+// groups, so that nothing is missed on a link that delivers it.
 
 // "All solicited proxy Neighbor Advertisement messages MUST have the Override flag set to zero. This
 // ensures that if the node itself is present on the link, its Neighbor Advertisement (with the

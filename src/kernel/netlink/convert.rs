@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
 };
@@ -53,14 +55,18 @@ fn link(message: &LinkMessage) -> Option<Link> {
     let mut name = None;
     let mut mac = None;
     let mut master = None;
+    let mut is_in_vrf = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = text.parse().ok(),
             LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac),
             LinkAttribute::Controller(index) if *index != 0 => master = Some(IfIndex(*index)),
+            LinkAttribute::LinkInfo(all) => is_in_vrf |= all.contains(&LinkInfo::PortKind(InfoPortKind::Vrf)),
             _ => {}
         }
     }
+    // A VRF only chooses the routing table; frames arrive at its members.
+    let master = master.filter(|_| !is_in_vrf);
     let layer = match (message.header.link_layer_type, mac) {
         (LinkLayerType::Ether, Some(mac)) => LinkLayer::Ethernet(mac),
         (LinkLayerType::Loopback, _) => LinkLayer::Loopback,

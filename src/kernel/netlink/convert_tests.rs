@@ -1,6 +1,7 @@
 //! Hand-made messages, and the facts that they must become.
 
 use rtnetlink::packet_route::address::AddressHeaderFlags;
+use rtnetlink::packet_route::link::InfoKind;
 use rtnetlink::packet_route::route::RouteProtocol;
 
 use super::*;
@@ -102,6 +103,44 @@ fn the_master_is_the_bridge_and_0_is_none() {
     message.attributes.push(LinkAttribute::Controller(0));
     message.attributes.remove(2);
     assert_eq!(one_link(message).master, None);
+}
+
+#[test]
+fn a_port_of_a_bridge_bond_or_team_has_a_master_and_a_member_of_a_vrf_has_none() {
+    for (kind, master) in [
+        (InfoPortKind::Bridge, Some(IfIndex(3))),
+        (InfoPortKind::Bond, Some(IfIndex(3))),
+        (InfoPortKind::Team, Some(IfIndex(3))),
+        (InfoPortKind::Other("openvswitch".to_owned()), Some(IfIndex(3))),
+        (InfoPortKind::Vrf, None),
+    ] {
+        // In either order: the kernel promises none.
+        for is_turned in [false, true] {
+            let mut message = link_message("eth0", LinkLayerType::Ether, LinkFlags::empty());
+            let mut attributes = [
+                LinkAttribute::Controller(3),
+                LinkAttribute::LinkInfo(vec![LinkInfo::PortKind(kind.clone())]),
+            ];
+            if is_turned {
+                attributes.reverse();
+            }
+            message.attributes.extend(attributes);
+            assert_eq!(one_link(message).master, master, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_bridge_bond_vlan_or_macvlan_is_a_link_like_any_other() {
+    for kind in [InfoKind::Bridge, InfoKind::Bond, InfoKind::Vlan, InfoKind::MacVlan, InfoKind::Vrf] {
+        let mut message = link_message("bond0.5", LinkLayerType::Ether, LinkFlags::Up | LinkFlags::Running);
+        // The device that a VLAN or macvlan is on top of is not its master.
+        message.attributes.push(LinkAttribute::Link(2));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind.clone())]));
+        let link = one_link(message);
+        assert_eq!(link.layer, LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, 7])), "{kind}");
+        assert_eq!((link.state, link.master), (LinkState::Up, None), "{kind}");
+    }
 }
 
 #[test]

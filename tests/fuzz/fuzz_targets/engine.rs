@@ -88,6 +88,8 @@ impl Run {
                 Output::ChangeNeighbour(_) => unreachable!("that is the kernel's business by default"),
                 Output::ChangeRoute(change) => self.changes.push(change),
                 Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) => {}
+                Output::Join(link, _) | Output::Leave(link, _) => assert_eq!(link, UPSTREAM),
+                Output::Suppress(_) => unreachable!("not asked for"),
             }
         }
         assert!(self.engine.known_targets() <= TARGETS, "the number of targets is bounded");

@@ -1,0 +1,158 @@
+//! The nftables table `ip6 lone64`, by nft(8).
+//!
+//! A child process is what other tools are blamed for; this one runs only where `suppress-kernel` asks
+//! for it, and only when the table changes. There is no crate that speaks nf_tables to the kernel by
+//! itself under a licence like ours. Its ruleset is made of numbers alone, so that no name of an
+//! interface can mean something to nft.
+
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::engine::{Fate, Suppression};
+
+/// Why the table could not be made or taken away.
+#[derive(Debug, thiserror::Error)]
+pub enum NftError {
+    /// There is no nft.
+    #[error(
+        "`suppress-kernel` needs the program nft, and there is none in {}: install the Debian package \
+         nftables, or take `suppress-kernel` out of [[upstream]]",
+        DIRECTORIES.join(", ")
+    )]
+    Missing,
+    /// It cannot be run.
+    #[error("cannot run {0}, which `suppress-kernel` needs")]
+    Run(&'static str, #[source] io::Error),
+    /// It does not come back.
+    #[error("nft did not finish within {} s, so it is not known what it did to the table ip6 lone64", PATIENCE.as_secs())]
+    Slow,
+    /// Not privileged.
+    #[error("nft may not change the table ip6 lone64; run lone64 as root or with CAP_NET_ADMIN ({0})")]
+    Denied(String),
+    /// The kernel has no nftables.
+    #[error(
+        "the kernel has no nftables (CONFIG_NF_TABLES and CONFIG_NF_TABLES_IPV6; `modprobe nf_tables` loads \
+         it where it is a module), which `suppress-kernel` needs ({0})"
+    )]
+    Unsupported(String),
+    /// Whatever else nft has to say.
+    #[error("nft refuses the table ip6 lone64: {0}")]
+    Refused(String),
+}
+
+/// Puts the table into the kernel in place of whatever was there, or takes it away if nothing is to be
+/// suppressed; in one transaction. In the network namespace of this thread.
+pub async fn replace(suppressions: &[Suppression]) -> Result<(), NftError> {
+    let program = program()?;
+    let output = timeout(PATIENCE, run(program, ruleset(suppressions)));
+    let output = output.await.map_err(|_| NftError::Slow)?.map_err(|error| NftError::Run(program, error))?;
+    if output.status.success() { Ok(()) } else { Err(said(&output.stderr)) }
+}
+
+async fn run(program: &str, ruleset: String) -> io::Result<Output> {
+    let mut child = Command::new(program)
+        .args(["-f", "-"])
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    // One that ends before it has read everything says why on its standard error.
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(ruleset.as_bytes()).await;
+    }
+    child.wait_with_output().await
+}
+
+fn program() -> Result<&'static str, NftError> {
+    PROGRAMS.into_iter().find(|path| Path::new(path).exists()).ok_or(NftError::Missing)
+}
+
+/// Before connection tracking, and only for solicitations, so that other packets pay for one look.
+fn ruleset(suppressions: &[Suppression]) -> String {
+    // The first line makes the second one work where there is no table yet.
+    let mut text = "add table ip6 lone64\ndelete table ip6 lone64\n".to_owned();
+    if suppressions.is_empty() {
+        return text;
+    }
+    text += "table ip6 lone64 {\n    chain solicitations {\n";
+    for Suppression { link, fates } in suppressions {
+        for (prefix, fate) in fates {
+            let verdict = match fate {
+                Fate::Drop => "drop",
+                Fate::Keep => "return",
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "        iif {link} ip6 daddr {prefix} {verdict}");
+        }
+    }
+    text += "    }\n    chain prerouting {\n        \
+             type filter hook prerouting priority raw; policy accept;\n        \
+             icmpv6 type nd-neighbor-solicit jump solicitations\n    }\n}\n";
+    text
+}
+
+fn said(stderr: &[u8]) -> NftError {
+    let text = String::from_utf8_lossy(stderr);
+    // The first line says what is wrong; those below it show where.
+    let line: String = text.lines().next().unwrap_or("it does not say why").chars().take(LONGEST).collect();
+    if line.contains("Operation not permitted") {
+        NftError::Denied(line)
+    } else if line.contains("not supported") {
+        NftError::Unsupported(line)
+    } else {
+        NftError::Refused(line)
+    }
+}
+
+/// Longer than it takes on a busy machine, and shorter than an exit may.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Characters of what nft said.
+const LONGEST: usize = 300;
+const DIRECTORIES: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
+const PROGRAMS: [&str; 3] = ["/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::facts::IfIndex;
+
+    #[test]
+    fn nothing_to_suppress_leaves_no_table() {
+        assert_eq!(ruleset(&[]), "add table ip6 lone64\ndelete table ip6 lone64\n");
+    }
+
+    #[test]
+    fn the_fates_keep_their_order() {
+        let net = |text: &str| text.parse().expect("a prefix");
+        let fates = vec![(net("2001:db8::7/128"), Fate::Keep), (net("2001:db8::/112"), Fate::Drop)];
+        let text = ruleset(&[Suppression { link: IfIndex(3), fates }]);
+        let kept = text.find("iif 3 ip6 daddr 2001:db8::7/128 return").expect("the exception");
+        let dropped = text.find("iif 3 ip6 daddr 2001:db8::/112 drop").expect("the range");
+        assert!(kept < dropped, "{text}");
+    }
+
+    #[test]
+    fn what_nft_says_becomes_a_sentence_with_a_remedy() {
+        let of = |text: &str| said(text.as_bytes()).to_string();
+        assert!(
+            of("netlink: Error: cache initialization failed: Operation not permitted\n")
+                .contains("CAP_NET_ADMIN")
+        );
+        assert!(
+            of("netlink: Error: cache initialization failed: Protocol not supported\n").contains("modprobe")
+        );
+        assert!(of("/dev/stdin:1:1-5: Error: syntax error\nxyz\n").ends_with("syntax error"));
+        assert!(of(&"x".repeat(10_000)).len() < 400);
+        assert!(of("").contains("does not say why"));
+    }
+}

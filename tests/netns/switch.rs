@@ -1,0 +1,176 @@
+//! rules.md "Delivery": multicast groups of live targets, and the kinds of interface that an upstream
+//! can be.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::Ipv6Addr;
+
+use crate::daemon::{Daemon, Settings};
+use crate::endpoint::PATIENCE;
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, c, d};
+use crate::link::Link;
+use crate::namespace::eventually;
+use crate::solicitation::Solicitation;
+
+crate::cases![
+    reaches_live_guests_behind_a_snooping_switch_and_without_mld_does_not,
+    a_guest_that_announces_itself_is_reached_behind_a_snooping_switch,
+    joins_the_groups_of_thousands_of_guests_and_leaves_them_all,
+    keeps_its_groups_while_the_upstream_is_down_and_joins_them_anew_on_a_new_one,
+    serves_an_upstream_that_is_a_bridge,
+    serves_an_upstream_that_is_a_macvlan_over_a_bridge,
+    refuses_an_upstream_without_link_layer,
+];
+
+fn reaches_live_guests_behind_a_snooping_switch_and_without_mld_does_not() {
+    let lab = Lab::switched();
+    let settings = Settings::default().range(C, "br0", "").without_sentinels();
+    for (mld, is_reached) in [("mld = false", false), ("mld = true", true)] {
+        let daemon = Daemon::start(&lab, settings.clone().upstream(mld));
+        // Nobody can ask for a target that is not live: its group is nobody's.
+        assert!(!is_answered(&lab), "{mld}: what is not known yet");
+        // The host speaks with its guest, so that the kernel's neighbour table has it.
+        lab.host.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+        if is_reached {
+            eventually("its group is joined", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
+        }
+        assert_eq!(is_answered(&lab), is_reached, "{mld}");
+        daemon.stop();
+        lab.router.ip("neigh flush all");
+        lab.host.ip("neigh flush dev br0");
+    }
+}
+
+fn a_guest_that_announces_itself_is_reached_behind_a_snooping_switch() {
+    let lab = Lab::switched();
+    let daemon = Daemon::start(&lab, Settings::default().range(D, "gv1", "").without_sentinels());
+    // What a guest does when it comes up: it speaks to its gateway.
+    lab.plain.output("ping", "-c 1 -W 5 fe80::b1%eth0");
+    lab.plain.output("ping", &format!("-c 1 -W 5 -I {PLAIN} 2001:db8:1:2:d::1"));
+    eventually("the router reaches it", PATIENCE, || {
+        let ping = format!("-c 1 -W 1 {PLAIN}");
+        let status = lab.router.spawn(&mut quiet("ping", &ping)).wait().unwrap();
+        status.success().then_some(())
+    });
+    daemon.stop();
+}
+
+fn joins_the_groups_of_thousands_of_guests_and_leaves_them_all() {
+    // More than one socket holds (2,340, net.core.optmem_max), and the second has some of both.
+    let (behind_bridge, behind_veth) = (0x100..0xb00, 0xb00..0xd00);
+    let lab = Lab::veth();
+    let before = groups(&lab);
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    let neighbour = |address: Ipv6Addr, interface: &str| {
+        format!("neigh add {address} lladdr 02:00:00:01:00:05 dev {interface} nud permanent\n")
+    };
+    lab.host.ip(&behind_bridge.clone().map(|number| neighbour(c(number), "br0")).collect::<String>());
+    lab.host.ip(&behind_veth.clone().map(|number| neighbour(d(number), "gv1")).collect::<String>());
+    let (first, second): (BTreeSet<_>, BTreeSet<_>) =
+        (behind_bridge.map(group).collect(), behind_veth.map(group).collect());
+    assert!(first.len() > 2_340 && second.len() == 512);
+    eventually("all are joined", PATIENCE, || {
+        let joined = groups(&lab);
+        (joined.is_superset(&first) && joined.is_superset(&second)).then_some(())
+    });
+    let mut link = Link::open(&lab);
+    link.answered(&Solicitation::multicast(ROUTER, c(0xaff)));
+    link.answered(&Solicitation::multicast(ROUTER, d(0xcff)));
+    lab.host.ip("link set br0 down");
+    eventually("those of the bridge are left", PATIENCE, || groups(&lab).is_disjoint(&first).then_some(()));
+    assert!(groups(&lab).is_superset(&second));
+    lab.host.ip("link set gv1 down");
+    eventually("all are left", PATIENCE, || groups(&lab).is_disjoint(&second).then_some(()));
+    daemon.stop();
+    assert_eq!(groups(&lab), before);
+}
+
+fn keeps_its_groups_while_the_upstream_is_down_and_joins_them_anew_on_a_new_one() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
+    lab.host.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+    let joined = || groups(&lab).contains(&group(5)).then_some(());
+    eventually("its group is joined", PATIENCE, joined);
+    lab.host.ip("link set up0 down\nlink set up0 up");
+    eventually("its group is joined still", PATIENCE, joined);
+    lab.host.ip("link del up0");
+    lab.router.ip(&format!(
+        "link add rt0 address 02:00:00:00:00:01 type veth peer name up0 address 02:00:00:00:00:02 netns {}
+         link set rt0 up
+         addr add fe80::1/64 dev rt0 nodad",
+        lab.host.path()
+    ));
+    lab.host.ip("link set up0 up\naddr add fe80::2/64 dev up0 nodad");
+    eventually("its group is joined again", PATIENCE, joined);
+    daemon.stop();
+}
+
+fn serves_an_upstream_that_is_a_bridge() {
+    let lab = Lab::veth();
+    // The port gets an address of its own, and the bridge that of the upstream.
+    lab.host.ip("link set up0 address 02:00:00:00:00:22
+         addr flush dev up0
+         link add ub0 address 02:00:00:00:00:02 type bridge forward_delay 0
+         link set up0 master ub0
+         link set ub0 up
+         addr add fe80::2/64 dev ub0 nodad
+         addr add 2001:db8:1:2::2/64 dev ub0 nodad");
+    serves(&lab, "ub0");
+}
+
+fn serves_an_upstream_that_is_a_macvlan_over_a_bridge() {
+    let lab = Lab::veth();
+    lab.host.ip("link set up0 address 02:00:00:00:00:22
+         addr flush dev up0
+         link add ub0 address 02:00:00:00:00:23 type bridge forward_delay 0
+         link set up0 master ub0
+         link set ub0 up
+         link add link ub0 name mv0 address 02:00:00:00:00:02 type macvlan mode bridge
+         link set mv0 up
+         addr add fe80::2/64 dev mv0 nodad
+         addr add 2001:db8:1:2::2/64 dev mv0 nodad");
+    serves(&lab, "mv0");
+}
+
+fn serves(lab: &Lab, upstream: &str) {
+    let daemon = Daemon::start(lab, Settings::default().upstream_named(upstream).range(C, "br0", ""));
+    let mut link = Link::open(lab);
+    link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    link.answered(&Solicitation::multicast(ROUTER_AT_LARGE, GUEST));
+    lab.router.output("ping", &format!("-c 3 -i 0.1 -W 5 {GUEST}"));
+    daemon.stop();
+}
+
+fn refuses_an_upstream_without_link_layer() {
+    let lab = Lab::veth();
+    lab.host.ip("tuntap add dev tun7 mode tun\nlink set tun7 up");
+    let settings = Settings::default().upstream_named("tun7").range(C, "br0", "");
+    let said = Daemon::refusal(&lab, &[], settings);
+    assert!(said.contains("tun7 has no link layer"), "{said}");
+}
+
+fn is_answered(lab: &Lab) -> bool {
+    lab.router.ip("neigh flush all");
+    let ping = format!("-c 1 -W 1 {GUEST}");
+    lab.router.spawn(&mut quiet("ping", &ping)).wait().unwrap().success()
+}
+
+fn quiet(program: &str, arguments: &str) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    command.args(arguments.split(' ')).stdout(std::process::Stdio::null());
+    command
+}
+
+/// The solicited-node groups of the host on its upstream, as `/proc/net/igmp6` writes them.
+fn groups(lab: &Lab) -> BTreeSet<String> {
+    let text = lab.host.run(|| fs::read_to_string("/proc/thread-self/net/igmp6").unwrap());
+    text.lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|words| words[1] == "up0" && words[2].starts_with("ff0200000000000000000001ff"))
+        .map(|words| words[2].to_owned())
+        .collect()
+}
+
+fn group(last: u16) -> String {
+    format!("ff0200000000000000000001ff00{last:04x}")
+}
