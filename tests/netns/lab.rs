@@ -178,6 +178,9 @@ impl Lab {
     }
 
     fn configure(self) -> Self {
+        // What is announced makes entries in the router's kernel, which would ask for them by itself
+        // some seconds later, in the middle of a test's own questions.
+        self.router.sysctls(&[("net/ipv6/neigh/rt0/delay_first_probe_time", "3600")]);
         self.router.ip("link set rt0 up
              addr add fe80::1/64 dev rt0 nodad
              addr add 2001:db8:1:2::1/64 dev rt0 nodad");
