@@ -10,6 +10,7 @@ use crate::config::Problems;
 
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod run;
 
 /// How a command ends: with its exit status, or with an error that is shown once, with status 1.
