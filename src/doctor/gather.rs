@@ -1,6 +1,6 @@
 //! Reads a host: netlink, `/proc`, the packet filters' own listing, a few files.
 //!
-//! The only file of this room that touches anything, and it changes nothing.
+//! The only file of this room, beside `gateway`, that touches anything; it changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::{fs, io};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
-use super::{Firewall, Host, Process, Text};
+use super::{Firewall, Host, Process, Text, gateway};
 use crate::config::Config;
 use crate::engine::facts::Fact;
 use crate::engine::{Engine, Input, Time};
@@ -18,8 +19,9 @@ use crate::kernel::netlink::{Monitor, NetlinkError};
 /// Reads the host of this network namespace. `root` is where its files are: `/`, but for tests.
 /// Must be called within a Tokio runtime with I/O.
 pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
-    let (monitor, requests) = Monitor::start()?;
-    let facts = monitor.dump().await?;
+    let (mut monitor, requests) = Monitor::start()?;
+    let mut facts = monitor.dump().await?;
+    gateway::ask(&mut facts, &mut monitor).await;
     let (mut routes, mut neighbours) = (Vec::new(), Vec::new());
     for fact in &facts {
         match fact {
@@ -37,12 +39,16 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
         routes,
         neighbours,
         proxies: requests.proxies().await?,
+        duplicates: requests.duplicates().await?,
+        routers: requests.routers().await?,
         makes: requests.makes().await?,
         settings: settings(),
         firewall: firewall(),
         processes: processes(),
         files: files(root),
+        root: root.to_owned(),
         capabilities: capabilities(),
+        has_packet_sockets: has_packet_sockets(),
     })
 }
 
@@ -127,10 +133,25 @@ fn processes() -> Vec<Process> {
             Some(Process {
                 name: String::from_utf8_lossy(&read("comm").ok()?).trim_end().to_owned(),
                 command: read("cmdline").map(words).unwrap_or_default(),
+                unit: read("cgroup").ok().and_then(|text| unit(&String::from_utf8_lossy(&text))),
                 pid: pid.parse().ok()?,
             })
         })
         .collect()
+}
+
+/// The system service whose control group a process is in (cgroups(7), `/proc/PID/cgroup`).
+fn unit(cgroup: &str) -> Option<String> {
+    let paths = cgroup.lines().filter_map(|line| line.rsplit_once(':'));
+    let services = paths.filter_map(|(_, path)| path.strip_prefix("/system.slice/"));
+    let mut names = services.filter_map(|path| path.split('/').find(|part| part.ends_with(".service")));
+    names.next().map(str::to_owned)
+}
+
+/// A kernel without them says so before it asks for a privilege.
+fn has_packet_sockets() -> bool {
+    let refused = Socket::new(Domain::PACKET, Type::RAW, None).err();
+    refused.is_none_or(|error| error.raw_os_error() != Some(libc::EAFNOSUPPORT))
 }
 
 /// In the order in which systemd reads them: by name, and one in `/etc` instead of its namesake.
@@ -177,6 +198,7 @@ const PER_LINK: &[&str] = &[
     "addr_gen_mode",
     "autoconf",
     "disable_ipv6",
+    "force_forwarding",
     "forwarding",
     "proxy_ndp",
     "rpf_check",
@@ -194,4 +216,19 @@ const DIRECTORIES: [Directories; 3] = [
     (&["etc/systemd/network", "run/systemd/network", "usr/lib/systemd/network"], ".network"),
 ];
 
-const FILES: [&str; 2] = ["etc/sysctl.conf", "etc/systemd/networkd.conf"];
+const FILES: [&str; 3] = ["etc/sysctl.conf", "etc/systemd/networkd.conf", "proc/cmdline"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_service_of_a_process() {
+        assert_eq!(unit("0::/system.slice/ndppd.service\n").as_deref(), Some("ndppd.service"));
+        assert_eq!(
+            unit("1:name=systemd:/system.slice/system-x.slice/x@1.service/a\n").as_deref(),
+            Some("x@1.service")
+        );
+        assert_eq!(unit("0::/user.slice/user-0.slice/session-1.scope\n"), None);
+    }
+}

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
+
+use ipnet::Ipv6Net;
 
 use crate::config::Config;
 use crate::engine::bindings::{Place, Upstream};
-use crate::engine::facts::{IfIndex, KernelRoute, Neighbour};
+use crate::engine::facts::{IfIndex, KernelRoute, Link, LinkLayer, Neighbour};
 use crate::engine::policy::RangePolicy;
 use crate::engine::{Bindings, Engine, Links};
 use crate::kernel::netlink::Make;
@@ -24,6 +27,10 @@ pub struct Host {
     pub neighbours: Vec<Neighbour>,
     /// The kernel's own proxy entries.
     pub proxies: Vec<(IfIndex, Ipv6Addr)>,
+    /// Addresses that another station has too, so that the kernel does not use them.
+    pub duplicates: Vec<(IfIndex, Ipv6Addr)>,
+    /// Neighbours that said that they are routers.
+    pub routers: Vec<(IfIndex, Ipv6Addr)>,
     /// What the links are made of.
     pub makes: Vec<Make>,
     /// Sysctls by their path below `/proc/sys`.
@@ -34,8 +41,12 @@ pub struct Host {
     pub processes: Vec<Process>,
     /// Files that set what is checked: sysctl.d, systemd-networkd.
     pub files: Vec<Text>,
+    /// Where the files are; `/`, but for tests.
+    pub root: PathBuf,
     /// What the process may do, as the bits of capabilities(7).
     pub capabilities: u64,
+    /// Whether the kernel has packet sockets (CONFIG_PACKET).
+    pub has_packet_sockets: bool,
 }
 
 /// A running program.
@@ -47,6 +58,8 @@ pub struct Process {
     pub name: String,
     /// Its words.
     pub command: Vec<String>,
+    /// The systemd service that it belongs to.
+    pub unit: Option<String>,
 }
 
 /// A text file.
@@ -89,6 +102,39 @@ impl Host {
         self.links().get(link).map_or_else(|| format!("#{link}"), |link| link.name.to_string())
     }
 
+    /// The interfaces behind which guests are, each once: those that ranges name or match.
+    pub fn downstreams(&self) -> Vec<&Link> {
+        let mut links: Vec<_> = self.ranges().flat_map(|(_, place)| place.downstreams.clone()).collect();
+        links.sort_unstable();
+        links.dedup();
+        links.into_iter().filter_map(|link| self.links().get(link)).collect()
+    }
+
+    /// The path of a file of the host, for a line of shell.
+    pub fn path(&self, below_root: &str) -> String {
+        self.root.join(below_root).display().to_string()
+    }
+
+    /// Whether the process has this capability, by its number.
+    pub fn may(&self, capability: u32) -> bool {
+        self.capabilities & (1 << capability) != 0
+    }
+
+    /// A router on this link that made itself known.
+    pub fn router_on(&self, link: IfIndex) -> Option<Ipv6Addr> {
+        let mut on_link = self.routers.iter().filter(|(at, _)| *at == link).map(|(_, router)| *router);
+        on_link.next()
+    }
+
+    /// The prefixes of the addresses of a link that are of more than link-local scope.
+    pub fn prefixes_of(&self, link: IfIndex) -> impl Iterator<Item = (Ipv6Addr, Ipv6Net)> {
+        let addresses = self.links().addresses_of(link);
+        let wide = addresses.filter(|known| !known.address.is_unicast_link_local());
+        wide.filter_map(|known| {
+            Some((known.address, Ipv6Net::new(known.address, known.prefix_len).ok()?.trunc()))
+        })
+    }
+
     /// What a link is made of.
     pub fn make(&self, link: IfIndex) -> Option<&Make> {
         self.makes.iter().find(|make| make.link == link)
@@ -102,4 +148,10 @@ impl Host {
     }
 }
 
-const MAIN: u32 = 254;
+/// Whether there is Neighbor Discovery on a link, and an address that it needs.
+pub fn has_neighbours(link: &Link) -> bool {
+    matches!(link.layer, LinkLayer::Ethernet(_))
+}
+
+/// The table that packets are routed by unless rules say otherwise.
+pub const MAIN: u32 = 254;

@@ -7,11 +7,14 @@
 pub mod checks;
 mod firewall;
 pub mod fix;
+mod gateway;
 pub mod gather;
 mod host;
+mod ini;
+mod sysctl_file;
 
 pub use firewall::Firewall;
-pub use host::{Host, Process, Text};
+pub use host::{Host, MAIN, Process, Text, has_neighbours};
 
 /// Something that is checked.
 pub struct Check {

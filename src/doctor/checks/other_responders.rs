@@ -14,7 +14,11 @@ fn examine(host: &Host) -> Vec<Finding> {
         let name = &process.name;
         let sentence = format!("{name} answers solicitations on this host too");
         let finding = Finding::warning(sentence).seen(format!("process {} is {name}", process.pid));
-        findings.push(finding.run(format!("systemctl disable --now {name} || kill {}", process.pid)));
+        // A service that is killed comes back.
+        findings.push(finding.run(match &process.unit {
+            Some(unit) => format!("systemctl disable --now {unit}"),
+            None => format!("kill {}", process.pid),
+        }));
     }
     for (link, address) in &host.proxies {
         let name = host.name(*link);

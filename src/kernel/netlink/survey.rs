@@ -1,10 +1,11 @@
-//! What `lone64 doctor` wants to know of links beyond what the engine does: kinds, bridges, and the
-//! entries for which the kernel itself is a proxy.
+//! What `lone64 doctor` wants to know of links beyond what the engine does: kinds, bridges, the
+//! entries for which the kernel itself is a proxy, routers, and addresses that somebody else has too.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use futures_util::StreamExt;
 use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{InfoBridge, InfoData, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
@@ -53,7 +54,29 @@ impl Requests {
         message.header.family = AddressFamily::Inet6;
         message.header.flags = NeighbourFlags::Proxy;
         self.list("proxy entries", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
-            RouteNetlinkMessage::NewNeighbour(message) => proxy(&message),
+            RouteNetlinkMessage::NewNeighbour(message) => flagged(&message, NeighbourFlags::Proxy),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The neighbours that the kernel knows for routers (RFC 4861 §6.2.1, IsRouter).
+    pub async fn routers(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        self.list("neighbours", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
+            RouteNetlinkMessage::NewNeighbour(message) => flagged(&message, NeighbourFlags::Router),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The addresses that another station was found to have (RFC 4862 §5.4.5).
+    pub async fn duplicates(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        self.list("addresses", RouteNetlinkMessage::GetAddress(message), |message| match message {
+            RouteNetlinkMessage::NewAddress(message) => duplicate(&message),
             _ => None,
         })
         .await
@@ -108,14 +131,25 @@ fn bridge(settings: &[InfoBridge]) -> Bridge {
     bridge
 }
 
-fn proxy(message: &NeighbourMessage) -> Option<(IfIndex, Ipv6Addr)> {
-    if !message.header.flags.contains(NeighbourFlags::Proxy) {
+fn flagged(message: &NeighbourMessage, flag: NeighbourFlags) -> Option<(IfIndex, Ipv6Addr)> {
+    if !message.header.flags.contains(flag) {
         return None;
     }
     message.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
             Some((IfIndex(message.header.ifindex), *address))
         }
+        _ => None,
+    })
+}
+
+fn duplicate(message: &AddressMessage) -> Option<(IfIndex, Ipv6Addr)> {
+    let failed = |attribute: &AddressAttribute| matches!(attribute, AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Dadfailed));
+    if !message.attributes.iter().any(failed) {
+        return None;
+    }
+    message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(IpAddr::V6(address)) => Some((IfIndex(message.header.index), *address)),
         _ => None,
     })
 }

@@ -1,21 +1,27 @@
 //! `lone64 doctor` on hosts with one fault each: it names it, first, and what it says heals it.
 
 mod others;
+mod ranges;
 mod settings;
+mod upstream;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-use crate::lab::{C, D, Lab};
+use crate::lab::Lab;
 
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
-    [settings::CASES, others::CASES].into_iter().flatten()
+    [settings::CASES, upstream::CASES, ranges::CASES, others::CASES].into_iter().flatten()
 }
+
+/// The ranges of the usual lab.
+pub(crate) const RANGES: &str = "[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\ninterface = \"br0\"\n\
+                                 [[range]]\nprefix = \"2001:db8:1:2:d::/112\"\ninterface = \"gv1\"\n";
 
 /// A host with a configuration, before the doctor.
 pub(crate) struct Patient {
@@ -42,12 +48,7 @@ pub(crate) struct Finding {
 impl Patient {
     /// The usual lab, with nothing wrong.
     pub(crate) fn healthy() -> Self {
-        Self::with(
-            Lab::veth(),
-            &format!(
-                "[[range]]\nprefix = \"{C}\"\ninterface = \"br0\"\n[[range]]\nprefix = \"{D}\"\ninterface = \"gv1\"\n"
-            ),
-        )
+        Self::with(Lab::veth(), RANGES)
     }
 
     /// A lab with this configuration.
@@ -88,8 +89,30 @@ impl Patient {
 
     /// The same with further options.
     pub(crate) fn doctor(&self, options: &[&str]) -> (Vec<Finding>, i32) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lone64"));
+        self.call(&[], options)
+    }
+
+    /// The same, started by another program.
+    pub(crate) fn doctor_under(&self, wrapper: &[&str]) -> (Vec<Finding>, i32) {
+        self.call(wrapper, &[])
+    }
+
+    /// The same, in a mount namespace of its own in which a script was run.
+    pub(crate) fn doctor_after(&self, script: &str) -> (Vec<Finding>, i32) {
+        let script = format!("{script}\nexec \"$@\"");
+        self.doctor_under(&["unshare", "--mount", "sh", "-ec", &script, "sh"])
+    }
+
+    /// Where its files are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn call(&self, wrapper: &[&str], options: &[&str]) -> (Vec<Finding>, i32) {
+        let words: Vec<_> = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_lone64")]).collect();
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .args(["doctor", "--json", "--config"])
             .arg(self.directory.join("lone64.toml"))
             .arg("--root")
