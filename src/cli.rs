@@ -55,8 +55,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Find what is wrong with this host, and how it is put right.
     ///
-    /// Reads the kernel, its settings, the packet filters and the configuration; sends nothing, and
-    /// changes nothing without --fix. Some of it only root can read.
+    /// Reads the kernel, its settings, the packet filters and the configuration; changes nothing
+    /// without --fix, and sends nothing but, to a gateway that the kernel has not resolved, one empty
+    /// datagram. Some of it only root can read.
     Doctor(DoctorArgs),
 }
 

@@ -1,7 +1,7 @@
 //! The doctor's room: what is wrong with a host, why it matters, and how it is put right.
 //!
-//! Everything is read first, into a [`Host`] (`gather` is the only file that touches anything); the
-//! checks are pure functions of it. A finding names its evidence and the exact remedy. `--fix` applies
+//! Everything is read first, into a [`Host`] (`gather` and `gateway` are the only files that touch
+//! anything, but for `fix`); the checks are pure functions of it. A finding names its evidence and the exact remedy. `--fix` applies
 //! only those remedies that are a [`Fix`]: a value that can be set, and set back.
 
 pub mod checks;

@@ -84,8 +84,13 @@ fn parts<'a>(host: &'a Host, range: &'a RangePolicy, place: &'a Place) -> impl I
             .filter(|(other, _)| other.prefix.contains(&route.destination))
             .max_by_key(|(other, _)| other.prefix.prefix_len());
         let is_ours = decides.is_some_and(|(other, _)| other.prefix == prefix);
+        // Where each guest has a route of its own, nothing shorter is in the way.
+        let is_single = route.destination.prefix_len() == 128;
+        let is_long_enough = is_single || range.routes != RangeRoutes::Guests;
+        // The host's own address, which its table of local routes takes care of.
+        let is_own = is_single && route.protocol == RTPROT_KERNEL;
         let is_spared = range.exclude.iter().any(|except| except.contains(&route.destination));
-        is_ours && !is_spared && !leads_there(host, range, place, route)
+        is_ours && is_long_enough && !is_own && !is_spared && !leads_there(host, range, place, route)
     });
     wrong.take(MOST).map(move |route| {
         let sentence = format!(
@@ -145,6 +150,9 @@ fn words(host: &Host, route: &KernelRoute) -> String {
     };
     format!("{path} metric {}", route.metric)
 }
+
+/// rtnetlink(7).
+const RTPROT_KERNEL: u8 = 2;
 
 /// Findings for one range.
 const MOST: usize = 8;

@@ -47,8 +47,8 @@ fn keeps_foreign_routes(files: &[Text]) -> bool {
     let main = files.iter().filter(|file| file.path.ends_with("systemd/networkd.conf"));
     let beside = files.iter().filter(|file| file.path.contains("systemd/networkd.conf.d/"));
     let entries = main.chain(beside).flat_map(|file| ini::entries(&file.content));
-    let ours = entries.filter(|entry| (entry.section, entry.key) == ("Network", "ManageForeignRoutes"));
-    ours.last().and_then(|entry| ini::boolean(&entry.value)) == Some(false)
+    let mut ours = entries.filter(|entry| (entry.section, entry.key) == ("Network", "ManageForeignRoutes"));
+    ours.next_back().and_then(|entry| ini::boolean(&entry.value)) == Some(false)
 }
 
 /// The first file that matches decides (systemd.network(5)).

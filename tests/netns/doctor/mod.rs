@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
+use crate::endpoint::PATIENCE;
 use crate::lab::Lab;
+use crate::namespace::eventually;
 
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
@@ -154,6 +156,19 @@ impl Patient {
     /// The fault is the first that the doctor names, with this severity and these words; what it says
     /// is done literally, and heals.
     pub(crate) fn is_healed(&self, check: &str, severity: &str, words: &[&str]) {
+        self.is_treated(check, severity, words);
+        let (left, _) = self.examine();
+        assert!(left.iter().all(|finding| finding.check != check), "not healed: {left:#?}");
+    }
+
+    /// The same, where the kernel needs a moment.
+    pub(crate) fn is_healed_in_time(&self, check: &str, severity: &str, words: &[&str]) {
+        self.is_treated(check, severity, words);
+        let healed = || self.examine().0.iter().all(|finding| finding.check != check).then_some(());
+        eventually("it is healed", PATIENCE, healed);
+    }
+
+    fn is_treated(&self, check: &str, severity: &str, words: &[&str]) {
         let finding = self.suffers_from(check, severity, words);
         assert!(!finding.remedies.is_empty(), "no remedy: {finding:#?}");
         for remedy in &finding.remedies {
@@ -164,8 +179,6 @@ impl Patient {
                 other => panic!("nobody can follow {other}: {finding:#?}"),
             }
         }
-        let (left, _) = self.examine();
-        assert!(left.iter().all(|finding| finding.check != check), "not healed: {left:#?}");
     }
 
     /// The fault is the first that the doctor names.

@@ -39,7 +39,7 @@ fn finds_ndppd() {
 fn finds_npd6() {
     let patient = Patient::healthy();
     patient.file("npd6.conf", &format!("prefix = {C}\ninterface = up0\n"));
-    finds_and_ends(&patient, "npd6", "npd6 -c npd6.conf");
+    finds_and_ends(&patient, "npd6", "npd6 --foreground -l - -c npd6.conf");
 }
 
 fn finds_and_ends(patient: &Patient, name: &str, command: &str) {

@@ -51,18 +51,26 @@ fn finds_that_a_downstream_is_the_upstream() {
 fn finds_that_a_downstream_is_down() {
     let patient = one(Lab::veth(), "");
     patient.lab.host.ip("link set br0 down");
-    patient.is_healed("downstreams", "fault", &["br0 is switched off"]);
+    patient.is_healed_in_time("downstreams", "fault", &["br0 is switched off"]);
 }
 
 fn finds_a_bridge_without_a_guest() {
     let patient = one(Lab::veth(), "");
     patient.lab.host.ip("link set gp0 down");
-    patient.is_healed("downstreams", "warning", &["br0 has no carrier", "gp0: master br0, not UP"]);
+    has_no_carrier(&patient);
+    patient.is_healed_in_time("downstreams", "warning", &["br0 has no carrier", "gp0: master br0, not UP"]);
     patient.lab.host.ip("link set gp0 nomaster");
+    has_no_carrier(&patient);
     let finding = patient.suffers_from("downstreams", "warning", &["br0 has no carrier"]);
     assert_eq!(finding.remedies[0].kind, "advice", "{finding:#?}");
     patient.lab.host.ip("link set gp0 master br0");
     eventually("the doctor is content", PATIENCE, || patient.examine().0.is_empty().then_some(()));
+}
+
+/// The kernel takes its time to see it.
+fn has_no_carrier(patient: &Patient) {
+    let shown = || patient.lab.host.show("-o link show br0").contains("NO-CARRIER").then_some(());
+    eventually("br0 has no carrier", PATIENCE, shown);
 }
 
 fn finds_that_a_downstream_has_no_address() {

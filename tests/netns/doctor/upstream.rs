@@ -50,7 +50,7 @@ fn finds_that_the_upstream_is_a_port() {
                  link set wan up
                  addr add fe80::2/64 dev wan nodad
                  addr add 2001:db8:1:2::2/64 dev wan nodad
-                 route add default via fe80::1 dev wan");
+                 route replace default via fe80::1 dev wan");
     is_named(&with_upstream(lab, "up0"), &["up0 is a port of wan"]);
 }
 
@@ -63,14 +63,17 @@ fn finds_that_the_upstream_is_a_tunnel() {
 fn finds_that_the_upstream_is_down() {
     let patient = with_upstream(Lab::veth(), "up0");
     patient.lab.host.ip("link set up0 down");
-    patient.is_healed("upstream", "fault", &["up0 is switched off", "not UP"]);
+    patient.is_healed_in_time("upstream", "fault", &["up0 is switched off", "not UP"]);
 }
 
 fn finds_that_the_upstream_has_no_carrier() {
     let patient = Patient::healthy();
     patient.lab.router.ip("link set rt0 down");
+    let shown = || patient.lab.host.show("-o link show up0").contains("NO-CARRIER").then_some(());
+    eventually("the kernel sees it", PATIENCE, shown);
     patient.suffers_from("upstream", "fault", &["up0 has no carrier", "NO-CARRIER"]);
-    patient.lab.router.ip("link set rt0 up");
+    // Going down has cost the router its addresses.
+    patient.lab.router.ip("link set rt0 up\naddr add fe80::1/64 dev rt0 nodad");
     eventually("the doctor is content", PATIENCE, || patient.examine().0.is_empty().then_some(()));
 }
 
