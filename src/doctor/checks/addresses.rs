@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbours};
-use crate::engine::facts::{Address, Link, LinkLayer, LinkState};
+use crate::engine::facts::{Address, AddressState, Link, LinkLayer, LinkState};
 use crate::wire::Mac;
 
 use super::forwarding::of;
@@ -68,24 +68,27 @@ fn missing(host: &Host, link: &Link, role: &str) -> Option<Finding> {
     if links.link_local(index).is_some() {
         return None;
     }
-    let being_checked =
-        links.addresses_of(index).any(|known| !host.duplicates.contains(&(index, known.address)));
-    let mut finding = match (links.global(index), role) {
-        (None, "upstream") => Finding::fault(format!(
-            "the upstream {name} has no address that it can use, so nothing can be answered"
-        )),
-        (None, _) => Finding::fault(format!(
-            "the downstream {name} has no address that it can use: guests have no gateway there, and cannot be \
-             probed"
-        )),
+    let is_checked = links.addresses_of(index).find(|known| {
+        known.state == AddressState::Tentative && !host.duplicates.contains(&(index, known.address))
+    });
+    let mut finding = match (links.global(index), is_checked) {
         (Some(_), _) => Finding::warning(format!(
             "{name} has no link-local address, which Neighbor Discovery takes for granted (RFC 4291 §2.1): \
              questions from routers and guests may stay without an answer"
         )),
+        (None, Some(_)) => Finding::warning(format!(
+            "the {role} {name} has no address that it can use yet: the only ones are still being checked (DAD)"
+        )),
+        (None, None) if role == "upstream" => Finding::fault(format!(
+            "the upstream {name} has no address that it can use, so nothing can be answered"
+        )),
+        (None, None) => Finding::fault(format!(
+            "the {role} {name} has no address that it can use: guests have no gateway there, and cannot be probed"
+        )),
     };
     finding = finding.seen(format!("ip -6 addr show dev {name}: no fe80::"));
-    if being_checked && links.global(index).is_none() {
-        finding = finding.seen("an address is there, and still being checked (DAD)");
+    if let Some(checked) = is_checked {
+        finding = finding.seen(format!("ip -6 addr show dev {name}: {} tentative", checked.address));
     }
     let LinkLayer::Ethernet(mac) = link.layer else { return None };
     Some(finding.run(format!("ip -6 addr replace {}/64 dev {name} nodad", link_local(mac))))

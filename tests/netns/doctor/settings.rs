@@ -1,5 +1,7 @@
 //! The kernel's settings, and the files that set them.
 
+use std::path::Path;
+
 use crate::lab::Lab;
 
 use super::Patient;
@@ -52,12 +54,14 @@ fn finds_that_forwarding_is_off_towards_guests() {
 fn is_content_with_forwarding_by_interface() {
     let patient = Patient::healthy();
     let links = ["up0", "br0", "gv1"].map(|link| format!("net/ipv6/conf/{link}/force_forwarding"));
-    if !std::path::Path::new("/proc/sys").join(&links[0].replace("up0", "all")).exists() {
-        return; // Linux 6.17 and later
-    }
     patient.lab.host.sysctls(&[(FORWARDING, "0")]);
-    patient.lab.host.sysctls(&links.each_ref().map(|link| (link.as_str(), "1")));
-    patient.is_well();
+    if Path::new("/proc/sys/net/ipv6/conf/all/force_forwarding").exists() {
+        patient.lab.host.sysctls(&links.each_ref().map(|link| (link.as_str(), "1")));
+        patient.is_well();
+    } else {
+        // Before Linux 6.17 nothing else forwards.
+        patient.suffers_from("forwarding", "fault", &["forwarding is off"]);
+    }
 }
 
 fn applies_what_is_safe() {

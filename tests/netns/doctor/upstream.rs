@@ -9,7 +9,7 @@ use super::{Patient, RANGES};
 crate::cases![
     finds_that_the_upstream_does_not_exist,
     finds_that_the_upstream_is_a_port,
-    finds_that_the_upstream_is_a_tunnel,
+    finds_that_the_upstream_has_no_link_layer,
     finds_that_the_upstream_is_down,
     finds_that_the_upstream_has_no_carrier,
     finds_that_answers_have_no_source,
@@ -17,6 +17,7 @@ crate::cases![
     finds_that_ipv6_is_off_on_the_upstream,
     finds_that_the_upstream_has_no_link_local_address,
     finds_that_the_upstream_has_no_address,
+    says_that_the_only_address_is_still_being_checked,
     finds_an_address_that_the_router_has_too,
     finds_a_default_route_that_will_be_lost,
     finds_a_default_route_that_was_lost,
@@ -54,10 +55,11 @@ fn finds_that_the_upstream_is_a_port() {
     is_named(&with_upstream(lab, "up0"), &["up0 is a port of wan"]);
 }
 
-fn finds_that_the_upstream_is_a_tunnel() {
+fn finds_that_the_upstream_has_no_link_layer() {
     let lab = Lab::veth();
-    lab.host.ip("tuntap add dev tun0 mode tun\nlink set tun0 up");
-    is_named(&with_upstream(lab, "tun0"), &["tun0 is a tunnel"]);
+    // It looks like a tunnel, which not every user may make.
+    lab.host.ip("link set lo down\nlink set lo name tun0\nlink set tun0 up");
+    is_named(&with_upstream(lab, "tun0"), &["tun0 has no Ethernet", "no link-layer address"]);
 }
 
 fn finds_that_the_upstream_is_down() {
@@ -121,6 +123,19 @@ fn finds_that_the_upstream_has_no_address() {
         .host
         .ip("addr add 2001:db8:1:2::2/64 dev up0 nodad\nroute replace default via fe80::1 dev up0");
     patient.is_well();
+}
+
+fn says_that_the_only_address_is_still_being_checked() {
+    let patient = Patient::healthy();
+    patient.lab.host.ip("addr flush dev up0");
+    // A minute, in which nobody answers.
+    patient
+        .lab
+        .host
+        .sysctls(&[("net/ipv6/conf/up0/accept_dad", "1"), ("net/ipv6/conf/up0/dad_transmits", "60")]);
+    patient
+        .shell("ip -6 addr add 2001:db8:1:2::2/64 dev up0\nip -6 route replace default via fe80::1 dev up0");
+    patient.is_healed("addresses", "warning", &["up0 has no address that it can use yet", "tentative"]);
 }
 
 fn finds_an_address_that_the_router_has_too() {
