@@ -68,6 +68,7 @@ fn applies_what_is_safe() {
     let patient = Patient::healthy();
     patient.lab.host.sysctls(&[(FORWARDING, "0")]);
     patient.doctor(&["--fix", "--yes"]);
+    patient.shell("test \"$(cat /proc/sys/net/ipv6/conf/all/forwarding)\" = 1");
     patient.is_well();
 }
 
