@@ -67,6 +67,12 @@ pub enum Command {
     /// Print completions for a shell.
     #[command(hide = true)]
     Completions(CompletionsArgs),
+    /// Find what is wrong with this host, and how it is put right.
+    ///
+    /// Reads the kernel, its settings, the packet filters and the configuration; changes nothing
+    /// without --fix, and sends nothing but, to a gateway that the kernel has not resolved, one empty
+    /// datagram. Some of it only root can read.
+    Doctor(DoctorArgs),
 }
 
 /// The options of `run`.
@@ -115,6 +121,40 @@ pub struct CheckArgs {
 Examples:
   lone64 demo")]
 pub struct DemoArgs {}
+
+/// The options of `doctor`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 doctor
+  lone64 doctor --fix
+  lone64 doctor --range 2001:db8:1:2:c::/112=lxcbr0
+  lone64 doctor --json | jq '.checks[] | select(.state != \"ok\")'
+
+Exit status: 0 no fault, 1 a fault, 2 wrong usage.")]
+pub struct DoctorArgs {
+    /// The configuration [default: /etc/lone64/lone64.toml].
+    #[arg(long, value_name = "F")]
+    pub config: Option<PathBuf>,
+    /// As for `run`.
+    #[arg(long, value_name = "IF")]
+    pub upstream: Vec<IfName>,
+    /// As for `run`.
+    #[arg(long, value_name = "PREFIX=IF", value_parser = parse_range)]
+    pub range: Vec<(Ipv6Net, IfName)>,
+    /// Apply the safe remedies, each after a question.
+    #[arg(long)]
+    pub fix: bool,
+    /// Do not ask.
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the files of the host are.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+}
 
 impl RunArgs {
     /// The configuration that these options and the file make.

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Man(args) => commands::man::run(args),
         Command::Completions(args) => commands::completions::run(args),
         Command::Demo(args) => commands::demo::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("{}", commands::explanation(&*error));

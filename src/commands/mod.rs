@@ -11,6 +11,7 @@ use crate::config::Problems;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod import;
 pub mod man;
 mod print;

@@ -1,0 +1,111 @@
+//! The host's addresses: what answers, probes and the guests' gateway are made of.
+
+use std::net::Ipv6Addr;
+
+use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbours};
+use crate::engine::facts::{Address, AddressState, Link, LinkLayer, LinkState};
+use crate::wire::Mac;
+
+use super::forwarding::of;
+
+/// The check.
+pub static CHECK: Check = Check {
+    name: "addresses",
+    group: Group::Upstream,
+    asks: "the host has the addresses that answers and probes come from",
+    examine,
+};
+
+fn examine(host: &Host) -> Vec<Finding> {
+    let links = || {
+        let upstreams = host.upstreams().iter().filter_map(|upstream| host.links().get(upstream.link));
+        upstreams
+            .map(|link| (link, "upstream"))
+            .chain(host.downstreams().into_iter().map(|l| (l, "downstream")))
+    };
+    let mut findings = Vec::new();
+    for (link, role) in links() {
+        findings.extend(
+            host.duplicates
+                .iter()
+                .filter(|(at, _)| *at == link.index)
+                .map(|(_, address)| duplicate(host, link, *address, role)),
+        );
+    }
+    // What is down, or has IPv6 switched off, has its own finding.
+    let is_on = |link: &Link| {
+        link.state == LinkState::Up && host.setting(&of(link.name.as_str(), "disable_ipv6")) != Some("1")
+    };
+    for (link, role) in links().filter(|(link, _)| has_neighbours(link) && is_on(link)) {
+        findings.extend(missing(host, link, role));
+    }
+    findings
+}
+
+fn duplicate(host: &Host, link: &Link, address: Ipv6Addr, role: &str) -> Finding {
+    let name = &link.name;
+    let sentence =
+        format!("another station has {address} too, so the {role} {name} cannot use it (DAD failed)");
+    let finding = Finding::fault(sentence).seen(format!("ip -6 addr show dev {name}: {address} dadfailed"));
+    let all = || host.links().addresses_of(link.index);
+    let is_spare = all().any(|other| {
+        let is_alike = other.address.is_unicast_link_local() == address.is_unicast_link_local();
+        is_alike && host.links().can_use(link.index, other.address)
+    });
+    match all().find(|known| known.address == address) {
+        Some(Address { prefix_len, .. }) if is_spare => {
+            finding.run(format!("ip -6 addr del {address}/{prefix_len} dev {name}"))
+        }
+        _ => finding.remedy(Remedy::Advice(format!(
+            "give the other station or {name} another address (`tcpdump -e -ni {name} icmp6` shows its MAC)"
+        ))),
+    }
+}
+
+fn missing(host: &Host, link: &Link, role: &str) -> Option<Finding> {
+    let links = host.links();
+    let (index, name) = (link.index, &link.name);
+    if links.link_local(index).is_some() {
+        return None;
+    }
+    let is_checked = links.addresses_of(index).find(|known| {
+        known.state == AddressState::Tentative && !host.duplicates.contains(&(index, known.address))
+    });
+    let mut finding = match (links.global(index), is_checked) {
+        (Some(_), _) => Finding::warning(format!(
+            "{name} has no link-local address, which Neighbor Discovery takes for granted (RFC 4291 §2.1): \
+             questions from routers and guests may stay without an answer"
+        )),
+        (None, Some(_)) => Finding::warning(format!(
+            "the {role} {name} has no address that it can use yet: the only ones are still being checked (DAD)"
+        )),
+        (None, None) if role == "upstream" => Finding::fault(format!(
+            "the upstream {name} has no address that it can use, so nothing can be answered"
+        )),
+        (None, None) => Finding::fault(format!(
+            "the {role} {name} has no address that it can use: guests have no gateway there, and cannot be probed"
+        )),
+    };
+    finding = finding.seen(format!("ip -6 addr show dev {name}: no fe80::"));
+    if let Some(checked) = is_checked {
+        finding = finding.seen(format!("ip -6 addr show dev {name}: {} tentative", checked.address));
+    }
+    let LinkLayer::Ethernet(mac) = link.layer else { return None };
+    Some(finding.run(format!("ip -6 addr replace {}/64 dev {name} nodad", link_local(mac))))
+}
+
+/// RFC 4291, appendix A.
+fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
+    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn makes_a_link_local_address_out_of_a_mac() {
+        let mac = Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+        assert_eq!(Ok(link_local(mac)), "fe80::5054:ff:fe12:3456".parse());
+    }
+}

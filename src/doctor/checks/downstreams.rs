@@ -1,0 +1,94 @@
+//! The interfaces behind which guests are: there, up, and with somebody at the other end.
+
+use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use crate::engine::Problem;
+use crate::engine::facts::{IfName, Link, LinkState};
+use crate::engine::policy::RangePolicy;
+
+use super::lines;
+
+/// The check.
+pub static CHECK: Check = Check {
+    name: "downstreams",
+    group: Group::Ranges,
+    asks: "the guests' interfaces are there and up",
+    examine,
+};
+
+fn examine(host: &Host) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (range, _) in host.ranges() {
+        let problems = host.bindings().problems.iter();
+        findings.extend(problems.filter_map(|problem| explained(host, range, problem)));
+    }
+    findings.extend(host.downstreams().into_iter().filter_map(|link| silent(host, link)));
+    findings
+}
+
+fn explained(host: &Host, range: &RangePolicy, problem: &Problem) -> Option<Finding> {
+    let (name, finding) = match problem {
+        Problem::DownstreamMissing(prefix, name) if *prefix == range.prefix => {
+            let sentence = format!("{name}, behind which the guests of {prefix} are to be, does not exist");
+            (name, Finding::fault(sentence).seen(format!("ip link: no {name}")))
+        }
+        Problem::DownstreamIsUpstream(prefix, name) if *prefix == range.prefix => {
+            let sentence =
+                format!("{prefix} names {name} as the guests' interface, and that is the upstream");
+            (name, Finding::fault(sentence).seen(format!("upstream and downstream of {prefix}: {name}")))
+        }
+        _ => return None,
+    };
+    Some(match likely(host, range) {
+        Some(other) => {
+            let finding = finding.seen(format!("the kernel has the prefix on {other}"));
+            finding.remedy(Remedy::Config(lines::range(range, Some(other.as_str()), &[])))
+        }
+        None => finding.remedy(Remedy::Advice(format!(
+            "create {name}, or name the interface that the guests are behind in the [[range]] of {}",
+            range.prefix
+        ))),
+    })
+}
+
+/// Where the kernel itself has the range, or the host has an address in it.
+fn likely(host: &Host, range: &RangePolicy) -> Option<IfName> {
+    let is_upstream = |link: &Link| host.upstreams().iter().any(|upstream| upstream.link == link.index);
+    let links = || host.links().iter().filter(|link| !is_upstream(link) && !link.name.is_loopback());
+    let mut prefixes = host.routes.iter().filter(|route| route.destination == range.prefix);
+    prefixes
+        .find_map(|route| links().find(|link| route.unicast_link() == Some(link.index)))
+        .or_else(|| {
+            links().find(|link| host.prefixes_of(link.index).any(|(own, _)| range.prefix.contains(&own)))
+        })
+        .map(|link| link.name.clone())
+}
+
+fn silent(host: &Host, link: &Link) -> Option<Finding> {
+    let name = &link.name;
+    match link.state {
+        LinkState::Up => None,
+        LinkState::Down => {
+            let finding = Finding::fault(format!("{name} is switched off, and guests are behind it"));
+            Some(finding.seen(format!("ip link show {name}: not UP")).run(format!("ip link set {name} up")))
+        }
+        LinkState::NoCarrier => {
+            let sentence =
+                format!("{name} has no carrier: no guest behind it is running, or none is attached");
+            let finding = Finding::warning(sentence).seen(format!("ip link show {name}: NO-CARRIER"));
+            let ports = host.links().iter().filter(|port| port.master == Some(link.index));
+            let mut off = ports.filter(|port| port.state == LinkState::Down).peekable();
+            if off.peek().is_none() {
+                return Some(
+                    finding.remedy(Remedy::Advice(format!("start a guest that is attached to {name}"))),
+                );
+            }
+            Some(off.take(MOST).fold(finding, |finding, port| {
+                let seen = format!("ip link show {}: master {name}, not UP", port.name);
+                finding.seen(seen).run(format!("ip link set {} up", port.name))
+            }))
+        }
+    }
+}
+
+/// Ports of one bridge that are named.
+const MOST: usize = 16;

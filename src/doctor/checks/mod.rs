@@ -1,0 +1,43 @@
+//! The checks, one file for each subject.
+
+mod addresses;
+mod default_route;
+mod downstreams;
+mod forwarding;
+mod ipv6_disabled;
+mod kernel;
+mod limits;
+mod lines;
+mod lookups;
+mod neighbour_table;
+mod networkd;
+mod on_link;
+mod other_responders;
+mod privileges;
+mod reserved;
+mod shared_prefix;
+mod sysctl_files;
+mod upstream;
+
+use super::Check;
+
+/// Every check, in the order of the report.
+pub static ALL: &[&Check] = &[
+    &kernel::CHECK,
+    &privileges::CHECK,
+    &limits::CHECK,
+    &sysctl_files::CHECK,
+    &forwarding::CHECK,
+    &neighbour_table::CHECK,
+    &upstream::CHECK,
+    &ipv6_disabled::CHECK,
+    &addresses::CHECK,
+    &default_route::CHECK,
+    &on_link::CHECK,
+    &downstreams::CHECK,
+    &shared_prefix::CHECK,
+    &reserved::CHECK,
+    &lookups::CHECK,
+    &other_responders::CHECK,
+    &networkd::CHECK,
+];

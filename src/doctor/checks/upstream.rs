@@ -1,0 +1,116 @@
+//! The upstream itself: there, of the right kind, up.
+
+use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use crate::engine::Problem;
+use crate::engine::facts::{IfName, LinkLayer, LinkState};
+
+/// The check.
+pub static CHECK: Check = Check {
+    name: "upstream",
+    group: Group::Upstream,
+    asks: "the upstream is there, and carries traffic",
+    examine,
+};
+
+fn examine(host: &Host) -> Vec<Finding> {
+    let mut findings: Vec<_> =
+        host.bindings().problems.iter().filter_map(|problem| explained(host, problem)).collect();
+    for upstream in host.upstreams() {
+        findings.extend(silent(host, &host.name(upstream.link)));
+    }
+    findings
+}
+
+/// Those about downstreams, and a default route that is missing, have checks of their own.
+fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
+    Some(match problem {
+        Problem::UpstreamMissing(name) => {
+            let finding = Finding::fault(format!(
+                "the upstream {name} does not exist, so no solicitation is heard on it"
+            ));
+            let finding = finding.seen(format!("ip link: no {name}; {}", there_are(host)));
+            match likely(host) {
+                Some(other) => finding.remedy(named(&other)),
+                None => finding.remedy(Remedy::Advice(
+                    "name the interface towards the provider's router in [[upstream]]".to_owned(),
+                )),
+            }
+        }
+        Problem::UpstreamIsPort(name, master) => {
+            let sentence =
+                format!("the upstream {name} is a port of {master}, and frames arrive at {master} only");
+            Finding::fault(sentence)
+                .seen(format!("ip link show {name}: master {master}"))
+                .remedy(named(master))
+        }
+        Problem::UpstreamWithoutLinkLayer(name) => {
+            let finding = Finding::fault(format!(
+                "the upstream {name} has no Ethernet, so nobody asks for neighbours there: over a tunnel the \
+                 other end routes, and no proxy is needed"
+            ));
+            let finding = finding.seen(format!("ip link show {name}: no link-layer address"));
+            match likely(host) {
+                Some(other) => finding.remedy(named(&other)),
+                None => finding.remedy(Remedy::Advice(format!("end lone64 here: {name} needs none"))),
+            }
+        }
+        Problem::SourceMissing(name, address) => {
+            let sentence =
+                format!("answers are to come from {address}, which {name} does not have: none is sent");
+            Finding::fault(sentence)
+                .seen(format!("ip -6 addr show dev {name}: no usable {address}"))
+                .run(format!("ip -6 addr replace {address}/64 dev {name} nodad"))
+        }
+        Problem::NoUpstreamForRange(prefix) => {
+            let sentence =
+                format!("{prefix} lies in no upstream's prefix, and there are several: it is not served");
+            let names: Vec<_> = host.upstreams().iter().map(|upstream| host.name(upstream.link)).collect();
+            let advice =
+                format!("in the [[range]] of {prefix} name one: upstream = \"{}\"", names.join("\" or \""));
+            Finding::fault(sentence)
+                .seen(format!("upstreams: {}", names.join(", ")))
+                .remedy(Remedy::Advice(advice))
+        }
+        Problem::NoDefaultRoute | Problem::DownstreamMissing(..) | Problem::DownstreamIsUpstream(..) => {
+            return None;
+        }
+    })
+}
+
+fn silent(host: &Host, name: &str) -> Option<Finding> {
+    let link = host.links().iter().find(|link| link.name.as_str() == name)?;
+    match link.state {
+        LinkState::Up => None,
+        LinkState::Down => {
+            let finding = Finding::fault(format!("the upstream {name} is switched off"));
+            Some(finding.seen(format!("ip link show {name}: not UP")).run(format!("ip link set {name} up")))
+        }
+        LinkState::NoCarrier => {
+            let finding =
+                Finding::fault(format!("the upstream {name} has no carrier: nobody is at its other end"));
+            Some(finding.seen(format!("ip link show {name}: NO-CARRIER")).remedy(Remedy::Advice(
+                "look at the cable, the switch's port, or the virtual network at the provider's".to_owned(),
+            )))
+        }
+    }
+}
+
+/// The interface that the default route leaves by, if guests are not there.
+fn likely(host: &Host) -> Option<IfName> {
+    let downstreams = host.downstreams();
+    let links = host.default_routes().filter_map(|route| host.links().get(route.unicast_link()?));
+    let mut fit = links.filter(|link| {
+        let is_downstream = downstreams.iter().any(|other| other.index == link.index);
+        matches!(link.layer, LinkLayer::Ethernet(_)) && link.master.is_none() && !is_downstream
+    });
+    fit.next().map(|link| link.name.clone())
+}
+
+fn there_are(host: &Host) -> String {
+    let names: Vec<_> = host.links().iter().take(16).map(|link| link.name.as_str()).collect();
+    format!("there are {}", names.join(", "))
+}
+
+fn named(name: &IfName) -> Remedy {
+    Remedy::Config(format!("[[upstream]]\ninterface = \"{name}\"\n"))
+}
