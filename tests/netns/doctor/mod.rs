@@ -1,5 +1,7 @@
 //! `lone64 doctor` on hosts with one fault each: it names it, first, and what it says heals it.
 
+mod bridges;
+mod filters;
 mod others;
 mod settings;
 
@@ -14,7 +16,7 @@ use crate::lab::{C, D, Lab};
 
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
-    [settings::CASES, others::CASES].into_iter().flatten()
+    [settings::CASES, filters::CASES, bridges::CASES, others::CASES].into_iter().flatten()
 }
 
 /// A host with a configuration, before the doctor.
