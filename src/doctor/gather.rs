@@ -77,6 +77,9 @@ fn firewall() -> Firewall {
         Ok(objects) => listings.nftables = objects,
         Err(why) => unread.push(Unread::Nftables(why)),
     }
+    if listings.lacks_devices() {
+        listings.chains = output("nft", &["list", "chains"]).ok();
+    }
     if listings.has_iptables() {
         listings.iptables = output("ip6tables-nft-save", &[]).ok();
     }

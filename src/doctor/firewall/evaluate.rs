@@ -97,7 +97,10 @@ impl Ruleset {
         device: &str,
         packet: &Packet<'_>,
     ) -> Vec<Objection<'a>> {
-        let is_here = |base: &Base| base.devices.is_empty() || base.devices.iter().any(|one| one == device);
+        // A chain of an interface that is not there sees nothing.
+        let is_here = |base: &Base| {
+            !matches!(hook, Hook::Ingress | Hook::Egress) || base.devices.iter().any(|one| one == device)
+        };
         let chains = self.at(hook, families).into_iter().filter(|(_, base)| is_here(base));
         chains.filter_map(|(chain, base)| Walk::new(self, packet).judge(chain, base)).collect()
     }

@@ -3,6 +3,7 @@
 //! A pure room. `nftables` and `iptables` read the listings into one model of chains and rules
 //! (`rules`), and `evaluate` follows a packet through it. Whatever is not understood may match.
 
+mod devices;
 mod evaluate;
 mod exception;
 mod iptables;
@@ -40,6 +41,8 @@ pub enum Unread {
 pub struct Listings {
     /// The objects of `nft --json list ruleset` (libnftables-json(5)).
     pub nftables: Vec<Json>,
+    /// `nft list chains`: the interfaces of chains, which older JSON leaves out.
+    pub chains: Option<String>,
     /// `ip6tables-nft-save`: the rules that nft's JSON shows without their details.
     pub iptables: Option<String>,
     /// `ip6tables-legacy-save`.
@@ -49,15 +52,20 @@ pub struct Listings {
 impl Listings {
     /// Whether there are tables of iptables-nft, whose details only its own listing has.
     pub fn has_iptables(&self) -> bool {
-        Ruleset { chains: nftables::chains(&self.nftables) }
-            .chains
-            .iter()
-            .any(|chain| chain.table.keeper == Keeper::Iptables)
+        nftables::chains(&self.nftables).iter().any(|chain| chain.table.keeper == Keeper::Iptables)
+    }
+
+    /// Whether there are chains on interfaces that the JSON does not name.
+    pub fn lacks_devices(&self) -> bool {
+        nftables::chains(&self.nftables).iter().any(devices::is_missing)
     }
 
     /// All of them as one. Our own table is left out: it is meant to drop.
     pub fn parse(&self) -> Ruleset {
         let mut chains = nftables::chains(&self.nftables);
+        if let Some(text) = &self.chains {
+            devices::complete(&mut chains, text);
+        }
         let told = self.iptables.as_deref().map(|text| iptables::chains(text, Keeper::Iptables));
         let told = told.unwrap_or_default();
         chains.retain(|chain| !told.iter().any(|other| other.table == chain.table));

@@ -91,7 +91,12 @@ fn finding(base: &Chain, obstacles: &Obstacles<'_, Loss>) -> Finding {
     let sentence = match (to.as_str(), from.as_str()) {
         (to, "") => format!("{base} {drops} what is sent to guests in {to}, so nobody outside reaches them"),
         ("", from) => format!("{base} {drops} what guests in {from} send"),
-        (to, _) => format!("{base} {drops} what is sent to guests in {to}, and what they send"),
+        (to, from) if to == from => {
+            format!("{base} {drops} what is sent to guests in {to}, and what they send")
+        }
+        (to, from) => {
+            format!("{base} {drops} what is sent to guests in {to}, and what guests in {from} send")
+        }
     };
     let is_deaf = losses().any(|loss| (loss.direction, loss.state) != (Direction::FromGuests, State::New));
     let mut finding = Finding::fault(sentence);
