@@ -74,48 +74,42 @@ fn steps(words: &[String], is_chain: impl Fn(&str) -> bool) -> Vec<Step> {
             sense = Sense::NotAmong;
             continue;
         }
-        // Options that stand alone.
-        match word {
-            "--invert" => {
-                invert(&mut steps);
-                continue;
+        let mut arguments = Vec::new();
+        // What people write may look like an option.
+        if word == "--comment" {
+            words.next();
+        }
+        while let Some(argument) = words.next_if(|next| !next.starts_with('-') && *next != "!") {
+            arguments.push(argument);
+        }
+        match (word, arguments.as_slice()) {
+            ("-j" | "-g", [target, ..]) => {
+                steps.extend(verdict(word, target, &is_chain, &words.collect::<Vec<_>>()));
+                return steps;
             }
-            "--validmark" | "--accept-local" => continue,
-            "--loose" => {
+            ("-m", ["rpfilter"]) => {
+                let values = vec![Value::Name("exists".to_owned())];
+                steps.push(Step::Match(Match { field: Field::Reverse, sense: Sense::Among, values }));
+            }
+            ("--invert", _) => invert(&mut steps),
+            ("--loose", _) => {
                 // Any route is enough, and a default route is one.
                 steps.retain(|step| !is_reverse(step));
                 steps.push(Step::Unknown("rpfilter --loose".to_owned()));
-                continue;
             }
-            _ => {}
-        }
-        let Some(argument) = words.next() else { break };
-        let step = match word {
-            "-j" | "-g" => {
-                steps.extend(target(word, argument, &is_chain, &words.clone().collect::<Vec<_>>()));
-                return steps;
-            }
-            "-m" if argument == "rpfilter" => {
-                let values = vec![Value::Name("exists".to_owned())];
-                Some(Match { field: Field::Reverse, sense: Sense::Among, values })
-            }
-            "-m" => None,
             // An ordinary packet is within the limit.
-            _ if word.starts_with("--limit") || word == "--comment" => None,
-            _ => {
-                if word == "-p" {
+            ("-m" | "--validmark" | "--accept-local" | "--comment" | "--limit" | "--limit-burst", _) => {}
+            (option, [argument]) => {
+                if option == "-p" {
                     protocol_name = argument;
                 }
-                match comparison(word, argument, protocol_name) {
-                    Some((field, values)) => Some(Match { field, sense, values }),
-                    None => {
-                        steps.push(Step::Unknown(format!("{word} {argument}")));
-                        None
-                    }
-                }
+                steps.push(match comparison(option, argument, protocol_name) {
+                    Some((field, values)) => Step::Match(Match { field, sense, values }),
+                    None => Step::Unknown(format!("{option} {argument}")),
+                });
             }
-        };
-        steps.extend(step.map(Step::Match));
+            (option, arguments) => steps.push(Step::Unknown(format!("{option} {}", arguments.join(" ")))),
+        }
         sense = Sense::Among;
     }
     steps
@@ -167,6 +161,7 @@ fn comparison(option: &str, argument: &str, protocol_name: &str) -> Option<(Fiel
             let kind = if code.is_empty() { number(icmp_type(kind)) } else { Value::Unknown };
             (Field::IcmpType, vec![kind])
         }
+        "--hl-eq" => (Field::HopLimit, vec![number(argument.parse().ok())]),
         "--dport" | "--dports" => match protocol_name {
             "tcp" => (Field::TcpPort, ports()),
             "udp" => (Field::UdpPort, ports()),
@@ -180,7 +175,7 @@ fn comparison(option: &str, argument: &str, protocol_name: &str) -> Option<(Fiel
     })
 }
 
-fn target(option: &str, name: &str, is_chain: impl Fn(&str) -> bool, rest: &[&str]) -> Option<Step> {
+fn verdict(option: &str, name: &str, is_chain: impl Fn(&str) -> bool, rest: &[&str]) -> Option<Step> {
     let verdict = match name {
         "ACCEPT" => Verdict::Accept,
         "DROP" => Verdict::Drop,

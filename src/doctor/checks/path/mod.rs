@@ -154,9 +154,9 @@ pub fn listed(names: impl IntoIterator<Item = String>) -> String {
 /// Packets that are routed.
 pub const ROUTED: [Family; 2] = [Family::Inet, Family::Ip6];
 
-/// What ordinary guests are asked for, and ask for.
-pub const ORDINARY: [Body; 5] =
-    [Body::Icmp(128), Body::Tcp(443), Body::Tcp(22), Body::Udp(53), Body::Udp(443)];
+/// What ordinary guests are asked for, and ask for. Not echoes: many filters that drop all else let
+/// them pass, ufw's for one.
+pub const ORDINARY: [Body; 4] = [Body::Tcp(443), Body::Tcp(22), Body::Udp(53), Body::Udp(443)];
 
 /// An address on the other side of the Internet (a.root-servers.net).
 pub const FAR_AWAY: Ipv6Addr = Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30);
