@@ -46,8 +46,8 @@ impl Objection<'_> {
     pub fn except(&self, exception: &Exception) -> Vec<String> {
         let (table, name) = (&self.chain.table, self.chain.name.as_str());
         match (table.keeper, exception) {
-            (Keeper::Nft, Exception::To(net)) if table.name == "firewalld" => firewalld("to", *net),
-            (Keeper::Nft, Exception::From(net)) if table.name == "firewalld" => firewalld("from", *net),
+            (Keeper::Nft, Exception::To(net)) if table.name == "firewalld" => firewalld("destination", *net),
+            (Keeper::Nft, Exception::From(net)) if table.name == "firewalld" => firewalld("source", *net),
             (Keeper::Nft, _) => {
                 let place = format!("{} {} {name}", table.family.as_str(), table.name);
                 let what = in_nft(exception);
@@ -138,19 +138,15 @@ fn in_nft(exception: &Exception) -> String {
 
 /// Its chains are written anew whenever it reloads, so it has to be told itself: between zones, only
 /// a policy lets packets pass.
-fn firewalld(direction: &str, net: Ipv6Net) -> Vec<String> {
-    let end = if direction == "to" { "destination" } else { "source" };
-    let policy = format!("lone64-{direction}");
+fn firewalld(end: &str, net: Ipv6Net) -> Vec<String> {
     let permanent = "firewall-cmd --permanent";
+    let policy = format!("{permanent} --policy lone64");
     vec![
         format!(
-            "{permanent} --info-policy {policy} >/dev/null || {{ {permanent} --new-policy {policy}; \
-             {permanent} --policy {policy} --add-ingress-zone ANY; \
-             {permanent} --policy {policy} --add-egress-zone ANY; }}"
+            "{permanent} --info-policy lone64 >/dev/null 2>&1 || {{ {permanent} --new-policy lone64; \
+             {policy} --add-ingress-zone ANY; {policy} --add-egress-zone ANY; }}"
         ),
-        format!(
-            "{permanent} --policy {policy} --add-rich-rule 'rule family=ipv6 {end} address={net} accept'"
-        ),
+        format!("{policy} --add-rich-rule 'rule family=ipv6 {end} address={net} accept'"),
         "firewall-cmd --reload".to_owned(),
     ]
 }

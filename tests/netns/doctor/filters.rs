@@ -12,6 +12,7 @@ crate::cases![
     finds_nothing_in_a_careful_ruleset,
     finds_the_policy_that_docker_sets,
     finds_the_policy_that_ufw_sets,
+    names_the_commands_of_firewalld,
     finds_rules_of_iptables_by_their_number,
     finds_rules_of_the_legacy_iptables,
     finds_what_is_dropped_before_routing,
@@ -149,12 +150,35 @@ fn finds_the_policy_that_ufw_sets() {
          ip6tables-nft -N ufw6-user-forward
          ip6tables-nft -A FORWARD -j ufw6-before-forward
          ip6tables-nft -A ufw6-before-forward -j ufw6-user-forward
-         ip6tables-nft -A ufw6-before-forward -p icmpv6 --icmpv6-type packet-too-big -j ACCEPT",
+         ip6tables-nft -A ufw6-before-forward -p icmpv6 --icmpv6-type packet-too-big -j ACCEPT
+         ip6tables-nft -A ufw6-before-forward -p icmpv6 --icmpv6-type echo-request -j ACCEPT",
     );
     let finding = patient.suffers_from("forward-filter", "fault", &["the policy of chain FORWARD"]);
     let commands: Vec<_> = finding.remedies.iter().map(|remedy| remedy.text.as_str()).collect();
     assert!(commands.contains(&format!("ufw route allow from any to {C}").as_str()), "{commands:?}");
     assert!(commands.contains(&format!("ufw route allow from {D} to any").as_str()), "{commands:?}");
+}
+
+/// Without firewalld itself, whose table is enough to recognize it by.
+fn names_the_commands_of_firewalld() {
+    let patient = Patient::healthy();
+    nft(
+        &patient,
+        "table inet firewalld {
+           chain filter_FORWARD { type filter hook forward priority 10; ct state established,related accept;
+             jump filter_FWD_public; reject with icmpx admin-prohibited; }
+           chain filter_FWD_public { icmpv6 type echo-request accept; reject with icmpx admin-prohibited; }; }",
+    );
+    let finding = patient.suffers_from("forward-filter", "fault", &["rule 2 of chain filter_FWD_public"]);
+    let commands: Vec<_> = finding.remedies.iter().map(|remedy| remedy.text.as_str()).collect();
+    let rich = |end| {
+        format!(
+            "firewall-cmd --permanent --policy lone64 --add-rich-rule 'rule family=ipv6 {end} address={C} accept'"
+        )
+    };
+    assert!(commands.contains(&rich("destination").as_str()), "{commands:?}");
+    assert!(commands.contains(&rich("source").as_str()), "{commands:?}");
+    assert_eq!(commands.last(), Some(&"firewall-cmd --reload"), "{commands:?}");
 }
 
 fn finds_rules_of_iptables_by_their_number() {
@@ -178,8 +202,7 @@ fn finds_rules_of_the_legacy_iptables() {
     let patient = Patient::healthy();
     with_a_route(&patient);
     patient.shell(
-        "export XTABLES_LOCKFILE=$PWD/lock
-         ip6tables-legacy -P FORWARD DROP
+        "ip6tables-legacy -P FORWARD DROP
          ip6tables-legacy -A FORWARD -i br+ -m conntrack --ctstate ESTABLISHED -j ACCEPT",
     );
     assert!(!reaches(&patient.lab.router, &GUEST.to_string()), "the fault is one");

@@ -79,6 +79,8 @@ impl Patient {
     pub(crate) fn shell(&self, script: &str) {
         let mut shell = Command::new("sh");
         shell.args(["-ec", script]).current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null());
+        // The legacy iptables locks a file that an ordinary user cannot write.
+        shell.env("XTABLES_LOCKFILE", self.directory.join("lock"));
         let status = self.lab.host.spawn(&mut shell).wait().expect("the shell ends");
         assert!(status.success(), "{script}");
     }
