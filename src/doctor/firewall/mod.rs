@@ -52,12 +52,12 @@ pub struct Listings {
 impl Listings {
     /// Whether there are tables of iptables-nft, whose details only its own listing has.
     pub fn has_iptables(&self) -> bool {
-        nftables::chains(&self.nftables).iter().any(|chain| chain.table.keeper == Keeper::Iptables)
+        nftables::outlines(&self.nftables).iter().any(|chain| chain.table.keeper == Keeper::Iptables)
     }
 
     /// Whether there are chains on interfaces that the JSON does not name.
     pub fn lacks_devices(&self) -> bool {
-        nftables::chains(&self.nftables).iter().any(devices::is_missing)
+        nftables::outlines(&self.nftables).iter().any(devices::is_missing)
     }
 
     /// All of them as one. Our own table is left out: it is meant to drop.

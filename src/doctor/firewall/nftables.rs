@@ -1,5 +1,6 @@
 //! `nft --json list ruleset` into chains and rules (libnftables-json(5)).
 
+use std::collections::HashMap;
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
@@ -10,11 +11,23 @@ use super::value::{Field, Match, Sense, Value, icmp_type, protocol};
 
 /// The chains of a listing, with their rules.
 pub fn chains(objects: &[Json]) -> Vec<Chain> {
-    let mut chains: Vec<Chain> = objects.iter().filter_map(|object| chain(&object["chain"])).collect();
-    for chain in &mut chains {
-        let rules = objects.iter().map(|object| &object["rule"]).filter(|rule| is_of(rule, chain));
-        chain.rules = rules.map(|rule| read_rule(rule, objects)).collect();
+    let mut chains = outlines(objects);
+    let place = |chain: &Chain| (chain.table.family.as_str(), chain.table.name.clone(), chain.name.clone());
+    let places: HashMap<_, _> =
+        chains.iter().enumerate().map(|(number, chain)| (place(chain), number)).collect();
+    for rule in objects.iter().map(|object| &object["rule"]) {
+        let Some(family) = rule["family"].as_str().and_then(family) else { continue };
+        let place = (family.as_str(), text(&rule["table"]), text(&rule["chain"]));
+        if let Some(number) = places.get(&place) {
+            chains[*number].rules.push(read_rule(rule, objects));
+        }
     }
+    chains
+}
+
+/// The chains alone.
+pub fn outlines(objects: &[Json]) -> Vec<Chain> {
+    let mut chains: Vec<Chain> = objects.iter().filter_map(|object| chain(&object["chain"])).collect();
     // The names of the base chains are what iptables-nft is told by: its tables carry no other mark.
     let kept: Vec<Table> =
         chains.iter().filter(|chain| is_of_iptables(chain)).map(|chain| chain.table.clone()).collect();
@@ -60,12 +73,6 @@ fn family(name: &str) -> Option<Family> {
         "netdev" => Family::Netdev,
         _ => return None,
     })
-}
-
-fn is_of(object: &Json, chain: &Chain) -> bool {
-    object["family"] == chain.table.family.as_str()
-        && object["table"] == chain.table.name.as_str()
-        && object["chain"] == chain.name.as_str()
 }
 
 fn read_rule(rule: &Json, objects: &[Json]) -> Rule {
