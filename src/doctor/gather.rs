@@ -10,7 +10,9 @@ use std::{fs, io};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
+use super::firewall::{Listings, Unread};
 use super::{Firewall, Host, Process, Text, gateway};
+
 use crate::config::Config;
 use crate::engine::facts::Fact;
 use crate::engine::{Engine, Input, Time};
@@ -76,15 +78,28 @@ fn names(directory: impl AsRef<Path>) -> Vec<String> {
 }
 
 fn firewall() -> Firewall {
-    let (nftables, unread) = match nftables() {
-        Ok(objects) => (Some(objects), None),
-        Err(why) => (None, Some(why)),
-    };
-    let legacy_tables: Vec<String> = fs::read_to_string("/proc/net/ip6_tables_names")
+    let mut listings = Listings::default();
+    let mut unread = Vec::new();
+    match nftables() {
+        Ok(objects) => listings.nftables = objects,
+        Err(why) => unread.push(Unread::Nftables(why)),
+    }
+    if listings.lacks_devices() {
+        listings.chains = output("nft", &["list", "chains"]).ok();
+    }
+    if listings.has_iptables() {
+        listings.iptables = output("ip6tables-nft-save", &[]).ok();
+    }
+    let legacy: Vec<String> = fs::read_to_string("/proc/thread-self/net/ip6_tables_names")
         .map(|text| text.lines().map(str::to_owned).collect())
         .unwrap_or_default();
-    let legacy = if legacy_tables.is_empty() { None } else { output("ip6tables-legacy-save", &[]).ok() };
-    Firewall { nftables, unread, legacy_tables, legacy }
+    if !legacy.is_empty() {
+        match output("ip6tables-legacy-save", &[]) {
+            Ok(text) => listings.legacy = Some(text),
+            Err(why) => unread.push(Unread::Legacy(legacy, why)),
+        }
+    }
+    Firewall { rules: listings.parse(), unread }
 }
 
 fn nftables() -> Result<Vec<Value>, String> {

@@ -35,7 +35,7 @@ pub struct Host {
     pub makes: Vec<Make>,
     /// Sysctls by their path below `/proc/sys`.
     pub settings: BTreeMap<String, String>,
-    /// The packet filters; `None` if they cannot be read.
+    /// The packet filters.
     pub firewall: Firewall,
     /// The processes in this network namespace, as far as they can be seen.
     pub processes: Vec<Process>,

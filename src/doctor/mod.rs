@@ -5,7 +5,7 @@
 //! only those remedies that are a [`Fix`]: a value that can be set, and set back.
 
 pub mod checks;
-mod firewall;
+pub mod firewall;
 pub mod fix;
 mod gateway;
 pub mod gather;

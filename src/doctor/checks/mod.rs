@@ -13,6 +13,7 @@ mod neighbour_table;
 mod networkd;
 mod on_link;
 mod other_responders;
+mod path;
 mod privileges;
 mod reserved;
 mod shared_prefix;
@@ -29,6 +30,8 @@ pub static ALL: &[&Check] = &[
     &sysctl_files::CHECK,
     &forwarding::CHECK,
     &neighbour_table::CHECK,
+    // Before whatever follows from it: gateways and guests that do not answer.
+    &path::neighbour_discovery::CHECK,
     &upstream::CHECK,
     &ipv6_disabled::CHECK,
     &addresses::CHECK,
@@ -38,6 +41,16 @@ pub static ALL: &[&Check] = &[
     &shared_prefix::CHECK,
     &reserved::CHECK,
     &lookups::CHECK,
+    &path::unread::CHECK,
+    &path::upstream_bridge::CHECK,
+    &path::forward::CHECK,
+    &path::prerouting::CHECK,
+    &path::reverse_path::CHECK,
+    &path::masquerade::CHECK,
+    &path::packet_too_big::CHECK,
+    &path::bridge_filter::CHECK,
+    &path::bridged::CHECK,
+    &path::snooping::CHECK,
     &other_responders::CHECK,
     &networkd::CHECK,
 ];

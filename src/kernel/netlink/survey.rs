@@ -35,6 +35,8 @@ pub struct Bridge {
     pub snooping: bool,
     /// The bridge asks its ports what they want.
     pub querier: bool,
+    /// What it forwards is shown to ip6tables and nftables' forward chains too (br_netfilter).
+    pub filtered: bool,
 }
 
 impl Requests {
@@ -113,6 +115,7 @@ fn bridge(settings: &[InfoBridge]) -> Bridge {
         match setting {
             InfoBridge::MulticastSnooping(on) => bridge.snooping = *on,
             InfoBridge::MulticastQuerier(on) => bridge.querier = *on,
+            InfoBridge::NfCallIp6Tables(on) => bridge.filtered = *on,
             _ => {}
         }
     }

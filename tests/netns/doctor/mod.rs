@@ -1,5 +1,7 @@
 //! `lone64 doctor` on hosts with one fault each: it names it, first, and what it says heals it.
 
+mod bridges;
+mod filters;
 mod others;
 mod ranges;
 mod settings;
@@ -18,7 +20,9 @@ use crate::namespace::eventually;
 
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
-    [settings::CASES, upstream::CASES, ranges::CASES, others::CASES].into_iter().flatten()
+    let rooms =
+        [settings::CASES, upstream::CASES, ranges::CASES, filters::CASES, bridges::CASES, others::CASES];
+    rooms.into_iter().flatten()
 }
 
 /// The ranges of the usual lab.
@@ -80,6 +84,8 @@ impl Patient {
     pub(crate) fn shell(&self, script: &str) {
         let mut shell = Command::new("sh");
         shell.args(["-ec", script]).current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null());
+        // The legacy iptables locks a file that an ordinary user cannot write.
+        shell.env("XTABLES_LOCKFILE", self.directory.join("lock"));
         let status = self.lab.host.spawn(&mut shell).wait().expect("the shell ends");
         assert!(status.success(), "{script}");
     }
