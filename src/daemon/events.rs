@@ -65,7 +65,8 @@ fn write(event: &Event, links: &Links) {
             let why = match loss {
                 Loss::Unanswered => "probes went unanswered",
                 Loss::Downstream => "its downstream is down or gone",
-                Loss::NoRoom => "it had only announced itself, and the targets are full",
+                Loss::NoRoom => "the targets are full",
+                Loss::Policy => "the configuration does not serve it there any more",
             };
             tracing::info!(%target, interface = %name(link), %why, "gone");
         }

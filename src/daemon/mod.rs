@@ -33,7 +33,7 @@ pub struct Daemon {
     stage: Stage,
     teller: Teller,
     origin: Instant,
-    /// When everything is to be read anew, because changes were lost.
+    /// When everything is to be read anew, because changes were lost or more of it matters now.
     resync_at: Option<Instant>,
 }
 
@@ -153,6 +153,7 @@ impl Daemon {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Event(event) => self.teller.tell(&event, self.engine.links(), now),
+                Output::Resync => self.resync_at = Some(Instant::now()),
                 effect => self.stage.carry_out(effect),
             }
         }
@@ -186,7 +187,12 @@ impl Daemon {
         while let Some(notice) = next {
             match notice {
                 Notice::Fact(fact) => facts.push(fact),
-                Notice::Overrun => self.resync_at = Some(Instant::now() + RESYNC_PAUSE),
+                Notice::Overrun => {
+                    if self.resync_at.is_none() {
+                        tracing::info!("the kernel's changes came too fast, and some were lost");
+                    }
+                    self.resync_at = Some(Instant::now() + RESYNC_PAUSE);
+                }
                 Notice::Closed => return Err(Error::MonitorClosed),
             }
             next = (facts.len() < FACTS_AT_ONCE).then(|| self.monitor.try_next()).flatten();
@@ -195,7 +201,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// After a lost change, everything anew. Not at once: where one change was lost, others follow.
+    /// Everything anew, if it is time. After a lost change not at once: others follow.
     async fn resync_if_due(&mut self) -> Result<(), Error> {
         if self.resync_at.is_none_or(|at| at > Instant::now()) {
             return Ok(());
@@ -203,7 +209,7 @@ impl Daemon {
         self.resync_at = None;
         match self.monitor.dump().await {
             Ok(facts) => {
-                tracing::info!("the kernel's changes came too fast: read everything anew");
+                tracing::info!("read anew everything that the kernel says");
                 self.handle(Input::Snapshot(facts));
             }
             Err(error @ NetlinkError::Unsettled(_)) => {

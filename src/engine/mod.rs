@@ -26,6 +26,7 @@ pub mod policy;
 mod probe;
 mod question;
 mod ranges;
+mod reload;
 mod rivals;
 mod routes;
 mod settle;
@@ -127,6 +128,7 @@ impl Engine {
             Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
             Input::Timeout => self.due(now),
+            Input::Reload(policy) => self.reload(*policy, now),
             Input::Stop => self.stop(),
         }
     }

@@ -23,6 +23,9 @@ pub enum Output {
     Listen(IfIndex, Ear),
     /// Stop listening on this interface.
     Unlisten(IfIndex),
+    /// Read anew everything that the kernel says, and hand it in as [`super::Input::Snapshot`]: more of
+    /// it matters from now on than did so far.
+    Resync,
     /// Tell whoever wants to know.
     Event(Event),
 }
@@ -79,6 +82,9 @@ pub enum Loss {
     Unanswered,
     /// Its downstream is down or gone.
     Downstream,
-    /// It had only announced itself, and another took its place.
+    /// It had to make room: it had only announced itself and another took its place, or fewer may be
+    /// known than before.
     NoRoom,
+    /// The policy does not serve it there any more.
+    Policy,
 }
