@@ -69,7 +69,7 @@ fn write(event: &Event, links: &Links) {
                 Loss::Unanswered => "probes went unanswered",
                 Loss::Downstream => "its downstream is down or gone",
                 Loss::NoRoom => "the targets are full",
-                Loss::Policy => "the configuration does not serve it there any more",
+                Loss::Policy => "its range is not served there any more",
             };
             tracing::info!(%target, interface = %name(link), %why, "gone");
         }

@@ -163,6 +163,9 @@ impl Daemon {
                 Output::Resync => self.resync_at = Some(Instant::now()),
                 effect => self.stage.carry_out(effect),
             }
+            for input in std::mem::take(&mut self.stage.left_over) {
+                self.engine.handle(input, now);
+            }
         }
     }
 

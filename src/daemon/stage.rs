@@ -7,7 +7,7 @@ use futures_util::stream::FuturesOrdered;
 
 use super::Error;
 use crate::engine::facts::IfIndex;
-use crate::engine::{Change, Input, Outcome, Output};
+use crate::engine::{Change, Ear, Input, Outcome, Output};
 use crate::kernel::ears::Ears;
 use crate::kernel::netlink::{Requests, RouteError};
 use crate::kernel::packet::{RecvBatch, SendBatch};
@@ -25,6 +25,8 @@ pub(super) struct Stage {
     /// Apart, because they leave by different interfaces, turn by turn.
     advertisements: Outbox,
     solicitations: Outbox,
+    /// What a socket heard that another has taken the place of.
+    pub(super) left_over: Vec<Input>,
     failure: Option<Error>,
     is_strict: bool,
 }
@@ -55,6 +57,7 @@ impl Stage {
             received: Some(RecvBatch::new()),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
+            left_over: Vec::new(),
             failure: None,
             is_strict: true,
         })
@@ -80,7 +83,7 @@ impl Stage {
             }
             Output::ChangeRoute(change) => self.change_route(change),
             Output::Listen(link, ear) => {
-                if let Err(source) = self.ears.listen(link, ear) {
+                if let Err(source) = self.listen(link, ear) {
                     self.failed(Error::Listen { link, source });
                 }
             }
@@ -88,6 +91,19 @@ impl Stage {
             // The loop's own affair.
             Output::Event(_) | Output::Resync => {}
         }
+    }
+
+    /// What the socket so far has heard is read when all that takes time is done, so that no question
+    /// is lost, and none heard by both.
+    fn listen(&mut self, link: IfIndex, ear: Ear) -> io::Result<()> {
+        let Some(socket) = self.ears.prepare(link, &ear)? else { return Ok(()) };
+        for _ in 0..LEFT_OVER {
+            // Whatever is wrong with the old socket, it goes.
+            let Ok(Some(received)) = self.receive(link) else { break };
+            self.left_over.extend(received.inputs());
+            self.take_back(received);
+        }
+        self.ears.listen(link, ear, socket)
     }
 
     /// Sends what waits.
@@ -190,6 +206,9 @@ impl Outbox {
         }
     }
 }
+
+/// As many batches are read of a socket that goes: more than its buffer holds.
+const LEFT_OVER: usize = 64;
 
 fn is_passing(error: &io::Error) -> bool {
     matches!(

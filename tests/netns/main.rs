@@ -12,6 +12,7 @@
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `shipped`: the configurations under `config/`
+//! * `follow`: the kernel's routes and the upstream's prefix decide what is served
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
@@ -25,6 +26,7 @@ mod crowd;
 mod daemon;
 mod defence;
 mod endpoint;
+mod follow;
 mod frame;
 mod guests;
 mod hostile;
@@ -80,6 +82,7 @@ fn main() {
         ("routes", routes::CASES),
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
+        ("follow", follow::CASES),
         ("traffic", traffic::CASES),
     ];
     let trials = rooms
