@@ -18,8 +18,8 @@ pub fn extend(effective: &mut Effective, automatic: &Automatic, upstream: &Upstr
     let written = effective.ranges.len();
     let mut outermost: Option<Ipv6Net> = None;
     for prefix in &on_link {
-        let both = host.routes.links_of(prefix).find_map(|link| guests_link(link, automatic, host));
-        if let Some(both) = both {
+        let guests_links = host.routes.links_of(prefix).filter_map(|link| guests_link(link, automatic, host));
+        if let Some(both) = guests_links.min_by_key(|link| link.index) {
             effective.problems.push(Problem::SamePrefix(*prefix, up.name.clone(), both.name.clone()));
         }
         // An outer one comes before those in it, and has been looked through with them.

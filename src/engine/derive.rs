@@ -42,15 +42,16 @@ impl Policy {
         !self.suffixes.is_empty() || self.upstreams.iter().any(|upstream| upstream.automatic.is_some())
     }
 
-    /// True for a foreign route from which a range could follow. That must not depend on what else is
-    /// known, because routes are told before the addresses that make them matter, and after. A next
-    /// hop's prefix counts from /49 on, so that a full table of the Internet is not kept.
+    /// True for a foreign route that could make a range, or be a part that a range leaves out. That
+    /// must not depend on what else is known, because routes are told before the addresses that make
+    /// them matter, and after. Those that are not on-link count from /49 on, so that a full table of
+    /// the Internet is not kept.
     pub fn could_follow(&self, route: &KernelRoute) -> bool {
         let is_local = |address: Ipv6Addr| address.is_multicast() || address.is_unicast_link_local();
+        let is_on_link = route.unicast_link().is_some() && route.next_hop == NextHop::OnLink;
         self.is_derived()
             && route.table == MAIN
-            && route.unicast_link().is_some()
-            && (route.next_hop == NextHop::OnLink || route.destination.prefix_len() > 48)
+            && (is_on_link || route.destination.prefix_len() > 48)
             && !is_local(route.destination.addr())
     }
 

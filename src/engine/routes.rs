@@ -7,6 +7,7 @@
 mod lookup;
 
 use core::net::Ipv6Addr;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
@@ -30,8 +31,12 @@ pub struct Routes {
     touched: BTreeSet<Ipv6Net>,
     /// Refused by the kernel, to be tried again when a link changes.
     refused: BTreeSet<Ipv6Net>,
+    /// On their way in, and how often.
+    adding: BTreeMap<KernelRoute, usize>,
     removing: BTreeSet<KernelRoute>,
-    /// Ours under a protocol number that was ours before, until they are gone.
+    /// Protocol numbers that were ours before, until everything has been told anew.
+    former: BTreeSet<u8>,
+    /// Ours under one of these, until they are gone.
     leaving: BTreeSet<KernelRoute>,
 }
 
@@ -85,7 +90,9 @@ impl Routes {
             wish: BTreeSet::new(),
             touched: BTreeSet::new(),
             refused: BTreeSet::new(),
+            adding: BTreeMap::new(),
             removing: BTreeSet::new(),
+            former: BTreeSet::new(),
             leaving: BTreeSet::new(),
         }
     }
@@ -94,14 +101,26 @@ impl Routes {
     /// under a protocol number that is not ours any more; those still on their way in, too.
     pub fn set_policy(&mut self, policy: RoutePolicy) {
         if policy.protocol != self.policy.protocol {
-            let under_way = self.wanted().filter(|(_, state)| *state == RouteState::Pending);
-            let under_way: Vec<_> = under_way.map(|(route, _)| route.clone()).collect();
-            let ours: Vec<_> = self.known().filter(|route| self.is_ours(route)).cloned().collect();
-            self.leaving.extend(ours.into_iter().chain(under_way));
-            self.leaving.retain(|route| route.protocol != policy.protocol);
+            self.former.insert(self.policy.protocol);
+            self.former.remove(&policy.protocol);
         }
+        self.leaving.retain(|route| route.protocol != policy.protocol);
         self.policy = policy;
         self.touched.extend(self.known.keys());
+        self.touched.extend(self.wanted.keys());
+    }
+
+    /// Everything that there is has been told. What is there under a number that was ours before is
+    /// the last of it; whatever else comes under that number is somebody else's.
+    pub fn told_all(&mut self) {
+        if self.former.is_empty() {
+            return;
+        }
+        let known = self.known().filter(|route| self.is_ours(route)).chain(self.adding.keys());
+        let old: Vec<_> = known.filter(|route| self.former.contains(&route.protocol)).cloned().collect();
+        self.touched.extend(old.iter().map(|route| route.destination));
+        self.leaving.extend(old);
+        self.former.clear();
     }
 
     /// Learns of a route.
@@ -119,7 +138,6 @@ impl Routes {
     /// Forgets a route.
     pub fn remove(&mut self, route: &KernelRoute) {
         self.remove_where(route.destination, |known| known == route);
-        self.leaving.remove(route);
     }
 
     /// The kernel drops the routes of an interface that goes, not always with a word.
@@ -230,23 +248,35 @@ impl Routes {
 
     /// Takes the outcome of a change to heart.
     pub fn changed(&mut self, change: &Change, outcome: &Outcome) {
+        if let Change::Add(route) = change
+            && let Entry::Occupied(mut count) = self.adding.entry(route.clone())
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+            if self.leaving.contains(route) {
+                self.touched.insert(route.destination);
+            }
+        }
         match (change, outcome) {
             (Change::Add(route), Outcome::Done) => self.insert(route.clone()),
             // Somebody else's, unless the notification of our own is only late.
             (Change::Add(route), Outcome::Exists) if !self.has(route) => {
                 self.set(route, RouteState::Conflict);
-                self.leaving.remove(route);
             }
             (Change::Add(_), Outcome::Exists) => {}
             (Change::Add(route), Outcome::Failed(_)) => {
                 self.set(route, RouteState::Refused);
                 self.refused.insert(route.destination);
-                self.leaving.remove(route);
             }
             (Change::Remove(route), outcome) => {
                 self.removing.remove(route);
                 match outcome {
-                    Outcome::Done => self.remove(route),
+                    Outcome::Done => {
+                        self.remove(route);
+                        self.left(route);
+                    }
                     Outcome::Exists | Outcome::Failed(_) => _ = self.refused.insert(route.destination),
                 }
             }
@@ -271,7 +301,12 @@ impl Routes {
             .filter(|route| self.is_ours(route) && !wanted.iter().any(|wanted| wanted.route == **route))
             .cloned()
             .collect();
+        // Word of a removal may be old, and the route be in again: those that nobody will know as ours
+        // are removed until the kernel says that it has.
+        unwanted.extend(self.leaving.iter().filter(|route| route.destination == destination).cloned());
         unwanted.sort();
+        unwanted.dedup();
+        unwanted.retain(|route| self.has(route) || !self.adding.contains_key(route));
         for route in unwanted {
             if self.removing.insert(route.clone()) {
                 let is_in_the_way = wanted.iter().any(|wanted| takes_the_place_of(&wanted.route, &route));
@@ -287,6 +322,7 @@ impl Routes {
                 RouteState::Conflict
             } else {
                 if state != RouteState::Pending {
+                    *self.adding.entry(route.clone()).or_default() += 1;
                     changes.push(Change::Add(route.clone()));
                 }
                 RouteState::Pending
@@ -316,6 +352,13 @@ impl Routes {
         }
     }
 
+    /// One under a former number is gone, unless it is on its way in again.
+    fn left(&mut self, route: &KernelRoute) {
+        if !self.adding.contains_key(route) && !self.has(route) {
+            self.leaving.remove(route);
+        }
+    }
+
     fn set(&mut self, route: &KernelRoute, state: RouteState) {
         let at = self.wanted.get_mut(&route.destination).into_iter().flatten();
         if let Some(wanted) = at.into_iter().find(|wanted| wanted.route == *route) {
@@ -330,7 +373,9 @@ impl Routes {
 
     /// True for a route that is ours to remove.
     pub fn is_ours(&self, route: &KernelRoute) -> bool {
-        route.protocol == self.policy.protocol || self.leaving.contains(route)
+        route.protocol == self.policy.protocol
+            || self.former.contains(&route.protocol)
+            || self.leaving.contains(route)
     }
 
     fn at(&self, destination: &Ipv6Net) -> impl Iterator<Item = &KernelRoute> {

@@ -45,7 +45,7 @@ impl Engine {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.insert(route);
                 }
-                Fact::RouteGone(route) if self.routes.has(&route) => {
+                Fact::RouteGone(route) if self.concerns_us(&route) || self.routes.has(&route) => {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.remove(&route);
                 }
@@ -92,6 +92,8 @@ impl Engine {
         all.extend(lost_routes.cloned().map(Fact::RouteGone));
         all.extend(facts);
         self.facts(all, now);
+        self.routes.told_all();
+        self.settle_routes();
     }
 
     /// Brings bindings, ears and routes in line with what is known now.

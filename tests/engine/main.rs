@@ -4,6 +4,7 @@
 mod answers;
 mod automatic;
 
+mod convergence;
 mod evidence;
 mod exclusions;
 #[path = "../host/mod.rs"]

@@ -207,7 +207,12 @@ fn another_protocol_takes_the_old_routes_out_of_the_way_and_nothing_is_a_conflic
     assert_eq!(host.kernel.len(), 2);
     let conflict = |event: &Event| matches!(event, Event::RouteConflict(..));
     assert!(!events(&outputs).iter().any(conflict), "{outputs:?}");
-    // The number is somebody else's now.
+    // When everything has been told anew, the number is somebody else's.
+    assert!(outputs.contains(&Output::Resync));
+    let routes = host.kernel.iter().cloned().map(Fact::Route);
+    let all = usual_facts().into_iter().chain(routes).collect();
+    host.input(Input::Snapshot(all));
+    host.take();
     let foreign = route("2001:db8:1:2:c::7/128", RouteKind::Unicast(BRIDGE));
     host.kernel.insert(foreign.clone());
     host.facts(vec![Fact::Route(foreign.clone())]);
