@@ -44,7 +44,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon, in the foreground.
     ///
-    /// Options override the file. With options and without --config, the default file may be absent.
+    /// Options override the file. Without --config the default file may be absent: with no range at all,
+    /// whatever the kernel routes to another interface out of the upstream's prefix is served.
     Run(RunArgs),
     /// Validate a configuration and show what it would serve.
     ///

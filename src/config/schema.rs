@@ -42,6 +42,8 @@ pub(super) static UPSTREAM: Table = Table {
     times: Times::Many,
     keys: &[
         "interface",
+        "automatic",
+        "ignore",
         "router",
         "override",
         "source",
@@ -50,14 +52,14 @@ pub(super) static UPSTREAM: Table = Table {
         "mld",
         "suppress-kernel",
     ],
-    later: &["automatic", "ignore", "backend", "on-crash-answer"],
+    later: &["backend", "on-crash-answer"],
 };
 
 pub(super) static RANGE: Table = Table {
     name: "range",
     times: Times::Many,
-    keys: &["prefix", "upstream", "interface", "answer", "routes", "backstop", "exclude"],
-    later: &["suffix", "gateway", "proxy-downstream"],
+    keys: &["prefix", "suffix", "upstream", "interface", "answer", "routes", "backstop", "exclude"],
+    later: &["gateway", "proxy-downstream"],
 };
 
 pub(super) static ROUTES: Table = Table {

@@ -5,6 +5,7 @@
 
 use super::error::describe;
 use crate::engine::facts::IfIndex;
+use crate::engine::policy::{Answer, Origin, RangePolicy};
 use crate::engine::{Event, Limiter, Links, Loss, Time};
 
 /// Writes events to the log.
@@ -52,6 +53,8 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         Event::RouteInstalled(route) | Event::RouteRemoved(route) => route.destination.prefix_len() == 128,
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
         Event::GroupsFull(..) | Event::TooWideToJoin(_) => false,
+        // A router's advertisements bring prefixes, and a stranger can advertise.
+        Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
     }
 }
@@ -66,7 +69,8 @@ fn write(event: &Event, links: &Links) {
             let why = match loss {
                 Loss::Unanswered => "probes went unanswered",
                 Loss::Downstream => "its downstream is down or gone",
-                Loss::NoRoom => "it had only announced itself, and the targets are full",
+                Loss::NoRoom => "the targets are full",
+                Loss::Policy => "its range is not served there any more",
             };
             tracing::info!(%target, interface = %name(link), %why, "gone");
         }
@@ -104,8 +108,24 @@ fn write(event: &Event, links: &Links) {
             "no multicast groups are joined for it: all of its addresses are answered for, and they are \
              too many; behind a switch with MLD snooping, use a /120 or longer"
         ),
+        Event::Serving(range) => tracing::info!("serving {}", reason(range)),
+        Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
+    }
+}
+
+/// What is served, and why.
+pub(super) fn reason(range: &RangePolicy) -> String {
+    let RangePolicy { prefix, .. } = range;
+    let downstream = range.downstream.to_string();
+    match (range.origin, range.answer) {
+        (Origin::Config, answer) => format!("{prefix} for {downstream} ({answer})"),
+        (Origin::Suffix, answer) => format!("{prefix} for {downstream} ({answer}): the upstream has its /64"),
+        (Origin::Automatic, Answer::Always) => {
+            format!("all of {prefix} behind {downstream}: the kernel routes it to a router there")
+        }
+        (Origin::Automatic, _) => format!("{prefix} behind {downstream}: the kernel routes it there"),
     }
 }
 

@@ -22,7 +22,7 @@ pub use error::Error;
 use crate::config::Config;
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::IfIndex;
-use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
+use crate::engine::policy::{Origin, RangePolicy};
 use crate::engine::{Engine, Input, Output, RouteState, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use crate::kernel::nft::NftError;
@@ -36,7 +36,7 @@ pub struct Daemon {
     stage: Stage,
     teller: Teller,
     origin: Instant,
-    /// When everything is to be read anew, because changes were lost.
+    /// When everything is to be read anew, because changes were lost or more of it matters now.
     resync_at: Option<Instant>,
 }
 
@@ -143,20 +143,27 @@ impl Daemon {
         let name = |link: Option<IfIndex>| {
             link.and_then(|link| self.engine.links().get(link)).map(|link| link.name.to_string())
         };
-        let ranges = self.engine.policy().ranges.iter().zip(&bindings.ranges);
+        let ranges = &self.engine.policy().ranges;
+        if ranges.is_empty() {
+            let upstreams = bindings.upstreams.iter().filter_map(|upstream| name(Some(upstream.link)));
+            let upstreams: Vec<_> = upstreams.collect();
+            let nothing = "serving nothing yet: nothing to serve follows from the addresses and routes of";
+            return vec![format!("{nothing} {}", upstreams.join(", "))];
+        }
         let line = |(range, place): (&RangePolicy, &Place)| {
             let upstream = name(place.upstream).unwrap_or_else(|| "no upstream".to_owned());
-            let downstream = match &range.downstream {
-                Downstream::Named(name) => name.to_string(),
-                Downstream::Matching(patterns) => {
-                    let patterns: Vec<_> = patterns.iter().map(IfPattern::as_str).collect();
-                    patterns.join(", ")
-                }
-                Downstream::Kernel => "the kernel's routes".to_owned(),
+            let RangePolicy { prefix, downstream, answer, .. } = range;
+            let origin = match range.origin {
+                Origin::Config => String::new(),
+                origin => format!(", {}", origin.as_str()),
             };
-            format!("serving {} on {upstream} for {downstream} ({})", range.prefix, range.answer)
+            format!("serving {prefix} on {upstream} for {downstream} ({answer}{origin})")
         };
-        ranges.map(line).collect()
+        let mut lines: Vec<_> = ranges.iter().zip(&bindings.ranges).take(SUMMARY).map(line).collect();
+        if ranges.len() > SUMMARY {
+            lines.push(format!("and {} more", ranges.len() - SUMMARY));
+        }
+        lines
     }
 
     /// Steps 1 and 2 of the engine's contract. (Step 3 is the `select!` above.)
@@ -171,7 +178,11 @@ impl Daemon {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Event(event) => self.teller.tell(&event, self.engine.links(), now),
+                Output::Resync => self.resync_at = Some(Instant::now()),
                 effect => self.stage.carry_out(effect),
+            }
+            for input in std::mem::take(&mut self.stage.left_over) {
+                self.engine.handle(input, now);
             }
         }
     }
@@ -204,7 +215,12 @@ impl Daemon {
         while let Some(notice) = next {
             match notice {
                 Notice::Fact(fact) => facts.push(fact),
-                Notice::Overrun => self.resync_at = Some(Instant::now() + RESYNC_PAUSE),
+                Notice::Overrun => {
+                    if self.resync_at.is_none() {
+                        tracing::info!("the kernel's changes came too fast, and some were lost");
+                    }
+                    self.resync_at = Some(Instant::now() + RESYNC_PAUSE);
+                }
                 Notice::Closed => return Err(Error::MonitorClosed),
             }
             next = (facts.len() < FACTS_AT_ONCE).then(|| self.monitor.try_next()).flatten();
@@ -213,7 +229,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// After a lost change, everything anew. Not at once: where one change was lost, others follow.
+    /// Everything anew, if it is time. After a lost change not at once: others follow.
     async fn resync_if_due(&mut self) -> Result<(), Error> {
         if self.resync_at.is_none_or(|at| at > Instant::now()) {
             return Ok(());
@@ -221,7 +237,7 @@ impl Daemon {
         self.resync_at = None;
         match self.monitor.dump().await {
             Ok(facts) => {
-                tracing::info!("the kernel's changes came too fast: read everything anew");
+                tracing::info!("read anew everything that the kernel says");
                 self.handle(Input::Snapshot(facts));
             }
             Err(error @ NetlinkError::Unsettled(_)) => {
@@ -300,6 +316,8 @@ fn random_seed() -> [u64; 2] {
     [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
 }
 
+/// As many ranges have a line each; automatic may serve thousands.
+const SUMMARY: usize = 32;
 /// What the kernel says is taken in by as much, so that a storm of it does not hold up answers.
 const FACTS_AT_ONCE: usize = 4_096;
 /// From a lost change until everything is read anew.

@@ -70,12 +70,8 @@ enum Step {
 impl Announcements {
     /// None yet.
     pub fn new(limits: &Limits) -> Self {
-        let rate = limits.announcements_per_second;
         Self {
-            // "the node SHOULD introduce a small delay between the sending of each advertisement to
-            // reduce the probability of the advertisements being lost due to congestion": so many
-            // at once as come within ten milliseconds.
-            pace: Limiter::deep(rate, rate.div_ceil(100)),
+            pace: pace(limits),
             runs: BTreeMap::new(),
             waiting: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -85,6 +81,12 @@ impl Announcements {
             stations: BTreeMap::new(),
             own: BTreeSet::new(),
         }
+    }
+
+    /// From here on these are the limits; what is under way goes on.
+    pub fn change(&mut self, limits: &Limits, now: Time) {
+        self.pace.change(&pace(limits), now);
+        self.limit = limits.targets;
     }
 
     /// When something is due next.
@@ -294,6 +296,14 @@ impl Engine {
         let live = self.targets.live(target);
         live.is_some_and(|live| self.routes.is_under_way(&self.routes.guest(target, live.link)))
     }
+}
+
+/// RFC 4861 §7.2.6: "the node SHOULD introduce a small delay between the sending of each advertisement
+/// to reduce the probability of the advertisements being lost due to congestion": so many at once as
+/// come within ten milliseconds.
+fn pace(limits: &Limits) -> Limiter {
+    let rate = limits.announcements_per_second;
+    Limiter::deep(rate, rate.div_ceil(100))
 }
 
 /// "The Solicited flag MUST be set to zero", "to the all-nodes multicast address": as the answer to

@@ -290,12 +290,14 @@ impl Engine {
         }
     }
 
+    /// Whether the target has a route of its own while it is live.
+    pub(super) fn keeps_guest_routes(&self, target: Ipv6Addr) -> bool {
+        let range = self.ranges.find(target);
+        range.is_some_and(|range| self.policy.ranges[range.0].routes == RangeRoutes::Guests)
+    }
+
     fn guest_route(&mut self, target: Ipv6Addr, before: Option<IfIndex>, after: Option<IfIndex>) {
-        let keeps_routes = self
-            .ranges
-            .find(target)
-            .is_some_and(|range| self.policy.ranges[range.0].routes == RangeRoutes::Guests);
-        if before == after || !keeps_routes {
+        if before == after || !self.keeps_guest_routes(target) {
             return;
         }
         if let Some(link) = before {
@@ -306,7 +308,7 @@ impl Engine {
         }
     }
 
-    fn comes_back_after(&self, state: &State) -> std::time::Duration {
+    pub(super) fn comes_back_after(&self, state: &State) -> std::time::Duration {
         let timers = &self.policy.timers;
         match state {
             // DAD takes one retransmission time (RFC 4862 §5.4), and during it there is no reply.

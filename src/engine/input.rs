@@ -1,6 +1,7 @@
 //! What enters the engine.
 
 use super::facts::{Fact, IfIndex};
+use super::policy::Policy;
 use super::routes::{Change, Outcome};
 use crate::wire::{Advertisement, DropReason, Solicitation};
 
@@ -22,6 +23,8 @@ pub enum Input {
     Synced,
     /// What became of a change that the engine asked for.
     RouteChanged(Change, Outcome),
+    /// The administrator wants something else now. Whatever both policies share goes on undisturbed.
+    Reload(Box<Policy>),
     /// The moment of [`super::Engine::next_timeout`] has come.
     Timeout,
     /// The daemon ends: give back what the kernel holds for us.

@@ -15,8 +15,10 @@
 
 mod announce;
 mod answer;
+mod automatic;
 pub mod bindings;
 mod counters;
+mod derive;
 mod evidence;
 pub mod facts;
 mod gateway;
@@ -29,6 +31,7 @@ pub mod policy;
 mod probe;
 mod question;
 mod ranges;
+mod reload;
 mod rivals;
 mod routes;
 mod settle;
@@ -68,6 +71,9 @@ use crate::wire::Mac;
 /// The responder, without its sockets.
 #[derive(Debug)]
 pub struct Engine {
+    /// What the administrator wrote.
+    written: Policy,
+    /// The same with the ranges that follow from it on this host.
     policy: Policy,
     ranges: Ranges,
     links: Links,
@@ -122,6 +128,7 @@ impl Engine {
             counters: Counters::default(),
             outputs: VecDeque::new(),
             phase: Phase::Learning,
+            written: policy.clone(),
             policy,
         }
     }
@@ -145,6 +152,7 @@ impl Engine {
             Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
             Input::Timeout => self.due(now),
+            Input::Reload(policy) => self.reload(*policy, now),
             Input::Stop => self.stop(),
         }
     }
@@ -170,7 +178,12 @@ impl Engine {
         &self.bindings
     }
 
-    /// The policy itself.
+    /// The policy as it was written.
+    pub fn written(&self) -> &Policy {
+        &self.written
+    }
+
+    /// The policy with its effective ranges: each says where it comes from.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -220,7 +233,7 @@ impl Engine {
         // Problems are told as they come; those there are from the start, now.
         self.bindings.problems.clear();
         self.inherit(now);
-        self.settle();
+        self.settle(now);
         self.settle_upstreams(now);
     }
 

@@ -7,6 +7,7 @@ use ipnet::Ipv6Net;
 use super::bindings::Problem;
 use super::facts::{IfIndex, KernelRoute};
 use super::gateway::NeighbourChange;
+use super::policy::RangePolicy;
 use super::routes::Change;
 use super::suppress::Suppression;
 use super::targets::Evidence;
@@ -33,6 +34,9 @@ pub enum Output {
     Leave(IfIndex, Ipv6Addr),
     /// Keep these solicitations from the kernel, and no others; none: take our table away.
     Suppress(Vec<Suppression>),
+    /// Read anew everything that the kernel says, and hand it in as [`super::Input::Snapshot`]: more of
+    /// it matters from now on than did so far.
+    Resync,
     /// Tell whoever wants to know.
     Event(Event),
 }
@@ -80,6 +84,10 @@ pub enum Event {
     GroupsFull(IfIndex, usize),
     /// Every address of this prefix is answered for, too many to join a group for each.
     TooWideToJoin(Ipv6Net),
+    /// The range follows from the host as it is, and is served from now on, or otherwise than before.
+    Serving(Box<RangePolicy>),
+    /// The range does not follow from the host any more, and is not served.
+    Withdrawn(Box<RangePolicy>),
     /// Something that the policy asks for is not there.
     Problem(Problem),
     /// It is there now.
@@ -93,6 +101,9 @@ pub enum Loss {
     Unanswered,
     /// Its downstream is down or gone.
     Downstream,
-    /// It had only announced itself, and another took its place.
+    /// It had to make room: it had only announced itself and another took its place, or fewer may be
+    /// known than before.
     NoRoom,
+    /// The policy does not serve it there any more.
+    Policy,
 }

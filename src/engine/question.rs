@@ -12,7 +12,7 @@ use super::time::Time;
 use crate::wire::{DropReason, Solicitation};
 
 /// What a question leads to at once.
-enum Verdict {
+pub(super) enum Verdict {
     /// The answer is on its way.
     Answered,
     /// The answer, or its absence, will follow.
@@ -40,7 +40,12 @@ impl Engine {
         }
     }
 
-    fn question(&mut self, asker: Asker, target: Ipv6Addr, now: Time) -> Result<Verdict, DropReason> {
+    pub(super) fn question(
+        &mut self,
+        asker: Asker,
+        target: Ipv6Addr,
+        now: Time,
+    ) -> Result<Verdict, DropReason> {
         if target.is_unicast_link_local() {
             return Err(DropReason::TargetLinkLocal);
         }

@@ -4,7 +4,10 @@
 //! is never replaced; one in the way is a conflict, and ours waits until it goes. A route costs work
 //! only when something happened to its destination, however many there are.
 
+mod lookup;
+
 use core::net::Ipv6Addr;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
@@ -12,6 +15,7 @@ use prefix_trie::PrefixMap;
 
 use super::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 use super::policy::RoutePolicy;
+pub use lookup::MAIN;
 
 /// The routes of the kernel that concern us, and what becomes of ours.
 #[derive(Debug)]
@@ -27,7 +31,13 @@ pub struct Routes {
     touched: BTreeSet<Ipv6Net>,
     /// Refused by the kernel, to be tried again when a link changes.
     refused: BTreeSet<Ipv6Net>,
+    /// On their way in, and how often.
+    adding: BTreeMap<KernelRoute, usize>,
     removing: BTreeSet<KernelRoute>,
+    /// Protocol numbers that were ours before, until everything has been told anew.
+    former: BTreeSet<u8>,
+    /// Ours under one of these, until they are gone.
+    leaving: BTreeSet<KernelRoute>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +90,37 @@ impl Routes {
             wish: BTreeSet::new(),
             touched: BTreeSet::new(),
             refused: BTreeSet::new(),
+            adding: BTreeMap::new(),
             removing: BTreeSet::new(),
+            former: BTreeSet::new(),
+            leaving: BTreeSet::new(),
         }
+    }
+
+    /// From here on ours are installed like this. Those that are there already become unwanted, also
+    /// under a protocol number that is not ours any more; those still on their way in, too.
+    pub fn set_policy(&mut self, policy: RoutePolicy) {
+        if policy.protocol != self.policy.protocol {
+            self.former.insert(self.policy.protocol);
+            self.former.remove(&policy.protocol);
+        }
+        self.leaving.retain(|route| route.protocol != policy.protocol);
+        self.policy = policy;
+        self.touched.extend(self.known.keys());
+        self.touched.extend(self.wanted.keys());
+    }
+
+    /// Everything that there is has been told. What is there under a number that was ours before is
+    /// the last of it; whatever else comes under that number is somebody else's.
+    pub fn told_all(&mut self) {
+        if self.former.is_empty() {
+            return;
+        }
+        let known = self.known().filter(|route| self.is_ours(route)).chain(self.adding.keys());
+        let old: Vec<_> = known.filter(|route| self.former.contains(&route.protocol)).cloned().collect();
+        self.touched.extend(old.iter().map(|route| route.destination));
+        self.leaving.extend(old);
+        self.former.clear();
     }
 
     /// Learns of a route.
@@ -118,70 +157,6 @@ impl Routes {
         self.known.values().flatten()
     }
 
-    /// Ours that lead to a single address: the guests that a predecessor knew.
-    pub fn inherited_guests(&self) -> impl Iterator<Item = (Ipv6Addr, IfIndex)> {
-        let single = self.known.iter().filter(|(destination, _)| destination.prefix_len() == 128);
-        single.flat_map(|(_, routes)| routes).filter(|route| self.is_ours(route)).filter_map(|route| {
-            let link = route.unicast_link().filter(|_| route.next_hop == NextHop::OnLink)?;
-            Some((route.destination.addr(), link))
-        })
-    }
-
-    /// The interfaces that default routes leave by, the preferred first.
-    pub fn default_links(&self) -> Vec<IfIndex> {
-        let mut defaults: Vec<_> =
-            self.defaults().filter_map(|route| Some((route.metric, route.unicast_link()?))).collect();
-        defaults.sort_unstable();
-        let mut links = Vec::new();
-        for (_, link) in defaults {
-            if !links.contains(&link) {
-                links.push(link);
-            }
-        }
-        links
-    }
-
-    /// The routers that default routes out of this interface lead through, the preferred first.
-    pub fn gateways(&self, link: IfIndex) -> Vec<Ipv6Addr> {
-        let via = |route: &KernelRoute| match route.next_hop {
-            NextHop::Via(router) if route.unicast_link() == Some(link) => Some((route.metric, router)),
-            NextHop::Via(_) | NextHop::OnLink => None,
-        };
-        let mut gateways: Vec<_> = self.defaults().filter_map(via).collect();
-        gateways.sort_unstable();
-        let mut routers: Vec<Ipv6Addr> = Vec::new();
-        for (_, router) in gateways {
-            if !routers.contains(&router) && routers.len() < MOST_GATEWAYS {
-                routers.push(router);
-            }
-        }
-        routers
-    }
-
-    /// True if a default route leads through this address.
-    pub fn is_gateway(&self, address: Ipv6Addr) -> bool {
-        self.defaults().any(|route| route.next_hop == NextHop::Via(address))
-    }
-
-    /// The interface that a packet to `target` leaves by, as far as the main table decides.
-    pub fn leads_to(&self, target: Ipv6Addr) -> Option<IfIndex> {
-        self.leads_to_all(&target.into())
-    }
-
-    /// The same for a whole prefix, where no route inside it decides.
-    pub fn leads_to_all(&self, prefix: &Ipv6Net) -> Option<IfIndex> {
-        self.known
-            .cover_values(prefix)
-            .filter_map(|routes| routes.iter().filter(|route| route.table == MAIN).min_by_key(|r| r.metric))
-            .last()
-            .and_then(KernelRoute::unicast_link)
-    }
-
-    /// The interfaces that routes inside `prefix` leave by.
-    pub fn links_inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = IfIndex> + 'a {
-        self.known.children(prefix).flat_map(|(_, routes)| routes).filter_map(KernelRoute::unicast_link)
-    }
-
     /// What became of each route that we want.
     pub fn wanted(&self) -> impl Iterator<Item = (&KernelRoute, RouteState)> {
         self.wanted.values().flatten().map(|wanted| (&wanted.route, wanted.state))
@@ -201,8 +176,8 @@ impl Routes {
 
     /// A foreign route that keeps this one out: same destination, table and metric.
     pub fn in_the_way_of(&self, route: &KernelRoute) -> Option<&KernelRoute> {
-        let same = |other: &&KernelRoute| other.table == route.table && other.metric == route.metric;
-        self.at(&route.destination).filter(same).find(|other| other.protocol != route.protocol)
+        let there = self.at(&route.destination).filter(|other| takes_the_place_of(route, other));
+        there.into_iter().find(|other| other.protocol != route.protocol)
     }
 
     /// True if somebody else has a route that does the same, of whatever metric.
@@ -256,21 +231,34 @@ impl Routes {
     /// The changes that lead from what there is to what is wanted, for every destination at which
     /// something happened; those that are under way are left out.
     ///
-    /// At one destination removals come first, because the kernel takes no second route of the same
-    /// metric; and what guards a range, its backstop, is the last to go.
+    /// Removals come last, so that there is a way at every moment; only what is in the way of a new
+    /// one goes before it, because the kernel takes no second route of the same table and metric. And
+    /// what guards a range, its backstop, is the last of all to go.
     pub fn reconcile(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let (mut changes, mut last) = (Vec::new(), Vec::new());
         for destination in std::mem::take(&mut self.touched) {
-            self.reconcile_at(destination, &mut changes);
+            self.reconcile_at(destination, &mut changes, &mut last);
         }
-        changes.sort_by_key(|change| {
+        last.sort_by_key(|change| {
             matches!(change, Change::Remove(KernelRoute { kind: RouteKind::Unreachable, .. }))
         });
+        changes.append(&mut last);
         changes
     }
 
     /// Takes the outcome of a change to heart.
     pub fn changed(&mut self, change: &Change, outcome: &Outcome) {
+        if let Change::Add(route) = change
+            && let Entry::Occupied(mut count) = self.adding.entry(route.clone())
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+            if self.leaving.contains(route) {
+                self.touched.insert(route.destination);
+            }
+        }
         match (change, outcome) {
             (Change::Add(route), Outcome::Done) => self.insert(route.clone()),
             // Somebody else's, unless the notification of our own is only late.
@@ -284,8 +272,12 @@ impl Routes {
             }
             (Change::Remove(route), outcome) => {
                 self.removing.remove(route);
-                if *outcome == Outcome::Done {
-                    self.remove(route);
+                match outcome {
+                    Outcome::Done => {
+                        self.remove(route);
+                        self.left(route);
+                    }
+                    Outcome::Exists | Outcome::Failed(_) => _ = self.refused.insert(route.destination),
                 }
             }
         }
@@ -302,17 +294,24 @@ impl Routes {
         self.our(Ipv6Net::from(target), RouteKind::Unicast(link), self.policy.metric)
     }
 
-    fn reconcile_at(&mut self, destination: Ipv6Net, changes: &mut Vec<Change>) {
+    fn reconcile_at(&mut self, destination: Ipv6Net, changes: &mut Vec<Change>, last: &mut Vec<Change>) {
         let wanted = self.wanted.get(&destination).cloned().unwrap_or_default();
         let mut unwanted: Vec<_> = self
             .at(&destination)
             .filter(|route| self.is_ours(route) && !wanted.iter().any(|wanted| wanted.route == **route))
             .cloned()
             .collect();
+        // Word of a removal may be old, and the route be in again: those that nobody will know as ours
+        // are removed until the kernel says that it has.
+        unwanted.extend(self.leaving.iter().filter(|route| route.destination == destination).cloned());
         unwanted.sort();
+        unwanted.dedup();
+        unwanted.retain(|route| self.has(route) || !self.adding.contains_key(route));
         for route in unwanted {
             if self.removing.insert(route.clone()) {
-                changes.push(Change::Remove(route));
+                let is_in_the_way = wanted.iter().any(|wanted| takes_the_place_of(&wanted.route, &route));
+                let queue = if is_in_the_way { &mut *changes } else { &mut *last };
+                queue.push(Change::Remove(route));
             }
         }
         for Wanted { route, state } in wanted {
@@ -323,6 +322,7 @@ impl Routes {
                 RouteState::Conflict
             } else {
                 if state != RouteState::Pending {
+                    *self.adding.entry(route.clone()).or_default() += 1;
                     changes.push(Change::Add(route.clone()));
                 }
                 RouteState::Pending
@@ -339,11 +339,23 @@ impl Routes {
 
     fn remove_where(&mut self, destination: Ipv6Net, goes: impl Fn(&KernelRoute) -> bool) {
         self.touched.insert(destination);
-        if let Some(at) = self.known.get_mut(&destination) {
-            at.retain(|route| !goes(route));
-            if at.is_empty() {
-                self.known.remove(&destination);
+        let Some(at) = self.known.get_mut(&destination) else { return };
+        let links: BTreeSet<_> = at.iter().filter_map(KernelRoute::link).collect();
+        at.retain(|route| !goes(route));
+        for link in links.into_iter().filter(|link| !at.iter().any(|route| route.link() == Some(*link))) {
+            if let Some(known) = self.by_link.get_mut(&link) {
+                known.remove(&destination);
             }
+        }
+        if at.is_empty() {
+            self.known.remove(&destination);
+        }
+    }
+
+    /// One under a former number is gone, unless it is on its way in again.
+    fn left(&mut self, route: &KernelRoute) {
+        if !self.adding.contains_key(route) && !self.has(route) {
+            self.leaving.remove(route);
         }
     }
 
@@ -354,16 +366,16 @@ impl Routes {
         }
     }
 
-    fn has(&self, route: &KernelRoute) -> bool {
+    /// True if it is in the kernel, as far as is known.
+    pub fn has(&self, route: &KernelRoute) -> bool {
         self.at(&route.destination).any(|known| known == route)
     }
 
-    fn is_ours(&self, route: &KernelRoute) -> bool {
+    /// True for a route that is ours to remove.
+    pub fn is_ours(&self, route: &KernelRoute) -> bool {
         route.protocol == self.policy.protocol
-    }
-
-    fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
-        self.at(&DEFAULT).filter(|route| route.table == MAIN)
+            || self.former.contains(&route.protocol)
+            || self.leaving.contains(route)
     }
 
     fn at(&self, destination: &Ipv6Net) -> impl Iterator<Item = &KernelRoute> {
@@ -371,12 +383,10 @@ impl Routes {
     }
 }
 
-/// A link has one router or two; each costs a frame for every target that is announced.
-const MOST_GATEWAYS: usize = 2;
-/// The number of the table `main`.
-const MAIN: u32 = 254;
-/// `::/0`
-const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
+/// The kernel takes only one of two such routes.
+fn takes_the_place_of(route: &KernelRoute, other: &KernelRoute) -> bool {
+    other.destination == route.destination && other.table == route.table && other.metric == route.metric
+}
 
 #[cfg(test)]
 #[path = "routes_tests.rs"]

@@ -47,7 +47,7 @@ impl Engine {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.insert(route);
                 }
-                Fact::RouteGone(route) if self.concerns_us(&route) => {
+                Fact::RouteGone(route) if self.concerns_us(&route) || self.routes.has(&route) => {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.remove(&route);
                 }
@@ -60,7 +60,7 @@ impl Engine {
         }
         // Costs something for every link; neighbours and guests' own routes come by the thousand.
         if is_host_changed || were_routes_changed {
-            let before = self.settle();
+            let before = self.settle(now);
             self.end_misplaced(&before, were_routes_changed);
             self.settle_upstreams(now);
         }
@@ -100,26 +100,41 @@ impl Engine {
         all.extend(facts);
         self.gateways.forget_entries();
         self.facts(all, now);
+        self.routes.told_all();
+        self.settle_routes();
     }
 
     /// Brings bindings, ears and routes in line with what is known now.
-    pub(super) fn settle(&mut self) -> Bindings {
+    pub(super) fn settle(&mut self, now: Time) -> Bindings {
+        let bindings = self.resolve();
+        let mut before = std::mem::replace(&mut self.bindings, bindings);
+        if self.written.is_derived() && self.phase != Phase::Stopping {
+            self.follow(&mut before, now);
+        }
+        self.settle_from(&before);
+        before
+    }
+
+    /// What the policy means on the host as it is.
+    pub(super) fn resolve(&self) -> Bindings {
         let defaults = self.routes.default_links();
-        let bindings = Bindings::resolve(&self.policy, &self.links, &defaults, &self.bindings);
-        let before = std::mem::replace(&mut self.bindings, bindings);
+        Bindings::resolve(&self.policy, &self.links, &defaults, &self.bindings)
+    }
+
+    /// Carries out what the bindings ask for; `before` is what was bound so far.
+    pub(super) fn settle_from(&mut self, before: &Bindings) {
         if self.phase == Phase::Stopping {
-            return before;
+            return;
         }
         self.settle_ears();
         if self.phase == Phase::Serving {
-            self.tell_problems(&before);
+            self.tell_problems(before);
             let wish = self.wish();
             self.routes.set_wish(wish);
             self.settle_routes();
             self.settle_groups();
             self.settle_suppression();
         }
-        before
     }
 
     /// Takes in what became of a change of the routes.
@@ -150,7 +165,12 @@ impl Engine {
     }
 
     fn concerns_us(&self, route: &KernelRoute) -> bool {
-        route.protocol == self.policy.routes.protocol || self.ranges.touch(&route.destination)
+        // A default route says which upstream is meant, also while there is no range.
+        let is_default = route.destination.prefix_len() == 0;
+        is_default
+            || self.routes.is_ours(route)
+            || self.ranges.touch(&route.destination)
+            || self.written.could_follow(route)
     }
 
     /// One that came of a target, and from which nothing follows.

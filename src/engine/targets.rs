@@ -252,6 +252,22 @@ impl Targets {
         }
     }
 
+    /// Something is due for a target no later than this.
+    pub fn hasten(&mut self, address: Ipv6Addr, due: Time) {
+        if self.known.get(&address).is_some_and(|target| target.due > due) {
+            self.postpone(address, due);
+        }
+    }
+
+    /// There is room for so many from here on; those that had to go for it, live ones last.
+    pub fn set_limit(&mut self, limit: usize) -> Vec<(Ipv6Addr, State)> {
+        self.limit = limit;
+        let excess = self.known.len().saturating_sub(limit);
+        let order = [ABSENT, PROBING, ANNOUNCED, LIVE].iter().flat_map(|kind| &self.due[*kind]);
+        let victims: Vec<_> = order.take(excess).map(|(_, address)| *address).collect();
+        victims.into_iter().filter_map(|address| Some((address, self.remove(address)?))).collect()
+    }
+
     /// Forgets the target.
     pub fn remove(&mut self, address: Ipv6Addr) -> Option<State> {
         let target = self.known.remove(&address)?;

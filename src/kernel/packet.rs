@@ -26,12 +26,15 @@ pub struct PacketSocket {
     /// Frames leave by a socket that hears nothing and that nobody waits for: whenever one has
     /// left, the kernel wakes those who wait for its socket, and epoll finds that it was not asked.
     out: OwnedFd,
+    ifindex: c_int,
 }
 
 impl PacketSocket {
-    /// Opens a socket on the interface, behind the filter. Needs CAP_NET_RAW.
+    /// Opens a socket on the interface, behind the filter; it hears nothing before
+    /// [`PacketSocket::start`]. Needs CAP_NET_RAW.
     pub fn open(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
-        let socket = Self { fd: unbound()?, out: unbound()? };
+        let ifindex = c_int::try_from(link.0).map_err(io::Error::other)?;
+        let socket = Self { fd: unbound()?, out: unbound()?, ifindex };
         socket.attach(filter)?;
         socket.set(libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1_i32)?;
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
@@ -39,7 +42,6 @@ impl PacketSocket {
         if socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER).is_err() {
             socket.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER)?;
         }
-        let ifindex = c_int::try_from(link.0).map_err(io::Error::other)?;
         let all_multicast = libc::packet_mreq {
             mr_ifindex: ifindex,
             mr_type: PACKET_MR_ALLMULTI,
@@ -49,8 +51,12 @@ impl PacketSocket {
         // Ends with the socket, however the process ends.
         socket.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &all_multicast)?;
         bind(&socket.out, ifindex, PROTOCOL_NONE)?;
-        bind(&socket.fd, ifindex, libc::ETH_P_IPV6)?;
         Ok(socket)
+    }
+
+    /// From here on it hears what passes its filter.
+    pub fn start(&self) -> io::Result<()> {
+        bind(&self.fd, self.ifindex, libc::ETH_P_IPV6)
     }
 
     /// Takes as many frames as are there and fit; `WouldBlock` if there are none.

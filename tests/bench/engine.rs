@@ -25,7 +25,7 @@ use lone64::engine::facts::{
     Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState, Neighbour, NeighbourState,
 };
 use lone64::engine::policy::{
-    Announce, Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
+    Announce, Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
     UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Engine, Input, Output, Time};
@@ -150,7 +150,9 @@ fn policy() -> Policy {
             routes: RangeRoutes::None,
             backstop: false,
             exclude: Vec::new(),
+            origin: Origin::Config,
         }],
+        suffixes: Vec::new(),
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits::default(),

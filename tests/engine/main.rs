@@ -3,7 +3,9 @@
 
 mod announce;
 mod answers;
+mod automatic;
 
+mod convergence;
 mod evidence;
 mod exclusions;
 mod gateway;
@@ -17,8 +19,10 @@ mod limits;
 mod links;
 mod probing;
 mod regressions;
+mod reload;
 mod routes;
 mod source;
 mod storm;
+mod suffix;
 mod suppress;
 mod upstreams;

@@ -15,6 +15,7 @@
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `shipped`: the configurations under `config/`
+//! * `follow`: the kernel's routes and the upstream's prefix decide what is served
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `import`: imported configurations answer as those that they were made from
 //! * `announce`: what is sent unasked, and what a router makes of it
@@ -36,6 +37,7 @@ mod daemon;
 mod defence;
 mod doctor;
 mod endpoint;
+mod follow;
 mod frame;
 mod gateway;
 mod guests;
@@ -101,6 +103,7 @@ fn main() {
         ("import", import::CASES),
         ("suppress", suppress::CASES),
         ("switch", switch::CASES),
+        ("follow", follow::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

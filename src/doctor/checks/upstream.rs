@@ -71,6 +71,21 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
                 .seen(format!("upstreams: {}", names.join(", ")))
                 .remedy(Remedy::Advice(advice))
         }
+        Problem::NoPrefixForSuffix(suffix) => {
+            let names: Vec<_> = host.upstreams().iter().map(|upstream| host.name(upstream.link)).collect();
+            Finding::fault(format!(
+                "the suffix {suffix} is not served: no upstream has a /64 to put it under"
+            ))
+            .seen(format!("ip -6 addr show dev {}: no /64", names.join(", ")))
+            .remedy(Remedy::Advice(
+                "give the upstream its address with the /64 of the provider, or write `prefix`".to_owned(),
+            ))
+        }
+        // `shared_prefix` looks for it with or without a configuration.
+        Problem::SamePrefix(..) => return None,
+        Problem::TooManyRanges => Finding::warning(problem.to_string())
+            .seen("ip -6 route show table main".to_owned())
+            .remedy(Remedy::Advice("write a [[range]] that covers what is left out".to_owned())),
         Problem::NoDefaultRoute | Problem::DownstreamMissing(..) | Problem::DownstreamIsUpstream(..) => {
             return None;
         }

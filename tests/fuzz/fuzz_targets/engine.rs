@@ -15,7 +15,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use lone64::engine::facts::{Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState};
 use lone64::engine::policy::{
-    Announce, Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
+    Announce, Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
     UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Change, Engine, Input, Outcome, Output, Time};
@@ -87,7 +87,7 @@ impl Run {
                 Output::Solicit(link, probe) => assert_eq!(link == UPSTREAM, probe.is_dad()),
                 Output::ChangeNeighbour(_) => unreachable!("that is the kernel's business by default"),
                 Output::ChangeRoute(change) => self.changes.push(change),
-                Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) => {}
+                Output::Listen(..) | Output::Unlisten(_) | Output::Resync | Output::Event(_) => {}
                 Output::Join(link, _) | Output::Leave(link, _) => assert_eq!(link, UPSTREAM),
                 Output::Suppress(_) => unreachable!("not asked for"),
             }
@@ -110,7 +110,9 @@ fn policy() -> Policy {
             routes: RangeRoutes::Range,
             backstop: true,
             exclude: vec![excluded()],
+            origin: Origin::Config,
         }],
+        suffixes: Vec::new(),
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits { targets: TARGETS, pending: 4, probes_per_second: 5, ..Limits::default() },
