@@ -64,8 +64,8 @@ fn eventually_answered(link: &mut Link, target: Ipv6Addr) {
     eventually("it is answered for", PATIENCE, || is_answered(link, target).then_some(()));
 }
 
-fn eventually_silent(link: &mut Link, target: Ipv6Addr, within: Duration) {
-    eventually("it is not answered for", within, || (!is_answered(link, target)).then_some(()));
+fn eventually_silent(link: &mut Link, target: Ipv6Addr) {
+    eventually("it is not answered for", PATIENCE, || (!is_answered(link, target)).then_some(()));
 }
 
 fn serves_what_the_kernel_routes_without_any_configuration() {
@@ -91,7 +91,7 @@ fn follows_a_bridge_that_comes_and_goes() {
         // Another range goes on undisturbed.
         link.answered(&Solicitation::multicast(ROUTER, GUEST));
         lab.host.ip("link del br9\nlink del gp9");
-        eventually_silent(&mut link, NEW, PATIENCE);
+        eventually_silent(&mut link, NEW);
         drop(guest);
     }
     assert_eq!(ours(&lab), "");
@@ -148,7 +148,6 @@ impl Advertiser {
             prefix 2001:db8:9:9::/64 { AdvValidLifetime 10; AdvPreferredLifetime 8; };
         };";
         fs::write(&config, text).expect("a temporary file");
-        lab.router.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
         let mut command = Command::new("radvd");
         command.args(["--nodaemon", "--logmethod", "stderr"]);
         command.arg("--config").arg(&config).arg("--pidfile").arg(directory.join("radvd.pid"));
@@ -192,7 +191,7 @@ fn puts_a_suffix_under_the_prefix_of_a_router_s_advertisements_and_takes_it_away
 
     // The old prefix goes.
     lab.host.ip("addr del 2001:db8:1:2::2/64 dev up0");
-    eventually_silent(&mut link, GUEST, PATIENCE);
+    eventually_silent(&mut link, GUEST);
     link.unanswered(&Solicitation::multicast(ROUTER, c(7)));
     eventually("the old range's routes are gone", PATIENCE, || {
         (!ours(&lab).contains("2001:db8:1:2:c::/112")).then_some(())
@@ -201,8 +200,9 @@ fn puts_a_suffix_under_the_prefix_of_a_router_s_advertisements_and_takes_it_away
 
     // Nobody advertises the new one any more, and its lifetime ends.
     drop(advertiser);
-    eventually_silent(&mut link, advertised, PATIENCE + Duration::from_secs(50));
-    eventually("nothing of it is left", PATIENCE, || ours(&lab).is_empty().then_some(()));
+    let patience = PATIENCE + Duration::from_secs(50);
+    eventually("nothing of it is left", patience, || ours(&lab).is_empty().then_some(()));
+    eventually_silent(&mut link, advertised);
     let said = daemon.stop();
     assert!(said.contains("the suffix ::c:0:0:0/112 is not served"), "{said}");
 }
