@@ -189,9 +189,9 @@ impl Engine {
                 self.guest_route(evicted, Some(live.link), None);
                 self.tell(Event::Gone(evicted, live.link, Loss::NoRoom));
             }
-            Put::Instead(_, State::Probing(probing)) => {
+            Put::Instead(evicted, State::Probing(probing)) => {
                 for asker in probing.askers {
-                    self.counters.dropped(asker.link, DropReason::TargetsFull);
+                    self.unanswered(evicted, &asker, DropReason::TargetsFull);
                 }
             }
             Put::Instead(_, State::Absent) => {}

@@ -32,6 +32,7 @@ mod routes;
 mod settle;
 mod targets;
 mod time;
+mod view;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, VecDeque};
@@ -44,8 +45,9 @@ pub use limiter::Limiter;
 pub use links::Links;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
-pub use targets::{Claim, Evidence, Live, Probing, Proof, State};
+pub use targets::{Claim, Evidence, Live, Probing, Proof, State, Target};
 pub use time::Time;
+pub use view::{Census, Watch, Which};
 
 use facts::{IfIndex, KernelRoute};
 use policy::Policy;
@@ -74,6 +76,7 @@ pub struct Engine {
     ears: BTreeMap<IfIndex, Ear>,
     counters: Counters,
     outputs: VecDeque<Output>,
+    watch: Watch,
     phase: Phase,
 }
 
@@ -104,6 +107,7 @@ impl Engine {
             ears: BTreeMap::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
+            watch: Watch::default(),
             phase: Phase::Learning,
             policy,
         }
@@ -120,7 +124,8 @@ impl Engine {
                 self.advertisement(link, &advertisement, now);
                 self.settle_routes();
             }
-            Input::Discarded(link, reason) => self.counters.dropped(link, reason),
+            Input::Discarded(link, reason) => self.discarded(link, reason),
+            Input::Watch(watch) => self.watch = watch,
             Input::Facts(facts) => self.facts(facts, now),
             Input::Snapshot(facts) => self.snapshot(facts, now),
             Input::Synced if self.phase == Phase::Learning => self.begin(now),

@@ -10,7 +10,6 @@ use super::bindings::Bindings;
 use super::facts::{IfIndex, KernelRoute};
 use super::output::{Loss, Output};
 use super::policy::{Answer, Policy, RangePolicy, RangeRoutes};
-use super::question::Verdict;
 use super::ranges::Ranges;
 use super::targets::{Live, State};
 use super::time::Time;
@@ -128,11 +127,8 @@ impl Engine {
 
     fn ask_anew(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
         for asker in askers {
-            match self.question(asker, target, now) {
-                Ok(Verdict::Answered) => self.counters.answered(asker.link),
-                Ok(Verdict::Asked) => {}
-                Err(reason) => self.counters.dropped(asker.link, reason),
-            }
+            let verdict = self.question(asker, target, now);
+            self.count(target, &asker, verdict);
         }
     }
 
@@ -142,7 +138,7 @@ impl Engine {
             State::Live(live) => self.tell(Event::Gone(target, live.link, Loss::NoRoom)),
             State::Probing(probing) => {
                 for asker in probing.askers {
-                    self.counters.dropped(asker.link, DropReason::TargetsFull);
+                    self.unanswered(target, &asker, DropReason::TargetsFull);
                 }
             }
             State::Absent => {}

@@ -50,7 +50,8 @@ impl Routes {
         self.known.children(prefix).flat_map(|(_, routes)| routes).filter_map(KernelRoute::unicast_link)
     }
 
-    fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
+    /// The default routes of the main table.
+    pub fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
         self.at(&DEFAULT).filter(|route| route.table == MAIN)
     }
 }
