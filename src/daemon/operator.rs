@@ -20,13 +20,13 @@ use crate::engine::{Event, Input, Links, Time, Watch};
 #[derive(Debug, Default)]
 pub struct Operator {
     /// The control socket.
-    pub control: Option<Control>,
+    control: Option<Control>,
     /// Where the configuration comes from.
-    pub source: Option<Source>,
+    source: Option<Source>,
     /// Whoever presses the signal wants it to be read again.
-    pub hangup: Option<Signal>,
+    hangup: Option<Signal>,
     /// Whoever started us.
-    pub service: Service,
+    pub(super) service: Service,
     /// Under way.
     reading: Option<JoinHandle<Result<Config, Refusal>>>,
     /// Who waits for what is under way, and who came too late for it.
@@ -46,6 +46,12 @@ pub(super) enum Wish {
 }
 
 impl Operator {
+    /// An administrator with a control socket, if there could be one, and with a signal that he
+    /// presses for a reload of what `source` reads; and the service manager.
+    pub fn new(control: Option<Control>, source: Source, hangup: Signal, service: Service) -> Self {
+        Self { control, source: Some(source), hangup: Some(hangup), service, ..Self::default() }
+    }
+
     /// The next wish. Cancel-safe.
     pub(super) async fn next(&mut self) -> Wish {
         tokio::select! {
@@ -169,8 +175,10 @@ impl Daemon {
         self.refuse_unusable(&config)?;
         let is_socket_new = config.control.socket != self.config.control.socket;
         let control = match &self.operator.control {
-            Some(_) if is_socket_new => Some(Control::open(&config.control.socket)?),
-            _ => None,
+            Some(_) if !is_socket_new => None,
+            Some(_) => Some(Control::open(&config.control.socket)?),
+            // There was none to be had at the start; that may be another matter now.
+            None => Control::open(&config.control.socket).inspect_err(|error| tracing::warn!("{error}")).ok(),
         };
         self.manage_sysctls(&config)?;
         // From here on nothing fails.
