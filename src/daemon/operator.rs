@@ -133,6 +133,7 @@ impl Daemon {
                 let status = self.status_line();
                 self.operator.service.ready(status);
             }
+            Wish::Due(Due::Rest) => self.operator.service.send_rest(),
             Wish::Due(Due::Sign) => self.operator.service.sign(),
             Wish::Due(Due::Status) => {
                 let status = self.status_line();
