@@ -1,6 +1,7 @@
 //! The daemon room: the one loop between the kernel and the engine.
 //!
-//! May touch: the clock, and the kernel through its room. It decides nothing: what happened goes into
+//! May touch: the clock, the control socket, the service manager, and the kernel through its room. It
+//! decides nothing: what happened goes into
 //! the engine, and what comes out is carried out, in the order of the engine's contract.
 
 pub mod control;
