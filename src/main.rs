@@ -13,6 +13,9 @@ fn main() -> ExitCode {
         Command::Import(args) => commands::import::run(args),
         Command::Man(args) => commands::man::run(args),
         Command::Completions(args) => commands::completions::run(args),
+        Command::Status(args) => commands::status::run(args),
+        Command::Watch(args) => commands::watch::run(args),
+        Command::Reload(args) => commands::reload::run(args),
         Command::Demo(args) => commands::demo::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
     };

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::Outcome;
-use super::print::print;
+use super::{Outcome, print};
 use crate::cli::CheckArgs;
 use crate::config::{self, Config, Problems};
 use crate::engine::policy::{

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
 use super::Outcome;
-use super::print::print;
+use super::print;
 use crate::cli::Cli;
 
 /// The options of `completions`.

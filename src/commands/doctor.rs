@@ -18,8 +18,12 @@ type Results = Vec<(&'static Check, Vec<Finding>)>;
 
 /// Examines the host; the status is 1 if there is a fault.
 pub fn run(args: &DoctorArgs) -> Outcome {
-    let source =
-        RunArgs { config: args.config.clone(), upstream: args.upstream.clone(), range: args.range.clone() };
+    let source = RunArgs {
+        config: args.config.clone(),
+        upstream: args.upstream.clone(),
+        range: args.range.clone(),
+        socket: None,
+    };
     let config = source.config()?;
     let mut results = look(&config, &args.root)?;
     if args.json {

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::print::print;
+use super::print;
 use crate::import::kernel::{self, ProxyEntry};
 use crate::import::{self, Format, ImportError, Imported};
 use crate::kernel::netlink::{NetlinkError, Requests};

@@ -125,7 +125,8 @@ fn check_automatic(written: &[Upstream], policies: &[UpstreamPolicy], report: &m
             None => true,
         };
         let is_automatic = policies.iter().filter(means_it).any(|policy| policy.automatic.is_some());
-        if let Field::Is(_, place) = &upstream.ignore
+        if let Field::Is(ignored, place) = &upstream.ignore
+            && !ignored.is_empty()
             && !is_automatic
         {
             let problem = report.push(place, "`ignore` is for automatic, which is off here");

@@ -6,7 +6,7 @@
 use super::error::describe;
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Answer, Origin, RangePolicy};
-use crate::engine::{Event, Limiter, Links, Loss, Time};
+use crate::engine::{Event, Limiter, Links, Time};
 
 /// Writes events to the log.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
+        Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => false,
     }
 }
 
@@ -66,12 +67,7 @@ fn write(event: &Event, links: &Links) {
             tracing::info!(%target, interface = %name(link), %mac, evidence = %evidence.as_str(), "live");
         }
         Event::Gone(target, link, loss) => {
-            let why = match loss {
-                Loss::Unanswered => "probes went unanswered",
-                Loss::Downstream => "its downstream is down or gone",
-                Loss::NoRoom => "the targets are full",
-                Loss::Policy => "its range is not served there any more",
-            };
+            let why = loss.as_str();
             tracing::info!(%target, interface = %name(link), %why, "gone");
         }
         Event::Moved(target, from, to, mac) => {
@@ -112,6 +108,8 @@ fn write(event: &Event, links: &Links) {
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
+        // Those who watch see them; a log with a line for each question would be a weapon.
+        Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => {}
     }
 }
 

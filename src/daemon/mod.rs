@@ -1,13 +1,20 @@
 //! The daemon room: the one loop between the kernel and the engine.
 //!
-//! May touch: the clock, and the kernel through its room. It decides nothing: what happened goes into
-//! the engine, and what comes out is carried out, in the order of the engine's contract.
+//! May touch: the clock, the control socket, the service manager, and the kernel through its room. It
+//! decides nothing: what happened goes into the engine, and what comes out is carried out, in the
+//! order of the engine's contract.
 
+pub mod control;
 mod error;
 mod events;
 pub mod logging;
+mod operator;
+mod reload;
+mod service;
 mod stage;
+mod status;
 mod suppressor;
+mod sysctls;
 
 use std::future::Future;
 use std::io;
@@ -18,16 +25,21 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use error::Error;
+pub use operator::Operator;
+pub use reload::{Refusal, Source};
+pub use service::Service;
 
 use crate::config::Config;
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Origin, RangePolicy};
-use crate::engine::{Engine, Input, Output, RouteState, Time};
+use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use crate::kernel::nft::NftError;
 use events::Teller;
+use operator::Wish;
 use stage::{Done, NeighbourDone, Stage};
+use sysctls::Sysctls;
 
 /// A daemon that serves: its sockets are bound and its routes are in.
 pub struct Daemon {
@@ -35,6 +47,10 @@ pub struct Daemon {
     monitor: Monitor,
     stage: Stage,
     teller: Teller,
+    operator: Operator,
+    config: Config,
+    /// `None`: they are not ours to change.
+    sysctls: Option<Sysctls>,
     origin: Instant,
     /// When everything is to be read anew, because changes were lost or more of it matters now.
     resync_at: Option<Instant>,
@@ -49,6 +65,7 @@ enum Wake {
     NeighbourChanged(NeighbourDone),
     Grouped(io::Result<()>),
     Suppressed(Result<(), NftError>),
+    Wish(Wish),
     Timeout,
 }
 
@@ -64,12 +81,16 @@ impl Daemon {
             monitor,
             stage: Stage::new(requests)?,
             teller: Teller::new(),
+            operator: Operator::default(),
+            config: config.clone(),
+            sysctls: None,
             origin: Instant::now(),
             resync_at: None,
         };
         let facts = daemon.monitor.dump().await?;
         daemon.handle(Input::Facts(facts));
         daemon.refuse_problems()?;
+        daemon.manage_sysctls(config)?;
         daemon.handle(Input::Synced);
         let started = daemon.settle_kernel().await;
         if started.is_err() {
@@ -81,13 +102,20 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Who may want something of it from now on.
+    pub fn attach(&mut self, operator: Operator) {
+        self.operator = operator;
+        let status = self.summary().join("; ");
+        self.operator.service.ready(status);
+    }
+
     /// Serves until `stop` is done, and then gives back what the kernel holds for us.
     pub async fn serve(mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let mut stop = pin!(stop);
         let mut alarm = pin!(sleep_until(self.origin));
         loop {
             let due = self.engine.next_timeout().map(|due| self.instant(due));
-            let due = due.into_iter().chain(self.resync_at).min();
+            let due = [due, self.resync_at, self.operator.service.due()].into_iter().flatten().min();
             if let Some(due) = due.filter(|due| *due != alarm.deadline()) {
                 alarm.as_mut().reset(due);
             }
@@ -102,6 +130,7 @@ impl Daemon {
                 Some(done) = self.stage.neighbours.next() => Wake::NeighbourChanged(done),
                 result = self.stage.groups.done(), if self.stage.groups.is_busy() => Wake::Grouped(result),
                 result = self.stage.suppressor.done(), if self.stage.suppressor.is_busy() => Wake::Suppressed(result),
+                wish = self.operator.next() => Wake::Wish(wish),
                 () = &mut alarm, if due.is_some() => Wake::Timeout,
             };
             match wake {
@@ -118,13 +147,17 @@ impl Daemon {
                 }
                 Wake::Grouped(result) => self.stage.grouped(result),
                 Wake::Suppressed(result) => self.stage.suppressed(result),
+                Wake::Wish(wish) => self.grant(wish),
                 Wake::Timeout => {
+                    self.tell_service();
                     self.resync_if_due().await?;
                     self.handle(Input::Timeout);
                 }
             }
+            self.settle_watch();
             self.stage.check()?;
         }
+        self.operator.service.stopping();
         let dropped = self.stage.ears.drops();
         if dropped > 0 {
             tracing::info!("{dropped} frames came faster than they were read, and were dropped");
@@ -168,7 +201,7 @@ impl Daemon {
 
     /// Steps 1 and 2 of the engine's contract. (Step 3 is the `select!` above.)
     fn handle(&mut self, input: Input) {
-        let now = Time::at(self.origin.elapsed());
+        let now = self.now();
         self.engine.handle(input, now);
         self.carry_out(now);
         self.stage.flush();
@@ -177,12 +210,13 @@ impl Daemon {
     fn carry_out(&mut self, now: Time) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Event(event) => self.teller.tell(&event, self.engine.links(), now),
+                Output::Event(event) => {
+                    let links = self.engine.links();
+                    self.teller.tell(&event, links, now);
+                    self.operator.publish(&event, links, now);
+                }
                 Output::Resync => self.resync_at = Some(Instant::now()),
                 effect => self.stage.carry_out(effect),
-            }
-            for input in std::mem::take(&mut self.stage.left_over) {
-                self.engine.handle(input, now);
             }
         }
     }
@@ -190,7 +224,7 @@ impl Daemon {
     /// One batch from every interface that has frames. The answers to a batch leave together when
     /// all of it has been read, and before anything else is looked at.
     fn frames(&mut self) -> Result<(), Error> {
-        let now = Time::at(self.origin.elapsed());
+        let now = self.now();
         while let Some(link) = self.stage.ready.pop() {
             let Some(batch) = self.stage.receive(link)? else { continue };
             for input in batch.inputs() {
@@ -226,6 +260,7 @@ impl Daemon {
             next = (facts.len() < FACTS_AT_ONCE).then(|| self.monitor.try_next()).flatten();
         }
         self.handle(Input::Facts(facts));
+        self.follow_upstreams();
         Ok(())
     }
 
@@ -253,10 +288,7 @@ impl Daemon {
     /// is told, and served as far as it goes.
     fn refuse_problems(&self) -> Result<(), Error> {
         let problems = self.engine.problems();
-        let places = &self.engine.bindings().ranges;
-        let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
-        let all_ranges_are_lost = !places.is_empty() && count(Scope::Range) == places.len();
-        if count(Scope::Upstream) > 0 || all_ranges_are_lost {
+        if is_unusable(problems, self.engine.bindings().ranges.len()) {
             return Err(Error::Unusable(problems.to_vec()));
         }
         Ok(())
@@ -296,6 +328,8 @@ impl Daemon {
             while self.stage.neighbours.next().await.is_some() {}
         };
         let routes = timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft);
+        // Guests whose routes are gone need no forwarding any more.
+        self.sysctls = None;
         while self.stage.suppressor.is_busy() {
             match timeout(PATIENCE_AT_STOP, self.stage.suppressor.done()).await {
                 Ok(result) => result?,
@@ -305,9 +339,19 @@ impl Daemon {
         routes
     }
 
+    fn now(&self) -> Time {
+        Time::at(self.origin.elapsed())
+    }
+
     fn instant(&self, time: Time) -> Instant {
         self.origin + time.since(Time::ORIGIN)
     }
+}
+
+/// Whether nothing of a policy with so many ranges can work.
+fn is_unusable(problems: &[Problem], ranges: usize) -> bool {
+    let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
+    count(Scope::Upstream) > 0 || ranges > 0 && count(Scope::Range) == ranges
 }
 
 /// From the kernel's pool: nobody else may know it, or addresses that collide could be chosen.

@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use super::Error;
 use super::suppressor::Suppressor;
 use crate::engine::facts::IfIndex;
-use crate::engine::{Change, Ear, Input, NeighbourChange, Outcome, Output};
+use crate::engine::{Change, Input, NeighbourChange, Outcome, Output};
 use crate::kernel::ears::Ears;
 use crate::kernel::groups::Groups;
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
@@ -32,8 +32,6 @@ pub(super) struct Stage {
     /// Apart, because they leave by different interfaces, turn by turn.
     advertisements: Outbox,
     solicitations: Outbox,
-    /// What a socket heard that another has taken the place of.
-    pub(super) left_over: Vec<Input>,
     failure: Option<Error>,
     is_strict: bool,
 }
@@ -70,7 +68,6 @@ impl Stage {
             received: Some(RecvBatch::new()),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
-            left_over: Vec::new(),
             failure: None,
             is_strict: true,
         })
@@ -100,7 +97,7 @@ impl Stage {
                 self.neighbours.push(Box::pin(async move { (change, under_way.await) }));
             }
             Output::Listen(link, ear) => {
-                if let Err(source) = self.listen(link, ear) {
+                if let Err(source) = self.ears.listen(link, ear) {
                     self.failed(Error::Listen { link, source });
                 }
             }
@@ -111,19 +108,6 @@ impl Stage {
             // The loop's own affair.
             Output::Event(_) | Output::Resync => {}
         }
-    }
-
-    /// What the socket so far has heard is read when all that takes time is done, so that no question
-    /// is lost, and none heard by both.
-    fn listen(&mut self, link: IfIndex, ear: Ear) -> io::Result<()> {
-        let Some(socket) = self.ears.prepare(link, &ear)? else { return Ok(()) };
-        for _ in 0..LEFT_OVER {
-            // Whatever is wrong with the old socket, it goes.
-            let Ok(Some(received)) = self.receive(link) else { break };
-            self.left_over.extend(received.inputs());
-            self.take_back(received);
-        }
-        self.ears.listen(link, ear, socket)
     }
 
     /// Sends what waits.
@@ -241,9 +225,6 @@ impl Outbox {
         }
     }
 }
-
-/// As many batches are read of a socket that goes: more than its buffer holds.
-const LEFT_OVER: usize = 64;
 
 fn is_passing(error: &io::Error) -> bool {
     matches!(

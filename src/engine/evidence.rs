@@ -198,9 +198,9 @@ impl Engine {
                 self.uncount_group(evicted);
                 self.tell(Event::Gone(evicted, live.link, Loss::NoRoom));
             }
-            Put::Instead(_, State::Probing(probing)) => {
+            Put::Instead(evicted, State::Probing(probing)) => {
                 for asker in probing.askers {
-                    self.counters.dropped(asker.link, DropReason::TargetsFull);
+                    self.unanswered(evicted, &asker, DropReason::TargetsFull);
                 }
             }
             Put::Instead(_, State::Absent) => {}

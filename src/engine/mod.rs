@@ -38,6 +38,7 @@ mod settle;
 mod suppress;
 mod targets;
 mod time;
+mod view;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, VecDeque};
@@ -53,8 +54,9 @@ pub use links::Links;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
 pub use suppress::{Fate, Suppression};
-pub use targets::{Claim, Evidence, Live, Probing, Proof, State};
+pub use targets::{Claim, Evidence, Live, Probing, Proof, State, Target};
 pub use time::Time;
+pub use view::{Census, Watch, Which};
 
 use announce::Announcements;
 use facts::{IfIndex, KernelRoute};
@@ -93,6 +95,7 @@ pub struct Engine {
     suppressed: Vec<Suppression>,
     counters: Counters,
     outputs: VecDeque<Output>,
+    watch: Watch,
     phase: Phase,
 }
 
@@ -127,6 +130,7 @@ impl Engine {
             suppressed: Vec::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
+            watch: Watch::default(),
             phase: Phase::Learning,
             written: policy.clone(),
             policy,
@@ -144,7 +148,8 @@ impl Engine {
                 self.advertisement(link, &advertisement, now);
                 self.settle_routes();
             }
-            Input::Discarded(link, reason) => self.counters.dropped(link, reason),
+            Input::Discarded(link, reason) => self.discarded(link, reason),
+            Input::Watch(watch) => self.watch = watch,
             Input::Facts(facts) => self.facts(facts, now),
             Input::Snapshot(facts) => self.snapshot(facts, now),
             Input::Synced if self.phase == Phase::Learning => self.begin(now),

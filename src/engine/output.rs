@@ -4,6 +4,7 @@ use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
+use super::answer::Asker;
 use super::bindings::Problem;
 use super::facts::{IfIndex, KernelRoute};
 use super::gateway::NeighbourChange;
@@ -11,7 +12,7 @@ use super::policy::RangePolicy;
 use super::routes::Change;
 use super::suppress::Suppression;
 use super::targets::Evidence;
-use crate::wire::{Advertisement, Mac, Solicitation};
+use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub enum Role {
     Downstream,
 }
 
-/// One change that is worth a line in the log.
+/// One change that is worth a line in the log; or, where every question is watched, a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The target exists, and is answered for from now on.
@@ -92,6 +93,12 @@ pub enum Event {
     Problem(Problem),
     /// It is there now.
     Solved(Problem),
+    /// Somebody asked for the target.
+    Solicited(Ipv6Addr, Asker),
+    /// He got his answer.
+    Answered(Ipv6Addr, Asker),
+    /// A frame on this interface, a question for the target if it was one, got none.
+    Dropped(Option<Ipv6Addr>, IfIndex, DropReason),
 }
 
 /// Why a live target ended.
@@ -106,4 +113,16 @@ pub enum Loss {
     NoRoom,
     /// The policy does not serve it there any more.
     Policy,
+}
+
+impl Loss {
+    /// The reason in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unanswered => "probes went unanswered",
+            Self::Downstream => "its downstream is down or gone",
+            Self::NoRoom => "the targets are full",
+            Self::Policy => "its range is not served there any more",
+        }
+    }
 }

@@ -14,7 +14,6 @@ use super::derive::Host;
 use super::facts::{IfIndex, KernelRoute};
 use super::output::{Loss, Output};
 use super::policy::{Answer, Origin, Policy, RangePolicy, RangeRoutes};
-use super::question::Verdict;
 use super::ranges::Ranges;
 use super::targets::{Live, State};
 use super::time::Time;
@@ -87,7 +86,7 @@ impl Engine {
         before
     }
 
-    fn host<'a>(&'a self, bound: &'a Bindings) -> Host<'a> {
+    pub(super) fn host<'a>(&'a self, bound: &'a Bindings) -> Host<'a> {
         Host { upstreams: &bound.upstreams, links: &self.links, routes: &self.routes }
     }
 
@@ -183,11 +182,8 @@ impl Engine {
 
     fn ask_anew(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
         for asker in askers {
-            match self.question(asker, target, now) {
-                Ok(Verdict::Answered) => self.counters.answered(asker.link),
-                Ok(Verdict::Asked) => {}
-                Err(reason) => self.counters.dropped(asker.link, reason),
-            }
+            let verdict = self.question(asker, target, now);
+            self.count(target, &asker, verdict);
         }
     }
 
@@ -197,7 +193,7 @@ impl Engine {
             State::Live(live) => self.tell(Event::Gone(target, live.link, Loss::NoRoom)),
             State::Probing(probing) => {
                 for asker in probing.askers {
-                    self.counters.dropped(asker.link, DropReason::TargetsFull);
+                    self.unanswered(target, &asker, DropReason::TargetsFull);
                 }
             }
             State::Absent => {}

@@ -40,27 +40,20 @@ impl Ears {
         Ok(Self { epoll, open: HashMap::new(), events: vec![EpollEvent::empty(); READY_AT_ONCE] })
     }
 
-    /// Makes what takes time of listening on the interface. A socket that is open already is kept if
-    /// only the address is new, and then there is nothing more to do; else it is in use until
-    /// [`Ears::listen`], which is to follow at once.
-    pub fn prepare(&mut self, link: IfIndex, ear: &Ear) -> io::Result<Option<PacketSocket>> {
-        if let Some(open) = self.open.get_mut(&link)
-            && open.role == ear.role
-        {
-            open.mac = ear.mac;
-            return Ok(None);
-        }
+    /// Listens on the interface. A socket that is open already is kept, with the questions that wait
+    /// in its queue.
+    pub fn listen(&mut self, link: IfIndex, ear: Ear) -> io::Result<()> {
         let program = match &ear.role {
             Role::Upstream(ranges) => filter::upstream(ranges),
             Role::Downstream => filter::downstream(),
         };
-        PacketSocket::open(link, &program).map(Some)
-    }
-
-    /// Listens on the interface with this socket, and with no other. What the other one has heard is
-    /// lost if nobody has read it.
-    pub fn listen(&mut self, link: IfIndex, ear: Ear, socket: PacketSocket) -> io::Result<()> {
-        socket.start()?;
+        if let Some(open) = self.open.get_mut(&link)
+            && (open.role == ear.role || open.socket.attach(&program).is_ok())
+        {
+            (open.mac, open.role) = (ear.mac, ear.role);
+            return Ok(());
+        }
+        let socket = PacketSocket::open(link, &program)?;
         let interest = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(link.0));
         self.epoll.get_ref().0.add(&socket, interest)?;
         // Only now the old one goes, so that no question falls in between.

@@ -2,8 +2,8 @@
 //!
 //! The only file with `unsafe`: the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
 //! wrappers, and Tokio wants a promise about the descriptor that it is to wait for. A socket hears
-//! nothing until it is bound, and it is bound last, when its filter is attached and locked and its
-//! multicast membership is held; so no frame of another kind is ever in its queue.
+//! nothing until it is bound, and it is bound last, when its filter is attached and its multicast
+//! membership is held; so no frame of another kind is ever in its queue.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -26,22 +26,19 @@ pub struct PacketSocket {
     /// Frames leave by a socket that hears nothing and that nobody waits for: whenever one has
     /// left, the kernel wakes those who wait for its socket, and epoll finds that it was not asked.
     out: OwnedFd,
-    ifindex: c_int,
 }
 
 impl PacketSocket {
-    /// Opens a socket on the interface, behind the filter; it hears nothing before
-    /// [`PacketSocket::start`]. Needs CAP_NET_RAW.
+    /// Opens a socket on the interface, behind the filter. Needs CAP_NET_RAW.
     pub fn open(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
-        let ifindex = c_int::try_from(link.0).map_err(io::Error::other)?;
-        let socket = Self { fd: unbound()?, out: unbound()?, ifindex };
+        let socket = Self { fd: unbound()?, out: unbound()? };
         socket.attach(filter)?;
-        socket.set(libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1_i32)?;
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
         // Forced where the privilege is there, else as far as net.core.rmem_max goes.
         if socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER).is_err() {
             socket.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER)?;
         }
+        let ifindex = c_int::try_from(link.0).map_err(io::Error::other)?;
         let all_multicast = libc::packet_mreq {
             mr_ifindex: ifindex,
             mr_type: PACKET_MR_ALLMULTI,
@@ -51,12 +48,8 @@ impl PacketSocket {
         // Ends with the socket, however the process ends.
         socket.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &all_multicast)?;
         bind(&socket.out, ifindex, PROTOCOL_NONE)?;
+        bind(&socket.fd, ifindex, libc::ETH_P_IPV6)?;
         Ok(socket)
-    }
-
-    /// From here on it hears what passes its filter.
-    pub fn start(&self) -> io::Result<()> {
-        bind(&self.fd, self.ifindex, libc::ETH_P_IPV6)
     }
 
     /// Takes as many frames as are there and fit; `WouldBlock` if there are none.
@@ -121,7 +114,9 @@ impl PacketSocket {
         Ok(stats.tp_drops)
     }
 
-    fn attach(&self, filter: &[Instruction]) -> io::Result<()> {
+    /// Puts another filter in the place of the present one, which is in force until then; what is in
+    /// the queue stays there.
+    pub fn attach(&self, filter: &[Instruction]) -> io::Result<()> {
         let mut program: Vec<_> = filter
             .iter()
             .map(|i| sock_filter { code: i.code, jt: i.if_true, jf: i.if_false, k: i.operand })

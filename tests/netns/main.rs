@@ -14,6 +14,8 @@
 //! * `doctor`: what `lone64 doctor` finds, and whether its remedies heal
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
+//! * `control`, `reload`: the control socket, and what others do to it; a new configuration
+//! * `sysctls`: what is changed in the kernel, and changed back
 //! * `shipped`: the configurations under `config/`
 //! * `follow`: the kernel's routes and the upstream's prefix decide what is served
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
@@ -32,6 +34,8 @@ mod advertisement;
 mod announce;
 mod answers;
 mod change;
+mod client;
+mod control;
 mod crowd;
 mod daemon;
 mod defence;
@@ -49,6 +53,7 @@ mod liveness;
 mod load;
 mod namespace;
 mod probing;
+mod reload;
 mod routes;
 mod shipped;
 mod silence;
@@ -56,6 +61,7 @@ mod solicitation;
 mod startup;
 mod suppress;
 mod switch;
+mod sysctls;
 mod traffic;
 mod upheaval;
 mod veths;
@@ -103,6 +109,9 @@ fn main() {
         ("import", import::CASES),
         ("suppress", suppress::CASES),
         ("switch", switch::CASES),
+        ("control", control::CASES),
+        ("reload", reload::CASES),
+        ("sysctls", sysctls::CASES),
         ("follow", follow::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::Outcome;
-use super::print::print;
+use super::print;
 
 /// The options of `man`.
 #[derive(Debug, Clone, Args)]

@@ -99,7 +99,8 @@ impl Routes {
         self.by_link.get(&link).into_iter().flatten().filter(is_on_link).copied()
     }
 
-    fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
+    /// The default routes of the main table.
+    pub fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
         self.at(&DEFAULT).filter(|route| route.table == MAIN)
     }
 }

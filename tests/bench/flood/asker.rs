@@ -45,7 +45,6 @@ impl Asker {
     /// At the far end of the host's upstream.
     pub fn open(lab: &Lab) -> io::Result<Self> {
         let socket = lab.asker.run(|| PacketSocket::open(index(ASKING), &filter::downstream()))?;
-        socket.start()?;
         Ok(Self { socket, received: RecvBatch::new(), questions: SendBatch::new() })
     }
 

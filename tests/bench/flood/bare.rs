@@ -17,7 +17,6 @@ use super::responder::RANGE;
 pub fn answer_for_ever() -> io::Result<Infallible> {
     let range = RANGE.parse().expect("a prefix");
     let socket = PacketSocket::open(index(UPSTREAM), &filter::upstream(&[range]))?;
-    socket.start()?;
     let (mut received, mut answers) = (RecvBatch::new(), SendBatch::new());
     loop {
         match socket.recv_batch(&mut received) {

@@ -23,7 +23,6 @@ impl Guests {
     /// Starts them.
     pub fn start(lab: &Lab, cpu: usize) -> io::Result<Self> {
         let socket = lab.guests.run(|| PacketSocket::open(index(GUESTS), &filter::downstream()))?;
-        socket.start()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = lab.guests.spawn(move || {

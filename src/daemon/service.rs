@@ -1,0 +1,161 @@
+//! What the service manager is told: that we are ready, how we are, and that we are still there
+//! (sd_notify(3)).
+//!
+//! May touch: the socket that the environment names. A manager that does not read holds up nothing:
+//! what it has no room for waits here, and is tried again.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::Instant;
+
+/// The service manager, if there is one.
+#[derive(Debug, Default)]
+pub struct Service {
+    socket: Option<UnixDatagram>,
+    /// What it has had no room for yet.
+    unsent: VecDeque<String>,
+    retry_due: Option<Instant>,
+    /// How often it wants a sign of life.
+    watchdog: Option<Duration>,
+    sign_due: Option<Instant>,
+    status_due: Option<Instant>,
+    status: String,
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A sign of life.
+    Sign,
+    /// A new status line, if it is another than before.
+    Status,
+    /// What was not sent.
+    Rest,
+}
+
+impl Service {
+    /// The one that the environment names.
+    pub fn of_environment() -> Self {
+        let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|path| {
+            let opened = open(&path);
+            opened.inspect_err(|error| tracing::warn!(%error, "{UNHEARD}")).ok()
+        });
+        // Half the time, as sd_watchdog_enabled(3) recommends.
+        let watchdog = sd_notify::watchdog_enabled().filter(|time| !time.is_zero()).map(|time| time / 2);
+        let sign_due = watchdog.map(|time| Instant::now() + time);
+        Self { socket, watchdog, sign_due, ..Self::default() }
+    }
+
+    /// We serve.
+    pub(super) fn ready(&mut self, status: String) {
+        self.notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.status = status;
+    }
+
+    /// The configuration is being read again; [`Self::ready`] says when that is done.
+    pub(super) fn reloading(&mut self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.notify(&[NotifyState::Reloading, now]),
+            Err(_) => self.notify(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// We end.
+    pub(super) fn stopping(&mut self) {
+        self.notify(&[NotifyState::Stopping]);
+    }
+
+    /// Something changed that the status line may tell; a little later, so that what changes in one
+    /// moment is told once.
+    pub(super) fn changed(&mut self) {
+        if self.socket.is_some() && self.status_due.is_none() {
+            self.status_due = Some(Instant::now() + STATUS_PAUSE);
+        }
+    }
+
+    /// The status line.
+    pub(super) fn say(&mut self, status: String) {
+        if status != self.status {
+            self.notify(&[NotifyState::Status(&status)]);
+            self.status = status;
+        }
+    }
+
+    /// We are still there.
+    pub(super) fn sign(&mut self) {
+        self.notify(&[NotifyState::Watchdog]);
+    }
+
+    /// When something is due next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.sign_due, self.status_due, self.retry_due].into_iter().flatten().min()
+    }
+
+    /// What is due by now, once.
+    pub(super) fn take_due(&mut self) -> Option<Due> {
+        let now = Instant::now();
+        let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if is_due(&mut self.retry_due) {
+            return Some(Due::Rest);
+        }
+        if is_due(&mut self.status_due) {
+            return Some(Due::Status);
+        }
+        if is_due(&mut self.sign_due) {
+            self.sign_due = self.watchdog.map(|time| now + time);
+            return Some(Due::Sign);
+        }
+        None
+    }
+
+    /// Sends what has waited.
+    pub(super) fn send_rest(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        while let Some(message) = self.unsent.front() {
+            match socket.send(message.as_bytes()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.retry_due = Some(Instant::now() + RETRY_PAUSE);
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "{UNHEARD}"),
+                Ok(_) => {}
+            }
+            self.unsent.pop_front();
+        }
+    }
+
+    fn notify(&mut self, states: &[NotifyState<'_>]) {
+        if self.socket.is_none() {
+            return;
+        }
+        if self.unsent.len() >= MOST_UNSENT {
+            // The newest of all says what is so now.
+            self.unsent.pop_front();
+        }
+        self.unsent.push_back(states.iter().map(|state| format!("{state}\n")).collect());
+        self.send_rest();
+    }
+}
+
+/// A path, or a name in the kernel's own space that is written with an `@`.
+fn open(name: &OsStr) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    match name.as_bytes().strip_prefix(b"@") {
+        Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+        None => socket.connect(name)?,
+    }
+    Ok(socket)
+}
+
+const STATUS_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const MOST_UNSENT: usize = 8;
+const UNHEARD: &str = "cannot tell the service manager (NOTIFY_SOCKET)";
