@@ -27,6 +27,9 @@ const ACCEPT_RA: &str = "net/ipv6/conf/up0/accept_ra";
 /// A host that does not forward yet, with a default route that its kernel has learned.
 fn lab() -> Lab {
     let lab = Lab::veth();
+    // One that says in its own advertisements that it is no router takes the route away again
+    // (RFC 4861 §7.2.5).
+    lab.router.sysctls(&[(FORWARDING, "1")]);
     lab.host.ip("route del default via fe80::1 dev up0");
     lab.host.sysctls(&[(FORWARDING, "0"), (ACCEPT_RA, "1")]);
     let mut router = Endpoint::open(&lab.router, "rt0");
