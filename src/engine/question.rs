@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// Without Neighbor Discovery a target is there while the kernel routes it there.
-    fn is_routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr) -> bool {
+    pub(super) fn is_routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr) -> bool {
         let link = self.routes.leads_to(target).filter(|link| self.behind(range, target).contains(*link));
         link.and_then(|link| self.links.get(link))
             .is_some_and(|link| link.state == LinkState::Up && link.layer == LinkLayer::None)
@@ -155,7 +155,7 @@ impl Engine {
 
     /// A target that no downstream can be asked for is absent where that is in the nature of the
     /// downstreams, and merely out of reach where they are not there.
-    fn why_not_probed(&self, range: RangeId, target: Ipv6Addr) -> DropReason {
+    pub(super) fn why_not_probed(&self, range: RangeId, target: Ipv6Addr) -> DropReason {
         let is_silent = |link: &IfIndex| {
             self.links.get(*link).is_some_and(|link| {
                 link.state == LinkState::Up && !matches!(link.layer, LinkLayer::Ethernet(_))
@@ -167,7 +167,7 @@ impl Engine {
 
     /// `always` asks nobody whether the target exists, but there must be a way to it: a missing
     /// interface must not turn a range into answers for everything.
-    fn check_downstream(&self, range: RangeId) -> Result<(), DropReason> {
+    pub(super) fn check_downstream(&self, range: RangeId) -> Result<(), DropReason> {
         let is_there =
             |link: &IfIndex| self.links.get(*link).is_some_and(|link| link.state != LinkState::Down);
         let is_served = match self.policy.ranges[range.0].downstream {

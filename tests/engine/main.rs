@@ -5,6 +5,7 @@ mod answers;
 
 mod evidence;
 mod exclusions;
+mod explain;
 #[path = "../host/mod.rs"]
 mod host;
 mod host_addresses;
