@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv6Net;
 
-use crate::config::{Config, DEFAULT_FILE, Overrides, Problems};
+use crate::config::{Config, DEFAULT_FILE, Overrides, Problems, socket_in};
+use crate::daemon::Refusal;
 use crate::engine::facts::IfName;
 
 /// Proxy-NDP responder: one on-link IPv6 /64, every guest behind the host reachable.
@@ -27,8 +28,9 @@ Examples:
   lone64 demo                         see what it does; no root, no network
   lone64 check                        validate /etc/lone64/lone64.toml
   lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
+  lone64 status                       what is served, and for whom
 
-Exit status: 0 done, 1 failed, 2 wrong usage."
+Exit status: 0 done or healthy, 1 failed or unhealthy, 2 wrong usage."
 )]
 pub struct Cli {
     /// What to do.
@@ -48,6 +50,20 @@ pub enum Command {
     /// Every problem is printed with its place and its remedy. Nothing is changed and nothing is
     /// sent; neither root nor the interfaces are needed.
     Check(CheckArgs),
+    /// Show what a running daemon serves, and for whom.
+    ///
+    /// Problems come first, then the upstreams, the ranges, the routes that are not as they should
+    /// be, and the guests by the interface that they are behind.
+    Status(StatusArgs),
+    /// Show what happens in a running daemon, a line each, until interrupted.
+    ///
+    /// Every question and what became of it, guests that come, go and move, routes, problems.
+    Watch(WatchArgs),
+    /// Make a running daemon read its configuration again.
+    ///
+    /// All of it is taken or, on a mistake, none: every problem is printed with its place, and what
+    /// was running goes on. Nothing is lost for ranges that stay.
+    Reload(ReloadArgs),
     /// Show a guest unreachable, then reachable, in throw-away namespaces.
     ///
     /// A router, a host and a guest are built out of network namespaces that nobody else sees; they
@@ -74,6 +90,9 @@ pub struct RunArgs {
     /// Serve this prefix for the guests behind this interface; can be repeated.
     #[arg(long, value_name = "PREFIX=IF", value_parser = parse_range)]
     pub range: Vec<(Ipv6Net, IfName)>,
+    /// The control socket, instead of the file's.
+    #[arg(long, value_name = "PATH", value_parser = parse_socket)]
+    pub socket: Option<PathBuf>,
 }
 
 /// The options of `check`.
@@ -95,6 +114,73 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+/// Which daemon is meant.
+#[derive(Debug, Clone, Args)]
+pub struct SocketArgs {
+    /// Its control socket [default: that of its configuration].
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Its configuration, which names the socket [default: /etc/lone64/lone64.toml].
+    #[arg(long, value_name = "F", conflicts_with = "socket")]
+    pub config: Option<PathBuf>,
+}
+
+/// The options of `status`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 status
+  lone64 status --watch
+  lone64 status --json | jq '.targets[] | select(.state == \"live\") | .address'
+
+Exit status: 0 healthy, 1 not running or with problems, 2 wrong usage.")]
+pub struct StatusArgs {
+    /// Print one JSON object instead, with everything.
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again every second, in place, until interrupted.
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
+
+/// The options of `watch`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 watch
+  lone64 watch --json | jq 'select(.event == \"unanswered\") | .reason'
+
+Exit status: 1 when the daemon ends or is not there, 2 wrong usage.")]
+pub struct WatchArgs {
+    /// Print one JSON object per line instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
+
+/// The options of `reload`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 reload
+  lone64 check && lone64 reload
+  lone64 reload --json | jq '.problems[].message'
+
+Exit status: 0 reloaded, 1 refused or not running, 2 wrong usage.")]
+pub struct ReloadArgs {
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
+
 /// The options of `demo`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -105,15 +191,50 @@ pub struct DemoArgs {}
 impl RunArgs {
     /// The configuration that these options and the file make.
     pub fn config(&self) -> Result<Config, Problems> {
-        let overrides = Overrides { upstreams: self.upstream.clone(), ranges: self.range.clone() };
-        let default = Path::new(DEFAULT_FILE);
-        match &self.config {
-            Some(path) => overrides.load(path),
-            // One that cannot be looked at may be there: better an error than half a configuration.
-            None if default.try_exists().unwrap_or(true) => overrides.load(default),
-            None => overrides.config(),
+        match self.file() {
+            Some(path) => self.overrides().load(path),
+            None => self.overrides().config(),
         }
     }
+
+    /// The same later, when the file may be another.
+    pub fn config_again(&self) -> Result<Config, Refusal> {
+        let path = self.file().ok_or(Refusal::NoFile)?;
+        // A pipe has been read already, and to open it could wait for ever.
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Refusal::NotAFile(path.to_owned()));
+        }
+        Ok(self.overrides().load(path)?)
+    }
+
+    fn file(&self) -> Option<&Path> {
+        let default = Path::new(DEFAULT_FILE);
+        // One that cannot be looked at may be there: better an error than half a configuration.
+        let has_default = || default.try_exists().unwrap_or(true).then_some(default);
+        self.config.as_deref().or_else(has_default)
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            upstreams: self.upstream.clone(),
+            ranges: self.range.clone(),
+            socket: self.socket.clone(),
+        }
+    }
+}
+
+impl SocketArgs {
+    /// The path of the socket.
+    pub fn path(&self) -> PathBuf {
+        let file = self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        self.socket.clone().unwrap_or_else(|| socket_in(file))
+    }
+}
+
+fn parse_socket(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    // A reload finds it where the start did, and the daemon runs in `/`.
+    if path.is_absolute() { Ok(path) } else { Err("write an absolute path".to_owned()) }
 }
 
 fn parse_range(text: &str) -> Result<(Ipv6Net, IfName), String> {

@@ -10,6 +10,9 @@ fn main() -> ExitCode {
     let result = match &Cli::parse().command {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::run(args),
+        Command::Status(args) => commands::status::run(args),
+        Command::Watch(args) => commands::watch::run(args),
+        Command::Reload(args) => commands::reload::run(args),
         Command::Demo(args) => commands::demo::run(args),
     };
     result.unwrap_or_else(|error| {

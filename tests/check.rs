@@ -172,6 +172,9 @@ fn refuses_wrong_usage_with_status_2() {
         &["run", "--range", "2001:db8::1/112=eth0"],
         &["run", "--range", "eth0"],
         &["run", "--upstream", "sixteen-bytes-16"],
+        &["run", "--socket", "control.sock"],
+        &["status", "--watch", "--json"],
+        &["reload", "--socket", "/a", "--config", "/b"],
     ] {
         let output = lone64(arguments, "");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -185,6 +188,19 @@ fn refuses_options_of_run_that_cannot_work_with_status_1() {
     let output = lone64(&["run", "--config", file, "--range", "ff02::/16=eth0"], "");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("--range ff02::/16=eth0: the range ff02::/16 is multicast"));
+}
+
+#[test]
+fn says_that_no_daemon_answers() {
+    for command in ["status", "watch", "reload"] {
+        let output = lone64(&[command, "--socket", "/nonexistent/control.sock"], "");
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert_eq!(
+            text(&output.stderr),
+            "lone64: no lone64 answers at /nonexistent/control.sock: is it running? `systemctl status lone64` \
+             tells\n"
+        );
+    }
 }
 
 #[test]
@@ -202,6 +218,12 @@ fn every_help_has_an_example_and_fits_80_columns() {
         &["run", "-h"],
         &["check", "--help"],
         &["check", "-h"],
+        &["status", "--help"],
+        &["status", "-h"],
+        &["watch", "--help"],
+        &["watch", "-h"],
+        &["reload", "--help"],
+        &["reload", "-h"],
         &["demo", "--help"],
         &["demo", "-h"],
     ] {

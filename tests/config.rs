@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -101,6 +102,8 @@ fn every_key_is_read() {
         routes = { protocol = 65, table = 100, metric = 0x200, on-stop = "keep" }
         log.level = "trace"
         log.format = "json"
+        sysctl.manage = true
+        control.socket = "/run/here.sock"
         [timers]
         reachable = "1m"
         retransmit = "250ms"
@@ -123,6 +126,8 @@ fn every_key_is_read() {
     );
     let Policy { upstreams, ranges, routes, timers, limits } = config.policy;
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
+    assert!(config.sysctl.manage);
+    assert_eq!(config.control.socket, Path::new("/run/here.sock"));
     assert_eq!((upstreams[0].router, upstreams[0].override_flag), (true, Override::Always));
     assert_eq!(upstreams[0].source, Source::Address("2001:db8::1".parse().unwrap()));
     assert_eq!((routes.protocol, routes.table, routes.metric), (65, 100, 512));
@@ -150,10 +155,11 @@ fn planned_keys_and_tables_are_refused_as_such() {
         let found = problems(&format!("[[range]]\nprefix = \"fd00::/64\"\n{key} = true"));
         assert_eq!(found, [format!("3: `{key}` is not supported yet; remove it")]);
     }
-    for table in ["[[guest]]", "[sysctl]", "[control]"] {
-        let name = table.trim_matches(['[', ']']);
-        assert_eq!(problems(table), [format!("1: `{name}` is not supported yet; remove it")]);
-    }
+    assert_eq!(problems("[[guest]]"), ["1: `guest` is not supported yet; remove it"]);
+    assert_eq!(
+        problems("[control]\nmetrics = \"[::1]:9164\""),
+        ["2: `metrics` is not supported yet; remove it"]
+    );
     assert_eq!(
         problems("[limits]\nannouncements-per-second = 1"),
         ["2: `announcements-per-second` is not supported yet; remove it"]
@@ -215,6 +221,10 @@ fn impossible_values_are_refused() {
         "[[upstream]]\ninterface = \"lo\"",
         "[[upstream]]\ninterface = \"eth*\"",
         "[[upstream]]\ninterface = [\"eth0\"]",
+        "[sysctl]\nmanage = 1",
+        "[control]\nsocket = \"control.sock\"",
+        "[control]\nsocket = \"/run/lone64/\"",
+        "[control]\nsocket = 7",
         "[log]\nlevel = 1",
         "[log]\nlevel = \"loud\"",
     ] {
@@ -223,6 +233,22 @@ fn impossible_values_are_refused() {
         assert!(found[0].starts_with("2: ") && !found[0].ends_with("; "), "{text}: {found:?}");
     }
     assert_eq!(problems("[timers]\nabsent = 3"), ["2: `absent` has no unit; write \"3s\" for seconds"]);
+}
+
+#[test]
+fn the_socket_is_found_in_a_file_with_mistakes() {
+    let file = std::env::temp_dir().join(format!("lone64-socket-{}.toml", std::process::id()));
+    let mut found = |text: &str| {
+        fs::write(&file, text).unwrap();
+        config::socket_in(&file)
+    };
+    let named = "[control]\nsocket = \"/run/here.sock\"\n";
+    assert_eq!(found(named), Path::new("/run/here.sock"));
+    assert_eq!(found(&format!("{named}[[range]]\nprefx = 7\n")), Path::new("/run/here.sock"));
+    assert_eq!(found(&format!("[log]\nlevel = debug\n{named}")), Path::new("/run/here.sock"));
+    assert_eq!(found("[control]\n"), Path::new(config::DEFAULT_SOCKET));
+    fs::remove_file(&file).unwrap();
+    assert_eq!(config::socket_in(&file), Path::new(config::DEFAULT_SOCKET));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 //!
 //! May touch: the file that it is told to read, standard input, output and error.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::Outcome;
+use super::{Outcome, print};
 use crate::cli::CheckArgs;
 use crate::config::{self, Config, Problems};
 use crate::engine::policy::{
@@ -37,14 +37,6 @@ pub fn run(args: &CheckArgs) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Writes to standard output; a reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
 }
 
 fn count_of_problems(origin: &str, problems: &Problems) -> String {

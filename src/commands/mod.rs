@@ -3,14 +3,19 @@
 //! May touch: standard input, output and error, and whatever the rooms that it uses may.
 
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::Problems;
 
 pub mod check;
+mod control;
 pub mod demo;
+pub mod reload;
 pub mod run;
+pub mod status;
+pub mod watch;
 
 /// How a command ends: with its exit status, or with an error that is shown once, with status 1.
 pub type Outcome = Result<ExitCode, Box<dyn Error>>;
@@ -29,4 +34,12 @@ pub fn explanation(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
 }

@@ -1,18 +1,20 @@
 //! `lone64 run`: the daemon, in the foreground.
 //!
-//! May touch: signals, the service manager's socket, and whatever the daemon room may.
+//! May touch: signals, the control socket, and whatever the daemon room may.
 
 use std::future::Future;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Outcome;
 use crate::cli::RunArgs;
 use crate::config::Config;
-use crate::daemon::{Daemon, logging};
+use crate::daemon::control::{Control, SocketError};
+use crate::daemon::{Daemon, Operator, Service, Source, logging};
 use crate::kernel::sysctl;
 
 /// Serves until it is told to stop by SIGTERM or SIGINT.
@@ -21,8 +23,10 @@ pub fn run(args: &RunArgs) -> Outcome {
     logging::init(config.log);
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(serve(&config))?;
-    Ok(ExitCode::SUCCESS)
+    let result = runtime.block_on(serve(args, &config));
+    // A file that is being read again, on a disk that does not answer, holds up no exit.
+    runtime.shutdown_timeout(PATIENCE_AT_EXIT);
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Each downstream takes a socket, and there may be thousands; the usual soft limit of 1024 is for
@@ -36,22 +40,36 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(args: &RunArgs, config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let stop = stop_signal()?;
-    let daemon = Daemon::start(config).await?;
-    warn_of_missing_sysctls(daemon.downstreams());
+    let hangup = signal(SignalKind::hangup())?;
+    // First of all: two that answer for the same guests would be in each other's way.
+    let control = open_control(&config.control.socket)?;
+    let mut daemon = Daemon::start(config).await?;
+    daemon.missing_sysctls().iter().for_each(|sentence| tracing::warn!("{sentence}"));
+    warn_of_small_neighbour_table(daemon.downstreams());
     for line in daemon.summary() {
         tracing::info!("{line}");
     }
-    let status = daemon.summary().join("; ");
-    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
-    let stop = async {
-        stop.await;
-        notify(&[NotifyState::Stopping]);
-    };
+    let args = args.clone();
+    let source = Source::new(move || args.config_again());
+    let service = Service::of_environment();
+    daemon.attach(Operator::new(control, source, hangup, service));
     daemon.serve(stop).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Without a control socket there are answers all the same; next to another lone64 there are none.
+fn open_control(path: &Path) -> Result<Option<Control>, SocketError> {
+    match Control::open(path) {
+        Ok(control) => Ok(Some(control)),
+        Err(error @ SocketError::Running { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!("{error}; answering goes on, `status` and `reload` do not work");
+            Ok(None)
+        }
+    }
 }
 
 /// Done when the process is told to stop. The handlers are in place when this returns.
@@ -66,17 +84,9 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Without forwarding every answer is a promise that the host does not keep, and with a full
-/// neighbour table guests cannot reply. (All namespaces share that table; guests that are containers
-/// have an entry for the host, as the host has one for them.)
-fn warn_of_missing_sysctls(downstreams: usize) {
-    if sysctl::read("conf/all/forwarding").is_ok_and(|value| value == "0") {
-        tracing::warn!(
-            "IPv6 forwarding is off, so guests are answered for and not reached; where the default route \
-             comes from router advertisements first `sysctl -w net.ipv6.conf.UPSTREAM.accept_ra=2`, then \
-             `sysctl -w net.ipv6.conf.all.forwarding=1`"
-        );
-    }
+/// With a full neighbour table guests cannot reply. (All namespaces share that table; guests that are
+/// containers have an entry for the host, as the host has one for them.)
+fn warn_of_small_neighbour_table(downstreams: usize) {
     let neighbours =
         sysctl::read("neigh/default/gc_thresh3").ok().and_then(|text| text.parse::<usize>().ok());
     let needed = 4 * downstreams;
@@ -89,8 +99,5 @@ fn warn_of_missing_sysctls(downstreams: usize) {
     }
 }
 
-fn notify(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "cannot tell the service manager (NOTIFY_SOCKET)");
-    }
-}
+/// The kernel closes packet sockets within some 20 ms each, many at a time.
+const PATIENCE_AT_EXIT: Duration = Duration::from_secs(1);

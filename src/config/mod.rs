@@ -1,6 +1,6 @@
 //! The configuration room: TOML text, and options of the command line, become a [`Config`].
 //!
-//! May touch: the one file that [`load`] is told to read. The way of a text: `file` reads every
+//! May touch: the one file that [`load`] or [`socket_in`] is told to read. The way of a text: `file` reads every
 //! value with its place (`tables`, `section`, `schema`, `downstreams`, `duration`, `prefix`), `overrides` puts
 //! the options over it, `validate` compares the values with each other. Every mistake is reported,
 //! each with its place, and nothing is ever ignored silently.
@@ -133,4 +133,15 @@ pub fn parse_bytes(bytes: Vec<u8>, origin: &str) -> Result<Config, Problems> {
 /// Reads the configuration in a file.
 pub fn load(path: &Path) -> Result<Config, Problems> {
     Overrides::default().load(path)
+}
+
+/// Where the daemon that has read this file can be asked. Mistakes elsewhere in the file do not
+/// matter: it is those that make one want to ask.
+pub fn socket_in(path: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // Mistakes of grammar in another table still leave this one readable.
+    let (table, _) = toml::de::DeTable::parse_recoverable(&text);
+    let socket = table.get_ref().get("control").and_then(|control| control.get_ref().get("socket"));
+    let named = socket.and_then(|socket| socket.get_ref().as_str()).map(PathBuf::from);
+    named.unwrap_or_else(|| Control::default().socket)
 }

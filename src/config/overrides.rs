@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::Ipv6Net;
 
@@ -27,6 +27,8 @@ pub struct Overrides {
     pub upstreams: Vec<IfName>,
     /// Each replaces the interface of the file's range with this prefix, or is a range of its own.
     pub ranges: Vec<(Ipv6Net, IfName)>,
+    /// The control socket, instead of the file's.
+    pub socket: Option<PathBuf>,
 }
 
 impl Overrides {
@@ -75,7 +77,10 @@ impl Overrides {
 
     fn finish(&self, mut file: File, mut report: Report<'_>) -> Result<Config, Problems> {
         self.lay_over(&mut file, &mut report);
-        let config = validate(&file, &mut report);
+        let mut config = validate(&file, &mut report);
+        if let Some(socket) = &self.socket {
+            config.control.socket.clone_from(socket);
+        }
         if report.is_empty() { Ok(config) } else { Err(report.into_problems()) }
     }
 
@@ -135,6 +140,7 @@ mod tests {
         Overrides {
             upstreams: upstreams.iter().map(|name| name.parse().unwrap()).collect(),
             ranges: ranges.iter().map(|(p, name)| (p.parse().unwrap(), name.parse().unwrap())).collect(),
+            socket: None,
         }
     }
 

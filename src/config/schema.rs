@@ -81,10 +81,10 @@ pub(super) static LIMITS: Table = Table {
     later: &["announcements-per-second"],
 };
 
-pub(super) static SYSCTL: Table = Table { name: "sysctl", times: Times::Once, keys: &[], later: &["manage"] };
+pub(super) static SYSCTL: Table = Table { name: "sysctl", times: Times::Once, keys: &["manage"], later: &[] };
 
 pub(super) static CONTROL: Table =
-    Table { name: "control", times: Times::Once, keys: &[], later: &["socket", "metrics"] };
+    Table { name: "control", times: Times::Once, keys: &["socket"], later: &["metrics"] };
 
 pub(super) static LOG: Table =
     Table { name: "log", times: Times::Once, keys: &["level", "format"], later: &[] };

@@ -6,6 +6,7 @@ use std::io;
 use crate::engine::facts::{IfIndex, KernelRoute, RouteKind};
 use crate::engine::{Links, Problem};
 use crate::kernel::netlink::{NetlinkError, RouteError};
+use crate::kernel::sysctl::SysctlError;
 
 /// Why the daemon cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum Error {
     /// The kernel cannot be asked.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
+    /// A setting that is ours to change cannot be changed.
+    #[error("`manage = true` in [sysctl], but it cannot be done; set it yourself and write `manage = false`")]
+    Sysctl(#[from] SysctlError),
     /// The kernel tells nothing any more.
     #[error("the netlink socket was closed; start lone64 again, and please report this")]
     MonitorClosed,

@@ -5,7 +5,7 @@
 
 use super::error::describe;
 use crate::engine::facts::IfIndex;
-use crate::engine::{Event, Limiter, Links, Loss, Time};
+use crate::engine::{Event, Limiter, Links, Time};
 
 /// Writes events to the log.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         Event::RouteInstalled(route) | Event::RouteRemoved(route) => route.destination.prefix_len() == 128,
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
         Event::Problem(_) | Event::Solved(_) => false,
+        Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => false,
     }
 }
 
@@ -62,11 +63,7 @@ fn write(event: &Event, links: &Links) {
             tracing::info!(%target, interface = %name(link), %mac, evidence = %evidence.as_str(), "live");
         }
         Event::Gone(target, link, loss) => {
-            let why = match loss {
-                Loss::Unanswered => "probes went unanswered",
-                Loss::Downstream => "its downstream is down or gone",
-                Loss::NoRoom => "it had only announced itself, and the targets are full",
-            };
+            let why = loss.as_str();
             tracing::info!(%target, interface = %name(link), %why, "gone");
         }
         Event::Moved(target, from, to, mac) => {
@@ -95,6 +92,8 @@ fn write(event: &Event, links: &Links) {
         }
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
+        // Those who watch see them; a log with a line for each question would be a weapon.
+        Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => {}
     }
 }
 

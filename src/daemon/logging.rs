@@ -5,32 +5,59 @@
 use std::fmt;
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Starts logging for the whole process. What was started before stays.
 pub fn init(log: Log) {
-    let builder = tracing_subscriber::fmt()
+    let (filter, filter_handle) = reload::Layer::new(level(log.level));
+    let (lines, lines_handle) = reload::Layer::new(lines(log.format));
+    // A second start in one process, as tests and the demo have it, keeps the first's choice.
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let _ = RUNNING.set((filter_handle, lines_handle));
+    }
+}
+
+/// Logs differently from now on.
+pub fn change(log: Log) {
+    let Some((filter, format)) = RUNNING.get() else { return };
+    // Only a subscriber that is gone refuses, and then there is no log.
+    let _ = filter.reload(level(log.level));
+    let _ = format.reload(lines(log.format));
+}
+
+/// Whatever passes the level.
+type Filtered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
+/// How it is written.
+type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
+
+static RUNNING: OnceLock<(reload::Handle<LevelFilter, Registry>, reload::Handle<Lines, Filtered>)> =
+    OnceLock::new();
+
+fn lines(format: LogFormat) -> Lines {
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_max_level(level(log.level))
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    let format = match log.format {
+    let format = match format {
         LogFormat::Auto if journal_listens() => LogFormat::Journal,
         other => other,
     };
-    // A second start in one process, as tests and the demo have it, keeps the first's choice.
-    let _ = match format {
-        LogFormat::Journal => builder.with_ansi(false).event_format(Priority).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Terminal | LogFormat::Auto => builder.try_init(),
-    };
+    match format {
+        LogFormat::Journal => Box::new(layer.with_ansi(false).event_format(Priority)),
+        LogFormat::Json => Box::new(layer.json().flatten_event(true)),
+        LogFormat::Terminal | LogFormat::Auto => Box::new(layer),
+    }
 }
 
 /// `<6>message field=value`, as sd-daemon(3) has it; the journal knows time and program itself.

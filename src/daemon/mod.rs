@@ -3,10 +3,16 @@
 //! May touch: the clock, and the kernel through its room. It decides nothing: what happened goes into
 //! the engine, and what comes out is carried out, in the order of the engine's contract.
 
+pub mod control;
 mod error;
 mod events;
 pub mod logging;
+mod operator;
+mod reload;
+mod service;
 mod stage;
+mod status;
+mod sysctls;
 
 use std::future::Future;
 use std::pin::pin;
@@ -16,15 +22,20 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use error::Error;
+pub use operator::Operator;
+pub use reload::{Refusal, Source};
+pub use service::Service;
 
 use crate::config::Config;
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
-use crate::engine::{Engine, Input, Output, RouteState, Time};
+use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use events::Teller;
+use operator::Wish;
 use stage::{Done, Stage};
+use sysctls::Sysctls;
 
 /// A daemon that serves: its sockets are bound and its routes are in.
 pub struct Daemon {
@@ -32,8 +43,12 @@ pub struct Daemon {
     monitor: Monitor,
     stage: Stage,
     teller: Teller,
+    operator: Operator,
+    config: Config,
+    /// `None`: they are not ours to change.
+    sysctls: Option<Sysctls>,
     origin: Instant,
-    /// When everything is to be read anew, because changes were lost.
+    /// When everything is to be read anew, because changes were lost or more of it matters now.
     resync_at: Option<Instant>,
 }
 
@@ -43,6 +58,7 @@ enum Wake {
     Frames,
     Kernel(Notice),
     RouteChanged(Done),
+    Wish(Wish),
     Timeout,
 }
 
@@ -58,12 +74,16 @@ impl Daemon {
             monitor,
             stage: Stage::new(requests)?,
             teller: Teller::new(),
+            operator: Operator::default(),
+            config: config.clone(),
+            sysctls: None,
             origin: Instant::now(),
             resync_at: None,
         };
         let facts = daemon.monitor.dump().await?;
         daemon.handle(Input::Facts(facts));
         daemon.refuse_problems()?;
+        daemon.manage_sysctls(config)?;
         daemon.handle(Input::Synced);
         let started = daemon.settle_routes().await;
         if started.is_err() {
@@ -73,6 +93,13 @@ impl Daemon {
         started?;
         daemon.stage.be_lenient();
         Ok(daemon)
+    }
+
+    /// Who may want something of it from now on.
+    pub fn attach(&mut self, operator: Operator) {
+        self.operator = operator;
+        let status = self.summary().join("; ");
+        self.operator.service.ready(status);
     }
 
     /// Serves until `stop` is done, and then gives back what the kernel holds for us.
@@ -93,6 +120,7 @@ impl Daemon {
                 }
                 notice = self.monitor.next() => Wake::Kernel(notice),
                 Some(done) = self.stage.changes.next() => Wake::RouteChanged(done),
+                wish = self.operator.next() => Wake::Wish(wish),
                 () = &mut alarm, if due.is_some() => Wake::Timeout,
             };
             match wake {
@@ -100,13 +128,16 @@ impl Daemon {
                 Wake::Frames => self.frames()?,
                 Wake::Kernel(notice) => self.kernel(notice)?,
                 Wake::RouteChanged(done) => self.route_changed(done),
+                Wake::Wish(wish) => self.grant(wish),
                 Wake::Timeout => {
                     self.resync_if_due().await?;
                     self.handle(Input::Timeout);
                 }
             }
+            self.settle_watch();
             self.stage.check()?;
         }
+        self.operator.service.stopping();
         let dropped = self.stage.ears.drops();
         if dropped > 0 {
             tracing::info!("{dropped} frames came faster than they were read, and were dropped");
@@ -143,7 +174,7 @@ impl Daemon {
 
     /// Steps 1 and 2 of the engine's contract. (Step 3 is the `select!` above.)
     fn handle(&mut self, input: Input) {
-        let now = Time::at(self.origin.elapsed());
+        let now = self.now();
         self.engine.handle(input, now);
         self.carry_out(now);
         self.stage.flush();
@@ -152,7 +183,12 @@ impl Daemon {
     fn carry_out(&mut self, now: Time) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Event(event) => self.teller.tell(&event, self.engine.links(), now),
+                Output::Event(event) => {
+                    let links = self.engine.links();
+                    self.teller.tell(&event, links, now);
+                    self.operator.publish(&event, links, now);
+                }
+                Output::Resync => self.resync_at = Some(Instant::now()),
                 effect => self.stage.carry_out(effect),
             }
         }
@@ -161,7 +197,7 @@ impl Daemon {
     /// One batch from every interface that has frames. The answers to a batch leave together when
     /// all of it has been read, and before anything else is looked at.
     fn frames(&mut self) -> Result<(), Error> {
-        let now = Time::at(self.origin.elapsed());
+        let now = self.now();
         while let Some(link) = self.stage.ready.pop() {
             let Some(batch) = self.stage.receive(link)? else { continue };
             for input in batch.inputs() {
@@ -186,16 +222,22 @@ impl Daemon {
         while let Some(notice) = next {
             match notice {
                 Notice::Fact(fact) => facts.push(fact),
-                Notice::Overrun => self.resync_at = Some(Instant::now() + RESYNC_PAUSE),
+                Notice::Overrun => {
+                    if self.resync_at.is_none() {
+                        tracing::info!("the kernel's changes came too fast, and some were lost");
+                    }
+                    self.resync_at = Some(Instant::now() + RESYNC_PAUSE);
+                }
                 Notice::Closed => return Err(Error::MonitorClosed),
             }
             next = (facts.len() < FACTS_AT_ONCE).then(|| self.monitor.try_next()).flatten();
         }
         self.handle(Input::Facts(facts));
+        self.follow_upstreams();
         Ok(())
     }
 
-    /// After a lost change, everything anew. Not at once: where one change was lost, others follow.
+    /// Everything anew, if it is time. After a lost change not at once: others follow.
     async fn resync_if_due(&mut self) -> Result<(), Error> {
         if self.resync_at.is_none_or(|at| at > Instant::now()) {
             return Ok(());
@@ -203,7 +245,7 @@ impl Daemon {
         self.resync_at = None;
         match self.monitor.dump().await {
             Ok(facts) => {
-                tracing::info!("the kernel's changes came too fast: read everything anew");
+                tracing::info!("read anew everything that the kernel says");
                 self.handle(Input::Snapshot(facts));
             }
             Err(error @ NetlinkError::Unsettled(_)) => {
@@ -219,10 +261,7 @@ impl Daemon {
     /// is told, and served as far as it goes.
     fn refuse_problems(&self) -> Result<(), Error> {
         let problems = self.engine.problems();
-        let places = &self.engine.bindings().ranges;
-        let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
-        let all_ranges_are_lost = !places.is_empty() && count(Scope::Range) == places.len();
-        if count(Scope::Upstream) > 0 || all_ranges_are_lost {
+        if is_unusable(problems, self.engine.bindings().ranges.len()) {
             return Err(Error::Unusable(problems.to_vec()));
         }
         Ok(())
@@ -251,12 +290,25 @@ impl Daemon {
                 self.route_changed(done);
             }
         };
-        timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft)
+        let given_back = timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft);
+        // Guests whose routes are gone need no forwarding any more.
+        self.sysctls = None;
+        given_back
+    }
+
+    fn now(&self) -> Time {
+        Time::at(self.origin.elapsed())
     }
 
     fn instant(&self, time: Time) -> Instant {
         self.origin + time.since(Time::ORIGIN)
     }
+}
+
+/// Whether nothing of a policy with so many ranges can work.
+fn is_unusable(problems: &[Problem], ranges: usize) -> bool {
+    let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
+    count(Scope::Upstream) > 0 || ranges > 0 && count(Scope::Range) == ranges
 }
 
 /// From the kernel's pool: nobody else may know it, or addresses that collide could be chosen.

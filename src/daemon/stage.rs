@@ -85,7 +85,8 @@ impl Stage {
                 }
             }
             Output::Unlisten(link) => self.ears.unlisten(link),
-            Output::Event(_) => {}
+            // The loop's own affair.
+            Output::Event(_) | Output::Resync => {}
         }
     }
 

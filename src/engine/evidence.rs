@@ -189,9 +189,9 @@ impl Engine {
                 self.guest_route(evicted, Some(live.link), None);
                 self.tell(Event::Gone(evicted, live.link, Loss::NoRoom));
             }
-            Put::Instead(_, State::Probing(probing)) => {
+            Put::Instead(evicted, State::Probing(probing)) => {
                 for asker in probing.askers {
-                    self.counters.dropped(asker.link, DropReason::TargetsFull);
+                    self.unanswered(evicted, &asker, DropReason::TargetsFull);
                 }
             }
             Put::Instead(_, State::Absent) => {}
@@ -279,12 +279,14 @@ impl Engine {
         }
     }
 
+    /// Whether the target has a route of its own while it is live.
+    pub(super) fn keeps_guest_routes(&self, target: Ipv6Addr) -> bool {
+        let range = self.ranges.find(target);
+        range.is_some_and(|range| self.policy.ranges[range.0].routes == RangeRoutes::Guests)
+    }
+
     fn guest_route(&mut self, target: Ipv6Addr, before: Option<IfIndex>, after: Option<IfIndex>) {
-        let keeps_routes = self
-            .ranges
-            .find(target)
-            .is_some_and(|range| self.policy.ranges[range.0].routes == RangeRoutes::Guests);
-        if before == after || !keeps_routes {
+        if before == after || !self.keeps_guest_routes(target) {
             return;
         }
         if let Some(link) = before {
@@ -295,7 +297,7 @@ impl Engine {
         }
     }
 
-    fn comes_back_after(&self, state: &State) -> std::time::Duration {
+    pub(super) fn comes_back_after(&self, state: &State) -> std::time::Duration {
         let timers = &self.policy.timers;
         match state {
             // DAD takes one retransmission time (RFC 4862 §5.4), and during it there is no reply.

@@ -1,7 +1,9 @@
 //! What enters the engine.
 
 use super::facts::{Fact, IfIndex};
+use super::policy::Policy;
 use super::routes::{Change, Outcome};
+use super::view::Watch;
 use crate::wire::{Advertisement, DropReason, Solicitation};
 
 /// Something that happened.
@@ -22,6 +24,10 @@ pub enum Input {
     Synced,
     /// What became of a change that the engine asked for.
     RouteChanged(Change, Outcome),
+    /// The administrator wants something else now. Whatever both policies share goes on undisturbed.
+    Reload(Box<Policy>),
+    /// From here on, this is what is told of.
+    Watch(Watch),
     /// The moment of [`super::Engine::next_timeout`] has come.
     Timeout,
     /// The daemon ends: give back what the kernel holds for us.

@@ -27,6 +27,14 @@ impl Limiter {
         Self { per_second, depth, level: i64::from(depth) * TOKEN, filled: Time::ORIGIN }
     }
 
+    /// From here on it is a bucket like `other`; what is in it stays, as far as it fits.
+    pub fn change(&mut self, other: &Self, now: Time) {
+        self.fill(now);
+        (self.per_second, self.depth) = (other.per_second, other.depth);
+        let (debt, full) = (-i64::from(self.per_second) * TOKEN / 4, i64::from(self.depth) * TOKEN);
+        self.level = self.level.clamp(debt, full);
+    }
+
     /// Takes one token, if there is one.
     pub fn take(&mut self, now: Time) -> bool {
         self.take_above(0, now)

@@ -27,11 +27,13 @@ pub mod policy;
 mod probe;
 mod question;
 mod ranges;
+mod reload;
 mod rivals;
 mod routes;
 mod settle;
 mod targets;
 mod time;
+mod view;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, VecDeque};
@@ -45,8 +47,9 @@ pub use limiter::Limiter;
 pub use links::Links;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
-pub use targets::{Claim, Evidence, Live, Probing, Proof, State};
+pub use targets::{Claim, Evidence, Live, Probing, Proof, State, Target};
 pub use time::Time;
+pub use view::{Census, Watch, Which};
 
 use facts::{IfIndex, KernelRoute};
 use policy::Policy;
@@ -75,6 +78,7 @@ pub struct Engine {
     ears: BTreeMap<IfIndex, Ear>,
     counters: Counters,
     outputs: VecDeque<Output>,
+    watch: Watch,
     phase: Phase,
 }
 
@@ -105,6 +109,7 @@ impl Engine {
             ears: BTreeMap::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
+            watch: Watch::default(),
             phase: Phase::Learning,
             policy,
         }
@@ -121,7 +126,8 @@ impl Engine {
                 self.advertisement(link, &advertisement, now);
                 self.settle_routes();
             }
-            Input::Discarded(link, reason) => self.counters.dropped(link, reason),
+            Input::Discarded(link, reason) => self.discarded(link, reason),
+            Input::Watch(watch) => self.watch = watch,
             Input::Facts(facts) => self.facts(facts, now),
             Input::Snapshot(facts) => self.snapshot(facts, now),
             Input::Synced if self.phase == Phase::Learning => self.begin(now),
@@ -129,6 +135,7 @@ impl Engine {
             Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
             Input::Timeout => self.due(now),
+            Input::Reload(policy) => self.reload(*policy, now),
             Input::Stop => self.stop(),
         }
     }

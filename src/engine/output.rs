@@ -4,11 +4,12 @@ use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
+use super::answer::Asker;
 use super::bindings::Problem;
 use super::facts::{IfIndex, KernelRoute};
 use super::routes::Change;
 use super::targets::Evidence;
-use crate::wire::{Advertisement, Mac, Solicitation};
+use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub enum Output {
     Listen(IfIndex, Ear),
     /// Stop listening on this interface.
     Unlisten(IfIndex),
+    /// Read anew everything that the kernel says, and hand it in as [`super::Input::Snapshot`]: more of
+    /// it matters from now on than did so far.
+    Resync,
     /// Tell whoever wants to know.
     Event(Event),
 }
@@ -45,7 +49,7 @@ pub enum Role {
     Downstream,
 }
 
-/// One change that is worth a line in the log.
+/// One change that is worth a line in the log; or, where every question is watched, a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The target exists, and is answered for from now on.
@@ -70,6 +74,12 @@ pub enum Event {
     Problem(Problem),
     /// It is there now.
     Solved(Problem),
+    /// Somebody asked for the target.
+    Solicited(Ipv6Addr, Asker),
+    /// He got his answer.
+    Answered(Ipv6Addr, Asker),
+    /// A frame on this interface, a question for the target if it was one, got none.
+    Dropped(Option<Ipv6Addr>, IfIndex, DropReason),
 }
 
 /// Why a live target ended.
@@ -79,6 +89,21 @@ pub enum Loss {
     Unanswered,
     /// Its downstream is down or gone.
     Downstream,
-    /// It had only announced itself, and another took its place.
+    /// It had to make room: it had only announced itself and another took its place, or fewer may be
+    /// known than before.
     NoRoom,
+    /// The policy does not serve it there any more.
+    Policy,
+}
+
+impl Loss {
+    /// The reason in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unanswered => "probes went unanswered",
+            Self::Downstream => "its downstream is down or gone",
+            Self::NoRoom => "the targets are full",
+            Self::Policy => "the configuration does not serve it there any more",
+        }
+    }
 }

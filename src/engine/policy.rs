@@ -243,6 +243,16 @@ pub enum RangeRoutes {
     None,
 }
 
+impl fmt::Display for RangeRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Range => "range",
+            Self::Guests => "guests",
+            Self::None => "none",
+        })
+    }
+}
+
 /// Where and how routes are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoutePolicy {

@@ -138,7 +138,7 @@ impl Engine {
         if probing.asked == 0 {
             let Some(left) = probing.left.checked_sub(1) else {
                 for asker in &probing.askers {
-                    self.counters.dropped(asker.link, DropReason::Absent);
+                    self.unanswered(target, asker, DropReason::Absent);
                 }
                 self.put(target, State::Absent, now);
                 return;

@@ -2,17 +2,18 @@
 
 use core::net::Ipv6Addr;
 
-use super::Engine;
 use super::answer::{self, Asker};
 use super::facts::{IfIndex, LinkLayer, LinkState};
 use super::policy::{Answer, Downstream};
 use super::ranges::RangeId;
 use super::targets::{Live, Probing, SHARES, State};
 use super::time::Time;
+use super::view::Watch;
+use super::{Engine, Event};
 use crate::wire::{DropReason, Solicitation};
 
 /// What a question leads to at once.
-enum Verdict {
+pub(super) enum Verdict {
     /// The answer is on its way.
     Answered,
     /// The answer, or its absence, will follow.
@@ -33,14 +34,50 @@ impl Engine {
             return self.heard_solicitation(link, solicitation, now);
         }
         let asker = Asker::of(link, solicitation);
-        match self.question(asker, solicitation.target, now) {
-            Ok(Verdict::Answered) => self.counters.answered(link),
-            Ok(Verdict::Asked) => {}
-            Err(reason) => self.counters.dropped(link, reason),
+        if self.watch == Watch::Questions {
+            self.tell(Event::Solicited(solicitation.target, asker));
+        }
+        let verdict = self.question(asker, solicitation.target, now);
+        self.count(solicitation.target, &asker, verdict);
+    }
+
+    /// A frame that is no message.
+    pub(super) fn discarded(&mut self, link: IfIndex, reason: DropReason) {
+        self.counters.dropped(link, reason);
+        if self.watch == Watch::Questions {
+            self.tell(Event::Dropped(None, link, reason));
         }
     }
 
-    fn question(&mut self, asker: Asker, target: Ipv6Addr, now: Time) -> Result<Verdict, DropReason> {
+    /// A question that ends without an answer.
+    pub(super) fn unanswered(&mut self, target: Ipv6Addr, asker: &Asker, reason: DropReason) {
+        self.counters.dropped(asker.link, reason);
+        if self.watch == Watch::Questions {
+            self.tell(Event::Dropped(Some(target), asker.link, reason));
+        }
+    }
+
+    /// What became of a question.
+    pub(super) fn count(&mut self, target: Ipv6Addr, asker: &Asker, verdict: Result<Verdict, DropReason>) {
+        match verdict {
+            Ok(Verdict::Answered) => {
+                self.counters.answered(asker.link);
+                self.targets.answered(target);
+                if self.watch == Watch::Questions {
+                    self.tell(Event::Answered(target, *asker));
+                }
+            }
+            Ok(Verdict::Asked) => {}
+            Err(reason) => self.unanswered(target, asker, reason),
+        }
+    }
+
+    pub(super) fn question(
+        &mut self,
+        asker: Asker,
+        target: Ipv6Addr,
+        now: Time,
+    ) -> Result<Verdict, DropReason> {
         if target.is_unicast_link_local() {
             return Err(DropReason::TargetLinkLocal);
         }
@@ -205,11 +242,7 @@ impl Engine {
             let link = self.targets.live(target).map(|live| live.link);
             let verdict =
                 link.ok_or(DropReason::Absent).and_then(|link| self.answer_once_routed(*asker, target, link));
-            match verdict {
-                Ok(Verdict::Answered) => self.counters.answered(asker.link),
-                Ok(Verdict::Asked) => {}
-                Err(reason) => self.counters.dropped(asker.link, reason),
-            }
+            self.count(target, asker, verdict);
         }
     }
 

@@ -4,6 +4,8 @@
 //! is never replaced; one in the way is a conflict, and ours waits until it goes. A route costs work
 //! only when something happened to its destination, however many there are.
 
+mod lookup;
+
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +30,8 @@ pub struct Routes {
     /// Refused by the kernel, to be tried again when a link changes.
     refused: BTreeSet<Ipv6Net>,
     removing: BTreeSet<KernelRoute>,
+    /// Ours under a protocol number that was ours before, until they are gone.
+    leaving: BTreeSet<KernelRoute>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +85,22 @@ impl Routes {
             touched: BTreeSet::new(),
             refused: BTreeSet::new(),
             removing: BTreeSet::new(),
+            leaving: BTreeSet::new(),
         }
+    }
+
+    /// From here on ours are installed like this. Those that are there already become unwanted, also
+    /// under a protocol number that is not ours any more; those still on their way in, too.
+    pub fn set_policy(&mut self, policy: RoutePolicy) {
+        if policy.protocol != self.policy.protocol {
+            let under_way = self.wanted().filter(|(_, state)| *state == RouteState::Pending);
+            let under_way: Vec<_> = under_way.map(|(route, _)| route.clone()).collect();
+            let ours: Vec<_> = self.known().filter(|route| self.is_ours(route)).cloned().collect();
+            self.leaving.extend(ours.into_iter().chain(under_way));
+            self.leaving.retain(|route| route.protocol != policy.protocol);
+        }
+        self.policy = policy;
+        self.touched.extend(self.known.keys());
     }
 
     /// Learns of a route.
@@ -99,6 +118,7 @@ impl Routes {
     /// Forgets a route.
     pub fn remove(&mut self, route: &KernelRoute) {
         self.remove_where(route.destination, |known| known == route);
+        self.leaving.remove(route);
     }
 
     /// The kernel drops the routes of an interface that goes, not always with a word.
@@ -116,48 +136,6 @@ impl Routes {
     /// Every route that concerns us.
     pub fn known(&self) -> impl Iterator<Item = &KernelRoute> {
         self.known.values().flatten()
-    }
-
-    /// Ours that lead to a single address: the guests that a predecessor knew.
-    pub fn inherited_guests(&self) -> impl Iterator<Item = (Ipv6Addr, IfIndex)> {
-        let single = self.known.iter().filter(|(destination, _)| destination.prefix_len() == 128);
-        single.flat_map(|(_, routes)| routes).filter(|route| self.is_ours(route)).filter_map(|route| {
-            let link = route.unicast_link().filter(|_| route.next_hop == NextHop::OnLink)?;
-            Some((route.destination.addr(), link))
-        })
-    }
-
-    /// The interfaces that default routes leave by, the preferred first.
-    pub fn default_links(&self) -> Vec<IfIndex> {
-        let mut defaults: Vec<_> =
-            self.defaults().filter_map(|route| Some((route.metric, route.unicast_link()?))).collect();
-        defaults.sort_unstable();
-        let mut links = Vec::new();
-        for (_, link) in defaults {
-            if !links.contains(&link) {
-                links.push(link);
-            }
-        }
-        links
-    }
-
-    /// True if a default route leads through this address.
-    pub fn is_gateway(&self, address: Ipv6Addr) -> bool {
-        self.defaults().any(|route| route.next_hop == NextHop::Via(address))
-    }
-
-    /// The interface that a packet to `target` leaves by, as far as the main table decides.
-    pub fn leads_to(&self, target: Ipv6Addr) -> Option<IfIndex> {
-        self.known
-            .cover_values(&Ipv6Net::from(target))
-            .filter_map(|routes| routes.iter().filter(|route| route.table == MAIN).min_by_key(|r| r.metric))
-            .last()
-            .and_then(KernelRoute::unicast_link)
-    }
-
-    /// The interfaces that routes inside `prefix` leave by.
-    pub fn links_inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = IfIndex> + 'a {
-        self.known.children(prefix).flat_map(|(_, routes)| routes).filter_map(KernelRoute::unicast_link)
     }
 
     /// What became of each route that we want.
@@ -179,8 +157,8 @@ impl Routes {
 
     /// A foreign route that keeps this one out: same destination, table and metric.
     pub fn in_the_way_of(&self, route: &KernelRoute) -> Option<&KernelRoute> {
-        let same = |other: &&KernelRoute| other.table == route.table && other.metric == route.metric;
-        self.at(&route.destination).filter(same).find(|other| other.protocol != route.protocol)
+        let there = self.at(&route.destination).filter(|other| takes_the_place_of(route, other));
+        there.into_iter().find(|other| other.protocol != route.protocol)
     }
 
     /// True if somebody else has a route that does the same, of whatever metric.
@@ -234,16 +212,18 @@ impl Routes {
     /// The changes that lead from what there is to what is wanted, for every destination at which
     /// something happened; those that are under way are left out.
     ///
-    /// At one destination removals come first, because the kernel takes no second route of the same
-    /// metric; and what guards a range, its backstop, is the last to go.
+    /// Removals come last, so that there is a way at every moment; only what is in the way of a new
+    /// one goes before it, because the kernel takes no second route of the same table and metric. And
+    /// what guards a range, its backstop, is the last of all to go.
     pub fn reconcile(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let (mut changes, mut last) = (Vec::new(), Vec::new());
         for destination in std::mem::take(&mut self.touched) {
-            self.reconcile_at(destination, &mut changes);
+            self.reconcile_at(destination, &mut changes, &mut last);
         }
-        changes.sort_by_key(|change| {
+        last.sort_by_key(|change| {
             matches!(change, Change::Remove(KernelRoute { kind: RouteKind::Unreachable, .. }))
         });
+        changes.append(&mut last);
         changes
     }
 
@@ -254,16 +234,19 @@ impl Routes {
             // Somebody else's, unless the notification of our own is only late.
             (Change::Add(route), Outcome::Exists) if !self.has(route) => {
                 self.set(route, RouteState::Conflict);
+                self.leaving.remove(route);
             }
             (Change::Add(_), Outcome::Exists) => {}
             (Change::Add(route), Outcome::Failed(_)) => {
                 self.set(route, RouteState::Refused);
                 self.refused.insert(route.destination);
+                self.leaving.remove(route);
             }
             (Change::Remove(route), outcome) => {
                 self.removing.remove(route);
-                if *outcome == Outcome::Done {
-                    self.remove(route);
+                match outcome {
+                    Outcome::Done => self.remove(route),
+                    Outcome::Exists | Outcome::Failed(_) => _ = self.refused.insert(route.destination),
                 }
             }
         }
@@ -280,7 +263,7 @@ impl Routes {
         self.our(Ipv6Net::from(target), RouteKind::Unicast(link), self.policy.metric)
     }
 
-    fn reconcile_at(&mut self, destination: Ipv6Net, changes: &mut Vec<Change>) {
+    fn reconcile_at(&mut self, destination: Ipv6Net, changes: &mut Vec<Change>, last: &mut Vec<Change>) {
         let wanted = self.wanted.get(&destination).cloned().unwrap_or_default();
         let mut unwanted: Vec<_> = self
             .at(&destination)
@@ -290,7 +273,9 @@ impl Routes {
         unwanted.sort();
         for route in unwanted {
             if self.removing.insert(route.clone()) {
-                changes.push(Change::Remove(route));
+                let is_in_the_way = wanted.iter().any(|wanted| takes_the_place_of(&wanted.route, &route));
+                let queue = if is_in_the_way { &mut *changes } else { &mut *last };
+                queue.push(Change::Remove(route));
             }
         }
         for Wanted { route, state } in wanted {
@@ -317,11 +302,16 @@ impl Routes {
 
     fn remove_where(&mut self, destination: Ipv6Net, goes: impl Fn(&KernelRoute) -> bool) {
         self.touched.insert(destination);
-        if let Some(at) = self.known.get_mut(&destination) {
-            at.retain(|route| !goes(route));
-            if at.is_empty() {
-                self.known.remove(&destination);
+        let Some(at) = self.known.get_mut(&destination) else { return };
+        let links: BTreeSet<_> = at.iter().filter_map(KernelRoute::link).collect();
+        at.retain(|route| !goes(route));
+        for link in links.into_iter().filter(|link| !at.iter().any(|route| route.link() == Some(*link))) {
+            if let Some(known) = self.by_link.get_mut(&link) {
+                known.remove(&destination);
             }
+        }
+        if at.is_empty() {
+            self.known.remove(&destination);
         }
     }
 
@@ -336,12 +326,9 @@ impl Routes {
         self.at(&route.destination).any(|known| known == route)
     }
 
-    fn is_ours(&self, route: &KernelRoute) -> bool {
-        route.protocol == self.policy.protocol
-    }
-
-    fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
-        self.at(&DEFAULT).filter(|route| route.table == MAIN)
+    /// True for a route that is ours to remove.
+    pub fn is_ours(&self, route: &KernelRoute) -> bool {
+        route.protocol == self.policy.protocol || self.leaving.contains(route)
     }
 
     fn at(&self, destination: &Ipv6Net) -> impl Iterator<Item = &KernelRoute> {
@@ -349,10 +336,10 @@ impl Routes {
     }
 }
 
-/// The number of the table `main`.
-const MAIN: u32 = 254;
-/// `::/0`
-const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
+/// The kernel takes only one of two such routes.
+fn takes_the_place_of(route: &KernelRoute, other: &KernelRoute) -> bool {
+    other.destination == route.destination && other.table == route.table && other.metric == route.metric
+}
 
 #[cfg(test)]
 #[path = "routes_tests.rs"]

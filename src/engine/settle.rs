@@ -96,20 +96,30 @@ impl Engine {
 
     /// Brings bindings, ears and routes in line with what is known now.
     pub(super) fn settle(&mut self) -> Bindings {
-        let defaults = self.routes.default_links();
-        let bindings = Bindings::resolve(&self.policy, &self.links, &defaults, &self.bindings);
+        let bindings = self.resolve();
         let before = std::mem::replace(&mut self.bindings, bindings);
+        self.settle_from(&before);
+        before
+    }
+
+    /// What the policy means on the host as it is.
+    pub(super) fn resolve(&self) -> Bindings {
+        let defaults = self.routes.default_links();
+        Bindings::resolve(&self.policy, &self.links, &defaults, &self.bindings)
+    }
+
+    /// Carries out what the bindings ask for; `before` is what was bound so far.
+    pub(super) fn settle_from(&mut self, before: &Bindings) {
         if self.phase == Phase::Stopping {
-            return before;
+            return;
         }
         self.settle_ears();
         if self.phase == Phase::Serving {
-            self.tell_problems(&before);
+            self.tell_problems(before);
             let wish = self.wish();
             self.routes.set_wish(wish);
             self.settle_routes();
         }
-        before
     }
 
     /// Takes in what became of a change of the routes.
@@ -140,7 +150,9 @@ impl Engine {
     }
 
     fn concerns_us(&self, route: &KernelRoute) -> bool {
-        route.protocol == self.policy.routes.protocol || self.ranges.touch(&route.destination)
+        // A default route says which upstream is meant, also while there is no range.
+        let is_default = route.destination.prefix_len() == 0;
+        is_default || self.routes.is_ours(route) || self.ranges.touch(&route.destination)
     }
 
     /// One that came of a target, and from which nothing follows.

@@ -10,6 +10,7 @@ use siphasher::sip::SipHasher13;
 use super::answer::Asker;
 use super::facts::IfIndex;
 use super::time::Time;
+use super::view::Census;
 use crate::wire::Mac;
 
 /// All targets that something is known of.
@@ -32,6 +33,8 @@ pub struct Targets {
 pub struct Target {
     /// What is known.
     pub state: State,
+    /// How many questions for it were answered since something is known of it.
+    pub answered: u32,
     due: Time,
 }
 
@@ -199,6 +202,27 @@ impl Targets {
         self.known.iter().map(|(address, target)| (*address, &target.state))
     }
 
+    /// All about one target.
+    pub fn target(&self, address: Ipv6Addr) -> Option<&Target> {
+        self.known.get(&address)
+    }
+
+    /// Counts one answer.
+    pub fn answered(&mut self, address: Ipv6Addr) {
+        if let Some(target) = self.known.get_mut(&address) {
+            target.answered = target.answered.saturating_add(1);
+        }
+    }
+
+    /// How many there are of each kind.
+    pub fn census(&self) -> Census {
+        Census {
+            live: self.due[LIVE].len() + self.due[ANNOUNCED].len(),
+            probing: self.due[PROBING].len(),
+            absent: self.due[ABSENT].len(),
+        }
+    }
+
     /// The targets that are live on this downstream.
     pub fn on_link(&self, link: IfIndex) -> impl Iterator<Item = Ipv6Addr> {
         let all = (link, Ipv6Addr::UNSPECIFIED)..=(link, Ipv6Addr::from_bits(u128::MAX));
@@ -211,7 +235,10 @@ impl Targets {
     /// one whose turn is next; one that is proved, else also of one that has merely announced
     /// itself. A live one that was proved never goes.
     pub fn put(&mut self, address: Ipv6Addr, state: State, due: Time) -> Put {
-        let before = self.remove(address);
+        let (before, answered) = match self.take(address) {
+            Some(target) => (Some(target.state), target.answered),
+            None => (None, 0),
+        };
         let mut evicted = None;
         if before.is_none() && self.known.len() >= self.limit {
             evicted = self.make_room(kind(&state));
@@ -230,7 +257,7 @@ impl Targets {
             State::Probing(probing) => self.by_share[probing.share] += 1,
             State::Absent => {}
         }
-        self.known.insert(address, Target { state, due });
+        self.known.insert(address, Target { state, answered, due });
         evicted.map_or(Put::Kept(before), |(address, state)| Put::Instead(address, state))
     }
 
@@ -250,8 +277,28 @@ impl Targets {
         }
     }
 
+    /// Something is due for a target no later than this.
+    pub fn hasten(&mut self, address: Ipv6Addr, due: Time) {
+        if self.known.get(&address).is_some_and(|target| target.due > due) {
+            self.postpone(address, due);
+        }
+    }
+
+    /// There is room for so many from here on; those that had to go for it, live ones last.
+    pub fn set_limit(&mut self, limit: usize) -> Vec<(Ipv6Addr, State)> {
+        self.limit = limit;
+        let excess = self.known.len().saturating_sub(limit);
+        let order = [ABSENT, PROBING, ANNOUNCED, LIVE].iter().flat_map(|kind| &self.due[*kind]);
+        let victims: Vec<_> = order.take(excess).map(|(_, address)| *address).collect();
+        victims.into_iter().filter_map(|address| Some((address, self.remove(address)?))).collect()
+    }
+
     /// Forgets the target.
     pub fn remove(&mut self, address: Ipv6Addr) -> Option<State> {
+        self.take(address).map(|target| target.state)
+    }
+
+    fn take(&mut self, address: Ipv6Addr) -> Option<Target> {
         let target = self.known.remove(&address)?;
         self.due[kind(&target.state)].remove(&(target.due, address));
         match &target.state {
@@ -269,7 +316,7 @@ impl Targets {
             State::Probing(probing) => self.by_share[probing.share] -= 1,
             State::Absent => {}
         }
-        Some(target.state)
+        Some(target)
     }
 
     /// When something is due next.

@@ -15,6 +15,7 @@ mod limits;
 mod links;
 mod probing;
 mod regressions;
+mod reload;
 mod routes;
 mod source;
 mod storm;

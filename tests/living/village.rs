@@ -137,7 +137,7 @@ impl Village {
                 self.engine.handle(Input::RouteChanged(change, outcome), self.now);
             }
             Output::Event(event) => self.events.push(event),
-            Output::Listen(..) | Output::Unlisten(_) => {}
+            Output::Listen(..) | Output::Unlisten(_) | Output::Resync => {}
         }
     }
 

@@ -180,6 +180,8 @@ impl Daemon {
     fn launch(host: &Namespace, directory: PathBuf, wrapper: &[&str], arguments: &str) -> Self {
         let notifications = UnixDatagram::bind(directory.join("notify")).expect("a fresh directory");
         notifications.set_read_timeout(Some(Duration::from_millis(50))).expect("not zero");
+        // Each has a socket of its own; they run side by side.
+        let arguments = format!("{arguments} --socket {}", directory.join("control.sock").display());
         let words: Vec<&str> =
             wrapper.iter().copied().chain([BINARY]).chain(arguments.split_whitespace()).collect();
         let mut command = Command::new(words[0]);

@@ -83,7 +83,7 @@ impl Run {
                 }
                 Output::Solicit(link, _) => assert_eq!(link, DOWNSTREAM),
                 Output::ChangeRoute(change) => self.changes.push(change),
-                Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) => {}
+                Output::Listen(..) | Output::Unlisten(_) | Output::Resync | Output::Event(_) => {}
             }
         }
         assert!(self.engine.known_targets() <= TARGETS, "the number of targets is bounded");

@@ -1,0 +1,122 @@
+//! The other end of the control socket: asks a running daemon, and says why it cannot.
+//!
+//! May touch: the control socket.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// A connection to a daemon.
+pub(super) struct Client {
+    path: PathBuf,
+    stream: BufReader<UnixStream>,
+}
+
+/// Why there is no answer, or none that helps.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ControlError {
+    /// Nobody is there.
+    #[error("no lone64 answers at {}: is it running? `systemctl status lone64` tells", .0.display())]
+    NotRunning(PathBuf),
+    /// Not for everybody.
+    #[error("{} is not for you: run this as root, or as a member of the socket's group", .0.display())]
+    Forbidden(PathBuf),
+    /// It said nothing, or went away.
+    #[error("lone64 does not answer at {}; `journalctl -u lone64` may say why", .path.display())]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+        /// What happened instead.
+        source: io::Error,
+    },
+    /// It said something else.
+    #[error("what answers at {} is not a lone64 of this version; restart it after an update", .0.display())]
+    Foreign(PathBuf),
+    /// It said no.
+    #[error("{}", .0["message"].as_str().unwrap_or("lone64 refuses, and does not say why"))]
+    Refused(Value),
+}
+
+impl Client {
+    /// Connects to the daemon behind this socket.
+    pub(super) fn connect(path: &Path) -> Result<Self, ControlError> {
+        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => ControlError::NotRunning(path.to_owned()),
+            ErrorKind::PermissionDenied => ControlError::Forbidden(path.to_owned()),
+            _ => ControlError::Silent { path: path.to_owned(), source: error },
+        })?;
+        let client = Self { path: path.to_owned(), stream: BufReader::new(stream) };
+        client.wait_at_most(Some(PATIENCE))?;
+        Ok(client)
+    }
+
+    /// Asks for something, and returns the result.
+    pub(super) fn ask(&mut self, method: &str, params: Value) -> Result<Value, ControlError> {
+        let request = json!({ "method": method, "params": params });
+        let sent = writeln!(self.stream.get_mut(), "{request}");
+        // A daemon that has no room says so before it reads.
+        let line =
+            self.line().and_then(|line| line.ok_or_else(|| self.silent(ErrorKind::UnexpectedEof.into())));
+        let line = match (line, sent) {
+            (Ok(line), _) => line,
+            (Err(_), Err(source)) => return Err(self.silent(source)),
+            (Err(error), Ok(())) => return Err(error),
+        };
+        let mut reply: Value =
+            serde_json::from_str(&line).map_err(|_| ControlError::Foreign(self.path.clone()))?;
+        if reply["version"] != 1 {
+            return Err(ControlError::Foreign(self.path.clone()));
+        }
+        match reply.get_mut("error").map(Value::take) {
+            Some(fault) => Err(ControlError::Refused(fault)),
+            None => Ok(reply["result"].take()),
+        }
+    }
+
+    /// The next line, for as long as that takes; none when the daemon has ended.
+    pub(super) fn next_event(&mut self) -> Result<Option<String>, ControlError> {
+        self.wait_at_most(None)?;
+        self.line()
+    }
+
+    fn line(&mut self) -> Result<Option<String>, ControlError> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(line)),
+            Err(source) => Err(self.silent(source)),
+        }
+    }
+
+    fn wait_at_most(&self, time: Option<Duration>) -> Result<(), ControlError> {
+        let stream = self.stream.get_ref();
+        stream
+            .set_read_timeout(time)
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+            .map_err(|source| self.silent(source))
+    }
+
+    fn silent(&self, source: io::Error) -> ControlError {
+        ControlError::Silent { path: self.path.clone(), source }
+    }
+}
+
+/// A reload reads a file, and a busy daemon serves its guests first.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_that_nobody_is_there_and_how_to_find_out() {
+        let error = Client::connect(Path::new("/nonexistent/control.sock")).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "no lone64 answers at /nonexistent/control.sock: is it running? `systemctl status lone64` tells"
+        );
+    }
+}

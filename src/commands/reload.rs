@@ -1,0 +1,46 @@
+//! `lone64 reload`: the daemon reads its configuration again, all of it or none.
+//!
+//! May touch: the control socket, standard output and error.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::control::{Client, ControlError};
+use super::{Outcome, print};
+use crate::cli::ReloadArgs;
+
+/// Reloads; the status is 1 if the configuration has a mistake, and stays as it was.
+pub fn run(args: &ReloadArgs) -> Outcome {
+    let result = Client::connect(&args.of.path()).and_then(|mut client| client.ask("reload", Value::Null));
+    match result {
+        Ok(result) if args.json => print(&format!("{result:#}\n"))?,
+        Ok(result) => print(&changes(&result))?,
+        Err(ControlError::Refused(fault)) => {
+            if args.json {
+                print(&format!("{fault:#}\n"))?;
+            } else {
+                let count = fault["problems"].as_array().map_or(1, Vec::len);
+                let message = fault["message"].as_str().unwrap_or_default();
+                let plural = if count == 1 { "" } else { "s" };
+                eprintln!("{message}\n\nnot reloaded: {count} problem{plural}; what was running goes on");
+            }
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) if args.json => {
+            print(&format!("{:#}\n", json!({ "code": "unreachable", "message": error.to_string() })))?;
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn changes(result: &Value) -> String {
+    let changes: Vec<_> =
+        result["changes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match changes.as_slice() {
+        [] => "Reloaded: nothing has changed.\n".to_owned(),
+        some => some.iter().map(|change| format!("{change}\n")).collect(),
+    }
+}

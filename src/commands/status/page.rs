@@ -1,0 +1,290 @@
+//! The status as text: 80 columns, problems first.
+
+use core::net::Ipv6Addr;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+
+use crate::wire::Mac;
+
+/// What the daemon says, as far as it is shown.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    version: String,
+    pid: u32,
+    uptime_seconds: u64,
+    upstreams: Vec<Upstream>,
+    ranges: Vec<Range>,
+    targets: Vec<Target>,
+    routes: Vec<Route>,
+    problems: Vec<Problem>,
+    conflicts: Vec<Conflict>,
+    totals: Totals,
+}
+
+#[derive(Debug, Deserialize)]
+struct Upstream {
+    interface: Option<String>,
+    mac: Option<String>,
+    state: String,
+    counters: Counters,
+}
+
+#[derive(Debug, Deserialize)]
+struct Counters {
+    answered: u64,
+    dropped: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Range {
+    prefix: String,
+    upstream: Option<String>,
+    interfaces: Vec<String>,
+    interface_count: usize,
+    follows_kernel: bool,
+    answer: String,
+    routes: String,
+    origin: String,
+    state: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    address: String,
+    state: String,
+    interface: Option<String>,
+    mac: Option<String>,
+    evidence: Option<String>,
+    guest: Option<String>,
+    answered: u64,
+    last_seen_seconds: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Route {
+    destination: String,
+    interface: Option<String>,
+    kind: String,
+    state: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Problem {
+    message: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Conflict {
+    address: String,
+    mac: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Totals {
+    targets: TargetTotals,
+}
+
+#[derive(Debug, Deserialize)]
+struct TargetTotals {
+    live: usize,
+    probing: usize,
+    absent: usize,
+}
+
+/// Whether states have colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    None,
+    Ansi,
+}
+
+impl Page {
+    /// 1 if something is not as it should be.
+    pub(super) fn health(&self) -> ExitCode {
+        let is_kept_out = |route: &Route| matches!(route.state.as_str(), "conflict" | "refused");
+        let is_well = self.problems.is_empty() && !self.routes.iter().any(is_kept_out);
+        if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// All of it.
+    pub(super) fn text(&self, colour: Colour) -> String {
+        let mut text = String::new();
+        let TargetTotals { live, probing, absent } = self.totals.targets;
+        let up = duration(self.uptime_seconds);
+        let head =
+            format!("lone64 {} (pid {}), up {up}: {}", self.version, self.pid, counted(live, "live guest"));
+        let others = [(probing, "probing"), (absent, "absent")].into_iter().filter(|(count, _)| *count > 0);
+        let others: String = others.map(|(count, what)| format!(", {count} {what}")).collect();
+        text += &wrapped(&format!("{head}{others}"), "", "    ");
+        for Problem { message } in &self.problems {
+            text += &wrapped(message, &colour.paint("problem: ", RED), "    ");
+        }
+        for Conflict { address, mac } in &self.conflicts {
+            let sentence = format!("{address} is another's on the upstream ({mac}), and not answered for");
+            text += &wrapped(&sentence, &colour.paint("conflict: ", RED), "    ");
+        }
+        for route in self.routes.iter().filter(|route| route.state != "installed") {
+            text += &route.line(colour);
+        }
+        self.upstreams.iter().for_each(|upstream| text += &upstream.lines(colour));
+        self.ranges.iter().for_each(|range| text += &range.lines(colour));
+        text + &self.guests(colour)
+    }
+
+    /// The guests, by the downstream that they are behind.
+    fn guests(&self, colour: Colour) -> String {
+        let mut by_interface: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
+        for target in self.targets.iter().filter(|target| target.state == "live") {
+            by_interface.entry(target.interface.as_deref().unwrap_or("?")).or_default().push(target);
+        }
+        let mut text = String::new();
+        let mut shown = 0;
+        for (interface, targets) in by_interface {
+            text += &format!("{interface}: {}\n", counted(targets.len(), "guest"));
+            let width = targets.iter().map(|target| target.address.len()).max().unwrap_or(0);
+            shown += targets.len();
+            targets.iter().for_each(|target| text += &target.lines(interface, width, colour));
+        }
+        let left = self.totals.targets.live.saturating_sub(shown);
+        if left > 0 {
+            text += &format!("{left} more; `lone64 status --json` lists all\n");
+        }
+        text
+    }
+}
+
+impl Upstream {
+    fn lines(&self, colour: Colour) -> String {
+        let name = self.interface.as_deref().unwrap_or("?");
+        let mac = self.mac.as_ref().map(|mac| format!(" {mac}")).unwrap_or_default();
+        let mut dropped: Vec<_> = self.counters.dropped.iter().collect();
+        dropped.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let sum: u64 = dropped.iter().map(|(_, count)| **count).sum();
+        let reasons: Vec<_> = dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let reasons = if sum == 0 { String::new() } else { format!(": {}", reasons.join(", ")) };
+        let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
+        format!("upstream {name}{mac} {}\n", colour.state(&self.state))
+            + &wrapped(&counts, "    ", "        ")
+    }
+}
+
+impl Range {
+    fn lines(&self, colour: Colour) -> String {
+        let on = self.upstream.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+        let behind = match (self.follows_kernel, self.interface_count) {
+            (true, _) => "wherever the kernel's routes lead".to_owned(),
+            (false, 0) => "no interface yet".to_owned(),
+            (false, count) if count > MOST_NAMES => format!("{count} interfaces"),
+            (false, _) => self.interfaces.join(", "),
+        };
+        let origin = if self.origin == "config" { "" } else { ", automatic" };
+        let how = format!("{behind}; answer {}, routes {}{origin}", self.answer, self.routes);
+        format!("range {}{on}: {}\n", self.prefix, colour.state(&self.state))
+            + &wrapped(&how, "    ", "        ")
+    }
+}
+
+impl Route {
+    fn line(&self, colour: Colour) -> String {
+        let kind = if self.kind == "unicast" { String::new() } else { format!("{} ", self.kind) };
+        let dev = self.interface.as_ref().map(|name| format!(" dev {name}")).unwrap_or_default();
+        wrapped(
+            &format!("{kind}{}{dev}: {}", self.destination, self.state),
+            &colour.paint("route ", RED),
+            "    ",
+        )
+    }
+}
+
+impl Target {
+    /// What is known of it, and how to reach it by an address that needs no route.
+    fn lines(&self, interface: &str, width: usize, colour: Colour) -> String {
+        let mac = self.mac.as_deref().unwrap_or("-");
+        let seen = self.last_seen_seconds.map_or_else(|| "-".to_owned(), |s| format!("{} ago", duration(s)));
+        let live = colour.state(&self.state);
+        let first = format!("  {:width$}  {mac:17}  {live}  {seen}", self.address);
+        let mut facts = Vec::new();
+        facts.extend(self.guest.clone());
+        facts.push(format!("seen by {}", self.evidence.as_deref().unwrap_or("-")));
+        facts.push(counted(usize::try_from(self.answered).unwrap_or(usize::MAX), "answer"));
+        if let Some(address) = self.mac.as_deref().and_then(|mac| mac.parse::<Mac>().ok()).map(link_local) {
+            facts.push(format!("{address}%{interface} (EUI-64)"));
+        }
+        format!("{}\n{}", first.trim_end(), wrapped(&facts.join(", "), "      ", "      "))
+    }
+}
+
+impl Colour {
+    fn paint(self, text: &str, code: &str) -> String {
+        match self {
+            Self::None => text.to_owned(),
+            Self::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+
+    /// What is well, and what is not.
+    fn state(self, state: &str) -> String {
+        let is_well = matches!(state, "live" | "up" | "serving" | "installed");
+        self.paint(state, if is_well { GREEN } else { RED })
+    }
+}
+
+/// The address that a guest gives itself, if it does as RFC 4862 §5.3 with RFC 2464 §4 has it:
+/// many do, but those with privacy or stable addresses do not.
+fn link_local(mac: Mac) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.0.map(u16::from);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The two largest units.
+fn duration(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}min {}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h {minutes}min"),
+        (days, hours, _) => format!("{days}d {hours}h"),
+    }
+}
+
+/// Lines of at most [`COLUMNS`]: the first begins with `first`, the others with `indent`.
+fn wrapped(text: &str, first: &str, indent: &str) -> String {
+    let mut lines = first.to_owned();
+    let mut column = visible(first);
+    for (position, word) in text.split_whitespace().enumerate() {
+        let space = usize::from(position > 0);
+        if position > 0 && column + space + word.chars().count() > COLUMNS {
+            lines.push('\n');
+            lines += indent;
+            column = indent.len();
+        } else if position > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines += word;
+        column += word.chars().count();
+    }
+    lines + "\n"
+}
+
+/// How many columns a text takes that may have colours in it.
+fn visible(text: &str) -> usize {
+    let mut parts = text.split('\x1b');
+    let plain = parts.next().map_or(0, |part| part.chars().count());
+    plain + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()
+}
+
+const COLUMNS: usize = 80;
+/// Interfaces of one range that are named.
+const MOST_NAMES: usize = 8;
+const RED: &str = "31";
+const GREEN: &str = "32";
+
+#[cfg(test)]
+#[path = "page_tests.rs"]
+mod tests;

@@ -1,0 +1,104 @@
+//! The status as a person reads it.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn page(change: impl FnOnce(&mut Value)) -> Page {
+    let mut status = json!({
+        "version": "0.1.0", "pid": 4711, "uptime_seconds": 11_530,
+        "upstreams": [{
+            "interface": "eth0", "ifindex": 2, "mac": "02:00:00:00:00:02", "state": "up",
+            "backend": "packet", "counters": { "answered": 12, "dropped": { "absent": 3, "no_range": 40 } },
+        }],
+        "ranges": [{
+            "prefix": "2001:db8:1:2:c::/112", "upstream": "eth0", "interfaces": ["lxcbr0"],
+            "interface_count": 1, "follows_kernel": false, "answer": "live", "routes": "range",
+            "origin": "config", "state": "serving",
+        }],
+        "targets": [{
+            "address": "2001:db8:1:2:c::5", "state": "live", "interface": "lxcbr0",
+            "mac": "02:00:00:00:00:05", "evidence": "probe", "guest": null, "answered": 12,
+            "last_seen_seconds": 75,
+        }],
+        "routes": [], "problems": [], "conflicts": [],
+        "totals": { "targets": { "live": 1, "probing": 0, "absent": 2 } },
+    });
+    change(&mut status);
+    serde_json::from_value(status).unwrap()
+}
+
+#[test]
+fn reads_like_ip_and_systemctl() {
+    let expected = "\
+lone64 0.1.0 (pid 4711), up 3h 12min: 1 live guest, 2 absent
+upstream eth0 02:00:00:00:00:02 up
+    12 answered, 43 not: no_range 40, absent 3
+range 2001:db8:1:2:c::/112 on eth0: serving
+    lxcbr0; answer live, routes range
+lxcbr0: 1 guest
+  2001:db8:1:2:c::5  02:00:00:00:00:05  live  1min 15s ago
+      seen by probe, 12 answers, fe80::ff:fe00:5%lxcbr0 (EUI-64)
+";
+    let page = page(|_| {});
+    assert_eq!(page.text(Colour::None), expected);
+    assert_eq!(page.health(), ExitCode::SUCCESS);
+}
+
+#[test]
+fn begins_with_what_is_wrong_and_is_unhealthy_then() {
+    let route = json!({
+        "destination": "2001:db8:1:2:c::/112", "interface": "lxcbr0", "kind": "unicast", "state": "conflict",
+    });
+    let kept_out = page(|status| status["routes"] = json!([route]));
+    assert_eq!(kept_out.health(), ExitCode::FAILURE);
+    let message = "range 2001:db8:1:2:d::/112: there is no interface lxcbr1 for its guests; `ip link` lists \
+                   those there are";
+    let both = page(|status| {
+        status["routes"] = json!([route]);
+        status["problems"] = json!([{ "scope": "range", "message": message }]);
+        status["conflicts"] = json!([{ "address": "2001:db8:1:2:c::6", "mac": "02:00:00:00:00:66" }]);
+    });
+    assert_eq!(both.health(), ExitCode::FAILURE);
+    let text = both.text(Colour::None);
+    let begins: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).take(6).collect();
+    assert_eq!(begins, ["lone64", "problem:", "", "conflict:", "", "route"], "{text}");
+}
+
+#[test]
+fn fits_eighty_columns_at_its_widest() {
+    let longest = "2001:db8:1111:2222:3333:4444:5555:6666";
+    let page = page(|status| {
+        status["targets"][0]["address"] = json!(longest);
+        status["targets"][0]["interface"] = json!("fifteen-bytes-x");
+        status["targets"][0]["mac"] = json!("fe:dc:ba:98:76:54");
+        status["targets"][0]["evidence"] = json!("neighbour");
+        status["targets"][0]["answered"] = json!(u32::MAX);
+        status["targets"][0]["last_seen_seconds"] = json!(3599);
+        status["ranges"][0]["prefix"] = json!(format!("{longest}/128"));
+        status["ranges"][0]["interfaces"] = json!(vec!["fifteen-bytes-x"; 8]);
+        status["ranges"][0]["interface_count"] = json!(8);
+        status["routes"] = json!([{
+            "destination": format!("{longest}/128"), "interface": "fifteen-bytes-x", "kind": "unreachable",
+            "state": "conflict",
+        }]);
+        status["totals"]["targets"]["live"] = json!(65_536);
+    });
+    let text = page.text(Colour::None);
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(text.ends_with("65535 more; `lone64 status --json` lists all\n"), "{text}");
+}
+
+#[test]
+fn colours_change_nothing_but_the_colour() {
+    let page = page(|status| status["problems"] = json!([{ "message": "word ".repeat(60) }]));
+    let coloured = page.text(Colour::Ansi);
+    let mut plain = coloured.clone();
+    for code in ["\x1b[31m", "\x1b[32m", "\x1b[0m"] {
+        plain = plain.replace(code, "");
+    }
+    assert_ne!(coloured, plain);
+    assert_eq!(plain, page.text(Colour::None));
+}

@@ -1,0 +1,70 @@
+//! Events as those who watch get them: one JSON object per line.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::super::error::describe;
+use crate::engine::facts::{IfIndex, KernelRoute};
+use crate::engine::{Asker, Event, Links};
+
+/// The line of an event, with its end.
+pub(super) fn line(event: &Event, links: &Links) -> String {
+    let mut object = object(event, links);
+    // Milliseconds are enough to tell questions apart, and fit a float without noise.
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    object["time"] = json!(time.as_millis() as f64 / 1000.0);
+    format!("{object}\n")
+}
+
+/// So many events were not told, because they came too fast or were read too slowly.
+pub(super) fn dropped(count: u64) -> String {
+    format!("{}\n", json!({ "event": "dropped", "count": count }))
+}
+
+fn object(event: &Event, links: &Links) -> Value {
+    let name = |link: &IfIndex| links.get(*link).map_or_else(|| format!("#{link}"), |l| l.name.to_string());
+    let route = |route: &KernelRoute| describe(route, links);
+    let asked = |kind: &str, target: &std::net::Ipv6Addr, asker: &Asker| {
+        json!({
+            "event": kind,
+            "target": target,
+            "interface": name(&asker.link),
+            "asker": asker.address,
+            "asker_mac": asker.mac.to_string(),
+        })
+    };
+    match event {
+        Event::Solicited(target, asker) => asked("solicited", target, asker),
+        Event::Answered(target, asker) => asked("answered", target, asker),
+        Event::Dropped(target, link, reason) => json!({
+            "event": "unanswered", "target": target, "interface": name(link), "reason": reason.as_str(),
+        }),
+        Event::Live(target, link, mac, evidence) => json!({
+            "event": "live", "target": target, "interface": name(link), "mac": mac.to_string(),
+            "evidence": evidence.as_str(),
+        }),
+        Event::Gone(target, link, loss) => json!({
+            "event": "gone", "target": target, "interface": name(link), "why": loss.as_str(),
+        }),
+        Event::Moved(target, from, to, mac) => json!({
+            "event": "moved", "target": target, "from": name(from), "interface": name(to),
+            "mac": mac.to_string(),
+        }),
+        Event::Contested(target, link, by, mac) => json!({
+            "event": "contested", "target": target, "interface": name(link), "by": name(by),
+            "mac": mac.to_string(),
+        }),
+        Event::Conflict(target, link, mac) => json!({
+            "event": "conflict", "target": target, "interface": name(link), "mac": mac.to_string(),
+        }),
+        Event::RouteInstalled(r) => json!({ "event": "route_installed", "route": route(r) }),
+        Event::RouteRemoved(r) => json!({ "event": "route_removed", "route": route(r) }),
+        Event::RouteConflict(r, other) => json!({
+            "event": "route_conflict", "route": route(r), "other": other.as_ref().map(route),
+        }),
+        Event::RouteFailed(r, said) => json!({ "event": "route_refused", "route": route(r), "why": said }),
+        Event::Problem(problem) => json!({ "event": "problem", "message": problem.to_string() }),
+        Event::Solved(problem) => json!({ "event": "solved", "message": problem.solved() }),
+    }
+}

@@ -1,0 +1,71 @@
+//! What is said back on the control socket: always one line, always with the version of its form.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// One line back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// What was asked for, as JSON.
+    Result(String),
+    /// Why it was not done.
+    Fault(Fault),
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// Each mistake with its place, where there are some.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub problems: Value,
+}
+
+impl Reply {
+    /// What was asked for.
+    pub fn result(result: &impl Serialize) -> Self {
+        match serde_json::to_string(result) {
+            Ok(text) => Self::Result(text),
+            Err(error) => Self::fault("internal", format!("the reply cannot be written: {error}")),
+        }
+    }
+
+    /// Why it was not done.
+    pub fn fault(code: &'static str, message: String) -> Self {
+        Self::Fault(Fault::new(code, message))
+    }
+
+    /// The line, with its end.
+    pub(super) fn line(&self) -> String {
+        match self {
+            // Put around it, because what is long should not be written twice.
+            Self::Result(text) => format!("{{\"version\":{VERSION},\"result\":{text}}}\n"),
+            Self::Fault(fault) => format!("{}\n", json!({ "version": VERSION, "error": fault })),
+        }
+    }
+}
+
+impl Fault {
+    /// Without single problems.
+    pub fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, problems: Value::Null }
+    }
+}
+
+/// Of the protocol. It grows when something that a client relies on changes its meaning.
+const VERSION: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_one_line_whatever_it_says() {
+        let fault = Reply::fault("refused", "two\nlines".to_owned()).line();
+        assert_eq!(fault, "{\"error\":{\"code\":\"refused\",\"message\":\"two\\nlines\"},\"version\":1}\n");
+        assert_eq!(Reply::result(&[1, 2]).line(), "{\"version\":1,\"result\":[1,2]}\n");
+    }
+}

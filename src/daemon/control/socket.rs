@@ -1,0 +1,174 @@
+//! The path of the control socket: whose it is, and whose it was.
+//!
+//! A lock beside the socket decides who may have the path; the kernel gives it back when its holder
+//! dies, however that happens. What lies at the path is removed only if it is a socket on which
+//! nobody answers.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::{fs, process};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::sys::stat::{Mode, umask};
+use socket2::{Domain, SockAddr, Type};
+use tokio::net::UnixListener;
+
+/// A path that is ours.
+#[derive(Debug)]
+pub(super) struct Socket {
+    path: PathBuf,
+    /// Held as long as the socket is ours.
+    _lock: Flock<File>,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another daemon serves there. Two that answer for the same guests only confuse their router.
+    #[error(
+        "another lone64 is running{}: it holds {}; stop it, or give this one a `socket` of its own in \
+         [control]", with_pid(*.pid), .path.display()
+    )]
+    Running {
+        /// The socket.
+        path: PathBuf,
+        /// The process, if it is known.
+        pid: Option<i32>,
+    },
+    /// Something that is not ours to remove.
+    #[error(
+        "no control socket: {} is there and is not a socket; remove it, or set another `socket` in [control]",
+        .0.display()
+    )]
+    Foreign(PathBuf),
+    /// The system said no.
+    #[error("no control socket: cannot {what} {}: {}{}", .path.display(), words(.source), remedy(.source))]
+    Refused {
+        /// As in "create the directory".
+        what: &'static str,
+        /// What it is about.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Socket {
+    /// Takes the path, and listens.
+    pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), SocketError> {
+        let refused = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| SocketError::Refused { what, path, source }
+        };
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)
+            .map_err(refused("create the directory", directory))?;
+        let lock = lock(path)?;
+        free(path)?;
+        // Between the two calls of bind and chmod anybody could connect.
+        let before = umask(Mode::from_bits_truncate(0o117));
+        let bound = std::os::unix::net::UnixListener::bind(path);
+        umask(before);
+        let listener = bound.map_err(refused("listen on", path))?;
+        let socket = Self { path: path.to_owned(), _lock: lock };
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| UnixListener::from_std(listener))
+            .map_err(refused("listen on", path))?;
+        Ok((socket, listener))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // It may have been removed, together with its directory.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Takes the lock, or says who has it.
+fn lock(path: &Path) -> Result<Flock<File>, SocketError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let refused = |source| SocketError::Refused { what: "lock", path: name.clone(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let file =
+        options.mode(0o644).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&name).map_err(refused)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            // The number is for people; without it the lock is as good.
+            let _ = lock.set_len(0).and_then(|()| lock.rewind());
+            let _ = writeln!(lock, "{}", process::id());
+            Ok(lock)
+        }
+        Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut text = String::new();
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            Err(SocketError::Running { path: path.to_owned(), pid })
+        }
+        Err((_, error)) => Err(refused(error.into())),
+    }
+}
+
+/// Removes the socket of a daemon that died; anything else stays, and is an error.
+fn free(path: &Path) -> Result<(), SocketError> {
+    let refused = |what| move |source| SocketError::Refused { what, path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refused("look at")(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(SocketError::Foreign(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    let probe = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).map_err(refused("connect to"))?;
+    probe.set_nonblocking(true).map_err(refused("connect to"))?;
+    let address = SockAddr::unix(path).map_err(refused("connect to"))?;
+    match probe.connect(&address) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(refused("remove the stale socket"))
+        }
+        // Somebody listens: he answered, or too many wait for him already.
+        Ok(()) => {
+            let pid = getsockopt(&probe, PeerCredentials).ok().map(|peer| peer.pid());
+            Err(SocketError::Running { path: path.to_owned(), pid })
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(SocketError::Running { path: path.to_owned(), pid: None })
+        }
+        Err(error) => Err(refused("connect to")(error)),
+    }
+}
+
+fn with_pid(pid: Option<i32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+}
+
+/// The number is for programs, and the words before it say the same.
+fn words(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "; run lone64 as root, or set a `socket` in [control] where its user may write"
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "; let systemd make it (RuntimeDirectory=lone64), or set a `socket` in [control] elsewhere"
+        }
+        _ => "; set another `socket` in [control]",
+    }
+}

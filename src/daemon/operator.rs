@@ -1,0 +1,241 @@
+//! What the administrator and the service manager want of a running daemon: status, reload, signs
+//! of life.
+
+use std::future::pending;
+
+use tokio::signal::unix::Signal;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Daemon;
+use super::control::{Answer, Call, Control, Method, Reply};
+use super::reload::{Refusal, Source, differences};
+use super::service::{Due, Service};
+use super::status::Status;
+use crate::config::Config;
+use crate::engine::{Event, Input, Links, Time, Watch};
+
+/// Those who may want something of a daemon; by default nobody.
+#[derive(Debug, Default)]
+pub struct Operator {
+    /// The control socket.
+    control: Option<Control>,
+    /// Where the configuration comes from.
+    source: Option<Source>,
+    /// Whoever presses the signal wants it to be read again.
+    hangup: Option<Signal>,
+    /// Whoever started us.
+    pub(super) service: Service,
+    /// Under way.
+    reading: Option<JoinHandle<Result<Config, Refusal>>>,
+    /// Who waits for what is under way, and who came too late for it.
+    waiting: Vec<oneshot::Sender<Answer>>,
+    late: Vec<oneshot::Sender<Answer>>,
+    is_signalled_late: bool,
+    is_watched: bool,
+}
+
+/// One thing that is wanted.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Call(Call),
+    Reload,
+    Read(Result<Config, Refusal>),
+    Due(Due),
+}
+
+impl Operator {
+    /// An administrator with a control socket, if there could be one, and with a signal that he
+    /// presses for a reload of what `source` reads; and the service manager.
+    pub fn new(control: Option<Control>, source: Source, hangup: Signal, service: Service) -> Self {
+        Self { control, source: Some(source), hangup: Some(hangup), service, ..Self::default() }
+    }
+
+    /// The next wish. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Wish {
+        tokio::select! {
+            call = next_call(&mut self.control) => Wish::Call(call),
+            () = next_hangup(&mut self.hangup) => Wish::Reload,
+            read = next_read(&mut self.reading) => Wish::Read(read),
+            due = self.service.next() => Wish::Due(due),
+        }
+    }
+
+    /// Tells whoever watches.
+    pub(super) fn publish(&mut self, event: &Event, links: &Links, now: Time) {
+        if let Some(control) = &mut self.control {
+            control.publish(event, links, now);
+        }
+        if !matches!(event, Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..)) {
+            self.service.changed();
+        }
+    }
+
+    /// What the engine is to tell from now on, if that is another thing than before.
+    fn watch(&mut self) -> Option<Watch> {
+        let is_watched = self.control.as_ref().is_some_and(Control::is_watched);
+        let is_new = is_watched != self.is_watched;
+        self.is_watched = is_watched;
+        is_new.then_some(if is_watched { Watch::Questions } else { Watch::Changes })
+    }
+
+    /// Reads the configuration again. Who comes while that is under way gets what is read next: the
+    /// file may have been changed behind the reader.
+    fn read(&mut self, answer: Option<oneshot::Sender<Answer>>) {
+        if self.reading.is_some() {
+            self.is_signalled_late |= answer.is_none();
+            self.late.extend(answer);
+            return;
+        }
+        self.service.reloading();
+        self.waiting.extend(answer);
+        let source = self.source.clone();
+        // A file may lie on a disk that is slow, or dead.
+        self.reading = Some(tokio::task::spawn_blocking(move || source.ok_or(Refusal::NoFile)?.read()));
+    }
+
+    fn answer_reload(&mut self, result: &Result<Vec<String>, Refusal>) {
+        let reply = match result {
+            Ok(changes) => Reply::result(&serde_json::json!({ "changes": changes })),
+            Err(refusal) => refusal.reply(),
+        };
+        for client in std::mem::take(&mut self.waiting) {
+            // It may have gone meanwhile.
+            let _ = client.send(Answer::Line(reply.clone()));
+        }
+        if !self.late.is_empty() || std::mem::take(&mut self.is_signalled_late) {
+            self.waiting = std::mem::take(&mut self.late);
+            self.read(None);
+        }
+    }
+}
+
+impl Daemon {
+    pub(super) fn grant(&mut self, wish: Wish) {
+        match wish {
+            Wish::Call(call) => self.call(call),
+            Wish::Reload => {
+                tracing::info!("SIGHUP: reading the configuration again");
+                self.operator.read(None);
+            }
+            Wish::Read(read) => {
+                let result = read.and_then(|config| self.take_over(config));
+                match &result {
+                    Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
+                    Ok(changes) => tracing::info!("reloaded: {}", changes.join(", ")),
+                    Err(refusal) => {
+                        tracing::error!("not reloaded, the configuration stays as it was");
+                        refusal.lines().iter().for_each(|line| tracing::error!("{line}"));
+                    }
+                }
+                self.operator.answer_reload(&result);
+                let status = self.status_line();
+                self.operator.service.ready(status);
+            }
+            Wish::Due(Due::Sign) => self.operator.service.sign(),
+            Wish::Due(Due::Status) => {
+                let status = self.status_line();
+                self.operator.service.say(status);
+            }
+        }
+    }
+
+    /// Follows whoever begins or ceases to watch.
+    pub(super) fn settle_watch(&mut self) {
+        if let Some(watch) = self.operator.watch() {
+            self.handle(Input::Watch(watch));
+        }
+    }
+
+    fn call(&mut self, call: Call) {
+        let start = Instant::now();
+        let now = self.now();
+        let answer = match call.method {
+            Method::Status(params) => Answer::Line(Reply::result(&Status::of(&self.engine, &params, now))),
+            Method::Reload => {
+                tracing::info!("reading the configuration again, as asked on the control socket");
+                return self.operator.read(Some(call.answer));
+            }
+            Method::Watch => match &self.operator.control {
+                Some(control) => control.watch(),
+                None => return,
+            },
+        };
+        // It may have gone meanwhile.
+        let _ = call.answer.send(answer);
+        if let Some(control) = &mut self.operator.control {
+            control.rest(start);
+        }
+    }
+
+    /// All of the new configuration, or none of it: whatever can fail comes first.
+    fn take_over(&mut self, config: Config) -> Result<Vec<String>, Refusal> {
+        let changes = differences(&self.config, &config);
+        self.refuse_unusable(&config)?;
+        let is_socket_new = config.control.socket != self.config.control.socket;
+        let control = match &self.operator.control {
+            Some(_) if !is_socket_new => None,
+            Some(_) => Some(Control::open(&config.control.socket)?),
+            // There was none to be had at the start; that may be another matter now.
+            None => Control::open(&config.control.socket).inspect_err(|error| tracing::warn!("{error}")).ok(),
+        };
+        self.manage_sysctls(&config)?;
+        // From here on nothing fails.
+        if let Some(control) = control {
+            tracing::info!("the control socket is {} now", control.path().display());
+            self.operator.control = Some(control);
+        }
+        if config.log != self.config.log {
+            super::logging::change(config.log);
+        }
+        if config.policy != self.config.policy {
+            self.handle(Input::Reload(Box::new(config.policy.clone())));
+        }
+        self.config = config;
+        Ok(changes)
+    }
+
+    /// What would be refused at a start is refused here, unless what runs is no better off.
+    fn refuse_unusable(&self, config: &Config) -> Result<(), Refusal> {
+        let (bindings, problems) = self.engine.problems_of(&config.policy);
+        let is_unusable = super::is_unusable(&problems, bindings.ranges.len());
+        let present = super::is_unusable(self.engine.problems(), self.engine.bindings().ranges.len());
+        if is_unusable && !present { Err(Refusal::Unusable(problems)) } else { Ok(()) }
+    }
+
+    fn status_line(&self) -> String {
+        let (ranges, problems) = (self.engine.policy().ranges.len(), self.engine.problems());
+        let live = self.engine.census().live;
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let mut line = format!("{ranges} range{}, {live} guest{} live", plural(ranges), plural(live));
+        if let Some(first) = problems.first() {
+            line += &format!("; {} problem{}: {first}", problems.len(), plural(problems.len()));
+        }
+        line
+    }
+}
+
+async fn next_call(control: &mut Option<Control>) -> Call {
+    match control {
+        Some(control) => control.next().await,
+        None => pending().await,
+    }
+}
+
+async fn next_hangup(hangup: &mut Option<Signal>) {
+    let received = match hangup {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        pending().await
+    }
+}
+
+async fn next_read(reading: &mut Option<JoinHandle<Result<Config, Refusal>>>) -> Result<Config, Refusal> {
+    let Some(read) = reading else { return pending().await };
+    let result = read.await;
+    *reading = None;
+    result.unwrap_or(Err(Refusal::Broken))
+}

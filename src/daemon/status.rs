@@ -1,0 +1,253 @@
+//! The status of a running daemon, as `lone64 status --json` prints it.
+//!
+//! What there may be very much of comes in pages: a request costs one look at each target and each
+//! route, and is written for one page only.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::control::{StatusParams, Truth};
+use crate::engine::bindings::{Place, Scope};
+use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
+use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
+use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which};
+use crate::wire::DropReason;
+
+/// Everything, up to the limits of one page.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    pid: u32,
+    uptime_seconds: u64,
+    upstreams: Vec<Value>,
+    ranges: Vec<Value>,
+    targets: Vec<TargetStatus>,
+    routes: Vec<RouteStatus>,
+    problems: Vec<Value>,
+    conflicts: Vec<Value>,
+    totals: Value,
+    /// What to ask for as `after` and `routes_after` to get what this page has no room for.
+    more: More,
+}
+
+#[derive(Debug, Serialize)]
+struct More {
+    after: Option<String>,
+    routes_after: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct TargetStatus {
+    address: String,
+    state: &'static str,
+    interface: Option<String>,
+    mac: Option<String>,
+    evidence: Option<&'static str>,
+    guest: Option<String>,
+    answered: u32,
+    last_seen_seconds: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct RouteStatus {
+    destination: String,
+    interface: Option<String>,
+    kind: &'static str,
+    state: &'static str,
+}
+
+impl Status {
+    /// What the engine has to say.
+    pub(super) fn of(engine: &Engine, params: &StatusParams, now: Time) -> Self {
+        let limit = params.limit.clamp(1, StatusParams::MOST);
+        let which = if params.live_only == Truth::Yes { Which::Live } else { Which::All };
+        // One more than is shown tells whether there is more.
+        let mut page = engine.target_page(which, params.after, limit + 1);
+        let more_targets = page.len() > limit;
+        page.truncate(limit);
+        let mut routes: Vec<_> = engine
+            .routes()
+            .filter(|(route, state)| {
+                params.routes_after.is_none_or(|after| route.destination > after)
+                    && (params.differing_only == Truth::No || *state != RouteState::Installed)
+            })
+            .take(limit + MOST_AT_ONE_DESTINATION)
+            .collect();
+        let more_routes = routes.len() > limit;
+        // A page ends between two destinations, because the next one begins behind a destination.
+        while routes.len() > limit
+            || more_routes && routes.len() > 1 && same_destination(&routes[routes.len() - 2..])
+        {
+            routes.pop();
+        }
+        let more = More {
+            after: page.last().filter(|_| more_targets).map(|(address, _)| address.to_string()),
+            routes_after: routes.last().filter(|_| more_routes).map(|(r, _)| r.destination.to_string()),
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime_seconds: now.since(Time::ORIGIN).as_secs(),
+            upstreams: upstreams(engine),
+            ranges: ranges(engine),
+            targets: page
+                .into_iter()
+                .map(|(address, t)| target(address.to_string(), t, engine, now))
+                .collect(),
+            routes: routes.into_iter().map(|(known, state)| route(known, state, engine)).collect(),
+            problems: problems(engine),
+            conflicts: engine
+                .conflicts()
+                .map(|(address, mac)| json!({ "address": address, "mac": mac.to_string() }))
+                .collect(),
+            totals: totals(engine),
+            more,
+        }
+    }
+}
+
+fn upstreams(engine: &Engine) -> Vec<Value> {
+    let there = engine.bindings().upstreams.iter().map(|upstream| {
+        let link = engine.links().get(upstream.link);
+        let counters = engine.counters().of(upstream.link);
+        let mut dropped = Map::new();
+        for reason in DropReason::ALL {
+            let count = counters.dropped(*reason);
+            if count > 0 {
+                dropped.insert(reason.as_str().to_owned(), count.into());
+            }
+        }
+        json!({
+            "interface": name(engine, upstream.link),
+            "ifindex": upstream.link.0,
+            "mac": upstream.mac.to_string(),
+            "state": link.map_or("missing", |link| link_state(link.state)),
+            "backend": "packet",
+            "counters": { "answered": counters.answered, "dropped": dropped },
+        })
+    });
+    let missing = engine.policy().upstreams.iter().filter_map(|upstream| match &upstream.interface {
+        UpstreamInterface::Named(name) if engine.links().named(name).is_none() => Some(json!({
+            "interface": name.as_str(), "ifindex": null, "mac": null, "state": "missing",
+            "backend": "packet", "counters": { "answered": 0, "dropped": {} },
+        })),
+        _ => None,
+    });
+    there.chain(missing).collect()
+}
+
+fn ranges(engine: &Engine) -> Vec<Value> {
+    let ranges = engine.policy().ranges.iter().zip(&engine.bindings().ranges);
+    ranges.map(|(range, place)| range_status(range, place, engine)).collect()
+}
+
+fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
+    let follows_kernel = range.downstream == Downstream::Kernel;
+    let is_served = place.upstream.is_some() && (follows_kernel || !place.downstreams.is_empty());
+    let shown = place.downstreams.iter().take(MOST_INTERFACES);
+    json!({
+        "prefix": range.prefix.to_string(),
+        "upstream": place.upstream.and_then(|link| name(engine, link)),
+        "interfaces": shown.filter_map(|link| name(engine, *link)).collect::<Vec<_>>(),
+        "interface_count": place.downstreams.len(),
+        "follows_kernel": follows_kernel,
+        "answer": range.answer.to_string(),
+        "routes": range.routes.to_string(),
+        "origin": "config",
+        "state": if is_served { "serving" } else { "waiting" },
+    })
+}
+
+fn target(address: String, target: &Target, engine: &Engine, now: Time) -> TargetStatus {
+    let live = match &target.state {
+        State::Live(live) => Some(live),
+        State::Probing(_) | State::Absent => None,
+    };
+    TargetStatus {
+        address,
+        state: match target.state {
+            State::Live(_) => "live",
+            State::Probing(_) => "probing",
+            State::Absent => "absent",
+        },
+        interface: live.and_then(|live| name(engine, live.link)),
+        mac: live.and_then(|live| live.mac).map(|mac| mac.to_string()),
+        evidence: live.map(|live| live.evidence.as_str()),
+        guest: None,
+        answered: target.answered,
+        last_seen_seconds: live.map(|Live { seen, .. }| now.since(*seen).as_secs()),
+    }
+}
+
+fn route(route: &KernelRoute, state: RouteState, engine: &Engine) -> RouteStatus {
+    RouteStatus {
+        destination: route.destination.to_string(),
+        interface: route.link().and_then(|link| name(engine, link)),
+        kind: match route.kind {
+            RouteKind::Unicast(_) => "unicast",
+            RouteKind::Local(_) => "local",
+            RouteKind::Unreachable => "unreachable",
+            RouteKind::Other => "other",
+        },
+        state: match state {
+            RouteState::Installed => "installed",
+            RouteState::Conflict => "conflict",
+            RouteState::Pending => "pending",
+            RouteState::Refused => "refused",
+        },
+    }
+}
+
+fn problems(engine: &Engine) -> Vec<Value> {
+    let scope = |scope| match scope {
+        Scope::Upstream => "upstream",
+        Scope::Range => "range",
+        Scope::Passing => "passing",
+    };
+    let all = engine.problems().iter();
+    all.map(|problem| json!({ "scope": scope(problem.scope()), "message": problem.to_string() })).collect()
+}
+
+fn totals(engine: &Engine) -> Value {
+    let census = engine.census();
+    let mut routes = [0_usize; 4];
+    for (_, state) in engine.routes() {
+        routes[state as usize] += 1;
+    }
+    let count = |state: RouteState| routes[state as usize];
+    let counters = engine.counters();
+    json!({
+        "targets": {
+            "live": census.live, "probing": census.probing, "absent": census.absent,
+            "limit": engine.policy().limits.targets,
+        },
+        "routes": {
+            "installed": count(RouteState::Installed), "conflict": count(RouteState::Conflict),
+            "pending": count(RouteState::Pending), "refused": count(RouteState::Refused),
+        },
+        "probes": counters.probes,
+        "rival_advertisements": counters.conflicts,
+        "netlink_resyncs": counters.resyncs,
+    })
+}
+
+fn name(engine: &Engine, link: IfIndex) -> Option<String> {
+    engine.links().get(link).map(|link| link.name.to_string())
+}
+
+fn link_state(state: LinkState) -> &'static str {
+    match state {
+        LinkState::Up => "up",
+        LinkState::NoCarrier => "no-carrier",
+        LinkState::Down => "down",
+    }
+}
+
+fn same_destination(two: &[(&KernelRoute, RouteState)]) -> bool {
+    two.iter().all(|(route, _)| route.destination == two[0].0.destination)
+}
+
+/// A range over thousands of interfaces is named by as many of them.
+const MOST_INTERFACES: usize = 64;
+/// A range has a route and a backstop.
+const MOST_AT_ONE_DESTINATION: usize = 2;

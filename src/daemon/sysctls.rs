@@ -1,0 +1,317 @@
+//! The kernel's settings, where they are ours to change: forwarding, and before it `accept_ra=2`.
+//!
+//! `forwarding=1` with `accept_ra=1` deletes a default route that came from router advertisements at
+//! once, and `all.accept_ra` does nothing for an interface; hence the order. What was there before is
+//! written down first, so that it is found again also after a crash, and comes back in the reverse
+//! order at the end, unless somebody else has changed it meanwhile.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Daemon;
+use super::control::beside;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::facts::IfName;
+use crate::kernel::sysctl::{self, SysctlError};
+
+/// The settings that are changed at this moment.
+#[derive(Debug)]
+pub(super) struct Sysctls {
+    file: PathBuf,
+    changed: Vec<Changed>,
+    upstreams: Vec<Upstream>,
+}
+
+/// One setting, as it was and as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Changed {
+    key: String,
+    before: String,
+    set: String,
+}
+
+/// What is written down.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    /// The network namespace that it is about.
+    namespace: u64,
+    changed: Vec<Changed>,
+}
+
+/// An upstream, as far as it decides here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Upstream {
+    name: IfName,
+    default: DefaultRoute,
+}
+
+/// Where the default route of an upstream comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DefaultRoute {
+    /// From router advertisements.
+    Advertised,
+    /// From somewhere else.
+    Configured,
+    /// There is none, perhaps because advertisements are not accepted.
+    None,
+}
+
+/// A setting and the value that it should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Setting {
+    key: String,
+    value: &'static str,
+}
+
+impl Sysctls {
+    /// What a predecessor that crashed has changed is ours to restore. Whatever somebody else has
+    /// changed since is his.
+    fn inherit(file: &Path) -> Self {
+        let record = fs::read(file).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
+        let record = record.filter(|record| Some(record.namespace) == namespace());
+        let mut changed = record.map(|record| record.changed).unwrap_or_default();
+        changed.retain(|one| is_ours(&one.key) && sysctl::read(&one.key).is_ok_and(|now| now == one.set));
+        Self { file: file.to_owned(), changed, upstreams: Vec::new() }
+    }
+
+    /// Gives back what a predecessor left.
+    fn restore_if_any(mut self) {
+        if !self.changed.is_empty() {
+            tracing::info!("a lone64 that crashed has left sysctls changed");
+            self.restore();
+        }
+    }
+
+    /// Sets what these upstreams need; nothing if they are the same as before.
+    fn apply(&mut self, upstreams: Vec<Upstream>) -> Result<(), SysctlError> {
+        if upstreams == self.upstreams {
+            return Ok(());
+        }
+        for Setting { key, value } in wanted(&upstreams, |key| sysctl::read(key).ok()) {
+            let before = sysctl::read(&key)?;
+            // An interface that was made anew has its setting from the kernel again.
+            if !self.changed.iter().any(|one| one.key == key) {
+                self.changed.push(Changed {
+                    key: key.clone(),
+                    before: before.clone(),
+                    set: value.to_owned(),
+                });
+                self.write_down();
+            }
+            sysctl::write(&key, value)?;
+            tracing::info!("net/ipv6/{key}: {before} -> {value}, until lone64 ends");
+        }
+        self.upstreams = upstreams;
+        Ok(())
+    }
+
+    /// Gives everything back, the last change first.
+    fn restore(&mut self) {
+        for Changed { key, before, set } in std::mem::take(&mut self.changed).into_iter().rev() {
+            match sysctl::read(&key) {
+                Ok(now) if now == before => {}
+                Ok(now) if now != set => {
+                    tracing::info!("net/ipv6/{key} stays {now}: somebody else has changed it");
+                }
+                Ok(_) => match sysctl::write(&key, &before) {
+                    Ok(()) => tracing::info!("net/ipv6/{key}: {set} -> {before}, as it was"),
+                    Err(error) => tracing::warn!("{}", crate::commands::explanation(&error)),
+                },
+                // The interface is gone, and its settings with it.
+                Err(_) => {}
+            }
+        }
+        self.upstreams.clear();
+        let _ = fs::remove_file(&self.file);
+    }
+
+    /// The record lies beside the control socket, wherever that is.
+    fn move_record(&mut self, file: PathBuf) {
+        if file != self.file {
+            let old = std::mem::replace(&mut self.file, file);
+            if !self.changed.is_empty() {
+                self.write_down();
+            }
+            let _ = fs::remove_file(old);
+        }
+    }
+
+    /// Before each change. Without it everything works, but a crash would leave what is changed.
+    fn write_down(&self) {
+        let record = Record { namespace: namespace().unwrap_or(0), changed: self.changed.clone() };
+        let new = self.file.with_extension("sysctls-new");
+        let written = serde_json::to_vec(&record)
+            .map_err(std::io::Error::from)
+            .and_then(|text| fs::write(&new, text))
+            .and_then(|()| fs::rename(&new, &self.file));
+        if let Err(error) = written {
+            tracing::warn!(
+                "cannot write {}, so a crash would leave the sysctls as they are now: {error}",
+                self.file.display()
+            );
+        }
+    }
+}
+
+impl Drop for Sysctls {
+    fn drop(&mut self) {
+        if !self.changed.is_empty() {
+            self.restore();
+        }
+    }
+}
+
+impl Daemon {
+    /// Sets, or gives back, what this configuration says.
+    pub(super) fn manage_sysctls(&mut self, config: &Config) -> Result<(), SysctlError> {
+        let file = || beside(&config.control.socket, "sysctls");
+        if !config.sysctl.manage {
+            match self.sysctls.take() {
+                Some(mut ours) => ours.restore(),
+                None => Sysctls::inherit(&file()).restore_if_any(),
+            }
+            return Ok(());
+        }
+        let upstreams = upstreams(&self.engine);
+        if let Some(ours) = &mut self.sysctls {
+            ours.apply(upstreams)?;
+            ours.move_record(file());
+            return Ok(());
+        }
+        let mut ours = Sysctls::inherit(&file());
+        // On an error what was set already is given back at once, because it is dropped.
+        ours.apply(upstreams)?;
+        self.sysctls = Some(ours);
+        Ok(())
+    }
+
+    /// An upstream may have come, or a default route.
+    pub(super) fn follow_upstreams(&mut self) {
+        if let Some(ours) = &mut self.sysctls
+            && let Err(error) = ours.apply(upstreams(&self.engine))
+        {
+            tracing::warn!("{}", crate::commands::explanation(&error));
+        }
+    }
+
+    /// What is missing for guests to be reached, a sentence each, where that is not ours to change.
+    pub fn missing_sysctls(&self) -> Vec<String> {
+        if self.sysctls.is_some() { Vec::new() } else { missing(&upstreams(&self.engine)) }
+    }
+}
+
+/// The upstreams at this moment.
+fn upstreams(engine: &Engine) -> Vec<Upstream> {
+    let named = engine.upstream_links().filter_map(|link| Some((link, engine.links().get(link)?)));
+    let upstream = |(index, link): (_, &crate::engine::facts::Link)| {
+        let routes = engine.default_routes().filter(|route| route.unicast_link() == Some(index));
+        let protocols: Vec<_> = routes.map(|route| route.protocol).collect();
+        let default = match protocols.as_slice() {
+            [] => DefaultRoute::None,
+            all if all.iter().all(|protocol| *protocol == RTPROT_RA) => DefaultRoute::Advertised,
+            _ => DefaultRoute::Configured,
+        };
+        Upstream { name: link.name.clone(), default }
+    };
+    named.map(upstream).collect()
+}
+
+/// What is missing, as sentences with the command that sets it; for those who manage it themselves.
+fn missing(upstreams: &[Upstream]) -> Vec<String> {
+    let read = |key: &str| sysctl::read(key).ok();
+    let advertised: Vec<_> =
+        upstreams.iter().filter(|up| up.default == DefaultRoute::Advertised).cloned().collect();
+    let settings = wanted(&advertised, read);
+    let commands: Vec<_> =
+        settings.iter().map(|s| format!("`sysctl -w net/ipv6/{}={}`", s.key, s.value)).collect();
+    let Some(last) = settings.last() else { return Vec::new() };
+    let commands = commands.join(", then ");
+    const REMEDY: &str = "or set `manage = true` in [sysctl]";
+    vec![if last.key == FORWARDING {
+        format!("IPv6 forwarding is off, so guests are answered for and not reached; {commands}, {REMEDY}")
+    } else {
+        format!(
+            "the default route comes from router advertisements, which are not accepted any more with \
+             forwarding on, so it will expire; {commands}, {REMEDY}"
+        )
+    }]
+}
+
+/// What has to be set, in this order.
+fn wanted(upstreams: &[Upstream], read: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    for upstream in upstreams.iter().filter(|upstream| upstream.default != DefaultRoute::Configured) {
+        let key = format!("conf/{}/accept_ra", upstream.name);
+        // 0: somebody else takes care of advertisements, systemd-networkd for one.
+        if read(&key).as_deref() == Some("1") {
+            settings.push(Setting { key, value: "2" });
+        }
+    }
+    if read(FORWARDING).as_deref() == Some("0") {
+        settings.push(Setting { key: FORWARDING.to_owned(), value: "1" });
+    }
+    settings
+}
+
+/// The file lies where only root may write; all the same nothing else is ever restored from it.
+fn is_ours(key: &str) -> bool {
+    let name = key.strip_prefix("conf/").and_then(|rest| rest.strip_suffix("/accept_ra"));
+    key == FORWARDING || name.is_some_and(|name| name.parse::<IfName>().is_ok())
+}
+
+/// The number of the network namespace of this thread.
+fn namespace() -> Option<u64> {
+    fs::metadata("/proc/thread-self/ns/net").ok().map(|metadata| metadata.ino())
+}
+
+const FORWARDING: &str = "conf/all/forwarding";
+/// `rtm_protocol` of routes that came from router advertisements.
+const RTPROT_RA: u8 = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(name: &str, default: DefaultRoute) -> Upstream {
+        Upstream { name: name.parse().unwrap(), default }
+    }
+
+    /// The settings of a host on which `forwarding` is so and every `accept_ra` is this.
+    fn host(forwarding: &'static str, accept_ra: &'static str) -> impl Fn(&str) -> Option<String> {
+        move |key| Some(if key == FORWARDING { forwarding } else { accept_ra }.to_owned())
+    }
+
+    fn keys(settings: &[Setting]) -> Vec<String> {
+        settings.iter().map(|s| format!("{}={}", s.key, s.value)).collect()
+    }
+
+    #[test]
+    fn accepts_advertisements_before_it_forwards() {
+        let upstreams = [upstream("up0", DefaultRoute::Advertised), upstream("up1", DefaultRoute::None)];
+        assert_eq!(
+            keys(&wanted(&upstreams, host("0", "1"))),
+            ["conf/up0/accept_ra=2", "conf/up1/accept_ra=2", "conf/all/forwarding=1"]
+        );
+    }
+
+    #[test]
+    fn changes_nothing_that_is_right_or_somebody_elses() {
+        let advertised = [upstream("up0", DefaultRoute::Advertised)];
+        assert_eq!(keys(&wanted(&advertised, host("1", "2"))), [""; 0]);
+        assert_eq!(keys(&wanted(&advertised, host("1", "0"))), [""; 0], "networkd does it itself");
+        let configured = [upstream("up0", DefaultRoute::Configured)];
+        assert_eq!(keys(&wanted(&configured, host("0", "1"))), ["conf/all/forwarding=1"]);
+        assert_eq!(keys(&wanted(&configured, |_| None)), [""; 0], "without IPv6 there is nothing to set");
+    }
+
+    #[test]
+    fn takes_no_other_key_from_a_file() {
+        assert!(is_ours("conf/all/forwarding") && is_ours("conf/eth0.100/accept_ra"));
+        assert!(!is_ours("conf/../../kernel/core_pattern") && !is_ours("conf/a/b/accept_ra"));
+        assert!(!is_ours("conf/../accept_ra"));
+    }
+}

@@ -1,0 +1,154 @@
+//! Another policy takes the place of the present one, and whatever both share is left as it is.
+//!
+//! The administrator brings about such a change, with a whole new policy ([`Engine::reload`]).
+
+use core::net::Ipv6Addr;
+use std::collections::BTreeSet;
+
+use super::answer::Asker;
+use super::bindings::Bindings;
+use super::facts::{IfIndex, KernelRoute};
+use super::output::{Loss, Output};
+use super::policy::{Answer, Policy, RangePolicy, RangeRoutes};
+use super::ranges::Ranges;
+use super::targets::{Live, State};
+use super::time::Time;
+use super::{Engine, Event, Phase, share_of_probes};
+use crate::wire::DropReason;
+
+impl Engine {
+    /// From here on this is what the administrator wants.
+    pub(super) fn reload(&mut self, policy: Policy, now: Time) {
+        if policy == self.policy || self.phase == Phase::Stopping {
+            return;
+        }
+        let knew_all = self.knows_routes_for(&policy);
+        let before = self.take_over(policy, now);
+        self.settle_from(&before);
+        if !knew_all {
+            self.outputs.push_back(Output::Resync);
+        }
+    }
+
+    /// Puts the policy into the place of the present one, and returns what that one meant.
+    pub(super) fn take_over(&mut self, policy: Policy, now: Time) -> Bindings {
+        let guests = self.guest_routes();
+        if policy.routes != self.policy.routes {
+            self.routes.set_policy(policy.routes);
+        }
+        let probes = policy.limits.probes_per_second;
+        if probes != self.policy.limits.probes_per_second {
+            self.probe_limit.change(&super::Limiter::new(probes), now);
+            let share = share_of_probes(probes);
+            self.shares.iter_mut().for_each(|old| old.change(&share, now));
+        }
+        let (timers, targets) = (policy.timers, policy.limits.targets);
+        let are_timers_new = timers != self.policy.timers;
+        self.ranges = Ranges::new(&policy.ranges);
+        self.policy = policy;
+        let bindings = self.resolve();
+        let before = std::mem::replace(&mut self.bindings, bindings);
+        self.review_targets(now);
+        for (target, state) in self.targets.set_limit(targets) {
+            self.evicted(target, state);
+        }
+        if are_timers_new {
+            self.hasten(now);
+        }
+        let guests_now = self.guest_routes();
+        guests.difference(&guests_now).for_each(|route| self.routes.unwant(route));
+        guests_now.difference(&guests).for_each(|route| self.routes.want(route.clone()));
+        before
+    }
+
+    /// Whether every route that concerns this policy concerned the present one too, so that it is
+    /// known if it is there.
+    fn knows_routes_for(&self, policy: &Policy) -> bool {
+        let is_known =
+            |range: &RangePolicy| self.policy.ranges.iter().any(|known| known.prefix.contains(&range.prefix));
+        policy.ranges.iter().all(is_known) && policy.routes.protocol == self.policy.routes.protocol
+    }
+
+    /// The routes of single guests that the policy asks for.
+    fn guest_routes(&self) -> BTreeSet<KernelRoute> {
+        if !self.policy.ranges.iter().any(|range| range.routes == RangeRoutes::Guests) {
+            return BTreeSet::new();
+        }
+        let route = |(target, state): (Ipv6Addr, &State)| match state {
+            State::Live(live) if self.keeps_guest_routes(target) => {
+                Some(self.routes.guest(target, live.link))
+            }
+            State::Live(_) | State::Probing(_) | State::Absent => None,
+        };
+        self.targets.iter().filter_map(route).collect()
+    }
+
+    /// Ends what the policy does not serve any more. Whoever waits for a target asks anew, and has
+    /// nothing lost where it is still served.
+    fn review_targets(&mut self, now: Time) {
+        let known: Vec<_> = self.targets.iter().map(|(target, _)| target).collect();
+        for target in known {
+            let range = self.ranges.find(target).filter(|range| {
+                self.policy.ranges[range.0].answer == Answer::Live && !self.ranges.excludes(*range, target)
+            });
+            match (self.targets.get(target).cloned(), range) {
+                (Some(State::Live(Live { link, .. })), Some(range))
+                    if self.behind(range, target).contains(link) => {}
+                (Some(State::Live(Live { link, .. })), _) => self.end(target, link),
+                (Some(State::Probing(probing)), Some(range)) => {
+                    let upstream = self.bindings.ranges[range.0].upstream;
+                    let (stay, go) =
+                        probing.askers.into_iter().partition(|asker| Some(asker.link) == upstream);
+                    if let Some(askers) = self.targets.askers_mut(target) {
+                        *askers = stay;
+                    }
+                    self.ask_anew(go, target, now);
+                }
+                (Some(State::Probing(probing)), None) => {
+                    self.targets.remove(target);
+                    self.ask_anew(probing.askers, target, now);
+                }
+                (Some(State::Absent), None) => _ = self.targets.remove(target),
+                (Some(State::Absent), Some(_)) | (None, _) => {}
+            }
+        }
+    }
+
+    fn end(&mut self, target: Ipv6Addr, link: IfIndex) {
+        self.targets.remove(target);
+        // Where every address is answered, this one still is.
+        let is_answered = self.ranges.find(target).is_some_and(|range| {
+            self.policy.ranges[range.0].answer == Answer::Always && !self.ranges.excludes(range, target)
+        });
+        if !is_answered {
+            self.tell(Event::Gone(target, link, Loss::Policy));
+        }
+    }
+
+    fn ask_anew(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
+        for asker in askers {
+            let verdict = self.question(asker, target, now);
+            self.count(target, &asker, verdict);
+        }
+    }
+
+    /// A target that had to go because there may be fewer now.
+    fn evicted(&mut self, target: Ipv6Addr, state: State) {
+        match state {
+            State::Live(live) => self.tell(Event::Gone(target, live.link, Loss::NoRoom)),
+            State::Probing(probing) => {
+                for asker in probing.askers {
+                    self.unanswered(target, &asker, DropReason::TargetsFull);
+                }
+            }
+            State::Absent => {}
+        }
+    }
+
+    /// Nothing is due later than the timers say now.
+    fn hasten(&mut self, now: Time) {
+        let due: Vec<_> =
+            self.targets.iter().map(|(target, state)| (target, now + self.comes_back_after(state))).collect();
+        due.into_iter().for_each(|(target, due)| self.targets.hasten(target, due));
+    }
+}

@@ -1,0 +1,62 @@
+//! What the kernel's routes say about where things are.
+
+use core::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::Routes;
+use crate::engine::facts::{IfIndex, KernelRoute, NextHop};
+
+impl Routes {
+    /// Ours that lead to a single address: the guests that a predecessor knew.
+    pub fn inherited_guests(&self) -> impl Iterator<Item = (Ipv6Addr, IfIndex)> {
+        let single = self.known.iter().filter(|(destination, _)| destination.prefix_len() == 128);
+        single.flat_map(|(_, routes)| routes).filter(|route| self.is_ours(route)).filter_map(|route| {
+            let link = route.unicast_link().filter(|_| route.next_hop == NextHop::OnLink)?;
+            Some((route.destination.addr(), link))
+        })
+    }
+
+    /// The interfaces that default routes leave by, the preferred first.
+    pub fn default_links(&self) -> Vec<IfIndex> {
+        let mut defaults: Vec<_> =
+            self.defaults().filter_map(|route| Some((route.metric, route.unicast_link()?))).collect();
+        defaults.sort_unstable();
+        let mut links = Vec::new();
+        for (_, link) in defaults {
+            if !links.contains(&link) {
+                links.push(link);
+            }
+        }
+        links
+    }
+
+    /// True if a default route leads through this address.
+    pub fn is_gateway(&self, address: Ipv6Addr) -> bool {
+        self.defaults().any(|route| route.next_hop == NextHop::Via(address))
+    }
+
+    /// The interface that a packet to `target` leaves by, as far as the main table decides.
+    pub fn leads_to(&self, target: Ipv6Addr) -> Option<IfIndex> {
+        self.known
+            .cover_values(&Ipv6Net::from(target))
+            .filter_map(|routes| routes.iter().filter(|route| route.table == MAIN).min_by_key(|r| r.metric))
+            .last()
+            .and_then(KernelRoute::unicast_link)
+    }
+
+    /// The interfaces that routes inside `prefix` leave by.
+    pub fn links_inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = IfIndex> + 'a {
+        self.known.children(prefix).flat_map(|(_, routes)| routes).filter_map(KernelRoute::unicast_link)
+    }
+
+    /// The default routes of the main table.
+    pub fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.at(&DEFAULT).filter(|route| route.table == MAIN)
+    }
+}
+
+/// The number of the table `main`.
+pub(super) const MAIN: u32 = 254;
+/// `::/0`
+const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
