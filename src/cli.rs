@@ -2,6 +2,7 @@
 //!
 //! May touch: whether the default file is there.
 
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -64,6 +65,10 @@ pub enum Command {
     /// All of it is taken or, on a mistake, none: every problem is printed with its place, and what
     /// was running goes on. Nothing is lost for ranges that stay.
     Reload(ReloadArgs),
+    /// Tell step by step why an address is answered for, or why not.
+    ///
+    /// Asks the running daemon; without one, the configuration and the kernel tell what it would do.
+    Explain(ExplainArgs),
     /// Show a guest unreachable, then reachable, in throw-away namespaces.
     ///
     /// A router, a host and a guest are built out of network namespaces that nobody else sees; they
@@ -173,6 +178,30 @@ Examples:
 
 Exit status: 0 reloaded, 1 refused or not running, 2 wrong usage.")]
 pub struct ReloadArgs {
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
+
+/// The options of `explain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 explain 2001:db8:1:2:c::5
+  lone64 explain --probe 2001:db8:1:2:c::5
+  lone64 explain --json 2001:db8:1:2:c::5 | jq '.steps[] | select(.holds == \"no\")'
+
+Exit status: 0 it is answered for, 1 it is not or may not be, 2 wrong usage.")]
+pub struct ExplainArgs {
+    /// The address that somebody cannot reach.
+    #[arg(value_name = "ADDRESS")]
+    pub address: Ipv6Addr,
+    /// Have the running daemon ask the downstreams for it now.
+    #[arg(long)]
+    pub probe: bool,
     /// Print one JSON object instead.
     #[arg(long)]
     pub json: bool,

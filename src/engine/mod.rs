@@ -134,6 +134,10 @@ impl Engine {
             // There is nothing more to begin.
             Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
+            Input::Ask(target) => {
+                self.look(target, now);
+                self.settle_routes();
+            }
             Input::Timeout => self.due(now),
             Input::Reload(policy) => self.reload(*policy, now),
             Input::Stop => self.stop(),
@@ -183,6 +187,11 @@ impl Engine {
     /// Every target that something is known of.
     pub fn targets(&self) -> impl Iterator<Item = (Ipv6Addr, &State)> {
         self.targets.iter()
+    }
+
+    /// How many questions for a target were answered since something is known of it.
+    pub fn answered_for(&self, address: Ipv6Addr) -> u64 {
+        self.targets.answered_for(address).into()
     }
 
     /// The targets that somebody else on the upstream link speaks up for, and his address.

@@ -24,7 +24,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-pub use method::{Method, StatusParams, Truth};
+pub use method::{ExplainParams, Method, StatusParams, Truth};
 pub use reply::{Fault, Reply};
 pub use socket::SocketError;
 

@@ -103,6 +103,8 @@ pub enum Expected {
     Answered,
     /// The guest is asked first.
     Probed,
+    /// The guest is being asked at this moment.
+    Probing,
     /// Silence.
     Dropped(DropReason),
 }
@@ -239,7 +241,7 @@ impl Engine {
         if matches!(self.targets.get(target), Some(State::Probing(_))) {
             steps.push(yes(Subject::Downstream, self.downstream_named(range)));
             steps.push(open(Subject::Liveness, "being asked for at this moment".to_owned(), None));
-            return Expected::Probed;
+            return Expected::Probing;
         }
         if !self.behind(range, target).iter().any(|link| self.can_probe(*link)) {
             steps.push(self.no_downstream(range, target));
