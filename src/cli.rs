@@ -74,6 +74,11 @@ pub enum Command {
     /// A router, a host and a guest are built out of network namespaces that nobody else sees; they
     /// are gone when the demo ends. Neither root nor a network is needed.
     Demo(DemoArgs),
+    /// Find what is wrong with this host, and how it is put right.
+    ///
+    /// Reads the kernel, its settings, the packet filters and the configuration; sends nothing, and
+    /// changes nothing without --fix. Some of it only root can read.
+    Doctor(DoctorArgs),
 }
 
 /// The options of `run`.
@@ -216,6 +221,40 @@ pub struct ExplainArgs {
 Examples:
   lone64 demo")]
 pub struct DemoArgs {}
+
+/// The options of `doctor`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 doctor
+  lone64 doctor --fix
+  lone64 doctor --range 2001:db8:1:2:c::/112=lxcbr0
+  lone64 doctor --json | jq '.checks[] | select(.state != \"ok\")'
+
+Exit status: 0 no fault, 1 a fault, 2 wrong usage.")]
+pub struct DoctorArgs {
+    /// The configuration [default: /etc/lone64/lone64.toml].
+    #[arg(long, value_name = "F")]
+    pub config: Option<PathBuf>,
+    /// As for `run`.
+    #[arg(long, value_name = "IF")]
+    pub upstream: Vec<IfName>,
+    /// As for `run`.
+    #[arg(long, value_name = "PREFIX=IF", value_parser = parse_range)]
+    pub range: Vec<(Ipv6Net, IfName)>,
+    /// Apply the safe remedies, each after a question.
+    #[arg(long)]
+    pub fix: bool,
+    /// Do not ask.
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the files of the host are.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+}
 
 impl RunArgs {
     /// The configuration that these options and the file make.

@@ -35,6 +35,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod engine;
 pub mod kernel;
 pub mod wire;

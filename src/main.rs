@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => commands::reload::run(args),
         Command::Explain(args) => commands::explain::run(args),
         Command::Demo(args) => commands::demo::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("{}", commands::explanation(&*error));

@@ -12,6 +12,7 @@ use crate::config::Problems;
 pub mod check;
 mod control;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod reload;
 pub mod run;

@@ -11,6 +11,7 @@
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `change`: Change
 //! * `upheaval`: killed, crowded, flooded with changes
+//! * `doctor`: what `lone64 doctor` finds, and whether its remedies heal
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `shipped`: the configurations under `config/`
@@ -27,6 +28,7 @@ mod change;
 mod crowd;
 mod daemon;
 mod defence;
+mod doctor;
 mod endpoint;
 mod frame;
 mod guests;
@@ -90,7 +92,8 @@ fn main() {
     ];
     let trials = rooms
         .iter()
-        .flat_map(|(room, cases)| cases.iter().map(move |case| (room, case)))
+        .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
+        .chain(doctor::cases().map(|case| ("doctor", case)))
         .map(|(room, &(name, case))| {
             let refused = refused.clone();
             Trial::ignorable_test(format!("{room}::{name}"), move || match refused {

@@ -9,11 +9,13 @@ mod convert;
 mod lab;
 mod monitor;
 mod requests;
+mod survey;
 
 use std::io;
 
 pub use monitor::{Monitor, Notice};
 pub use requests::{Requests, RouteError};
+pub use survey::{Bridge, Make};
 
 /// Why the kernel's tables cannot be read or changed.
 #[derive(Debug, thiserror::Error)]

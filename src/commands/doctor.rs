@@ -1,0 +1,211 @@
+//! `lone64 doctor`: what is wrong with this host, and how it is put right.
+//!
+//! May touch: standard input, output and error, and whatever the doctor's room may.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{Outcome, print, wrapped};
+use crate::cli::{DoctorArgs, RunArgs};
+use crate::config::Config;
+use crate::doctor::{Check, Finding, Fix, Group, Remedy, Severity, examine, fix, gather};
+
+type Results = Vec<(&'static Check, Vec<Finding>)>;
+
+/// Examines the host; the status is 1 if there is a fault.
+pub fn run(args: &DoctorArgs) -> Outcome {
+    let source = RunArgs {
+        config: args.config.clone(),
+        upstream: args.upstream.clone(),
+        range: args.range.clone(),
+        socket: None,
+    };
+    let config = source.config()?;
+    let mut results = look(&config, &args.root)?;
+    if args.json {
+        print(&format!("{:#}\n", described(&results)))?;
+    } else {
+        print(&report(&results))?;
+    }
+    if args.fix && !args.json {
+        if apply(&fixes(&results), args.yes)? {
+            results = look(&config, &args.root)?;
+            print(&format!("\n{}\n", summary(&results)))?;
+        }
+    } else if args.fix {
+        for fix in fixes(&results) {
+            fix::apply(&fix)?;
+        }
+        results = look(&config, &args.root)?;
+    }
+    Ok(if count(&results, Severity::Fault) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn look(config: &Config, root: &Path) -> Result<Results, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let host = runtime.block_on(gather::host(config.clone(), root))?;
+    Ok(examine(&host))
+}
+
+/// A line for each check; faults and warnings with all that is known of them.
+fn report(results: &Results) -> String {
+    let mut text = String::new();
+    let mut group: Option<Group> = None;
+    for (check, findings) in results {
+        if group.replace(check.group) != Some(check.group) {
+            let _ = writeln!(text, "{}", check.group.as_str());
+        }
+        if findings.is_empty() {
+            let _ = writeln!(text, "  ok       {}", check.asks);
+        }
+        for finding in findings {
+            let word = match finding.severity {
+                Severity::Fault => "FAULT",
+                Severity::Warning => "warning",
+            };
+            text.push_str(&wrapped(&format!("  {word:<9}"), &finding.sentence));
+            for evidence in &finding.evidence {
+                text.push_str(&wrapped("           seen: ", evidence));
+            }
+            for (number, remedy) in finding.remedies.iter().enumerate() {
+                let word = if number == 0 { "do:" } else { "" };
+                text.push_str(&shown(&format!("           {word:<5} "), remedy));
+            }
+        }
+    }
+    let _ = writeln!(text, "\n{}", summary(results));
+    text
+}
+
+fn shown(first: &str, remedy: &Remedy) -> String {
+    match remedy {
+        // Lines to be copied are never broken.
+        Remedy::Fix(fix) => format!("{first}{}\n", fix.command()),
+        Remedy::Command(command) => format!("{first}{command}\n"),
+        Remedy::Config(lines) => {
+            let mut text = format!("{first}in lone64.toml:\n");
+            for line in lines.lines() {
+                let _ = writeln!(text, "                   {line}");
+            }
+            text
+        }
+        Remedy::Advice(sentence) => wrapped(first, sentence),
+    }
+}
+
+fn summary(results: &Results) -> String {
+    let (faults, warnings) = (count(results, Severity::Fault), count(results, Severity::Warning));
+    let counted =
+        |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+    let fixable = fixes(results).len();
+    let mut text = match (faults, warnings) {
+        (0, 0) => format!("{}: nothing is wrong.", counted(results.len(), "check")),
+        (0, _) => format!("No fault, {}.", counted(warnings, "warning")),
+        _ => format!("{}, {}.", counted(faults, "fault"), counted(warnings, "warning")),
+    };
+    if fixable > 0 {
+        let _ = write!(text, " `lone64 doctor --fix` sets {}.", counted(fixable, "sysctl"));
+    }
+    text
+}
+
+fn count(results: &Results, severity: Severity) -> usize {
+    results.iter().flat_map(|(_, findings)| findings).filter(|finding| finding.severity == severity).count()
+}
+
+fn fixes(results: &Results) -> Vec<Fix> {
+    let mut fixes: Vec<Fix> = Vec::new();
+    for remedy in results.iter().flat_map(|(_, findings)| findings).flat_map(|finding| &finding.remedies) {
+        if let Remedy::Fix(fix) = remedy
+            && !fixes.contains(fix)
+        {
+            fixes.push(fix.clone());
+        }
+    }
+    fixes
+}
+
+/// Applies the safe remedies in order, each after it was agreed to. True if one was.
+fn apply(fixes: &[Fix], yes: bool) -> Result<bool, Box<dyn std::error::Error>> {
+    if !yes && !fixes.is_empty() && !io::stdin().is_terminal() {
+        return Err("--fix asks before each change, and there is no terminal to ask on; add --yes".into());
+    }
+    let mut was_applied = false;
+    for fix in fixes {
+        if !yes {
+            print(&format!("{} [y/N] ", fix.command()))?;
+            io::stdout().flush()?;
+            let mut answer = String::new();
+            io::stdin().lock().read_line(&mut answer)?;
+            if !matches!(answer.trim(), "y" | "Y" | "yes") {
+                continue;
+            }
+        }
+        fix::apply(fix)?;
+        was_applied = true;
+        print(&format!("done: {}\n", fix.command()))?;
+    }
+    Ok(was_applied)
+}
+
+fn described(results: &Results) -> Value {
+    let checks: Vec<Value> = results
+        .iter()
+        .map(|(check, findings)| {
+            let state = findings.iter().map(|finding| finding.severity).min();
+            json!({
+                "name": check.name,
+                "group": check.group.as_str(),
+                "asks": check.asks,
+                "state": state.map_or("ok", severity),
+                "findings": findings.iter().map(finding).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({ "healthy": count(results, Severity::Fault) == 0, "checks": checks })
+}
+
+fn finding(finding: &Finding) -> Value {
+    let remedies: Vec<Value> = finding
+        .remedies
+        .iter()
+        .map(|remedy| match remedy {
+            Remedy::Fix(fix) => json!({ "kind": "fix", "text": fix.command() }),
+            Remedy::Command(command) => json!({ "kind": "command", "text": command }),
+            Remedy::Config(lines) => json!({ "kind": "config", "text": lines }),
+            Remedy::Advice(sentence) => json!({ "kind": "advice", "text": sentence }),
+        })
+        .collect();
+    json!({
+        "severity": severity(finding.severity),
+        "sentence": finding.sentence,
+        "evidence": finding.evidence,
+        "remedies": remedies,
+    })
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Fault => "fault",
+        Severity::Warning => "warning",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn breaks_sentences_at_eighty_columns_and_commands_never() {
+        let long = "word ".repeat(40);
+        let text = wrapped("  FAULT    ", &long);
+        assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= 80), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("           word")), "{text}");
+        let command = Remedy::Command(long.clone());
+        assert_eq!(shown("do: ", &command).lines().count(), 1);
+    }
+}

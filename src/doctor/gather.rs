@@ -1,0 +1,197 @@
+//! Reads a host: netlink, `/proc`, the packet filters' own listing, a few files.
+//!
+//! The only file of this room that touches anything, and it changes nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{fs, io};
+
+use serde_json::Value;
+
+use super::{Firewall, Host, Process, Text};
+use crate::config::Config;
+use crate::engine::facts::Fact;
+use crate::engine::{Engine, Input, Time};
+use crate::kernel::netlink::{Monitor, NetlinkError};
+
+/// Reads the host of this network namespace. `root` is where its files are: `/`, but for tests.
+/// Must be called within a Tokio runtime with I/O.
+pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
+    let (monitor, requests) = Monitor::start()?;
+    let facts = monitor.dump().await?;
+    let (mut routes, mut neighbours) = (Vec::new(), Vec::new());
+    for fact in &facts {
+        match fact {
+            Fact::Route(route) => routes.push(route.clone()),
+            Fact::Neighbour(neighbour) => neighbours.push(*neighbour),
+            _ => {}
+        }
+    }
+    // The engine's outputs are not carried out, so the seed protects nothing.
+    let mut engine = Engine::new(config.policy.clone(), [0, 0]);
+    engine.handle(Input::Facts(facts), Time::ORIGIN);
+    Ok(Host {
+        config,
+        engine,
+        routes,
+        neighbours,
+        proxies: requests.proxies().await?,
+        makes: requests.makes().await?,
+        settings: settings(),
+        firewall: firewall(),
+        processes: processes(),
+        files: files(root),
+        capabilities: capabilities(),
+    })
+}
+
+fn settings() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut read = |key: String| {
+        if let Ok(value) = fs::read_to_string(Path::new("/proc/sys").join(&key)) {
+            all.insert(key, value.trim_end().to_owned());
+        }
+    };
+    for key in PLAIN {
+        read((*key).to_owned());
+    }
+    for entry in names("/proc/sys/net/ipv6/conf") {
+        PER_LINK.iter().for_each(|key| read(format!("net/ipv6/conf/{entry}/{key}")));
+    }
+    all
+}
+
+fn names(directory: impl AsRef<Path>) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+fn firewall() -> Firewall {
+    let (nftables, unread) = match nftables() {
+        Ok(objects) => (Some(objects), None),
+        Err(why) => (None, Some(why)),
+    };
+    let legacy_tables: Vec<String> = fs::read_to_string("/proc/net/ip6_tables_names")
+        .map(|text| text.lines().map(str::to_owned).collect())
+        .unwrap_or_default();
+    let legacy = if legacy_tables.is_empty() { None } else { output("ip6tables-legacy-save", &[]).ok() };
+    Firewall { nftables, unread, legacy_tables, legacy }
+}
+
+fn nftables() -> Result<Vec<Value>, String> {
+    let text = output("nft", &["--json", "list", "ruleset"])?;
+    let mut document: Value = serde_json::from_str(&text).map_err(|error| format!("nft: {error}"))?;
+    match document["nftables"].take() {
+        Value::Array(objects) => Ok(objects),
+        _ => Err("nft: it printed no rules".to_owned()),
+    }
+}
+
+/// What a program prints. The packet filters have no other way to be read that is as stable.
+fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let path = PLACES
+        .iter()
+        .map(|place| PathBuf::from(place).join(program))
+        .find(|path| path.exists())
+        .ok_or_else(|| format!("{program} is not installed"))?;
+    let output = Command::new(path)
+        .args(arguments)
+        .env_clear()
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{program}: {}", said.lines().next().unwrap_or("it failed")));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Those that share our network namespace; others concern other hosts.
+fn processes() -> Vec<Process> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net"));
+    let ours = namespace("thread-self").ok();
+    names("/proc")
+        .into_iter()
+        .filter(|pid| ours.is_some() && namespace(pid).ok() == ours)
+        .filter_map(|pid| {
+            let read = |file: &str| fs::read(format!("/proc/{pid}/{file}"));
+            let words = |bytes: Vec<u8>| {
+                let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+                words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+            };
+            Some(Process {
+                name: String::from_utf8_lossy(&read("comm").ok()?).trim_end().to_owned(),
+                command: read("cmdline").map(words).unwrap_or_default(),
+                pid: pid.parse().ok()?,
+            })
+        })
+        .collect()
+}
+
+/// In the order in which systemd reads them: by name, and one in `/etc` instead of its namesake.
+fn files(root: &Path) -> Vec<Text> {
+    let mut all = Vec::new();
+    for (directories, ending) in DIRECTORIES {
+        let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for directory in directories.iter().rev() {
+            let directory = root.join(directory);
+            let listed = names(&directory).into_iter().filter(|name| name.ends_with(ending));
+            found.extend(listed.map(|name| (name.clone(), directory.join(name))));
+        }
+        all.extend(found.into_values());
+    }
+    all.extend(FILES.iter().map(|file| root.join(file)));
+    let text = |path: PathBuf| -> io::Result<Text> {
+        let content = fs::read_to_string(&path)?;
+        Ok(Text { path: path.display().to_string(), content })
+    };
+    all.into_iter().filter_map(|path| text(path).ok()).collect()
+}
+
+fn capabilities() -> u64 {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+const PLACES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
+const PLAIN: &[&str] = &[
+    "net/bridge/bridge-nf-call-ip6tables",
+    "net/core/optmem_max",
+    "net/core/rmem_max",
+    "net/ipv6/neigh/default/gc_thresh1",
+    "net/ipv6/neigh/default/gc_thresh2",
+    "net/ipv6/neigh/default/gc_thresh3",
+];
+
+const PER_LINK: &[&str] = &[
+    "accept_dad",
+    "accept_ra",
+    "accept_ra_defrtr",
+    "addr_gen_mode",
+    "autoconf",
+    "disable_ipv6",
+    "forwarding",
+    "proxy_ndp",
+    "rpf_check",
+];
+
+type Directories = (&'static [&'static str], &'static str);
+
+/// The first wins.
+const DIRECTORIES: [Directories; 3] = [
+    (&["etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d"], ""),
+    (
+        &["etc/systemd/networkd.conf.d", "run/systemd/networkd.conf.d", "usr/lib/systemd/networkd.conf.d"],
+        ".conf",
+    ),
+    (&["etc/systemd/network", "run/systemd/network", "usr/lib/systemd/network"], ".network"),
+];
+
+const FILES: [&str; 2] = ["etc/sysctl.conf", "etc/systemd/networkd.conf"];

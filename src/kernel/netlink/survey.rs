@@ -1,0 +1,121 @@
+//! What `lone64 doctor` wants to know of links beyond what the engine does: kinds, bridges, and the
+//! entries for which the kernel itself is a proxy.
+
+use std::net::Ipv6Addr;
+
+use futures_util::StreamExt;
+use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::packet_route::link::{InfoBridge, InfoData, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
+};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::{NetlinkError, Requests};
+use crate::engine::facts::IfIndex;
+
+/// What a link is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Make {
+    /// The link.
+    pub link: IfIndex,
+    /// As in `ip link add type`: `bridge`, `veth`; empty for hardware.
+    pub kind: String,
+    /// Bytes.
+    pub mtu: u32,
+    /// The settings of a bridge.
+    pub bridge: Option<Bridge>,
+}
+
+/// The settings of a bridge that decide what reaches its ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bridge {
+    /// Multicast goes only to ports that are known to want it.
+    pub snooping: bool,
+    /// The bridge asks its ports what they want.
+    pub querier: bool,
+}
+
+impl Requests {
+    /// What every link is made of.
+    pub async fn makes(&self) -> Result<Vec<Make>, NetlinkError> {
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        self.list("links", request, |message| match message {
+            RouteNetlinkMessage::NewLink(message) => Some(make(&message)),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The entries of `ip -6 neigh show proxy`.
+    pub async fn proxies(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        message.header.flags = NeighbourFlags::Proxy;
+        self.list("proxy entries", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
+            RouteNetlinkMessage::NewNeighbour(message) => proxy(&message),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn list<T>(
+        &self,
+        name: &str,
+        request: RouteNetlinkMessage,
+        pick: impl Fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>, NetlinkError> {
+        let refused = |source| NetlinkError::Refused { what: format!("list its {name}"), source };
+        let mut replies = Box::pin(self.dump_stream(request)?);
+        let mut all = Vec::new();
+        while let Some(reply) = replies.next().await {
+            match reply.payload {
+                NetlinkPayload::InnerMessage(message) => all.extend(pick(message)),
+                NetlinkPayload::Done(_) => return Ok(all),
+                NetlinkPayload::Error(error) => return Err(refused(error.to_io())),
+                _ => {}
+            }
+        }
+        Err(NetlinkError::Closed)
+    }
+}
+
+fn make(message: &LinkMessage) -> Make {
+    let mut made = Make { link: IfIndex(message.header.index), kind: String::new(), mtu: 0, bridge: None };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::Mtu(bytes) => made.mtu = *bytes,
+            LinkAttribute::LinkInfo(all) => all.iter().for_each(|info| match info {
+                LinkInfo::Kind(kind) => made.kind = kind.to_string(),
+                LinkInfo::Data(InfoData::Bridge(settings)) => made.bridge = Some(bridge(settings)),
+                _ => {}
+            }),
+            _ => {}
+        }
+    }
+    made
+}
+
+fn bridge(settings: &[InfoBridge]) -> Bridge {
+    let mut bridge = Bridge::default();
+    for setting in settings {
+        match setting {
+            InfoBridge::MulticastSnooping(on) => bridge.snooping = *on,
+            InfoBridge::MulticastQuerier(on) => bridge.querier = *on,
+            _ => {}
+        }
+    }
+    bridge
+}
+
+fn proxy(message: &NeighbourMessage) -> Option<(IfIndex, Ipv6Addr)> {
+    if !message.header.flags.contains(NeighbourFlags::Proxy) {
+        return None;
+    }
+    message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
+            Some((IfIndex(message.header.ifindex), *address))
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,165 @@
+//! `lone64 doctor` on hosts with one fault each: it names it, first, and what it says heals it.
+
+mod others;
+mod settings;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+use crate::lab::{C, D, Lab};
+
+/// All of this room's tests.
+pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
+    [settings::CASES, others::CASES].into_iter().flatten()
+}
+
+/// A host with a configuration, before the doctor.
+pub(crate) struct Patient {
+    pub(crate) lab: Lab,
+    directory: PathBuf,
+}
+
+/// One remedy, as `--json` prints it.
+#[derive(Debug, Clone)]
+pub(crate) struct Remedy {
+    pub(crate) kind: String,
+    pub(crate) text: String,
+}
+
+/// One finding.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    pub(crate) check: String,
+    pub(crate) severity: String,
+    pub(crate) text: String,
+    pub(crate) remedies: Vec<Remedy>,
+}
+
+impl Patient {
+    /// The usual lab, with nothing wrong.
+    pub(crate) fn healthy() -> Self {
+        Self::with(
+            Lab::veth(),
+            &format!(
+                "[[range]]\nprefix = \"{C}\"\ninterface = \"br0\"\n[[range]]\nprefix = \"{D}\"\ninterface = \"gv1\"\n"
+            ),
+        )
+    }
+
+    /// A lab with this configuration.
+    pub(crate) fn with(lab: Lab, config: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("lone64-doctor-{}-{number}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a temporary directory");
+        let patient = Self { lab, directory };
+        patient.configure(config);
+        patient
+    }
+
+    /// Another configuration.
+    pub(crate) fn configure(&self, config: &str) {
+        fs::write(self.directory.join("lone64.toml"), config).expect("a temporary file");
+    }
+
+    /// A file below the directory that the doctor takes for `/`.
+    pub(crate) fn file(&self, path: &str, content: &str) {
+        let path = self.directory.join(path);
+        fs::create_dir_all(path.parent().expect("a file in a directory")).expect("a temporary directory");
+        fs::write(path, content).expect("a temporary file");
+    }
+
+    /// Runs lines of shell on the host; they have to succeed.
+    pub(crate) fn shell(&self, script: &str) {
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", script]).current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null());
+        let status = self.lab.host.spawn(&mut shell).wait().expect("the shell ends");
+        assert!(status.success(), "{script}");
+    }
+
+    /// What the doctor finds, and its exit status.
+    pub(crate) fn examine(&self) -> (Vec<Finding>, i32) {
+        self.doctor(&[])
+    }
+
+    /// The same with further options.
+    pub(crate) fn doctor(&self, options: &[&str]) -> (Vec<Finding>, i32) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lone64"));
+        command
+            .args(["doctor", "--json", "--config"])
+            .arg(self.directory.join("lone64.toml"))
+            .arg("--root")
+            .arg(&self.directory)
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let output = self.lab.host.spawn(&mut command).wait_with_output().expect("it ends");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{error}: {}{complaint}", String::from_utf8_lossy(&output.stdout))
+        });
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let list = |value: &Value| value.as_array().expect("a list").clone();
+        let mut findings = Vec::new();
+        for check in list(&report["checks"]) {
+            for finding in list(&check["findings"]) {
+                let remedies = list(&finding["remedies"])
+                    .into_iter()
+                    .map(|remedy| Remedy { kind: text(&remedy["kind"]), text: text(&remedy["text"]) });
+                findings.push(Finding {
+                    check: text(&check["name"]),
+                    severity: text(&finding["severity"]),
+                    text: format!("{} {}", text(&finding["sentence"]), finding["evidence"]),
+                    remedies: remedies.collect(),
+                });
+            }
+        }
+        (findings, output.status.code().expect("it was not killed"))
+    }
+
+    /// There is nothing wrong, not even a warning.
+    pub(crate) fn is_well(&self) {
+        let (findings, status) = self.examine();
+        assert!(findings.is_empty() && status == 0, "{findings:#?}");
+    }
+
+    /// The fault is the first that the doctor names, with this severity and these words; what it says
+    /// is done literally, and heals.
+    pub(crate) fn is_healed(&self, check: &str, severity: &str, words: &[&str]) {
+        let finding = self.suffers_from(check, severity, words);
+        assert!(!finding.remedies.is_empty(), "no remedy: {finding:#?}");
+        for remedy in &finding.remedies {
+            match remedy.kind.as_str() {
+                "fix" | "command" => self.shell(&remedy.text),
+                // The lines of a configuration stand for themselves.
+                "config" => self.configure(&remedy.text),
+                other => panic!("nobody can follow {other}: {finding:#?}"),
+            }
+        }
+        let (left, _) = self.examine();
+        assert!(left.iter().all(|finding| finding.check != check), "not healed: {left:#?}");
+    }
+
+    /// The fault is the first that the doctor names.
+    pub(crate) fn suffers_from(&self, check: &str, severity: &str, words: &[&str]) -> Finding {
+        let (findings, status) = self.examine();
+        let first = findings.first().unwrap_or_else(|| panic!("{check} was not found"));
+        assert_eq!((first.check.as_str(), first.severity.as_str()), (check, severity), "{findings:#?}");
+        for word in words {
+            assert!(first.text.contains(word), "{word} is missing: {first:#?}");
+        }
+        assert_eq!(status, i32::from(severity == "fault"), "the exit status");
+        first.clone()
+    }
+}
+
+impl Drop for Patient {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
