@@ -76,8 +76,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Find what is wrong with this host, and how it is put right.
     ///
-    /// Reads the kernel, its settings, the packet filters and the configuration; sends nothing, and
-    /// changes nothing without --fix. Some of it only root can read.
+    /// Reads the kernel, its settings, the packet filters and the configuration; sends nothing without
+    /// --live, and changes nothing without --fix. Some of it only root can read.
     Doctor(DoctorArgs),
 }
 
@@ -228,10 +228,11 @@ pub struct DemoArgs {}
 Examples:
   lone64 doctor
   lone64 doctor --fix
+  lone64 doctor --live
   lone64 doctor --range 2001:db8:1:2:c::/112=lxcbr0
   lone64 doctor --json | jq '.checks[] | select(.state != \"ok\")'
 
-Exit status: 0 no fault, 1 a fault, 2 wrong usage.")]
+Exit status: 0 no fault, 1 a fault or a lost packet, 2 wrong usage.")]
 pub struct DoctorArgs {
     /// The configuration [default: /etc/lone64/lone64.toml].
     #[arg(long, value_name = "F")]
@@ -248,6 +249,18 @@ pub struct DoctorArgs {
     /// Do not ask.
     #[arg(long, requires = "fix")]
     pub yes: bool,
+    /// Put a temporary guest behind the host and follow a packet of its, out and back.
+    ///
+    /// Needs root. Tells the first of five legs at which the packet is lost, and the configuration
+    /// that mends it. Nothing is left behind.
+    #[arg(long)]
+    pub live: bool,
+    /// The temporary guest's address, instead of a free one at random.
+    #[arg(long, value_name = "ADDRESS", requires = "live")]
+    pub live_address: Option<Ipv6Addr>,
+    /// Where it sends its packet, which ends at the first router if that answers.
+    #[arg(long, value_name = "ADDRESS", requires = "live", default_value = "2001:7fd::1")]
+    pub to: Ipv6Addr,
     /// Print one JSON object instead.
     #[arg(long)]
     pub json: bool,

@@ -9,6 +9,7 @@ mod firewall;
 pub mod fix;
 pub mod gather;
 mod host;
+pub mod live;
 
 pub use firewall::Firewall;
 pub use host::{Host, Process, Text};

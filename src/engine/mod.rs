@@ -38,7 +38,7 @@ mod view;
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, VecDeque};
 
-pub use answer::Asker;
+pub use answer::{Asker, advertisement};
 pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
 pub use explain::{Expected, Explanation, Holds, Step, Subject};

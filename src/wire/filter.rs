@@ -46,6 +46,18 @@ pub fn downstream() -> Vec<Instruction> {
     program
 }
 
+/// For an observer: every ICMPv6 message, whoever sent it and whoever it is for.
+pub fn observer() -> Vec<Instruction> {
+    vec![
+        load(LOAD_HALF, 12),
+        Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 3, operand: ETHERTYPE_IPV6 },
+        load(LOAD_BYTE, 20),
+        Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 1, operand: ICMPV6 },
+        PASS,
+        DROP,
+    ]
+}
+
 /// As many ranges are compared one by one. A linear list of this length costs under half a
 /// microsecond, and the kernel's limit on the program's memory (`optmem_max`) is far.
 pub const MAX_RANGES: usize = 64;
