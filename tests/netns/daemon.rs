@@ -66,7 +66,8 @@ impl Settings {
         self
     }
 
-    fn text(&self) -> String {
+    /// The file.
+    pub(crate) fn text(&self) -> String {
         let upstream = self.named.as_deref().unwrap_or("[[upstream]]\ninterface = \"up0\"\n");
         let sentinels = format!(
             "[[range]]\nprefix = \"{SENTINELS}\"\ninterface = \"br0\"\nanswer = \"always\"\n\
@@ -123,6 +124,11 @@ impl Daemon {
         let (status, said) = daemon.ended(PATIENCE);
         assert_eq!(status.code(), Some(1), "{said}");
         said
+    }
+
+    /// Its control socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join("control.sock")
     }
 
     /// The process.

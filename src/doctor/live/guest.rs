@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use nix::net::if_::if_nametoindex;
@@ -14,8 +15,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::LiveError;
 use super::spot::Seat;
-use crate::engine::facts::{IfIndex, IfName, KernelRoute, NextHop, RouteKind};
-use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
+use crate::engine::facts::{Fact, IfIndex, IfName, KernelRoute, LinkState, NextHop, RouteKind};
+use crate::kernel::netlink::{Monitor, NetlinkError, Notice, Requests, RouteError};
 use crate::kernel::netns::Namespace;
 use crate::kernel::packet::PacketSocket;
 use crate::kernel::sysctl;
@@ -78,7 +79,7 @@ impl Guest {
                 (host_end, GATEWAY)
             }
         };
-        requests.set_up(host_end).await?;
+        until_up(host_end, requests).await?;
         Ok(Self { wire: Some(Wire { namespace, host_end, neighbours, mac, gateway }) })
     }
 
@@ -130,6 +131,28 @@ impl Guest {
     }
 }
 
+/// Brings a link up, and waits until it carries traffic: a port of a bridge is deaf before. If that
+/// takes too long, the first leg shows it.
+async fn until_up(link: IfIndex, requests: &Requests) -> Result<(), LiveError> {
+    let (mut monitor, _) = Monitor::start()?;
+    requests.set_up(link).await?;
+    let is_up = |fact: &Fact| matches!(fact, Fact::Link(known) if known.index == link && known.state == LinkState::Up);
+    if monitor.dump().await?.iter().any(is_up) {
+        return Ok(());
+    }
+    let news = async {
+        loop {
+            match monitor.next().await {
+                Notice::Fact(fact) if is_up(&fact) => return,
+                Notice::Fact(_) => {}
+                Notice::Overrun | Notice::Closed => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(TIME_TO_COME_UP, news).await;
+    Ok(())
+}
+
 /// Runs requests inside, on a runtime that ends with them.
 fn within(
     namespace: &Namespace,
@@ -171,7 +194,7 @@ fn index(name: &str) -> Result<IfIndex, LiveError> {
 
 /// The link-local address that the guest's kernel makes of its MAC (RFC 4291, appendix A).
 fn eui64(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
-    let [_, low] = [0, u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f])];
+    let low = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
     Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(low))
 }
 
@@ -184,6 +207,7 @@ fn inner_name() -> IfName {
     INNER.parse().expect("a name")
 }
 
+const TIME_TO_COME_UP: Duration = Duration::from_secs(2);
 const INNER: &str = "eth0";
 /// The host's address on an interface that is the guest's alone.
 const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x64);

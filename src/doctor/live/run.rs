@@ -74,7 +74,7 @@ async fn follow(
             }
         }
         Leg::Reply if journey.rival.is_none() => {
-            let hop_limit = hop_limits(&journey)[1];
+            let hop_limit = hop_limit(&journey, 0);
             trials.source = trial::sources(&mut rig, &spot.upstream, &journey, hop_limit).await?;
         }
         _ => {}
@@ -85,12 +85,15 @@ async fn follow(
     Ok(Case { host: &now, spot, journey: &journey, trials: &trials, daemon: &ask }.report())
 }
 
-/// Sends the packet until it has come back, a few times at most.
+/// Sends the packet until it has come back, a few times at most, and no fewer after it has left.
 async fn travel(rig: &mut Rig, journey: &mut Journey) -> Result<(), LiveError> {
-    for (sequence, hop_limit) in hop_limits(journey).into_iter().enumerate() {
+    let mut rounds = HOPS.len();
+    let mut round = 0;
+    while round < rounds {
         // An error is what the kernel has to say of an earlier one; what leaves is seen.
-        let _ = rig.send(&journey.request, u16::try_from(sequence).unwrap_or(0), hop_limit);
+        let _ = rig.send(&journey.request, u16::try_from(round).unwrap_or(0), hop_limit(journey, round));
         let until = Instant::now() + BETWEEN_PACKETS;
+        let had_left = journey.has_left;
         loop {
             let seen = rig.watch(&journey.request, until).await?;
             if seen.is_empty() {
@@ -101,16 +104,17 @@ async fn travel(rig: &mut Rig, journey: &mut Journey) -> Result<(), LiveError> {
                 return Ok(());
             }
         }
+        if journey.has_left && !had_left {
+            rounds = round + HOPS.len();
+        }
+        round += 1;
     }
     Ok(())
 }
 
-/// The packet's way ends at the first router, which has to tell the guest so. If that says nothing,
-/// the next may, and in the end the destination.
-fn hop_limits(journey: &Journey) -> [u32; 5] {
+fn hop_limit(journey: &Journey, round: usize) -> u32 {
     // The host takes one off what it forwards.
-    let forwarded = u32::from(journey.guest.is_some());
-    [1, 1, 2, 64, 64].map(|hops| hops + forwarded)
+    HOPS[round % HOPS.len()] + u32::from(journey.guest.is_some())
 }
 
 /// An address that nobody has, neither on the guests' side nor on the upstream.
@@ -147,16 +151,35 @@ async fn owner(
     address: Ipv6Addr,
     rig: &mut Rig,
 ) -> Result<Option<(Mac, String)>, LiveError> {
+    for _ in 0..QUESTIONS {
+        ask(spot, guest, address, rig);
+        if let Some(owner) = objection(host, spot, guest, address, rig).await? {
+            return Ok(Some(owner));
+        }
+    }
+    Ok(None)
+}
+
+/// Asks on both sides who has an address.
+fn ask(spot: &Spot, guest: &Guest, address: Ipv6Addr, rig: &Rig) {
     let upstream = &spot.upstream;
-    let unspecified = Ipv6Addr::UNSPECIFIED;
     if let Some(source) = upstream.global.or(upstream.link_local) {
         rig.tell(Own::Solicitation(trial::question(upstream.mac, source, address)));
     }
     if let Some(mac) = guest.mac() {
-        let dad = trial::question(mac, unspecified, address);
+        let dad = trial::question(mac, Ipv6Addr::UNSPECIFIED, address);
         rig.tell_host(Own::Solicitation(Solicitation { source_mac: mac, ..dad }));
     }
-    let request = Request { guest: address, to: unspecified, identifier: [0, 0] };
+}
+
+async fn objection(
+    host: &Host,
+    spot: &Spot,
+    guest: &Guest,
+    address: Ipv6Addr,
+    rig: &mut Rig,
+) -> Result<Option<(Mac, String)>, LiveError> {
+    let request = Request { guest: address, to: Ipv6Addr::UNSPECIFIED, identifier: [0, 0] };
     let until = Instant::now() + TIME_TO_OBJECT;
     loop {
         let seen = rig.watch(&request, until).await?;
@@ -165,7 +188,9 @@ async fn owner(
         }
         for seen in seen {
             let (sighting, own, interface) = match seen {
-                Seen::Upstream(sighting) => (sighting, Some(upstream.mac), host.name(upstream.link)),
+                Seen::Upstream(sighting) => {
+                    (sighting, Some(spot.upstream.mac), host.name(spot.upstream.link))
+                }
                 Seen::Guest(sighting) => (sighting, guest.mac(), "the guests' side".to_owned()),
                 Seen::Received(_) => continue,
             };
@@ -185,8 +210,12 @@ fn random() -> u64 {
 
 /// The bits of capabilities(7).
 const CAPABILITIES: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (21, "CAP_SYS_ADMIN")];
+/// The packet's way ends at the first router, which has to tell the guest so. If that says nothing,
+/// the next may, and the destination.
+const HOPS: [u32; 5] = [1, 1, 2, 64, 1];
 /// Five packets: some seconds for the three questions of a router.
 const BETWEEN_PACKETS: Duration = Duration::from_secs(1);
-/// RFC 4862 §5.1: RetransTimer after the last solicitation, and nobody else has the address.
-const TIME_TO_OBJECT: Duration = Duration::from_secs(1);
+/// RFC 4862 §5.1 waits a second for one question; somebody who is there needs less for one of two.
+const TIME_TO_OBJECT: Duration = Duration::from_millis(500);
+const QUESTIONS: u32 = 2;
 const MOST_ADDRESSES: usize = 3;

@@ -1,5 +1,6 @@
 //! `lone64 doctor` on hosts with one fault each: it names it, first, and what it says heals it.
 
+mod live;
 mod others;
 mod settings;
 
@@ -14,7 +15,7 @@ use crate::lab::{C, D, Lab};
 
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
-    [settings::CASES, others::CASES].into_iter().flatten()
+    [settings::CASES, others::CASES, live::CASES].into_iter().flatten()
 }
 
 /// A host with a configuration, before the doctor.
