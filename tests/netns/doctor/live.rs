@@ -306,7 +306,7 @@ fn finds_why_the_daemon_does_not_answer() {
 fn finds_the_source_that_the_router_accepts() {
     // What the router drops, what the daemon does, what would work.
     for (dropped, configured, works) in [
-        ("2001:db8:1:2::2", "scope", "target"),
+        ("{ fe80::2, 2001:db8:1:2::2 }", "scope", "target"),
         ("{ fe80::2, 2001:db8:1:2:c::/112 }", "link-local", "global"),
     ] {
         let mut traveller =
