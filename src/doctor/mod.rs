@@ -1,8 +1,9 @@
 //! The doctor's room: what is wrong with a host, why it matters, and how it is put right.
 //!
-//! Everything is read first, into a [`Host`] (`gather` is the only file that touches anything); the
-//! checks are pure functions of it. A finding names its evidence and the exact remedy. `--fix` applies
-//! only those remedies that are a [`Fix`]: a value that can be set, and set back.
+//! Everything is read first, into a [`Host`] (`gather` is the only file that touches anything for
+//! that); the checks are pure functions of it. A finding names its evidence and the exact remedy.
+//! `--fix` applies only those remedies that are a [`Fix`]: a value that can be set, and set back.
+//! [`live`], for `--live`, sends a packet and watches what becomes of it.
 
 pub mod checks;
 mod firewall;

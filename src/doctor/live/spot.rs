@@ -131,14 +131,14 @@ fn seat(host: &Host, range: &RangePolicy, place: &Place) -> Result<Seat, String>
         },
         Downstream::Kernel => match best_route(&host.routes, range.prefix.network()) {
             Some(route) if route.link() == Some(LOOPBACK) => Ok(Seat::Host { link: LOOPBACK, address: None }),
-            Some(KernelRoute { next_hop: NextHop::OnLink, .. }) | None => {
-                let route = best_route(&host.routes, range.prefix.network());
-                let link = route.and_then(KernelRoute::unicast_link);
-                link.filter(|link| host.bindings().upstream(*link).is_none())
-                    .ok_or_else(|| "the kernel routes it to no interface for guests".to_owned())
-                    .and_then(|link| port(host, link))
+            Some(KernelRoute { next_hop: NextHop::Via(_), .. }) => {
+                Err("the kernel routes it to another router".to_owned())
             }
-            Some(_) => Err("the kernel routes it to another router".to_owned()),
+            route => route
+                .and_then(KernelRoute::unicast_link)
+                .filter(|link| host.bindings().upstream(*link).is_none())
+                .ok_or_else(|| "the kernel routes it to no interface for guests".to_owned())
+                .and_then(|link| port(host, link)),
         },
     }
 }
@@ -195,3 +195,7 @@ const LOCAL: u32 = 255;
 const MOST_DRAWS: usize = 64;
 /// What stands for the star of a pattern, in the name of a new interface.
 const FILLINGS: [&str; 3] = ["lone64live", "l64", "9"];
+
+#[cfg(test)]
+#[path = "spot_tests.rs"]
+mod tests;
