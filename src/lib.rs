@@ -12,6 +12,7 @@
 //! | [`config`] | the one file it is told to read | TOML text to a policy in which impossible states cannot be written |
 //! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |
 //! | [`daemon`] | the clock, and the kernel through its room | the one loop between the two |
+//! | [`doctor`] | the kernel and files, to read; with `--live` a namespace of its own | what is wrong with a host |
 //! | [`commands`], [`cli`] | the terminal | one file for each subcommand |
 //!
 //! The pure rooms read no clock, socket, file or environment, and the compiler's lints hold them to

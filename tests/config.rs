@@ -238,7 +238,7 @@ fn impossible_values_are_refused() {
 #[test]
 fn the_socket_is_found_in_a_file_with_mistakes() {
     let file = std::env::temp_dir().join(format!("lone64-socket-{}.toml", std::process::id()));
-    let mut found = |text: &str| {
+    let found = |text: &str| {
         fs::write(&file, text).unwrap();
         config::socket_in(&file)
     };

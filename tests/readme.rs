@@ -47,7 +47,7 @@ fn its_commands_are_commands() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 3, "demo, check and run");
+    assert_eq!(seen, 6, "demo, check, run, explain, doctor and doctor --live");
 }
 
 #[test]

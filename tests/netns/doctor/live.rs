@@ -1,13 +1,12 @@
 //! `lone64 doctor --live`: every leg broken once, named, and mended by what it says.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 
-use super::Patient;
-use crate::daemon::{Daemon, Settings};
+use super::traveller::{Traveller, bridge};
+use crate::daemon::Settings;
 use crate::endpoint::PATIENCE;
 use crate::lab::{C, D, Lab, c};
 use crate::namespace::eventually;
@@ -29,141 +28,10 @@ crate::cases![
     finds_the_source_that_the_router_accepts,
     refuses_an_address_that_is_taken,
     refuses_without_privileges,
+    leaves_the_bridge_its_address_and_its_mtu,
     leaves_nothing_behind_when_it_is_killed,
     leaves_nothing_behind_when_it_is_interrupted,
 ];
-
-const TO: &str = "2001:db8:f::1";
-
-/// A host whose router forwards, and what follows a packet there.
-struct Traveller {
-    patient: Patient,
-    daemon: Option<Daemon>,
-}
-
-impl Traveller {
-    fn new(lab: Lab, settings: &Settings) -> Self {
-        lab.router.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
-        lab.router.ip("route add default via fe80::99 dev rt0");
-        // So that the gateway is among the neighbours before and after.
-        for router in ["2001:db8:1:2::1", "fe80::1%up0"] {
-            // All namespaces of a machine share the room for neighbours, and a test beside this one
-            // may be filling it.
-            eventually("the host reaches its router", PATIENCE, || {
-                let mut ping = Command::new("ping");
-                ping.args(["-c", "1", "-W", "0.5", router]).stdout(Stdio::null());
-                lab.host.spawn(&mut ping).wait().expect("ping ends").success().then_some(())
-            });
-        }
-        let daemon = Daemon::start(&lab, settings.clone());
-        let patient = Patient::with(lab, "");
-        let traveller = Self { patient, daemon: Some(daemon) };
-        traveller.configure(settings);
-        traveller
-    }
-
-    /// The usual lab with one range on the bridge.
-    fn usual() -> Self {
-        Self::new(Lab::veth(), &bridge())
-    }
-
-    fn configure(&self, settings: &Settings) {
-        let socket = self.daemon.as_ref().expect("it runs").socket();
-        let control = format!("[control]\nsocket = \"{}\"\n", socket.display());
-        self.patient.configure(&settings.clone().rest(&control).text());
-    }
-
-    /// Another daemon, with further lines.
-    fn restart(&mut self, settings: &Settings) {
-        self.daemon = None;
-        self.daemon = Some(Daemon::start(&self.patient.lab, settings.clone()));
-        self.configure(settings);
-    }
-
-    fn command(&self, options: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lone64"));
-        let directory = &self.patient.directory;
-        command.args(["doctor", "--live", "--json", "--to", TO]).args(options);
-        command.arg("--config").arg(directory.join("lone64.toml")).arg("--root").arg(directory);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn spawn(&self, options: &[&str]) -> Child {
-        self.patient.lab.host.spawn(&mut self.command(options))
-    }
-
-    fn output(&self, options: &[&str]) -> Output {
-        self.spawn(options).wait_with_output().expect("it ends")
-    }
-
-    fn live(&self, options: &[&str]) -> Value {
-        let output = self.output(options);
-        let said =
-            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let report: Value =
-            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
-        let is_healthy = report["healthy"] == true;
-        assert_eq!(output.status.code(), Some(i32::from(!is_healthy)), "{said}");
-        report["live"].clone()
-    }
-
-    fn holds(&self, options: &[&str]) -> Value {
-        let live = self.live(options);
-        assert_eq!(live["holds"], true, "{live:#}");
-        live
-    }
-
-    /// The packet is lost at this leg, and what is said of it has these words. Returns its remedies.
-    fn is_lost(&self, options: &[&str], leg: &str, words: &[&str]) -> Vec<String> {
-        let live = self.live(options);
-        let legs = live["legs"].as_array().expect("legs").clone();
-        let crosses: Vec<_> = legs.iter().filter(|step| step["holds"] == "no").collect();
-        assert!(crosses.len() == 1 && crosses[0]["leg"] == leg, "{live:#}");
-        let text = crosses[0].to_string().replace("\\\"", "\"");
-        for word in words {
-            assert!(text.contains(word), "{word} is missing: {live:#}");
-        }
-        let after = legs.iter().skip_while(|step| step["leg"] != leg).skip(1);
-        assert!(after.clone().all(|step| step["holds"] == "open"), "{live:#}");
-        let remedies = crosses[0]["remedies"].as_array().expect("remedies");
-        remedies.iter().map(|remedy| remedy["text"].as_str().expect("text").to_owned()).collect()
-    }
-
-    /// What must be the same before and after.
-    fn state(&self) -> String {
-        let host = &self.patient.lab.host;
-        let neighbours = host.show("neigh show");
-        let mut neighbours: Vec<_> = neighbours
-            .lines()
-            .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
-            .collect();
-        neighbours.sort();
-        format!("{}\n{}", self.configured(), neighbours.join("\n"))
-    }
-
-    /// The same without what the kernel has learned.
-    fn configured(&self) -> String {
-        let host = &self.patient.lab.host;
-        [host.show("-o link show"), host.show("-o addr show"), host.show("route show table all")].join("\n")
-    }
-
-    /// Router and host know nothing of each other any more, and neither asks to keep what it knew.
-    fn forget(&self) {
-        self.patient.lab.router.ip("neigh flush dev rt0");
-        self.patient.lab.host.ip("neigh flush dev up0");
-    }
-
-    fn nft(&self, who: &crate::namespace::Namespace, rules: &str) {
-        for rule in rules.lines() {
-            who.output("nft", rule.trim());
-        }
-    }
-}
-
-fn bridge() -> Settings {
-    Settings::default().without_sentinels().range(C, "br0", "")
-}
 
 fn follows_a_packet_out_and_back_and_leaves_nothing_behind() {
     let traveller = Traveller::usual();
@@ -349,21 +217,39 @@ fn refuses_without_privileges() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// Begins one that would go on for seconds, and returns once its guest is there.
-fn in_the_middle(traveller: &Traveller) -> Child {
-    let child = traveller.spawn(&[]);
-    let name = format!("lone64-{}", child.id());
-    eventually("the guest is there", PATIENCE, || {
-        traveller.patient.lab.host.show("-o link show up master br0").contains(&name).then_some(())
-    });
-    child
+fn leaves_the_bridge_its_address_and_its_mtu() {
+    let mut traveller = Traveller::usual();
+    let host = &traveller.patient.lab.host;
+    // Nobody has set either of this one: the lowest address of its ports, and the lowest MTU.
+    host.ip("link add br7 type bridge forward_delay 0
+         link add q7 mtu 9000 type veth peer name p7 address 06:00:00:00:00:07 mtu 9000
+         link set p7 master br7
+         link set p7 up
+         link set q7 up
+         link set br7 up
+         addr add fe80::b7/64 dev br7 nodad");
+    let settings = Settings::default().without_sentinels().range("2001:db8:1:2:a::/112", "br7", "");
+    traveller.configure(&settings);
+    traveller.daemon = None;
+    let own = || {
+        let link = traveller.patient.lab.host.show("-o link show br7");
+        link.split_whitespace()
+            .filter(|word| word.starts_with("06:") || *word == "9000")
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(own(), "9000 06:00:00:00:00:07");
+    let mut child = traveller.in_the_middle("br7");
+    assert_eq!(own(), "9000 06:00:00:00:00:07");
+    child.kill().expect("it runs");
+    child.wait().expect("our child");
 }
 
 fn leaves_nothing_behind_when_it_is_killed() {
     let mut traveller = Traveller::usual();
     traveller.daemon = None;
     let before = traveller.configured();
-    let mut child = in_the_middle(&traveller);
+    let mut child = traveller.in_the_middle("br0");
     child.kill().expect("it runs");
     child.wait().expect("our child");
     eventually("everything is as before", PATIENCE, || (traveller.configured() == before).then_some(()));
@@ -373,7 +259,7 @@ fn leaves_nothing_behind_when_it_is_interrupted() {
     let mut traveller = Traveller::usual();
     traveller.daemon = None;
     let before = traveller.state();
-    let child = in_the_middle(&traveller);
+    let child = traveller.in_the_middle("br0");
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("it runs");
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr);

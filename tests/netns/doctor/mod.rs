@@ -3,6 +3,7 @@
 mod live;
 mod others;
 mod settings;
+mod traveller;
 
 use std::fs;
 use std::path::PathBuf;
