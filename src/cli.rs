@@ -2,6 +2,7 @@
 //!
 //! May touch: whether the default file is there.
 
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -70,6 +71,10 @@ pub enum Command {
     /// All of it is taken or, on a mistake, none: every problem is printed with its place, and what
     /// was running goes on. Nothing is lost for ranges that stay.
     Reload(ReloadArgs),
+    /// Tell step by step why an address is answered for, or why not.
+    ///
+    /// Asks the running daemon; without one, the configuration and the kernel tell what it would do.
+    Explain(ExplainArgs),
     /// Show a guest unreachable, then reachable, in throw-away namespaces.
     ///
     /// A router, a host and a guest are built out of network namespaces that nobody else sees; they
@@ -84,8 +89,8 @@ pub enum Command {
     /// Find what is wrong with this host, and how it is put right.
     ///
     /// Reads the kernel, its settings, the packet filters and the configuration; changes nothing
-    /// without --fix, and sends nothing but, to a gateway that the kernel has not resolved, one empty
-    /// datagram. Some of it only root can read.
+    /// without --fix. Without --live it sends nothing but, to a gateway that the kernel has not
+    /// resolved, one empty datagram. Some of it only root can read.
     Doctor(DoctorArgs),
 }
 
@@ -199,6 +204,30 @@ pub struct ReloadArgs {
     pub of: SocketArgs,
 }
 
+/// The options of `explain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 explain 2001:db8:1:2:c::5
+  lone64 explain --probe 2001:db8:1:2:c::5
+  lone64 explain --json 2001:db8:1:2:c::5 | jq '.steps[] | select(.holds == \"no\")'
+
+Exit status: 0 it is answered for, 1 it is not or may not be, 2 wrong usage.")]
+pub struct ExplainArgs {
+    /// The address that somebody cannot reach.
+    #[arg(value_name = "ADDRESS")]
+    pub address: Ipv6Addr,
+    /// Have the running daemon ask the downstreams for it now.
+    #[arg(long)]
+    pub probe: bool,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
+
 /// The options of `demo`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -212,10 +241,11 @@ pub struct DemoArgs {}
 Examples:
   lone64 doctor
   lone64 doctor --fix
+  lone64 doctor --live
   lone64 doctor --range 2001:db8:1:2:c::/112=lxcbr0
   lone64 doctor --json | jq '.checks[] | select(.state != \"ok\")'
 
-Exit status: 0 no fault, 1 a fault, 2 wrong usage.")]
+Exit status: 0 no fault, 1 a fault or a lost packet, 2 wrong usage.")]
 pub struct DoctorArgs {
     /// The configuration [default: /etc/lone64/lone64.toml].
     #[arg(long, value_name = "F")]
@@ -232,6 +262,18 @@ pub struct DoctorArgs {
     /// Do not ask.
     #[arg(long, requires = "fix")]
     pub yes: bool,
+    /// Put a temporary guest behind the host and follow a packet of its, out and back.
+    ///
+    /// Needs root. Tells the first of five legs at which the packet is lost, and the configuration
+    /// that mends it. Nothing is left behind.
+    #[arg(long)]
+    pub live: bool,
+    /// The temporary guest's address, instead of a free one at random.
+    #[arg(long, value_name = "ADDRESS", requires = "live")]
+    pub live_address: Option<Ipv6Addr>,
+    /// Where it sends its packet, which ends at the first router if that answers.
+    #[arg(long, value_name = "ADDRESS", requires = "live", default_value = "2001:7fd::1")]
+    pub to: Ipv6Addr,
     /// Print one JSON object instead.
     #[arg(long)]
     pub json: bool,

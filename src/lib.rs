@@ -13,6 +13,7 @@
 //! | [`import`] | nothing: text in, text out | other responders' configurations as a lone64.toml |
 //! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |
 //! | [`daemon`] | the clock, the control socket, the service manager, the kernel through its room | the one loop between them |
+//! | [`doctor`] | the kernel and files, to read; with `--live` a namespace of its own | what is wrong with a host |
 //! | [`commands`], [`cli`] | the terminal | one file for each subcommand |
 //!
 //! The pure rooms read no clock, socket, file or environment, and the compiler's lints hold them to

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Status(args) => commands::status::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Reload(args) => commands::reload::run(args),
+        Command::Explain(args) => commands::explain::run(args),
         Command::Demo(args) => commands::demo::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
     };

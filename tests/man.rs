@@ -47,7 +47,9 @@ fn the_page_of_the_program_has_every_command_and_every_option() {
         let section = page.split_once(&heading).unwrap_or_else(|| panic!("no {heading}")).1;
         let section = section.split(".SS").next().unwrap().split(".SH").next().unwrap();
         assert!(section.contains("Examples:"), "{heading}");
-        for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+        for argument in
+            command.get_arguments().filter(|argument| argument.get_id() != "help" && !argument.is_hide_set())
+        {
             let name = match argument.get_long() {
                 Some(long) => format!("--{long}"),
                 None => argument.get_value_names().unwrap()[0].to_string(),
@@ -84,8 +86,8 @@ fn every_command_line_in_the_pages_is_one() {
     for page in [Page::Program, Page::File] {
         for block in examples(page) {
             for line in block.replace("\\\n", " ").lines() {
-                // In a pipe, each command is one.
-                for command in line.split('|').map(str::trim) {
+                // In a pipe or a list, each command is one.
+                for command in line.split(['|', '&']).map(str::trim) {
                     let Some(arguments) =
                         command.strip_prefix("lone64 ").or((command == "lone64").then_some(""))
                     else {

@@ -55,7 +55,7 @@ fn its_commands_are_commands() {
             }
         }
     }
-    for command in ["check", "demo", "doctor", "import", "reload", "run", "status", "watch"] {
+    for command in ["check", "demo", "doctor", "explain", "import", "reload", "run", "status", "watch"] {
         assert!(seen.contains(command), "{command} is not shown: {seen:?}");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! May touch: standard input, output and error, and whatever the doctor's room may.
 
+mod live;
+
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -9,14 +11,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::Outcome;
+use super::{Outcome, print, wrapped};
 use crate::cli::{DoctorArgs, RunArgs};
 use crate::config::Config;
-use crate::doctor::{Check, Finding, Fix, Group, Remedy, Severity, examine, fix, gather};
+use crate::doctor::{Check, Finding, Fix, Group, Host, Remedy, Severity, examine, fix, gather};
 
 type Results = Vec<(&'static Check, Vec<Finding>)>;
 
-/// Examines the host; the status is 1 if there is a fault.
+/// Examines the host; the status is 1 if there is a fault, or if a packet is lost.
 pub fn run(args: &DoctorArgs) -> Outcome {
     let source = RunArgs {
         config: args.config.clone(),
@@ -25,37 +27,51 @@ pub fn run(args: &DoctorArgs) -> Outcome {
         socket: None,
     };
     let config = source.config()?;
-    let mut results = look(&config, &args.root)?;
-    if args.json {
-        print(&format!("{:#}\n", described(&results)))?;
-    } else {
+    let (mut host, mut results) = look(&config, &args.root)?;
+    let mut object = described(&results);
+    if !args.json {
         print(&report(&results))?;
     }
-    if args.fix && !args.json {
-        if apply(&fixes(&results), args.yes)? {
-            results = look(&config, &args.root)?;
+    let mut fixed = Ok(());
+    if args.fix {
+        let was_applied = if args.json {
+            fixed = fixes(&results).iter().try_for_each(fix::apply);
+            true
+        } else {
+            apply(&fixes(&results), args.yes)?
+        };
+        if was_applied {
+            (host, results) = look(&config, &args.root)?;
+        }
+        if was_applied && !args.json {
             print(&format!("\n{}\n", summary(&results)))?;
         }
-    } else if args.fix {
-        for fix in fixes(&results) {
-            fix::apply(&fix)?;
-        }
-        results = look(&config, &args.root)?;
     }
-    Ok(if count(&results, Severity::Fault) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // After what can be fixed was fixed: a packet is lost for every fault that is left.
+    let live = args.live.then(|| live::follow(args, &config, &host)).transpose();
+    if let Ok(Some(live)) = &live {
+        object["healthy"] = json!(live.holds() && count(&results, Severity::Fault) == 0);
+        object["live"] = live::described(live);
+    }
+    match &live {
+        _ if args.json => print(&format!("{object:#}\n"))?,
+        Ok(Some(live)) => print(&format!("\n{}", live::report(live)))?,
+        _ => {}
+    }
+    fixed?;
+    Ok(status(&results, live?.is_none_or(|live| live.holds())))
 }
 
-fn look(config: &Config, root: &Path) -> Result<Results, Box<dyn std::error::Error>> {
+fn status(results: &Results, came_back: bool) -> ExitCode {
+    let is_healthy = came_back && count(results, Severity::Fault) == 0;
+    if is_healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn look(config: &Config, root: &Path) -> Result<(Host, Results), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let host = runtime.block_on(gather::host(config.clone(), root))?;
-    Ok(examine(&host))
-}
-
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+    let results = examine(&host);
+    Ok((host, results))
 }
 
 /// A line for each check; faults and warnings with all that is known of them.
@@ -177,16 +193,7 @@ fn described(results: &Results) -> Value {
 }
 
 fn finding(finding: &Finding) -> Value {
-    let remedies: Vec<Value> = finding
-        .remedies
-        .iter()
-        .map(|remedy| match remedy {
-            Remedy::Fix(fix) => json!({ "kind": "fix", "text": fix.command() }),
-            Remedy::Command(command) => json!({ "kind": "command", "text": command }),
-            Remedy::Config(lines) => json!({ "kind": "config", "text": lines }),
-            Remedy::Advice(sentence) => json!({ "kind": "advice", "text": sentence }),
-        })
-        .collect();
+    let remedies: Vec<Value> = finding.remedies.iter().map(remedy).collect();
     json!({
         "severity": severity(finding.severity),
         "sentence": finding.sentence,
@@ -195,34 +202,20 @@ fn finding(finding: &Finding) -> Value {
     })
 }
 
+fn remedy(remedy: &Remedy) -> Value {
+    match remedy {
+        Remedy::Fix(fix) => json!({ "kind": "fix", "text": fix.command() }),
+        Remedy::Command(command) => json!({ "kind": "command", "text": command }),
+        Remedy::Config(lines) => json!({ "kind": "config", "text": lines }),
+        Remedy::Advice(sentence) => json!({ "kind": "advice", "text": sentence }),
+    }
+}
+
 fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Fault => "fault",
         Severity::Warning => "warning",
     }
-}
-
-/// The sentence behind `first`, in lines of 80 columns that are indented alike.
-fn wrapped(first: &str, sentence: &str) -> String {
-    const COLUMNS: usize = 80;
-    let indent = " ".repeat(first.chars().count());
-    let mut text = String::new();
-    let mut line = first.to_owned();
-    let mut is_empty = true;
-    for word in sentence.split_whitespace() {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-            let _ = writeln!(text, "{}", line.trim_end());
-            line.clone_from(&indent);
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    let _ = writeln!(text, "{}", line.trim_end());
-    text
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod completions;
 mod control;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod import;
 pub mod man;
 pub mod reload;
@@ -38,6 +39,28 @@ pub fn explanation(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The sentence behind `first`, in lines of 80 columns that are indented alike.
+fn wrapped(first: &str, sentence: &str) -> String {
+    const COLUMNS: usize = 80;
+    let indent = " ".repeat(first.chars().count());
+    let (mut text, mut line) = (String::new(), first.to_owned());
+    let mut is_empty = true;
+    for word in sentence.split_whitespace() {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            text += line.trim_end();
+            text.push('\n');
+            line.clone_from(&indent);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    text + line.trim_end() + "\n"
 }
 
 /// Writes to standard output; a reader that has seen enough (`| head`) is no failure.

@@ -7,6 +7,7 @@
 pub mod control;
 mod error;
 mod events;
+pub mod explained;
 pub mod logging;
 mod operator;
 mod reload;

@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Daemon;
-use super::control::{Answer, Call, Control, Method, Reply};
+use super::control::{Answer, Call, Control, Method, Reply, Truth};
+use super::explained::Explained;
 use super::reload::{Refusal, Source, differences};
 use super::service::{Due, Service};
 use super::status::Status;
@@ -160,6 +161,12 @@ impl Daemon {
         let now = self.now();
         let answer = match call.method {
             Method::Status(params) => Answer::Line(Reply::result(&Status::of(&self.engine, &params, now))),
+            Method::Explain(params) => {
+                if params.probe == Truth::Yes {
+                    self.handle(Input::Ask(params.address));
+                }
+                Answer::Line(Reply::result(&Explained::of(&self.engine, params.address, now)))
+            }
             Method::Reload => {
                 tracing::info!("reading the configuration again, as asked on the control socket");
                 return self.operator.read(Some(call.answer));

@@ -1,8 +1,9 @@
 //! The doctor's room: what is wrong with a host, why it matters, and how it is put right.
 //!
 //! Everything is read first, into a [`Host`] (`gather` and `gateway` are the only files that touch
-//! anything, but for `fix`); the checks are pure functions of it. A finding names its evidence and the exact remedy. `--fix` applies
-//! only those remedies that are a [`Fix`]: a value that can be set, and set back.
+//! anything for that); the checks are pure functions of it. A finding names its evidence and the exact
+//! remedy. `--fix` applies only those remedies that are a [`Fix`]: a value that can be set, and set back.
+//! [`live`], for `--live`, sends a packet and watches what becomes of it.
 
 pub mod checks;
 pub mod firewall;
@@ -11,6 +12,7 @@ mod gateway;
 pub mod gather;
 mod host;
 mod ini;
+pub mod live;
 mod sysctl_file;
 
 pub use firewall::Firewall;

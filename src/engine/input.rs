@@ -1,5 +1,7 @@
 //! What enters the engine.
 
+use core::net::Ipv6Addr;
+
 use super::facts::{Fact, IfIndex};
 use super::policy::Policy;
 use super::routes::{Change, Outcome};
@@ -26,6 +28,8 @@ pub enum Input {
     RouteChanged(Change, Outcome),
     /// The administrator wants something else now. Whatever both policies share goes on undisturbed.
     Reload(Box<Policy>),
+    /// The administrator wants to know whether the target is there: it is asked, as if somebody had.
+    Ask(Ipv6Addr),
     /// From here on, this is what is told of.
     Watch(Watch),
     /// The moment of [`super::Engine::next_timeout`] has come.

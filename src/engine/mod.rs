@@ -20,6 +20,7 @@ pub mod bindings;
 mod counters;
 mod derive;
 mod evidence;
+mod explain;
 pub mod facts;
 mod gateway;
 mod groups;
@@ -43,9 +44,10 @@ mod view;
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, VecDeque};
 
-pub use answer::Asker;
+pub use answer::{Asker, advertisement};
 pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
+pub use explain::{Expected, Explanation, Holds, Step, Subject};
 pub use gateway::NeighbourChange;
 pub use groups::MOST_GROUPS;
 pub use input::Input;
@@ -156,6 +158,10 @@ impl Engine {
             // There is nothing more to begin.
             Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
+            Input::Ask(target) => {
+                self.look(target, now);
+                self.settle_routes();
+            }
             Input::Timeout => self.due(now),
             Input::Reload(policy) => self.reload(*policy, now),
             Input::Stop => self.stop(),
@@ -211,6 +217,11 @@ impl Engine {
     /// Every target that something is known of.
     pub fn targets(&self) -> impl Iterator<Item = (Ipv6Addr, &State)> {
         self.targets.iter()
+    }
+
+    /// How many questions for a target were answered since something is known of it.
+    pub fn answered_for(&self, address: Ipv6Addr) -> u64 {
+        self.targets.answered_for(address).into()
     }
 
     /// The targets that somebody else on the upstream link speaks up for, and his address.

@@ -183,8 +183,36 @@ impl Engine {
         Ok(Verdict::Asked)
     }
 
+    /// Asks for a target of which nobody asked, within the same limits; one that is live is asked
+    /// whether it still is.
+    pub(super) fn look(&mut self, target: Ipv6Addr, now: Time) {
+        match self.targets.get(target) {
+            Some(State::Live(live)) => {
+                let live = *live;
+                if live.unanswered == 0 && live.claim.is_none() {
+                    self.confirm(target, live, now);
+                }
+            }
+            Some(State::Probing(_)) => {}
+            Some(State::Absent) | None => {
+                let Some(range) = self.ranges.find(target) else { return };
+                let is_askable = self.policy.ranges[range.0].answer == Answer::Live
+                    && !self.ranges.excludes(range, target)
+                    && !self.links.is_of_host(target)
+                    && self.behind(range, target).iter().any(|link| self.can_probe(*link))
+                    && self.targets.has_room_for(target)
+                    && self.probe_limit.take(now);
+                let probing =
+                    Probing { left: self.policy.timers.retries - 1, asked: 0, share: 0, askers: Vec::new() };
+                if is_askable && self.put(target, State::Probing(probing), now) {
+                    self.ask_round(target, range, Paid::First, now);
+                }
+            }
+        }
+    }
+
     /// Without Neighbor Discovery a target is there while the kernel routes it there.
-    fn is_routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr) -> bool {
+    pub(super) fn is_routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr) -> bool {
         let link = self.routes.leads_to(target).filter(|link| self.behind(range, target).contains(*link));
         link.and_then(|link| self.links.get(link))
             .is_some_and(|link| link.state == LinkState::Up && link.layer == LinkLayer::None)
@@ -192,7 +220,7 @@ impl Engine {
 
     /// A target that no downstream can be asked for is absent where that is in the nature of the
     /// downstreams, and merely out of reach where they are not there.
-    fn why_not_probed(&self, range: RangeId, target: Ipv6Addr) -> DropReason {
+    pub(super) fn why_not_probed(&self, range: RangeId, target: Ipv6Addr) -> DropReason {
         let is_silent = |link: &IfIndex| {
             self.links.get(*link).is_some_and(|link| {
                 link.state == LinkState::Up && !matches!(link.layer, LinkLayer::Ethernet(_))
@@ -204,7 +232,7 @@ impl Engine {
 
     /// `always` asks nobody whether the target exists, but there must be a way to it: a missing
     /// interface must not turn a range into answers for everything.
-    fn check_downstream(&self, range: RangeId) -> Result<(), DropReason> {
+    pub(super) fn check_downstream(&self, range: RangeId) -> Result<(), DropReason> {
         let is_there =
             |link: &IfIndex| self.links.get(*link).is_some_and(|link| link.state != LinkState::Down);
         let is_served = match self.policy.ranges[range.0].downstream {

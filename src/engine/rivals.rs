@@ -30,6 +30,11 @@ impl Rivals {
         }
     }
 
+    /// Who speaks up for the target, if somebody does.
+    pub fn speaks_for(&self, target: Ipv6Addr, now: Time) -> Option<Mac> {
+        self.until.get(&target).filter(|(_, until)| *until > now).map(|(mac, _)| *mac)
+    }
+
     /// Every target that somebody else speaks up for, and who.
     pub fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, Mac)> {
         self.until.iter().map(|(target, (mac, _))| (*target, *mac))

@@ -178,6 +178,11 @@ impl Targets {
         self.announced_on.get(&link).copied().unwrap_or(0)
     }
 
+    /// How many questions for it were answered since something is known of it.
+    pub fn answered_for(&self, address: Ipv6Addr) -> u32 {
+        self.known.get(&address).map_or(0, |target| target.answered)
+    }
+
     /// What is known of the target.
     pub fn get(&self, address: Ipv6Addr) -> Option<&State> {
         self.known.get(&address).map(|target| &target.state)

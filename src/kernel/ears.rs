@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::packet::{PacketSocket, Waiter};
 use crate::engine::facts::IfIndex;
 use crate::engine::{Ear, Role};
+use crate::wire::filter::Instruction;
 use crate::wire::{Mac, filter};
 
 /// The packet sockets, by interface.
@@ -43,21 +44,27 @@ impl Ears {
     /// Listens on the interface. A socket that is open already is kept, with the questions that wait
     /// in its queue.
     pub fn listen(&mut self, link: IfIndex, ear: Ear) -> io::Result<()> {
-        let program = match &ear.role {
-            Role::Upstream(ranges) => filter::upstream(ranges),
-            Role::Downstream => filter::downstream(),
-        };
+        match self.listen_with(link, &ear, &program(&ear.role)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => match &ear.role {
+                Role::Upstream(ranges) => self.listen_with(link, &ear, &filter::upstream_in_brief(ranges)),
+                Role::Downstream => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    fn listen_with(&mut self, link: IfIndex, ear: &Ear, program: &[Instruction]) -> io::Result<()> {
         if let Some(open) = self.open.get_mut(&link)
-            && (open.role == ear.role || open.socket.attach(&program).is_ok())
+            && (open.role == ear.role || open.socket.attach(program).is_ok())
         {
-            (open.mac, open.role) = (ear.mac, ear.role);
+            (open.mac, open.role) = (ear.mac, ear.role.clone());
             return Ok(());
         }
-        let socket = PacketSocket::open(link, &program)?;
+        let socket = PacketSocket::open(link, program)?;
         let interest = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(link.0));
         self.epoll.get_ref().0.add(&socket, interest)?;
         // Only now the old one goes, so that no question falls in between.
-        let old = self.open.insert(link, OpenEar { socket, mac: ear.mac, role: ear.role });
+        let old = self.open.insert(link, OpenEar { socket, mac: ear.mac, role: ear.role.clone() });
         old.into_iter().for_each(close);
         Ok(())
     }
@@ -94,6 +101,13 @@ impl Ears {
 impl Drop for Ears {
     fn drop(&mut self) {
         self.open.drain().for_each(|(_, ear)| close(ear));
+    }
+}
+
+fn program(role: &Role) -> Vec<Instruction> {
+    match role {
+        Role::Upstream(ranges) => filter::upstream(ranges),
+        Role::Downstream => filter::downstream(),
     }
 }
 

@@ -32,8 +32,19 @@ impl PacketSocket {
     /// Opens a socket on the interface, behind the filter. Needs CAP_NET_RAW.
     pub fn open(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
         let socket = Self { fd: unbound()?, out: unbound()? };
-        socket.attach(filter)?;
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
+        socket.begin(link, filter, libc::ETH_P_IPV6)
+    }
+
+    /// The same for an observer, who hears what leaves by the interface too, whoever sends it, and
+    /// what the interface brings for other stations. Only a socket for every protocol hears that.
+    pub fn observe(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
+        Self { fd: unbound()?, out: unbound()? }.begin(link, filter, libc::ETH_P_ALL)
+    }
+
+    fn begin(self, link: IfIndex, filter: &[Instruction], protocol: c_int) -> io::Result<Self> {
+        let socket = self;
+        socket.attach(filter)?;
         // Forced where the privilege is there, else as far as net.core.rmem_max goes.
         if socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER).is_err() {
             socket.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER)?;
@@ -48,7 +59,7 @@ impl PacketSocket {
         // Ends with the socket, however the process ends.
         socket.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &all_multicast)?;
         bind(&socket.out, ifindex, PROTOCOL_NONE)?;
-        bind(&socket.fd, ifindex, libc::ETH_P_IPV6)?;
+        bind(&socket.fd, ifindex, protocol)?;
         Ok(socket)
     }
 

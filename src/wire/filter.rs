@@ -25,11 +25,21 @@ pub struct Instruction {
 /// More than [`MAX_RANGES`] are widened to the one prefix that covers them all; the engine then
 /// drops what lies between them.
 pub fn upstream(ranges: &[Ipv6Net]) -> Vec<Instruction> {
+    upstream_of_at_most(MAX_RANGES, ranges)
+}
+
+/// The same in the least memory: the ranges are widened to one prefix, however few they are. For a
+/// kernel that has no room for more (`net.core.optmem_max` was 20 KiB for long).
+pub fn upstream_in_brief(ranges: &[Ipv6Net]) -> Vec<Instruction> {
+    upstream_of_at_most(1, ranges)
+}
+
+fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net]) -> Vec<Instruction> {
     let ranges = Ipv6Net::aggregate(&ranges.to_vec());
     // What covers a gateway's link-local address as well as global ranges is everything.
     let (gateways, mut ranges): (Vec<_>, Vec<_>) =
         ranges.into_iter().partition(|range| range.network().is_unicast_link_local());
-    if ranges.len() > MAX_RANGES {
+    if ranges.len() > most {
         ranges = vec![common_prefix(&ranges)];
     }
     ranges.extend(gateways);
@@ -50,8 +60,20 @@ pub fn downstream() -> Vec<Instruction> {
     program
 }
 
+/// For an observer: every ICMPv6 message, whoever sent it and whoever it is for.
+pub fn observer() -> Vec<Instruction> {
+    vec![
+        load(LOAD_HALF, 12),
+        Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 3, operand: ETHERTYPE_IPV6 },
+        load(LOAD_BYTE, 20),
+        Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 1, operand: ICMPV6 },
+        PASS,
+        DROP,
+    ]
+}
+
 /// As many ranges are compared one by one. A linear list of this length costs under half a
-/// microsecond, and the kernel's limit on the program's memory (`optmem_max`) is far.
+/// microsecond; each takes some 500 bytes of the kernel's memory for such programs (`optmem_max`).
 pub const MAX_RANGES: usize = 64;
 
 /// Ethertype, next header, hop limit; leaves the ICMPv6 type in the accumulator.

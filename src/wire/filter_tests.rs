@@ -171,3 +171,16 @@ proptest! {
         run(&downstream(), &frame, kind);
     }
 }
+
+#[test]
+fn an_observer_hears_every_icmpv6_message_and_nothing_else() {
+    let frame = question("2001:db8::5".parse().expect("an address"));
+    for packet_type in 0..5 {
+        assert_ne!(run(&observer(), &frame, packet_type), 0, "{packet_type}");
+    }
+    for (at, other) in [(13, 0), (20, 17)] {
+        let mut frame = frame.clone();
+        frame[at] = other;
+        assert_eq!(run(&observer(), &frame, 0), 0, "byte {at}");
+    }
+}

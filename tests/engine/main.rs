@@ -8,6 +8,7 @@ mod automatic;
 mod convergence;
 mod evidence;
 mod exclusions;
+mod explain;
 mod gateway;
 mod groups;
 #[path = "../host/mod.rs"]

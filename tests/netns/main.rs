@@ -11,7 +11,7 @@
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `change`: Change
 //! * `upheaval`: killed, crowded, flooded with changes
-//! * `doctor`: what `lone64 doctor` finds, and whether its remedies heal
+//! * `doctor`: what `lone64 doctor` finds, and whether its remedies heal; where `--live` loses a packet
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `control`, `reload`: the control socket, and what others do to it; a new configuration

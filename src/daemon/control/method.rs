@@ -15,6 +15,8 @@ use super::reply::Fault;
 pub enum Method {
     /// What there is.
     Status(StatusParams),
+    /// Why an address is answered for, or not.
+    Explain(ExplainParams),
     /// Read the configuration anew.
     Reload,
     /// Tell whatever happens from now on.
@@ -37,6 +39,17 @@ pub struct StatusParams {
     pub differing_only: Truth,
 }
 
+/// Which address is to be explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainParams {
+    /// The address.
+    pub address: Ipv6Addr,
+    /// Whether its downstreams are asked for it now; what comes of it a later explanation tells.
+    #[serde(default)]
+    pub probe: Truth,
+}
+
 /// A flag of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(from = "bool")]
@@ -49,7 +62,7 @@ pub enum Truth {
 }
 
 impl Method {
-    const NAMES: &'static str = "`status`, `reload` and `watch`";
+    const NAMES: &'static str = "`status`, `explain`, `reload` and `watch`";
 
     /// Reads a request.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Fault> {
@@ -64,6 +77,7 @@ impl Method {
         let params = request.params.unwrap_or_default();
         match request.method.as_str() {
             "status" => params_of("status", params).map(Self::Status),
+            "explain" => params_of("explain", params).map(Self::Explain),
             "reload" => params_of::<NoParams>("reload", params).map(|NoParams {}| Self::Reload),
             "watch" => params_of::<NoParams>("watch", params).map(|NoParams {}| Self::Watch),
             other => {
@@ -149,7 +163,7 @@ mod tests {
         let unknown = fault(r#"{"method":"stats"}"#);
         assert_eq!(
             unknown,
-            "unknown_method: there is no method `stats`; the methods are `status`, `reload` and `watch`"
+            "unknown_method: there is no method `stats`; the methods are `status`, `explain`, `reload` and `watch`"
         );
         let params = fault(r#"{"method":"status","params":{"afer":"::"}}"#);
         assert!(params.starts_with("wrong_params: ") && params.contains("`after`"), "{params}");

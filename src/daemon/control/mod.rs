@@ -24,7 +24,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-pub use method::{Method, StatusParams, Truth};
+pub use method::{ExplainParams, Method, StatusParams, Truth};
 pub use reply::{Fault, Reply};
 pub use socket::SocketError;
 

@@ -13,7 +13,7 @@ mod neighbour_table;
 mod networkd;
 mod on_link;
 mod other_responders;
-mod path;
+pub mod path;
 mod privileges;
 mod reserved;
 mod shared_prefix;

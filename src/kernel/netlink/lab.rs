@@ -1,6 +1,6 @@
 //! What a lab is built from: links, addresses and proxy entries in throw-away namespaces.
 //!
-//! The daemon itself changes nothing but routes; this is for `demo` and for tests.
+//! The daemon itself changes nothing but routes; this is for `demo`, for `doctor --live` and for tests.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
@@ -73,6 +73,17 @@ impl Requests {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
         self.set_link(link, message, "change the address of")
+    }
+
+    /// Gives a link another MTU, in bytes.
+    pub fn set_mtu(
+        &self,
+        link: IfIndex,
+        mtu: u32,
+    ) -> impl Future<Output = Result<(), NetlinkError>> + Send + use<> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::Mtu(mtu));
+        self.set_link(link, message, "change the MTU of")
     }
 
     /// Makes a link the port of a bridge; without one, takes it out of the one that it is in.

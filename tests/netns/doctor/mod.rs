@@ -2,9 +2,11 @@
 
 mod bridges;
 mod filters;
+mod live;
 mod others;
 mod ranges;
 mod settings;
+mod traveller;
 mod upstream;
 
 use std::fs;
@@ -20,8 +22,15 @@ use crate::namespace::eventually;
 
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
-    let rooms =
-        [settings::CASES, upstream::CASES, ranges::CASES, filters::CASES, bridges::CASES, others::CASES];
+    let rooms = [
+        settings::CASES,
+        upstream::CASES,
+        ranges::CASES,
+        filters::CASES,
+        bridges::CASES,
+        others::CASES,
+        live::CASES,
+    ];
     rooms.into_iter().flatten()
 }
 

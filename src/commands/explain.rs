@@ -1,0 +1,195 @@
+//! `lone64 explain`: why an address is answered for, or why not.
+//!
+//! May touch: the control socket; without a daemon the configuration; the kernel's tables, which it
+//! only reads; standard output.
+
+use std::net::Ipv6Addr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::control::{Client, ControlError};
+use super::{Outcome, print};
+use crate::cli::ExplainArgs;
+use crate::config::{self, Config, DEFAULT_FILE, Overrides};
+use crate::daemon::explained::{Explained, ExplainedStep};
+use crate::engine::facts::{Fact, IfIndex, Neighbour, NeighbourState};
+use crate::engine::{Engine, Input, Time};
+use crate::kernel::netlink::{Monitor, NetlinkError};
+
+/// Explains one address; the status is 0 if it is answered for.
+pub fn run(args: &ExplainArgs) -> Outcome {
+    let facts = kernel()?;
+    let (mut explained, is_running) = match from_daemon(args) {
+        Ok(explained) => (explained, true),
+        Err(ControlError::NotRunning(_)) if !args.probe => (without_daemon(args, &facts)?, false),
+        Err(error) => return Err(error.into()),
+    };
+    explained.steps.extend(neighbour(args.address, &facts));
+    if args.json {
+        let mut object = serde_json::to_value(&explained)?;
+        object["running"] = json!(is_running);
+        print(&format!("{object:#}\n"))?;
+    } else {
+        print(&text(&explained, is_running))?;
+    }
+    let is_good = explained.outcome == "answered" && first_cross(&explained).is_none();
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn from_daemon(args: &ExplainArgs) -> Result<Explained, ControlError> {
+    let mut client = Client::connect(&args.of.path())?;
+    let mut ask = |probe: bool| {
+        let reply = client.ask("explain", json!({ "address": args.address, "probe": probe }))?;
+        serde_json::from_value::<Explained>(reply).map_err(|_| ControlError::Foreign(args.of.path()))
+    };
+    let mut explained = ask(args.probe)?;
+    if args.probe {
+        // The first says how it was before.
+        explained = ask(false)?;
+        for _ in 0..MOST_LOOKS {
+            if explained.outcome != "probing" {
+                break;
+            }
+            sleep(BETWEEN_LOOKS);
+            explained = ask(false)?;
+        }
+    }
+    Ok(explained)
+}
+
+/// What a daemon with this configuration would do on this host.
+fn without_daemon(args: &ExplainArgs, facts: &[Fact]) -> Result<Explained, Box<dyn std::error::Error>> {
+    let config: Config = match &args.of.config {
+        Some(path) => config::load(path)?,
+        None if Path::new(DEFAULT_FILE).exists() => config::load(Path::new(DEFAULT_FILE))?,
+        None => Overrides::default().config()?,
+    };
+    // Nothing of what it wants done is done.
+    let mut engine = Engine::new(config.policy, [0, 0]);
+    engine.handle(Input::Facts(facts.to_vec()), Time::ORIGIN);
+    engine.handle(Input::Synced, Time::ORIGIN);
+    Ok(Explained::of(&engine, args.address, Time::ORIGIN))
+}
+
+fn kernel() -> Result<Vec<Fact>, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let facts: Result<_, NetlinkError> = runtime.block_on(async {
+        let (monitor, _requests) = Monitor::start()?;
+        monitor.dump().await
+    });
+    Ok(facts?)
+}
+
+/// What the kernel's neighbour table says of it: not a part of the decision, and often the reason
+/// why packets do not arrive all the same.
+fn neighbour(address: Ipv6Addr, facts: &[Fact]) -> Vec<ExplainedStep> {
+    let name = |link: IfIndex| {
+        facts.iter().find_map(|fact| match fact {
+            Fact::Link(known) if known.index == link => Some(known.name.to_string()),
+            _ => None,
+        })
+    };
+    let entry = |fact: &Fact| match fact {
+        Fact::Neighbour(neighbour) if neighbour.address == address => Some(*neighbour),
+        _ => None,
+    };
+    let step = |neighbour: Neighbour| {
+        let link = name(neighbour.link).unwrap_or_else(|| format!("#{}", neighbour.link));
+        let mac = neighbour.mac.map_or_else(String::new, |mac| format!(", {mac}"));
+        let (state, holds) = match neighbour.state {
+            NeighbourState::Reachable => ("reachable", "yes"),
+            NeighbourState::Permanent => ("permanent", "yes"),
+            NeighbourState::Noarp => ("needs no resolution", "yes"),
+            NeighbourState::Stale => ("seen some time ago", "yes"),
+            NeighbourState::Incomplete => ("being asked for by the kernel", "open"),
+            NeighbourState::Failed => ("does not reply to the kernel", "no"),
+        };
+        let remedy = (holds == "no")
+            .then(|| format!("see whether the guest is up and has {address}; `tcpdump -ni {link} icmp6` shows whether it replies"));
+        ExplainedStep {
+            subject: "neighbour".to_owned(),
+            holds: holds.to_owned(),
+            value: format!("{link}{mac}: {state}"),
+            remedy,
+        }
+    };
+    facts.iter().filter_map(entry).map(step).collect()
+}
+
+fn first_cross(explained: &Explained) -> Option<&ExplainedStep> {
+    explained.steps.iter().find(|step| step.holds == "no")
+}
+
+/// A line for each step; the first cross with its remedy.
+fn text(explained: &Explained, is_running: bool) -> String {
+    let mut text = format!("{}\n", explained.address);
+    let cross = first_cross(explained);
+    for step in &explained.steps {
+        let mark = match step.holds.as_str() {
+            "yes" => "✓",
+            "no" => "✗",
+            _ => "?",
+        };
+        let first = format!("  {mark} {:<11} ", step.subject);
+        text += &super::wrapped(&first, &step.value);
+        let is_first_cross = cross.is_some_and(|cross| std::ptr::eq(cross, step));
+        let is_open = step.holds == "open" && cross.is_none();
+        if let Some(remedy) = step.remedy.as_ref().filter(|_| is_first_cross || is_open) {
+            text += &super::wrapped("                do: ", remedy);
+        }
+    }
+    let verdict = match (explained.outcome.as_str(), &explained.reason) {
+        ("answered", _) => "it is answered for".to_owned(),
+        ("probing", _) => "its guest is being asked at this moment".to_owned(),
+        ("probed", _) => "nobody knows yet: its guest is asked when somebody asks for it".to_owned(),
+        (_, Some(reason)) => format!("it is not answered for ({reason})"),
+        (other, None) => other.to_owned(),
+    };
+    let times = match explained.answered {
+        0 => String::new(),
+        1 => ", and was once".to_owned(),
+        times => format!(", and was {times} times"),
+    };
+    text +=
+        &format!("\n{}{verdict}{times}.\n", if is_running { "" } else { "No lone64 is running; with one, " });
+    text
+}
+
+/// From one look at what the daemon has found out to the next.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// Three probes a second apart, and some time to spare.
+const MOST_LOOKS: u32 = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_the_remedy_of_the_first_cross_only() {
+        let step = |subject: &str, holds: &str| ExplainedStep {
+            subject: subject.to_owned(),
+            holds: holds.to_owned(),
+            value: "as it is".to_owned(),
+            remedy: Some(format!("mend {subject}")),
+        };
+        let explained = Explained {
+            address: "2001:db8::5".parse().unwrap(),
+            outcome: "dropped".to_owned(),
+            reason: Some("no_range".to_owned()),
+            steps: vec![step("upstream", "yes"), step("range", "no"), step("route", "no")],
+            answered: 0,
+        };
+        let text = text(&explained, false);
+        assert!(text.contains("do: mend range") && !text.contains("mend route"), "{text}");
+        assert!(
+            text.ends_with("No lone64 is running; with one, it is not answered for (no_range).\n"),
+            "{text}"
+        );
+        let value = serde_json::to_value(&explained).unwrap();
+        assert_eq!(value["steps"][1]["holds"], "no");
+    }
+}

@@ -1,0 +1,190 @@
+//! A frame, as far as it has to do with the journey. Touches nothing.
+
+use std::net::Ipv6Addr;
+
+use crate::wire::{Advertisement, Mac, Message, Solicitation};
+
+/// The packet that is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Request {
+    /// Who sends it.
+    pub(super) guest: Ipv6Addr,
+    /// Where it is sent.
+    pub(super) to: Ipv6Addr,
+    /// By which it is known again.
+    pub(super) identifier: [u8; 2],
+}
+
+/// A frame that has to do with the journey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sighting {
+    /// The station that sent it.
+    pub(super) from: Mac,
+    /// The station that it is for.
+    pub(super) to: Mac,
+    /// What it is.
+    pub(super) what: What,
+}
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// The request, from this address.
+    Request(Ipv6Addr),
+    /// What somebody says to it.
+    Reply(Reply),
+    /// A question.
+    Solicitation(Solicitation),
+    /// An answer.
+    Advertisement(Advertisement),
+}
+
+/// What somebody says to the request (RFC 4443).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// Who says it, where that is known.
+    pub(super) source: Ipv6Addr,
+    /// ICMPv6 type.
+    pub(super) kind: u8,
+    /// ICMPv6 code.
+    pub(super) code: u8,
+}
+
+impl Request {
+    /// The ICMPv6 message, for a raw socket, which fills in the checksum.
+    pub(super) fn message(&self, sequence: u16) -> [u8; 16] {
+        let mut message = [0; 16];
+        message[0] = ECHO_REQUEST;
+        message[4..6].copy_from_slice(&self.identifier);
+        message[6..8].copy_from_slice(&sequence.to_be_bytes());
+        message[8..].copy_from_slice(b"lone64.\n");
+        message
+    }
+
+    /// What a frame is to the journey; `None` if nothing.
+    pub(super) fn sighting(&self, frame: &[u8]) -> Option<Sighting> {
+        let (to, from) = (mac(frame, 0)?, mac(frame, 6)?);
+        // Both ways are looked at, so every frame counts as one for whom it is addressed to.
+        let what = match Message::parse(frame, to) {
+            Ok(Message::Solicitation(solicitation)) => What::Solicitation(solicitation),
+            Ok(Message::Advertisement(advertisement)) => What::Advertisement(advertisement),
+            Err(_) => {
+                if frame.get(12..14)? != [0x86, 0xdd] || *frame.get(20)? != ICMPV6 {
+                    return None;
+                }
+                let (source, destination) = (address(frame, 22)?, address(frame, 38)?);
+                let message = frame.get(54..)?;
+                if destination == self.to && self.is_request(message) {
+                    What::Request(source)
+                } else if destination == self.guest {
+                    What::Reply(Reply { source, ..self.reply(message)? })
+                } else {
+                    return None;
+                }
+            }
+        };
+        Some(Sighting { from, to, what })
+    }
+
+    /// What an ICMPv6 message to the guest says to the request; `None` if it is about something else.
+    pub(super) fn reply(&self, message: &[u8]) -> Option<Reply> {
+        let (kind, code) = (*message.first()?, *message.get(1)?);
+        let is_ours = match kind {
+            ECHO_REPLY => message.get(4..6)? == self.identifier,
+            // An error quotes the packet that it is about.
+            1..=4 => address(message, 16)? == self.guest && address(message, 32)? == self.to,
+            _ => false,
+        };
+        is_ours.then_some(Reply { source: Ipv6Addr::UNSPECIFIED, kind, code })
+    }
+
+    fn is_request(&self, message: &[u8]) -> bool {
+        message.first() == Some(&ECHO_REQUEST) && message.get(4..6) == Some(&self.identifier)
+    }
+}
+
+impl Reply {
+    /// What it says, for people (RFC 4443 §3, §4).
+    pub(super) fn as_str(self) -> &'static str {
+        match (self.kind, self.code) {
+            (1, 0) => "no route to destination",
+            (1, 1) => "administratively prohibited",
+            (1, 2) => "beyond scope of source address",
+            (1, 3) => "address unreachable",
+            (1, 4) => "port unreachable",
+            (1, 5) => "source address failed ingress policy",
+            (1, 6) => "reject route to destination",
+            (2, _) => "packet too big",
+            (3, _) => "hop limit exceeded",
+            (ECHO_REPLY, _) => "echo reply",
+            _ => "an error",
+        }
+    }
+}
+
+fn mac(frame: &[u8], at: usize) -> Option<Mac> {
+    frame.get(at..at + 6)?.try_into().ok().map(Mac)
+}
+
+fn address(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
+    let octets: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
+    Some(octets.into())
+}
+
+const ICMPV6: u8 = 58;
+const ECHO_REQUEST: u8 = 128;
+const ECHO_REPLY: u8 = 129;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        let address = |text: &str| text.parse().expect("an address");
+        Request { guest: address("2001:db8::5"), to: address("2001:db8:f::1"), identifier: [6, 4] }
+    }
+
+    fn frame(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; 54];
+        frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+        frame[20] = ICMPV6;
+        frame[22..38].copy_from_slice(&source.octets());
+        frame[38..54].copy_from_slice(&destination.octets());
+        frame.extend_from_slice(message);
+        frame
+    }
+
+    fn error(kind: u8, guest: Ipv6Addr, to: Ipv6Addr) -> Vec<u8> {
+        let mut message = vec![0; 8 + 40];
+        message[0] = kind;
+        message[16..32].copy_from_slice(&guest.octets());
+        message[32..48].copy_from_slice(&to.octets());
+        message
+    }
+
+    #[test]
+    fn knows_its_request_also_from_another_source() {
+        let request = request();
+        let other = "2001:db8::2".parse().unwrap();
+        for source in [request.guest, other] {
+            let seen = request.sighting(&frame(source, request.to, &request.message(1))).unwrap();
+            assert_eq!(seen.what, What::Request(source));
+        }
+        let stranger = Request { identifier: [0, 0], ..request };
+        assert_eq!(request.sighting(&frame(request.guest, request.to, &stranger.message(1))), None);
+    }
+
+    #[test]
+    fn takes_for_a_reply_only_what_quotes_the_request() {
+        let request = request();
+        let router = "fe80::1".parse().unwrap();
+        let own = error(3, request.guest, request.to);
+        let seen = request.sighting(&frame(router, request.guest, &own)).unwrap();
+        assert_eq!(seen.what, What::Reply(Reply { source: router, kind: 3, code: 0 }));
+        let foreign = error(3, request.guest, router);
+        assert_eq!(request.sighting(&frame(router, request.guest, &foreign)), None);
+        for length in 0..own.len() {
+            assert_eq!(request.sighting(&frame(router, request.guest, &own[..length])), None, "{length}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What was seen becomes five legs, and the first that is broken gets its remedy. Touches nothing.
+
+use std::net::Ipv6Addr;
+
+use super::filters::blame;
+use super::journey::Journey;
+use super::sighting::Request;
+use super::spot::{LOOPBACK, Seat, Spot, best_route};
+use super::{Daemon, Leg, Live, Step};
+use crate::doctor::checks::path::Direction;
+use crate::doctor::{Finding, Group, Host, Remedy, Severity, examine};
+use crate::engine::facts::{IfIndex, KernelRoute, NeighbourState};
+use crate::engine::policy::Source;
+
+/// What was tried where a leg was broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Trials {
+    /// The gateway answers questions from a global address.
+    pub(super) gateway_hears_global: bool,
+    /// Answers from this source bring the reply.
+    pub(super) source: Option<Source>,
+}
+
+/// Everything that is known.
+pub(super) struct Case<'a> {
+    pub(super) host: &'a Host,
+    pub(super) spot: &'a Spot,
+    pub(super) journey: &'a Journey,
+    pub(super) trials: &'a Trials,
+    /// Asks the daemon, which is worth it only where it matters.
+    pub(super) daemon: &'a dyn Fn() -> Daemon,
+}
+
+/// The first leg that the packet did not come through.
+pub(super) fn broken(journey: &Journey) -> Option<Leg> {
+    let Journey { has_left, asked, advertised, reply, is_delivered, .. } = journey;
+    match (has_left, reply) {
+        (false, None) => Some(Leg::Request),
+        (_, Some(_)) => (!is_delivered).then_some(Leg::Delivery),
+        (true, None) if asked.is_none() => Some(Leg::Solicitation),
+        (true, None) if advertised.is_none() => Some(Leg::Advertisement),
+        (true, None) => Some(Leg::Reply),
+    }
+}
+
+impl Case<'_> {
+    /// The five legs.
+    pub(super) fn report(&self) -> Live {
+        let broken = broken(self.journey);
+        let step = |leg: Leg| match broken {
+            Some(first) if leg == first => Step::no(leg, self.fault(leg)),
+            Some(first) if leg > first => Step::open(leg, "the packet did not come this far"),
+            _ => Step::yes(leg, self.seen(leg)),
+        };
+        let Request { guest, to, .. } = self.journey.request;
+        Live {
+            guest,
+            behind: self.behind(),
+            upstream: self.upstream(),
+            to,
+            steps: Leg::ALL.into_iter().map(step).collect(),
+        }
+    }
+
+    fn fault(&self, leg: Leg) -> Finding {
+        match leg {
+            Leg::Request => self.not_sent(),
+            Leg::Solicitation => self.not_asked(),
+            Leg::Advertisement => self.not_advertised(),
+            Leg::Reply => self.not_replied(),
+            Leg::Delivery => self.not_delivered(),
+        }
+    }
+
+    fn seen(&self, leg: Leg) -> String {
+        let Journey { asked, advertised, reply, questions, .. } = self.journey;
+        let (guest, upstream) = (self.guest(), self.upstream());
+        match leg {
+            Leg::Request => format!("the packet from {guest} left by {upstream}"),
+            Leg::Solicitation => match asked {
+                Some(asked) if asked.is_dad() => format!("somebody checks whether {guest} is free"),
+                Some(asked) => {
+                    let times = if *questions == 1 { "once" } else { "more than once" };
+                    format!("{} asked for {guest} on {upstream}, {times}", asked.source)
+                }
+                None => "the router knows where the guest is without asking".to_owned(),
+            },
+            Leg::Advertisement => match advertised {
+                Some(answer) => format!("this host answered from {}", answer.source),
+                None => "the router needed no answer of this host".to_owned(),
+            },
+            Leg::Reply => match reply {
+                Some(reply) => format!("{} said: {}", reply.source, reply.as_str()),
+                None => "it arrived".to_owned(),
+            },
+            Leg::Delivery => format!("it reached {guest}, {}", self.behind()),
+        }
+    }
+
+    fn not_sent(&self) -> Finding {
+        let Journey { is_sent, disguise, gateway, gateway_asked_from, gateway_answered, request, .. } =
+            self.journey;
+        let (guest, upstream) = (self.guest(), self.upstream());
+        if !is_sent {
+            let name = self.behind();
+            return Finding::fault(format!(
+                "the guest, {name}, gets no answer from its gateway, which is this host"
+            ))
+            .remedy(Remedy::Advice(
+                "look whether the bridge keeps its ports waiting (`ip -d link` shows stp_state and \
+                 vlan_filtering), and whether a packet filter drops ICMPv6 on the host"
+                    .to_owned(),
+            ));
+        }
+        if let Some(source) = disguise {
+            return Finding::fault(format!(
+                "the packet left by {upstream} from {source} instead of {guest}: the host hides its guests \
+                 behind its own address, and nobody outside learns of them"
+            ))
+            .remedy(Remedy::Advice(format!(
+                "take the rule that masquerades {} out of the packet filter (`nft list ruleset`); Docker's \
+                 goes with the option com.docker.network.bridge.gateway_mode_ipv6=routed",
+                self.spot.range
+            )));
+        }
+        if let (Some(from), Some(gateway), false) = (gateway_asked_from, gateway, gateway_answered) {
+            if self.trials.gateway_hears_global {
+                return Finding::fault(format!(
+                    "the gateway {gateway} answers no question from a link-local address, and from no other does \
+                     the kernel ask when it forwards"
+                ))
+                .seen(format!("{upstream}: {from} asked for {gateway}, without an answer"))
+                .seen(format!("{upstream}: the same from a global address was answered"))
+                .remedy(self.key("gateway-source", "global"));
+            }
+            return Finding::fault(format!(
+                "the gateway {gateway} does not answer, so that nothing can leave by {upstream}"
+            ))
+            .seen(format!("{upstream}: {from} asked for {gateway}, without an answer"))
+            .remedy(Remedy::Advice(format!(
+                "see whether the default route is right (`ip -6 route show default`), and ask the provider \
+                     which gateway it is; `ping -c1 {gateway}%{upstream}` shows whether it is there"
+            )));
+        }
+        if let Some(known) = self.known_fault() {
+            return known;
+        }
+        let route = best_route(&self.host.routes, request.to).and_then(KernelRoute::unicast_link);
+        if let Some(link) = route.filter(|link| *link != self.spot.upstream.link) {
+            let name = self.host.name(link);
+            return Finding::fault(format!(
+                "the host sends packets to {} by {name}, and not by {upstream}",
+                request.to
+            ))
+            .remedy(Remedy::Advice(format!(
+                "name {name} as the upstream, or give --to an address that is reached by {upstream}"
+            )));
+        }
+        if route.is_none() {
+            return Finding::fault(format!("the host has no route to {}", request.to)).remedy(
+                Remedy::Advice(
+                    "add an IPv6 default route, to the gateway that the provider names".to_owned(),
+                ),
+            );
+        }
+        self.lost("the packet from the guest came to the host, and did not leave it", Direction::FromGuests)
+    }
+
+    fn not_asked(&self) -> Finding {
+        let (guest, upstream) = (self.guest(), self.upstream());
+        if let Some(mac) = self.journey.misled_to {
+            return Finding::fault(format!(
+                "the router does not ask for {guest}: it holds an old entry, and sends to {mac}, which is not {upstream}"
+            ))
+            .seen(format!("{upstream}: the reply is addressed to {mac}; {upstream} is {}", self.journey.station))
+            .remedy(Remedy::Advice(format!(
+                "have the provider clear the neighbour entry of {guest}, or wait until it has aged"
+            )));
+        }
+        Finding::fault(format!(
+            "the packet left, and nobody asked for {guest} on {upstream}: it is dropped on its way, or its \
+             answer goes elsewhere, or the questions do not reach this host"
+        ))
+        .seen(format!("{upstream}: no solicitation for {guest}, and no reply"))
+        .remedy(Remedy::Advice(format!(
+            "ask the provider whether {} is on-link at this host's port, or routed to another host; whether \
+             it filters source addresses; and, for a virtual switch, whether its MLD snooping lets \
+             solicitations through",
+            self.spot.range
+        )))
+    }
+
+    fn not_advertised(&self) -> Finding {
+        let (guest, upstream) = (self.guest(), self.upstream());
+        let asked = self.journey.asked.map(|asked| asked.source);
+        let asker = asked.map_or_else(String::new, |asker| format!(", which {asker} asked for"));
+        let finding = |why: &str| {
+            Finding::fault(format!("this host does not say that it has {guest}{asker}: {why}"))
+                .seen(format!("{upstream}: a solicitation for {guest}, and no advertisement"))
+        };
+        match (self.daemon)() {
+            Daemon::Absent => finding("no lone64 is running").run("systemctl start lone64"),
+            Daemon::Mute(why) => finding("the running lone64 cannot be asked why").seen(why),
+            Daemon::Says(explained) => {
+                let speaks_against = |holds: &str| explained.steps.iter().find(|step| step.holds == holds);
+                let step = speaks_against("no").or_else(|| speaks_against("open"));
+                let Some(step) = step else {
+                    return blame(
+                        finding("the running lone64 answers, and nothing is seen of it"),
+                        self.host,
+                        self.spot.range,
+                        Direction::FromGuests,
+                    );
+                };
+                let finding = finding(&format!("{}: {}", step.subject, step.value))
+                    .seen(format!("lone64 explain {guest}"));
+                match &step.remedy {
+                    Some(remedy) => finding.remedy(Remedy::Advice(remedy.clone())),
+                    None => finding,
+                }
+            }
+        }
+    }
+
+    fn not_replied(&self) -> Finding {
+        let (guest, upstream) = (self.guest(), self.upstream());
+        if let Some(mac) = self.journey.rival {
+            return Finding::fault(format!(
+                "another station, {mac}, says that it has {guest}, and gets the reply"
+            ))
+            .remedy(Remedy::Advice(format!(
+                "find {mac} on the link of {upstream}, and take {guest} from it"
+            )));
+        }
+        let from = self.journey.advertised.map_or(Ipv6Addr::UNSPECIFIED, |answer| answer.source);
+        let finding = Finding::fault(format!(
+            "the router does not take the answer that {guest} is here: nothing comes back"
+        ))
+        .seen(format!("{upstream}: an advertisement for {guest} from {from}, and no reply"));
+        let Some(source) = self.trials.source else {
+            return finding.seen("the same from the target, a global and a link-local address").remedy(
+                Remedy::Advice(format!(
+                    "ask the provider whether only one MAC, or only certain addresses, may be used at the \
+                     port of {upstream}; `lone64 doctor --live --to ADDRESS` tries another destination"
+                )),
+            );
+        };
+        let name = match source {
+            Source::Target => "target",
+            Source::LinkLocal => "link-local",
+            _ => "global",
+        };
+        finding
+            .seen(format!("{upstream}: with source = \"{name}\" it comes"))
+            .remedy(self.key("source", name))
+    }
+
+    fn not_delivered(&self) -> Finding {
+        let guest = self.journey.request.guest;
+        if let Some(known) = self.known_fault() {
+            return known;
+        }
+        let (link, name) = self.downstream();
+        let route = best_route(&self.host.routes, guest);
+        if let (Some(link), false) = (link, route.and_then(KernelRoute::link) == link) {
+            let way = route.map_or_else(|| "no route".to_owned(), |route| format!("the route {route}"));
+            let finding =
+                Finding::fault(format!("the reply comes to the host, which does not send it to {name}"))
+                    .seen(format!("for {guest} the kernel has {way}; {name} is #{link}"));
+            return match self.spot.seat {
+                Seat::Port { .. } => finding.run(format!("ip -6 route add {} dev {name}", self.spot.range)),
+                Seat::Beside(_) | Seat::Host { .. } => finding.run("systemctl restart lone64"),
+            };
+        }
+        let failed =
+            |state: NeighbourState| matches!(state, NeighbourState::Failed | NeighbourState::Incomplete);
+        let neighbours = &self.host.neighbours;
+        if neighbours.iter().any(|known| known.address == guest && failed(known.state)) {
+            return Finding::fault(format!(
+                "the reply comes to the host, and its question for the guest on {name} gets no answer"
+            ))
+            .seen(format!("ip -6 neigh show dev {name}: {guest} does not reply"))
+            .remedy(Remedy::Advice(format!(
+                "see what the bridge does with multicast (`bridge -d link show`, mcast_snooping of {name})"
+            )));
+        }
+        self.lost("the reply comes to the host, and does not reach the guest", Direction::ToGuests)
+    }
+
+    /// What the host's own settings say, where that explains it.
+    fn known_fault(&self) -> Option<Finding> {
+        let results = examine(self.host);
+        let relevant =
+            results.into_iter().filter(|(check, _)| matches!(check.group, Group::Host | Group::Path));
+        relevant.flat_map(|(_, findings)| findings).find(|finding| finding.severity == Severity::Fault)
+    }
+
+    fn lost(&self, sentence: &str, way: Direction) -> Finding {
+        let mut finding = Finding::fault(format!("{sentence}: something on the host drops it"));
+        if let Some(refusal) = self.journey.refusal {
+            finding = finding.seen(format!("the host told the guest: {}", refusal.as_str()));
+        }
+        let finding = blame(finding, self.host, self.spot.range, way);
+        if finding.remedies.is_empty() {
+            return finding.remedy(Remedy::Advice(
+                "`nft monitor trace` and `nstat -az | grep Ip6` tell what drops it".to_owned(),
+            ));
+        }
+        finding
+    }
+
+    fn key(&self, key: &str, value: &str) -> Remedy {
+        let upstream = self.upstream();
+        Remedy::Config(format!("[[upstream]]\ninterface = \"{upstream}\"\n{key} = \"{value}\"\n"))
+    }
+
+    fn guest(&self) -> Ipv6Addr {
+        self.journey.request.guest
+    }
+
+    fn upstream(&self) -> String {
+        self.host.name(self.spot.upstream.link)
+    }
+
+    fn downstream(&self) -> (Option<IfIndex>, String) {
+        match &self.spot.seat {
+            Seat::Port { bridge, .. } => (Some(*bridge), self.host.name(*bridge)),
+            Seat::Beside(name) => (self.host.links().named(name).map(|link| link.index), name.to_string()),
+            // An address of another interface is on `lo` in the kernel's own table, and everywhere else not.
+            Seat::Host { link, .. } => (None, self.host.name(*link)),
+        }
+    }
+
+    fn behind(&self) -> String {
+        match &self.spot.seat {
+            Seat::Host { link: LOOPBACK, .. } => "the host itself".to_owned(),
+            Seat::Host { link, .. } => {
+                format!("the host itself, because no guest can be put behind {}", self.host.name(*link))
+            }
+            Seat::Port { .. } | Seat::Beside(_) => format!("behind {}", self.downstream().1),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Two steps of an explanation: where the guest can be, and where packets for it go.
+
+use core::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::{Step, Subject, no, open, yes};
+use crate::engine::Engine;
+use crate::engine::facts::{IfIndex, KernelRoute, LinkLayer, LinkState};
+use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
+use crate::engine::ranges::RangeId;
+use crate::engine::routes::RouteState;
+
+impl Engine {
+    /// Why none of the range's downstreams can be asked.
+    pub(super) fn no_downstream(&self, RangeId(range): RangeId, target: Ipv6Addr) -> Step {
+        let policy = &self.policy.ranges[range];
+        let (value, remedy) = match &policy.downstream {
+            Downstream::Kernel => (
+                "no route of the kernel leads to a guest".to_owned(),
+                "add a route to the guest's interface, or name that in `interface` of the range".to_owned(),
+            ),
+            _ => match self.bindings.ranges[range].downstreams.as_slice() {
+                [] => (
+                    "no interface of the range is there".to_owned(),
+                    "start what makes it; `ip link` lists those there are".to_owned(),
+                ),
+                [first, ..] => self.out_of_order(*first, target),
+            },
+        };
+        no(Subject::Downstream, value, Some(remedy))
+    }
+
+    /// What is wrong with a downstream that is there.
+    fn out_of_order(&self, link: IfIndex, target: Ipv6Addr) -> (String, String) {
+        let name = self.name(link);
+        let state = self.links.get(link).map(|link| (link.state, link.layer));
+        match state {
+            Some((LinkState::Down, _)) => (format!("{name} is down"), format!("`ip link set {name} up`")),
+            Some((LinkState::NoCarrier, _)) => (
+                format!("{name} has no carrier: no guest is plugged in"),
+                format!("start a guest; `ip link show master {name}` lists the ports of a bridge"),
+            ),
+            Some((LinkState::Up, LinkLayer::Ethernet(_))) => (
+                format!("{name} has no IPv6 address that a guest could be asked from"),
+                format!("`ip -6 addr add fe80::1/64 dev {name}`"),
+            ),
+            _ => (
+                format!("{name} has no Neighbor Discovery, and no route leads to this address there"),
+                format!("`ip -6 route add {target} dev {name}`, or write answer = \"always\""),
+            ),
+        }
+    }
+
+    /// Where the kernel sends packets for the target.
+    pub(super) fn explain_route(&self, range: RangeId, target: Ipv6Addr) -> Step {
+        let policy = &self.policy.ranges[range.0];
+        if self.links.is_of_host(target)
+            || matches!(&policy.downstream, Downstream::Named(name) if name.is_loopback())
+        {
+            return yes(Subject::Route, "it is delivered on this host".to_owned());
+        }
+        let destination = match policy.routes {
+            RangeRoutes::None => None,
+            RangeRoutes::Range => Some(policy.prefix),
+            RangeRoutes::Guests => Some(Ipv6Net::from(target)),
+        };
+        let is_its_own =
+            |route: &KernelRoute| Some(route.destination) == destination && route.unicast_link().is_some();
+        let ours = self.routes().find(|(route, state)| is_its_own(route) && *state != RouteState::Installed);
+        match ours {
+            Some((route, state)) => self.missing_route(route, state),
+            None => self.other_route(policy, target),
+        }
+    }
+
+    fn missing_route(&self, route: &KernelRoute, state: RouteState) -> Step {
+        match (state, self.in_the_way_of(route)) {
+            (RouteState::Pending, _) => open(Subject::Route, format!("{route} is to be added"), None),
+            (_, Some(other)) => no(
+                Subject::Route,
+                format!("somebody else's route keeps ours out: {other}"),
+                Some("remove that route, or give ours another `metric` in [routes]".to_owned()),
+            ),
+            (_, None) => no(Subject::Route, format!("the kernel refuses {route}"), None),
+        }
+    }
+
+    fn other_route(&self, policy: &RangePolicy, target: Ipv6Addr) -> Step {
+        match self.routes.leads_to(target) {
+            Some(link) if self.bindings.upstream(link).is_some() => {
+                let name = self.name(link);
+                let value = format!("packets for it leave by the upstream {name} again");
+                let remedy = "write routes = \"range\" or \"guests\" for its range, or add a route";
+                no(Subject::Route, value, Some(remedy.to_owned()))
+            }
+            Some(link) => yes(Subject::Route, format!("packets for it leave by {}", self.name(link))),
+            None if policy.routes == RangeRoutes::Guests => {
+                open(Subject::Route, "its route is added once it is live".to_owned(), None)
+            }
+            None => {
+                let remedy = "write routes = \"range\" for its range, or add a route to its interface";
+                no(Subject::Route, "no route leads to it".to_owned(), Some(remedy.to_owned()))
+            }
+        }
+    }
+}
