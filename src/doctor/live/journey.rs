@@ -97,7 +97,9 @@ impl Journey {
             What::Reply(reply) if to == self.station => self.reply = Some(reply),
             What::Reply(_) => self.misled_to = Some(to),
             What::Solicitation(solicitation) if is_ours => {
-                if Some(solicitation.target) == self.gateway {
+                // The kernel asks from there when it forwards. What comes from elsewhere is the daemon's:
+                // announcements, or its care for the gateway.
+                if Some(solicitation.target) == self.gateway && solicitation.source.is_unicast_link_local() {
                     self.gateway_asked_from = Some(solicitation.source);
                 }
             }
@@ -114,7 +116,8 @@ impl Journey {
                 }
             }
             What::Advertisement(advertisement) => {
-                self.gateway_answered |= !is_ours && Some(advertisement.target) == self.gateway;
+                let is_to_us = self.gateway_asked_from == Some(advertisement.destination);
+                self.gateway_answered |= !is_ours && is_to_us && Some(advertisement.target) == self.gateway;
             }
         }
     }
