@@ -11,6 +11,7 @@
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
+//! * `metrics`: the numbers, and who asks for them
 //! * `shipped`: the configurations under `config/`
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
@@ -32,6 +33,7 @@ mod lab;
 mod link;
 mod liveness;
 mod load;
+mod metrics;
 mod namespace;
 mod probing;
 mod routes;
@@ -77,6 +79,7 @@ fn main() {
         ("crowd", crowd::CASES),
         ("hostile", hostile::CASES),
         ("load", load::CASES),
+        ("metrics", metrics::CASES),
         ("routes", routes::CASES),
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
