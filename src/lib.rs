@@ -11,7 +11,7 @@
 //! | [`engine`] | nothing: pure | the decisions: ranges, targets, probing, answers, routes wanted |
 //! | [`config`] | the one file it is told to read | TOML text to a policy in which impossible states cannot be written |
 //! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |
-//! | [`daemon`] | the clock, and the kernel through its room | the one loop between the two |
+//! | [`daemon`] | the clock, the control socket, the service manager, the kernel through its room | the one loop between them |
 //! | [`commands`], [`cli`] | the terminal | one file for each subcommand |
 //!
 //! The pure rooms read no clock, socket, file or environment, and the compiler's lints hold them to
@@ -29,7 +29,7 @@
 //! ```
 //!
 //! One thread, one call chain: no channel, no lock, no log line. Everything else (what the kernel
-//! says of links, addresses and routes; timers; the end) enters through the same `handle`.
+//! says of links, addresses and routes; timers; a new configuration; the end) enters through the same `handle`.
 
 pub mod cli;
 pub mod commands;

@@ -98,7 +98,7 @@ fn the_scenarios_mean_what_their_comments_say() {
 fn every_key_is_read() {
     let config = good(
         r#"
-        upstream = [{ interface = "eth0", router = true, override = "always", source = "2001:db8::1" }]
+        upstream = [{ interface = "eth0", automatic = true, ignore = ["docker*"], router = true, override = "always", source = "2001:db8::1" }]
         routes = { protocol = 65, table = 100, metric = 0x200, on-stop = "keep" }
         log.level = "trace"
         log.format = "json"
@@ -123,13 +123,23 @@ fn every_key_is_read() {
         routes = "none"
         backstop = true
         exclude = ["2001:db8:1:2:c::1", "2001:db8:1:2:c::100/120"]
+        [[range]]
+        suffix = "::d:0:0:0/112"
+        interface = "br1"
+        exclude = ["::d:0:0:1"]
         "#,
     );
-    let Policy { upstreams, ranges, routes, timers, limits } = config.policy;
+    let Policy { upstreams, ranges, suffixes, routes, timers, limits } = config.policy;
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert!(config.sysctl.manage);
     assert_eq!(config.control.socket, Path::new("/run/here.sock"));
     assert_eq!(config.control.metrics, "[2001:db8::1]:80".parse().ok());
+    let ignore = &upstreams[0].automatic.as_ref().unwrap().ignore;
+    assert!(ignore.len() == 1 && ignore[0].matches(&"docker0".parse().unwrap()));
+    assert_eq!(
+        (suffixes[0].prefix, &suffixes[0].exclude[..]),
+        (net("::d:0:0:0/112"), &[net("::d:0:0:1/128")][..])
+    );
     assert_eq!((upstreams[0].router, upstreams[0].override_flag), (true, Override::Always));
     assert_eq!(upstreams[0].source, Source::Address("2001:db8::1".parse().unwrap()));
     assert_eq!((routes.protocol, routes.table, routes.metric), (65, 100, 512));
@@ -148,12 +158,12 @@ fn net(text: &str) -> ipnet::Ipv6Net {
 
 #[test]
 fn planned_keys_and_tables_are_refused_as_such() {
-    let upstream = ["automatic", "ignore", "announce", "gateway-source", "mld", "suppress-kernel", "backend"];
+    let upstream = ["announce", "gateway-source", "mld", "suppress-kernel", "backend"];
     for key in upstream.into_iter().chain(["on-crash-answer"]) {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
     }
-    for key in ["suffix", "gateway", "proxy-downstream"] {
+    for key in ["gateway", "proxy-downstream"] {
         let found = problems(&format!("[[range]]\nprefix = \"fd00::/64\"\n{key} = true"));
         assert_eq!(found, [format!("3: `{key}` is not supported yet; remove it")]);
     }
@@ -248,7 +258,7 @@ fn impossible_values_are_refused() {
 #[test]
 fn the_socket_is_found_in_a_file_with_mistakes() {
     let file = std::env::temp_dir().join(format!("lone64-socket-{}.toml", std::process::id()));
-    let mut found = |text: &str| {
+    let found = |text: &str| {
         fs::write(&file, text).unwrap();
         config::socket_in(&file)
     };

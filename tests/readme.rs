@@ -47,7 +47,7 @@ fn its_commands_are_commands() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 3, "demo, check and run");
+    assert_eq!(seen, 7, "demo, check, run, status twice, watch and reload");
 }
 
 #[test]

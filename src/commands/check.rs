@@ -12,7 +12,8 @@ use super::{Outcome, print};
 use crate::cli::CheckArgs;
 use crate::config::{self, Config, Problems};
 use crate::engine::policy::{
-    Answer, Downstream, IfPattern, Override, Policy, RangePolicy, RangeRoutes, Source, UpstreamInterface,
+    Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes, Source,
+    UpstreamInterface, UpstreamPolicy,
 };
 
 /// Checks one configuration; the status is 1 if it has a problem.
@@ -44,7 +45,11 @@ fn count_of_problems(origin: &str, problems: &Problems) -> String {
 }
 
 fn summary(origin: &str, policy: &Policy) -> String {
-    let ranges = counted(policy.ranges.len(), "range");
+    let ranges = match (policy.ranges.len() + policy.suffixes.len(), is_automatic(policy)) {
+        (0, _) => "automatic".to_owned(),
+        (number, true) => format!("{} and automatic", counted(number, "range")),
+        (number, false) => counted(number, "range"),
+    };
     let upstreams = match policy.upstreams.as_slice() {
         [only] => match &only.interface {
             UpstreamInterface::DefaultRoute => "the upstream of the default route".to_owned(),
@@ -64,19 +69,55 @@ fn counted(number: usize, noun: &str) -> String {
 fn table(policy: &Policy) -> String {
     let mut rows =
         vec![["RANGE", "UPSTREAM", "DOWNSTREAM", "ANSWER", "ROUTES", "BACKSTOP", "EXCL"].map(str::to_owned)];
-    rows.extend(policy.ranges.iter().map(|range| row(range, policy)));
-    let columns = if policy.ranges.iter().any(|range| !range.exclude.is_empty()) { 7 } else { 6 };
+    rows.extend(all_ranges(policy).map(|range| row(range, policy)));
+    let columns = if all_ranges(policy).any(|range| !range.exclude.is_empty()) { 7 } else { 6 };
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
-    for row in rows {
+    let is_table = rows.len() > 1;
+    for row in rows.into_iter().filter(|_| is_table) {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
+    if is_automatic(policy) && is_table {
+        text.push('\n');
+    }
+    for upstream in &policy.upstreams {
+        text.extend(upstream.automatic.iter().map(|automatic| automatic_line(upstream, automatic)));
+    }
     text
+}
+
+/// What automatic means on one upstream.
+fn automatic_line(upstream: &UpstreamPolicy, automatic: &Automatic) -> String {
+    let upstream = match &upstream.interface {
+        UpstreamInterface::DefaultRoute => "the interface of the default route".to_owned(),
+        UpstreamInterface::Named(name) => name.to_string(),
+    };
+    let ignored = match automatic.ignore.as_slice() {
+        [] => String::new(),
+        patterns => format!(" but {}", listed(patterns)),
+    };
+    format!(
+        "automatic: whatever the kernel routes to another interface{ignored}, out of the\n\
+         on-link prefixes of {upstream}, for live guests\n"
+    )
+}
+
+fn is_automatic(policy: &Policy) -> bool {
+    policy.upstreams.iter().any(|upstream| upstream.automatic.is_some())
+}
+
+/// Those with a prefix, and then those with a suffix.
+fn all_ranges(policy: &Policy) -> impl Iterator<Item = &RangePolicy> {
+    policy.ranges.iter().chain(&policy.suffixes)
+}
+
+fn listed(patterns: &[IfPattern]) -> String {
+    patterns.iter().map(IfPattern::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn row(range: &RangePolicy, policy: &Policy) -> [String; 7] {
@@ -104,18 +145,20 @@ fn described(origin: &str, config: &Config) -> Value {
             };
             json!({
                 "interface": interface,
+                "automatic": upstream.automatic.is_some(),
+                "ignore": upstream.automatic.iter().flat_map(|a| &a.ignore).map(IfPattern::as_str).collect::<Vec<_>>(),
                 "router": upstream.router,
                 "override": override_flag(upstream.override_flag),
                 "source": source(upstream.source),
             })
         })
         .collect();
-    let ranges: Vec<Value> = policy
-        .ranges
-        .iter()
+    let ranges: Vec<Value> = all_ranges(policy)
         .map(|range| {
+            let is_suffix = range.origin == Origin::Suffix;
             json!({
-                "prefix": range.prefix.to_string(),
+                "prefix": (!is_suffix).then(|| range.prefix.to_string()),
+                "suffix": is_suffix.then(|| range.prefix.to_string()),
                 "upstream": upstream(range, policy),
                 "interface": match &range.downstream {
                     Downstream::Matching(patterns) => {
@@ -153,9 +196,7 @@ fn downstream(range: &RangePolicy) -> Option<String> {
     match &range.downstream {
         Downstream::Kernel => None,
         Downstream::Named(name) => Some(name.to_string()),
-        Downstream::Matching(patterns) => {
-            Some(patterns.iter().map(IfPattern::as_str).collect::<Vec<_>>().join(", "))
-        }
+        Downstream::Matching(patterns) => Some(listed(patterns)),
     }
 }
 

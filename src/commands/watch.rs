@@ -16,12 +16,15 @@ pub fn run(args: &WatchArgs) -> Outcome {
     let mut client = Client::connect(&args.of.path())?;
     client.ask("watch", Value::Null)?;
     let mut out = io::stdout().lock();
-    while let Some(line) = client.next_event()? {
+    // Whoever reads this knows from here on that nothing is missed.
+    let mut next = Some(WATCHING.to_owned());
+    while let Some(line) = next {
         let text = if args.json { line } else { sentence(&line) };
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
             result => result?,
         }
+        next = client.next_event()?;
     }
     eprintln!("lone64: the daemon has ended, or this terminal was too slow for it");
     Ok(ExitCode::FAILURE)
@@ -55,6 +58,8 @@ fn time_of_day(time: f64) -> String {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     format!("{:02}:{:02}:{:02}.{rest:03}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
+
+const WATCHING: &str = "{\"event\":\"watching\"}\n";
 
 #[cfg(test)]
 mod tests {

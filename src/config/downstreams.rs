@@ -28,7 +28,7 @@ impl Downstreams {
                 Self::read_list(items.collect(), place, report)
             }
             _ => match value.as_str() {
-                Some(text) if IfPattern::is_pattern(text) => match pattern(value, &place, report) {
+                Some(text) if IfPattern::is_pattern(text) => match pattern(KEY, value, &place, report) {
                     Some(only) => Field::Is(Self::Matching(vec![(only, place.clone())]), place),
                     None => Field::Wrong,
                 },
@@ -70,7 +70,7 @@ impl Downstreams {
         let mut patterns: Vec<(IfPattern, Place)> = Vec::new();
         let mut all_right = true;
         for (value, item_place) in items {
-            let Some(new) = pattern(value, &item_place, report) else {
+            let Some(new) = pattern(KEY, value, &item_place, report) else {
                 all_right = false;
                 continue;
             };
@@ -90,10 +90,23 @@ impl Downstreams {
     }
 }
 
+/// A list of names and patterns that may be empty.
+pub(super) fn patterns(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Field<Vec<IfPattern>> {
+    let Some((value, place)) = section.entry(key) else { return Field::Absent };
+    let Some(items) = value.as_array() else {
+        let remedy = format!("write a list: {key} = [\"docker0\", \"veth*\"]");
+        return refuse(report, &place, format!("`{key}` is {}", kind(value)), remedy);
+    };
+    let read = items.iter().map(|item| pattern(key, item.get_ref(), &Place::Text(item.span()), report));
+    let read: Vec<_> = read.collect();
+    // Every mistake in it has been reported.
+    Field::Is(read.into_iter().flatten().collect(), place)
+}
+
 /// A name or a pattern.
-fn pattern(value: &DeValue<'_>, place: &Place, report: &mut Report<'_>) -> Option<IfPattern> {
+fn pattern(key: &str, value: &DeValue<'_>, place: &Place, report: &mut Report<'_>) -> Option<IfPattern> {
     let Some(text) = value.as_str() else {
-        let problem = report.push(place, format!("`{KEY}` has {} where a name belongs", kind(value)));
+        let problem = report.push(place, format!("`{key}` has {} where a name belongs", kind(value)));
         problem.help("write names or patterns in quotes: [\"lxcbr0\", \"veth*\"]");
         return None;
     };

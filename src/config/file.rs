@@ -16,7 +16,7 @@ use super::section::{Field, Section, kind, list, meant_table};
 use super::{Control, Log, Sysctl, tables};
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
-    Announce, Answer, GatewaySource, Limits, Override, RangeRoutes, RoutePolicy, Source, Timers,
+    Announce, Answer, GatewaySource, IfPattern, Limits, Override, RangeRoutes, RoutePolicy, Source, Timers,
 };
 
 /// A whole file.
@@ -37,6 +37,8 @@ pub(super) struct File {
 pub(super) struct Upstream {
     pub(super) place: Place,
     pub(super) interface: Field<IfName>,
+    pub(super) automatic: Field<bool>,
+    pub(super) ignore: Field<Vec<IfPattern>>,
     pub(super) router: bool,
     pub(super) override_flag: Override,
     pub(super) source: Source,
@@ -51,6 +53,7 @@ pub(super) struct Upstream {
 pub(super) struct Range {
     pub(super) place: Place,
     pub(super) prefix: Field<Ipv6Net>,
+    pub(super) suffix: Field<Ipv6Net>,
     pub(super) upstream: Field<IfName>,
     pub(super) interface: Field<Downstreams>,
     pub(super) answer: Field<Answer>,
@@ -65,6 +68,8 @@ impl Upstream {
         Self {
             place,
             interface,
+            automatic: Field::Absent,
+            ignore: Field::Absent,
             router: false,
             override_flag: Override::default(),
             source: Source::default(),
@@ -82,6 +87,7 @@ impl Range {
         Self {
             place,
             prefix,
+            suffix: Field::Absent,
             upstream: Field::Absent,
             interface,
             answer: Field::Absent,

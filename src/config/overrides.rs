@@ -154,8 +154,12 @@ mod tests {
         let config = overrides(&[], &[("2001:db8::/112", "lxcbr0")]).config().unwrap();
         assert_eq!(config.policy.ranges[0].downstream, Downstream::Named("lxcbr0".parse().unwrap()));
         assert_eq!(config.policy.upstreams[0].interface, UpstreamInterface::DefaultRoute);
-        let without = sentences(Overrides::default().config());
-        assert!(without[0].starts_with("command line: no [[range]] is configured"), "{without:?}");
+        assert_eq!(config.policy.upstreams[0].automatic, None);
+        let without = Overrides::default().config().unwrap().policy;
+        assert!(without.ranges.is_empty() && without.upstreams[0].automatic.is_some());
+        let named = overrides(&["eth0"], &[]).config().unwrap().policy;
+        assert_eq!(named.upstreams[0].interface, UpstreamInterface::Named("eth0".parse().unwrap()));
+        assert!(named.upstreams[0].automatic.is_some());
     }
 
     #[test]

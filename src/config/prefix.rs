@@ -79,6 +79,21 @@ pub(super) fn unservable(prefix: Ipv6Net) -> Option<Objection> {
     Some((format!("the range {prefix} {why}"), remedy.to_owned()))
 }
 
+/// Why this cannot be put under a /64, if so.
+pub(super) fn unplaceable(suffix: Ipv6Net) -> Option<Objection> {
+    const UPPER: u128 = !0 << 64;
+    let bits = suffix.network().to_bits();
+    let lower = Ipv6Net::new_assert(Ipv6Addr::from_bits(bits & !UPPER), suffix.prefix_len());
+    if suffix.prefix_len() <= 64 {
+        let sentence = format!("the suffix {suffix} leaves no room for the upstream's /64");
+        return Some((sentence, "write a length from 65 to 128, as in \"::c:0:0:0/112\"".to_owned()));
+    }
+    (bits & UPPER != 0).then(|| {
+        let sentence = format!("the suffix {suffix} has more than the lower 64 bits");
+        (sentence, format!("write suffix = \"{lower}\", or prefix = \"{suffix}\" if it never changes"))
+    })
+}
+
 /// Why answers could never come from this address, if so.
 pub(super) fn unusable_source(address: Ipv6Addr) -> Option<&'static str> {
     if address.is_multicast() {
@@ -119,6 +134,18 @@ mod tests {
     fn tells_the_prefix_without_host_bits() {
         assert_eq!(host_bits(net("2001:db8::/112")), None);
         assert_eq!(host_bits(net("2001:db8::7/112")).unwrap().1, "write \"2001:db8::/112\"");
+    }
+
+    #[test]
+    fn takes_suffixes_of_the_lower_64_bits_only() {
+        for text in ["::/64", "::/0", "2001:db8:1:2:c::/112", "0:0:0:1::/80"] {
+            assert!(unplaceable(net(text)).is_some(), "{text}");
+        }
+        for text in ["::c:0:0:0/112", "::/65", "::5/128"] {
+            assert_eq!(unplaceable(net(text)), None, "{text}");
+        }
+        let (_, remedy) = unplaceable(net("2001:db8:1:2:c::/112")).unwrap();
+        assert!(remedy.starts_with("write suffix = \"::c:0:0:0/112\""), "{remedy}");
     }
 
     #[test]

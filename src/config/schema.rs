@@ -40,24 +40,15 @@ impl Table {
 pub(super) static UPSTREAM: Table = Table {
     name: "upstream",
     times: Times::Many,
-    keys: &["interface", "router", "override", "source"],
-    later: &[
-        "automatic",
-        "ignore",
-        "announce",
-        "gateway-source",
-        "mld",
-        "suppress-kernel",
-        "backend",
-        "on-crash-answer",
-    ],
+    keys: &["interface", "automatic", "ignore", "router", "override", "source"],
+    later: &["announce", "gateway-source", "mld", "suppress-kernel", "backend", "on-crash-answer"],
 };
 
 pub(super) static RANGE: Table = Table {
     name: "range",
     times: Times::Many,
-    keys: &["prefix", "upstream", "interface", "answer", "routes", "backstop", "exclude"],
-    later: &["suffix", "gateway", "proxy-downstream"],
+    keys: &["prefix", "suffix", "upstream", "interface", "answer", "routes", "backstop", "exclude"],
+    later: &["gateway", "proxy-downstream"],
 };
 
 pub(super) static ROUTES: Table = Table {

@@ -279,11 +279,6 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// Whether the key is written, be it read or only planned.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
-    }
-
     /// The raw value of a key and its place; none for one that is only planned.
     pub(super) fn entry(&self, key: &str) -> Option<(&'d DeValue<'d>, Place)> {
         let is_read = self.table.keys.contains(&key);

@@ -4,7 +4,7 @@
 
 use toml::de::DeValue;
 
-use super::downstreams::Downstreams;
+use super::downstreams::{self, Downstreams};
 use super::file::{Range, Upstream};
 use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
@@ -25,6 +25,8 @@ pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstre
     ];
     let gateway_sources = [("kernel", GatewaySource::Kernel), ("global", GatewaySource::Global)];
     Upstream {
+        automatic: section.flag("automatic", report),
+        ignore: downstreams::patterns(section, "ignore", report),
         router: section.flag("router", report).or(default.router),
         override_flag: section.choice("override", &overrides, report).or(default.override_flag),
         source: section.choice_or_address("source", &sources, Source::Address, report).or(default.source),
@@ -50,17 +52,13 @@ fn announce(section: &Section<'_>, report: &mut Report<'_>) -> Field<Announce> {
 }
 
 pub(super) fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
-    let prefix = match section.prefix("prefix", report) {
-        // Refused as not supported yet; that there is no `prefix` needs no second sentence.
-        Field::Absent if section.has("suffix") => Field::Wrong,
-        prefix => prefix,
-    };
     let interface = Downstreams::read(section, report);
-    let default = Range::new(section.place.clone(), prefix, interface);
+    let default = Range::new(section.place.clone(), section.prefix("prefix", report), interface);
     let answers = [("live", Answer::Live), ("always", Answer::Always), ("never", Answer::Never)];
     let routes =
         [("range", RangeRoutes::Range), ("guests", RangeRoutes::Guests), ("none", RangeRoutes::None)];
     Range {
+        suffix: section.prefix("suffix", report),
         upstream: section.interface("upstream", report),
         answer: section.choice("answer", &answers, report),
         routes: section.choice("routes", &routes, report),

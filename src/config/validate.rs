@@ -12,7 +12,8 @@ use super::section::Field;
 use super::{Config, section};
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
-    Answer, Downstream, Policy, RangePolicy, RangeRoutes, UpstreamInterface, UpstreamPolicy,
+    Answer, Automatic, Downstream, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
+    UpstreamPolicy,
 };
 
 /// The shortest configuration that works.
@@ -23,24 +24,23 @@ interface = \"lxcbr0\"";
 /// The configuration that a file means. It is worth something only if nothing was reported.
 pub(super) fn validate(file: &File, report: &mut Report<'_>) -> Config {
     check_upstreams(&file.upstreams, report);
-    if file.ranges.is_empty() {
-        let sentence = "no [[range]] is configured, and automatic mode is not supported yet";
-        let remedy = format!("write one, or use --range PREFIX=INTERFACE:\n\n{EXAMPLE}");
-        report.push(&Place::Whole, sentence).help(remedy);
-    }
-    let mut ranges = Vec::new();
+    let (mut ranges, mut suffixes) = (Vec::new(), Vec::new());
     for (i, range) in file.ranges.iter().enumerate() {
         check_prefix(range, &file.ranges[..i], report);
         check_interfaces(range, &file.upstreams, report);
-        ranges.extend(range_policy(range, report));
+        let policy = range_policy(range, report);
+        let same_kind = if range.suffix == Field::Absent { &mut ranges } else { &mut suffixes };
+        same_kind.extend(policy);
     }
-    let policy = Policy {
-        upstreams: upstream_policies(&file.upstreams, &ranges),
-        ranges,
-        routes: file.routes,
-        timers: file.timers,
-        limits: file.limits,
-    };
+    let upstreams = upstream_policies(&file.upstreams, ranges.iter().chain(&suffixes));
+    check_automatic(&file.upstreams, &upstreams, report);
+    if ranges.is_empty() && suffixes.is_empty() && upstreams.iter().all(|up| up.automatic.is_none()) {
+        let sentence = "there is nothing to serve: no [[range]] is configured, and automatic is off";
+        let remedy = format!("leave `automatic` out, or write a range:\n\n{EXAMPLE}");
+        report.push(&Place::Whole, sentence).help(remedy);
+    }
+    let policy =
+        Policy { upstreams, ranges, suffixes, routes: file.routes, timers: file.timers, limits: file.limits };
     Config { policy, sysctl: file.sysctl, control: file.control.clone(), log: file.log }
 }
 
@@ -73,9 +73,17 @@ fn check_upstreams(upstreams: &[Upstream], report: &mut Report<'_>) {
 }
 
 fn check_prefix(range: &Range, earlier: &[Range], report: &mut Report<'_>) {
-    if range.prefix == Field::Absent {
-        let problem = report.push(&range.place, "this [[range]] has no `prefix`");
-        problem.help("add prefix = \"2001:db8:1:2:c::/112\", out of the /64 of the upstream");
+    match (&range.prefix, &range.suffix) {
+        (Field::Absent, Field::Absent) => {
+            let problem = report.push(&range.place, "this [[range]] has no `prefix`");
+            problem.help("add prefix = \"2001:db8:1:2:c::/112\", out of the /64 of the upstream");
+        }
+        (Field::Absent, _) => return check_suffix(range, earlier, report),
+        (_, Field::Is(_, place)) => {
+            let problem = report.push(place, "this [[range]] has a `prefix` and a `suffix`");
+            problem.help("keep the `suffix` if the /64 of the upstream can change, else the `prefix`");
+        }
+        (_, Field::Absent | Field::Wrong) => {}
     }
     let Field::Is(prefix, place) = &range.prefix else { return };
     if let Some((sentence, remedy)) = prefix::unservable(*prefix) {
@@ -87,6 +95,43 @@ fn check_prefix(range: &Range, earlier: &[Range], report: &mut Report<'_>) {
         problem.help(format!("merge it with the one at {first}"));
     }
     check_excludes(range, *prefix, report);
+}
+
+fn check_suffix(range: &Range, earlier: &[Range], report: &mut Report<'_>) {
+    let Field::Is(suffix, place) = &range.suffix else { return };
+    if let Some((sentence, remedy)) = prefix::unplaceable(*suffix) {
+        report.push(place, sentence).help(remedy);
+        return;
+    }
+    let upstream = |range: &Range| range.upstream.value().cloned();
+    // The same one is another range under another upstream's /64.
+    let same = |other: &&Range| {
+        other.suffix.value() == Some(suffix)
+            && (upstream(other).is_none() || upstream(range).is_none() || upstream(other) == upstream(range))
+    };
+    if let Some(first) = earlier.iter().find(same) {
+        let first = report.describe(&first.place);
+        let problem = report.push(place, format!("the suffix {suffix} is configured twice"));
+        problem.help(format!("merge it with the one at {first}"));
+    }
+    check_excludes(range, *suffix, report);
+}
+
+/// What automatic is to leave alone says nothing where it is off.
+fn check_automatic(written: &[Upstream], policies: &[UpstreamPolicy], report: &mut Report<'_>) {
+    for upstream in written {
+        let means_it = |policy: &&UpstreamPolicy| match upstream.interface.value() {
+            Some(name) => policy.interface == UpstreamInterface::Named(name.clone()),
+            None => true,
+        };
+        let is_automatic = policies.iter().filter(means_it).any(|policy| policy.automatic.is_some());
+        if let Field::Is(_, place) = &upstream.ignore
+            && !is_automatic
+        {
+            let problem = report.push(place, "`ignore` is for automatic, which is off here");
+            problem.help("write automatic = true: it is off by default where a [[range]] is configured");
+        }
+    }
 }
 
 fn check_excludes(range: &Range, prefix: Ipv6Net, report: &mut Report<'_>) {
@@ -162,8 +207,12 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
         let problem = report.push(place, "this range does nothing: no answers, no routes, no backstop");
         problem.help("remove the range, or one of these settings");
     }
+    let (prefix, origin) = match &range.suffix {
+        Field::Absent => (range.prefix.value(), Origin::Config),
+        suffix => (suffix.value(), Origin::Suffix),
+    };
     Some(RangePolicy {
-        prefix: *range.prefix.value()?,
+        prefix: *prefix?,
         upstream: range.upstream.value().cloned(),
         downstream,
         answer,
@@ -173,6 +222,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
             Field::Is(excludes, _) => excludes.iter().map(|(exclude, _)| *exclude).collect(),
             Field::Absent | Field::Wrong => Vec::new(),
         },
+        origin,
     })
 }
 
@@ -225,32 +275,43 @@ fn check_routes(
 
 /// The upstreams as written. If none has a name, each that a range names is implied, with the
 /// settings of the unnamed one.
-fn upstream_policies(written: &[Upstream], ranges: &[RangePolicy]) -> Vec<UpstreamPolicy> {
+fn upstream_policies<'a>(
+    written: &[Upstream],
+    ranges: impl Iterator<Item = &'a RangePolicy> + Clone,
+) -> Vec<UpstreamPolicy> {
     if written.iter().any(|upstream| upstream.interface.value().is_some()) {
-        return written.iter().map(upstream_policy).collect();
+        let policy = |upstream: &Upstream| {
+            let interface = upstream.interface.value().cloned();
+            upstream_policy(upstream, interface, ranges.clone())
+        };
+        return written.iter().map(policy).collect();
     }
-    let unnamed = match written.first() {
-        Some(upstream) => upstream_policy(upstream),
-        None => upstream_policy(&Upstream::new(Place::Whole, Field::Absent)),
-    };
-    let mut policies: Vec<UpstreamPolicy> = Vec::new();
-    for range in ranges {
-        let interface =
-            range.upstream.clone().map_or(UpstreamInterface::DefaultRoute, UpstreamInterface::Named);
-        if !policies.iter().any(|policy| policy.interface == interface) {
-            policies.push(UpstreamPolicy { interface, ..unnamed.clone() });
+    let default = Upstream::new(Place::Whole, Field::Absent);
+    let unnamed = written.first().unwrap_or(&default);
+    let mut interfaces: Vec<Option<IfName>> = Vec::new();
+    for range in ranges.clone() {
+        if !interfaces.contains(&range.upstream) {
+            interfaces.push(range.upstream.clone());
         }
     }
-    policies
+    // Nothing of it is served otherwise.
+    if interfaces.is_empty() || unnamed.automatic.value() == Some(&true) && !interfaces.contains(&None) {
+        interfaces.push(None);
+    }
+    interfaces.into_iter().map(|interface| upstream_policy(unnamed, interface, ranges.clone())).collect()
 }
 
-fn upstream_policy(upstream: &Upstream) -> UpstreamPolicy {
+fn upstream_policy<'a>(
+    upstream: &Upstream,
+    interface: Option<IfName>,
+    mut ranges: impl Iterator<Item = &'a RangePolicy>,
+) -> UpstreamPolicy {
+    // A range that names no upstream may be for any.
+    let has_range = ranges.any(|range| range.upstream.is_none() || range.upstream == interface);
+    let is_automatic = upstream.automatic.or(!has_range);
     UpstreamPolicy {
-        interface: upstream
-            .interface
-            .value()
-            .cloned()
-            .map_or(UpstreamInterface::DefaultRoute, UpstreamInterface::Named),
+        interface: interface.map_or(UpstreamInterface::DefaultRoute, UpstreamInterface::Named),
+        automatic: is_automatic.then(|| Automatic { ignore: upstream.ignore.or(Vec::new()) }),
         router: upstream.router,
         override_flag: upstream.override_flag,
         source: upstream.source,

@@ -116,8 +116,8 @@ fn refuses_a_range_that_does_nothing() {
 
 #[test]
 fn asks_for_a_range_and_shows_how_to_write_it() {
-    let shown = parse("", "f").unwrap_err().to_string();
-    assert!(shown.starts_with("f: no [[range]] is configured, and automatic mode is not supported yet"));
+    let shown = parse("[[upstream]]\nautomatic = false", "f").unwrap_err().to_string();
+    assert!(shown.starts_with("f: there is nothing to serve: no [[range]] is configured"), "{shown}");
     assert!(shown.contains("    [[range]]\n    prefix    = \"2001:db8:1:2:c::/112\"\n    interface"));
     assert_eq!(problems("[[range]]"), ["1:1: this [[range]] has no `prefix`"]);
 }
@@ -227,4 +227,79 @@ fn leaves_an_upstream_out_of_a_pattern_but_refuses_it_by_name() {
     );
     let sentence = "`b` is an upstream, and the guests cannot be on the side that asks for them";
     assert_eq!(problems(&two), [format!("4:14: {sentence}")]);
+}
+
+#[test]
+fn is_automatic_where_no_range_is_for_the_upstream() {
+    let automatic = |text: &str| {
+        let upstreams = policy(text).upstreams;
+        upstreams.iter().map(|upstream| upstream.automatic.is_some()).collect::<Vec<_>>()
+    };
+    let both = "[[upstream]]\ninterface = \"eth0\"\n[[upstream]]\ninterface = \"eth1\"\n";
+    for (text, expected) in [
+        (String::new(), vec![true]),
+        (range(""), vec![false]),
+        ("[[range]]\nsuffix = \"::c:0:0:0/112\"".to_owned(), vec![false]),
+        ("[[upstream]]\nautomatic = true\n".to_owned() + &range(""), vec![true]),
+        (both.to_owned(), vec![true, true]),
+        (both.to_owned() + &range(""), vec![false, false]),
+        (both.to_owned() + &range("upstream = \"eth1\""), vec![true, false]),
+        ("[[upstream]]\nautomatic = true\n".to_owned() + &range("upstream = \"eth1\""), vec![true, true]),
+    ] {
+        assert_eq!(automatic(&text), expected, "{text}");
+    }
+    assert_eq!(
+        problems("[[upstream]]\nautomatic = false"),
+        ["-:-: there is nothing to serve: no [[range]] is configured, and automatic is off"]
+    );
+}
+
+#[test]
+fn ignores_only_what_automatic_would_serve() {
+    let ignore = "[[upstream]]\nignore = [\"docker0\", \"veth*\"]\n";
+    assert_eq!(policy(ignore).upstreams[0].automatic.as_ref().unwrap().ignore.len(), 2);
+    assert_eq!(
+        problems(&(ignore.to_owned() + &range(""))),
+        ["2:10: `ignore` is for automatic, which is off here"]
+    );
+    assert_eq!(problems("[[upstream]]\nignore = \"docker0\""), ["2:10: `ignore` is text in quotes"]);
+    assert_eq!(
+        problems("[[upstream]]\nignore = [1]"),
+        ["2:11: `ignore` has a whole number where a name belongs"]
+    );
+}
+
+#[test]
+fn reads_suffixes_and_refuses_those_that_fit_under_no_64() {
+    let suffix = |rest: &str| format!("[[range]]\nsuffix = \"::c:0:0:0/112\"\n{rest}");
+    let found = policy(&suffix("interface = \"br0\"\nexclude = [\"::c:0:0:1\"]"));
+    assert!(found.ranges.is_empty());
+    assert_eq!(found.suffixes[0].prefix.to_string(), "::c:0:0:0/112");
+    assert_eq!((found.suffixes[0].routes, found.suffixes[0].origin), (RangeRoutes::Range, Origin::Suffix));
+    for (text, problem) in [
+        (suffix("prefix = \"2001:db8::/112\""), "2:10: this [[range]] has a `prefix` and a `suffix`"),
+        (
+            suffix("[[range]]\nsuffix = \"::c:0:0:0/112\""),
+            "4:10: the suffix ::c:0:0:0/112 is configured twice",
+        ),
+        (
+            suffix("exclude = [\"::d:0:0:1\"]"),
+            "3:12: the exclude ::d:0:0:1/128 is outside its range ::c:0:0:0/112",
+        ),
+        (
+            "[[range]]\nsuffix = \"::/64\"".to_owned(),
+            "2:10: the suffix ::/64 leaves no room for the upstream's /64",
+        ),
+        (
+            "[[range]]\nsuffix = \"2001:db8::c:0:0:0/112\"".to_owned(),
+            "2:10: the suffix 2001:db8:0:0:c::/112 has more than the lower 64 bits",
+        ),
+        ("[[range]]\nsuffix = \"::c:0:0:5/112\"".to_owned(), "2:10: the prefix ::c:0:0:5/112 has host bits"),
+        ("[[range]]\ninterface = \"br0\"".to_owned(), "1:1: this [[range]] has no `prefix`"),
+    ] {
+        assert_eq!(problems(&text), [problem], "{text}");
+    }
+    let two =
+        "[[range]]\nupstream = \"a\"\nsuffix = \"::/65\"\n[[range]]\nupstream = \"b\"\nsuffix = \"::/65\"\n";
+    assert_eq!(policy(two).suffixes.len(), 2);
 }

@@ -5,6 +5,7 @@
 
 use super::error::describe;
 use crate::engine::facts::IfIndex;
+use crate::engine::policy::{Answer, Origin, RangePolicy};
 use crate::engine::{Event, Limiter, Links, Time};
 
 /// Writes events to the log.
@@ -51,6 +52,8 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // A guest's own route comes and goes with the guest, who has a line already.
         Event::RouteInstalled(route) | Event::RouteRemoved(route) => route.destination.prefix_len() == 128,
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
+        // A router's advertisements bring prefixes, and a stranger can advertise.
+        Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
         Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => false,
     }
@@ -90,10 +93,26 @@ fn write(event: &Event, links: &Links) {
         Event::RouteFailed(route, said) => {
             tracing::warn!("route refused: {}: {said}", describe(route, links));
         }
+        Event::Serving(range) => tracing::info!("serving {}", reason(range)),
+        Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
         // Those who watch see them; a log with a line for each question would be a weapon.
         Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => {}
+    }
+}
+
+/// What is served, and why.
+pub(super) fn reason(range: &RangePolicy) -> String {
+    let RangePolicy { prefix, .. } = range;
+    let downstream = range.downstream.to_string();
+    match (range.origin, range.answer) {
+        (Origin::Config, answer) => format!("{prefix} for {downstream} ({answer})"),
+        (Origin::Suffix, answer) => format!("{prefix} for {downstream} ({answer}): the upstream has its /64"),
+        (Origin::Automatic, Answer::Always) => {
+            format!("all of {prefix} behind {downstream}: the kernel routes it to a router there")
+        }
+        (Origin::Automatic, _) => format!("{prefix} behind {downstream}: the kernel routes it there"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The daemon room: the one loop between the kernel and the engine.
 //!
-//! May touch: the clock, and the kernel through its room. It decides nothing: what happened goes into
+//! May touch: the clock, the control socket, the service manager, and the kernel through its room. It
+//! decides nothing: what happened goes into
 //! the engine, and what comes out is carried out, in the order of the engine's contract.
 
 pub mod control;
@@ -30,7 +31,7 @@ pub use service::Service;
 use crate::config::Config;
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::IfIndex;
-use crate::engine::policy::{Downstream, IfPattern, RangePolicy};
+use crate::engine::policy::{Origin, RangePolicy};
 use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use events::Teller;
@@ -161,20 +162,27 @@ impl Daemon {
         let name = |link: Option<IfIndex>| {
             link.and_then(|link| self.engine.links().get(link)).map(|link| link.name.to_string())
         };
-        let ranges = self.engine.policy().ranges.iter().zip(&bindings.ranges);
+        let ranges = &self.engine.policy().ranges;
+        if ranges.is_empty() {
+            let upstreams = bindings.upstreams.iter().filter_map(|upstream| name(Some(upstream.link)));
+            let upstreams: Vec<_> = upstreams.collect();
+            let nothing = "serving nothing yet: nothing to serve follows from the addresses and routes of";
+            return vec![format!("{nothing} {}", upstreams.join(", "))];
+        }
         let line = |(range, place): (&RangePolicy, &Place)| {
             let upstream = name(place.upstream).unwrap_or_else(|| "no upstream".to_owned());
-            let downstream = match &range.downstream {
-                Downstream::Named(name) => name.to_string(),
-                Downstream::Matching(patterns) => {
-                    let patterns: Vec<_> = patterns.iter().map(IfPattern::as_str).collect();
-                    patterns.join(", ")
-                }
-                Downstream::Kernel => "the kernel's routes".to_owned(),
+            let RangePolicy { prefix, downstream, answer, .. } = range;
+            let origin = match range.origin {
+                Origin::Config => String::new(),
+                origin => format!(", {}", origin.as_str()),
             };
-            format!("serving {} on {upstream} for {downstream} ({})", range.prefix, range.answer)
+            format!("serving {prefix} on {upstream} for {downstream} ({answer}{origin})")
         };
-        ranges.map(line).collect()
+        let mut lines: Vec<_> = ranges.iter().zip(&bindings.ranges).take(SUMMARY).map(line).collect();
+        if ranges.len() > SUMMARY {
+            lines.push(format!("and {} more", ranges.len() - SUMMARY));
+        }
+        lines
     }
 
     /// Steps 1 and 2 of the engine's contract. (Step 3 is the `select!` above.)
@@ -324,6 +332,8 @@ fn random_seed() -> [u64; 2] {
     [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
 }
 
+/// As many ranges have a line each; automatic may serve thousands.
+const SUMMARY: usize = 32;
 /// What the kernel says is taken in by as much, so that a storm of it does not hold up answers.
 const FACTS_AT_ONCE: usize = 4_096;
 /// From a lost change until everything is read anew.

@@ -139,6 +139,7 @@ impl Daemon {
                 let status = self.status_line();
                 self.operator.service.ready(status);
             }
+            Wish::Due(Due::Rest) => self.operator.service.send_rest(),
             Wish::Due(Due::Sign) => self.operator.service.sign(),
             Wish::Due(Due::Status) => {
                 let status = self.status_line();
@@ -206,8 +207,8 @@ impl Daemon {
 
     /// What would be refused at a start is refused here, unless what runs is no better off.
     fn refuse_unusable(&self, config: &Config) -> Result<(), Refusal> {
-        let (bindings, problems) = self.engine.problems_of(&config.policy);
-        let is_unusable = super::is_unusable(&problems, bindings.ranges.len());
+        let (problems, ranges) = self.engine.problems_of(&config.policy);
+        let is_unusable = super::is_unusable(&problems, ranges);
         let present = super::is_unusable(self.engine.problems(), self.engine.bindings().ranges.len());
         if is_unusable && !present { Err(Refusal::Unusable(problems)) } else { Ok(()) }
     }

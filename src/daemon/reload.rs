@@ -113,6 +113,7 @@ pub(super) fn differences(old: &Config, new: &Config) -> Vec<String> {
     }
     for (is_other, what) in [
         (old.policy.upstreams != new.policy.upstreams, "upstreams changed"),
+        (old.policy.suffixes != new.policy.suffixes, "ranges with a suffix changed"),
         (old.policy.routes != new.policy.routes, "[routes] changed"),
         (old.policy.timers != new.policy.timers, "[timers] changed"),
         (old.policy.limits != new.policy.limits, "[limits] changed"),

@@ -1,6 +1,15 @@
 //! What the service manager is told: that we are ready, how we are, and that we are still there
 //! (sd_notify(3)).
+//!
+//! May touch: the socket that the environment names. A manager that does not read holds up nothing:
+//! what it has no room for waits here, and is tried again.
 
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -9,7 +18,10 @@ use tokio::time::{Instant, sleep_until};
 /// The service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct Service {
-    is_there: bool,
+    socket: Option<UnixDatagram>,
+    /// What it has had no room for yet.
+    unsent: VecDeque<String>,
+    retry_due: Option<Instant>,
     /// How often it wants a sign of life.
     watchdog: Option<Duration>,
     sign_due: Option<Instant>,
@@ -24,16 +36,21 @@ pub(super) enum Due {
     Sign,
     /// A new status line, if it is another than before.
     Status,
+    /// What was not sent.
+    Rest,
 }
 
 impl Service {
     /// The one that the environment names.
     pub fn of_environment() -> Self {
-        let is_there = std::env::var_os("NOTIFY_SOCKET").is_some();
+        let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|path| {
+            let opened = open(&path);
+            opened.inspect_err(|error| tracing::warn!(%error, "{UNHEARD}")).ok()
+        });
         // Half the time, as sd_watchdog_enabled(3) recommends.
         let watchdog = sd_notify::watchdog_enabled().filter(|time| !time.is_zero()).map(|time| time / 2);
         let sign_due = watchdog.map(|time| Instant::now() + time);
-        Self { is_there, watchdog, sign_due, ..Self::default() }
+        Self { socket, watchdog, sign_due, ..Self::default() }
     }
 
     /// We serve.
@@ -43,7 +60,7 @@ impl Service {
     }
 
     /// The configuration is being read again; [`Self::ready`] says when that is done.
-    pub(super) fn reloading(&self) {
+    pub(super) fn reloading(&mut self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.notify(&[NotifyState::Reloading, now]),
             Err(_) => self.notify(&[NotifyState::Reloading]),
@@ -51,14 +68,14 @@ impl Service {
     }
 
     /// We end.
-    pub(super) fn stopping(&self) {
+    pub(super) fn stopping(&mut self) {
         self.notify(&[NotifyState::Stopping]);
     }
 
     /// Something changed that the status line may tell; a little later, so that what changes in one
     /// moment is told once.
     pub(super) fn changed(&mut self) {
-        if self.is_there && self.status_due.is_none() {
+        if self.socket.is_some() && self.status_due.is_none() {
             self.status_due = Some(Instant::now() + STATUS_PAUSE);
         }
     }
@@ -72,17 +89,22 @@ impl Service {
     }
 
     /// We are still there.
-    pub(super) fn sign(&self) {
+    pub(super) fn sign(&mut self) {
         self.notify(&[NotifyState::Watchdog]);
     }
 
     /// Waits until something is due. Cancel-safe.
     pub(super) async fn next(&mut self) -> Due {
-        let Some(due) = self.sign_due.into_iter().chain(self.status_due).min() else {
+        let due = [self.sign_due, self.status_due, self.retry_due].into_iter().flatten().min();
+        let Some(due) = due else {
             return std::future::pending().await;
         };
         if Instant::now() < due {
             sleep_until(due).await;
+        }
+        if self.retry_due.is_some_and(|at| at == due) {
+            self.retry_due = None;
+            return Due::Rest;
         }
         if self.status_due.is_some_and(|at| at == due) {
             self.status_due = None;
@@ -92,14 +114,47 @@ impl Service {
         Due::Sign
     }
 
-    fn notify(&self, state: &[NotifyState<'_>]) {
-        if !self.is_there {
+    /// Sends what has waited.
+    pub(super) fn send_rest(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        while let Some(message) = self.unsent.front() {
+            match socket.send(message.as_bytes()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.retry_due = Some(Instant::now() + RETRY_PAUSE);
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "{UNHEARD}"),
+                Ok(_) => {}
+            }
+            self.unsent.pop_front();
+        }
+    }
+
+    fn notify(&mut self, states: &[NotifyState<'_>]) {
+        if self.socket.is_none() {
             return;
         }
-        if let Err(error) = sd_notify::notify(state) {
-            tracing::warn!(%error, "cannot tell the service manager (NOTIFY_SOCKET)");
+        if self.unsent.len() >= MOST_UNSENT {
+            // The newest of all says what is so now.
+            self.unsent.pop_front();
         }
+        self.unsent.push_back(states.iter().map(|state| format!("{state}\n")).collect());
+        self.send_rest();
     }
 }
 
+/// A path, or a name in the kernel's own space that is written with an `@`.
+fn open(name: &OsStr) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    match name.as_bytes().strip_prefix(b"@") {
+        Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+        None => socket.connect(name)?,
+    }
+    Ok(socket)
+}
+
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const MOST_UNSENT: usize = 8;
+const UNHEARD: &str = "cannot tell the service manager (NOTIFY_SOCKET)";

@@ -11,7 +11,7 @@ use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
 use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which};
-use crate::wire::DropReason;
+use crate::wire::{DropReason, Mac};
 
 /// Everything, up to the limits of one page.
 #[derive(Debug, Serialize)]
@@ -19,15 +19,22 @@ pub(super) struct Status {
     version: &'static str,
     pid: u32,
     uptime_seconds: u64,
-    upstreams: Vec<Value>,
-    ranges: Vec<Value>,
+    /// What has no pages is on the first.
+    #[serde(flatten)]
+    whole: Option<Whole>,
     targets: Vec<TargetStatus>,
     routes: Vec<RouteStatus>,
+    /// What to ask for as `after` and `routes_after` to get what this page has no room for.
+    more: More,
+}
+
+#[derive(Debug, Serialize)]
+struct Whole {
+    upstreams: Vec<Value>,
+    ranges: Vec<Value>,
     problems: Vec<Value>,
     conflicts: Vec<Value>,
     totals: Value,
-    /// What to ask for as `after` and `routes_after` to get what this page has no room for.
-    more: More,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +67,7 @@ impl Status {
     /// What the engine has to say.
     pub(super) fn of(engine: &Engine, params: &StatusParams, now: Time) -> Self {
         let limit = params.limit.clamp(1, StatusParams::MOST);
+        let is_first = params.after.is_none() && params.routes_after.is_none();
         let which = if params.live_only == Truth::Yes { Which::Live } else { Which::All };
         // One more than is shown tells whether there is more.
         let mut page = engine.target_page(which, params.after, limit + 1);
@@ -88,20 +96,26 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: now.since(Time::ORIGIN).as_secs(),
-            upstreams: upstreams(engine),
-            ranges: ranges(engine),
+            whole: is_first.then(|| Whole::of(engine)),
             targets: page
                 .into_iter()
                 .map(|(address, t)| target(address.to_string(), t, engine, now))
                 .collect(),
             routes: routes.into_iter().map(|(known, state)| route(known, state, engine)).collect(),
-            problems: problems(engine),
-            conflicts: engine
-                .conflicts()
-                .map(|(address, mac)| json!({ "address": address, "mac": mac.to_string() }))
-                .collect(),
-            totals: totals(engine),
             more,
+        }
+    }
+}
+
+impl Whole {
+    fn of(engine: &Engine) -> Self {
+        let conflict = |(address, mac): (_, Mac)| json!({ "address": address, "mac": mac.to_string() });
+        Self {
+            upstreams: upstreams(engine),
+            ranges: ranges(engine),
+            problems: problems(engine),
+            conflicts: engine.conflicts().map(conflict).collect(),
+            totals: totals(engine),
         }
     }
 }
@@ -153,7 +167,7 @@ fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
         "follows_kernel": follows_kernel,
         "answer": range.answer.to_string(),
         "routes": range.routes.to_string(),
-        "origin": "config",
+        "origin": range.origin.as_str(),
         "state": if is_served { "serving" } else { "waiting" },
     })
 }

@@ -29,6 +29,8 @@ pub struct Bindings {
 pub struct Upstream {
     /// The interface.
     pub link: IfIndex,
+    /// Its position in the policy.
+    pub policy: usize,
     /// Its own address.
     pub mac: Mac,
     /// The R flag of answers.
@@ -73,6 +75,12 @@ pub enum Problem {
     DownstreamMissing(Ipv6Net, IfName),
     /// The guests cannot be on the side that asks for them.
     DownstreamIsUpstream(Ipv6Net, IfName),
+    /// No upstream has a /64 that the suffix could be put under.
+    NoPrefixForSuffix(Ipv6Net),
+    /// The whole on-link prefix of the first is on the second too, which automatic cannot serve.
+    SamePrefix(Ipv6Net, IfName, IfName),
+    /// The kernel routes more prefixes than can be served automatically.
+    TooManyRanges,
 }
 
 impl Bindings {
@@ -81,9 +89,12 @@ impl Bindings {
     pub fn resolve(policy: &Policy, links: &Links, default_routes: &[IfIndex], before: &Self) -> Self {
         let mut bound = Self::default();
         // An interface that is named follows its own policy, also if the default route leaves by it.
-        let (named, automatic): (Vec<_>, Vec<_>) =
-            policy.upstreams.iter().partition(|up| up.interface != UpstreamInterface::DefaultRoute);
-        for upstream in named.into_iter().chain(automatic) {
+        let (named, unnamed): (Vec<_>, Vec<_>) = policy
+            .upstreams
+            .iter()
+            .enumerate()
+            .partition(|(_, upstream)| upstream.interface != UpstreamInterface::DefaultRoute);
+        for upstream in named.into_iter().chain(unnamed) {
             bound.bind_upstream(upstream, links, default_routes, before);
         }
         bound.ranges = policy.ranges.iter().map(|range| bound.place(range, links)).collect();
@@ -100,7 +111,7 @@ impl Bindings {
 
     fn bind_upstream(
         &mut self,
-        policy: &UpstreamPolicy,
+        (position, policy): (usize, &UpstreamPolicy),
         links: &Links,
         default_routes: &[IfIndex],
         before: &Self,
@@ -124,7 +135,7 @@ impl Bindings {
             match mac_of_upstream(link, links) {
                 Ok(mac) => {
                     usable = true;
-                    self.add_upstream(policy, link.index, mac, links);
+                    self.add_upstream((position, policy), link.index, mac, links);
                 }
                 Err(problem) => unusable.push(problem),
             }
@@ -138,7 +149,13 @@ impl Bindings {
         }
     }
 
-    fn add_upstream(&mut self, policy: &UpstreamPolicy, link: IfIndex, mac: Mac, links: &Links) {
+    fn add_upstream(
+        &mut self,
+        (position, policy): (usize, &UpstreamPolicy),
+        link: IfIndex,
+        mac: Mac,
+        links: &Links,
+    ) {
         if self.upstream(link).is_none() {
             let &UpstreamPolicy { router, override_flag, source, .. } = policy;
             let (link_local, global) = (links.link_local(link), links.global(link));
@@ -151,6 +168,7 @@ impl Bindings {
             }
             self.upstreams.push(Upstream {
                 link,
+                policy: position,
                 mac,
                 router,
                 override_flag,
@@ -233,7 +251,10 @@ impl Problem {
             Self::NoUpstreamForRange(_) | Self::DownstreamMissing(..) | Self::DownstreamIsUpstream(..) => {
                 Scope::Range
             }
-            Self::SourceMissing(..) => Scope::Passing,
+            Self::SourceMissing(..)
+            | Self::NoPrefixForSuffix(_)
+            | Self::SamePrefix(..)
+            | Self::TooManyRanges => Scope::Passing,
         }
     }
 
@@ -249,6 +270,9 @@ impl Problem {
             Self::DownstreamMissing(prefix, name) | Self::DownstreamIsUpstream(prefix, name) => {
                 format!("range {prefix} has its interface {name} now")
             }
+            Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 to be put under now"),
+            Self::SamePrefix(prefix, _, name) => format!("{name} has not the whole {prefix} any more"),
+            Self::TooManyRanges => "all that the kernel routes can be served again".to_owned(),
         }
     }
 }
@@ -296,6 +320,21 @@ impl fmt::Display for Problem {
                 "range {prefix}: {name} is the upstream, and the guests cannot be on the side that asks for \
                  them; name the interface that they are behind"
             ),
+            Self::NoPrefixForSuffix(suffix) => write!(
+                f,
+                "the suffix {suffix} is not served: its upstream has no /64 yet to put it under; \
+                 `ip -6 addr` and `ip -6 route` show what the upstream has"
+            ),
+            Self::SamePrefix(prefix, upstream, name) => write!(
+                f,
+                "{prefix} is on {upstream} and on {name}, so it is not served automatically: give {name} a \
+                 longer prefix out of it, a /112 say, or write a [[range]] for it"
+            ),
+            Self::TooManyRanges => write!(
+                f,
+                "the kernel routes more prefixes to other interfaces than can be served automatically; the \
+                 others are left out: write a [[range]] that covers them"
+            ),
         }
     }
 }
@@ -304,7 +343,7 @@ impl fmt::Display for Problem {
 mod tests {
     use super::*;
     use crate::engine::facts::{Address, AddressState, LinkState};
-    use crate::engine::policy::{Answer, Limits, RangeRoutes, RoutePolicy, Timers};
+    use crate::engine::policy::{Answer, Limits, Origin, RangeRoutes, RoutePolicy, Timers};
 
     #[test]
     fn leaves_loopback_and_upstreams_out_of_a_pattern() {
@@ -331,10 +370,12 @@ mod tests {
             routes: RangeRoutes::Guests,
             backstop: true,
             exclude: Vec::new(),
+            origin: Origin::Config,
         };
         let policy = Policy {
             upstreams: vec![UpstreamPolicy::new(UpstreamInterface::Named("veth0".parse().expect("a name")))],
             ranges: vec![range("*"), range("veth?"), range("l*")],
+            suffixes: Vec::new(),
             routes: RoutePolicy::default(),
             timers: Timers::default(),
             limits: Limits::default(),

@@ -14,8 +14,10 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod answer;
+mod automatic;
 pub mod bindings;
 mod counters;
+mod derive;
 mod evidence;
 pub mod facts;
 mod input;
@@ -61,6 +63,9 @@ use crate::wire::Mac;
 /// The responder, without its sockets.
 #[derive(Debug)]
 pub struct Engine {
+    /// What the administrator wrote.
+    written: Policy,
+    /// The same with the ranges that follow from it on this host.
     policy: Policy,
     ranges: Ranges,
     links: Links,
@@ -109,6 +114,7 @@ impl Engine {
             outputs: VecDeque::new(),
             watch: Watch::default(),
             phase: Phase::Learning,
+            written: policy.clone(),
             policy,
         }
     }
@@ -158,7 +164,12 @@ impl Engine {
         &self.bindings
     }
 
-    /// The policy itself.
+    /// The policy as it was written.
+    pub fn written(&self) -> &Policy {
+        &self.written
+    }
+
+    /// The policy with its effective ranges: each says where it comes from.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -208,7 +219,7 @@ impl Engine {
         // Problems are told as they come; those there are from the start, now.
         self.bindings.problems.clear();
         self.inherit(now);
-        self.settle();
+        self.settle(now);
     }
 
     fn stop(&mut self) {

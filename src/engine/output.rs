@@ -7,6 +7,7 @@ use ipnet::Ipv6Net;
 use super::answer::Asker;
 use super::bindings::Problem;
 use super::facts::{IfIndex, KernelRoute};
+use super::policy::RangePolicy;
 use super::routes::Change;
 use super::targets::Evidence;
 use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
@@ -70,6 +71,10 @@ pub enum Event {
     RouteConflict(KernelRoute, Option<KernelRoute>),
     /// The kernel refused the route, and this is what it said.
     RouteFailed(KernelRoute, String),
+    /// The range follows from the host as it is, and is served from now on, or otherwise than before.
+    Serving(Box<RangePolicy>),
+    /// The range does not follow from the host any more, and is not served.
+    Withdrawn(Box<RangePolicy>),
     /// Something that the policy asks for is not there.
     Problem(Problem),
     /// It is there now.

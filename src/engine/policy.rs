@@ -19,6 +19,9 @@ pub struct Policy {
     pub upstreams: Vec<UpstreamPolicy>,
     /// No two with the same prefix; a longer one inside a shorter one is allowed and wins.
     pub ranges: Vec<RangePolicy>,
+    /// Each stands for a range in every /64 of an upstream: its prefix, and what it excludes, has 64
+    /// zero bits where that /64 goes.
+    pub suffixes: Vec<RangePolicy>,
     /// Where and how routes are installed.
     pub routes: RoutePolicy,
     /// How long things take.
@@ -32,6 +35,8 @@ pub struct Policy {
 pub struct UpstreamPolicy {
     /// Which interface this is.
     pub interface: UpstreamInterface,
+    /// Whether the kernel's routes make ranges.
+    pub automatic: Option<Automatic>,
     /// The R flag of answers (RFC 4861 §4.4).
     pub router: bool,
     /// When the O flag is set.
@@ -53,6 +58,7 @@ impl UpstreamPolicy {
     pub fn new(interface: UpstreamInterface) -> Self {
         Self {
             interface,
+            automatic: None,
             router: false,
             override_flag: Override::default(),
             source: Source::default(),
@@ -62,6 +68,14 @@ impl UpstreamPolicy {
             suppress_kernel: false,
         }
     }
+}
+
+/// The kernel's routes make ranges: every prefix that it routes to another interface, and that lies
+/// inside an on-link prefix of the upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Automatic {
+    /// Interfaces that are left alone.
+    pub ignore: Vec<IfPattern>,
 }
 
 /// What is sent of our own accord.
@@ -141,6 +155,30 @@ pub struct RangePolicy {
     pub backstop: bool,
     /// Never answered; each inside `prefix`.
     pub exclude: Vec<Ipv6Net>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a range comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration.
+    Config,
+    /// The configuration has its suffix, and an upstream its /64.
+    Suffix,
+    /// The kernel's routes.
+    Automatic,
+}
+
+impl Origin {
+    /// The name in events and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Suffix => "suffix",
+            Self::Automatic => "automatic",
+        }
+    }
 }
 
 /// Behind what the guests of a range live.
@@ -152,6 +190,20 @@ pub enum Downstream {
     Named(IfName),
     /// Every interface whose name matches one of these; each target is on one of them.
     Matching(Vec<IfPattern>),
+}
+
+/// As people write it.
+impl fmt::Display for Downstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernel => f.pad("the kernel's routes"),
+            Self::Named(name) => name.fmt(f),
+            Self::Matching(patterns) => {
+                let patterns: Vec<_> = patterns.iter().map(IfPattern::as_str).collect();
+                f.pad(&patterns.join(", "))
+            }
+        }
+    }
 }
 
 /// A name, or a shell's pattern of names, as in `veth*`.

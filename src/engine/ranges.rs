@@ -58,7 +58,7 @@ const FEW: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::policy::{Answer, Downstream, RangeRoutes};
+    use crate::engine::policy::{Answer, Downstream, Origin, RangeRoutes};
 
     fn range(prefix: &str, exclude: &[&str]) -> RangePolicy {
         RangePolicy {
@@ -69,6 +69,7 @@ mod tests {
             routes: RangeRoutes::None,
             backstop: true,
             exclude: exclude.iter().map(|net| net.parse().expect("a prefix")).collect(),
+            origin: Origin::Config,
         }
     }
 

@@ -1,15 +1,19 @@
 //! Another policy takes the place of the present one, and whatever both share is left as it is.
 //!
-//! The administrator brings about such a change, with a whole new policy ([`Engine::reload`]).
+//! The administrator brings about such a change, with a whole new policy ([`Engine::reload`]), or the
+//! kernel, with a prefix that makes a range of its own ([`Engine::follow`]).
 
 use core::net::Ipv6Addr;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv6Net;
 
 use super::answer::Asker;
 use super::bindings::Bindings;
+use super::derive::Host;
 use super::facts::{IfIndex, KernelRoute};
 use super::output::{Loss, Output};
-use super::policy::{Answer, Policy, RangePolicy, RangeRoutes};
+use super::policy::{Answer, Origin, Policy, RangePolicy, RangeRoutes};
 use super::ranges::Ranges;
 use super::targets::{Live, State};
 use super::time::Time;
@@ -19,15 +23,34 @@ use crate::wire::DropReason;
 impl Engine {
     /// From here on this is what the administrator wants.
     pub(super) fn reload(&mut self, policy: Policy, now: Time) {
-        if policy == self.policy || self.phase == Phase::Stopping {
+        if policy == self.written || self.phase == Phase::Stopping {
             return;
         }
-        let knew_all = self.knows_routes_for(&policy);
-        let before = self.take_over(policy, now);
+        let defaults = self.routes.default_links();
+        let bound = Bindings::resolve(&policy, &self.links, &defaults, &self.bindings);
+        let effective = policy.derive(self.host(&bound));
+        self.tell_ranges(&effective.ranges);
+        let next = Policy { ranges: effective.ranges, ..policy.clone() };
+        let knew_all = self.knows_routes_for(&next);
+        self.written = policy;
+        let before = self.take_over(next, now);
+        self.bindings.problems.extend(effective.problems);
         self.settle_from(&before);
         if !knew_all {
             self.outputs.push_back(Output::Resync);
         }
+    }
+
+    /// Brings the effective ranges in line with the host. `before` is what was bound so far; of
+    /// ranges there is nothing in it afterwards if they are others now.
+    pub(super) fn follow(&mut self, before: &mut Bindings, now: Time) {
+        let effective = self.written.derive(self.host(&self.bindings));
+        if effective.ranges != self.policy.ranges {
+            self.tell_ranges(&effective.ranges);
+            self.take_over(Policy { ranges: effective.ranges, ..self.written.clone() }, now);
+            before.ranges.clear();
+        }
+        self.bindings.problems.extend(effective.problems);
     }
 
     /// Puts the policy into the place of the present one, and returns what that one meant.
@@ -61,12 +84,42 @@ impl Engine {
         before
     }
 
+    pub(super) fn host<'a>(&'a self, bound: &'a Bindings) -> Host<'a> {
+        Host { upstreams: &bound.upstreams, links: &self.links, routes: &self.routes }
+    }
+
+    /// Tells what becomes of the ranges that the host brings about. Those of the start are not news.
+    fn tell_ranges(&mut self, next: &[RangePolicy]) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        let by_prefix = |ranges: &[RangePolicy]| {
+            let by_prefix = ranges.iter().map(|range| (range.prefix, range.clone()));
+            by_prefix.collect::<BTreeMap<Ipv6Net, RangePolicy>>()
+        };
+        let (before, after) = (by_prefix(&self.policy.ranges), by_prefix(next));
+        let is_new = |range: &&RangePolicy| {
+            before
+                .get(&range.prefix)
+                .is_none_or(|old| (&old.downstream, old.answer) != (&range.downstream, range.answer))
+        };
+        let new = next.iter().filter(is_new);
+        let gone = before.values().filter(|range| !after.contains_key(&range.prefix));
+        let followed = |range: &&RangePolicy| range.origin != Origin::Config;
+        let new: Vec<_> = new.filter(followed).cloned().map(Box::new).map(Event::Serving).collect();
+        let gone: Vec<_> = gone.filter(followed).cloned().map(Box::new).map(Event::Withdrawn).collect();
+        gone.into_iter().chain(new).for_each(|event| self.tell(event));
+    }
+
     /// Whether every route that concerns this policy concerned the present one too, so that it is
     /// known if it is there.
     fn knows_routes_for(&self, policy: &Policy) -> bool {
         let is_known =
             |range: &RangePolicy| self.policy.ranges.iter().any(|known| known.prefix.contains(&range.prefix));
-        policy.ranges.iter().all(is_known) && policy.routes.protocol == self.policy.routes.protocol
+        let follows_more = policy.is_derived() && !self.written.is_derived();
+        policy.ranges.iter().all(is_known)
+            && !follows_more
+            && policy.routes.protocol == self.policy.routes.protocol
     }
 
     /// The routes of single guests that the policy asks for.

@@ -14,6 +14,7 @@ use prefix_trie::PrefixMap;
 
 use super::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 use super::policy::RoutePolicy;
+pub use lookup::MAIN;
 
 /// The routes of the kernel that concern us, and what becomes of ours.
 #[derive(Debug)]
@@ -322,7 +323,8 @@ impl Routes {
         }
     }
 
-    fn has(&self, route: &KernelRoute) -> bool {
+    /// True if it is in the kernel, as far as is known.
+    pub fn has(&self, route: &KernelRoute) -> bool {
         self.at(&route.destination).any(|known| known == route)
     }
 

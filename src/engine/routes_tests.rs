@@ -1,6 +1,5 @@
 //! Routes wanted against routes there are.
 
-use super::lookup::MAIN;
 use super::*;
 
 fn foreign(text: &str, link: u32, metric: u32) -> KernelRoute {

@@ -45,7 +45,7 @@ impl Engine {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.insert(route);
                 }
-                Fact::RouteGone(route) if self.concerns_us(&route) => {
+                Fact::RouteGone(route) if self.routes.has(&route) => {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.remove(&route);
                 }
@@ -58,7 +58,7 @@ impl Engine {
         }
         // Costs something for every link; neighbours and guests' own routes come by the thousand.
         if is_host_changed || were_routes_changed {
-            let before = self.settle();
+            let before = self.settle(now);
             self.end_misplaced(&before, were_routes_changed);
         }
         for neighbour in neighbours {
@@ -95,9 +95,12 @@ impl Engine {
     }
 
     /// Brings bindings, ears and routes in line with what is known now.
-    pub(super) fn settle(&mut self) -> Bindings {
+    pub(super) fn settle(&mut self, now: Time) -> Bindings {
         let bindings = self.resolve();
-        let before = std::mem::replace(&mut self.bindings, bindings);
+        let mut before = std::mem::replace(&mut self.bindings, bindings);
+        if self.written.is_derived() && self.phase != Phase::Stopping {
+            self.follow(&mut before, now);
+        }
         self.settle_from(&before);
         before
     }
@@ -152,7 +155,10 @@ impl Engine {
     fn concerns_us(&self, route: &KernelRoute) -> bool {
         // A default route says which upstream is meant, also while there is no range.
         let is_default = route.destination.prefix_len() == 0;
-        is_default || self.routes.is_ours(route) || self.ranges.touch(&route.destination)
+        is_default
+            || self.routes.is_ours(route)
+            || self.ranges.touch(&route.destination)
+            || self.written.could_follow(route)
     }
 
     /// One that came of a target, and from which nothing follows.

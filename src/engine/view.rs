@@ -89,11 +89,15 @@ impl Engine {
         self.bindings.upstreams.iter().map(|upstream| upstream.link)
     }
 
-    /// What would be missing on this host, were this the policy.
-    pub fn problems_of(&self, policy: &Policy) -> (Bindings, Vec<Problem>) {
+    /// What would be missing on this host, were this the policy, and how many ranges it would have.
+    pub fn problems_of(&self, policy: &Policy) -> (Vec<Problem>, usize) {
         let defaults = self.routes.default_links();
-        let mut bindings = Bindings::resolve(policy, &self.links, &defaults, &self.bindings);
-        let problems = std::mem::take(&mut bindings.problems);
-        (bindings, problems)
+        let resolve = |policy: &Policy| Bindings::resolve(policy, &self.links, &defaults, &self.bindings);
+        let effective = policy.derive(self.host(&resolve(policy)));
+        let count = effective.ranges.len();
+        let next = Policy { ranges: effective.ranges, ..policy.clone() };
+        let mut problems = resolve(&next).problems;
+        problems.extend(effective.problems);
+        (problems, count)
     }
 }

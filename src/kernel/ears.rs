@@ -50,18 +50,19 @@ impl Ears {
         })
     }
 
-    /// Listens on the interface. A socket that is open already is kept if only the address is new.
+    /// Listens on the interface. A socket that is open already is kept, with the questions that wait
+    /// in its queue.
     pub fn listen(&mut self, link: IfIndex, ear: Ear) -> io::Result<()> {
-        if let Some(open) = self.open.get_mut(&link)
-            && open.role == ear.role
-        {
-            open.mac = ear.mac;
-            return Ok(());
-        }
         let program = match &ear.role {
             Role::Upstream(ranges) => filter::upstream(ranges),
             Role::Downstream => filter::downstream(),
         };
+        if let Some(open) = self.open.get_mut(&link)
+            && (open.role == ear.role || open.socket.attach(&program).is_ok())
+        {
+            (open.mac, open.role) = (ear.mac, ear.role);
+            return Ok(());
+        }
         let socket = PacketSocket::open(link, &program)?;
         stamp(&socket, self.stamps);
         let interest = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(link.0));

@@ -2,8 +2,8 @@
 //!
 //! The only file with `unsafe`: the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
 //! wrappers, and Tokio wants a promise about the descriptor that it is to wait for. A socket hears
-//! nothing until it is bound, and it is bound last, when its filter is attached and locked and its
-//! multicast membership is held; so no frame of another kind is ever in its queue.
+//! nothing until it is bound, and it is bound last, when its filter is attached and its multicast
+//! membership is held; so no frame of another kind is ever in its queue.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -44,7 +44,6 @@ impl PacketSocket {
     pub fn open(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
         let socket = Self { fd: unbound()?, out: unbound()? };
         socket.attach(filter)?;
-        socket.set(libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &1_i32)?;
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
         // Forced where the privilege is there, else as far as net.core.rmem_max goes.
         if socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER).is_err() {
@@ -132,7 +131,9 @@ impl PacketSocket {
         Ok(stats.tp_drops)
     }
 
-    fn attach(&self, filter: &[Instruction]) -> io::Result<()> {
+    /// Puts another filter in the place of the present one, which is in force until then; what is in
+    /// the queue stays there.
+    pub fn attach(&self, filter: &[Instruction]) -> io::Result<()> {
         let mut program: Vec<_> = filter
             .iter()
             .map(|i| sock_filter { code: i.code, jt: i.if_true, jf: i.if_false, k: i.operand })

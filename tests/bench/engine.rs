@@ -25,8 +25,8 @@ use lone64::engine::facts::{
     Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState, Neighbour, NeighbourState,
 };
 use lone64::engine::policy::{
-    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers, UpstreamInterface,
-    UpstreamPolicy,
+    Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
+    UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Engine, Input, Output, Time};
 use lone64::wire::{MAX_EMITTED, Mac, Message, Solicitation, solicited_node};
@@ -146,7 +146,9 @@ fn policy() -> Policy {
             routes: RangeRoutes::None,
             backstop: false,
             exclude: Vec::new(),
+            origin: Origin::Config,
         }],
+        suffixes: Vec::new(),
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits::default(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod automatic;
 
 mod evidence;
 mod exclusions;
@@ -18,4 +19,5 @@ mod reload;
 mod routes;
 mod source;
 mod storm;
+mod suffix;
 mod upstreams;

@@ -14,8 +14,8 @@ use lone64::engine::facts::{
     Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, NextHop, RouteKind,
 };
 use lone64::engine::policy::{
-    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers, UpstreamInterface,
-    UpstreamPolicy,
+    Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
+    UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Change, Engine, Event, Input, Outcome, Output, State, Time};
 use lone64::wire::{Advertisement, DropReason, Flags, Mac, Solicitation, solicited_node};
@@ -205,6 +205,7 @@ pub fn live() -> Policy {
     Policy {
         upstreams: vec![upstream(UpstreamInterface::DefaultRoute)],
         ranges: vec![range("2001:db8:1:2:c::/112", "lxcbr0")],
+        suffixes: Vec::new(),
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits::default(),
@@ -236,6 +237,7 @@ pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
         routes: RangeRoutes::Range,
         backstop: true,
         exclude: Vec::new(),
+        origin: Origin::Config,
     }
 }
 

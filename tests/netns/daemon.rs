@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -66,6 +66,11 @@ impl Settings {
         self
     }
 
+    /// Writes it to a file.
+    pub(crate) fn write(&self, file: &Path) {
+        fs::write(file, self.text()).expect("a temporary file");
+    }
+
     fn text(&self) -> String {
         let upstream = self.named.as_deref().unwrap_or("[[upstream]]\ninterface = \"up0\"\n");
         let sentinels = format!(
@@ -94,24 +99,20 @@ impl Daemon {
 
     /// The same, started by another program.
     pub(crate) fn start_under(lab: &Lab, wrapper: &[&str], settings: Settings) -> Self {
-        let directory = directory();
-        let config = directory.join("lone64.toml");
-        fs::write(&config, settings.text()).expect("a temporary file");
-        let arguments = format!("run --config {}", config.display());
+        let (directory, arguments) = prepare(&settings);
         Self::launch(&lab.host, directory, wrapper, &arguments).ready()
     }
 
     /// Starts it with options instead of a file, and waits until it says that it is ready.
     pub(crate) fn start_with_options(lab: &Lab, options: &str) -> Self {
-        Self::launch(&lab.host, directory(), &[], &format!("run {options}")).ready()
+        let directory = directory();
+        let arguments = format!("run {options} {}", own_socket(&directory));
+        Self::launch(&lab.host, directory, &[], &arguments).ready()
     }
 
     /// Starts it under `wrapper`, expects it to give up with exit status 1, and returns what it said.
     pub(crate) fn refusal(lab: &Lab, wrapper: &[&str], settings: Settings) -> String {
-        let directory = directory();
-        let config = directory.join("lone64.toml");
-        fs::write(&config, settings.text()).expect("a temporary file");
-        let arguments = format!("run --config {}", config.display());
+        let (directory, arguments) = prepare(&settings);
         let mut daemon = Self::launch(&lab.host, directory, wrapper, &arguments);
         let (status, said) = daemon.ended(PATIENCE);
         assert_eq!(status.code(), Some(1), "{said}");
@@ -121,6 +122,21 @@ impl Daemon {
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its control socket, unless its settings name another.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join("control.sock")
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.directory.join("lone64.toml")
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
     }
 
     /// The resident memory, in KiB.
@@ -153,15 +169,13 @@ impl Daemon {
         assert_eq!(status.signal(), Some(9), "{said}");
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid() as i32), signal).expect("it runs");
     }
 
     fn launch(host: &Namespace, directory: PathBuf, wrapper: &[&str], arguments: &str) -> Self {
         let notifications = UnixDatagram::bind(directory.join("notify")).expect("a fresh directory");
         notifications.set_read_timeout(Some(Duration::from_millis(50))).expect("not zero");
-        // Each has a socket of its own; they run side by side.
-        let arguments = format!("{arguments} --socket {}", directory.join("control.sock").display());
         let words: Vec<&str> =
             wrapper.iter().copied().chain([BINARY]).chain(arguments.split_whitespace()).collect();
         let mut command = Command::new(words[0]);
@@ -183,12 +197,22 @@ impl Daemon {
     }
 
     fn ready(mut self) -> Self {
+        self.notified("READY=1");
+        self
+    }
+
+    /// Waits until it tells the service manager so, and returns all of the message.
+    pub(crate) fn notified(&mut self, what: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut message = [0; 512];
         loop {
             match self.notifications.recv(&mut message) {
-                Ok(length) if message[..length].windows(7).any(|part| part == b"READY=1") => return self,
-                Ok(_) => {}
+                Ok(length) => {
+                    let text = String::from_utf8_lossy(&message[..length]);
+                    if text.contains(what) {
+                        return text.into_owned();
+                    }
+                }
                 // A machine that is put to sleep and woken up interrupts whoever waits.
                 Err(error)
                     if matches!(
@@ -198,11 +222,11 @@ impl Daemon {
                 Err(error) => panic!("the notification socket: {error}"),
             }
             if let Some(status) = self.child.try_wait().expect("our child") {
-                panic!("ended before it was ready, {status}: {}", self.log());
+                panic!("ended before it said {what}, {status}: {}", self.log());
             }
             if Instant::now() > deadline {
                 let _ = self.child.kill();
-                panic!("not ready within {PATIENCE:?}: {}", self.log());
+                panic!("did not say {what} within {PATIENCE:?}: {}", self.log());
             }
         }
     }
@@ -235,7 +259,24 @@ impl Drop for Daemon {
     }
 }
 
-fn directory() -> PathBuf {
+/// The directory with the configuration, and the arguments to run it.
+fn prepare(settings: &Settings) -> (PathBuf, String) {
+    let directory = directory();
+    let config = directory.join("lone64.toml");
+    settings.write(&config);
+    let mut arguments = format!("run --config {}", config.display());
+    if !settings.rest.contains("[control]") {
+        arguments += &format!(" {}", own_socket(&directory));
+    }
+    (directory, arguments)
+}
+
+/// They run side by side, and with the default they would be in each other's way.
+fn own_socket(directory: &Path) -> String {
+    format!("--socket {}", directory.join("control.sock").display())
+}
+
+pub(crate) fn directory() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("lone64-netns-{}-{number}", std::process::id()));
@@ -243,4 +284,4 @@ fn directory() -> PathBuf {
     path
 }
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lone64");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lone64");

@@ -12,6 +12,8 @@
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `metrics`: the numbers, and who asks for them
+//! * `control`, `reload`: the control socket, and what others do to it; a new configuration
+//! * `sysctls`: what is changed in the kernel, and changed back
 //! * `shipped`: the configurations under `config/`
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
@@ -22,6 +24,8 @@
 mod addresses;
 mod advertisement;
 mod answers;
+mod client;
+mod control;
 mod crowd;
 mod daemon;
 mod defence;
@@ -36,11 +40,13 @@ mod load;
 mod metrics;
 mod namespace;
 mod probing;
+mod reload;
 mod routes;
 mod shipped;
 mod silence;
 mod solicitation;
 mod startup;
+mod sysctls;
 mod traffic;
 mod veths;
 
@@ -83,6 +89,9 @@ fn main() {
         ("routes", routes::CASES),
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),
+        ("control", control::CASES),
+        ("reload", reload::CASES),
+        ("sysctls", sysctls::CASES),
         ("traffic", traffic::CASES),
     ];
     let trials = rooms

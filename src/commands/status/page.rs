@@ -179,7 +179,7 @@ impl Range {
             (false, count) if count > MOST_NAMES => format!("{count} interfaces"),
             (false, _) => self.interfaces.join(", "),
         };
-        let origin = if self.origin == "config" { "" } else { ", automatic" };
+        let origin = if self.origin == "config" { String::new() } else { format!(", {}", self.origin) };
         let how = format!("{behind}; answer {}, routes {}{origin}", self.answer, self.routes);
         format!("range {}{on}: {}\n", self.prefix, colour.state(&self.state))
             + &wrapped(&how, "    ", "        ")

@@ -64,6 +64,11 @@ fn object(event: &Event, links: &Links) -> Value {
             "event": "route_conflict", "route": route(r), "other": other.as_ref().map(route),
         }),
         Event::RouteFailed(r, said) => json!({ "event": "route_refused", "route": route(r), "why": said }),
+        Event::Serving(range) => json!({
+            "event": "serving", "range": range.prefix.to_string(), "origin": range.origin.as_str(),
+            "behind": range.downstream.to_string(),
+        }),
+        Event::Withdrawn(range) => json!({ "event": "withdrawn", "range": range.prefix.to_string() }),
         Event::Problem(problem) => json!({ "event": "problem", "message": problem.to_string() }),
         Event::Solved(problem) => json!({ "event": "solved", "message": problem.solved() }),
     }

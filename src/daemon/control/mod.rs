@@ -21,8 +21,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub use method::{Method, StatusParams, Truth};
 pub use reply::{Fault, Reply};
@@ -42,7 +42,6 @@ pub struct Control {
     left_out: u64,
     /// Not before then is the next call looked at.
     resting_until: Instant,
-    accepting: AbortHandle,
 }
 
 /// One thing that a client asks for.
@@ -67,7 +66,7 @@ impl Control {
     pub fn open(path: &Path) -> Result<Self, SocketError> {
         let (socket, listener) = Socket::bind(path)?;
         let (calls, waiting) = mpsc::channel(MOST_CALLS);
-        let accepting = tokio::spawn(accept(listener, calls)).abort_handle();
+        tokio::spawn(accept(listener, calls));
         Ok(Self {
             socket,
             calls: waiting,
@@ -75,7 +74,6 @@ impl Control {
             limit: Limiter::new(EVENTS_PER_SECOND),
             left_out: 0,
             resting_until: Instant::now(),
-            accepting,
         })
     }
 
@@ -134,27 +132,22 @@ impl Control {
     }
 }
 
-impl Drop for Control {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-/// Serves whoever connects. The clients end with this.
+/// Serves whoever connects, until nobody takes calls any more. Then those who have been answered get
+/// what they were answered.
 async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
     let mut clients = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = clients.join_next() => continue,
+            () = calls.closed() => break,
         };
         match accepted {
             Ok((mut stream, _)) if clients.len() >= MOST_CLIENTS => {
                 let message = format!("{MOST_CLIENTS} clients are connected already; try again later");
                 // A fresh socket has room for a line; where it has not, the client is not told.
                 let line = Reply::fault("busy", message).line();
-                let _ =
-                    tokio::time::timeout(Duration::from_millis(1), stream.write_all(line.as_bytes())).await;
+                let _ = timeout(Duration::from_millis(1), stream.write_all(line.as_bytes())).await;
             }
             Ok((stream, _)) => _ = clients.spawn(client::serve(stream, calls.clone())),
             // Out of descriptors, most likely; they come back.
@@ -166,6 +159,8 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
         // Ten thousand connections at once cost no more than a thousand a second.
         sleep(BETWEEN_CLIENTS).await;
     }
+    drop((listener, calls));
+    let _ = timeout(TIME_TO_LEAVE, clients.join_all()).await;
 }
 
 /// The default path's neighbour, for what must outlive a crash: `control.sock` has `control.sysctls`.
@@ -180,6 +175,8 @@ const MOST_CALLS: usize = 8;
 /// For each time that a call took, as many times the loop does nothing but its own work.
 const REST: u32 = 4;
 const BETWEEN_CLIENTS: Duration = Duration::from_millis(1);
+/// For the last clients of a socket that is given up.
+const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
 /// For the slowest of those who watch; he is told how many he missed.
 const EVENTS_KEPT: usize = 1_024;
 /// Questions that are told of. More cannot be read, and would cost the answers.

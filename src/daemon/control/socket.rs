@@ -73,14 +73,11 @@ impl Socket {
         free(path)?;
         // Between the two calls of bind and chmod anybody could connect.
         let before = umask(Mode::from_bits_truncate(0o117));
-        let bound = std::os::unix::net::UnixListener::bind(path);
+        let bound = bind(path);
         umask(before);
         let listener = bound.map_err(refused("listen on", path))?;
         let socket = Self { path: path.to_owned(), _lock: lock };
-        let listener = listener
-            .set_nonblocking(true)
-            .and_then(|()| UnixListener::from_std(listener))
-            .map_err(refused("listen on", path))?;
+        let listener = UnixListener::from_std(listener).map_err(refused("listen on", path))?;
         Ok((socket, listener))
     }
 
@@ -94,6 +91,14 @@ impl Drop for Socket {
         // It may have been removed, together with its directory.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Takes the lock, or says who has it.
@@ -172,3 +177,6 @@ fn remedy(error: &io::Error) -> &'static str {
         _ => "; set another `socket` in [control]",
     }
 }
+
+/// Clients that wait to be accepted. Whoever fills it does not keep the others waiting for long.
+const BACKLOG: i32 = 64;

@@ -50,6 +50,33 @@ impl Routes {
         self.known.children(prefix).flat_map(|(_, routes)| routes).filter_map(KernelRoute::unicast_link)
     }
 
+    /// For each destination inside `prefix`, the route that decides there, but for ours: as far as the
+    /// main table decides, and in the order of the addresses.
+    pub fn deciding_inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = &'a KernelRoute> + 'a {
+        let deciding = |routes: &'a Vec<KernelRoute>| {
+            let foreign = routes.iter().filter(|route| route.table == MAIN && !self.is_ours(route));
+            foreign.min_by_key(|route| route.metric)
+        };
+        self.known.children(prefix).filter_map(move |(_, routes)| deciding(routes))
+    }
+
+    /// The interfaces on which `prefix` itself is on-link, the upstreams among them.
+    pub fn links_of(&self, prefix: &Ipv6Net) -> impl Iterator<Item = IfIndex> {
+        let on_link = |route: &&KernelRoute| route.table == MAIN && route.next_hop == NextHop::OnLink;
+        self.at(prefix).filter(on_link).filter_map(KernelRoute::unicast_link)
+    }
+
+    /// The prefixes that foreign routes say are on this link itself, in the order of the addresses.
+    pub fn on_link(&self, link: IfIndex) -> impl Iterator<Item = Ipv6Net> {
+        let is_on_link = move |destination: &&Ipv6Net| {
+            let foreign = self.at(destination).filter(|route| !self.is_ours(route));
+            foreign
+                .filter(|route| route.table == MAIN && route.next_hop == NextHop::OnLink)
+                .any(|route| route.unicast_link() == Some(link))
+        };
+        self.by_link.get(&link).into_iter().flatten().filter(is_on_link).copied()
+    }
+
     /// The default routes of the main table.
     pub fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
         self.at(&DEFAULT).filter(|route| route.table == MAIN)
@@ -57,6 +84,6 @@ impl Routes {
 }
 
 /// The number of the table `main`.
-pub(super) const MAIN: u32 = 254;
+pub const MAIN: u32 = 254;
 /// `::/0`
 const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use lone64::engine::facts::{Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState};
 use lone64::engine::policy::{
-    Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
+    Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
     UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Change, Engine, Input, Outcome, Output, Time};
@@ -101,7 +101,9 @@ fn policy() -> Policy {
             routes: RangeRoutes::Range,
             backstop: true,
             exclude: vec![excluded()],
+            origin: Origin::Config,
         }],
+        suffixes: Vec::new(),
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits { targets: TARGETS, pending: 4, probes_per_second: 5, ..Limits::default() },
