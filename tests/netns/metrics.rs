@@ -3,9 +3,12 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 
+use nix::sys::signal::Signal;
+
+use crate::client;
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::PATIENCE;
-use crate::lab::{C, GUEST, Lab, ROUTER, c};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::{Checksum, Solicitation};
@@ -16,28 +19,38 @@ crate::cases![
     is_off_unless_it_is_asked_for,
     answers_although_metrics_cannot_be_served,
     is_disturbed_by_no_client_of_the_metrics,
+    counts_the_frames_that_it_could_not_read,
+    moves_its_metrics_with_a_reload,
 ];
 
-const METRICS: &str = "[control]\nmetrics = \"[::1]:9164\"\n";
+const PORT: u16 = 9164;
 
-fn address() -> SocketAddr {
-    SocketAddr::from((Ipv6Addr::LOCALHOST, 9164))
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv6Addr::LOCALHOST, port))
 }
 
 fn settings() -> Settings {
-    Settings::default().range(C, "br0", "").rest(METRICS)
+    settings_at(PORT)
+}
+
+fn settings_at(port: u16) -> Settings {
+    Settings::default().range(C, "br0", "").rest(&format!("[control]\nmetrics = \"{}\"\n", address(port)))
 }
 
 fn connect(lab: &Lab) -> TcpStream {
-    let stream = lab.host.run(|| TcpStream::connect(address())).expect("it listens");
+    connect_to(lab, PORT)
+}
+
+fn connect_to(lab: &Lab, port: u16) -> TcpStream {
+    let stream = lab.host.run(|| TcpStream::connect(address(port))).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
     stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
     stream
 }
 
 /// Sends a request as it is, and returns all of the response.
-fn ask(lab: &Lab, request: &str) -> String {
-    let mut stream = connect(lab);
+fn ask(lab: &Lab, port: u16, request: &str) -> String {
+    let mut stream = connect_to(lab, port);
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut response = String::new();
     stream.read_to_string(&mut response).expect("it answers and ends");
@@ -45,13 +58,23 @@ fn ask(lab: &Lab, request: &str) -> String {
 }
 
 fn scrape(lab: &Lab) -> String {
-    let response = ask(lab, "GET /metrics HTTP/1.1\r\nHost: [::1]:9164\r\nAccept: */*\r\n\r\n");
+    scrape_at(lab, PORT)
+}
+
+fn scrape_at(lab: &Lab, port: u16) -> String {
+    let response = ask(lab, port, "GET /metrics HTTP/1.1\r\nHost: [::1]:9164\r\nAccept: */*\r\n\r\n");
     let (head, text) = response.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(head.contains("Content-Type: application/openmetrics-text; version=1.0.0"), "{head}");
     assert!(head.contains(&format!("Content-Length: {}\r\n", text.len())), "{head}");
     assert!(text.ends_with("# EOF\n"), "{text}");
     text.to_owned()
+}
+
+/// Whether nobody listens there.
+fn is_free(lab: &Lab, port: u16) -> bool {
+    let tried = lab.host.run(|| TcpStream::connect(address(port)));
+    tried.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 /// The number of one series.
@@ -112,7 +135,7 @@ fn serves_get_of_metrics_and_nothing_else() {
         ("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", "405 Method Not Allowed"),
         ("\u{16}\u{3}\u{1}\r\n\r\n", "400 Bad Request"),
     ] {
-        let response = ask(&lab, request);
+        let response = ask(&lab, PORT, request);
         assert!(response.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{response}");
         assert!(response.ends_with("only GET /metrics is served here\n"), "{response}");
     }
@@ -131,15 +154,14 @@ fn is_off_unless_it_is_asked_for() {
     let lab = Lab::veth();
     let _daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
-    let refused = lab.host.run(|| TcpStream::connect(address())).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    assert!(is_free(&lab, PORT));
     let listening = lab.host.output("ss", "-Hltn");
     assert!(listening.is_empty(), "{listening}");
 }
 
 fn answers_although_metrics_cannot_be_served() {
     let lab = Lab::veth();
-    let _taken = lab.host.run(|| TcpListener::bind(address())).unwrap();
+    let _taken = lab.host.run(|| TcpListener::bind(address(PORT))).unwrap();
     let daemon = Daemon::start(&lab, settings());
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
     let said = daemon.stop();
@@ -201,5 +223,66 @@ fn is_disturbed_by_no_client_of_the_metrics() {
     let grown = daemon.memory().saturating_sub(memory);
     assert!(grown < 16 << 10, "memory grew by {grown} KiB");
     scrape(&lab);
+    daemon.stop();
+}
+
+fn counts_the_frames_that_it_could_not_read() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, settings());
+    let mut link = Link::open(&lab);
+    let question = Solicitation::multicast(ROUTER, GUEST);
+    link.answered(&question);
+    let before = verdict(&scrape(&lab), "answered");
+    let drops = |text: &str| number(text, "lone64_packet_drops_total{interface=\"up0\"}");
+    daemon.signal(Signal::SIGSTOP);
+    for _ in 0..5_000 {
+        link.send(&question);
+    }
+    daemon.signal(Signal::SIGCONT);
+    // Each was either answered or counted here; the kernel tells it once, and a scrape often.
+    let text = eventually("every question is accounted for", PATIENCE, || {
+        let text = scrape(&lab);
+        (verdict(&text, "answered") - before + drops(&text) == 5_000.0).then_some(text)
+    });
+    assert!(drops(&text) > 0.0, "its queue is shorter than that: {text}");
+    // What it listens for is another thing now, and so is its socket.
+    settings().range(D, "gv1", "").write(&daemon.config());
+    let reply = client::ask(&daemon.socket(), r#"{"method":"reload"}"#);
+    assert_eq!(reply["result"]["changes"].as_array().map(Vec::len), Some(1), "{reply}");
+    link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+    assert_eq!(drops(&scrape(&lab)), drops(&text));
+    daemon.stop();
+}
+
+fn moves_its_metrics_with_a_reload() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
+    let mut link = Link::open(&lab);
+    let reload = |settings: &Settings| {
+        settings.write(&daemon.config());
+        client::ask(&daemon.socket(), r#"{"method":"reload"}"#)
+    };
+    link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    // On: also for the sockets that are open already.
+    assert_eq!(reload(&settings())["result"]["changes"][0], "[control] changed");
+    link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    let timed = number(&scrape(&lab), "lone64_answer_seconds_count");
+    assert_eq!(timed, 3.0, "one question and two sentinels since");
+    // Elsewhere: what was measured goes along.
+    assert_eq!(reload(&settings_at(9165))["result"]["changes"][0], "[control] changed");
+    assert_eq!(number(&scrape_at(&lab, 9165), "lone64_answer_seconds_count"), timed);
+    eventually("the old port is free", PATIENCE, || is_free(&lab, PORT).then_some(()));
+    // Where somebody else is: nothing of it is taken.
+    let taken = lab.host.run(|| TcpListener::bind(address(9166))).unwrap();
+    let reply = reload(&settings_at(9166).range(D, "gv1", ""));
+    let message = reply["error"]["message"].as_str().unwrap();
+    assert!(message.contains("cannot listen on [::1]:9166: Address already in use; choose"), "{reply}");
+    drop(taken);
+    scrape_at(&lab, 9165);
+    link.unanswered(&Solicitation::multicast(ROUTER, PLAIN));
+    // Off.
+    assert_eq!(reload(&Settings::default().range(C, "br0", ""))["result"]["changes"][0], "[control] changed");
+    eventually("the port is free", PATIENCE, || is_free(&lab, 9165).then_some(()));
+    link.answered(&Solicitation::multicast(ROUTER, GUEST));
     daemon.stop();
 }
