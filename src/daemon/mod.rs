@@ -1,8 +1,8 @@
 //! The daemon room: the one loop between the kernel and the engine.
 //!
 //! May touch: the clock, the control socket, the service manager, and the kernel through its room. It
-//! decides nothing: what happened goes into
-//! the engine, and what comes out is carried out, in the order of the engine's contract.
+//! decides nothing: what happened goes into the engine, and what comes out is carried out, in the
+//! order of the engine's contract.
 
 pub mod control;
 mod error;
@@ -114,7 +114,7 @@ impl Daemon {
         let mut alarm = pin!(sleep_until(self.origin));
         loop {
             let due = self.engine.next_timeout().map(|due| self.instant(due));
-            let due = due.into_iter().chain(self.resync_at).min();
+            let due = [due, self.resync_at, self.operator.service.due()].into_iter().flatten().min();
             if let Some(due) = due.filter(|due| *due != alarm.deadline()) {
                 alarm.as_mut().reset(due);
             }
@@ -136,6 +136,7 @@ impl Daemon {
                 Wake::RouteChanged(done) => self.route_changed(done),
                 Wake::Wish(wish) => self.grant(wish),
                 Wake::Timeout => {
+                    self.tell_service();
                     self.resync_if_due().await?;
                     self.handle(Input::Timeout);
                 }

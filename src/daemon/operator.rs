@@ -46,7 +46,6 @@ pub(super) enum Wish {
     Scrape(Scrape),
     Reload,
     Read(Result<Config, Refusal>),
-    Due(Due),
 }
 
 impl Operator {
@@ -63,7 +62,6 @@ impl Operator {
             scrape = metrics::next(&mut self.metrics) => Wish::Scrape(scrape),
             () = next_hangup(&mut self.hangup) => Wish::Reload,
             read = next_read(&mut self.reading) => Wish::Read(read),
-            due = self.service.next() => Wish::Due(due),
         }
     }
 
@@ -139,11 +137,19 @@ impl Daemon {
                 let status = self.status_line();
                 self.operator.service.ready(status);
             }
-            Wish::Due(Due::Rest) => self.operator.service.send_rest(),
-            Wish::Due(Due::Sign) => self.operator.service.sign(),
-            Wish::Due(Due::Status) => {
-                let status = self.status_line();
-                self.operator.service.say(status);
+        }
+    }
+
+    /// Tells the service manager what is due.
+    pub(super) fn tell_service(&mut self) {
+        while let Some(due) = self.operator.service.take_due() {
+            match due {
+                Due::Rest => self.operator.service.send_rest(),
+                Due::Sign => self.operator.service.sign(),
+                Due::Status => {
+                    let status = self.status_line();
+                    self.operator.service.say(status);
+                }
             }
         }
     }

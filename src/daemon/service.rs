@@ -13,7 +13,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// The service manager, if there is one.
 #[derive(Debug, Default)]
@@ -93,25 +93,26 @@ impl Service {
         self.notify(&[NotifyState::Watchdog]);
     }
 
-    /// Waits until something is due. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Due {
-        let due = [self.sign_due, self.status_due, self.retry_due].into_iter().flatten().min();
-        let Some(due) = due else {
-            return std::future::pending().await;
-        };
-        if Instant::now() < due {
-            sleep_until(due).await;
+    /// When something is due next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.sign_due, self.status_due, self.retry_due].into_iter().flatten().min()
+    }
+
+    /// What is due by now, once.
+    pub(super) fn take_due(&mut self) -> Option<Due> {
+        let now = Instant::now();
+        let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if is_due(&mut self.retry_due) {
+            return Some(Due::Rest);
         }
-        if self.retry_due.is_some_and(|at| at == due) {
-            self.retry_due = None;
-            return Due::Rest;
+        if is_due(&mut self.status_due) {
+            return Some(Due::Status);
         }
-        if self.status_due.is_some_and(|at| at == due) {
-            self.status_due = None;
-            return Due::Status;
+        if is_due(&mut self.sign_due) {
+            self.sign_due = self.watchdog.map(|time| now + time);
+            return Some(Due::Sign);
         }
-        self.sign_due = self.watchdog.map(|time| Instant::now() + time);
-        Due::Sign
+        None
     }
 
     /// Sends what has waited.

@@ -15,7 +15,7 @@ use super::Daemon;
 use super::control::beside;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::engine::facts::IfName;
+use crate::engine::facts::{IfIndex, IfName, Link};
 use crate::kernel::sysctl::{self, SysctlError};
 
 /// The settings that are changed at this moment.
@@ -45,6 +45,8 @@ struct Record {
 /// An upstream, as far as it decides here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Upstream {
+    /// One that was made anew has its settings from the kernel again.
+    index: IfIndex,
     name: IfName,
     default: DefaultRoute,
 }
@@ -91,7 +93,9 @@ impl Sysctls {
         if upstreams == self.upstreams {
             return Ok(());
         }
-        for Setting { key, value } in wanted(&upstreams, |key| sysctl::read(key).ok()) {
+        // What fails is tried again when they are others, not at every word of the kernel's.
+        self.upstreams = upstreams;
+        for Setting { key, value } in wanted(&self.upstreams, |key| sysctl::read(key).ok()) {
             let before = sysctl::read(&key)?;
             // An interface that was made anew has its setting from the kernel again.
             if !self.changed.iter().any(|one| one.key == key) {
@@ -105,7 +109,6 @@ impl Sysctls {
             sysctl::write(&key, value)?;
             tracing::info!("net/ipv6/{key}: {before} -> {value}, until lone64 ends");
         }
-        self.upstreams = upstreams;
         Ok(())
     }
 
@@ -207,7 +210,7 @@ impl Daemon {
 /// The upstreams at this moment.
 fn upstreams(engine: &Engine) -> Vec<Upstream> {
     let named = engine.upstream_links().filter_map(|link| Some((link, engine.links().get(link)?)));
-    let upstream = |(index, link): (_, &crate::engine::facts::Link)| {
+    let upstream = |(index, link): (IfIndex, &Link)| {
         let routes = engine.default_routes().filter(|route| route.unicast_link() == Some(index));
         let protocols: Vec<_> = routes.map(|route| route.protocol).collect();
         let default = match protocols.as_slice() {
@@ -215,7 +218,7 @@ fn upstreams(engine: &Engine) -> Vec<Upstream> {
             all if all.iter().all(|protocol| *protocol == RTPROT_RA) => DefaultRoute::Advertised,
             _ => DefaultRoute::Configured,
         };
-        Upstream { name: link.name.clone(), default }
+        Upstream { index, name: link.name.clone(), default }
     };
     named.map(upstream).collect()
 }
@@ -277,7 +280,7 @@ mod tests {
     use super::*;
 
     fn upstream(name: &str, default: DefaultRoute) -> Upstream {
-        Upstream { name: name.parse().unwrap(), default }
+        Upstream { index: IfIndex(2), name: name.parse().unwrap(), default }
     }
 
     /// The settings of a host on which `forwarding` is so and every `accept_ra` is this.

@@ -108,7 +108,7 @@ impl Loss {
             Self::Unanswered => "probes went unanswered",
             Self::Downstream => "its downstream is down or gone",
             Self::NoRoom => "the targets are full",
-            Self::Policy => "the configuration does not serve it there any more",
+            Self::Policy => "its range is not served there any more",
         }
     }
 }

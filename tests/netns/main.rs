@@ -15,6 +15,7 @@
 //! * `control`, `reload`: the control socket, and what others do to it; a new configuration
 //! * `sysctls`: what is changed in the kernel, and changed back
 //! * `shipped`: the configurations under `config/`
+//! * `follow`: the kernel's routes and the upstream's prefix decide what is served
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
 
@@ -30,6 +31,7 @@ mod crowd;
 mod daemon;
 mod defence;
 mod endpoint;
+mod follow;
 mod frame;
 mod guests;
 mod hostile;
@@ -92,6 +94,7 @@ fn main() {
         ("control", control::CASES),
         ("reload", reload::CASES),
         ("sysctls", sysctls::CASES),
+        ("follow", follow::CASES),
         ("traffic", traffic::CASES),
     ];
     let trials = rooms

@@ -22,6 +22,7 @@ crate::cases![
     refuses_what_it_would_refuse_at_the_start,
     says_that_there_is_nothing_to_read_again,
     moves_its_socket_and_its_log,
+    tells_the_service_manager_how_it_is_and_that_it_is_there,
 ];
 
 fn both() -> Settings {
@@ -48,7 +49,7 @@ fn loses_no_answer_while_it_reloads() {
             for round in 0.. {
                 others[round % 2].write(&config);
                 let reply = ask(&socket, r#"{"method":"reload"}"#);
-                assert_ne!(reply["result"]["changes"].as_array().map(Vec::len), Some(0), "{reply}");
+                assert!(reply["result"]["changes"].as_array().is_some_and(|all| !all.is_empty()), "{reply}");
                 if sender.send(()).is_err() {
                     return;
                 }
@@ -182,4 +183,14 @@ fn moves_its_socket_and_its_log() {
     assert!(last.starts_with('{') && last.contains("\"stopped\""), "{said}");
     assert!(!place.join("new.sock").exists());
     fs::remove_dir_all(place).unwrap();
+}
+
+fn tells_the_service_manager_how_it_is_and_that_it_is_there() {
+    let lab = Lab::veth();
+    let settings = Settings::default().range(C, "br0", "").without_sentinels();
+    let mut daemon = Daemon::start_under(&lab, &["env", "WATCHDOG_USEC=200000"], settings);
+    daemon.notified("WATCHDOG=1");
+    daemon.notified("WATCHDOG=1");
+    lab.router.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+    daemon.notified("STATUS=1 range, 1 guest live\n");
 }

@@ -30,6 +30,9 @@ fn runs_every_shipped_configuration() {
             let is_wanted = range.backstop || range.routes == RangeRoutes::Range;
             assert!(is_there || !is_wanted, "{}: {}: {routes}", file.display(), range.prefix);
         }
+        // The /64 of the lab's upstream.
+        let is_put_under = routes.contains("2001:db8:1:2:");
+        assert!(is_put_under || config.policy.suffixes.is_empty(), "{}: {routes}", file.display());
         daemon.stop();
         assert_eq!(lab.host.show("-o route show table all proto 64"), "", "{}", file.display());
     }

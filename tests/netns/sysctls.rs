@@ -5,6 +5,7 @@ use std::fs;
 use std::net::Ipv6Addr;
 use std::path::Path;
 
+use crate::client::lone64;
 use crate::daemon::{Daemon, Settings, directory};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::lab::{C, Lab, PLAIN, ROUTER, ROUTER_MAC};
@@ -17,6 +18,7 @@ crate::cases![
     leaves_alone_what_somebody_else_has_changed,
     warns_of_what_is_missing_where_it_is_not_ours,
     says_that_sysctls_are_read_only,
+    follows_a_reload_and_an_upstream_that_is_made_anew,
 ];
 
 const FORWARDING: &str = "net/ipv6/conf/all/forwarding";
@@ -123,4 +125,31 @@ fn says_that_sysctls_are_read_only() {
     assert_eq!(values(&lab), ["0", "1"]);
     assert_eq!(lab.host.show("-o route show table all proto 64"), "");
     fs::remove_dir_all(place).unwrap();
+}
+
+fn follows_a_reload_and_an_upstream_that_is_made_anew() {
+    let lab = lab();
+    let manage = |manage: bool| {
+        Settings::default().range(C, "br0", "").rest(&format!("[sysctl]\nmanage = {manage}\n"))
+    };
+    let daemon = Daemon::start(&lab, manage(false));
+    let reload = |settings: Settings| {
+        settings.write(&daemon.config());
+        assert_eq!(lone64(&daemon.socket(), "reload").status.code(), Some(0));
+    };
+    assert_eq!(values(&lab), ["0", "1"]);
+    reload(manage(true));
+    assert_eq!(values(&lab), ["1", "2"]);
+    lab.host.sysctls(&[("net/ipv6/conf/default/accept_ra", "1")]);
+    lab.host.ip("link del up0");
+    lab.host.ip(&format!(
+        "link add up0 type veth peer name rt0 netns {}
+         link set up0 up",
+        lab.router.path()
+    ));
+    eventually("the new one accepts advertisements, too", PATIENCE, || {
+        (values(&lab) == ["1", "2"]).then_some(())
+    });
+    reload(manage(false));
+    assert_eq!(values(&lab), ["0", "1"]);
 }

@@ -142,6 +142,8 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
             Some(_) = clients.join_next() => continue,
             () = calls.closed() => break,
         };
+        // Those that have ended do not count, whoever was looked at first.
+        while clients.try_join_next().is_some() {}
         match accepted {
             Ok((mut stream, _)) if clients.len() >= MOST_CLIENTS => {
                 let message = format!("{MOST_CLIENTS} clients are connected already; try again later");
