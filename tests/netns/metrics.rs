@@ -25,6 +25,7 @@ crate::cases![
 ];
 
 const PORT: u16 = 9164;
+const METRICS: &str = "[control]\nmetrics = \"[::1]:9164\"\n";
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv6Addr::LOCALHOST, port))
@@ -247,10 +248,13 @@ fn counts_the_frames_that_it_could_not_read() {
     }
     daemon.signal(Signal::SIGCONT);
     eventually("it has read what its queue had room for", PATIENCE, || is_read(&lab).then_some(()));
-    // What it listens for is another thing now, and so is its socket.
-    settings().range(D, "gv1", "").write(&daemon.config());
-    let reply = client::ask(&daemon.socket(), r#"{"method":"reload"}"#);
-    assert_eq!(reply["result"]["changes"].as_array().map(Vec::len), Some(1), "{reply}");
+    // It listens elsewhere, and then here again, on another socket.
+    let elsewhere = Settings::default().without_sentinels().upstream_named("gv1").range(C, "br0", "");
+    for settings in [elsewhere.rest(METRICS), settings()] {
+        settings.write(&daemon.config());
+        let reply = client::ask(&daemon.socket(), r#"{"method":"reload"}"#);
+        assert!(reply["result"]["changes"].as_array().is_some_and(|changes| !changes.is_empty()), "{reply}");
+    }
     let text = scrape(&lab);
     let (answered, dropped) = (verdict(&text, "answered") - before, drops(&text));
     assert_eq!(
@@ -259,7 +263,6 @@ fn counts_the_frames_that_it_could_not_read() {
         "{answered} answered, {dropped} dropped"
     );
     // The kernel tells it once, a scrape as often as it is asked.
-    link.answered(&Solicitation::multicast(ROUTER, PLAIN));
     assert_eq!(drops(&scrape(&lab)), drops(&text));
     daemon.stop();
 }
