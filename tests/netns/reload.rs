@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::client::{ask, lone64, status};
 use crate::daemon::{Daemon, Settings, directory};
+use crate::endpoint::PATIENCE;
 use crate::frame::{ADVERTISEMENT, target_of};
 use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_MAC, SENTINELS};
 use crate::link::Link;
@@ -63,7 +64,7 @@ fn loses_no_answer_while_it_reloads() {
                 link.send(&Solicitation::multicast(asker, GUEST));
                 sent += 1;
             }
-            let patience = if sent - heard < 64 { Duration::from_millis(1) } else { Duration::from_secs(1) };
+            let patience = if sent - heard < 64 { Duration::from_millis(1) } else { PATIENCE };
             let frame = link.receive(Instant::now() + patience);
             assert!(frame.is_some() || sent - heard < 64, "{} of {sent} are not answered", sent - heard);
             heard += u32::from(frame.is_some_and(|f| target_of(&f, ADVERTISEMENT) == Some(GUEST)));
@@ -71,7 +72,7 @@ fn loses_no_answer_while_it_reloads() {
         }
         drop(receiver);
     });
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + PATIENCE;
     while heard < sent {
         let Some(frame) = link.receive(deadline) else { break };
         heard += u32::from(target_of(&frame, ADVERTISEMENT) == Some(GUEST));
