@@ -72,5 +72,5 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes; read at once.
 const CHUNK: usize = 1 << 10;
 const MOST_CHUNKS_UNHEARD: usize = 64;
-/// RFC-less, but registered: https://www.iana.org/assignments/media-types/application/openmetrics-text
+/// The form of the OpenMetrics specification, as IANA knows it.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
