@@ -108,6 +108,7 @@ fn every_key_is_read() {
         log.format = "json"
         sysctl.manage = true
         control.socket = "/run/here.sock"
+        control.metrics = "[2001:db8::1]:80"
         [timers]
         reachable = "1m"
         retransmit = "250ms"
@@ -137,6 +138,7 @@ fn every_key_is_read() {
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert!(config.sysctl.manage);
     assert_eq!(config.control.socket, Path::new("/run/here.sock"));
+    assert_eq!(config.control.metrics, "[2001:db8::1]:80".parse().ok());
     let ignore = &upstreams[0].automatic.as_ref().unwrap().ignore;
     assert!(ignore.len() == 1 && ignore[0].matches(&"docker0".parse().unwrap()));
     assert_eq!(
@@ -165,8 +167,7 @@ fn net(text: &str) -> ipnet::Ipv6Net {
 
 #[test]
 fn planned_keys_and_tables_are_refused_as_such() {
-    let upstream = ["backend"];
-    for key in upstream.into_iter().chain(["on-crash-answer"]) {
+    for key in ["backend", "on-crash-answer"] {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
     }
@@ -175,10 +176,6 @@ fn planned_keys_and_tables_are_refused_as_such() {
         assert_eq!(found, [format!("3: `{key}` is not supported yet; remove it")]);
     }
     assert_eq!(problems("[[guest]]"), ["1: `guest` is not supported yet; remove it"]);
-    assert_eq!(
-        problems("[control]\nmetrics = \"[::1]:9164\""),
-        ["2: `metrics` is not supported yet; remove it"]
-    );
 }
 
 #[test]
@@ -244,6 +241,14 @@ fn impossible_values_are_refused() {
         "[control]\nsocket = \"control.sock\"",
         "[control]\nsocket = \"/run/lone64/\"",
         "[control]\nsocket = 7",
+        "[control]\nmetrics = 9164",
+        "[control]\nmetrics = true",
+        "[control]\nmetrics = \":9164\"",
+        "[control]\nmetrics = \"localhost:9164\"",
+        "[control]\nmetrics = \"[::1]:0\"",
+        "[control]\nmetrics = \"[::1]:65536\"",
+        "[control]\nmetrics = \"[ff02::1]:9164\"",
+        "[control]\nmetrics = \"http://[::1]:9164/metrics\"",
         "[log]\nlevel = 1",
         "[log]\nlevel = \"loud\"",
     ] {
@@ -252,6 +257,10 @@ fn impossible_values_are_refused() {
         assert!(found[0].starts_with("2: ") && !found[0].ends_with("; "), "{text}: {found:?}");
     }
     assert_eq!(problems("[timers]\nabsent = 3"), ["2: `absent` has no unit; write \"3s\" for seconds"]);
+    for (bare, whole) in [("::1", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1")] {
+        let found = problems(&format!("[control]\nmetrics = \"{bare}\""));
+        assert_eq!(found, [format!("2: `metrics` has no port; write \"{whole}:9164\"")]);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod section;
 mod tables;
 mod validate;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv6Net;
@@ -56,11 +57,13 @@ pub struct Sysctl {
 pub struct Control {
     /// The path of the control socket.
     pub socket: PathBuf,
+    /// Where its metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Self { socket: PathBuf::from(DEFAULT_SOCKET) }
+        Self { socket: PathBuf::from(DEFAULT_SOCKET), metrics: None }
     }
 }
 

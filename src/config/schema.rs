@@ -86,7 +86,7 @@ pub(super) static LIMITS: Table = Table {
 pub(super) static SYSCTL: Table = Table { name: "sysctl", times: Times::Once, keys: &["manage"], later: &[] };
 
 pub(super) static CONTROL: Table =
-    Table { name: "control", times: Times::Once, keys: &["socket"], later: &["metrics"] };
+    Table { name: "control", times: Times::Once, keys: &["socket", "metrics"], later: &[] };
 
 pub(super) static LOG: Table =
     Table { name: "log", times: Times::Once, keys: &["level", "format"], later: &[] };

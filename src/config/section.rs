@@ -3,7 +3,7 @@
 //! May touch: nothing. Every method reports what is wrong and goes on, so that one reading finds
 //! every mistake.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -200,6 +200,30 @@ impl<'d> Section<'d> {
                 refuse(report, &place, sentence, "write a shorter path")
             }
             Some(text) => Field::Is(PathBuf::from(text), place),
+        }
+    }
+
+    /// An address and a port that can be listened on.
+    pub(super) fn socket_address(&self, key: &str, report: &mut Report<'_>) -> Field<SocketAddr> {
+        const REMEDY: &str = "write an address and a port, such as \"[::1]:9164\"";
+        let Some((value, place)) = self.entry(key) else { return Field::Absent };
+        let Some(text) = value.as_str() else {
+            return refuse(report, &place, format!("`{key}` is {}", kind(value)), REMEDY);
+        };
+        let cannot = |why: &str| format!("`{key}` cannot be \"{}\"{why}", text.escape_default());
+        if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+            let example = SocketAddr::new(address, 9164);
+            return refuse(report, &place, format!("`{key}` has no port"), format!("write \"{example}\""));
+        }
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_multicast() => {
+                refuse(report, &place, cannot(", which is a group"), REMEDY)
+            }
+            Ok(address) if address.port() == 0 => {
+                refuse(report, &place, cannot(""), "write a port from 1 to 65535")
+            }
+            Ok(address) => Field::Is(address, place),
+            Err(_) => refuse(report, &place, cannot(""), REMEDY),
         }
     }
 

@@ -153,7 +153,10 @@ pub(super) fn sysctl(section: &Section<'_>, report: &mut Report<'_>) -> Sysctl {
 
 pub(super) fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
     let default = Control::default();
-    Control { socket: section.socket_path("socket", report).or(default.socket) }
+    Control {
+        socket: section.socket_path("socket", report).or(default.socket),
+        metrics: section.socket_address("metrics", report).value().copied(),
+    }
 }
 
 pub(super) fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {

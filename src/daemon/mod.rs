@@ -9,6 +9,7 @@ mod error;
 mod events;
 pub mod explained;
 pub mod logging;
+pub mod metrics;
 mod operator;
 mod reload;
 mod service;
@@ -38,6 +39,7 @@ use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use crate::kernel::nft::NftError;
 use events::Teller;
+use metrics::Measures;
 use operator::Wish;
 use stage::{Done, NeighbourDone, Stage};
 use sysctls::Sysctls;
@@ -49,6 +51,7 @@ pub struct Daemon {
     stage: Stage,
     teller: Teller,
     operator: Operator,
+    measures: Measures,
     config: Config,
     /// `None`: they are not ours to change.
     sysctls: Option<Sysctls>,
@@ -83,6 +86,7 @@ impl Daemon {
             stage: Stage::new(requests)?,
             teller: Teller::new(),
             operator: Operator::default(),
+            measures: Measures::new(),
             config: config.clone(),
             sysctls: None,
             origin: Instant::now(),
@@ -106,6 +110,7 @@ impl Daemon {
     /// Who may want something of it from now on.
     pub fn attach(&mut self, operator: Operator) {
         self.operator = operator;
+        self.serve_metrics();
         let status = self.summary().join("; ");
         self.operator.service.ready(status);
     }
@@ -159,7 +164,7 @@ impl Daemon {
             self.stage.check()?;
         }
         self.operator.service.stopping();
-        let dropped = self.stage.ears.drops();
+        let dropped: u64 = self.stage.ears.drops().values().sum();
         if dropped > 0 {
             tracing::info!("{dropped} frames came faster than they were read, and were dropped");
         }
@@ -228,12 +233,14 @@ impl Daemon {
         let now = self.now();
         while let Some(link) = self.stage.ready.pop() {
             let Some(batch) = self.stage.receive(link)? else { continue };
-            for input in batch.inputs() {
-                self.engine.handle(input, now);
+            match &mut self.measures.stopwatch {
+                None => batch.inputs().for_each(|input| self.engine.handle(input, now)),
+                Some(stopwatch) => stopwatch.handle(&mut self.engine, &batch, now),
             }
             self.stage.take_back(batch);
             self.carry_out(now);
             self.stage.flush();
+            self.measures.sent();
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Daemon;
 use super::control::{Answer, Call, Control, Method, Reply, Truth};
 use super::explained::Explained;
+use super::metrics::{self, Metrics, Scrape};
 use super::reload::{Refusal, Source, differences};
 use super::service::{Due, Service};
 use super::status::Status;
@@ -22,6 +23,8 @@ use crate::engine::{Event, Input, Links, Time, Watch};
 pub struct Operator {
     /// The control socket.
     control: Option<Control>,
+    /// Whoever scrapes.
+    pub(super) metrics: Option<Metrics>,
     /// Where the configuration comes from.
     source: Option<Source>,
     /// Whoever presses the signal wants it to be read again.
@@ -41,6 +44,7 @@ pub struct Operator {
 #[derive(Debug)]
 pub(super) enum Wish {
     Call(Call),
+    Scrape(Scrape),
     Reload,
     Read(Result<Config, Refusal>),
 }
@@ -56,6 +60,7 @@ impl Operator {
     pub(super) async fn next(&mut self) -> Wish {
         tokio::select! {
             call = next_call(&mut self.control) => Wish::Call(call),
+            scrape = metrics::next(&mut self.metrics) => Wish::Scrape(scrape),
             () = next_hangup(&mut self.hangup) => Wish::Reload,
             read = next_read(&mut self.reading) => Wish::Read(read),
         }
@@ -114,6 +119,7 @@ impl Daemon {
     pub(super) fn grant(&mut self, wish: Wish) {
         match wish {
             Wish::Call(call) => self.call(call),
+            Wish::Scrape(scrape) => self.scrape(scrape),
             Wish::Reload => {
                 tracing::info!("SIGHUP: reading the configuration again");
                 self.operator.read(None);
@@ -194,8 +200,10 @@ impl Daemon {
             // There was none to be had at the start; that may be another matter now.
             None => Control::open(&config.control.socket).inspect_err(|error| tracing::warn!("{error}")).ok(),
         };
+        let metrics = self.next_metrics(&config.control)?;
         self.manage_sysctls(&config)?;
         // From here on nothing fails.
+        self.switch_metrics(metrics);
         if let Some(control) = control {
             tracing::info!("the control socket is {} now", control.path().display());
             self.operator.control = Some(control);

@@ -8,6 +8,7 @@ use ipnet::Ipv6Net;
 use serde_json::json;
 
 use super::control::{Fault, Reply, SocketError};
+use super::metrics::MetricsError;
 use crate::config::{Config, Problems};
 use crate::engine;
 use crate::engine::policy::RangePolicy;
@@ -38,6 +39,9 @@ pub enum Refusal {
     /// Its control socket cannot be had.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// Its metrics cannot be served.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Its sysctls cannot be set.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),

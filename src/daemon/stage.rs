@@ -1,6 +1,7 @@
 //! Where the engine's effects are carried out: sockets, frames on their way, route changes under way.
 
 use std::io;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
@@ -13,7 +14,7 @@ use crate::kernel::ears::Ears;
 use crate::kernel::groups::Groups;
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
 use crate::kernel::nft::NftError;
-use crate::kernel::packet::{RecvBatch, SendBatch};
+use crate::kernel::packet::{RecvBatch, SendBatch, Stamps};
 use crate::wire::{DropReason, Mac, Message};
 
 /// Sockets, and whatever is on its way in or out.
@@ -76,6 +77,12 @@ impl Stage {
     /// From now on an interface that cannot be listened on is told, and no reason to end.
     pub(super) fn be_lenient(&mut self) {
         self.is_strict = false;
+    }
+
+    /// From now on frames come with the moment at which the kernel received them, or without.
+    pub(super) fn stamp(&mut self, stamps: Stamps) {
+        self.ears.stamp(stamps);
+        self.received = Some(RecvBatch::with(stamps));
     }
 
     /// The first failure that there is no way around.
@@ -185,6 +192,16 @@ impl Stage {
 }
 
 impl Received {
+    /// The interface that they came on.
+    pub(super) fn link(&self) -> IfIndex {
+        self.link
+    }
+
+    /// When the kernel received each frame, where it said so.
+    pub(super) fn stamps(&self) -> impl Iterator<Item = Option<Duration>> {
+        self.batch.stamps()
+    }
+
     /// Each frame, as the engine takes it.
     pub(super) fn inputs(&self) -> impl Iterator<Item = Input> {
         self.batch.frames().map(|frame| {

@@ -38,6 +38,11 @@ impl Counters {
         self.by_link.entry(link).or_default().dropped[reason as usize] += 1;
     }
 
+    /// How many questions were answered that came on this interface.
+    pub fn answered_on(&self, link: IfIndex) -> u64 {
+        self.by_link.get(&link).map_or(0, |counters| counters.answered)
+    }
+
     /// The counters of one interface; all zero if nothing ever arrived there.
     pub fn of(&self, link: IfIndex) -> LinkCounters {
         self.by_link.get(&link).cloned().unwrap_or_default()

@@ -9,6 +9,7 @@
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use libc::{c_int, c_void, iovec, mmsghdr, sock_filter, socklen_t};
 use nix::sys::epoll::Epoll;
@@ -18,6 +19,16 @@ use tokio::io::unix::AsyncFd;
 use crate::engine::facts::IfIndex;
 use crate::wire::MAX_EMITTED;
 use crate::wire::filter::Instruction;
+
+/// Whether frames come with the moment at which the kernel received them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stamps {
+    /// They do not; the kernel need not look at a clock.
+    #[default]
+    Off,
+    /// They do.
+    On,
+}
 
 /// A packet socket that is bound to one interface.
 #[derive(Debug)]
@@ -63,11 +74,17 @@ impl PacketSocket {
         Ok(socket)
     }
 
+    /// From now on frames come with their moment, or without. Before Linux 5.1 there is none to be had.
+    pub fn stamp(&self, stamps: Stamps) -> io::Result<()> {
+        self.set(libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, &c_int::from(stamps == Stamps::On))
+    }
+
     /// Takes as many frames as are there and fit; `WouldBlock` if there are none.
     pub fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
+        batch.make_room_for_stamps();
         batch.received = 0;
-        // SAFETY: every header points at one buffer of its own inside `batch`, which outlives the
-        // call and is borrowed mutably for it.
+        // SAFETY: every header points at one buffer of its own inside `batch`, and at one room for
+        // control messages or at none; `batch` outlives the call and is borrowed mutably for it.
         let received = unsafe {
             libc::recvmmsg(
                 self.fd.as_raw_fd(),
@@ -160,15 +177,30 @@ pub struct RecvBatch {
     /// on the heap, wherever the batch itself moves.
     _vectors: Box<[iovec]>,
     headers: Box<[mmsghdr]>,
+    /// What the kernel says of each frame, if it is to say anything; `headers` points at it, too.
+    controls: Box<[Control]>,
     received: usize,
 }
 
 impl RecvBatch {
-    /// An empty batch.
+    /// An empty batch for frames without their moments.
     pub fn new() -> Self {
         let mut buffer = vec![[0; LONGEST_FRAME]; BATCH].into_boxed_slice();
         let (vectors, headers) = point_at(&mut buffer);
-        Self { buffer, _vectors: vectors, headers, received: 0 }
+        Self { buffer, _vectors: vectors, headers, controls: Box::default(), received: 0 }
+    }
+
+    /// An empty batch for frames with or without their moments.
+    pub fn with(stamps: Stamps) -> Self {
+        let mut batch = Self::new();
+        if stamps == Stamps::On {
+            batch.controls = vec![Control([0; CONTROL]); BATCH].into_boxed_slice();
+            for (header, control) in batch.headers.iter_mut().zip(&mut batch.controls) {
+                header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+                header.msg_hdr.msg_controllen = CONTROL as _;
+            }
+        }
+        batch
     }
 
     /// How many frames came.
@@ -187,6 +219,23 @@ impl RecvBatch {
             let was_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             (!was_cut).then(|| buffer.get(..header.msg_len as usize)).flatten()
         })
+    }
+
+    /// When the kernel received each of them, since 1970; `None` where it did not say.
+    pub fn stamps(&self) -> impl Iterator<Item = Option<Duration>> {
+        self.headers[..self.received].iter().enumerate().map(|(position, header)| {
+            let control = &self.controls.get(position)?.0;
+            #[allow(clippy::unnecessary_cast, reason = "another C library has another type")]
+            let length = header.msg_hdr.msg_controllen as usize;
+            stamp_in(control.get(..length)?)
+        })
+    }
+
+    /// The kernel has left there how much it wrote the last time.
+    fn make_room_for_stamps(&mut self) {
+        for (header, _) in self.headers.iter_mut().zip(&self.controls).take(self.received) {
+            header.msg_hdr.msg_controllen = CONTROL as _;
+        }
     }
 }
 
@@ -303,6 +352,25 @@ fn point_at<const LENGTH: usize>(buffer: &mut [[u8; LENGTH]]) -> (Box<[iovec]>, 
     (vectors, headers)
 }
 
+/// Room for one control message, aligned as the kernel writes it (cmsg(3)).
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Control([u8; CONTROL]);
+
+/// The moment in a control message: a length of one machine word, level and type, and then seconds and
+/// nanoseconds of eight bytes each.
+fn stamp_in(control: &[u8]) -> Option<Duration> {
+    let (_, rest) = control.split_at_checked(size_of::<usize>())?;
+    let (level, rest) = rest.split_first_chunk()?;
+    let (kind, rest) = rest.split_first_chunk()?;
+    if (c_int::from_ne_bytes(*level), c_int::from_ne_bytes(*kind)) != (libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW) {
+        return None;
+    }
+    let (seconds, rest) = rest.split_first_chunk()?;
+    let nanoseconds = u32::try_from(i64::from_ne_bytes(*rest.first_chunk()?)).ok()?;
+    Some(Duration::new(u64::try_from(i64::from_ne_bytes(*seconds)).ok()?, nanoseconds.min(999_999_999)))
+}
+
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -317,6 +385,10 @@ const RECEIVE_BUFFER: c_int = 1 << 20;
 /// Protocol 0: nothing is received before bind(2) names one.
 const PROTOCOL_NONE: c_int = 0;
 const FLAGS: c_int = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+/// Bytes for the control messages of one frame; the one that there can be takes 32.
+const CONTROL: usize = 64;
+// asm-generic/socket.h
+const SO_TIMESTAMPNS_NEW: c_int = 64;
 // linux/if_packet.h
 const PACKET_IGNORE_OUTGOING: c_int = 23;
 const PACKET_MR_ALLMULTI: u16 = 2;

@@ -284,7 +284,7 @@ fn prepare(settings: &Settings) -> (PathBuf, String) {
     let config = directory.join("lone64.toml");
     settings.write(&config);
     let mut arguments = format!("run --config {}", config.display());
-    if !settings.rest.contains("[control]") {
+    if !settings.rest.contains("socket = ") {
         arguments += &format!(" {}", own_socket(&directory));
     }
     (directory, arguments)

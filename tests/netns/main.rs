@@ -14,6 +14,7 @@
 //! * `doctor`: what `lone64 doctor` finds, and whether its remedies heal; where `--live` loses a packet
 //! * `load`: Load
 //! * `crowd`: thousands of downstreams, and a scan
+//! * `metrics`: the numbers, and who asks for them
 //! * `control`, `reload`: the control socket, and what others do to it; a new configuration
 //! * `sysctls`: what is changed in the kernel, and changed back
 //! * `shipped`: the configurations under `config/`
@@ -51,6 +52,7 @@ mod lab;
 mod link;
 mod liveness;
 mod load;
+mod metrics;
 mod namespace;
 mod probing;
 mod reload;
@@ -101,6 +103,7 @@ fn main() {
         ("crowd", crowd::CASES),
         ("hostile", hostile::CASES),
         ("load", load::CASES),
+        ("metrics", metrics::CASES),
         ("routes", routes::CASES),
         ("change", change::CASES),
         ("upheaval", upheaval::CASES),

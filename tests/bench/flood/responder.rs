@@ -23,6 +23,8 @@ pub enum Responder {
     Lone64Always,
     /// lone64, answering for live guests.
     Lone64Live,
+    /// As `Lone64Always`, with metrics, which nobody scrapes.
+    Lone64Metrics,
     /// Another build of lone64, as `Lone64Always`.
     Lone64Other,
     /// ndppd with a `static` rule, which answers for every address of the range.
@@ -37,10 +39,11 @@ pub enum Responder {
 
 impl Responder {
     /// In the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Bare,
         Self::Lone64Always,
         Self::Lone64Live,
+        Self::Lone64Metrics,
         Self::Lone64Other,
         Self::NdppdStatic,
         Self::NdppdIface,
@@ -64,6 +67,7 @@ impl Responder {
             Self::Bare => "bare loop",
             Self::Lone64Always => "lone64 always",
             Self::Lone64Live => "lone64 live",
+            Self::Lone64Metrics => "lone64 metrics",
             Self::Lone64Other => "lone64 other",
             Self::NdppdStatic => "ndppd static",
             Self::NdppdIface => "ndppd iface",
@@ -77,7 +81,9 @@ impl Responder {
         match self {
             Self::Nobody | Self::Kernel => Some(PathBuf::new()),
             Self::Bare => env::current_exe().ok(),
-            Self::Lone64Always | Self::Lone64Live => Some(env!("CARGO_BIN_EXE_lone64").into()),
+            Self::Lone64Always | Self::Lone64Live | Self::Lone64Metrics => {
+                Some(env!("CARGO_BIN_EXE_lone64").into())
+            }
             Self::Lone64Other => env::var_os(OTHER).map(PathBuf::from),
             Self::NdppdStatic | Self::NdppdIface => find("ndppd"),
             Self::Npd6 => find("npd6"),
@@ -106,6 +112,7 @@ impl Responder {
         match self {
             Self::Lone64Always | Self::Lone64Other => lone64("always"),
             Self::Lone64Live => lone64("live"),
+            Self::Lone64Metrics => lone64("always") + "\n[control]\nmetrics = \"[::]:9164\"\n",
             Self::NdppdStatic => ndppd("static".to_owned()),
             Self::NdppdIface => ndppd(format!("iface {DOWNSTREAM}")),
             Self::Npd6 => format!("prefix = {RANGE}\ninterface = {UPSTREAM}\n"),
@@ -117,9 +124,12 @@ impl Responder {
         let mut command = Command::new(program);
         match self {
             Self::Bare => command.arg("--bare"),
-            Self::Lone64Always | Self::Lone64Live | Self::Lone64Other => {
-                command.args(["run", "--config"]).arg(configuration)
+            Self::Lone64Always | Self::Lone64Live | Self::Lone64Metrics => {
+                // Of its own, because there may be a lone64 at work on this machine.
+                let socket = configuration.with_extension("sock");
+                command.args(["run", "--config"]).arg(configuration).arg("--socket").arg(socket)
             }
+            Self::Lone64Other => command.args(["run", "--config"]).arg(configuration),
             Self::Npd6 => command.args(["-f", "-l", "/dev/null", "-c"]).arg(configuration),
             _ => command.arg("-c").arg(configuration),
         };
@@ -154,8 +164,10 @@ impl Running {
         fs::write(&configuration, responder.configuration())?;
         let program = responder.program().ok_or_else(|| io::Error::other("it is not installed"))?;
         let mut command = responder.command(program, &configuration);
-        let stderr = if matches!(responder, Responder::Bare | Responder::Lone64Always | Responder::Lone64Live)
-        {
+        let stderr = if matches!(
+            responder,
+            Responder::Bare | Responder::Lone64Always | Responder::Lone64Live | Responder::Lone64Metrics
+        ) {
             Stdio::inherit()
         } else {
             Stdio::null()

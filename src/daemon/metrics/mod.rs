@@ -1,0 +1,182 @@
+//! Metrics for Prometheus: GET /metrics over HTTP, as OpenMetrics text.
+//!
+//! May touch: the one TCP port that the configuration names. What the engine counts is the truth: a
+//! scrape asks the loop, as a client of the control socket does, and the loop reads its counters
+//! then; between two scrapes nothing is done for them, except that answers are timed (`stopwatch`).
+//! Clients are small tasks on the daemon's own thread, bounded in number, bytes and time; whoever
+//! comes when there are too many takes the place of the oldest, so that one who only holds on to
+//! connections keeps nobody out.
+//!
+//! `request` is what a client asks, `client` is one client, `exposition` the text, `serving` the
+//! daemon's part.
+
+mod client;
+#[cfg(test)]
+mod contrib_tests;
+mod exposition;
+mod request;
+mod serving;
+mod stopwatch;
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use stopwatch::Stopwatch;
+
+/// A port on which metrics are served, until this is dropped.
+#[derive(Debug)]
+pub struct Metrics {
+    address: SocketAddr,
+    scrapes: mpsc::Receiver<Scrape>,
+    /// Not before then is the next scrape looked at.
+    resting_until: Instant,
+    accepting: AbortHandle,
+}
+
+/// Where the text of one scrape goes; the client may be gone.
+pub(super) type Scrape = oneshot::Sender<String>;
+
+/// What is measured for metrics, beside what the engine counts.
+#[derive(Debug)]
+pub(super) struct Measures {
+    /// When the daemon started.
+    started: SystemTime,
+    /// `None`: nobody wants to know.
+    pub(super) stopwatch: Option<Stopwatch>,
+}
+
+/// Why there are no metrics.
+#[derive(Debug, thiserror::Error)]
+#[error("no metrics: cannot listen on {address}: {}; {}", words(.source), remedy(.source))]
+pub struct MetricsError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl Metrics {
+    /// Begins to listen, in the network namespace of this thread. Must be called within a Tokio
+    /// runtime with I/O and time.
+    pub fn open(address: SocketAddr) -> Result<Self, MetricsError> {
+        let listener = std::net::TcpListener::bind(address)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .and_then(TcpListener::from_std)
+            .map_err(|source| MetricsError { address, source })?;
+        let (scrapes, waiting) = mpsc::channel(MOST_SCRAPES);
+        let accepting = tokio::spawn(accept(listener, scrapes)).abort_handle();
+        Ok(Self { address, scrapes: waiting, resting_until: Instant::now(), accepting })
+    }
+
+    /// Where they are.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    async fn next(&mut self) -> Scrape {
+        if Instant::now() < self.resting_until {
+            sleep_until(self.resting_until).await;
+        }
+        match self.scrapes.recv().await {
+            Some(scrape) => scrape,
+            // Whoever accepts has ended, and nobody will ever scrape.
+            None => pending().await,
+        }
+    }
+
+    /// The loop has worked for a scrape since `start`: it takes a multiple of that for its own work.
+    fn rest(&mut self, start: Instant) {
+        self.resting_until = Instant::now() + start.elapsed() * REST;
+    }
+}
+
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Measures {
+    pub(super) fn new() -> Self {
+        Self { started: SystemTime::now(), stopwatch: None }
+    }
+
+    /// The kernel has got the answers to a batch of frames.
+    pub(super) fn sent(&mut self) {
+        if let Some(stopwatch) = self.stopwatch.as_mut().filter(|stopwatch| stopwatch.is_running()) {
+            stopwatch.stop(SystemTime::now());
+        }
+    }
+}
+
+/// The next scrape, if metrics are served. Cancel-safe.
+pub(super) async fn next(metrics: &mut Option<Metrics>) -> Scrape {
+    match metrics {
+        Some(metrics) => metrics.next().await,
+        None => pending().await,
+    }
+}
+
+/// Serves whoever connects. The clients end with this.
+async fn accept(listener: TcpListener, scrapes: mpsc::Sender<Scrape>) {
+    let mut clients = JoinSet::new();
+    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = clients.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                by_age.retain(|client| !client.is_finished());
+                if by_age.len() >= MOST_CLIENTS
+                    && let Some(oldest) = by_age.pop_front()
+                {
+                    oldest.abort();
+                }
+                by_age.push_back(clients.spawn(client::serve(stream, scrapes.clone())));
+            }
+            // Out of descriptors, most likely; they come back.
+            Err(error) => {
+                tracing::debug!(%error, "a client for metrics was not accepted");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+        // Ten thousand connections at once cost no more than a thousand a second.
+        sleep(BETWEEN_CLIENTS).await;
+    }
+}
+
+/// The number is for programs, and the words before it say the same.
+fn words(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => "choose another port for `metrics` in [control]",
+        ErrorKind::AddrNotAvailable => {
+            "no interface has this address; set `metrics` in [control] to one that the host has, or reload \
+             when it has it"
+        }
+        ErrorKind::PermissionDenied => "choose a port above 1023 for `metrics` in [control]",
+        _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            "the unit that starts lone64 must allow it (RestrictAddressFamilies=AF_INET AF_INET6), or remove \
+             `metrics` from [control]"
+        }
+        _ => "set another address for `metrics` in [control]",
+    }
+}
+
+const MOST_CLIENTS: usize = 32;
+/// Scrapes that wait for the loop; further ones wait in their clients.
+const MOST_SCRAPES: usize = 4;
+/// For each time that a scrape took, as many times the loop does nothing but its own work.
+const REST: u32 = 4;
+const BETWEEN_CLIENTS: Duration = Duration::from_millis(1);

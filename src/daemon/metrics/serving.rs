@@ -1,0 +1,79 @@
+//! The daemon's part: when metrics are served, what a scrape gets, and what a reload changes.
+
+use tokio::time::Instant;
+
+use super::exposition::Snapshot;
+use super::stopwatch::Stopwatch;
+use super::{Metrics, MetricsError, Scrape};
+use crate::config::Control;
+use crate::daemon::Daemon;
+use crate::kernel::packet::Stamps;
+
+/// What becomes of the metrics.
+pub(in super::super) enum Next {
+    /// They are served, or not, as they were.
+    Same,
+    /// They are served here.
+    There(Metrics),
+    /// They are served no more.
+    Nowhere,
+}
+
+impl Daemon {
+    /// As the configuration says, if that can be: without metrics there are answers all the same.
+    pub(in super::super) fn serve_metrics(&mut self) {
+        let Some(address) = self.config.control.metrics else { return };
+        match Metrics::open(address) {
+            Ok(metrics) => self.switch_metrics(Next::There(metrics)),
+            Err(error) => tracing::warn!("{error}; answering goes on"),
+        }
+    }
+
+    /// What a new configuration makes of them. One that moves them must be able to.
+    pub(in super::super) fn next_metrics(&self, control: &Control) -> Result<Next, MetricsError> {
+        let Some(address) = control.metrics else { return Ok(Next::Nowhere) };
+        match &self.operator.metrics {
+            Some(metrics) if metrics.address() == address => Ok(Next::Same),
+            // There were none to be had at the start; that may be another matter now.
+            None if self.config.control.metrics == Some(address) => Ok(Metrics::open(address).map_or_else(
+                |error| {
+                    tracing::warn!("{error}");
+                    Next::Same
+                },
+                Next::There,
+            )),
+            _ => Metrics::open(address).map(Next::There),
+        }
+    }
+
+    pub(in super::super) fn switch_metrics(&mut self, next: Next) {
+        match next {
+            Next::Same => {}
+            Next::There(metrics) => {
+                tracing::info!("metrics are at http://{}/metrics", metrics.address());
+                self.operator.metrics = Some(metrics);
+                if self.measures.stopwatch.is_none() {
+                    self.measures.stopwatch = Some(Stopwatch::default());
+                    self.stage.stamp(Stamps::On);
+                }
+            }
+            Next::Nowhere => {
+                if self.operator.metrics.take().is_some() {
+                    tracing::info!("metrics are served no more");
+                    self.measures.stopwatch = None;
+                    self.stage.stamp(Stamps::Off);
+                }
+            }
+        }
+    }
+
+    pub(in super::super) fn scrape(&mut self, scrape: Scrape) {
+        let start = Instant::now();
+        let snapshot = Snapshot::of(&self.engine, self.stage.ears.drops(), &self.measures);
+        // It may have gone meanwhile.
+        let _ = scrape.send(snapshot.text());
+        if let Some(metrics) = &mut self.operator.metrics {
+            metrics.rest(start);
+        }
+    }
+}
