@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::control::Client;
 use super::{Outcome, print, wrapped};
 use crate::cli::{DoctorArgs, RunArgs};
 use crate::config::Config;
@@ -69,7 +70,10 @@ fn status(results: &Results, came_back: bool) -> ExitCode {
 
 fn look(config: &Config, root: &Path) -> Result<(Host, Results), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let host = runtime.block_on(gather::host(config.clone(), root))?;
+    let mut host = runtime.block_on(gather::host(config.clone(), root))?;
+    // It has heard what cannot be read anywhere. Without one, that is not known.
+    let running = Client::connect(&config.control.socket);
+    host.daemon = running.and_then(|mut client| client.ask("status", json!({ "limit": 1 }))).ok();
     let results = examine(&host);
     Ok((host, results))
 }

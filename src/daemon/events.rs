@@ -48,7 +48,7 @@ impl Teller {
 fn is_for_anyone_to_trigger(event: &Event) -> bool {
     match event {
         Event::Live(..) | Event::Gone(..) | Event::Moved(..) => true,
-        Event::Contested(..) | Event::Conflict(..) => true,
+        Event::Contested(..) | Event::Conflict(..) | Event::WideMask(..) => true,
         // A guest's own route comes and goes with the guest, who has a line already.
         Event::RouteInstalled(route) | Event::RouteRemoved(route) => route.destination.prefix_len() == 128,
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
@@ -77,6 +77,11 @@ fn write(event: &Event, links: &Links) {
             let (interface, by) = (name(link), name(by));
             tracing::warn!(%target, %interface, %by, %mac, "claimed in vain: the guest that has it replies");
         }
+        Event::WideMask(guest, link, asked_for) => tracing::warn!(
+            target = %guest, interface = %name(link), %asked_for,
+            "a guest asks its own link for an address that is not on it: its mask is too short, and should be that \
+             of its range"
+        ),
         Event::Conflict(target, link, mac) => {
             let interface = name(link);
             tracing::warn!(

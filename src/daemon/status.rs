@@ -10,7 +10,7 @@ use super::control::{StatusParams, Truth};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
-use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which};
+use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which, WideMask};
 use crate::wire::{DropReason, Mac};
 
 /// Everything, up to the limits of one page.
@@ -34,6 +34,7 @@ struct Whole {
     ranges: Vec<Value>,
     problems: Vec<Value>,
     conflicts: Vec<Value>,
+    wide_masks: Vec<Value>,
     totals: Value,
 }
 
@@ -110,11 +111,13 @@ impl Status {
 impl Whole {
     fn of(engine: &Engine) -> Self {
         let conflict = |(address, mac): (_, Mac)| json!({ "address": address, "mac": mac.to_string() });
+        let wide_mask = |(link, mask): (_, WideMask)| json!({ "interface": name(engine, link), "guest": mask.guest, "asked_for": mask.asked_for });
         Self {
             upstreams: upstreams(engine),
             ranges: ranges(engine),
             problems: problems(engine),
             conflicts: engine.conflicts().map(conflict).collect(),
+            wide_masks: engine.wide_masks().map(wide_mask).collect(),
             totals: totals(engine),
         }
     }

@@ -50,6 +50,8 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
         files: files(root),
         root: root.to_owned(),
         capabilities: capabilities(),
+        // Whoever examines may ask one.
+        daemon: None,
         has_packet_sockets: has_packet_sockets(),
     })
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use ipnet::Ipv6Net;
 
+use serde_json::Value;
+
 use crate::config::Config;
 use crate::engine::bindings::{Place, Upstream};
 use crate::engine::facts::{IfIndex, KernelRoute, Link, LinkLayer, Neighbour};
@@ -45,6 +47,8 @@ pub struct Host {
     pub root: PathBuf,
     /// What the process may do, as the bits of capabilities(7).
     pub capabilities: u64,
+    /// What a running daemon says of itself, if one answers.
+    pub daemon: Option<Value>,
     /// Whether the kernel has packet sockets (CONFIG_PACKET).
     pub has_packet_sockets: bool,
 }

@@ -56,6 +56,7 @@ impl Engine {
         let (address, kind) = if solicitation.is_dad() {
             (solicitation.target, SignKind::Dad)
         } else {
+            self.look_at_mask(link, solicitation);
             (solicitation.source, SignKind::Asked)
         };
         self.sign_of_life(address, Sign { link, mac: solicitation.asker_mac(), kind }, now);

@@ -27,6 +27,7 @@ mod groups;
 mod input;
 mod limiter;
 mod links;
+mod masks;
 mod output;
 pub mod policy;
 mod probe;
@@ -53,6 +54,7 @@ pub use groups::MOST_GROUPS;
 pub use input::Input;
 pub use limiter::Limiter;
 pub use links::Links;
+pub use masks::WideMask;
 pub use output::{Ear, Event, Loss, Output, Role};
 pub use routes::{Change, Outcome, RouteState};
 pub use suppress::{Fate, Suppression};
@@ -64,6 +66,7 @@ use announce::Announcements;
 use facts::{IfIndex, KernelRoute};
 use gateway::Gateways;
 use groups::Groups;
+use masks::Masks;
 use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
@@ -88,6 +91,7 @@ pub struct Engine {
     /// Where probes are scarce, what each asker may have of them.
     shares: Vec<Limiter>,
     rivals: Rivals,
+    masks: Masks,
     announcements: Announcements,
     gateways: Gateways,
     /// Who waits for the route of a live guest to be in the kernel.
@@ -124,6 +128,7 @@ impl Engine {
             probe_limit: Limiter::new(policy.limits.probes_per_second),
             shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
             rivals: Rivals::default(),
+            masks: Masks::default(),
             announcements: Announcements::new(&policy.limits),
             gateways: Gateways::default(),
             held: BTreeMap::new(),
@@ -227,6 +232,11 @@ impl Engine {
     /// The targets that somebody else on the upstream link speaks up for, and his address.
     pub fn conflicts(&self) -> impl Iterator<Item = (Ipv6Addr, Mac)> {
         self.rivals.iter()
+    }
+
+    /// The guests that take more for their own link than is on it, one for each downstream.
+    pub fn wide_masks(&self) -> impl Iterator<Item = (IfIndex, WideMask)> {
+        self.masks.iter()
     }
 
     /// How many targets are known.

@@ -73,6 +73,9 @@ pub enum Event {
     Contested(Ipv6Addr, IfIndex, IfIndex, Mac),
     /// Somebody else on this upstream says that the target is his; there are no answers meanwhile.
     Conflict(Ipv6Addr, IfIndex, Mac),
+    /// This guest behind this downstream takes that address for a neighbour of its own, and it is one of
+    /// the upstream's: its mask is too short.
+    WideMask(Ipv6Addr, IfIndex, Ipv6Addr),
     /// The route is in the kernel.
     RouteInstalled(KernelRoute),
     /// The route is not in the kernel any more.

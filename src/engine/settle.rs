@@ -34,6 +34,7 @@ impl Engine {
                 }
                 Fact::LinkGone(index) => {
                     self.links.remove(index);
+                    self.masks.forget(index);
                     self.routes.remove_link(index);
                     ended.push(index);
                 }

@@ -18,6 +18,7 @@ mod hour;
 mod keepalive;
 mod limits;
 mod links;
+mod masks;
 mod probing;
 mod regressions;
 mod reload;

@@ -22,7 +22,7 @@ crate::cases![
 ];
 
 /// Every way in which a guest can say that an address is its own.
-fn claims(from: Mac, target: Ipv6Addr) -> [Solicitation; 4] {
+pub(crate) fn claims(from: Mac, target: Ipv6Addr) -> [Solicitation; 4] {
     let me = Asker { mac: from, address: target };
     let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let advertisement = |flags: u32| {

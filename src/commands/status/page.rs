@@ -20,6 +20,8 @@ pub(super) struct Page {
     routes: Vec<Route>,
     problems: Vec<Problem>,
     conflicts: Vec<Conflict>,
+    #[serde(default)]
+    wide_masks: Vec<WideMask>,
     totals: Totals,
 }
 
@@ -82,6 +84,13 @@ struct Conflict {
 }
 
 #[derive(Debug, Deserialize)]
+struct WideMask {
+    interface: String,
+    guest: String,
+    asked_for: String,
+}
+
+#[derive(Debug, Deserialize)]
 struct Totals {
     targets: TargetTotals,
 }
@@ -124,6 +133,12 @@ impl Page {
         for Conflict { address, mac } in &self.conflicts {
             let sentence = format!("{address} is another's on the upstream ({mac}), and not answered for");
             text += &wrapped(&sentence, &colour.paint("conflict: ", RED), "    ");
+        }
+        for WideMask { interface, guest, asked_for } in &self.wide_masks {
+            let sentence = format!(
+                "{guest} asks {interface} for {asked_for}, which is not there: its mask is too short"
+            );
+            text += &wrapped(&sentence, &colour.paint("mask: ", RED), "    ");
         }
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line(colour);

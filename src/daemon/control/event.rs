@@ -58,6 +58,9 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::Conflict(target, link, mac) => json!({
             "event": "conflict", "target": target, "interface": name(link), "mac": mac.to_string(),
         }),
+        Event::WideMask(guest, link, asked_for) => json!({
+            "event": "wide_mask", "target": guest, "interface": name(link), "asked_for": asked_for,
+        }),
         Event::RouteInstalled(r) => json!({ "event": "route_installed", "route": route(r) }),
         Event::RouteRemoved(r) => json!({ "event": "route_removed", "route": route(r) }),
         Event::RouteConflict(r, other) => json!({

@@ -4,6 +4,7 @@ mod addresses;
 mod default_route;
 mod downstreams;
 mod forwarding;
+mod heard;
 mod ipv6_disabled;
 mod kernel;
 mod limits;
@@ -41,6 +42,7 @@ pub static ALL: &[&Check] = &[
     &shared_prefix::CHECK,
     &reserved::CHECK,
     &lookups::CHECK,
+    &heard::MASKS,
     &path::unread::CHECK,
     &path::upstream_bridge::CHECK,
     &path::forward::CHECK,
@@ -52,5 +54,6 @@ pub static ALL: &[&Check] = &[
     &path::bridged::CHECK,
     &path::snooping::CHECK,
     &other_responders::CHECK,
+    &heard::RIVALS,
     &networkd::CHECK,
 ];

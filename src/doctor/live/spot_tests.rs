@@ -37,6 +37,7 @@ fn host(ranges: &str) -> Host {
         routers: Vec::new(),
         root: "/".into(),
         has_packet_sockets: true,
+        daemon: None,
         makes: vec![Make { link, kind, mtu, bridge: Some(Bridge::default()) }],
         settings: BTreeMap::new(),
         firewall: Firewall::default(),

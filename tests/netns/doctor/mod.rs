@@ -2,6 +2,7 @@
 
 mod bridges;
 mod filters;
+mod heard;
 mod live;
 mod others;
 mod ranges;
@@ -30,6 +31,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         bridges::CASES,
         others::CASES,
         live::CASES,
+        heard::CASES,
     ];
     rooms.into_iter().flatten()
 }

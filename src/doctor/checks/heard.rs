@@ -1,0 +1,71 @@
+//! What a running daemon has heard, and nobody can read: guests with too short a mask, and somebody
+//! else on the upstream link who says that a guest's address is his.
+
+use serde_json::Value;
+
+use crate::doctor::{Check, Finding, Group, Host, Remedy};
+
+/// The check of masks.
+pub static MASKS: Check = Check {
+    name: "guest-masks",
+    group: Group::Ranges,
+    asks: "no guest was heard that takes the upstream's link for its own",
+    examine: masks,
+};
+
+/// The check of rivals.
+pub static RIVALS: Check = Check {
+    name: "rivals",
+    group: Group::Others,
+    asks: "nobody on the upstream link was heard who has a guest's address",
+    examine: rivals,
+};
+
+fn masks(host: &Host) -> Vec<Finding> {
+    let all = heard(host, "wide_masks");
+    let finding = |mask: &Value| {
+        let [interface, guest, asked_for] = ["interface", "guest", "asked_for"].map(|key| text(mask, key));
+        let length = host
+            .ranges()
+            .map(|(range, _)| range.prefix)
+            .filter(|prefix| guest.parse().is_ok_and(|guest: std::net::Ipv6Addr| prefix.contains(&guest)))
+            .map(|prefix| prefix.prefix_len())
+            .max()
+            .unwrap_or(128);
+        Finding::fault(format!(
+            "the guest {guest} takes {asked_for} for a neighbour on {interface}, where nobody has it: it reaches \
+             nothing in the upstream's prefix, its gateway's other addresses among it"
+        ))
+        .seen(format!("lone64 heard it ask on {interface} for {asked_for}"))
+        .remedy(Remedy::Advice(format!(
+            "in the guest: `ip -6 addr del {guest}/64 dev eth0 && ip -6 addr add {guest}/{length} dev eth0`, and the \
+             same in its configuration"
+        )))
+    };
+    all.iter().map(finding).collect()
+}
+
+fn rivals(host: &Host) -> Vec<Finding> {
+    let all = heard(host, "conflicts");
+    let finding = |conflict: &Value| {
+        let [address, mac] = ["address", "mac"].map(|key| text(conflict, key));
+        Finding::fault(format!(
+            "{mac}, on the upstream link, answers for {address} too, so that is not answered for here meanwhile"
+        ))
+        .seen(format!("lone64 heard an advertisement of {address} from {mac}"))
+        .remedy(Remedy::Advice(format!(
+            "find out who {mac} is (another host of yours with the same guest, or another responder), and let one \
+             of the two give {address} up"
+        )))
+    };
+    all.iter().map(finding).collect()
+}
+
+fn heard(host: &Host, what: &str) -> Vec<Value> {
+    let list = host.daemon.as_ref().and_then(|status| status[what].as_array());
+    list.cloned().unwrap_or_default()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,64 @@
+//! What only a running daemon can have heard.
+
+use super::traveller::{Traveller, bridge};
+use crate::daemon::Settings;
+use crate::endpoint::PATIENCE;
+use crate::frame::mac;
+use crate::hostile::claims;
+use crate::lab::{GUEST, Lab, ROUTER};
+use crate::link::Link;
+use crate::namespace::eventually;
+use crate::solicitation::Solicitation;
+
+crate::cases![finds_a_guest_whose_mask_is_too_short, finds_somebody_else_with_an_address_of_a_guest];
+
+/// The host is healthy but for what was heard.
+fn healthy() -> Traveller {
+    let settings: Settings = bridge().upstream("announce = false\n");
+    Traveller::new(Lab::veth(), &settings)
+}
+
+fn finds_a_guest_whose_mask_is_too_short() {
+    let traveller = healthy();
+    let patient = &traveller.patient;
+    patient.is_well();
+    patient.lab.guest.ip(&format!("addr del {GUEST}/112 dev eth0\naddr add {GUEST}/64 dev eth0 nodad"));
+    let finding = eventually("it was heard", PATIENCE, || {
+        let mut ping = std::process::Command::new("ping");
+        ping.args(["-c", "1", "-W", "0.1", "2001:db8:1:2::1"]).stdout(std::process::Stdio::null());
+        let _ = patient.lab.guest.spawn(&mut ping).wait();
+        let (findings, _) = patient.examine();
+        findings.first().filter(|finding| finding.check == "guest-masks").cloned()
+    });
+    assert!(finding.text.contains("takes 2001:db8:1:2::1 for a neighbour on br0"), "{finding:?}");
+    // What it says is to be done in the guest.
+    let remedy = &finding.remedies[0].text;
+    let command = remedy.split('`').nth(1).expect("a command");
+    for line in command.split("&&") {
+        patient.lab.guest.output("ip", line.trim().strip_prefix("ip ").expect("ip"));
+    }
+    patient.lab.guest.ip(&format!("route replace default via {} dev eth0", crate::lab::GATEWAY));
+    assert_eq!(finding.severity, "fault");
+    patient.lab.guest.output("ping", "-c 1 -W 5 2001:db8:1:2::1");
+}
+
+fn finds_somebody_else_with_an_address_of_a_guest() {
+    let traveller = healthy();
+    let patient = &traveller.patient;
+    let mut link = Link::open(&patient.lab);
+    eventually("the guest is known", PATIENCE, || {
+        link.send(&Solicitation::multicast(ROUTER, GUEST));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_millis(50);
+        std::iter::from_fn(|| link.receive(deadline))
+            .any(|frame| crate::frame::target_of(&frame, crate::frame::ADVERTISEMENT) == Some(GUEST))
+            .then_some(())
+    });
+    let [rival, ..] = claims(mac(3), GUEST);
+    let finding = eventually("he was heard", PATIENCE, || {
+        link.send(&rival);
+        let (findings, _) = patient.examine();
+        findings.first().filter(|finding| finding.check == "rivals").cloned()
+    });
+    assert!(finding.text.contains("02:00:00:00:00:03"), "{finding:?}");
+    assert!(finding.text.contains(&GUEST.to_string()), "{finding:?}");
+}
