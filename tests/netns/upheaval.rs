@@ -20,6 +20,7 @@ crate::cases![
     leaves_nothing_wrong_however_often_it_is_killed,
     is_as_it_was_after_a_thousand_guests_came_and_went,
     finds_out_what_happened_when_changes_were_lost,
+    answers_while_ten_thousand_routes_come_and_go,
 ];
 
 /// A number that somebody who has time can make larger.
@@ -185,4 +186,43 @@ fn finds_out_what_happened_when_changes_were_lost() {
     let said = daemon.stop();
     assert!(said.contains("some were lost"), "changes were lost, and it noticed: {said}");
     assert_eq!(veths.routes(), Vec::<String>::new());
+}
+
+fn answers_while_ten_thousand_routes_come_and_go() {
+    let count = u16::try_from(number("LONE64_ROUTES", 10_000)).expect("fits the range");
+    let veths = Veths::new(2);
+    veths.give(1, e(5));
+    let daemon = Daemon::start(&veths.lab, Veths::settings().upstream("announce = false\n"));
+    let mut link = Link::open(&veths.lab);
+    link.answered(&Solicitation::multicast(ROUTER, e(5)));
+    // Guests that an administrator has pinned; entries of his are not counted against the table's limit.
+    let pinned: String = (0..count)
+        .map(|n| format!("neigh add {} lladdr 02:00:00:00:00:a0 dev vg0 nud permanent\n", e(0x1000 + n)))
+        .collect();
+    let ours = || veths.lab.host.show("-o route show table all proto 64").matches(" dev vg0 ").count();
+    for (batch, wanted) in [(pinned.as_str(), usize::from(count)), ("link set vg0 down", 0)] {
+        let clock = Instant::now();
+        let waits = thread::scope(|scope| {
+            let change = scope.spawn(|| {
+                veths.lab.host.ip(batch);
+                eventually("the routes have followed", 3 * PATIENCE, || (ours() == wanted).then_some(()));
+            });
+            let mut waits = Vec::new();
+            while !change.is_finished() {
+                let question = Solicitation::multicast(ROUTER, e(5));
+                let sent = Instant::now();
+                link.send(&question);
+                link.hear(&question, Duration::from_secs(1));
+                waits.push(sent.elapsed());
+            }
+            waits
+        });
+        let worst = waits.iter().max().expect("a batch takes longer than an answer");
+        eprintln!(
+            "{wanted} routes after {:.1?}; {} answers meanwhile, the latest after {worst:.1?}",
+            clock.elapsed(),
+            waits.len()
+        );
+    }
+    daemon.stop();
 }
