@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod host;
+
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -9,6 +12,10 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use lone64::cli::Cli;
 use lone64::commands::man::Page;
 use lone64::config::{self, manual};
+use lone64::daemon::control::{Method, StatusParams};
+use lone64::daemon::explained::Explained;
+use lone64::daemon::status::Status;
+use serde_json::Value;
 
 /// What `lone64 …` prints; it has to succeed.
 fn printed(arguments: &[&str]) -> String {
@@ -77,6 +84,101 @@ fn the_page_of_the_file_has_every_key_that_is_supported() {
             let default = key.default.map(|default| format!(" = {default}")).unwrap_or_default();
             assert!(section.contains(&format!("\n.TP\n{}{default}\n", key.name)), "{heading}{}", key.name);
         }
+    }
+}
+
+/// What the page says of the control socket, or of one of its methods.
+fn of_the_socket(method: Option<&str>) -> String {
+    let page = plain(&printed(&["man"]));
+    let section = page.split_once(".SH \"CONTROL SOCKET\"\n").unwrap().1.split("\n.SH").next().unwrap();
+    let Some(method) = method else { return section.to_owned() };
+    let heading = format!("\n.SS {method}\n");
+    let rest = section.split_once(&heading).unwrap_or_else(|| panic!("no {heading}")).1;
+    rest.split("\n.SS").next().unwrap().to_owned()
+}
+
+/// What stands in the source from each of these marks to the next quote.
+fn quoted_behind<'a>(mark: &str, source: &'a str) -> Vec<&'a str> {
+    source.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+/// Whether it is there as a word of its own.
+fn says(text: &str, word: &str) -> bool {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|found| found == word)
+}
+
+/// The names of all fields, those of fields in fields, too.
+fn fields(value: &Value) -> Vec<String> {
+    match value {
+        // What is counted is a matter of the frames.
+        Value::Object(object) => object
+            .iter()
+            .filter(|(name, _)| *name != "dropped")
+            .flat_map(|(name, value)| [vec![name.clone()], fields(value)].concat())
+            .collect(),
+        Value::Array(values) => values.iter().flat_map(fields).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_page_of_the_program_has_every_method_and_every_code() {
+    let methods: Vec<&str> = Method::NAMES.split('`').skip(1).step_by(2).collect();
+    assert_eq!(methods.len(), of_the_socket(None).matches("\n.SS ").count(), "{methods:?}");
+    for method in methods {
+        assert!(of_the_socket(Some(method)).contains(&format!("{{\"method\":\"{method}\"")), "{method}");
+    }
+    let sources = [
+        include_str!("../src/daemon/control/mod.rs"),
+        include_str!("../src/daemon/control/client.rs"),
+        include_str!("../src/daemon/control/method.rs"),
+        include_str!("../src/daemon/control/reply.rs"),
+        include_str!("../src/daemon/reload.rs"),
+    ];
+    let codes: BTreeSet<&str> = sources
+        .into_iter()
+        .map(|source| source.split("#[cfg(test)]").next().unwrap())
+        .flat_map(|source| ["fault(\"", "Fault::new(\"", "code: \""].map(|mark| quoted_behind(mark, source)))
+        .flatten()
+        .collect();
+    assert!(codes.len() >= 7, "{codes:?}");
+    for code in codes {
+        assert!(of_the_socket(None).contains(&format!("\n.TP\n{code}\n")), "{code}");
+    }
+}
+
+#[test]
+fn the_page_of_the_program_has_every_event() {
+    let source = include_str!("../src/daemon/control/event.rs");
+    let events = [quoted_behind("\"event\": \"", source), quoted_behind("asked(\"", source)].concat();
+    assert!(events.len() >= 19, "{events:?}");
+    let section = of_the_socket(Some("watch"));
+    for event in &events {
+        assert!(section.contains(&format!("\n.TP\n{event}\n")), "{event}");
+    }
+    assert_eq!(section.matches("\n.TP\n").count(), events.len(), "one that does not exist is in the page");
+}
+
+#[test]
+fn the_page_of_the_program_has_every_field_of_a_status_and_of_an_explanation() {
+    let guest = "2001:db8:1:2:c::5".parse().unwrap();
+    let mut host = host::Host::new(host::live()).with_guest(guest, lone64::wire::Mac([2, 0, 0, 0, 0, 5]));
+    host.ask(guest);
+    let status = Status::of(&host.engine, &StatusParams::default(), host.now);
+    let status = serde_json::to_value(&status).unwrap();
+    assert!(status["targets"][0]["mac"].is_string() && status["routes"][0]["state"].is_string(), "{status}");
+    assert!(status["upstreams"][0].is_object() && status["ranges"][0].is_object(), "{status}");
+    let section = of_the_socket(Some("status"));
+    for field in status.as_object().unwrap().keys() {
+        assert!(section.contains(&format!("\n.TP\n{field}\n")), "{field}");
+    }
+    for field in fields(&status) {
+        assert!(says(&section, &field), "{field}");
+    }
+    let explained = serde_json::to_value(Explained::of(&host.engine, guest, host.now)).unwrap();
+    assert!(explained["steps"][0].is_object(), "{explained}");
+    for field in fields(&explained) {
+        assert!(says(&of_the_socket(Some("explain")), &field), "{field}");
     }
 }
 

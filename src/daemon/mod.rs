@@ -14,7 +14,7 @@ mod operator;
 mod reload;
 mod service;
 mod stage;
-mod status;
+pub mod status;
 mod suppressor;
 mod sysctls;
 

@@ -15,7 +15,7 @@ use crate::wire::{DropReason, Mac};
 
 /// Everything, up to the limits of one page.
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+pub struct Status {
     version: &'static str,
     pid: u32,
     uptime_seconds: u64,
@@ -66,7 +66,7 @@ struct RouteStatus {
 
 impl Status {
     /// What the engine has to say.
-    pub(super) fn of(engine: &Engine, params: &StatusParams, now: Time) -> Self {
+    pub fn of(engine: &Engine, params: &StatusParams, now: Time) -> Self {
         let limit = params.limit.clamp(1, StatusParams::MOST);
         let is_first = params.after.is_none() && params.routes_after.is_none();
         let which = if params.live_only == Truth::Yes { Which::Live } else { Which::All };

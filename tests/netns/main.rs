@@ -16,6 +16,7 @@
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `metrics`: the numbers, and who asks for them
 //! * `control`, `reload`: the control socket, and what others do to it; a new configuration
+//! * `explain`: why an address is answered for, or not, as `lone64 explain` tells it
 //! * `sysctls`: what is changed in the kernel, and changed back
 //! * `shipped`: the configurations under `config/`
 //! * `follow`: the kernel's routes and the upstream's prefix decide what is served
@@ -42,6 +43,7 @@ mod daemon;
 mod defence;
 mod doctor;
 mod endpoint;
+mod explain;
 mod follow;
 mod frame;
 mod gateway;
@@ -114,6 +116,7 @@ fn main() {
         ("switch", switch::CASES),
         ("control", control::CASES),
         ("reload", reload::CASES),
+        ("explain", explain::CASES),
         ("sysctls", sysctls::CASES),
         ("follow", follow::CASES),
         ("traffic", traffic::CASES),

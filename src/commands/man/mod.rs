@@ -5,6 +5,7 @@
 mod file;
 mod page;
 mod program;
+mod socket;
 
 use std::process::ExitCode;
 

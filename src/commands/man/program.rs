@@ -4,7 +4,9 @@ use clap::{Arg, Command, CommandFactory};
 use clap_mangen::roff::{Inline, bold, italic, roman};
 
 use super::page::{Term, Writer};
+use super::socket;
 use crate::cli::Cli;
+use crate::config::DEFAULT_SOCKET;
 
 /// The page in roff.
 pub(super) fn render() -> String {
@@ -29,9 +31,7 @@ pub(super) fn render() -> String {
     page.section("FILES").terms(FILES);
     page.section("SIGNALS").terms(SIGNALS);
     page.section("EXIT STATUS").terms(EXIT_STATUS);
-    if !CONTROL_SOCKET.is_empty() {
-        page.section("CONTROL SOCKET").text(CONTROL_SOCKET);
-    }
+    socket::describe(&mut page);
     page.section("EXAMPLES");
     for (what, code) in EXAMPLES {
         page.text(what).code(code);
@@ -114,26 +114,40 @@ fn lowercase_first(text: &str) -> String {
 
 const FILES: &[Term] = &[
     ("/etc/lone64/lone64.toml", "The configuration; see lone64.toml(5)."),
+    (DEFAULT_SOCKET, "The control socket; see below. The next two lie beside it, wherever it is."),
+    (
+        "/run/lone64/control.sock.lock",
+        "Locked by the daemon that has the socket, with its process id. It stays behind, and says nothing then.",
+    ),
+    (
+        "/run/lone64/control.sysctls",
+        "The settings of the kernel that are changed, as they were before, if [sysctl] manage is on: a daemon that \
+         follows one that was killed puts them back at its end.",
+    ),
     (
         "/proc/sys/net/ipv6",
         "Read at the start, to warn where forwarding is off or the neighbor table is small.",
     ),
 ];
 
-const SIGNALS: &[Term] = &[(
-    "SIGTERM, SIGINT",
-    "Stop: within two seconds, with exit status 0. Routes are removed unless on-stop = \"keep\", and the flags of \
-     interfaces are as they were.",
-)];
+const SIGNALS: &[Term] = &[
+    (
+        "SIGHUP",
+        "Read the configuration again, as lone64 reload does: all of it or, on a mistake, nothing; the log has what \
+         has changed, or every mistake.",
+    ),
+    (
+        "SIGTERM, SIGINT",
+        "Stop: within two seconds, with exit status 0. Routes are removed unless on-stop = \"keep\", and the flags of \
+         interfaces are as they were.",
+    ),
+];
 
 const EXIT_STATUS: &[Term] = &[
     ("0", "Done, or healthy."),
     ("1", "Failed, or not healthy; the reason is on standard error."),
     ("2", "Wrong usage."),
 ];
-
-/// Paragraphs; empty until there is one, and then no section.
-const CONTROL_SOCKET: &str = "";
 
 const EXAMPLES: &[(&str, &str)] = &[
     (

@@ -62,7 +62,8 @@ pub enum Truth {
 }
 
 impl Method {
-    const NAMES: &'static str = "`status`, `explain`, `reload` and `watch`";
+    /// All of them, in words.
+    pub const NAMES: &'static str = "`status`, `explain`, `reload` and `watch`";
 
     /// Reads a request.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Fault> {

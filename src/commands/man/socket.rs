@@ -1,0 +1,213 @@
+//! The section of lone64(8) about the control socket. A test holds it to what the daemon says there.
+
+use super::page::{Term, Writer};
+
+/// Writes it.
+pub(super) fn describe(page: &mut Writer) {
+    page.section("CONTROL SOCKET").text(ABOUT).code(EXCHANGE).text(REPLIES).terms(CODES).text(CAPS);
+    page.subsection("status").text(STATUS).terms(STATUS_PARAMS);
+    page.text(STATUS_RESULT).terms(STATUS_FIELDS).text(PAGING).code(PAGED);
+    page.subsection("explain").text(EXPLAIN).terms(EXPLAIN_PARAMS);
+    page.text("The result:").terms(EXPLAIN_FIELDS).code(EXPLAINED);
+    page.subsection("reload").text(RELOAD).code(RELOADED);
+    page.subsection("watch").text(WATCH).code(WATCHED).text(EVENTS_ABOUT).terms(EVENTS).text(DROPPED);
+}
+
+const ABOUT: &str = "\
+A running daemon listens on the Unix stream socket /run/lone64/control.sock, or on the one that [control] \
+socket or --socket names. Its directory is made, with mode 0755, if it is missing. The socket has mode \
+0660: its owner and its group may ask for everything; nothing else is checked. A daemon whose socket \
+cannot be made serves without one; but it does not start where another one has it.
+
+One line of the socket is one JSON object. A request has a method and, where it takes some, params; a \
+field that is not known is an error. A connection may ask again and again; each request has one line of \
+reply, in order (long ones are broken in these examples, never on the socket):";
+
+const EXCHANGE: &str = r#"
+{"method":"status","params":{"limit":10}}
+{"version":1,"result":{...}}
+{"method":"stats"}
+{"version":1,"error":{"code":"unknown_method","message":"..."}}"#;
+
+const REPLIES: &str = "\
+The version is that of the protocol: it grows when something that a client relies on changes its meaning. \
+New fields, methods and events can come without that: ignore those you do not know. An error has a code \
+for programs, a message for people and, where a configuration is refused, problems: a list of objects with \
+origin (the file), line, column, message and help. The codes:";
+
+const CODES: &[Term] = &[
+    ("not_a_request", "The line is not a JSON object with a method."),
+    ("unknown_method", "There is no such method."),
+    ("wrong_params", "The params are not those of the method."),
+    ("too_long", "The line is longer than 64 KiB. The connection is closed."),
+    ("busy", "32 clients are connected, or 16 watch. In the first case the connection is closed."),
+    ("refused", "The configuration stays as it was."),
+    ("internal", "The reply could not be written: a bug."),
+];
+
+const CAPS: &str = "\
+At most 32 clients are served at a time, of which 16 may watch. A line of a request has at most 64 KiB. A \
+client that sends no whole request within 10 seconds of connecting or of the last reply, or does not read \
+a line within 10 seconds, is disconnected. Clients get a fifth of the daemon's time at most: answers to \
+the link come first.";
+
+const STATUS: &str = "\
+What there is; lone64 status --json prints all its pages as one object. The params, none of which is \
+needed:";
+
+const STATUS_PARAMS: &[Term] = &[
+    ("after", "An address: only targets behind it."),
+    ("routes_after", "A prefix: only routes to destinations behind it."),
+    ("limit", "At most so many targets, and as many routes; 1000 is the default and the most."),
+    ("live_only", "true: only targets that are live."),
+    ("differing_only", "true: only routes that are not installed as they should be."),
+];
+
+const STATUS_RESULT: &str = "\
+The result; what is not known is null:";
+
+const STATUS_FIELDS: &[Term] = &[
+    ("version", "The version of the program."),
+    ("pid", "Its process."),
+    ("uptime_seconds", "Since it started."),
+    (
+        "upstreams",
+        "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend, and counters: \
+         answered, and dropped, a number for each reason that there was.",
+    ),
+    (
+        "ranges",
+        "Each with prefix, upstream, interfaces (the first 64 of its downstreams), interface_count, follows_kernel, \
+         answer, routes, origin (config, suffix or automatic) and state (serving or waiting).",
+    ),
+    (
+        "problems",
+        "What keeps it from serving, each with scope (upstream, range or passing) and message. It is healthy without \
+         any.",
+    ),
+    (
+        "conflicts",
+        "Targets that another station on the upstream says it has, each with address and mac; they are not answered \
+         for.",
+    ),
+    (
+        "totals",
+        "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
+         conflict, pending and refused; probes, rival_advertisements and netlink_resyncs since the start.",
+    ),
+    (
+        "targets",
+        "By address, each with address, state (live, probing or absent), interface, mac, evidence (probe, neighbour, \
+         dad or route: how it is known), guest (kept for its name; null in this version), answered (how often) and \
+         last_seen_seconds (ago).",
+    ),
+    (
+        "routes",
+        "By destination, each with destination, interface, kind (unicast, local, unreachable or other) and state \
+         (installed, conflict, pending or refused).",
+    ),
+    ("more", "What to ask for to get the next page: after and routes_after; null where there is no more."),
+];
+
+const PAGING: &str = "\
+A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
+ranges, problems, conflicts and totals. The next one is asked for with both: what more says or, where that \
+is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
+not begin anew. The last page has null for both:";
+
+const PAGED: &str = r#"
+{"method":"status","params":{"after":"2001:db8::1f",
+ "routes_after":"2001:db8::/112"}}
+{"version":1,"result":{"version":"...","pid":1234,
+ "uptime_seconds":60,"targets":[...],"routes":[...],
+ "more":{"after":null,"routes_after":null}}}"#;
+
+const EXPLAIN: &str = "\
+Why an address is answered for, or not. The params:";
+
+const EXPLAIN_PARAMS: &[Term] = &[
+    ("address", "The address; it is needed."),
+    (
+        "probe",
+        "true: its downstreams are asked for it now. The result does not wait for them; ask again, without it, until \
+         the outcome is not probing any more.",
+    ),
+];
+
+const EXPLAIN_FIELDS: &[Term] = &[
+    ("address", "The address."),
+    (
+        "outcome",
+        "What a solicitation of the router comes to at this moment: answered, probed (its guest is asked first), \
+         probing (it is being asked) or dropped.",
+    ),
+    ("reason", "Why it is dropped, in the words of the counters: no_range, say; else null."),
+    (
+        "steps",
+        "The decision, up to the step that ends it, each with subject, holds (yes, no or open), value (what was \
+         found) and remedy (what would mend it, or null).",
+    ),
+    ("answered", "How often it was answered for since it is known."),
+];
+
+const EXPLAINED: &str = r#"
+{"method":"explain","params":{"address":"2001:db8::5"}}
+{"version":1,"result":{"address":"2001:db8::5",
+ "outcome":"dropped","reason":"no_range","steps":[
+ {"subject":"range","holds":"no","value":"...","remedy":"..."}],
+ "answered":0}}"#;
+
+const RELOAD: &str = "\
+Reads the configuration again, and takes all of it or, on a mistake, nothing: then the error is refused, \
+with its problems. It has no params. The result has changes: a list of sentences, empty if nothing is \
+another than before.";
+
+const RELOADED: &str = r#"
+{"method":"reload"}
+{"version":1,"result":{"changes":["range 2001:db8::/112 added"]}}"#;
+
+const WATCH: &str = "\
+Tells whatever happens from now on. It has no params. Behind the reply, each line is one event, until the \
+client or the daemon ends; what the client sends meanwhile is ignored:";
+
+const WATCHED: &str = r#"
+{"method":"watch"}
+{"version":1,"result":{"watching":true}}
+{"event":"live","evidence":"probe","interface":"br0",
+ "mac":"02:00:00:00:00:05","target":"2001:db8::5","time":1.25}"#;
+
+const EVENTS_ABOUT: &str = "\
+Each event but dropped has time, in seconds since \
+1970. The events, each with its further fields:";
+
+/// By their names in `daemon::control::event`.
+const EVENTS: &[Term] = &[
+    ("solicited", "target, interface, asker, asker_mac: somebody asks."),
+    ("answered", "The same: and gets an answer."),
+    ("unanswered", "target (null in a frame that has none), interface, reason: and gets none."),
+    ("live", "target, interface, mac, evidence: there is a guest."),
+    ("gone", "target, interface, why: there is no more."),
+    ("moved", "target, from, interface, mac: it is behind another interface than before."),
+    (
+        "contested",
+        "target, interface, by, mac: a claim behind the interface by is in vain, because the guest that has the \
+         address replies.",
+    ),
+    ("conflict", "target, interface, mac: another station on the upstream says that it has it."),
+    ("route_installed", "route: it is in the kernel."),
+    ("route_removed", "route: it is no more."),
+    ("route_conflict", "route, other (or null): somebody else's keeps it out."),
+    ("route_refused", "route, why: the kernel refuses it."),
+    ("serving", "range, origin, behind: it is served from now on."),
+    ("withdrawn", "range: it is not served any more."),
+    ("groups_full", "interface, most: no more multicast groups are joined."),
+    ("too_wide_to_join", "range: it has too many addresses to join their groups."),
+    ("problem", "message: something keeps it from serving."),
+    ("solved", "message: it does not any more."),
+    ("dropped", "count: so many events are missing before the next line."),
+];
+
+const DROPPED: &str = "\
+Of solicited, answered and unanswered together at most 1000 a second are told; and a client may be 1024 \
+events behind, then the oldest are lost to it. In both cases it is told with dropped how many are missing, \
+before the first that is told again.";
