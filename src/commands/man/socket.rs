@@ -91,6 +91,11 @@ const STATUS_FIELDS: &[Term] = &[
          for.",
     ),
     (
+        "wide_masks",
+        "of each downstream the last guest that took an address of the upstream's for a neighbour of its own: \
+         interface, guest, asked_for.",
+    ),
+    (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
          conflict, pending and refused; probes, rival_advertisements and netlink_resyncs since the start.",
@@ -111,7 +116,7 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
-ranges, problems, conflicts and totals. The next one is asked for with both: what more says or, where that \
+ranges, problems, conflicts, wide_masks and totals. The next one is asked for with both: what more says or, where that \
 is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
 not begin anew. The last page has null for both:";
 
@@ -196,6 +201,11 @@ const EVENTS: &[Term] = &[
     ("conflict", "target, interface, mac: another station on the upstream says that it has it."),
     ("route_installed", "route: it is in the kernel."),
     ("route_removed", "route: it is no more."),
+    (
+        "wide_mask",
+        "target, interface, asked_for: a guest asks its own link for an address that is not on it; its mask is \
+         too short.",
+    ),
     ("route_conflict", "route, other (or null): somebody else's keeps it out."),
     ("route_refused", "route, why: the kernel refuses it."),
     ("serving", "range, origin, behind: it is served from now on."),
