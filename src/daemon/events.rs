@@ -24,6 +24,10 @@ impl Teller {
 
     /// Writes the line, or counts it.
     pub(super) fn tell(&mut self, event: &Event, links: &Links, now: Time) {
+        // Somebody may watch them, and the log does not want them.
+        if is_of_one_packet(event) && !logs_packets() {
+            return;
+        }
         if is_for_anyone_to_trigger(event) && !self.limit.take(now) {
             self.left_out += 1;
             return;
@@ -56,8 +60,17 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
-        Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => false,
+        Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => true,
     }
+}
+
+/// Whether every packet has its line.
+pub(super) fn logs_packets() -> bool {
+    tracing::enabled!(tracing::Level::TRACE)
+}
+
+fn is_of_one_packet(event: &Event) -> bool {
+    matches!(event, Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..))
 }
 
 fn write(event: &Event, links: &Links) {
@@ -114,7 +127,16 @@ fn write(event: &Event, links: &Links) {
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
         // Those who watch see them; a log with a line for each question would be a weapon.
-        Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => {}
+        Event::Solicited(target, asker) => {
+            tracing::trace!(%target, interface = %name(&asker.link), asker = %asker.address, "solicited");
+        }
+        Event::Answered(target, asker) => {
+            tracing::trace!(%target, interface = %name(&asker.link), asker = %asker.address, "answered");
+        }
+        Event::Dropped(target, link, reason) => {
+            let target = target.map(tracing::field::display);
+            tracing::trace!(target, interface = %name(link), reason = reason.as_str(), "unanswered");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Daemon;
 use super::control::{Answer, Call, Control, Method, Reply, Truth};
+use super::events::logs_packets;
 use super::explained::Explained;
 use super::metrics::{self, Metrics, Scrape};
 use super::reload::{Refusal, Source, differences};
@@ -78,7 +79,7 @@ impl Operator {
 
     /// What the engine is to tell from now on, if that is another thing than before.
     fn watch(&mut self) -> Option<Watch> {
-        let is_watched = self.control.as_ref().is_some_and(Control::is_watched);
+        let is_watched = logs_packets() || self.control.as_ref().is_some_and(Control::is_watched);
         let is_new = is_watched != self.is_watched;
         self.is_watched = is_watched;
         is_new.then_some(if is_watched { Watch::Questions } else { Watch::Changes })

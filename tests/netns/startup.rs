@@ -1,7 +1,7 @@
 //! What stands in the way of a start is said in a sentence that names it.
 
 use crate::daemon::{Daemon, Settings};
-use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c, d};
 use crate::link::Link;
 use crate::solicitation::Solicitation;
 
@@ -14,6 +14,7 @@ crate::cases![
     refuses_a_key_that_it_does_not_know,
     runs_from_options_alone,
     finds_the_upstream_by_the_default_route,
+    writes_a_line_for_each_packet_at_trace_alone,
 ];
 
 fn names_a_missing_downstream() {
@@ -99,4 +100,20 @@ fn nothing_left(lab: &Lab) {
 
 fn ours(lab: &Lab) -> String {
     lab.host.show("-o route show table all proto 64")
+}
+
+fn writes_a_line_for_each_packet_at_trace_alone() {
+    for (level, is_written) in [("trace", true), ("debug", false)] {
+        let lab = Lab::veth();
+        let settings = Settings::default().range(D, "gv1", "").rest(&format!("[log]\nlevel = \"{level}\"\n"));
+        let daemon = Daemon::start(&lab, settings);
+        let mut link = Link::open(&lab);
+        link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+        link.unanswered(&Solicitation::multicast(ROUTER, d(0x999)));
+        let said = daemon.stop();
+        for word in ["solicited", "answered"] {
+            let is_there = said.lines().any(|line| line.contains(word) && line.contains(&PLAIN.to_string()));
+            assert_eq!(is_there, is_written, "{level} {word}: {said}");
+        }
+    }
 }
