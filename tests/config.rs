@@ -120,6 +120,7 @@ fn every_key_is_read() {
         pending = 10
         probes-per-second = 20
         announcements-per-second = 30
+        groups = 40
         [[range]]
         prefix = "2001:db8:1:2:c::/112"
         upstream = "eth0"
@@ -148,7 +149,7 @@ fn every_key_is_read() {
     assert_eq!((upstreams[0].router, upstreams[0].override_flag), (true, Override::Always));
     assert_eq!(upstreams[0].announce, Announce::Dad);
     assert_eq!(upstreams[0].gateway_source, GatewaySource::Global);
-    assert_eq!(limits.announcements_per_second, 30);
+    assert_eq!((limits.announcements_per_second, limits.groups), (30, 40));
     assert_eq!(upstreams[0].source, Source::Address("2001:db8::1".parse().unwrap()));
     assert!(!upstreams[0].mld && upstreams[0].suppress_kernel);
     assert_eq!((routes.protocol, routes.table, routes.metric), (65, 100, 512));

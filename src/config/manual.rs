@@ -185,6 +185,11 @@ const LIMITS: &[Key] = &[
     ("pending", Some("4096"), "Targets being probed at once."),
     ("probes-per-second", Some("1000"), "Probes sent per second, over all downstreams."),
     ("announcements-per-second", Some("100"), "Targets announced per second, over all upstreams."),
+    (
+        "groups",
+        Some("512"),
+        "Multicast groups joined on one upstream (`mld`); each makes every multicast packet there a little dearer.",
+    ),
 ];
 
 const SYSCTL: &[Key] = &[(

@@ -79,7 +79,7 @@ pub(super) static TIMERS: Table = Table {
 pub(super) static LIMITS: Table = Table {
     name: "limits",
     times: Times::Once,
-    keys: &["targets", "pending", "probes-per-second", "announcements-per-second"],
+    keys: &["targets", "pending", "probes-per-second", "announcements-per-second", "groups"],
     later: &[],
 };
 

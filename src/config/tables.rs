@@ -138,6 +138,7 @@ pub(super) fn limits(section: &Section<'_>, report: &mut Report<'_>) -> Limits {
     Limits {
         targets: count("targets", default.targets),
         pending: count("pending", default.pending),
+        groups: count("groups", default.groups),
         probes_per_second: section
             .number("probes-per-second", 1..=MOST, report)
             .or(default.probes_per_second),

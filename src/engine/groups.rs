@@ -36,6 +36,8 @@ pub struct Groups {
     served: Vec<(Ipv6Net, Option<IfIndex>)>,
     links: BTreeMap<IfIndex, LinkGroups>,
     outputs: Vec<Output>,
+    /// As many are joined on one upstream.
+    limit: usize,
 }
 
 /// The groups of one upstream.
@@ -49,6 +51,32 @@ struct LinkGroups {
 }
 
 impl Groups {
+    /// None yet. The kernel keeps groups in a list and walks it for every multicast packet that arrives:
+    /// in a flood, 4,096 make an answer two to four times as dear, 512 by a third. A Linux bridge gives up
+    /// snooping at 4,096 (`mcast_hash_max`), and other switches have room for fewer.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// From here on as many are joined: who waits comes, or the last ones wait again.
+    pub fn change(&mut self, limit: usize) {
+        self.limit = limit;
+        for (link, groups) in &mut self.links {
+            while groups.wanted.len() - groups.waiting.len() < limit
+                && let Some(next) = groups.waiting.pop_first()
+            {
+                self.outputs.push(Output::Join(*link, next));
+            }
+            let joined = groups.wanted.keys().rev().filter(|group| !groups.waiting.contains(*group));
+            let beyond = (groups.wanted.len() - groups.waiting.len()).saturating_sub(limit);
+            let last: Vec<_> = joined.take(beyond).copied().collect();
+            for group in last {
+                groups.waiting.insert(group);
+                self.outputs.push(Output::Leave(*link, group));
+            }
+        }
+    }
+
     /// Counts one more address.
     fn add(&mut self, link: IfIndex, address: Ipv6Addr) {
         let group = solicited_node(address);
@@ -59,13 +87,13 @@ impl Groups {
             return;
         }
         // The new one is among the wanted already.
-        if groups.wanted.len() - groups.waiting.len() <= MOST_GROUPS {
+        if groups.wanted.len() - groups.waiting.len() <= self.limit {
             self.outputs.push(Output::Join(link, group));
             return;
         }
         groups.waiting.insert(group);
         if !std::mem::replace(&mut groups.was_full, true) {
-            self.outputs.push(Output::Event(Event::GroupsFull(link, MOST_GROUPS)));
+            self.outputs.push(Output::Event(Event::GroupsFull(link, self.limit)));
         }
     }
 
@@ -241,12 +269,6 @@ impl Engine {
 fn joined_on(bindings: &Bindings, upstream: Option<IfIndex>) -> Option<IfIndex> {
     upstream.filter(|link| bindings.upstream(*link).is_some_and(|upstream| upstream.mld))
 }
-
-/// Groups joined on one upstream. The kernel keeps them in a list and walks it for every multicast
-/// packet that arrives there: in a flood 4,096 make each cost 25 to 40 µs more, 16,384 some 130; and to a
-/// host at rest, whose caches have forgotten the list, an answer comes 0.2 ms later. A Linux bridge gives
-/// up snooping at as many (`mcast_hash_max`), and other switches have room for fewer.
-pub const MOST_GROUPS: usize = 4_096;
 
 /// The length of the widest prefix for whose addresses, 256, a group each is joined.
 const WIDEST: u8 = 120;

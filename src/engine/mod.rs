@@ -50,7 +50,6 @@ pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
 pub use explain::{Expected, Explanation, Holds, Step, Subject};
 pub use gateway::NeighbourChange;
-pub use groups::MOST_GROUPS;
 pub use input::Input;
 pub use limiter::Limiter;
 pub use links::Links;
@@ -133,7 +132,7 @@ impl Engine {
             gateways: Gateways::default(),
             held: BTreeMap::new(),
             ears: BTreeMap::new(),
-            groups: Groups::default(),
+            groups: Groups::new(policy.limits.groups),
             suppressed: Vec::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),

@@ -67,6 +67,7 @@ impl Engine {
             self.shares.iter_mut().for_each(|old| old.change(&share, now));
         }
         self.announcements.change(&policy.limits, now);
+        self.groups.change(policy.limits.groups);
         let (timers, targets) = (policy.timers, policy.limits.targets);
         let are_timers_new = timers != self.policy.timers;
         self.ranges = Ranges::new(&policy.ranges);

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{Fact, IfIndex, LinkLayer, RouteKind};
+use lone64::engine::policy::Limits;
 use lone64::engine::policy::{Answer, Downstream, Policy, RangeRoutes, UpstreamInterface};
-use lone64::engine::{Event, Input, MOST_GROUPS, Output};
+use lone64::engine::{Event, Input, Output};
 use lone64::wire::solicited_node;
 
 use crate::host::{
@@ -19,6 +20,10 @@ const OTHER: IfIndex = IfIndex(8);
 #[derive(Default)]
 struct Memberships(BTreeSet<(IfIndex, Ipv6Addr)>);
 
+fn most_groups() -> usize {
+    Limits::default().groups
+}
+
 impl Memberships {
     fn follow(&mut self, outputs: &[Output]) {
         for output in outputs {
@@ -30,7 +35,7 @@ impl Memberships {
         }
         let mut count = BTreeMap::<_, usize>::new();
         self.0.iter().for_each(|(link, _)| *count.entry(link).or_default() += 1);
-        assert!(count.values().all(|count| *count <= MOST_GROUPS), "{count:?}");
+        assert!(count.values().all(|count| *count <= most_groups()), "{count:?}");
     }
 
     fn on(&self, link: IfIndex) -> Vec<Ipv6Addr> {
@@ -221,7 +226,7 @@ fn an_upstream_that_is_made_anew_is_joined_anew() {
 
 #[test]
 fn no_more_than_so_many_are_joined_and_who_waits_comes_when_another_goes() {
-    let most = u16::try_from(MOST_GROUPS).unwrap();
+    let most = u16::try_from(most_groups()).unwrap();
     let mut host = Host::new(live());
     let mut memberships = Memberships::default();
     let mut told = 0;
@@ -232,12 +237,12 @@ fn no_more_than_so_many_are_joined_and_who_waits_comes_when_another_goes() {
         told += outputs.iter().filter(|o| matches!(o, Output::Event(Event::GroupsFull(UP, _)))).count();
         memberships.follow(&outputs);
     }
-    assert_eq!((memberships.on(UP).len(), told), (MOST_GROUPS, 1));
+    assert_eq!((memberships.on(UP).len(), told), (most_groups(), 1));
     assert!(!memberships.0.contains(&(UP, group(most + 1))));
     // The host gets one of these addresses, so that it is no target any more.
     host.facts(vec![has(BRIDGE, &format!("{}/128", guest(3)))]);
     memberships.follow(&host.take());
-    assert_eq!(memberships.on(UP).len(), MOST_GROUPS);
+    assert_eq!(memberships.on(UP).len(), most_groups());
     assert!(memberships.0.contains(&(UP, group(most + 1))));
     assert!(!memberships.0.contains(&(UP, group(3))), "who came last waits");
     host.facts(vec![Fact::LinkGone(BRIDGE)]);
@@ -249,4 +254,23 @@ fn found(number: u16) -> Fact {
     use lone64::engine::facts::{Neighbour, NeighbourState};
     let (address, mac) = (guest(number), Some(guest_mac(number)));
     Fact::Neighbour(Neighbour { link: BRIDGE, address, mac, state: NeighbourState::Reachable })
+}
+
+#[test]
+fn another_limit_lets_in_who_waits_or_sends_the_last_ones_back() {
+    let limited = |groups| with(|policy| policy.limits.groups = groups);
+    let mut host = Host::new(limited(3));
+    let mut memberships = Memberships::default();
+    for number in 1..=6 {
+        host.facts(vec![found(number)]);
+        memberships.follow(&host.take());
+    }
+    for (groups, joined) in [(5, 5), (2, 2), (9, 6)] {
+        host.input(Input::Reload(Box::new(limited(groups))));
+        memberships.follow(&host.take());
+        assert_eq!(memberships.on(UP).len(), joined, "at most {groups}");
+    }
+    host.facts(vec![Fact::LinkGone(BRIDGE)]);
+    memberships.follow(&host.take());
+    assert!(memberships.0.is_empty());
 }

@@ -16,7 +16,8 @@ use crate::host::{
     question_from, range, reply, route, usual_facts, with,
 };
 
-const LIMITS: Limits = Limits { targets: 12, pending: 5, probes_per_second: 7, announcements_per_second: 3 };
+const LIMITS: Limits =
+    Limits { targets: 12, pending: 5, probes_per_second: 7, announcements_per_second: 3, groups: 512 };
 
 const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 

@@ -61,7 +61,8 @@ fn joins_the_groups_of_thousands_of_guests_and_leaves_them_all() {
     let (behind_bridge, behind_veth) = (0x100..0xb00, 0xb00..0xd00);
     let lab = Lab::veth();
     let before = groups(&lab);
-    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
+    let settings = Settings::default().range(C, "br0", "").range(D, "gv1", "");
+    let daemon = Daemon::start(&lab, settings.rest("[limits]\ngroups = 4096\n"));
     let neighbour = |address: Ipv6Addr, interface: &str| {
         format!("neigh add {address} lladdr 02:00:00:01:00:05 dev {interface} nud permanent\n")
     };
