@@ -212,7 +212,8 @@ fn answers_while_ten_thousand_routes_come_and_go() {
                 let question = Solicitation::multicast(ROUTER, e(5));
                 let sent = Instant::now();
                 link.send(&question);
-                link.hear(&question, Duration::from_secs(1));
+                // How late is for whoever runs it alone to read; that it comes is what counts.
+                link.hear(&question, PATIENCE);
                 waits.push(sent.elapsed());
             }
             waits
