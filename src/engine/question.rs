@@ -201,6 +201,7 @@ impl Engine {
                     && !self.links.is_of_host(target)
                     && self.behind(range, target).iter().any(|link| self.can_probe(*link))
                     && self.targets.has_room_for(target)
+                    && self.targets.probing() < self.policy.limits.pending
                     && self.probe_limit.take(now);
                 let probing =
                     Probing { left: self.policy.timers.retries - 1, asked: 0, share: 0, askers: Vec::new() };

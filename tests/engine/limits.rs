@@ -1,5 +1,6 @@
 //! Everything is bounded: targets, pending probes, waiting askers, probes per second.
 
+use lone64::engine::Input;
 use lone64::engine::policy::Limits;
 use lone64::wire::DropReason;
 
@@ -22,6 +23,15 @@ fn no_more_targets_than_pending_are_probed_at_once() {
     }
     assert_eq!((host.dropped(DropReason::PendingFull), host.engine.known_targets()), (15, 10));
     assert_eq!(host.engine.counters().probes, 10);
+}
+
+#[test]
+fn explain_keeps_to_the_limit_of_those_that_are_probed() {
+    let mut host = limited(|limits| limits.pending = 2);
+    for number in 1..=5 {
+        host.input(Input::Ask(guest(number)));
+    }
+    assert_eq!(host.engine.known_targets(), 2);
 }
 
 #[test]
