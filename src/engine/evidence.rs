@@ -258,6 +258,9 @@ impl Engine {
         let again = match sign.kind {
             // Its own word alone refutes no claim, and a word about the past says nothing now.
             SignKind::Asked if live.claim.is_some() => return,
+            SignKind::Dad if live.mac.is_some_and(|mac| mac != sign.mac) => {
+                return self.expect_another_mac(target, live, now);
+            }
             SignKind::Dad | SignKind::WasFound => return,
             kind => Live { evidence: kind.evidence(), proof, seen: now, unanswered: 0, ..live },
         };
@@ -265,6 +268,17 @@ impl Engine {
             self.tell(Event::Contested(target, live.link, claim.link, claim.mac));
         }
         self.put(target, State::Live(Live { mac: Some(sign.mac), claim: None, ..again }), now);
+    }
+
+    /// A guest checks its address with another MAC than it had, as containers do that are started
+    /// anew. Whoever has the address then is asked for by its group: the reply tells us, and also the
+    /// kernel, which would send to the old MAC until it finds that out by itself.
+    fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, now: Time) {
+        let retransmit = self.policy.timers.retransmit;
+        self.put(target, State::Live(Live { mac: None, ..live }), now);
+        // RFC 4862 §5.4: an address is the guest's one retransmission time after its last solicitation,
+        // and until then the guest does not reply.
+        self.targets.postpone(target, now + retransmit + retransmit / 32);
     }
 
     /// Somebody behind another downstream says that it is there now. The one who was there is asked
