@@ -93,6 +93,20 @@ impl Engine {
         }
     }
 
+    /// Bridges have forgotten stations, as when a container ends or a virtual machine moves to another
+    /// host: their guests are asked at once, by their group, whether they are still there.
+    pub(super) fn stations_gone(&mut self, stations: &BTreeSet<(IfIndex, Mac)>, now: Time) {
+        let bridges: BTreeSet<_> = stations.iter().map(|(bridge, _)| *bridge).collect();
+        for target in bridges.into_iter().flat_map(|bridge| self.targets.on_link(bridge)).collect::<Vec<_>>()
+        {
+            let Some(live) = self.targets.live(target).copied() else { continue };
+            let is_one_of_them = live.mac.is_some_and(|mac| stations.contains(&(live.link, mac)));
+            if is_one_of_them && live.claim.is_none() {
+                self.ask_once_more(target, live, now);
+            }
+        }
+    }
+
     /// The downstream is down or gone: nothing behind it can be reached.
     pub(super) fn end_link(&mut self, link: IfIndex, now: Time) {
         for target in self.targets.on_link(link).collect::<Vec<_>>() {
