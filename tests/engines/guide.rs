@@ -48,8 +48,22 @@ impl Guide {
     /// Types it on a host, and outside; `elsewhere` is given the name of any other place, and the lines
     /// for it.
     pub(crate) fn follow(&self, provider: &Provider, host: &Machine, elsewhere: &dyn Fn(&str, &str)) {
+        self.follow_with(provider, host, elsewhere, &|| {});
+    }
+
+    /// The same; `before_the_pings` plugs in what the page only speaks of.
+    pub(crate) fn follow_with(
+        &self,
+        provider: &Provider,
+        host: &Machine,
+        elsewhere: &dyn Fn(&str, &str),
+        before_the_pings: &dyn Fn(),
+    ) {
         self.ends_with_pings();
-        for block in &self.blocks {
+        for (number, block) in self.blocks.iter().enumerate() {
+            if number + 2 == self.blocks.len() {
+                before_the_pings();
+            }
             match block.place.as_str() {
                 HOST => _ = host.type_in(&block.lines),
                 "outside" => {

@@ -19,6 +19,8 @@ pub(crate) struct Machine {
     pub(crate) namespace: Namespace,
     /// `machine.sh`, which waits for its standard input to end.
     keeper: Child,
+    /// Of `machine.sh`, which removes it.
+    directory: PathBuf,
     /// Of its init, as a process of this machine.
     init: u32,
 }
@@ -26,7 +28,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// Boots one in a network namespace, which may have links already, and installs lone64 there.
     pub(crate) fn boot(name: &str, namespace: Namespace) -> Self {
-        let directory = directory();
+        let directory = new_directory();
         let log = fs::File::create(directory.with_extension("log")).expect("a temporary file");
         let keeper = namespace.spawn(
             Command::new("bash")
@@ -38,12 +40,12 @@ impl Machine {
                 .stderr(log),
         );
         let said = directory.with_extension("log");
-        let init = eventually("machine.sh has made a host", BOOT, || {
+        let init = eventually(&format!("machine.sh has made a host ({})", said.display()), BOOT, || {
             let pid = fs::read_to_string(directory.join("pid")).ok()?;
             pid.ends_with('\n').then(|| pid.trim().parse().expect("a process"))
         });
-        let machine = Self { name: name.to_owned(), namespace, keeper, init };
-        eventually("systemd is up", BOOT, || {
+        let machine = Self { name: name.to_owned(), namespace, keeper, directory, init };
+        eventually(&format!("systemd is up ({})", said.display()), BOOT, || {
             let state = machine.command("systemctl is-system-running --wait").output().expect("nsenter");
             String::from_utf8_lossy(&state.stdout).contains("running").then_some(())
         });
@@ -77,6 +79,11 @@ impl Machine {
         self.type_in(&format!("systemctl show --value -p MainPID {unit}")).trim().to_owned()
     }
 
+    /// What tells its network namespace from others.
+    pub(crate) fn network_namespace(&self) -> PathBuf {
+        self.namespace.run(|| fs::read_link("/proc/thread-self/ns/net").expect("/proc is mounted"))
+    }
+
     /// The lines of a shell as a process of the host, with its namespaces, its root, its environment.
     pub(crate) fn command(&self, lines: &str) -> Command {
         let mut command = Command::new("nsenter");
@@ -102,12 +109,13 @@ impl Drop for Machine {
         }
         drop(self.keeper.stdin.take());
         let ended = self.keeper.wait().expect("it is our child");
-        assert!(ended.success() || thread::panicking(), "machine.sh: {ended}");
+        let is_gone = ended.success() && !self.directory.exists();
+        assert!(is_gone || thread::panicking(), "machine.sh: {ended}, {}", self.directory.display());
     }
 }
 
-/// An empty one, for `machine.sh`, which removes it.
-fn directory() -> PathBuf {
+/// An empty one, for `machine.sh`.
+fn new_directory() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("lone64-engines-{}-{number}", std::process::id()));

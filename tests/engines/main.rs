@@ -15,6 +15,8 @@ mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
 mod provider;
+mod slaac;
+mod trace;
 mod traffic;
 
 use std::fs;
@@ -46,7 +48,7 @@ fn main() {
     // Whole hosts, which share two processors and the kernel's table of neighbours.
     arguments.test_threads.get_or_insert(2);
     let refused = refusal();
-    let rooms = [("lxc", lxc::CASES)];
+    let rooms = [("lxc", lxc::CASES), ("slaac", slaac::CASES), ("trace", trace::CASES)];
     let trials = rooms
         .iter()
         .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
