@@ -231,6 +231,11 @@ impl Engine {
                 }
             };
         }
+        if self.routes.is_gateway(target) {
+            let value = "the gateway of the default route has it, and answers for itself".to_owned();
+            steps.push(no(Subject::Exclude, value, None));
+            return Expected::Dropped(DropReason::Excluded);
+        }
         if self.is_routed_to_layer_3(range, target) {
             let link = self.routes.leads_to(target).expect("a route leads there");
             steps.push(yes(Subject::Downstream, self.name(link)));

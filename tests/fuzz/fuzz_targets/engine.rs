@@ -110,6 +110,7 @@ fn policy() -> Policy {
             routes: RangeRoutes::Range,
             backstop: true,
             exclude: vec![excluded()],
+            proxy_downstream: false,
             origin: Origin::Config,
         }],
         suffixes: Vec::new(),
