@@ -18,7 +18,7 @@ use super::answer::Asker;
 use super::bindings::Upstream;
 use super::facts::IfIndex;
 use super::policy::{Answer, Source};
-use super::question::Verdict;
+use super::question::{MAX_ASKERS, Verdict};
 use super::ranges::RangeId;
 use super::targets::State;
 use super::time::Time;
@@ -37,8 +37,39 @@ impl Engine {
         if self.watch == Watch::Questions {
             self.tell(Event::Solicited(solicitation.target, asker));
         }
-        let verdict = self.question_of_guest(asker, solicitation.target, now);
+        let verdict = self.question_once_returnable(asker, solicitation.target, now);
         self.count(solicitation.target, &asker, verdict);
+    }
+
+    /// An answer is a promise that packets arrive, and that the replies do. One that has just been heard
+    /// for the first time is answered when the way back to it is in the kernel.
+    fn question_once_returnable(
+        &mut self,
+        asker: Asker,
+        target: Ipv6Addr,
+        now: Time,
+    ) -> Result<Verdict, DropReason> {
+        self.settle_routes();
+        if !self.routes.is_under_way(&self.routes.guest(asker.address, asker.link)) {
+            return self.question_of_guest(asker, target, now);
+        }
+        let waiting = self.unreturned.entry(asker.address).or_default();
+        if !waiting.contains(&(asker, target)) {
+            if waiting.len() >= MAX_ASKERS {
+                return Err(DropReason::AskersFull);
+            }
+            waiting.push((asker, target));
+        }
+        Ok(Verdict::Asked)
+    }
+
+    /// The kernel has said what became of a guest's route: what it has asked is answered, also if that was
+    /// refused, because then there may be another way.
+    pub(super) fn answer_unreturned(&mut self, guest: Ipv6Addr, now: Time) {
+        for (asker, target) in self.unreturned.remove(&guest).unwrap_or_default() {
+            let verdict = self.question_of_guest(asker, target, now);
+            self.count(target, &asker, verdict);
+        }
     }
 
     pub(super) fn question_of_guest(

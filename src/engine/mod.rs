@@ -99,6 +99,8 @@ pub struct Engine {
     gateways: Gateways,
     /// Who waits for the route of a live guest to be in the kernel.
     held: BTreeMap<Ipv6Addr, Vec<Asker>>,
+    /// The questions of guests whose own route is not in the kernel yet, by guest.
+    unreturned: BTreeMap<Ipv6Addr, Vec<(Asker, Ipv6Addr)>>,
     ears: BTreeMap<IfIndex, Ear>,
     groups: Groups,
     suppressed: Vec<Suppression>,
@@ -136,6 +138,7 @@ impl Engine {
             announcements: Announcements::new(&policy.limits),
             gateways: Gateways::default(),
             held: BTreeMap::new(),
+            unreturned: BTreeMap::new(),
             ears: BTreeMap::new(),
             groups: Groups::new(policy.limits.groups),
             suppressed: Vec::new(),
@@ -166,7 +169,7 @@ impl Engine {
             Input::Synced if self.phase == Phase::Learning => self.begin(now),
             // There is nothing more to begin.
             Input::Synced => {}
-            Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
+            Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome, now),
             Input::Ask(target) => {
                 self.look(target, now);
                 self.settle_routes();

@@ -385,4 +385,4 @@ pub(super) fn join(askers: Option<&mut Vec<Asker>>, asker: Asker) -> Result<(), 
 
 /// As many askers wait for one target. A link has one or two routers; the rest is somebody who
 /// wants our memory.
-const MAX_ASKERS: usize = 8;
+pub(super) const MAX_ASKERS: usize = 8;

@@ -142,13 +142,14 @@ impl Engine {
     }
 
     /// Takes in what became of a change of the routes.
-    pub(super) fn route_changed(&mut self, change: Change, outcome: &Outcome) {
+    pub(super) fn route_changed(&mut self, change: Change, outcome: &Outcome, now: Time) {
         self.routes.changed(&change, outcome);
         self.settle_routes();
         if let Change::Add(route) = &change
             && route.destination.prefix_len() == 128
         {
             self.answer_held(route.destination.addr());
+            self.answer_unreturned(route.destination.addr(), now);
         }
         let event = match (change, outcome) {
             (Change::Add(route), Outcome::Done) => Event::RouteInstalled(route),

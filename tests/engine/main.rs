@@ -30,3 +30,4 @@ mod storm;
 mod suffix;
 mod suppress;
 mod upstreams;
+mod whole_link;
