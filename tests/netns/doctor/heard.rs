@@ -49,7 +49,7 @@ fn finds_a_guest_whose_mask_is_too_short() {
 }
 
 fn is_content_with_such_a_guest_where_its_range_answers_it() {
-    let settings = Settings::default().range(C, "br0", "proxy-downstream = true");
+    let settings = Settings::default().without_sentinels().range(C, "br0", "proxy-downstream = true");
     let traveller = Traveller::new(Lab::veth(), &settings.upstream("announce = false\n"));
     let patient = &traveller.patient;
     patient.lab.guest.ip(&format!("addr del {GUEST}/112 dev eth0\naddr add {GUEST}/64 dev eth0 nodad"));
