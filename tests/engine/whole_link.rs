@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{Fact, KernelRoute, LinkLayer, RouteKind};
 use lone64::engine::policy::{Downstream, Policy, RangeRoutes};
-use lone64::engine::{Event, Input, Outcome, Output};
+use lone64::engine::{Event, Expected, Input, Outcome, Output};
 use lone64::wire::{DropReason, Mac};
 
 use crate::host::{
@@ -192,6 +192,28 @@ fn a_guest_that_was_not_known_is_answered_when_the_way_back_to_it_is_in() {
     host.input(Input::RouteChanged(change.unwrap(), refused));
     let answered: Vec<_> = advertised(&mut host).iter().map(|answer| answer.destination).collect();
     assert_eq!(answered, [guest(6)]);
+}
+
+#[test]
+fn an_explanation_says_who_has_an_address_on_the_upstream() {
+    let mut host = whole_link();
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    advertises(&mut host, MAC);
+    let said = |host: &Host, target| {
+        let explanation = host.engine.explain(target, host.now);
+        let steps = explanation.steps.iter();
+        steps.map(|step| format!("{} {}", step.subject.as_str(), step.value)).collect::<Vec<_>>().join("\n")
+    };
+    let of_neighbour = said(&host, neighbour());
+    assert!(of_neighbour.contains("liveness somebody on the upstream's own link has it"), "{of_neighbour}");
+    assert!(of_neighbour.contains("route its route is added once it is live"), "{of_neighbour}");
+    let gateway = address("2001:db8:1:2::1");
+    let next_hop = lone64::engine::facts::NextHop::Via(gateway);
+    host.facts(vec![Fact::Route(KernelRoute { next_hop, ..crate::host::default_route(UP) })]);
+    let of_gateway = said(&host, gateway);
+    assert!(of_gateway.contains("exclude the gateway of the default route has it"), "{of_gateway}");
+    let expected = Expected::Dropped(DropReason::Excluded);
+    assert_eq!(host.engine.explain(gateway, host.now).outcome, expected);
 }
 
 #[test]
