@@ -55,6 +55,11 @@ impl Neighbours {
         self.asked_on.get(&downstream).map_or(&[], Vec::as_slice)
     }
 
+    /// Every downstream on which guests are answered, and the upstreams for whose links.
+    pub fn downstreams(&self) -> impl Iterator<Item = (IfIndex, &[IfIndex])> {
+        self.asked_on.iter().map(|(link, upstreams)| (*link, upstreams.as_slice()))
+    }
+
     /// The upstream on whose link the address is.
     pub fn link_of(&self, address: Ipv6Addr) -> Option<IfIndex> {
         self.on_link.get_lpm(&Ipv6Net::from(address)).map(|(_, upstream)| *upstream)

@@ -17,6 +17,7 @@ crate::cases![
     gets_guests_out_whose_gateway_is_the_providers_link_local_address,
     keeps_their_entry_for_it_fresh,
     answers_for_the_host_and_for_guests_behind_other_interfaces,
+    is_heard_behind_a_switch_that_snoops,
     keeps_a_default_route_that_a_router_has_advertised,
     never_answers_duplicate_address_detection,
     serves_both_sides_of_a_range_that_is_the_whole_link,
@@ -122,6 +123,42 @@ fn answers_for_the_host_and_for_guests_behind_other_interfaces() {
     }
     // And for nobody who does not exist.
     assert!(!reaches(&lab.guest, NEIGHBOUR));
+}
+
+fn is_heard_behind_a_switch_that_snoops() {
+    let lab = misled(Lab::veth(), ROUTER.address);
+    let (switch, guest) = (Namespace::new(), Namespace::new());
+    switch.ip(&format!(
+        "link add sw0 type bridge forward_delay 0 mcast_snooping 1 \
+         mcast_query_response_interval 10 mcast_startup_query_interval 100 mcast_query_interval 100
+         link add p0 type veth peer name dw0 netns {}
+         link add p1 type veth peer name eth0 netns {}
+         link set p0 master sw0
+         link set p1 master sw0
+         link set p0 up
+         link set p1 up
+         link set sw0 up
+         addr add fe80::9/64 dev sw0 nodad
+         link set sw0 type bridge mcast_querier 1",
+        lab.host.path(),
+        guest.path()
+    ));
+    lab.host.ip("link set dw0 up\naddr add fe80::d0/64 dev dw0 nodad");
+    guest.ip("link set eth0 up");
+    guest.ip("addr add fe80::5/64 dev eth0 nodad
+              addr add 2001:db8:1:2:f::5/64 dev eth0 nodad
+              route add default via fe80::1 dev eth0");
+    let settings = || Settings::default().range("2001:db8:1:2:f::/112", "dw0", KEY);
+    let asks = || {
+        guest.ip("neigh flush dev eth0");
+        reaches(&guest, BEYOND)
+    };
+    let without = Daemon::start(&lab, settings().upstream("mld = false\n"));
+    eventually("the switch snoops", 2 * PATIENCE, || (!asks()).then_some(()));
+    without.stop();
+    let _daemon = Daemon::start(&lab, settings());
+    eventually("the guest gets out", PATIENCE, || asks().then_some(()));
+    assert!(asks() && asks());
 }
 
 fn keeps_a_default_route_that_a_router_has_advertised() {

@@ -108,6 +108,10 @@ fn an_answer_does_not_override_and_calls_a_router_what_is_one() {
     }
 }
 
+// RFC 4861 §7.2.8 has a proxy join the solicited-node groups of whom it answers for. Justification: that
+// is done for the gateway and the host's own addresses (tests/engine/proxy_downstream.rs); which neighbours
+// guests will ask for nobody knows before, and the packet socket's filter is open for all groups.
+
 // §4.1.3.3 and §4.1.3.4, Router Advertisements and Redirects. Justification: these are the kernel's and
 // its administrator's (radvd, say); guests need none of the provider's router's, because their packets
 // reach it through us.

@@ -99,6 +99,9 @@ impl Run {
                 Output::ChangeNeighbour(_) => unreachable!("that is the kernel's business by default"),
                 Output::ChangeRoute(change) => self.changes.push(change),
                 Output::Listen(..) | Output::Unlisten(_) | Output::Resync | Output::Event(_) => {}
+                Output::Join(DOWNSTREAM, group) | Output::Leave(DOWNSTREAM, group) => {
+                    assert!([GATEWAY, HOST].map(solicited_node).contains(&group));
+                }
                 Output::Join(link, _) | Output::Leave(link, _) => assert_eq!(link, UPSTREAM),
                 Output::Suppress(_) => unreachable!("not asked for"),
             }
@@ -169,8 +172,7 @@ fn link_facts(downstream: LinkState) -> [Fact; 2] {
 }
 
 fn own(link: IfIndex, last: u8) -> Fact {
-    let address =
-        if link == UPSTREAM { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1) } else { target(last) };
+    let address = if link == UPSTREAM { HOST } else { target(last) };
     Fact::Address(Address { link, address, prefix_len: 64, state: AddressState::Preferred })
 }
 
@@ -211,5 +213,6 @@ fn excluded() -> ipnet::Ipv6Net {
 const TARGETS: usize = 16;
 const PENDING: usize = 4;
 const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+const HOST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const UPSTREAM: IfIndex = IfIndex(2);
 const DOWNSTREAM: IfIndex = IfIndex(3);
