@@ -93,7 +93,9 @@ impl Run {
                     assert!(!is_announcement || answer.destination.is_multicast());
                 }
                 Output::Solicit(UPSTREAM, asked) => {
-                    assert!(asked.is_dad() || asked.target == GATEWAY || !range().contains(&asked.target));
+                    let on_link: ipnet::Ipv6Net = "2001:db8::/64".parse().expect("a prefix");
+                    assert!(asked.is_dad() || asked.target == GATEWAY || on_link.contains(&asked.target));
+                    assert!(!excluded().contains(&asked.target));
                 }
                 Output::Solicit(_, probe) => assert!(range().contains(&probe.target)),
                 Output::ChangeNeighbour(_) => unreachable!("that is the kernel's business by default"),
