@@ -60,6 +60,7 @@ pub(super) struct Range {
     pub(super) routes: Field<RangeRoutes>,
     pub(super) backstop: bool,
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
+    pub(super) proxy_downstream: Field<bool>,
 }
 
 impl Upstream {
@@ -94,6 +95,7 @@ impl Range {
             routes: Field::Absent,
             backstop: true,
             exclude: Field::Absent,
+            proxy_downstream: Field::Absent,
         }
     }
 }

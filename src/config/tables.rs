@@ -64,6 +64,7 @@ pub(super) fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
         routes: section.choice("routes", &routes, report),
         backstop: section.flag("backstop", report).or(default.backstop),
         exclude: section.prefixes("exclude", report),
+        proxy_downstream: section.flag("proxy-downstream", report),
         ..default
     }
 }

@@ -170,6 +170,7 @@ fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
         "follows_kernel": follows_kernel,
         "answer": range.answer.to_string(),
         "routes": range.routes.to_string(),
+        "proxy_downstream": range.proxy_downstream,
         "origin": range.origin.as_str(),
         "state": if is_served { "serving" } else { "waiting" },
     })
@@ -243,6 +244,7 @@ fn totals(engine: &Engine) -> Value {
             "pending": count(RouteState::Pending), "refused": count(RouteState::Refused),
         },
         "probes": counters.probes,
+        "downstream_answers": counters.downstream_answers,
         "rival_advertisements": counters.conflicts,
         "netlink_resyncs": counters.resyncs,
     })

@@ -103,6 +103,7 @@ fn range(route: &KernelRoute, upstream: &Link, downstream: &Link) -> RangePolicy
         routes: RangeRoutes::None,
         backstop: false,
         exclude: Vec::new(),
+        proxy_downstream: false,
         origin: Origin::Automatic,
     }
 }

@@ -29,6 +29,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
         routes: RangeRoutes::Guests,
         backstop: true,
         exclude: Vec::new(),
+        proxy_downstream: false,
         origin: Origin::Config,
     };
     let policy = Policy {

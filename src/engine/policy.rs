@@ -155,6 +155,9 @@ pub struct RangePolicy {
     pub backstop: bool,
     /// Never answered; each inside `prefix`.
     pub exclude: Vec<Ipv6Net>,
+    /// Whether guests are answered on their own link, for the gateway, the upstream's neighbours and
+    /// whoever else is not there (RFC 4389).
+    pub proxy_downstream: bool,
     /// Where it comes from.
     pub origin: Origin,
 }

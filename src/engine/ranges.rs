@@ -69,6 +69,7 @@ mod tests {
             routes: RangeRoutes::None,
             backstop: true,
             exclude: exclude.iter().map(|net| net.parse().expect("a prefix")).collect(),
+            proxy_downstream: false,
             origin: Origin::Config,
         }
     }

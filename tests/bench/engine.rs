@@ -150,6 +150,7 @@ fn policy() -> Policy {
             routes: RangeRoutes::None,
             backstop: false,
             exclude: Vec::new(),
+            proxy_downstream: false,
             origin: Origin::Config,
         }],
         suffixes: Vec::new(),

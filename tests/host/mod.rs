@@ -244,6 +244,7 @@ pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
         routes: RangeRoutes::Range,
         backstop: true,
         exclude: Vec::new(),
+        proxy_downstream: false,
         origin: Origin::Config,
     }
 }

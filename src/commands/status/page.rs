@@ -48,6 +48,8 @@ struct Range {
     follows_kernel: bool,
     answer: String,
     routes: String,
+    #[serde(default)]
+    proxy_downstream: bool,
     origin: String,
     state: String,
 }
@@ -195,7 +197,8 @@ impl Range {
             (false, _) => self.interfaces.join(", "),
         };
         let origin = if self.origin == "config" { String::new() } else { format!(", {}", self.origin) };
-        let how = format!("{behind}; answer {}, routes {}{origin}", self.answer, self.routes);
+        let proxy = if self.proxy_downstream { ", proxy downstream" } else { "" };
+        let how = format!("{behind}; answer {}, routes {}{proxy}{origin}", self.answer, self.routes);
         format!("range {}{on}: {}\n", self.prefix, colour.state(&self.state))
             + &wrapped(&how, "    ", "        ")
     }
