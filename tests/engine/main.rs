@@ -22,6 +22,7 @@ mod masks;
 mod probing;
 mod regressions;
 mod reload;
+mod remedies;
 mod routes;
 mod source;
 mod storm;
