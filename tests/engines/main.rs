@@ -10,10 +10,13 @@
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
 mod guide;
+mod ifupdown;
 mod lxc;
 mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
+mod networkd;
+mod plugged;
 mod provider;
 mod proxmox;
 mod traffic;
@@ -47,7 +50,12 @@ fn main() {
     // Whole hosts, which share two processors and the kernel's table of neighbours.
     arguments.test_threads.get_or_insert(2);
     let refused = refusal();
-    let rooms = [("lxc", lxc::CASES), ("proxmox", proxmox::CASES)];
+    let rooms = [
+        ("ifupdown", ifupdown::CASES),
+        ("lxc", lxc::CASES),
+        ("networkd", networkd::CASES),
+        ("proxmox", proxmox::CASES),
+    ];
     let trials = rooms
         .iter()
         .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))

@@ -3,16 +3,15 @@
 //! Guests are network namespaces, behind interfaces with the names and MACs that Proxmox gives to those
 //! of virtual machines.
 
-use std::cell::RefCell;
 use std::net::Ipv6Addr;
-use std::process::Command;
 
+use crate::PATIENCE;
 use crate::guide::Guide;
 use crate::machine::Machine;
 use crate::namespace::{Namespace, eventually};
+use crate::plugged::{self, has_checked};
 use crate::provider::Provider;
 use crate::traffic::Traffic;
-use crate::{PATIENCE, typed};
 
 crate::cases![
     guests_on_the_providers_link_are_left_alone,
@@ -30,7 +29,7 @@ fn guests_on_the_providers_link_are_left_alone() {
     neighbour.ip(&format!("addr add {NEIGHBOUR}/64 dev eth0\nroute add default via fe80::1 dev eth0"));
     has_checked(&neighbour, NEIGHBOUR);
     provider.pings(NEIGHBOUR);
-    let entry = provider.router.output("ip", &format!("-6 neigh show {NEIGHBOUR}"));
+    let entry = provider.router.show(&format!("neigh show {NEIGHBOUR}"));
     assert!(entry.contains("bc:24:11:00:00:66"), "the router has it from itself: {entry}");
     // It takes the whole /64 for its link, so it asks for the other guest there, as the router does.
     neighbour.output("ping", &format!("-c 1 -W 5 {GUEST}"));
@@ -104,42 +103,20 @@ fn bridges_that_are_made_anew_are_served_again() {
 fn followed() -> (Provider, Machine, Namespace) {
     let provider = Provider::new();
     let host = Machine::boot("host", provider.plug(2));
-    let guest = RefCell::new(None);
-    Guide::read("proxmox").follow(&provider, &host, &|place, lines| {
-        assert_eq!(place, "guest");
-        let mut guest = guest.borrow_mut();
-        let guest: &Namespace = guest.get_or_insert_with(|| start(&host, 100, "vmbr1"));
-        guest.run(|| typed(place, lines, Command::new("bash").args(["-exc", lines])));
-    });
-    let guest = guest.into_inner().expect("the guide mentions it");
+    let start = || start(&host, 100, "vmbr1");
+    let guest = plugged::follow(&Guide::read("proxmox"), &provider, &host, &start);
     (provider, host, guest)
 }
 
 /// A machine of this number starts on a bridge, and has no address yet.
 fn start(host: &Machine, number: u8, bridge: &str) -> Namespace {
-    let guest = Namespace::untouched();
-    host.namespace.ip(&format!(
-        "link add tap{number}i0 address fe:24:11:00:00:{number:02x} type veth \
-         peer name eth0 address bc:24:11:00:00:{number:02x} netns {}
-         link set tap{number}i0 master {bridge}
-         link set tap{number}i0 up",
-        guest.path()
-    ));
-    guest.ip("link set lo up\nlink set eth0 up");
-    guest
+    plugged::start(host, &format!("tap{number}i0"), number, bridge)
 }
 
 /// What the guide types in the guest, and what a machine does by itself when it boots.
 fn configure(guest: &Namespace) {
     guest.ip(&format!("addr add {GUEST}/112 dev eth0\nroute add default via 2001:db8:1:2:c::1"));
     has_checked(guest, GUEST);
-}
-
-fn has_checked(guest: &Namespace, address: Ipv6Addr) {
-    eventually("the guest has checked its address", PATIENCE, || {
-        let shown = guest.output("ip", "-6 address show dev eth0 scope global");
-        (shown.contains(&format!("{address}/")) && !shown.contains("tentative")).then_some(())
-    });
 }
 
 /// Nothing that happened was worth a warning.
