@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
 mod guide;
+mod hooks;
 mod ifupdown;
 mod lxc;
 mod machine;
@@ -51,6 +52,7 @@ fn main() {
     arguments.test_threads.get_or_insert(2);
     let refused = refusal();
     let rooms = [
+        ("hooks", hooks::CASES),
         ("ifupdown", ifupdown::CASES),
         ("lxc", lxc::CASES),
         ("networkd", networkd::CASES),
