@@ -10,11 +10,16 @@
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
 mod guide;
+mod hooks;
+mod ifupdown;
 mod lxc;
 mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
+mod networkd;
+mod plugged;
 mod provider;
+mod proxmox;
 mod slaac;
 mod trace;
 mod traffic;
@@ -48,7 +53,15 @@ fn main() {
     // Whole hosts, which share two processors and the kernel's table of neighbours.
     arguments.test_threads.get_or_insert(2);
     let refused = refusal();
-    let rooms = [("lxc", lxc::CASES), ("slaac", slaac::CASES), ("trace", trace::CASES)];
+    let rooms = [
+        ("hooks", hooks::CASES),
+        ("ifupdown", ifupdown::CASES),
+        ("lxc", lxc::CASES),
+        ("networkd", networkd::CASES),
+        ("proxmox", proxmox::CASES),
+        ("slaac", slaac::CASES),
+        ("trace", trace::CASES),
+    ];
     let trials = rooms
         .iter()
         .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
