@@ -18,6 +18,7 @@ mod answer;
 mod automatic;
 pub mod bindings;
 mod counters;
+mod departures;
 mod derive;
 mod downstream;
 mod evidence;

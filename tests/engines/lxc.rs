@@ -10,8 +10,7 @@ use crate::provider::Provider;
 use crate::traffic::Traffic;
 
 crate::cases![
-    containers_on_a_bridge,
-    a_container_is_reachable_at_the_first_packet_after_its_dad,
+    a_container_on_a_bridge_is_reachable_at_the_first_packet_after_its_dad,
     a_container_that_reboots_is_reachable_again,
     routed_containers_reach_each_other_and_are_reached_at_the_first_packet,
     a_routed_container_that_reboots_is_reachable_again,
@@ -20,15 +19,9 @@ crate::cases![
 const WEB: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 5);
 const DB: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 6);
 
-fn containers_on_a_bridge() {
-    let provider = Provider::new();
-    let host = provider.host("host", 2);
-    Guide::read("lxc-bridge").follow(&provider, &host, &nowhere);
-    provider.pings(WEB);
-}
-
-fn a_container_is_reachable_at_the_first_packet_after_its_dad() {
+fn a_container_on_a_bridge_is_reachable_at_the_first_packet_after_its_dad() {
     let (provider, host) = followed("lxc-bridge");
+    provider.pings(WEB);
     host.type_in("lxc-stop web");
     host.type_in("lxc-start web");
     has_its_address(&host, "web", WEB);

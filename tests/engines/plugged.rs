@@ -12,6 +12,13 @@ use crate::{PATIENCE, typed};
 
 /// One starts behind the port `name`, with `number` as the end of its MAC, and has no address yet.
 pub(crate) fn start(host: &Machine, name: &str, number: u8, bridge: &str) -> Namespace {
+    let guest = plug(host, name, number, bridge);
+    guest.ip("link set eth0 up");
+    guest
+}
+
+/// The same, before it starts.
+pub(crate) fn plug(host: &Machine, name: &str, number: u8, bridge: &str) -> Namespace {
     let guest = Namespace::untouched();
     // MACs like Proxmox's and libvirt's: those of the ports are high, for a bridge takes the lowest.
     host.namespace.ip(&format!(
@@ -21,7 +28,7 @@ pub(crate) fn start(host: &Machine, name: &str, number: u8, bridge: &str) -> Nam
          link set {name} up",
         guest.path()
     ));
-    guest.ip("link set lo up\nlink set eth0 up");
+    guest.ip("link set lo up");
     guest
 }
 
