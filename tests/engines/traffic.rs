@@ -25,7 +25,8 @@ impl Traffic {
     pub(crate) fn start(from: &Namespace, to: Ipv6Addr) -> Self {
         let mut ping = from.spawn(
             Command::new("ping")
-                .args(["-D", "-n", "-i", "0.05", "-c", "2400", "-w", "120", &to.to_string()])
+                // Not with -w, which ends it at the first ICMPv6 error.
+                .args(["-D", "-n", "-i", "0.05", "-c", "2400", &to.to_string()])
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::inherit()),
