@@ -9,13 +9,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
+mod anyip;
 mod guide;
+mod libvirt;
 mod lxc;
 mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
+mod peer;
 mod provider;
 mod traffic;
+mod tun;
+mod wireguard;
 
 use std::fs;
 use std::process::Command;
@@ -46,7 +51,13 @@ fn main() {
     // Whole hosts, which share two processors and the kernel's table of neighbours.
     arguments.test_threads.get_or_insert(2);
     let refused = refusal();
-    let rooms = [("lxc", lxc::CASES)];
+    let rooms = [
+        ("anyip", anyip::CASES),
+        ("libvirt", libvirt::CASES),
+        ("lxc", lxc::CASES),
+        ("tun", tun::CASES),
+        ("wireguard", wireguard::CASES),
+    ];
     let trials = rooms
         .iter()
         .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
