@@ -78,7 +78,9 @@ fn the_annotated_defaults_are_the_defaults() {
 #[test]
 fn the_scenarios_mean_what_their_comments_say() {
     assert_eq!(read("lxc-bridge.toml").ranges[0].exclude.len(), 1);
-    assert_eq!(read("libvirt-routed.toml").ranges[0].routes, RangeRoutes::None);
+    let libvirt = read("libvirt-routed.toml");
+    assert_eq!(libvirt.ranges.len(), 2);
+    assert!(libvirt.ranges.iter().all(|range| range.routes == RangeRoutes::None && range.backstop));
     assert_eq!(read("wireguard.toml").ranges[0].answer, Answer::Always);
 
     let anyip = read("anyip.toml");

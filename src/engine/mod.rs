@@ -213,6 +213,15 @@ impl Engine {
         &self.policy
     }
 
+    /// Whether all that is served are the host's own addresses (AnyIP), so that nothing is forwarded.
+    pub fn serves_itself_alone(&self) -> bool {
+        let ranges = &self.policy.ranges;
+        !ranges.is_empty()
+            && ranges.iter().all(
+                |range| matches!(&range.downstream, policy::Downstream::Named(name) if name.is_loopback()),
+            )
+    }
+
     /// The host's interfaces and addresses.
     pub fn links(&self) -> &Links {
         &self.links

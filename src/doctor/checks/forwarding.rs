@@ -18,6 +18,9 @@ fn examine(host: &Host) -> Vec<Finding> {
             .filter_map(|link| no_router(host, link.name.as_str()))
             .collect();
     }
+    if host.engine.serves_itself_alone() {
+        return Vec::new();
+    }
     // Since Linux 6.17 an interface can be made to forward by itself.
     let forwards = |link: IfIndex| host.setting(&of(&host.name(link), "force_forwarding")) == Some("1");
     let downstreams = host.downstreams();

@@ -51,6 +51,10 @@ impl Engine {
         let state = self.links.get(link).map(|link| (link.state, link.layer));
         match state {
             Some((LinkState::Down, _)) => (format!("{name} is down"), format!("`ip link set {name} up`")),
+            Some((LinkState::NoCarrier, LinkLayer::None)) => (
+                format!("{name} has no carrier: no program holds the tunnel"),
+                format!("start the VPN's program for {name}"),
+            ),
             Some((LinkState::NoCarrier, _)) => (
                 format!("{name} has no carrier: no guest is plugged in"),
                 format!("start a guest; `ip link show master {name}` lists the ports of a bridge"),
