@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
+mod docker;
 mod guide;
 mod lxc;
 mod machine;
@@ -46,7 +47,7 @@ fn main() {
     // Whole hosts, which share two processors and the kernel's table of neighbours.
     arguments.test_threads.get_or_insert(2);
     let refused = refusal();
-    let rooms = [("lxc", lxc::CASES)];
+    let rooms = [("docker", docker::CASES), ("lxc", lxc::CASES)];
     let trials = rooms
         .iter()
         .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
