@@ -6,6 +6,7 @@
 
 use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::bindings::Bindings;
 use super::facts::{IfIndex, Neighbour, NeighbourState};
@@ -274,11 +275,8 @@ impl Engine {
     /// anew. Whoever has the address then is asked for by its group: the reply tells us, and also the
     /// kernel, which would send to the old MAC until it finds that out by itself.
     fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, now: Time) {
-        let retransmit = self.policy.timers.retransmit;
         self.put(target, State::Live(Live { mac: None, ..live }), now);
-        // RFC 4862 §5.4: an address is the guest's one retransmission time after its last solicitation,
-        // and until then the guest does not reply.
-        self.targets.postpone(target, now + retransmit + retransmit / 32);
+        self.targets.postpone(target, now + self.end_of_dad());
     }
 
     /// Somebody behind another downstream says that it is there now. The one who was there is asked
@@ -323,13 +321,19 @@ impl Engine {
         }
     }
 
-    pub(super) fn comes_back_after(&self, state: &State) -> std::time::Duration {
+    /// RFC 4862 §5.4: an address is the guest's one retransmission time after its last solicitation, and
+    /// until then the guest does not reply. Linux's timer for that is late by up to 80 ms.
+    fn end_of_dad(&self) -> Duration {
+        let retransmit = self.policy.timers.retransmit;
+        retransmit + retransmit / 8
+    }
+
+    pub(super) fn comes_back_after(&self, state: &State) -> Duration {
         let timers = &self.policy.timers;
         match state {
-            // DAD takes one retransmission time (RFC 4862 §5.4), and during it there is no reply.
-            State::Live(Live { proof: Proof::Announced, evidence: Evidence::Dad, .. }) => {
-                timers.retransmit * 2
-            }
+            // The reply tells the kernel too: packets may wait there for a guest that it has asked for
+            // too early, and would ask for again a second later.
+            State::Live(Live { proof: Proof::Announced, evidence: Evidence::Dad, .. }) => self.end_of_dad(),
             State::Live(Live { proof: Proof::Announced, .. }) => timers.retransmit / 4,
             State::Live(_) => timers.keepalive,
             State::Probing(_) => timers.retransmit,
