@@ -26,7 +26,9 @@ impl Engine {
             );
             match fact {
                 Fact::Link(link) => {
-                    if link.state != LinkState::Up {
+                    // A guest may be heard before the kernel says that its link has come up: what says
+                    // once more that it had not ends nobody.
+                    if link.state != LinkState::Up && self.links.is_up(link.index) {
                         ended.push(link.index);
                     }
                     self.links.insert(link);

@@ -6,8 +6,8 @@ use lone64::engine::{Ear, Event, Input, Loss, Output, Problem, Role};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    BRIDGE, BRIDGE_MAC, Host, UP, UP_MAC, advertisements, always, bridge, guest, guest_mac, has, link, live,
-    net, probes, route, seconds, usual_facts, with,
+    BRIDGE, BRIDGE_MAC, Host, UP, UP_MAC, advertisements, always, bridge, dad, guest, guest_mac, has, link,
+    live, net, probes, route, seconds, usual_facts, with,
 };
 
 const TUN: IfIndex = IfIndex(7);
@@ -231,4 +231,17 @@ fn behind_lo_the_host_owns_the_range_in_always_and_its_addresses_in_live() {
     assert!(host.answers_for(guest(5)));
     host.pass(seconds(100));
     assert_eq!(host.engine.counters().probes, 0);
+}
+
+/// Frames and the kernel's word of their link come by different sockets, and a new veth has its carrier
+/// before the kernel says so.
+#[test]
+fn a_guest_that_was_heard_before_its_link_is_said_to_be_up_stays() {
+    let mut host = Host::new(live());
+    host.facts(vec![bridge(LinkState::NoCarrier)]);
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    host.facts(vec![bridge(LinkState::NoCarrier), bridge(LinkState::Up)]);
+    assert!(host.is_live(guest(5)));
+    host.facts(vec![bridge(LinkState::NoCarrier)]);
+    assert!(!host.is_live(guest(5)), "it was up, and is not any more");
 }
