@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::bindings::Bindings;
 use super::facts::{IfIndex, Neighbour, NeighbourState};
 use super::output::Loss;
-use super::policy::{Answer, Downstream, RangePolicy, RangeRoutes};
+use super::policy::{Downstream, RangePolicy, RangeRoutes};
 use super::ranges::RangeId;
 use super::targets::{Claim, Evidence, Live, Proof, Put, State};
 use super::time::Time;
@@ -215,7 +215,7 @@ impl Engine {
     /// Whether the target could be live on this link, by policy: nothing that a downstream says
     /// concerns an address outside that downstream's ranges, one of the host, or the gateway's.
     fn may_live(&self, range: RangeId, target: Ipv6Addr, link: IfIndex) -> bool {
-        self.policy.ranges[range.0].answer == Answer::Live
+        self.policy.ranges[range.0].looks_for_guests()
             && self.behind(range, target).contains(link)
             && !self.ranges.excludes(range, target)
             && !self.links.is_of_host(target)

@@ -237,7 +237,7 @@ impl Engine {
     fn wanted_ears(&self) -> BTreeMap<IfIndex, Ear> {
         let mut ears = BTreeMap::new();
         let ranges = || self.policy.ranges.iter().zip(&self.bindings.ranges);
-        for (range, place) in ranges().filter(|(range, _)| range.answer == Answer::Live) {
+        for (range, place) in ranges().filter(|(range, _)| range.looks_for_guests()) {
             let downstreams: Vec<_> = match range.downstream {
                 Downstream::Named(_) | Downstream::Matching(_) => place.downstreams.clone(),
                 // A guest may also be where a route for more than the range leads.

@@ -22,6 +22,7 @@ mod masks;
 mod probing;
 mod regressions;
 mod reload;
+mod routed;
 mod routes;
 mod source;
 mod storm;

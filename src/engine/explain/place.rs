@@ -4,12 +4,14 @@ use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use super::{Step, Subject, no, open, yes};
+use super::{Step, Subject, alive, no, open, yes};
 use crate::engine::Engine;
 use crate::engine::facts::{IfIndex, KernelRoute, LinkLayer, LinkState};
 use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
 use crate::engine::ranges::RangeId;
 use crate::engine::routes::RouteState;
+use crate::engine::targets::State;
+use crate::engine::time::Time;
 
 impl Engine {
     /// Why none of the range's downstreams can be asked.
@@ -50,6 +52,21 @@ impl Engine {
                 format!("`ip -6 route add {target} dev {name}`, or write answer = \"always\""),
             ),
         }
+    }
+
+    /// Of a guest that is only routed to.
+    pub(super) fn explain_routed(&self, range: RangeId, target: Ipv6Addr, now: Time, steps: &mut Vec<Step>) {
+        match self.targets.get(target) {
+            Some(State::Live(live)) => {
+                steps.push(yes(Subject::Downstream, self.name(live.link)));
+                steps.push(yes(Subject::Liveness, alive(live, now)));
+            }
+            Some(State::Probing(_) | State::Absent) | None => {
+                let value = "nothing is known of it, until it says something of itself".to_owned();
+                steps.push(open(Subject::Liveness, value, None));
+            }
+        }
+        steps.push(self.explain_route(range, target));
     }
 
     /// Where the kernel sends packets for the target.
