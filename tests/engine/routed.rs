@@ -1,14 +1,14 @@
 //! Guests that are only routed to: `answer = "never"` with `routes = "guests"`, for a prefix that the
 //! provider, or a routing daemon, routes to this host, so that nobody asks for its addresses.
 
-use lone64::engine::facts::{KernelRoute, LinkState, RouteKind};
+use lone64::engine::facts::{Fact, KernelRoute, LinkState, NextHop, RouteKind};
 use lone64::engine::policy::{Announce, Answer, Policy, RangeRoutes};
 use lone64::engine::{Expected, Holds, Input, Output, Subject};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    BRIDGE, Host, UP, advertisements, bridge, dad, guest, guest_mac, live, millis, question, route, seconds,
-    with,
+    BRIDGE, Host, UP, address, advertisements, bridge, dad, guest, guest_mac, live, millis, question, route,
+    seconds, with,
 };
 
 fn routed() -> Policy {
@@ -29,6 +29,17 @@ fn answered() -> Policy {
 
 fn guests_route() -> KernelRoute {
     route("2001:db8:1:2:c::5/128", RouteKind::Unicast(BRIDGE))
+}
+
+/// One on the other host, as a routing daemon has it.
+fn by_bgp() -> KernelRoute {
+    let next_hop = NextHop::Via(address("2001:db8:1:2::3"));
+    KernelRoute {
+        next_hop,
+        protocol: 186,
+        metric: 20,
+        ..route("2001:db8:1:2:c::6/128", RouteKind::Unicast(UP))
+    }
 }
 
 fn with_guest(policy: Policy) -> Host {
@@ -112,4 +123,16 @@ fn an_explanation_says_where_the_guest_is() {
     assert_eq!(holds(Subject::Mode), Some(Holds::No));
     assert_eq!(holds(Subject::Liveness), Some(Holds::Yes));
     assert_eq!(holds(Subject::Route), Some(Holds::Yes));
+}
+
+#[test]
+fn an_explanation_knows_the_guests_of_other_hosts() {
+    for policy in [routed(), answered()] {
+        let mut host = Host::new(policy);
+        host.facts(vec![Fact::Route(by_bgp())]);
+        let said = host.engine.explain(guest(6), host.now);
+        let step = said.steps.iter().find(|step| step.subject == Subject::Route).unwrap();
+        assert_eq!((step.holds, step.remedy.as_deref()), (Holds::Open, None), "{}", step.value);
+        assert!(step.value.contains("another host, by up0"), "{}", step.value);
+    }
 }

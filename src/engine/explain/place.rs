@@ -104,7 +104,13 @@ impl Engine {
     }
 
     fn other_route(&self, policy: &RangePolicy, target: Ipv6Addr) -> Step {
-        match self.routes.leads_to(target) {
+        let deciding = self.routes.deciding(&target.into());
+        let inside = deciding.filter(|route| policy.prefix.contains(&route.destination));
+        if let Some(link) = inside.and_then(KernelRoute::link_to_another_host) {
+            let value = format!("a routing daemon's route leads to another host, by {}", self.name(link));
+            return open(Subject::Route, value, None);
+        }
+        match deciding.and_then(KernelRoute::unicast_link) {
             Some(link) if self.bindings.upstream(link).is_some() => {
                 let name = self.name(link);
                 let value = format!("packets for it leave by the upstream {name} again");
