@@ -76,6 +76,8 @@ fn the_annotated_defaults_are_the_defaults() {
 
 #[test]
 fn the_scenarios_mean_what_their_comments_say() {
+    let bgp = read("bgp.toml");
+    assert!(bgp.routes.metric < 20 && bgp.ranges[0].routes == RangeRoutes::Guests, "before FRR's and BIRD's");
     assert_eq!(read("lxc-bridge.toml").ranges[0].exclude.len(), 1);
     assert_eq!(read("libvirt-routed.toml").ranges[0].routes, RangeRoutes::None);
     assert_eq!(read("wireguard.toml").ranges[0].answer, Answer::Always);

@@ -15,6 +15,7 @@ mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
 mod provider;
+mod routing;
 mod traffic;
 
 use std::fs;
@@ -46,7 +47,7 @@ fn main() {
     // Whole hosts, which share two processors and the kernel's table of neighbours.
     arguments.test_threads.get_or_insert(2);
     let refused = refusal();
-    let rooms = [("lxc", lxc::CASES)];
+    let rooms = [("lxc", lxc::CASES), ("routing", routing::CASES)];
     let trials = rooms
         .iter()
         .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
