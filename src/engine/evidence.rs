@@ -256,7 +256,7 @@ impl Engine {
     /// anew. Whoever has the address then is asked for by its group: the reply tells us, and also the
     /// kernel, which would send to the old MAC until it finds that out by itself.
     fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, now: Time) {
-        self.put(target, State::Live(Live { mac: None, ..live }), now);
+        self.put(target, State::Live(Live { mac: None, seen: now, unanswered: 0, ..live }), now);
         self.targets.postpone(target, now + self.end_of_dad());
     }
 
@@ -303,8 +303,7 @@ impl Engine {
     }
 
     /// RFC 4862 §5.4: an address is the guest's one retransmission time after its last solicitation, and
-    /// until then the guest does not reply. Linux's timer for that is late by up to 80 ms, so that a
-    /// second question follows soon ([`Engine::confirm`]).
+    /// until then the guest does not reply. When it is asked first; for what follows see [`Engine::confirm`].
     fn end_of_dad(&self) -> Duration {
         let retransmit = self.policy.timers.retransmit;
         retransmit + retransmit / 64

@@ -40,10 +40,19 @@ impl Engine {
         // be included in the advertisement", and without one the kernel learns nothing (§7.2.5).
         let is_new = live.evidence == Evidence::Dad && live.proof == Proof::Announced;
         let known = live.mac.filter(|_| !is_last && !is_new);
-        // The first may have come before DAD was over, which is no silence of the guest's.
-        let may_be_early = live.unanswered == 0 && (is_new || live.mac.is_none());
-        let pause = if may_be_early { retransmit / 8 } else { retransmit };
-        self.ask_live(target, live, known, pause, now);
+        // Linux ends a guest's DAD up to 80 ms late. What is asked until then may be too early, so it is
+        // asked a few times, as long as probes are plenty, and none of them counts as unanswered.
+        let is_unknown = live.unanswered == 0 && (is_new || live.mac.is_none());
+        if is_unknown
+            && (retransmit..retransmit + retransmit / 8).contains(&now.since(live.seen))
+            && let Some(probe) = self.probe(live.link, target, None)
+            && self.probe_limit.take(now)
+        {
+            self.send_probe(live.link, probe);
+            self.targets.put(target, State::Live(live), now + retransmit / 32);
+            return;
+        }
+        self.ask_live(target, live, known, retransmit, now);
     }
 
     /// Somebody else says that he has the target's address now: asks the one who had it, and gives
