@@ -58,8 +58,18 @@ pub(super) static UPSTREAM: Table = Table {
 pub(super) static RANGE: Table = Table {
     name: "range",
     times: Times::Many,
-    keys: &["prefix", "suffix", "upstream", "interface", "answer", "routes", "backstop", "exclude"],
-    later: &["gateway", "proxy-downstream"],
+    keys: &[
+        "prefix",
+        "suffix",
+        "upstream",
+        "interface",
+        "answer",
+        "routes",
+        "backstop",
+        "gateway",
+        "exclude",
+    ],
+    later: &["proxy-downstream"],
 };
 
 pub(super) static ROUTES: Table = Table {

@@ -23,6 +23,7 @@ mod evidence;
 mod explain;
 pub mod facts;
 mod gateway;
+mod gateway_address;
 mod groups;
 mod input;
 mod limiter;
@@ -50,6 +51,7 @@ pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
 pub use explain::{Expected, Explanation, Holds, Step, Subject};
 pub use gateway::NeighbourChange;
+pub use gateway_address::{AddressChange, AddressOutcome, GatewayAddress, Obstacle};
 pub use input::Input;
 pub use limiter::Limiter;
 pub use links::Links;
@@ -64,6 +66,7 @@ pub use view::{Census, Watch, Which};
 use announce::Announcements;
 use facts::{IfIndex, KernelRoute};
 use gateway::Gateways;
+use gateway_address::GatewayAddresses;
 use groups::Groups;
 use masks::Masks;
 use policy::Policy;
@@ -93,6 +96,7 @@ pub struct Engine {
     masks: Masks,
     announcements: Announcements,
     gateways: Gateways,
+    gateway_addresses: GatewayAddresses,
     /// Who waits for the route of a live guest to be in the kernel.
     held: BTreeMap<Ipv6Addr, Vec<Asker>>,
     ears: BTreeMap<IfIndex, Ear>,
@@ -130,6 +134,7 @@ impl Engine {
             masks: Masks::default(),
             announcements: Announcements::new(&policy.limits),
             gateways: Gateways::default(),
+            gateway_addresses: GatewayAddresses::new(policy.routes.protocol),
             held: BTreeMap::new(),
             ears: BTreeMap::new(),
             groups: Groups::new(policy.limits.groups),
@@ -162,6 +167,7 @@ impl Engine {
             // There is nothing more to begin.
             Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
+            Input::AddressChanged(change, outcome) => self.address_changed(change, &outcome, now),
             Input::Ask(target) => {
                 self.look(target, now);
                 self.settle_routes();
@@ -179,7 +185,8 @@ impl Engine {
 
     /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
-        let due = [self.targets.next_due(), self.announcements.next_due(), self.gateways.next_due()];
+        let (targets, gateways) = (self.targets.next_due(), self.gateways.next_due());
+        let due = [targets, self.announcements.next_due(), gateways, self.gateways_due()];
         due.into_iter().flatten().min()
     }
 
@@ -268,6 +275,7 @@ impl Engine {
         self.routes.unwant_all();
         self.end_suppression();
         self.settle_routes();
+        self.settle_gateway_addresses();
     }
 
     fn tell(&mut self, event: Event) {

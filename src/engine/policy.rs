@@ -153,6 +153,8 @@ pub struct RangePolicy {
     pub routes: RangeRoutes,
     /// Whether an `unreachable` route for the whole range is kept, so that nothing leaks upstream.
     pub backstop: bool,
+    /// The guests' gateway: a link-local address that is kept on every downstream.
+    pub gateway: Option<Ipv6Addr>,
     /// Never answered; each inside `prefix`.
     pub exclude: Vec<Ipv6Net>,
     /// Where it comes from.

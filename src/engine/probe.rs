@@ -26,6 +26,7 @@ impl Engine {
         }
         self.announce_due(now);
         self.ask_gateways(now);
+        self.retry_gateways(now);
         self.settle_routes();
     }
 

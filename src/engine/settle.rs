@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
-use super::bindings::Bindings;
+use super::bindings::{Bindings, Place};
 use super::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, RouteKind};
 use super::output::{Ear, Output, Role};
 use super::policy::{Answer, Downstream, OnStop, RangePolicy, RangeRoutes, RoutePolicy};
 use super::routes::{Change, Outcome};
 use super::time::Time;
-use super::{Engine, Event, Phase};
+use super::{Engine, Event, Phase, Problem};
 
 impl Engine {
     /// Takes in what the kernel says, and settles once for the whole burst.
@@ -29,21 +29,27 @@ impl Engine {
                     if link.state != LinkState::Up {
                         ended.push(link.index);
                     }
+                    self.gateway_addresses.try_again_on(link.index);
                     self.links.insert(link);
                     self.routes.retry_refused();
                 }
                 Fact::LinkGone(index) => {
                     self.links.remove(index);
                     self.masks.forget(index);
+                    self.gateway_addresses.remove_link(index);
                     self.routes.remove_link(index);
                     ended.push(index);
                 }
                 Fact::Address(address) => {
                     // Whoever it was before, it is the host now.
                     self.forget(address.address);
+                    self.gateway_addresses.heard(&address);
                     self.links.insert_address(address);
                 }
-                Fact::AddressGone { link, address } => self.links.remove_address(link, address),
+                Fact::AddressGone { link, address } => {
+                    self.gateway_addresses.heard_gone((link, address));
+                    self.links.remove_address(link, address);
+                }
                 Fact::Route(route) if self.concerns_us(&route) => {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.insert(route);
@@ -100,6 +106,7 @@ impl Engine {
         all.extend(lost_routes.cloned().map(Fact::RouteGone));
         all.extend(facts);
         self.gateways.forget_entries();
+        self.gateway_addresses.forget_answers();
         self.facts(all, now);
         self.routes.told_all();
         self.settle_routes();
@@ -129,7 +136,9 @@ impl Engine {
         }
         self.settle_ears();
         if self.phase == Phase::Serving {
-            self.tell_problems(before);
+            self.settle_gateway_addresses();
+            self.settle_gateway_problems();
+            self.tell_problems(&before.problems);
             let wish = self.wish();
             self.routes.set_wish(wish);
             self.settle_routes();
@@ -236,15 +245,7 @@ impl Engine {
         let mut ears = BTreeMap::new();
         let ranges = || self.policy.ranges.iter().zip(&self.bindings.ranges);
         for (range, place) in ranges().filter(|(range, _)| range.answer == Answer::Live) {
-            let downstreams: Vec<_> = match range.downstream {
-                Downstream::Named(_) | Downstream::Matching(_) => place.downstreams.clone(),
-                // A guest may also be where a route for more than the range leads.
-                Downstream::Kernel => {
-                    let around = self.routes.leads_to_all(&range.prefix);
-                    self.routes.links_inside(&range.prefix).chain(around).collect()
-                }
-            };
-            for link in downstreams {
+            for link in self.links_behind(range, place) {
                 if let Some(mac) = self.links.mac(link) {
                     ears.insert(link, Ear { mac, role: Role::Downstream });
                 }
@@ -264,9 +265,21 @@ impl Engine {
         ears
     }
 
-    fn tell_problems(&mut self, before: &Bindings) {
-        let new = self.bindings.problems.iter().filter(|problem| !before.problems.contains(problem));
-        let solved = before.problems.iter().filter(|problem| !self.bindings.problems.contains(problem));
+    /// Where guests of the range can be.
+    pub(super) fn links_behind(&self, range: &RangePolicy, place: &Place) -> Vec<IfIndex> {
+        match range.downstream {
+            Downstream::Named(_) | Downstream::Matching(_) => place.downstreams.clone(),
+            // A guest may also be where a route for more than the range leads.
+            Downstream::Kernel => {
+                let around = self.routes.leads_to_all(&range.prefix);
+                self.routes.links_inside(&range.prefix).chain(around).collect()
+            }
+        }
+    }
+
+    pub(super) fn tell_problems(&mut self, before: &[Problem]) {
+        let new = self.bindings.problems.iter().filter(|problem| !before.contains(problem));
+        let solved = before.iter().filter(|problem| !self.bindings.problems.contains(problem));
         let events: Vec<_> =
             new.cloned().map(Event::Problem).chain(solved.cloned().map(Event::Solved)).collect();
         events.into_iter().for_each(|event| self.tell(event));

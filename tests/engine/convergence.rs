@@ -1,5 +1,6 @@
 //! Whatever happened, and whatever of it was lost, failed or came late: in the end the kernel has
-//! exactly the routes that are wanted, and exactly the interfaces are listened to that matter.
+//! exactly the routes and gateways' addresses that are wanted, and exactly the interfaces are listened to
+//! that matter.
 //!
 //! What is wanted is what an engine asks for that knows nothing of the past: one that is started on
 //! the host as it is in the end.
@@ -12,7 +13,9 @@ use lone64::engine::facts::{
 use lone64::engine::policy::{
     Automatic, Downstream, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
 };
-use lone64::engine::{Change, Ear, Engine, Input, Outcome, Output, Time};
+use lone64::engine::{
+    AddressChange, AddressOutcome, Change, Ear, Engine, Input, Obstacle, Outcome, Output, Time,
+};
 use lone64::wire::Mac;
 use proptest::prelude::*;
 
@@ -33,9 +36,16 @@ struct World {
     now: Time,
     policy: Policy,
     facts: VecDeque<Fact>,
-    changes: VecDeque<Change>,
+    changes: VecDeque<Asked>,
     ears: BTreeMap<IfIndex, Ear>,
     must_read_anew: bool,
+}
+
+/// A change that the kernel was asked for.
+#[derive(Debug, Clone)]
+enum Asked {
+    Route(Change),
+    Address(AddressChange),
 }
 
 #[derive(Debug, Clone)]
@@ -67,6 +77,39 @@ impl Kernel {
             self.routes.remove(&route);
             facts.push_back(Fact::RouteGone(route));
         }
+    }
+
+    fn remove_link_locals(&mut self, link: IfIndex, facts: &mut VecDeque<Fact>) {
+        let all = self.addresses.keys().copied();
+        let gone: Vec<_> =
+            all.filter(|(on, address)| *on == link && address.is_unicast_link_local()).collect();
+        for (link, address) in gone {
+            self.addresses.remove(&(link, address));
+            facts.push_back(Fact::AddressGone { link, address });
+        }
+    }
+
+    fn change_address(&mut self, change: &AddressChange, facts: &mut VecDeque<Fact>) -> AddressOutcome {
+        let (AddressChange::Add(ours) | AddressChange::Remove(ours)) = *change;
+        let (link, address, protocol) = (ours.link, ours.address, ours.protocol);
+        match change {
+            AddressChange::Add(_) if !self.links.contains_key(&link) => {
+                return AddressOutcome::Refused(Obstacle::NoDevice);
+            }
+            AddressChange::Add(_) if self.addresses.contains_key(&(link, address)) => {
+                return AddressOutcome::Exists;
+            }
+            AddressChange::Add(_) => {
+                let new = Address { link, address, prefix_len: 64, state: AddressState::Preferred, protocol };
+                self.addresses.insert((link, address), new);
+                facts.push_back(Fact::Address(new));
+            }
+            AddressChange::Remove(_) if self.addresses.remove(&(link, address)).is_some() => {
+                facts.push_back(Fact::AddressGone { link, address });
+            }
+            AddressChange::Remove(_) => {}
+        }
+        AddressOutcome::Done
     }
 
     fn add(&mut self, route: &KernelRoute) -> Outcome {
@@ -106,7 +149,8 @@ impl World {
         self.engine.handle(input, self.now);
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::ChangeRoute(change) => self.changes.push_back(change),
+                Output::ChangeRoute(change) => self.changes.push_back(Asked::Route(change)),
+                Output::ChangeAddress(change) => self.changes.push_back(Asked::Address(change)),
                 Output::Listen(link, ear) => _ = self.ears.insert(link, ear),
                 Output::Unlisten(link) => _ = self.ears.remove(&link),
                 Output::Resync => self.must_read_anew = true,
@@ -125,6 +169,7 @@ impl World {
                 if state == LinkState::Down {
                     self.kernel
                         .remove_routes(|route| route.unicast_link() == Some(new.index), &mut self.facts);
+                    self.kernel.remove_link_locals(new.index, &mut self.facts);
                 }
                 self.facts.push_back(Fact::Link(new));
             }
@@ -176,7 +221,7 @@ impl World {
         let (address, prefix_len, state) = (net.addr(), net.prefix_len(), AddressState::Preferred);
         let key = (link, address);
         if is_there && self.kernel.links.contains_key(&link) {
-            let new = Address { link, address, prefix_len, state };
+            let new = Address { link, address, prefix_len, state, protocol: 0 };
             self.kernel.addresses.insert(key, new);
             self.facts.push_back(Fact::Address(new));
         } else if self.kernel.addresses.remove(&key).is_some() {
@@ -185,7 +230,19 @@ impl World {
     }
 
     fn carry_one(&mut self, is_refused: bool) {
-        let Some(change) = self.changes.pop_front() else { return };
+        let change = match self.changes.pop_front() {
+            None => return,
+            Some(Asked::Route(change)) => change,
+            Some(Asked::Address(change)) => {
+                let refusal =
+                    || AddressOutcome::Refused(Obstacle::Other("Cannot allocate memory".to_owned()));
+                let outcome = match is_refused {
+                    true => refusal(),
+                    false => self.kernel.change_address(&change, &mut self.facts),
+                };
+                return self.input(Input::AddressChanged(change, outcome));
+            }
+        };
         let outcome = match &change {
             _ if is_refused => Outcome::Failed("Cannot allocate memory".to_owned()),
             Change::Add(route) => {
@@ -209,6 +266,7 @@ impl World {
             self.step(Step::ReadAnew);
             if round == 1 {
                 // What the kernel refused is tried again when a link changes.
+                self.step(Step::Link(2, LinkState::Up));
                 self.step(Step::Link(3, LinkState::Up));
             }
             if round > 1 && self.facts.is_empty() && self.changes.is_empty() {
@@ -221,8 +279,10 @@ impl World {
     }
 
     /// Ours under whatever number they ever had.
-    fn ours(&self) -> Vec<KernelRoute> {
-        self.kernel.routes.iter().filter(|route| OURS.contains(&route.protocol)).cloned().collect()
+    fn ours(&self) -> (Vec<KernelRoute>, Vec<Address>) {
+        let routes = self.kernel.routes.iter().filter(|route| OURS.contains(&route.protocol));
+        let addresses = self.kernel.addresses.values().filter(|address| OURS.contains(&address.protocol));
+        (routes.cloned().collect(), addresses.copied().collect())
     }
 }
 
@@ -233,15 +293,19 @@ fn policies() -> Vec<Policy> {
         ))],
         ..live()
     };
-    let c = range("2001:db8:1:2:c::/112", "br0");
+    let gateway = Some(address("fe80::1"));
+    let c = RangePolicy { gateway, ..range("2001:db8:1:2:c::/112", "br0") };
     let written = Policy { ranges: vec![c.clone()], ..plain.clone() };
     let two = Policy {
-        ranges: vec![range("2001:db8:1:2:d::/112", "br1"), RangePolicy { backstop: false, ..c.clone() }],
+        ranges: vec![
+            RangePolicy { gateway, ..range("2001:db8:1:2:d::/112", "br1") },
+            RangePolicy { backstop: false, gateway: None, ..c.clone() },
+        ],
         ..plain.clone()
     };
     let by_kernel = RangePolicy { downstream: Downstream::Kernel, routes: RangeRoutes::None, ..c.clone() };
     let kernel = Policy { ranges: vec![by_kernel], ..plain.clone() };
-    let suffix = RangePolicy { origin: Origin::Suffix, ..range("::c:0:0:0/112", "br0") };
+    let suffix = RangePolicy { origin: Origin::Suffix, gateway, ..range("::c:0:0:0/112", "br0") };
     let suffix = Policy { ranges: vec![], suffixes: vec![suffix], ..plain.clone() };
     let mut automatic = Policy { ranges: vec![], ..plain.clone() };
     automatic.upstreams[0].automatic = Some(Automatic::default());
@@ -280,6 +344,7 @@ fn first() -> Kernel {
         address: address("2001:db8:1:2::2"),
         prefix_len: 64,
         state: AddressState::Preferred,
+        protocol: 0,
     };
     kernel.addresses.insert((up.link, up.address), up);
     kernel
@@ -322,6 +387,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         "2001:db8:9:9::2/64",
         "2001:db8:9:9::3/128",
         "2001:db8:1:2:c::1/112",
+        "fe80::1/64",
     ]);
     prop_oneof![
         3 => (number.clone(), state).prop_map(|(link, state)| Step::Link(link, state)),
@@ -351,6 +417,7 @@ proptest! {
 
         let mut kernel = world.kernel.clone();
         kernel.routes.retain(|route| !OURS.contains(&route.protocol));
+        kernel.addresses.retain(|_, address| !OURS.contains(&address.protocol));
         let mut fresh = World::new(kernel, world.policy.clone());
         fresh.come_to_rest();
         prop_assert_eq!(world.ours(), fresh.ours());

@@ -48,6 +48,8 @@ struct Range {
     follows_kernel: bool,
     answer: String,
     routes: String,
+    #[serde(default)]
+    gateway: Option<Ipv6Addr>,
     origin: String,
     state: String,
 }
@@ -195,7 +197,8 @@ impl Range {
             (false, _) => self.interfaces.join(", "),
         };
         let origin = if self.origin == "config" { String::new() } else { format!(", {}", self.origin) };
-        let how = format!("{behind}; answer {}, routes {}{origin}", self.answer, self.routes);
+        let gateway = self.gateway.map(|address| format!(", gateway {address}")).unwrap_or_default();
+        let how = format!("{behind}; answer {}, routes {}{gateway}{origin}", self.answer, self.routes);
         format!("range {}{on}: {}\n", self.prefix, colour.state(&self.state))
             + &wrapped(&how, "    ", "        ")
     }

@@ -212,7 +212,7 @@ impl Requests {
     }
 }
 
-fn address_message(link: IfIndex, address: Ipv6Addr, prefix_len: u8) -> AddressMessage {
+pub(super) fn address_message(link: IfIndex, address: Ipv6Addr, prefix_len: u8) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Inet6;
     message.header.index = link.0;

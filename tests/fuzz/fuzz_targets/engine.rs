@@ -109,6 +109,7 @@ fn policy() -> Policy {
             answer: Answer::Live,
             routes: RangeRoutes::Range,
             backstop: true,
+            gateway: None,
             exclude: vec![excluded()],
             origin: Origin::Config,
         }],
@@ -158,7 +159,7 @@ fn link_facts(downstream: LinkState) -> [Fact; 2] {
 fn own(link: IfIndex, last: u8) -> Fact {
     let address =
         if link == UPSTREAM { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1) } else { target(last) };
-    Fact::Address(Address { link, address, prefix_len: 64, state: AddressState::Preferred })
+    Fact::Address(Address { link, address, prefix_len: 64, state: AddressState::Preferred, protocol: 0 })
 }
 
 fn outcome(who: u8) -> Outcome {
