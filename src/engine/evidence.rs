@@ -93,6 +93,20 @@ impl Engine {
         }
     }
 
+    /// Bridges have forgotten stations, as when a container ends or a virtual machine moves to another
+    /// host: their guests are asked at once, by their group, whether they are still there.
+    pub(super) fn stations_gone(&mut self, stations: &BTreeSet<(IfIndex, Mac)>, now: Time) {
+        let bridges: BTreeSet<_> = stations.iter().map(|(bridge, _)| *bridge).collect();
+        for target in bridges.into_iter().flat_map(|bridge| self.targets.on_link(bridge)).collect::<Vec<_>>()
+        {
+            let Some(live) = self.targets.live(target).copied() else { continue };
+            let is_one_of_them = live.mac.is_some_and(|mac| stations.contains(&(live.link, mac)));
+            if is_one_of_them && live.claim.is_none() {
+                self.ask_once_more(target, live, now);
+            }
+        }
+    }
+
     /// The downstream is down or gone: nothing behind it can be reached.
     pub(super) fn end_link(&mut self, link: IfIndex, now: Time) {
         for target in self.targets.on_link(link).collect::<Vec<_>>() {
@@ -258,6 +272,9 @@ impl Engine {
         let again = match sign.kind {
             // Its own word alone refutes no claim, and a word about the past says nothing now.
             SignKind::Asked if live.claim.is_some() => return,
+            SignKind::Dad if live.mac.is_some_and(|mac| mac != sign.mac) => {
+                return self.expect_another_mac(target, live, now);
+            }
             SignKind::Dad | SignKind::WasFound => return,
             kind => Live { evidence: kind.evidence(), proof, seen: now, unanswered: 0, ..live },
         };
@@ -265,6 +282,17 @@ impl Engine {
             self.tell(Event::Contested(target, live.link, claim.link, claim.mac));
         }
         self.put(target, State::Live(Live { mac: Some(sign.mac), claim: None, ..again }), now);
+    }
+
+    /// A guest checks its address with another MAC than it had, as containers do that are started
+    /// anew. Whoever has the address then is asked for by its group: the reply tells us, and also the
+    /// kernel, which would send to the old MAC until it finds that out by itself.
+    fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, now: Time) {
+        let retransmit = self.policy.timers.retransmit;
+        self.put(target, State::Live(Live { mac: None, ..live }), now);
+        // RFC 4862 §5.4: an address is the guest's one retransmission time after its last solicitation,
+        // and until then the guest does not reply.
+        self.targets.postpone(target, now + retransmit + retransmit / 32);
     }
 
     /// Somebody behind another downstream says that it is there now. The one who was there is asked

@@ -93,6 +93,14 @@ pub enum Fact {
         /// Its address.
         address: Ipv6Addr,
     },
+    /// A bridge does not know any more behind which of its ports a station is: the port is down or
+    /// gone, or nothing was heard from it for minutes.
+    StationGone {
+        /// The bridge.
+        bridge: IfIndex,
+        /// The station.
+        mac: Mac,
+    },
 }
 
 /// An interface.

@@ -45,6 +45,13 @@ impl Engine {
         self.ask_live(target, live, live.mac, self.policy.timers.retransmit / 2, now);
     }
 
+    /// There is a sign that the target has gone: asks it a last time, whoever has its address now, and
+    /// gives it half of a retransmission time.
+    pub(super) fn ask_once_more(&mut self, target: Ipv6Addr, live: Live, now: Time) {
+        let live = Live { unanswered: self.policy.timers.retries - 1, ..live };
+        self.ask_live(target, live, None, self.policy.timers.retransmit / 2, now);
+    }
+
     /// A probe for the target: RFC 4861 §7.2.2, from an address of that downstream, with our
     /// link-layer address, to the solicited-node group or to the station that is known.
     pub(super) fn probe(&self, link: IfIndex, target: Ipv6Addr, known: Option<Mac>) -> Option<Solicitation> {

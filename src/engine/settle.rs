@@ -16,6 +16,7 @@ impl Engine {
     /// Takes in what the kernel says, and settles once for the whole burst.
     pub(super) fn facts(&mut self, facts: Vec<Fact>, now: Time) {
         let mut neighbours = Vec::new();
+        let mut stations = BTreeSet::new();
         let mut ended = Vec::new();
         let mut were_routes_changed = false;
         let mut is_host_changed = false;
@@ -59,6 +60,7 @@ impl Engine {
                     self.routes.remove(&route);
                 }
                 Fact::Neighbour(_) | Fact::NeighbourGone { .. } => neighbours.push(fact),
+                Fact::StationGone { bridge, mac } => _ = stations.insert((bridge, mac)),
                 Fact::Route(_) | Fact::RouteGone(_) => {}
             }
         }
@@ -71,6 +73,7 @@ impl Engine {
             self.end_misplaced(&before, were_routes_changed);
             self.settle_upstreams(now);
         }
+        self.stations_gone(&stations, now);
         for fact in neighbours {
             match fact {
                 Fact::Neighbour(neighbour) => self.neighbour(neighbour, now),

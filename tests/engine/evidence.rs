@@ -7,7 +7,7 @@ use lone64::wire::{Advertisement, Mac};
 
 use crate::host::{
     BRIDGE, Host, UP, address, always, dad, guest, guest_mac, has, link, live, millis, question_from, range,
-    reply, with,
+    reply, seconds, with,
 };
 
 const OTHER: IfIndex = IfIndex(4);
@@ -52,6 +52,33 @@ fn a_guest_that_checks_for_duplicates_is_live() {
     let mut host = Host::new(live());
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
     assert_eq!(evidence(&host), Some(Evidence::Dad));
+}
+
+/// As a container that is stopped and started anew.
+#[test]
+fn a_guest_that_comes_back_with_another_mac_is_asked_by_its_group_once_it_has_its_address() {
+    let mut host = Host::new(live());
+    host.make_live(guest(5), guest_mac(5));
+    host.take();
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(66), guest(5))));
+    host.pass(millis(1000));
+    assert_eq!(host.probes(), [], "it would not reply yet");
+    host.pass(millis(50));
+    let probes = host.probes();
+    assert_eq!(probes.len(), 1);
+    assert!(probes[0].destination.is_multicast());
+    host.advertise(guest(5), guest_mac(66));
+    assert!(matches!(host.engine.target(guest(5)), Some(State::Live(l)) if l.mac == Some(guest_mac(66))));
+}
+
+#[test]
+fn a_guest_that_checks_its_address_with_the_mac_that_is_known_is_not_asked() {
+    let mut host = Host::new(live());
+    host.make_live(guest(5), guest_mac(5));
+    host.take();
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    host.pass(seconds(3));
+    assert_eq!(host.probes(), []);
 }
 
 #[test]

@@ -163,3 +163,34 @@ fn questions_alone_keep_no_guest_live() {
     }
     assert!(!host.is_live(guest(5)));
 }
+
+#[test]
+fn a_guest_whose_bridge_forgets_it_is_asked_at_once_and_gone_half_a_retransmission_later() {
+    let mut host = host_with_live_target();
+    host.make_live(guest(6), guest_mac(6));
+    host.take();
+    host.facts(vec![Fact::StationGone { bridge: BRIDGE, mac: guest_mac(5) }]);
+    let probes = host.probes();
+    assert_eq!(
+        probes.iter().map(|probe| (probe.target, probe.destination_mac)).collect::<Vec<_>>(),
+        [(guest(5), GROUP)]
+    );
+    host.pass(millis(500));
+    assert_eq!(host.events(), [Event::Gone(guest(5), BRIDGE, Loss::Unanswered)]);
+    assert!(matches!(host.engine.target(guest(6)), Some(State::Live(_))));
+}
+
+#[test]
+fn a_guest_that_answers_from_another_port_of_its_bridge_stays() {
+    let mut host = host_with_live_target().with_guest(guest(5), guest_mac(5));
+    host.facts(vec![Fact::StationGone { bridge: BRIDGE, mac: guest_mac(5) }]);
+    host.pass(seconds(2));
+    assert!(host.answers_for(guest(5)));
+}
+
+#[test]
+fn what_another_bridge_forgets_concerns_nobody_here() {
+    let mut host = host_with_live_target();
+    host.facts(vec![Fact::StationGone { bridge: lone64::engine::facts::IfIndex(9), mac: guest_mac(5) }]);
+    assert_eq!(host.probes(), []);
+}

@@ -15,6 +15,7 @@ crate::cases![
     answers_for_a_guest_within_a_second_once_it_comes_up,
     forgets_that_a_silent_guest_was_absent,
     answers_for_no_guest_that_is_gone,
+    notices_a_guest_that_leaves_its_bridge_without_asking_by_the_clock,
 ];
 
 fn answers_for_no_guest_that_is_down() {
@@ -95,5 +96,25 @@ fn answers_for_no_guest_that_is_gone() {
     eventually("the guest is known to be gone", PATIENCE, || {
         link.advertisements(&question).is_empty().then_some(())
     });
+    link.unanswered(&question);
+}
+
+fn notices_a_guest_that_leaves_its_bridge_without_asking_by_the_clock() {
+    let lab = Lab::veth();
+    // The bridge keeps its carrier by another port, so that it does not go down with the guest.
+    lab.host.ip(
+        "link add gp1 type veth peer name gp2\nlink set gp1 master br0\nlink set gp1 up\nlink set gp2 up",
+    );
+    let settings = Settings::default()
+        .range(C, "br0", "routes = \"guests\"")
+        .rest("[timers]\nreachable = \"1h\"\nkeepalive = \"1h\"\nabsent = \"1h\"\n");
+    let _daemon = Daemon::start(&lab, settings);
+    let mut link = Link::open(&lab);
+    let question = Solicitation::multicast(ROUTER, GUEST);
+    link.answered(&question);
+    let routes = || lab.host.show("route show proto 64");
+    assert!(routes().contains(&format!("{GUEST} dev br0")), "{}", routes());
+    lab.host.ip("link del gp0");
+    eventually("its route is gone", PATIENCE, || (!routes().contains(&GUEST.to_string())).then_some(()));
     link.unanswered(&question);
 }

@@ -23,13 +23,7 @@ impl Namespace {
     /// A fresh one, with `lo` up and nothing configured by itself: addresses and MACs are only
     /// those that a test gives, and nothing waits for DAD.
     pub(crate) fn new() -> Self {
-        let descriptor = thread::spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNET).expect("main() has seen that namespaces can be made");
-            File::open("/proc/thread-self/ns/net").expect("/proc is mounted")
-        })
-        .join()
-        .unwrap_or_else(|panic| resume_unwind(panic));
-        let namespace = Self { descriptor };
+        let namespace = Self::untouched();
         namespace.sysctls(&[
             ("net/ipv6/conf/default/accept_dad", "0"),
             ("net/ipv6/conf/default/accept_ra", "0"),
@@ -38,6 +32,17 @@ impl Namespace {
         ]);
         namespace.ip("link set lo up");
         namespace
+    }
+
+    /// A fresh one as the kernel makes it.
+    pub(crate) fn untouched() -> Self {
+        let descriptor = thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("main() has seen that namespaces can be made");
+            File::open("/proc/thread-self/ns/net").expect("/proc is mounted")
+        })
+        .join()
+        .unwrap_or_else(|panic| resume_unwind(panic));
+        Self { descriptor }
     }
 
     /// Where `ip link … netns` finds it.

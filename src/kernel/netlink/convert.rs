@@ -33,7 +33,9 @@ pub(super) fn facts(message: &RouteNetlinkMessage) -> Vec<Fact> {
         RouteNetlinkMessage::NewRoute(m) => routes(m).into_iter().map(Fact::Route).collect(),
         RouteNetlinkMessage::DelRoute(m) => routes(m).into_iter().map(Fact::RouteGone).collect(),
         RouteNetlinkMessage::NewNeighbour(m) => neighbour(m, Presence::Here).into_iter().collect(),
-        RouteNetlinkMessage::DelNeighbour(m) => neighbour(m, Presence::Gone).into_iter().collect(),
+        RouteNetlinkMessage::DelNeighbour(m) => {
+            neighbour(m, Presence::Gone).or_else(|| station_gone(m)).into_iter().collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -221,15 +223,32 @@ fn neighbour(message: &NeighbourMessage, presence: Presence) -> Option<Fact> {
     if address.is_multicast() {
         return None;
     }
-    let mac = message.attributes.iter().find_map(|attribute| match attribute {
+    let mac = station(message);
+    Some(match (presence, neighbour_state(header.state)) {
+        (Presence::Here, Some(state)) => Fact::Neighbour(Neighbour { link, address, mac, state }),
+        _ => Fact::NeighbourGone { link, address },
+    })
+}
+
+/// A bridge has forgotten a station. Permanent entries are those of its ports' own addresses.
+fn station_gone(message: &NeighbourMessage) -> Option<Fact> {
+    let header = &message.header;
+    if header.family != AddressFamily::Bridge || header.state == Nud::Permanent {
+        return None;
+    }
+    let bridge = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Controller(index) => Some(IfIndex(*index)),
+        _ => None,
+    })?;
+    Some(Fact::StationGone { bridge, mac: station(message)? })
+}
+
+fn station(message: &NeighbourMessage) -> Option<Mac> {
+    message.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::LinkLayerAddress(bytes) => {
             <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac).filter(|mac| mac.is_station())
         }
         _ => None,
-    });
-    Some(match (presence, neighbour_state(header.state)) {
-        (Presence::Here, Some(state)) => Fact::Neighbour(Neighbour { link, address, mac, state }),
-        _ => Fact::NeighbourGone { link, address },
     })
 }
 

@@ -283,6 +283,21 @@ fn a_neighbour_without_knowledge_is_gone() {
 }
 
 #[test]
+fn a_station_that_a_bridge_forgets_is_told_with_the_bridge() {
+    let mac = [2, 0, 0, 0, 0, 5];
+    let mut message = neighbour_message(Nud::Reachable, &mac);
+    message.header.family = AddressFamily::Bridge;
+    message.attributes.push(NeighbourAttribute::Controller(3));
+    assert_eq!(
+        facts(&RouteNetlinkMessage::DelNeighbour(message.clone())),
+        [Fact::StationGone { bridge: IfIndex(3), mac: Mac(mac) }]
+    );
+    assert_eq!(facts(&RouteNetlinkMessage::NewNeighbour(message.clone())), []);
+    message.header.state = Nud::Permanent;
+    assert_eq!(facts(&RouteNetlinkMessage::DelNeighbour(message)), [], "the port's own address");
+}
+
+#[test]
 fn proxy_entries_and_bridge_entries_are_not_neighbours() {
     let mut proxy = neighbour_message(Nud::Permanent, &[]);
     proxy.header.flags = NeighbourFlags::Proxy;

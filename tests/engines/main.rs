@@ -1,0 +1,86 @@
+//! Real engines: every guide under `contrib/guides/`, typed by its test into a fresh host.
+//!
+//! A host is a whole Debian with systemd as its init, in namespaces of its own ([`machine`]), on the
+//! link of a provider ([`provider`]). Docker, LXC, libvirt and the others are Debian's packages, which
+//! `tests/run` installs. Nothing is left behind ([`trace`]).
+//!
+//! It needs root, because systemd and the engines do.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
+#![allow(clippy::disallowed_methods, reason = "this is no pure room")]
+
+mod guide;
+mod lxc;
+mod machine;
+#[path = "../netns/namespace.rs"]
+mod namespace;
+mod provider;
+mod slaac;
+mod trace;
+mod traffic;
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+use nix::unistd::geteuid;
+
+/// A test: a sentence, and what shows it.
+type Case = (&'static str, fn());
+
+/// Lists tests by their function names.
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const CASES: &[crate::Case] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use cases;
+
+/// How long a busy machine may take to boot a host.
+pub(crate) const BOOT: Duration = Duration::from_secs(60);
+
+/// How long anything else may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Whole hosts, which share two processors and the kernel's table of neighbours.
+    arguments.test_threads.get_or_insert(2);
+    let refused = refusal();
+    let rooms = [("lxc", lxc::CASES), ("slaac", slaac::CASES), ("trace", trace::CASES)];
+    let trials = rooms
+        .iter()
+        .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
+        .map(|(room, &(name, case))| {
+            let refused = refused.clone();
+            Trial::ignorable_test(format!("{room}::{name}"), move || match refused {
+                Some(reason) => Ok(Completion::ignored_with(reason)),
+                None => {
+                    case();
+                    Ok(Completion::Completed)
+                }
+            })
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Why no host can be made here.
+fn refusal() -> Option<String> {
+    if !geteuid().is_root() {
+        return Some("a host with systemd needs root".to_owned());
+    }
+    let mounts = fs::read_to_string("/proc/mounts").expect("/proc is mounted");
+    let has_cgroup2 = mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup2"));
+    (!has_cgroup2).then(|| "systemd needs cgroup2, which is mounted nowhere here".to_owned())
+}
+
+/// Runs a shell that types lines; it has to succeed. Returns what it prints.
+pub(crate) fn typed(place: &str, lines: &str, shell: &mut Command) -> String {
+    let output = shell.output().unwrap_or_else(|error| panic!("{place}: {error}"));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "typed at {place}:\n{lines}\nit printed:\n{printed}{complaint}");
+    printed
+}

@@ -1,0 +1,82 @@
+//! The guides are complete: each fits one screen, is in the table, and is typed by a test.
+
+#![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "this is no pure room")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of a folder with this ending, by name.
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        entries.filter(|file| file.extension().is_some_and(|its| its == ending)).collect();
+    files.sort();
+    files
+}
+
+fn stem(file: &Path) -> &str {
+    file.file_stem().unwrap().to_str().unwrap()
+}
+
+/// Each guide, without the page that lists them.
+fn guides() -> Vec<PathBuf> {
+    let mut guides = files("contrib/guides", "md");
+    guides.retain(|file| stem(file) != "README");
+    assert!(!guides.is_empty());
+    guides
+}
+
+#[test]
+fn each_fits_one_screen() {
+    for guide in guides() {
+        let text = fs::read_to_string(&guide).unwrap();
+        assert!(text.lines().count() <= 60, "{}: {} lines", guide.display(), text.lines().count());
+        for line in text.lines() {
+            assert!(line.chars().count() <= 105, "{}: a wide line: {line}", guide.display());
+        }
+    }
+}
+
+#[test]
+fn each_is_in_the_table() {
+    let table = fs::read_to_string(root().join("contrib/guides/README.md")).unwrap();
+    for guide in guides() {
+        let link = format!("({}.md)", stem(&guide));
+        assert!(table.contains(&link), "contrib/guides/README.md does not list {}", guide.display());
+    }
+}
+
+#[test]
+fn each_is_typed_by_a_test() {
+    let tests: String =
+        files("tests/engines", "rs").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    for guide in guides() {
+        let is_read = tests.contains(&format!("\"{}\"", stem(&guide)));
+        assert!(is_read, "no test in tests/engines types {}", guide.display());
+    }
+}
+
+#[test]
+fn their_links_lead_somewhere() {
+    for guide in files("contrib/guides", "md") {
+        let text = fs::read_to_string(&guide).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            assert!(guide.parent().unwrap().join(link).exists(), "{}: {link}", guide.display());
+        }
+    }
+}
+
+#[test]
+fn each_configuration_is_explained_by_a_guide_or_the_readme() {
+    let pages = files("contrib/guides", "md").into_iter().chain([root().join("README.md")]);
+    let pages: String = pages.map(|page| fs::read_to_string(page).unwrap()).collect();
+    for file in files("config", "toml") {
+        let name = format!("config/{}.toml", stem(&file));
+        assert!(pages.contains(&name), "neither a guide nor README.md names {name}");
+    }
+}
