@@ -6,15 +6,16 @@
 //! exclusively, so that an equal one of somebody else stays his, and serves as well. A kernel that
 //! knows no such numbers tells none: there, ours are those that this engine has put there itself.
 
+mod settle;
+
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::facts::{Address, IfIndex, IfName, LinkLayer, LinkState};
+use super::Problem;
+use super::facts::{Address, IfIndex, IfName, LinkState};
 use super::links::Links;
-use super::policy::OnStop;
 use super::time::Time;
-use super::{Engine, Event, Output, Phase, Problem};
 
 /// A link-local address on an interface.
 pub type At = (IfIndex, Ipv6Addr);
@@ -96,20 +97,27 @@ impl Obstacle {
 #[derive(Debug)]
 pub struct GatewayAddresses {
     protocol: u8,
+    /// Where ours bore another number before.
+    former: BTreeSet<(At, u8)>,
     /// The kernel keeps such numbers: it has told one.
     is_marking: bool,
     wanted: BTreeSet<At>,
-    /// What the kernel was asked to change and has not answered yet; true if meanwhile it said that the
-    /// address is gone, which may be older than its answer.
-    under_way: BTreeMap<At, bool>,
-    /// Answered, and the word of it is still to come: whether the address is there.
+    /// What the kernel was asked to change and has not answered yet.
+    under_way: BTreeMap<At, UnderWay>,
+    /// Answered, and the word of it is still to come: whether the address is there. Until then, word of
+    /// the contrary is older.
     answered: BTreeMap<At, bool>,
     /// Put there by us, and not known to bear our number.
     unmarked: BTreeSet<At>,
-    /// Ours under a number that is ours no more.
-    leaving: BTreeSet<At>,
     refused: BTreeMap<At, Refusal>,
     retry_at: Option<Time>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    adds: bool,
+    /// Word of it has overtaken the answer.
+    is_told: bool,
 }
 
 #[derive(Debug)]
@@ -124,12 +132,12 @@ impl GatewayAddresses {
     pub fn new(protocol: u8) -> Self {
         Self {
             protocol,
+            former: BTreeSet::new(),
             is_marking: false,
             wanted: BTreeSet::new(),
             under_way: BTreeMap::new(),
             answered: BTreeMap::new(),
             unmarked: BTreeSet::new(),
-            leaving: BTreeSet::new(),
             refused: BTreeMap::new(),
             retry_at: None,
         }
@@ -138,9 +146,9 @@ impl GatewayAddresses {
     /// From here on ours bear this number. Those that are there already are put there anew.
     pub fn set_protocol(&mut self, protocol: u8, links: &Links) {
         if protocol != self.protocol {
-            self.leaving.extend(marked(links, self.protocol));
-            self.leaving.append(&mut self.unmarked);
-            marked(links, protocol).for_each(|at| _ = self.leaving.remove(&at));
+            let old = self.protocol;
+            self.former.extend(marked(links, old).chain(self.unmarked.iter().copied()).map(|at| (at, old)));
+            self.former.retain(|(_, number)| *number != protocol);
             self.protocol = protocol;
         }
     }
@@ -148,32 +156,37 @@ impl GatewayAddresses {
     /// The kernel has told of the address.
     pub fn heard(&mut self, known: &Address) {
         let at = (known.link, known.address);
-        self.answered.remove(&at);
+        self.told(at, true);
         self.is_marking |= known.protocol != 0;
-        if known.protocol == self.protocol {
-            self.leaving.remove(&at);
-        }
         // From here on its number says whose it is.
         if self.is_marking {
             self.unmarked.remove(&at);
         }
-        self.try_again_on(known.link);
     }
 
     /// The kernel has told that the address is gone.
     pub fn heard_gone(&mut self, at: At) {
-        self.answered.remove(&at);
-        self.unmarked.remove(&at);
-        self.leaving.remove(&at);
-        self.under_way.entry(at).and_modify(|is_gone| *is_gone = true);
+        if self.answered.get(&at) != Some(&true) {
+            self.unmarked.remove(&at);
+        }
+        self.told(at, false);
+    }
+
+    fn told(&mut self, at: At, is_there: bool) {
+        if self.answered.get(&at) == Some(&is_there) {
+            self.answered.remove(&at);
+        }
+        if let Some(under_way) = self.under_way.get_mut(&at) {
+            under_way.is_told |= under_way.adds == is_there;
+        }
         self.try_again_on(at.0);
     }
 
     /// The interface is gone, with everything on it.
     pub fn remove_link(&mut self, link: IfIndex) {
+        self.former.retain(|(at, _)| at.0 != link);
         self.answered.retain(|at, _| at.0 != link);
         self.unmarked.retain(|at| at.0 != link);
-        self.leaving.retain(|at| at.0 != link);
         self.refused.retain(|at, _| at.0 != link);
     }
 
@@ -186,88 +199,86 @@ impl GatewayAddresses {
     /// Everything is about to be told anew, and no word that is missing will come.
     pub fn forget_answers(&mut self) {
         self.answered.clear();
-        self.under_way.values_mut().for_each(|is_gone| *is_gone = true);
+        self.under_way.values_mut().for_each(|under_way| under_way.is_told = true);
     }
 
     /// Every place at which something may be to be done.
     fn places(&self, links: &Links) -> BTreeSet<At> {
-        let ours = self.unmarked.iter().chain(&self.leaving);
-        let all = self.wanted.iter().chain(ours).chain(self.refused.keys());
+        let former = self.former.iter().map(|(at, _)| at);
+        let all = self.wanted.iter().chain(&self.unmarked).chain(former).chain(self.refused.keys());
         all.copied().chain(marked(links, self.protocol)).collect()
     }
 
     /// The change that leads from what there is to what is wanted, unless one is under way.
     fn reconcile(&mut self, at: At, links: &Links) -> Option<AddressChange> {
+        if self.under_way.contains_key(&at) {
+            return None;
+        }
         let is_there = self.answered.get(&at).copied().unwrap_or_else(|| links.has(at.0, at.1));
         let is_down = links.get(at.0).is_none_or(|link| link.state == LinkState::Down);
         let ours = GatewayAddress { link: at.0, address: at.1, protocol: self.protocol };
         let change = match (self.wanted.contains(&at), is_there) {
-            (true, true) if self.leaving.contains(&at) => Some(AddressChange::Remove(ours)),
-            (false, true) if self.is_ours(at, links) => Some(AddressChange::Remove(ours)),
+            (true, true) if self.bears_former(at, links) => AddressChange::Remove(ours),
+            (false, true) if self.is_ours(at, links) => AddressChange::Remove(ours),
             // Going down takes every link-local address along.
-            (true, false) if !is_down => Some(AddressChange::Add(ours)),
-            _ => None,
+            (true, false) if !is_down => AddressChange::Add(ours),
+            _ => {
+                self.refused.remove(&at);
+                return None;
+            }
         };
-        if self.under_way.contains_key(&at) {
-            return None;
-        }
-        if change.is_none() {
-            self.refused.remove(&at);
-        } else if let Some(refusal) = self.refused.get_mut(&at)
+        if let Some(refusal) = self.refused.get_mut(&at)
             && !std::mem::take(&mut refusal.may_work)
         {
             return None;
         }
-        if change.is_some() {
-            self.under_way.insert(at, false);
-        }
-        change
+        let adds = matches!(change, AddressChange::Add(_));
+        self.under_way.insert(at, UnderWay { adds, is_told: false });
+        Some(change)
     }
 
     /// Takes the outcome of a change to heart.
     fn changed(&mut self, change: &AddressChange, outcome: &AddressOutcome, links: &Links, now: Time) {
         let (AddressChange::Add(ours) | AddressChange::Remove(ours)) = change;
         let at = ours.at();
-        let was_heard_gone = self.under_way.remove(&at).unwrap_or(false);
-        let is_link_known = links.get(at.0).is_some();
+        let is_told = self.under_way.remove(&at).is_none_or(|under_way| under_way.is_told);
+        // Of an interface that has gone nothing more will be told.
+        if links.get(at.0).is_none() {
+            return;
+        }
         if let AddressOutcome::Refused(obstacle) = outcome {
-            if is_link_known {
-                self.refused.insert(at, Refusal { obstacle: obstacle.clone(), may_work: false });
-                self.retry_at.get_or_insert(now + RETRY);
-            }
+            self.refused.insert(at, Refusal { obstacle: obstacle.clone(), may_work: false });
+            self.retry_at.get_or_insert(now + RETRY);
             return;
         }
         self.refused.remove(&at);
-        let is_added = *outcome == AddressOutcome::Done;
-        match change {
-            // Nobody will know it as ours by its number.
-            AddressChange::Add(_) if is_added && ours.protocol != self.protocol => {
-                self.answered.insert(at, true);
-                self.leaving.insert(at);
-            }
-            AddressChange::Add(_) => {
-                if is_added && !is_marked(at, links, self.protocol) {
-                    self.unmarked.insert(at);
-                }
-                // Whether this one is gone or another before it, the kernel knows: it is asked again.
-                if !was_heard_gone {
-                    self.answered.insert(at, true);
-                }
-            }
-            AddressChange::Remove(_) => {
-                self.answered.insert(at, false);
-                self.unmarked.remove(&at);
-                self.leaving.remove(&at);
-            }
+        let is_there = matches!(change, AddressChange::Add(_));
+        if !is_told {
+            self.answered.insert(at, is_there);
         }
-        // Of an interface that has gone nothing more will be told.
-        if !is_link_known && !self.leaving.contains(&at) && !self.unmarked.contains(&at) {
-            self.answered.remove(&at);
+        if !is_there {
+            self.unmarked.remove(&at);
+        } else if *outcome == AddressOutcome::Done {
+            if ours.protocol != self.protocol {
+                self.former.insert((at, ours.protocol));
+            }
+            if !is_told || !self.is_marking {
+                self.unmarked.insert(at);
+            }
         }
     }
 
     fn is_ours(&self, at: At, links: &Links) -> bool {
-        self.unmarked.contains(&at) || self.leaving.contains(&at) || is_marked(at, links, self.protocol)
+        let bears_ours = links.address(at.0, at.1).is_some_and(|known| is_marked(known, self.protocol));
+        self.unmarked.contains(&at) || bears_ours || self.bears_former(at, links)
+    }
+
+    /// What is known of it is how it is, and that is ours under a number that is not ours any more.
+    fn bears_former(&self, at: At, links: &Links) -> bool {
+        let known = links.address(at.0, at.1).filter(|_| !self.answered.contains_key(&at));
+        known.is_some_and(|known| {
+            self.former.contains(&(at, known.protocol)) && is_marked(known, known.protocol)
+        })
     }
 
     fn problems(&self, links: &Links) -> Vec<Problem> {
@@ -281,106 +292,17 @@ impl GatewayAddresses {
     }
 }
 
-impl Engine {
-    /// Where the policy wants a gateway's address, on the host as it is.
-    pub fn wanted_gateways(&self) -> BTreeSet<At> {
-        let mut wanted = BTreeSet::new();
-        for (range, place) in self.policy.ranges.iter().zip(&self.bindings.ranges) {
-            let Some(address) = range.gateway else { continue };
-            let links = self.links_behind(range, place).into_iter().filter(|link| self.takes_gateway(*link));
-            wanted.extend(links.map(|link| (link, address)));
-        }
-        wanted
-    }
-
-    /// Asks for whatever has to change, wherever that may be.
-    pub(super) fn settle_gateway_addresses(&mut self) {
-        self.gateway_addresses.wanted = match self.phase {
-            Phase::Stopping => BTreeSet::new(),
-            Phase::Learning | Phase::Serving => self.wanted_gateways(),
-        };
-        for at in self.gateway_addresses.places(&self.links) {
-            self.reconcile_gateway(at);
-        }
-    }
-
-    /// Brings the problems in line with what the kernel refuses.
-    pub(super) fn settle_gateway_problems(&mut self) {
-        let is_of_gateways = |problem: &Problem| matches!(problem, Problem::GatewayRefused(..));
-        self.bindings.problems.retain(|problem| !is_of_gateways(problem));
-        self.bindings.problems.extend(self.gateway_addresses.problems(&self.links));
-    }
-
-    /// Takes in what became of a change.
-    pub(super) fn address_changed(&mut self, change: AddressChange, outcome: &AddressOutcome, now: Time) {
-        self.gateway_addresses.changed(&change, outcome, &self.links, now);
-        match (change, outcome) {
-            (AddressChange::Add(ours), AddressOutcome::Done) => {
-                self.tell(Event::GatewayAdded(ours.link, ours.address));
-            }
-            (AddressChange::Remove(ours), AddressOutcome::Done) => {
-                self.tell(Event::GatewayRemoved(ours.link, ours.address));
-            }
-            _ => {}
-        }
-        let (AddressChange::Add(ours) | AddressChange::Remove(ours)) = change;
-        self.reconcile_gateway(ours.at());
-        if self.phase == Phase::Serving {
-            let before = self.bindings.problems.clone();
-            self.settle_gateway_problems();
-            self.tell_problems(&before);
-        }
-    }
-
-    /// When refusals are looked at again, at the latest: not everything that ends one is told of.
-    pub(super) fn gateways_due(&self) -> Option<Time> {
-        self.gateway_addresses.retry_at
-    }
-
-    /// Tries again what was refused, if it is time.
-    pub(super) fn retry_gateways(&mut self, now: Time) {
-        if self.gateway_addresses.retry_at.is_some_and(|due| due <= now) {
-            self.gateway_addresses.retry_at = None;
-            let refused: Vec<_> = self.gateway_addresses.refused.keys().copied().collect();
-            for at in refused {
-                self.gateway_addresses.try_again_on(at.0);
-                self.reconcile_gateway(at);
-            }
-        }
-    }
-
-    fn reconcile_gateway(&mut self, at: At) {
-        let is_ours_to_settle = match self.phase {
-            Phase::Learning => false,
-            Phase::Serving => true,
-            Phase::Stopping => self.policy.routes.on_stop == OnStop::Remove,
-        };
-        if is_ours_to_settle {
-            let change = self.gateway_addresses.reconcile(at, &self.links);
-            self.outputs.extend(change.map(Output::ChangeAddress));
-        }
-    }
-
-    /// A gateway is asked for by Neighbor Discovery, which a tunnel has not; and what arrives at a port
-    /// is its master's.
-    fn takes_gateway(&self, link: IfIndex) -> bool {
-        let is_upstream = self.bindings.upstream(link).is_some();
-        self.links.get(link).is_some_and(|link| {
-            matches!(link.layer, LinkLayer::Ethernet(_)) && link.master.is_none() && !is_upstream
-        })
-    }
-}
-
 /// The link-local addresses that bear this number.
 fn marked(links: &Links, protocol: u8) -> impl Iterator<Item = At> {
     links
         .link_locals()
-        .filter(move |known| known.protocol == protocol)
+        .filter(move |known| is_marked(known, protocol))
         .map(|known| (known.link, known.address))
 }
 
-fn is_marked(at: At, links: &Links, protocol: u8) -> bool {
-    links.address(at.0, at.1).is_some_and(|known| known.protocol == protocol)
+/// One of another length could not be removed as ours.
+fn is_marked(known: &Address, protocol: u8) -> bool {
+    known.protocol == protocol && known.prefix_len == GatewayAddress::PREFIX_LEN
 }
 
 /// Problems that are told at once: where IPv6 is off everywhere, a few say so.

@@ -144,8 +144,7 @@ fn those_of_a_killed_predecessor_are_adopted_and_what_is_too_much_of_them_goes()
 
 #[test]
 fn a_kernel_that_keeps_no_numbers_loses_what_this_engine_has_put_there_and_nothing_else() {
-    let mut home = Home::found(routed(), &[(VETHS[0], 0)]);
-    home.keeps_numbers = false;
+    let mut home = Home::before_5_18(routed(), &[VETHS[0]]);
     home.somebody_removes(VETHS[1]);
     assert_eq!(home.there(), [(VETHS[0], 0), (VETHS[1], 0)]);
     home.changed();

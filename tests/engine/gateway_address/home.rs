@@ -16,8 +16,7 @@ pub const VETHS: [IfIndex; 2] = [IfIndex(10), IfIndex(11)];
 pub struct Home {
     pub host: Host,
     pub kernel: BTreeMap<(IfIndex, Ipv6Addr), u8>,
-    /// Before Linux 5.18 nobody's number is kept.
-    pub keeps_numbers: bool,
+    keeps_numbers: bool,
     pub refuses: Option<Obstacle>,
     changes: Vec<AddressChange>,
     pub events: Vec<Event>,
@@ -30,10 +29,20 @@ impl Home {
 
     /// A host on which somebody has put these already.
     pub fn found(policy: Policy, there: &[(IfIndex, u8)]) -> Self {
+        Self::under(true, policy, there)
+    }
+
+    /// The same under a kernel that keeps nobody's number.
+    pub fn before_5_18(policy: Policy, there: &[IfIndex]) -> Self {
+        let there: Vec<_> = there.iter().map(|link| (*link, 0)).collect();
+        Self::under(false, policy, &there)
+    }
+
+    fn under(keeps_numbers: bool, policy: Policy, there: &[(IfIndex, u8)]) -> Self {
         let mut home = Self {
             host: Host::bare(policy),
             kernel: there.iter().map(|(link, protocol)| ((*link, gateway()), *protocol)).collect(),
-            keeps_numbers: true,
+            keeps_numbers,
             refuses: None,
             changes: Vec::new(),
             events: Vec::new(),
