@@ -132,6 +132,25 @@ RANGE                 UPSTREAM       DOWNSTREAM        ANSWER  ROUTES  BACKSTOP
 }
 
 #[test]
+fn shows_which_ranges_answer_their_guests_on_their_own_link() {
+    let input = GOOD.replace("exclude   = [\"2001:db8:1:2:c::1\"]", "proxy-downstream = true");
+    let output = lone64(&["check", "-"], &input);
+    let expected = "\
+RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP  PROXY
+2001:db8:1:2:c::/112  default route  lxcbr0      live    range   yes       yes
+2001:db8:1:2:a::/80   default route  lo          always  range   yes       no
+
+<stdin> is good: 2 ranges on the upstream of the default route.
+";
+    assert_eq!(text(&output.stdout), expected);
+    assert!(expected.lines().all(|line| line.len() <= 80));
+    let output = lone64(&["check", "--json", "-"], &input);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["ranges"][0]["proxy_downstream"], true);
+    assert_eq!(value["ranges"][1]["proxy_downstream"], false);
+}
+
+#[test]
 fn prints_one_json_object_for_a_good_file() {
     let output = lone64(&["check", "--json", "-"], GOOD);
     assert_eq!(output.status.code(), Some(0));

@@ -129,6 +129,7 @@ fn every_key_is_read() {
         routes = "none"
         backstop = true
         exclude = ["2001:db8:1:2:c::1", "2001:db8:1:2:c::100/120"]
+        proxy-downstream = true
         [[range]]
         suffix = "::d:0:0:0/112"
         interface = "br1"
@@ -159,6 +160,7 @@ fn every_key_is_read() {
     assert_eq!((timers.retries, limits.targets, limits.pending, limits.probes_per_second), (5, 1000, 10, 20));
     assert_eq!(ranges[0].upstream, Some("eth0".parse().unwrap()));
     assert_eq!((ranges[0].answer, ranges[0].routes), (Answer::Never, RangeRoutes::None));
+    assert!(ranges[0].proxy_downstream && !suffixes[0].proxy_downstream);
     assert_eq!(ranges[0].exclude, ["2001:db8:1:2:c::1/128", "2001:db8:1:2:c::100/120"].map(net));
 }
 
@@ -172,10 +174,8 @@ fn planned_keys_and_tables_are_refused_as_such() {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
     }
-    for key in ["gateway", "proxy-downstream"] {
-        let found = problems(&format!("[[range]]\nprefix = \"fd00::/64\"\n{key} = true"));
-        assert_eq!(found, [format!("3: `{key}` is not supported yet; remove it")]);
-    }
+    let found = problems("[[range]]\nprefix = \"fd00::/64\"\ngateway = true");
+    assert_eq!(found, ["3: `gateway` is not supported yet; remove it"]);
     assert_eq!(problems("[[guest]]"), ["1: `guest` is not supported yet; remove it"]);
 }
 

@@ -64,21 +64,27 @@ fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// One row for each range, in columns. The last column is left out when it would be empty, because
-/// with it a long prefix does not fit a terminal.
+/// One row for each range, in columns. Those that would be empty are left out at the end, because with
+/// them a long prefix does not fit a terminal.
 fn table(policy: &Policy) -> String {
-    let mut rows =
-        vec![["RANGE", "UPSTREAM", "DOWNSTREAM", "ANSWER", "ROUTES", "BACKSTOP", "EXCL"].map(str::to_owned)];
+    let mut rows = vec![
+        ["RANGE", "UPSTREAM", "DOWNSTREAM", "ANSWER", "ROUTES", "BACKSTOP", "EXCL", "PROXY"]
+            .map(str::to_owned),
+    ];
     rows.extend(all_ranges(policy).map(|range| row(range, policy)));
-    let columns = if all_ranges(policy).any(|range| !range.exclude.is_empty()) { 7 } else { 6 };
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+    let excludes = all_ranges(policy).any(|range| !range.exclude.is_empty());
+    let proxies = all_ranges(policy).any(|range| range.proxy_downstream);
+    let columns = (0..8).filter(|column| *column != 6 || excludes).filter(|column| *column != 7 || proxies);
+    let columns: Vec<usize> = columns.collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .map(|column| rows.iter().map(|row| row[*column].chars().count()).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
     let is_table = rows.len() > 1;
     for row in rows.into_iter().filter(|_| is_table) {
         let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            columns.iter().zip(&widths).map(|(at, width)| format!("{:width$}", row[*at])).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
@@ -120,7 +126,7 @@ fn listed(patterns: &[IfPattern]) -> String {
     patterns.iter().map(IfPattern::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn row(range: &RangePolicy, policy: &Policy) -> [String; 7] {
+fn row(range: &RangePolicy, policy: &Policy) -> [String; 8] {
     let unnamed = if policy.upstreams.len() == 1 { "default route" } else { "by prefix" };
     [
         range.prefix.to_string(),
@@ -130,6 +136,7 @@ fn row(range: &RangePolicy, policy: &Policy) -> [String; 7] {
         routes(range).to_owned(),
         if range.backstop { "yes" } else { "no" }.to_owned(),
         range.exclude.len().to_string(),
+        if range.proxy_downstream { "yes" } else { "no" }.to_owned(),
     ]
 }
 
@@ -170,6 +177,7 @@ fn described(origin: &str, config: &Config) -> Value {
                 "routes": routes(range),
                 "backstop": range.backstop,
                 "exclude": range.exclude.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "proxy_downstream": range.proxy_downstream,
             })
         })
         .collect();

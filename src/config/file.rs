@@ -63,6 +63,7 @@ pub(super) struct Range {
     pub(super) backstop: bool,
     pub(super) gateway: Field<Ipv6Addr>,
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
+    pub(super) proxy_downstream: Field<bool>,
 }
 
 impl Upstream {
@@ -98,6 +99,7 @@ impl Range {
             backstop: true,
             gateway: Field::Absent,
             exclude: Field::Absent,
+            proxy_downstream: Field::Absent,
         }
     }
 }

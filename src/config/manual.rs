@@ -106,7 +106,7 @@ const RANGE: &[Key] = &[
     (
         "proxy-downstream",
         Some("false"),
-        "Answer on the downstream for the gateway and for on-link neighbors of the upstream, for guests that believe the whole /64 to be on their link.",
+        "Answer the guests on their own link as well, for guests that believe the whole /64 to be on it: for the gateway of the default route (also a link-local one), for the host's other addresses, for guests behind other interfaces and for the upstream's neighbors, as far as they exist. Never for a guest's own duplicate address detection, nor for what is on the guest's own link. Not with \"lo\"; without effect behind interfaces that have no Neighbor Discovery (tun, WireGuard).",
     ),
 ];
 

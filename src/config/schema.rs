@@ -66,10 +66,11 @@ pub(super) static RANGE: Table = Table {
         "answer",
         "routes",
         "backstop",
-        "gateway",
         "exclude",
+        "gateway",
+        "proxy-downstream",
     ],
-    later: &["proxy-downstream"],
+    later: &[],
 };
 
 pub(super) static ROUTES: Table = Table {

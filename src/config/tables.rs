@@ -65,6 +65,7 @@ pub(super) fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
         backstop: section.flag("backstop", report).or(default.backstop),
         gateway: gateway::read(section, report),
         exclude: section.prefixes("exclude", report),
+        proxy_downstream: section.flag("proxy-downstream", report),
         ..default
     }
 }

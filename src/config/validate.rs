@@ -202,9 +202,11 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
     if range.interface != Field::Wrong {
         check_routes(range, &downstream, answer, routes, report);
     }
+    check_proxy(range, &downstream, report);
     if let Field::Is(Answer::Never, place) = &range.answer
         && routes == RangeRoutes::None
         && !range.backstop
+        && range.proxy_downstream.value() != Some(&true)
     {
         let problem = report.push(place, "this range does nothing: no answers, no routes, no backstop");
         problem.help("remove the range, or one of these settings");
@@ -225,6 +227,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
             Field::Is(excludes, _) => excludes.iter().map(|(exclude, _)| *exclude).collect(),
             Field::Absent | Field::Wrong => Vec::new(),
         },
+        proxy_downstream: range.proxy_downstream.value() == Some(&true),
         origin,
     })
 }
@@ -273,6 +276,16 @@ fn check_routes(
             _ => "write answer = \"live\", or routes = \"none\" if something else installs the routes",
         };
         report.push(place, sentence).help(remedy);
+    }
+}
+
+/// Nobody asks on `lo`.
+fn check_proxy(range: &Range, downstream: &Downstream, report: &mut Report<'_>) {
+    if let Field::Is(true, place) = &range.proxy_downstream
+        && matches!(downstream, Downstream::Named(name) if name.is_loopback())
+    {
+        let sentence = "`proxy-downstream` answers guests on their own link, and there are none behind `lo`";
+        report.push(place, sentence).help("remove it, or name the interface behind which the guests are");
     }
 }
 

@@ -115,6 +115,24 @@ fn refuses_a_range_that_does_nothing() {
 }
 
 #[test]
+fn proxies_downstream_where_there_are_guests_on_a_link() {
+    assert!(policy(&range("interface = \"br0\"\nproxy-downstream = true")).ranges[0].proxy_downstream);
+    assert!(!policy(&range("interface = \"br0\"")).ranges[0].proxy_downstream);
+    // By the kernel's routes, on the whole of the upstream's link, and with nothing else to do.
+    policy(&range("proxy-downstream = true"));
+    policy(
+        "[[range]]\nprefix = \"2001:db8:1:2::/64\"\ninterface = \"br0\"\nroutes = \"guests\"\nproxy-downstream = true",
+    );
+    policy(&range("answer = \"never\"\nbackstop = false\nproxy-downstream = true"));
+    let sentence = "`proxy-downstream` answers guests on their own link, and there are none behind `lo`";
+    assert_eq!(
+        problems(&range("interface = \"lo\"\nproxy-downstream = true")),
+        [format!("4:20: {sentence}")]
+    );
+    policy(&range("interface = \"lo\"\nproxy-downstream = false"));
+}
+
+#[test]
 fn asks_for_a_range_and_shows_how_to_write_it() {
     let shown = parse("[[upstream]]\nautomatic = false", "f").unwrap_err().to_string();
     assert!(shown.starts_with("f: there is nothing to serve: no [[range]] is configured"), "{shown}");

@@ -95,7 +95,7 @@ fn write(event: &Event, links: &Links) {
         Event::WideMask(guest, link, asked_for) => tracing::warn!(
             target = %guest, interface = %name(link), %asked_for,
             "a guest asks its own link for an address that is not on it: its mask is too short, and should be that \
-             of its range"
+             of its range; or write proxy-downstream = true in the [[range]]"
         ),
         Event::Conflict(target, link, mac) => {
             let interface = name(link);

@@ -171,6 +171,7 @@ fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
         "answer": range.answer.to_string(),
         "routes": range.routes.to_string(),
         "gateway": range.gateway,
+        "proxy_downstream": range.proxy_downstream,
         "origin": range.origin.as_str(),
         "state": if is_served { "serving" } else { "waiting" },
     })
@@ -244,6 +245,7 @@ fn totals(engine: &Engine) -> Value {
             "pending": count(RouteState::Pending), "refused": count(RouteState::Refused),
         },
         "probes": counters.probes,
+        "downstream_answers": counters.downstream_answers,
         "rival_advertisements": counters.conflicts,
         "netlink_resyncs": counters.resyncs,
     })

@@ -10,7 +10,7 @@ use crate::wire::{Advertisement, Flags, Mac, Solicitation};
 /// Whoever asked, and where the answer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asker {
-    /// The upstream on which the question came.
+    /// The interface on which the question came.
     pub link: IfIndex,
     /// The link-layer address to answer to.
     pub mac: Mac,

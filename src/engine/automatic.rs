@@ -104,6 +104,7 @@ fn range(route: &KernelRoute, upstream: &Link, downstream: &Link) -> RangePolicy
         backstop: false,
         gateway: None,
         exclude: Vec::new(),
+        proxy_downstream: false,
         origin: Origin::Automatic,
     }
 }

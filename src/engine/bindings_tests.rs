@@ -31,6 +31,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
         backstop: true,
         gateway: None,
         exclude: Vec::new(),
+        proxy_downstream: false,
         origin: Origin::Config,
     };
     let policy = Policy {

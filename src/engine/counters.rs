@@ -13,6 +13,8 @@ pub struct Counters {
     pub probes: u64,
     /// Advertisements sent that nobody asked for, over all upstreams.
     pub announcements: u64,
+    /// Answers to guests on their own link, over all downstreams.
+    pub downstream_answers: u64,
     /// Advertisements of others, heard on an upstream, for targets of ours.
     pub conflicts: u64,
     /// How often everything had to be told anew, because changes were lost.

@@ -45,13 +45,14 @@ impl Engine {
         let (target, mac) = (advertisement.target, advertisement.owner_mac());
         if self.bindings.upstream(link).is_some() {
             self.heard_gateway(link, advertisement, now);
+            self.heard_neighbour(link, advertisement, now);
             return self.heard_rival(link, target, mac, now);
         }
         self.sign_of_life(target, Sign { link, mac, kind: SignKind::Advertised }, now);
     }
 
-    /// A guest asked for something, or checked that nobody else has its address. It is never
-    /// answered: its own link is not where this host stands in for anybody.
+    /// A guest asked for something, or checked that nobody else has its address. The latter is never
+    /// answered, and the former only where the range says so.
     pub(super) fn heard_solicitation(&mut self, link: IfIndex, solicitation: &Solicitation, now: Time) {
         let (address, kind) = if solicitation.is_dad() {
             (solicitation.target, SignKind::Dad)
@@ -60,6 +61,9 @@ impl Engine {
             (solicitation.source, SignKind::Asked)
         };
         self.sign_of_life(address, Sign { link, mac: solicitation.asker_mac(), kind }, now);
+        if kind == SignKind::Asked && self.answers_guests_on(link) {
+            return self.guest_asks(link, solicitation, now);
+        }
         self.counters.dropped(link, DropReason::NotUpstream);
     }
 
@@ -67,6 +71,7 @@ impl Engine {
     pub(super) fn neighbour(&mut self, neighbour: Neighbour, now: Time) {
         let Neighbour { link, address, mac, state } = neighbour;
         self.gateway_entry(link, address, Some(state), now);
+        self.found_neighbour(&neighbour, now);
         let sign = |mac, kind| Sign { link, mac, kind };
         match (state, mac) {
             (NeighbourState::Reachable | NeighbourState::Permanent, Some(mac)) => {
@@ -240,12 +245,26 @@ impl Engine {
         if !self.may_live(range, address, sign.link) || !sign.mac.is_station() {
             return;
         }
+        let claim = Claim { link: sign.link, mac: sign.mac, evidence: sign.kind.evidence() };
+        if self.contest_neighbour(address, claim, now) {
+            return;
+        }
         match self.targets.get(address) {
             Some(State::Live(live)) if live.link == sign.link => self.seen_again(address, *live, sign, now),
             Some(State::Live(live)) => self.seen_elsewhere(address, *live, sign, now),
             Some(State::Probing(_)) => self.seen_first(address, sign, sign.kind.proof(Asked::Yes), now),
             Some(State::Absent) | None => self.seen_first(address, sign, sign.kind.proof(Asked::No), now),
         }
+    }
+
+    /// Whoever had the address before is silent: it is where somebody said a moment ago.
+    pub(super) fn claimed(&mut self, target: Ipv6Addr, Claim { link, mac, evidence }: Claim, now: Time) {
+        let kind = match evidence {
+            Evidence::Probe => SignKind::Advertised,
+            Evidence::Neighbour | Evidence::Route => SignKind::Asked,
+            Evidence::Dad => SignKind::Dad,
+        };
+        self.sign_of_life(target, Sign { link, mac, kind }, now);
     }
 
     fn seen_first(&mut self, target: Ipv6Addr, sign: Sign, proof: Proof, now: Time) {
@@ -257,7 +276,8 @@ impl Engine {
             return;
         }
         let evidence = kind.evidence();
-        let askers = self.targets.askers_mut(target).map(std::mem::take).unwrap_or_default();
+        let mut askers = self.targets.askers_mut(target).map(std::mem::take).unwrap_or_default();
+        askers.extend(self.neighbours.remove(target));
         let (unanswered, claim) = (0, None);
         let live = Live { link, mac: Some(mac), evidence, proof, since: now, seen: now, unanswered, claim };
         if self.put(target, State::Live(live), now) {

@@ -97,8 +97,8 @@ impl Obstacle {
 #[derive(Debug)]
 pub struct GatewayAddresses {
     protocol: u8,
-    /// Where ours bore another number before.
-    former: BTreeSet<(At, u8)>,
+    /// Where ours were put, or found, and the number that each bore.
+    bore: BTreeSet<(At, u8)>,
     /// The kernel keeps such numbers: it has told one.
     is_marking: bool,
     wanted: BTreeSet<At>,
@@ -132,7 +132,7 @@ impl GatewayAddresses {
     pub fn new(protocol: u8) -> Self {
         Self {
             protocol,
-            former: BTreeSet::new(),
+            bore: BTreeSet::new(),
             is_marking: false,
             wanted: BTreeSet::new(),
             under_way: BTreeMap::new(),
@@ -146,9 +146,7 @@ impl GatewayAddresses {
     /// From here on ours bear this number. Those that are there already are put there anew.
     pub fn set_protocol(&mut self, protocol: u8, links: &Links) {
         if protocol != self.protocol {
-            let old = self.protocol;
-            self.former.extend(marked(links, old).chain(self.unmarked.iter().copied()).map(|at| (at, old)));
-            self.former.retain(|(_, number)| *number != protocol);
+            self.bore.extend(marked(links, self.protocol).map(|at| (at, self.protocol)));
             self.protocol = protocol;
         }
     }
@@ -184,7 +182,7 @@ impl GatewayAddresses {
 
     /// The interface is gone, with everything on it.
     pub fn remove_link(&mut self, link: IfIndex) {
-        self.former.retain(|(at, _)| at.0 != link);
+        self.bore.retain(|(at, _)| at.0 != link);
         self.answered.retain(|at, _| at.0 != link);
         self.unmarked.retain(|at| at.0 != link);
         self.refused.retain(|at, _| at.0 != link);
@@ -204,8 +202,8 @@ impl GatewayAddresses {
 
     /// Every place at which something may be to be done.
     fn places(&self, links: &Links) -> BTreeSet<At> {
-        let former = self.former.iter().map(|(at, _)| at);
-        let all = self.wanted.iter().chain(&self.unmarked).chain(former).chain(self.refused.keys());
+        let before = self.bore.iter().map(|(at, _)| at);
+        let all = self.wanted.iter().chain(&self.unmarked).chain(before).chain(self.refused.keys());
         all.copied().chain(marked(links, self.protocol)).collect()
     }
 
@@ -233,6 +231,9 @@ impl GatewayAddresses {
             return None;
         }
         let adds = matches!(change, AddressChange::Add(_));
+        if adds {
+            self.bore.insert((at, self.protocol));
+        }
         self.under_way.insert(at, UnderWay { adds, is_told: false });
         Some(change)
     }
@@ -258,13 +259,8 @@ impl GatewayAddresses {
         }
         if !is_there {
             self.unmarked.remove(&at);
-        } else if *outcome == AddressOutcome::Done {
-            if ours.protocol != self.protocol {
-                self.former.insert((at, ours.protocol));
-            }
-            if !is_told || !self.is_marking {
-                self.unmarked.insert(at);
-            }
+        } else if *outcome == AddressOutcome::Done && (!is_told || !self.is_marking) {
+            self.unmarked.insert(at);
         }
     }
 
@@ -277,7 +273,8 @@ impl GatewayAddresses {
     fn bears_former(&self, at: At, links: &Links) -> bool {
         let known = links.address(at.0, at.1).filter(|_| !self.answered.contains_key(&at));
         known.is_some_and(|known| {
-            self.former.contains(&(at, known.protocol)) && is_marked(known, known.protocol)
+            let number = known.protocol;
+            number != self.protocol && is_marked(known, number) && self.bore.contains(&(at, number))
         })
     }
 

@@ -8,7 +8,8 @@
 //! moment anyway, while announcements from invented addresses cost their sender nothing: a join for
 //! each would cost us a search through all groups of the link. One that moves to another downstream
 //! keeps its group meanwhile. Counted as well are addresses of the host on other interfaces, and
-//! every address of a small prefix that is answered for as a whole.
+//! every address of a small prefix that is answered for as a whole; and on downstreams on which guests
+//! are answered, the gateway and the upstream's addresses.
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -240,7 +241,24 @@ impl Engine {
                 standing.insert((upstream, Ipv6Net::from(address)));
             }
         }
+        standing.extend(self.groups_on_downstreams());
         (standing, too_wide)
+    }
+
+    /// Where guests are answered on their own link: the gateway, which they all ask for, and the upstream's
+    /// addresses. Which neighbours they will ask for nobody knows before.
+    fn groups_on_downstreams(&self) -> BTreeSet<(IfIndex, Ipv6Net)> {
+        let mut groups = BTreeSet::new();
+        for (downstream, upstreams) in self.neighbours.downstreams() {
+            for upstream in upstreams.iter().filter_map(|link| joined_on(&self.bindings, Some(*link))) {
+                let own = self.links.addresses_of(upstream).map(|known| known.address);
+                let own = own.filter(|address| !address.is_unicast_link_local());
+                let targets = own.chain(self.routes.gateways(upstream));
+                let elsewhere = targets.filter(|target| !self.links.has(downstream, *target));
+                groups.extend(elsewhere.map(|target| (downstream, Ipv6Net::from(target))));
+            }
+        }
+        groups
     }
 
     /// Without Neighbor Discovery downstream, whatever is routed there is answered for.

@@ -44,6 +44,10 @@ impl Engine {
     /// A solicitation on a downstream, from one of its guests.
     pub(super) fn look_at_mask(&mut self, link: IfIndex, solicitation: &Solicitation) {
         let (guest, asked_for) = (solicitation.source, solicitation.target);
+        // Where such guests are answered nothing is wrong.
+        if self.answers_guests_on(link) {
+            return;
+        }
         if asked_for.is_unicast_link_local() || self.links.is_of_host(asked_for) {
             return;
         }

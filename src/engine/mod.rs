@@ -19,6 +19,7 @@ mod automatic;
 pub mod bindings;
 mod counters;
 mod derive;
+mod downstream;
 mod evidence;
 mod explain;
 pub mod facts;
@@ -29,6 +30,7 @@ mod input;
 mod limiter;
 mod links;
 mod masks;
+mod neighbours;
 mod output;
 pub mod policy;
 mod probe;
@@ -69,6 +71,7 @@ use gateway::Gateways;
 use gateway_address::GatewayAddresses;
 use groups::Groups;
 use masks::Masks;
+use neighbours::Neighbours;
 use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
@@ -94,11 +97,14 @@ pub struct Engine {
     shares: Vec<Limiter>,
     rivals: Rivals,
     masks: Masks,
+    neighbours: Neighbours,
     announcements: Announcements,
     gateways: Gateways,
     gateway_addresses: GatewayAddresses,
     /// Who waits for the route of a live guest to be in the kernel.
     held: BTreeMap<Ipv6Addr, Vec<Asker>>,
+    /// The questions of guests whose own route is not in the kernel yet, by guest.
+    unreturned: BTreeMap<Ipv6Addr, Vec<(Asker, Ipv6Addr)>>,
     ears: BTreeMap<IfIndex, Ear>,
     groups: Groups,
     suppressed: Vec<Suppression>,
@@ -132,10 +138,12 @@ impl Engine {
             shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
             rivals: Rivals::default(),
             masks: Masks::default(),
+            neighbours: Neighbours::new(policy.limits.pending, seed),
             announcements: Announcements::new(&policy.limits),
             gateways: Gateways::default(),
             gateway_addresses: GatewayAddresses::new(policy.routes.protocol),
             held: BTreeMap::new(),
+            unreturned: BTreeMap::new(),
             ears: BTreeMap::new(),
             groups: Groups::new(policy.limits.groups),
             suppressed: Vec::new(),
@@ -166,7 +174,7 @@ impl Engine {
             Input::Synced if self.phase == Phase::Learning => self.begin(now),
             // There is nothing more to begin.
             Input::Synced => {}
-            Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome),
+            Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome, now),
             Input::AddressChanged(change, outcome) => self.address_changed(change, &outcome, now),
             Input::Ask(target) => {
                 self.look(target, now);
@@ -185,9 +193,9 @@ impl Engine {
 
     /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
-        let (targets, gateways) = (self.targets.next_due(), self.gateways.next_due());
-        let due = [targets, self.announcements.next_due(), gateways, self.gateways_due()];
-        due.into_iter().flatten().min()
+        let known = [self.targets.next_due(), self.neighbours.next_due()];
+        let due = [self.announcements.next_due(), self.gateways.next_due(), self.gateways_due()];
+        known.into_iter().chain(due).flatten().min()
     }
 
     /// What the policy asks for and the host does not have, at this moment.
@@ -248,6 +256,11 @@ impl Engine {
     /// How many targets are known.
     pub fn known_targets(&self) -> usize {
         self.targets.len()
+    }
+
+    /// How many of the upstreams' neighbours are known because guests may ask for them.
+    pub fn known_neighbours(&self) -> usize {
+        self.neighbours.len()
     }
 
     /// Every route that we want, and what became of it.

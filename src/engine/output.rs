@@ -57,9 +57,14 @@ pub struct Ear {
 /// What an interface is listened to for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
-    /// Solicitations for targets inside these ranges.
-    Upstream(Vec<Ipv6Net>),
-    /// Signs of life.
+    /// Solicitations for targets inside these ranges, and advertisements of these neighbours.
+    Upstream {
+        /// What is answered for.
+        ranges: Vec<Ipv6Net>,
+        /// What guests may ask for (`proxy-downstream`).
+        neighbours: Vec<Ipv6Net>,
+    },
+    /// Signs of life, and questions of guests.
     Downstream,
 }
 

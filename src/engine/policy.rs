@@ -157,6 +157,8 @@ pub struct RangePolicy {
     pub gateway: Option<Ipv6Addr>,
     /// Never answered; each inside `prefix`.
     pub exclude: Vec<Ipv6Net>,
+    /// Whether guests are answered on their own link for who is not there (RFC 4389).
+    pub proxy_downstream: bool,
     /// Where it comes from.
     pub origin: Origin,
 }

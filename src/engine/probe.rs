@@ -24,6 +24,7 @@ impl Engine {
                 }
             }
         }
+        self.neighbours_due(now);
         self.announce_due(now);
         self.ask_gateways(now);
         self.retry_gateways(now);
@@ -122,7 +123,7 @@ impl Engine {
         self.targets.put(target, State::Live(asked), now + pause);
     }
 
-    fn send_probe(&mut self, link: IfIndex, probe: Solicitation) {
+    pub(super) fn send_probe(&mut self, link: IfIndex, probe: Solicitation) {
         self.counters.probes += 1;
         self.outputs.push_back(Output::Solicit(link, probe));
     }
@@ -165,6 +166,6 @@ const TURN: usize = 64;
 /// Until the next turn.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Until the next turn where there were not enough probes for this one.
-const SCARCE: Duration = Duration::from_millis(250);
+pub(super) const SCARCE: Duration = Duration::from_millis(250);
 /// Unanswered questions after which a guest has moved.
-const CHALLENGES: u8 = 1;
+pub(super) const CHALLENGES: u8 = 1;

@@ -62,6 +62,9 @@ impl Engine {
         match verdict {
             Ok(Verdict::Answered) => {
                 self.counters.answered(asker.link);
+                if self.bindings.upstream(asker.link).is_none() {
+                    self.counters.downstream_answers += 1;
+                }
                 self.targets.answered(target);
                 if self.watch == Watch::Questions {
                     self.tell(Event::Answered(target, *asker));
@@ -124,6 +127,8 @@ impl Engine {
                 self.confirm_if_old(target, &live, now);
                 Ok(verdict)
             }
+            // The provider's router is no guest, also in a range that is the whole link.
+            _ if self.routes.is_gateway(target) => Err(DropReason::Excluded),
             Some(State::Probing(_)) => self.wait(asker, target),
             // One look for a target that was absent a moment ago: it costs little, and a guest
             // that came up without a word is found at the first question.
@@ -132,18 +137,12 @@ impl Engine {
         }
     }
 
-    fn wait(&mut self, asker: Asker, target: Ipv6Addr) -> Result<Verdict, DropReason> {
-        if let Some(askers) = self.targets.askers_mut(target).filter(|askers| !askers.contains(&asker)) {
-            if askers.len() >= MAX_ASKERS {
-                return Err(DropReason::AskersFull);
-            }
-            askers.push(asker);
-        }
-        Ok(Verdict::Asked)
+    pub(super) fn wait(&mut self, asker: Asker, target: Ipv6Addr) -> Result<Verdict, DropReason> {
+        join(self.targets.askers_mut(target), asker).map(|()| Verdict::Asked)
     }
 
     /// Asks the downstreams for a target of which nothing is known.
-    fn ask_downstream(
+    pub(super) fn ask_downstream(
         &mut self,
         asker: Asker,
         target: Ipv6Addr,
@@ -154,33 +153,60 @@ impl Engine {
         if self.is_routed_to_layer_3(range, target) {
             return self.answer(&asker, target);
         }
+        let share = self.share_of(&asker);
+        self.seek(target, range, (tries, share), vec![asker], now)
+    }
+
+    /// Asks for a target within the limits of whoever caused it, and notes who waits for the answer.
+    pub(super) fn seek(
+        &mut self,
+        target: Ipv6Addr,
+        range: RangeId,
+        (tries, share): (u8, usize),
+        askers: Vec<Asker>,
+        now: Time,
+    ) -> Result<Verdict, DropReason> {
         if !self.behind(range, target).iter().any(|link| self.can_probe(*link)) {
             return Err(self.why_not_probed(range, target));
         }
         if !self.targets.has_room_for(target) {
             return Err(DropReason::TargetsFull);
         }
-        let share = share_of(&asker);
         let (limit, half) = (self.policy.limits.pending, self.policy.limits.pending.div_ceil(2));
         if self.targets.probing() >= limit || self.targets.probing_for(share) >= half.max(1) && limit > 1 {
             return Err(DropReason::PendingFull);
         }
-        // Where probes are scarce nobody gets more than half of them, however often he asks; and
-        // who has asked for little so far gets some also when another has just taken all.
-        let is_granted = if self.shares[share].take(now) {
-            self.probe_limit.take_in_debt(now)
-        } else {
-            !self.probe_limit.is_scarce(now) && self.probe_limit.take(now)
-        };
-        if !is_granted {
+        if !self.grants_probe(share, now) {
             return Err(DropReason::ProbeLimit);
         }
-        let probing = Probing { left: tries - 1, asked: 0, share, askers: vec![asker] };
+        let probing = Probing { left: tries - 1, asked: 0, share, askers };
         if !self.put(target, State::Probing(probing), now) {
             return Err(DropReason::TargetsFull);
         }
         self.ask_round(target, range, Paid::First, now);
         Ok(Verdict::Asked)
+    }
+
+    /// Where probes are scarce nobody gets more than half of them, however often he asks; and who has
+    /// asked for little so far gets some also when another has just taken all.
+    pub(super) fn grants_probe(&mut self, share: usize, now: Time) -> bool {
+        if self.shares[share].take(now) {
+            self.probe_limit.take_in_debt(now)
+        } else {
+            !self.probe_limit.is_scarce(now) && self.probe_limit.take(now)
+        }
+    }
+
+    /// Whose share of the probes a question counts for. Routers and others on an upstream share by their
+    /// station; a few may share one, which is fair enough. A guest can pretend to be many stations, so
+    /// those of one downstream have one share together.
+    pub(super) fn share_of(&self, asker: &Asker) -> usize {
+        let fold = |sum: usize, byte: &u8| sum.wrapping_mul(31).wrapping_add(usize::from(*byte));
+        let link = asker.link.0 as usize;
+        match self.bindings.upstream(asker.link) {
+            Some(_) => asker.mac.0.iter().fold(link, fold) % SHARES,
+            None => link % SHARES,
+        }
     }
 
     /// Asks for a target of which nobody asked, within the same limits; one that is live is asked
@@ -199,6 +225,7 @@ impl Engine {
                 let is_askable = self.policy.ranges[range.0].answer == Answer::Live
                     && !self.ranges.excludes(range, target)
                     && !self.links.is_of_host(target)
+                    && !self.routes.is_gateway(target)
                     && self.behind(range, target).iter().any(|link| self.can_probe(*link))
                     && self.targets.has_room_for(target)
                     && self.targets.probing() < self.policy.limits.pending
@@ -257,9 +284,17 @@ impl Engine {
         }
     }
 
-    fn answer(&mut self, asker: &Asker, target: Ipv6Addr) -> Result<Verdict, DropReason> {
-        let upstream = self.bindings.upstream(asker.link).ok_or(DropReason::NotUpstream)?;
-        let advertisement = answer::advertisement(upstream, asker, target).ok_or(DropReason::NoSource)?;
+    pub(super) fn answer(&mut self, asker: &Asker, target: Ipv6Addr) -> Result<Verdict, DropReason> {
+        let guests;
+        let face = match self.bindings.upstream(asker.link) {
+            Some(upstream) => upstream,
+            None => {
+                let face = self.face_towards_guests(asker.link, target);
+                guests = face.ok_or(DropReason::NotUpstream)?;
+                &guests
+            }
+        };
+        let advertisement = answer::advertisement(face, asker, target).ok_or(DropReason::NoSource)?;
         self.outputs.push_back(super::Output::Advertise(asker.link, advertisement));
         Ok(Verdict::Answered)
     }
@@ -277,23 +312,20 @@ impl Engine {
 
     /// An answer is a promise that the next packet arrives. Were it made before the guest's route is
     /// in, that packet would meet the backstop, and whoever sent it be told that nobody is there.
-    fn answer_once_routed(
+    pub(super) fn answer_once_routed(
         &mut self,
         asker: Asker,
         target: Ipv6Addr,
         link: IfIndex,
     ) -> Result<Verdict, DropReason> {
+        // Who is on the asker's own link answers for itself.
+        if link == asker.link {
+            return Err(DropReason::NotUpstream);
+        }
         if !self.routes.is_under_way(&self.routes.guest(target, link)) {
             return self.answer(&asker, target);
         }
-        let held = self.held.entry(target).or_default();
-        if !held.contains(&asker) {
-            if held.len() >= MAX_ASKERS {
-                return Err(DropReason::AskersFull);
-            }
-            held.push(asker);
-        }
-        Ok(Verdict::Asked)
+        join(Some(self.held.entry(target).or_default()), asker).map(|()| Verdict::Asked)
     }
 
     /// The kernel has said what became of a guest's route: whoever waited for it is answered, also
@@ -305,7 +337,7 @@ impl Engine {
     }
 
     /// Answers never wait for it: knowledge that has grown old is confirmed behind the answer.
-    fn confirm_if_old(&mut self, target: Ipv6Addr, live: &Live, now: Time) {
+    pub(super) fn confirm_if_old(&mut self, target: Ipv6Addr, live: &Live, now: Time) {
         let is_old = now.since(live.seen) > self.policy.timers.reachable;
         if is_old && live.unanswered == 0 && live.claim.is_none() {
             self.confirm(target, *live, now);
@@ -340,12 +372,17 @@ impl Behind<'_> {
     }
 }
 
-/// Askers share by their station; a few may share one share, which is fair enough.
-fn share_of(asker: &Asker) -> usize {
-    let fold = |sum: usize, byte: &u8| sum.wrapping_mul(31).wrapping_add(usize::from(*byte));
-    asker.mac.0.iter().fold(asker.link.0 as usize, fold) % SHARES
+/// One more waits; once, however often he asks.
+pub(super) fn join(askers: Option<&mut Vec<Asker>>, asker: Asker) -> Result<(), DropReason> {
+    if let Some(askers) = askers.filter(|askers| !askers.contains(&asker)) {
+        if askers.len() >= MAX_ASKERS {
+            return Err(DropReason::AskersFull);
+        }
+        askers.push(asker);
+    }
+    Ok(())
 }
 
 /// As many askers wait for one target. A link has one or two routers; the rest is somebody who
 /// wants our memory.
-const MAX_ASKERS: usize = 8;
+pub(super) const MAX_ASKERS: usize = 8;

@@ -70,6 +70,7 @@ mod tests {
             gateway: None,
             backstop: true,
             exclude: exclude.iter().map(|net| net.parse().expect("a prefix")).collect(),
+            proxy_downstream: false,
             origin: Origin::Config,
         }
     }

@@ -79,6 +79,7 @@ impl Engine {
         for (target, state) in self.targets.set_limit(targets) {
             self.evicted(target, state);
         }
+        self.limit_neighbours(self.policy.limits.pending);
         if are_timers_new {
             self.hasten(now);
         }
@@ -184,7 +185,10 @@ impl Engine {
 
     fn ask_anew(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
         for asker in askers {
-            let verdict = self.question(asker, target, now);
+            let verdict = match self.bindings.upstream(asker.link) {
+                Some(_) => self.question(asker, target, now),
+                None => self.question_of_guest(asker, target, now),
+            };
             self.count(target, &asker, verdict);
         }
     }

@@ -72,6 +72,11 @@ impl Engine {
         let until = now + self.policy.timers.reachable;
         if self.rivals.insert(target, mac, until, now) {
             self.tell(Event::Conflict(target, link, mac));
+            // A guest that has gone to the upstream's link is asked for by others on its own, and found
+            // there only once it is known to have gone.
+            if self.ranges.find(target).is_some_and(|range| self.policy.ranges[range.0].proxy_downstream) {
+                self.look(target, now);
+            }
         }
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
-use super::bindings::{Bindings, Place};
+use super::bindings::Bindings;
 use super::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, RouteKind};
 use super::output::{Ear, Output, Role};
-use super::policy::{Answer, Downstream, OnStop, RangePolicy, RangeRoutes, RoutePolicy};
+use super::policy::{Answer, OnStop, RangePolicy, RangeRoutes, RoutePolicy};
 use super::routes::{Change, Outcome};
 use super::time::Time;
 use super::{Engine, Event, Phase, Problem};
@@ -44,6 +44,7 @@ impl Engine {
                 Fact::Address(address) => {
                     // Whoever it was before, it is the host now.
                     self.forget(address.address);
+                    self.neighbours.remove(address.address);
                     self.gateway_addresses.heard(&address);
                     self.links.insert_address(address);
                 }
@@ -65,6 +66,7 @@ impl Engine {
             }
         }
         for link in ended {
+            self.neighbours.end_link(link);
             self.end_link(link, now);
         }
         // Costs something for every link; neighbours and guests' own routes come by the thousand.
@@ -137,6 +139,7 @@ impl Engine {
         if self.phase == Phase::Stopping {
             return;
         }
+        self.settle_neighbours();
         self.settle_ears();
         if self.phase == Phase::Serving {
             self.settle_gateway_addresses();
@@ -151,13 +154,14 @@ impl Engine {
     }
 
     /// Takes in what became of a change of the routes.
-    pub(super) fn route_changed(&mut self, change: Change, outcome: &Outcome) {
+    pub(super) fn route_changed(&mut self, change: Change, outcome: &Outcome, now: Time) {
         self.routes.changed(&change, outcome);
         self.settle_routes();
         if let Change::Add(route) = &change
             && route.destination.prefix_len() == 128
         {
             self.answer_held(route.destination.addr());
+            self.answer_unreturned(route.destination.addr(), now);
         }
         let event = match (change, outcome) {
             (Change::Add(route), Outcome::Done) => Event::RouteInstalled(route),
@@ -247,8 +251,9 @@ impl Engine {
     fn wanted_ears(&self) -> BTreeMap<IfIndex, Ear> {
         let mut ears = BTreeMap::new();
         let ranges = || self.policy.ranges.iter().zip(&self.bindings.ranges);
-        for (range, place) in ranges().filter(|(range, _)| range.answer == Answer::Live) {
-            for link in self.links_behind(range, place) {
+        let is_heard = |range: &RangePolicy| range.answer == Answer::Live || range.proxy_downstream;
+        for (range, place) in ranges().filter(|(range, _)| is_heard(range)) {
+            for link in self.downstreams_of(range, place) {
                 if let Some(mac) = self.links.mac(link) {
                     ears.insert(link, Ear { mac, role: Role::Downstream });
                 }
@@ -256,28 +261,18 @@ impl Engine {
         }
         // Last, so that an upstream is never listened to as a downstream.
         for upstream in &self.bindings.upstreams {
-            let served = ranges()
+            let served: Vec<_> = ranges()
                 .filter(|(range, place)| {
                     place.upstream == Some(upstream.link) && range.answer != Answer::Never
                 })
                 .map(|(range, _)| range.prefix)
                 .chain(self.gateways_to_keep(upstream).into_iter().map(Ipv6Net::from))
                 .collect();
-            ears.insert(upstream.link, Ear { mac: upstream.mac, role: Role::Upstream(served) });
+            let role =
+                Role::Upstream { ranges: served, neighbours: self.neighbours.prefixes_of(upstream.link) };
+            ears.insert(upstream.link, Ear { mac: upstream.mac, role });
         }
         ears
-    }
-
-    /// Where guests of the range can be.
-    pub(super) fn links_behind(&self, range: &RangePolicy, place: &Place) -> Vec<IfIndex> {
-        match range.downstream {
-            Downstream::Named(_) | Downstream::Matching(_) => place.downstreams.clone(),
-            // A guest may also be where a route for more than the range leads.
-            Downstream::Kernel => {
-                let around = self.routes.leads_to_all(&range.prefix);
-                self.routes.links_inside(&range.prefix).chain(around).collect()
-            }
-        }
     }
 
     pub(super) fn tell_problems(&mut self, before: &[Problem]) {

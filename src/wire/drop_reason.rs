@@ -91,14 +91,15 @@ drop_reasons! {
     DadLinkLayerOption => "dad_link_layer_option",
 
     // The decision.
-    /// The frame arrived on an interface on which nothing is answered.
+    /// The frame arrived on a downstream, on which nothing is answered; or not this, because who has the
+    /// address is on that link himself, or nowhere near.
     NotUpstream => "not_upstream",
     /// The target is link-local; no range can hold it. Downstream it is how guests ask for their
     /// gateway, and shows that they live.
     TargetLinkLocal => "target_link_local",
     /// No range of this upstream holds the target.
     NoRange => "no_range",
-    /// The target is excluded from its range.
+    /// The target is excluded from its range, or is the upstream's gateway.
     Excluded => "excluded",
     /// The range is configured for routes only.
     NeverAnswered => "never_answered",

@@ -72,7 +72,7 @@ fn passes(program: &[Instruction], target: &str) -> bool {
 
 #[test]
 fn passes_what_is_inside_a_range_and_nothing_beside_it() {
-    let program = upstream(&[net("2001:db8:1:2:c::/112"), net("2001:db8:1:2:d::5/128")]);
+    let program = upstream(&[net("2001:db8:1:2:c::/112"), net("2001:db8:1:2:d::5/128")], &[]);
     for inside in ["2001:db8:1:2:c::", "2001:db8:1:2:c::ffff", "2001:db8:1:2:d::5"] {
         assert!(passes(&program, inside), "{inside}");
     }
@@ -85,7 +85,7 @@ fn passes_what_is_inside_a_range_and_nothing_beside_it() {
 
 #[test]
 fn drops_frames_to_other_stations_and_frames_of_our_own() {
-    let program = upstream(&[net("2001:db8::/64")]);
+    let program = upstream(&[net("2001:db8::/64")], &[]);
     let frame = question("2001:db8::1".parse().expect("an address"));
     assert_eq!(
         [0, 1, 2, 3, 4].map(|kind| run(&program, &frame, kind) != 0),
@@ -95,7 +95,7 @@ fn drops_frames_to_other_stations_and_frames_of_our_own() {
 
 #[test]
 fn drops_what_is_not_neighbor_discovery_with_hop_limit_255() {
-    let program = upstream(&[net("2001:db8::/64")]);
+    let program = upstream(&[net("2001:db8::/64")], &[]);
     let good = question("2001:db8::1".parse().expect("an address"));
     for (offset, value) in [(12, 0x08), (20, 17), (20, 44), (21, 254), (54, 134), (54, 133)] {
         let mut frame = good.clone();
@@ -116,18 +116,18 @@ fn hears_solicitations_and_advertisements_downstream() {
 
 #[test]
 fn without_ranges_nothing_passes() {
-    assert!(!passes(&upstream(&[]), "2001:db8::1"));
+    assert!(!passes(&upstream(&[], &[]), "2001:db8::1"));
 }
 
 #[test]
 fn the_whole_address_space_is_a_range_too() {
-    assert!(passes(&upstream(&[net("::/0")]), "2001:db8::1"));
+    assert!(passes(&upstream(&[net("::/0")], &[]), "2001:db8::1"));
 }
 
 #[test]
 fn too_many_ranges_are_widened_to_what_covers_them() {
     let ranges: Vec<_> = (0..200u16).map(|n| net(&format!("2001:db8:1:2:{:x}::/112", n * 2))).collect();
-    let program = upstream(&ranges);
+    let program = upstream(&ranges, &[]);
     assert!(program.len() < 32, "{} instructions", program.len());
     for range in &ranges {
         assert!(passes(&program, &range.network().to_string()));
@@ -139,7 +139,7 @@ fn too_many_ranges_are_widened_to_what_covers_them() {
 fn a_link_local_gateway_does_not_widen_them_to_everything() {
     let ranges = (0..200u16).map(|n| net(&format!("2001:db8:1:2:{:x}::/112", n * 2)));
     let ranges: Vec<_> = ranges.chain([net("fe80::1/128")]).collect();
-    let program = upstream(&ranges);
+    let program = upstream(&ranges, &[]);
     assert!(passes(&program, "fe80::1") && passes(&program, "2001:db8:1:2:4::5"));
     assert!(!passes(&program, "fe80::2") && !passes(&program, "2001:db8:1:3::1"));
 }
@@ -148,7 +148,39 @@ fn a_link_local_gateway_does_not_widen_them_to_everything() {
 fn the_longest_program_fits_the_kernels_limit() {
     let ranges: Vec<_> =
         (0..MAX_RANGES as u128).map(|n| Ipv6Net::from(Ipv6Addr::from(0x2001 << 112 | n << 9))).collect();
-    assert!(upstream(&ranges).len() < 4096, "BPF_MAXINSNS");
+    assert!(upstream(&ranges, &[]).len() < 4096, "BPF_MAXINSNS");
+}
+
+#[test]
+fn of_neighbours_only_their_advertisements_pass() {
+    let program =
+        upstream(&[net("2001:db8:1:2:c::/112")], &[net("2001:db8:1:2::/64"), net("2001:db8:7::/64")]);
+    let verdicts = |target: &str| {
+        let mut frame = question(target.parse().expect("an address"));
+        [135, 136, 134].map(|kind| {
+            frame[54] = kind;
+            run(&program, &frame, 0) != 0
+        })
+    };
+    assert_eq!(verdicts("2001:db8:1:2::77"), [false, true, false]);
+    assert_eq!(verdicts("2001:db8:7::1"), [false, true, false]);
+    assert_eq!(verdicts("2001:db8:1:2:c::5"), [true, true, false]);
+    assert_eq!(verdicts("2001:db8:1:3::1"), [false, false, false]);
+}
+
+#[test]
+fn neighbours_of_many_prefixes_are_widened_to_what_covers_them() {
+    for count in [19, 20, 200] {
+        let neighbours: Vec<_> =
+            (0..count).map(|n: u16| net(&format!("2001:db8:1:{:x}::5/128", n * 2))).collect();
+        let program = upstream(&[net("2001:db8:1:2:c::/112")], &neighbours);
+        for address in &neighbours {
+            let mut frame = question(address.addr());
+            frame[54] = 136;
+            assert_ne!(run(&program, &frame, 0), 0, "{address} of {count}");
+        }
+        assert!(passes(&program, "2001:db8:1:2:c::5") && !passes(&program, "2001:db8:1:4::5"));
+    }
 }
 
 proptest! {
@@ -156,7 +188,7 @@ proptest! {
     fn agrees_with_the_prefixes(target: u128, prefixes in prop::collection::vec((any::<u128>(), 0u8..=128), 1..20)) {
         let nets: Vec<_> =
             prefixes.into_iter().map(|(a, l)| Ipv6Net::new(a.into(), l).expect("a prefix").trunc()).collect();
-        let program = upstream(&nets);
+        let program = upstream(&nets, &[]);
         // Half of the time ask for an address inside, or chance would never find one.
         let inside = Ipv6Addr::from(u128::from(nets[0].network()) | (target & u128::from(nets[0].hostmask())));
         for target in [Ipv6Addr::from(target), inside] {
@@ -167,7 +199,7 @@ proptest! {
 
     #[test]
     fn never_runs_off_the_end(frame in prop::collection::vec(any::<u8>(), 0..100), kind in 0u32..6) {
-        run(&upstream(&[net("2001:db8::/64")]), &frame, kind);
+        run(&upstream(&[net("2001:db8::/64")], &[]), &frame, kind);
         run(&downstream(), &frame, kind);
     }
 }

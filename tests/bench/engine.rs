@@ -151,6 +151,7 @@ fn policy() -> Policy {
             backstop: false,
             gateway: None,
             exclude: Vec::new(),
+            proxy_downstream: false,
             origin: Origin::Config,
         }],
         suffixes: Vec::new(),

@@ -258,9 +258,9 @@ fn the_ear_hears_the_gateways_answers() {
         host.take().into_iter().filter_map(ear).collect::<Vec<_>>()
     };
     let (range, gateway) = (net("2001:db8:1:2:c::/112"), net("fe80::1/128"));
-    assert_eq!(ears(&mut host), [Role::Upstream(vec![range, gateway])]);
+    assert_eq!(ears(&mut host), [Role::Upstream { ranges: vec![range, gateway], neighbours: Vec::new() }]);
     host.facts(vec![Fact::RouteGone(default_route(UP))]);
-    assert_eq!(ears(&mut host), [Role::Upstream(vec![range])]);
+    assert_eq!(ears(&mut host), [Role::Upstream { ranges: vec![range], neighbours: Vec::new() }]);
 }
 
 #[test]

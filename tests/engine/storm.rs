@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
+use ipnet::Ipv6Net;
 use lone64::engine::facts::{
     AddressState, Fact, IfIndex, LinkLayer, LinkState, Neighbour, NeighbourState, RouteKind,
 };
@@ -283,6 +284,44 @@ proptest! {
             let within = last_second[i..].iter().filter(|at| at.since(*first).as_millis() < 1_000).count();
             prop_assert!(within <= 14, "{within} probes within a second");
         }
+    }
+
+    #[test]
+    fn guests_that_are_answered_on_their_own_link_leave_no_limit_either(
+        steps in prop::collection::vec(a_step(), 1..120), prefix in prop::sample::select(vec![125, 64]),
+    ) {
+        let mut policy = policy();
+        policy.upstreams[0].announce = Announce::No;
+        policy.ranges[0].proxy_downstream = true;
+        policy.ranges[0].prefix = Ipv6Net::new(guest(0), prefix).unwrap().trunc();
+        policy.ranges[0].exclude = vec![net("2001:db8:1:2:c::6/127")];
+        let mut host = Host::new(policy);
+        for step in steps {
+            let is_dad = matches!(&step, Step::Input(Input::Solicitation(_, asked)) if asked.is_dad());
+            match step {
+                Step::Input(input) => host.input(input),
+                Step::Pass(duration) => host.pass(millis(duration)),
+            }
+            let outputs = host.take();
+            let engine = &host.engine;
+            prop_assert!(engine.known_neighbours() <= LIMITS.pending && engine.known_targets() <= LIMITS.targets);
+            for output in outputs {
+                let Output::Advertise(link, answer) = output else { continue };
+                if engine.bindings().upstream(link).is_some() {
+                    continue;
+                }
+                prop_assert!(!is_dad && answer.flags.solicited && !answer.destination.is_multicast());
+                prop_assert!(!engine.links().has(link, answer.target), "{} is the kernel's", answer.target);
+                prop_assert!(!net("2001:db8:1:2:c::6/127").contains(&answer.target) || engine.links().is_of_host(answer.target));
+                if let Some(State::Live(live)) = engine.target(answer.target) {
+                    prop_assert!(live.link != link, "{} is on the asker's own link", answer.target);
+                }
+                prop_assert_eq!(answer.target_link_layer, Some(answer.source_mac));
+            }
+        }
+        // And what is known of neighbours ends by itself.
+        host.pass(millis(200_000));
+        prop_assert_eq!(host.engine.known_neighbours(), 0);
     }
 
     #[test]

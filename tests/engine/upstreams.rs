@@ -97,7 +97,10 @@ fn a_new_link_layer_address_is_in_the_next_answer_and_listened_for() {
     let mut host = Host::new(always());
     let mac = Mac([0x52, 0x54, 0, 0, 0, 0x77]);
     host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
-    let ear = Ear { mac, role: Role::Upstream(vec![net("2001:db8:1:2:c::/112")]) };
+    let ear = Ear {
+        mac,
+        role: Role::Upstream { ranges: vec![net("2001:db8:1:2:c::/112")], neighbours: Vec::new() },
+    };
     assert_eq!(host.take(), [Output::Listen(UP, ear)]);
     let answer = host.answer_to(question(guest(5))).unwrap();
     assert_eq!((answer.source_mac, answer.target_link_layer), (mac, Some(mac)));

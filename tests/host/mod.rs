@@ -245,6 +245,7 @@ pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
         backstop: true,
         gateway: None,
         exclude: Vec::new(),
+        proxy_downstream: false,
         origin: Origin::Config,
     }
 }

@@ -7,6 +7,7 @@
 //! * `silence`: Silence
 //! * `addresses`: Whose addresses
 //! * `liveness`, `probing`: Probing
+//! * `proxy_downstream`: guests that take the whole /64 for their own link
 //! * `guests`: a range over many downstreams, with a route for each live guest
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `change`: Change
@@ -57,6 +58,7 @@ mod load;
 mod metrics;
 mod namespace;
 mod probing;
+mod proxy_downstream;
 mod reload;
 mod routes;
 mod shipped;
@@ -101,6 +103,7 @@ fn main() {
         ("addresses", addresses::CASES),
         ("liveness", liveness::CASES),
         ("probing", probing::CASES),
+        ("proxy_downstream", proxy_downstream::CASES),
         ("guests", guests::CASES),
         ("crowd", crowd::CASES),
         ("hostile", hostile::CASES),

@@ -2,7 +2,8 @@
 //!
 //! Each requirement of §4.3, §4.4, §7.1.1, §7.1.2 and §7.2.1–7.2.8 is quoted in its order, and is
 //! followed by the test that shows it, or by a `Justification:` where it concerns somebody else or
-//! is met in another way. So are RFC 6980 §5 and RFC 4862 §5.4.3–5.4.5, which go with it.
+//! is met in another way. So are RFC 6980 §5 and RFC 4862 §5.4.3–5.4.5, which go with it; RFC 4389 is named
+//! section by section.
 //!
 //! Sentences with MUST, SHOULD and their negations are quoted word for word, and those with a
 //! lower-case "should" and of the validation lists, too. MAY is quoted where it explains a choice.
@@ -24,5 +25,6 @@ mod s7_2_4_sending_advertisements;
 mod s7_2_5_receipt_of_advertisements;
 mod s7_2_6_to_8_unsolicited_anycast_proxy;
 // Beside it.
+mod rfc4389_proxies;
 mod rfc4862_duplicate_address_detection;
 mod rfc6980_fragments;

@@ -7,7 +7,7 @@ use lone64::wire::{DropReason, Mac};
 use crate::frames::{Frame, STATION};
 use crate::host::{
     BRIDGE, Host, UP, UP_MAC, address, always, dad, guest, guest_mac, has, host_address, live, question,
-    seconds,
+    seconds, with,
 };
 
 /// A station on the upstream's link that would like to have a guest's address.
@@ -88,7 +88,8 @@ fn the_hosts_own_check_looped_back_is_not_looked_at() {
 
 #[test]
 fn a_guests_own_check_is_never_answered_on_its_downstream() {
-    for policy in [live(), always()] {
+    let proxying = with(|policy| policy.ranges[0].proxy_downstream = true);
+    for policy in [live(), always(), proxying] {
         let mut host = Host::new(policy);
         host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
         let outputs = host.take();

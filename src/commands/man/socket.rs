@@ -78,7 +78,8 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "ranges",
         "Each with prefix, upstream, interfaces (the first 64 of its downstreams), interface_count, follows_kernel, \
-         answer, routes, gateway (or null), origin (config, suffix or automatic) and state (serving or waiting).",
+         answer, routes, gateway (or null), proxy_downstream, origin (config, suffix or automatic) and state (serving \
+         or waiting).",
     ),
     (
         "problems",
@@ -98,7 +99,8 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
-         conflict, pending and refused; probes, rival_advertisements and netlink_resyncs since the start.",
+         conflict, pending and refused; probes, downstream_answers (to guests on their own link), \
+         rival_advertisements and netlink_resyncs since the start.",
     ),
     (
         "targets",

@@ -50,6 +50,8 @@ struct Range {
     routes: String,
     #[serde(default)]
     gateway: Option<Ipv6Addr>,
+    #[serde(default)]
+    proxy_downstream: bool,
     origin: String,
     state: String,
 }
@@ -198,7 +200,8 @@ impl Range {
         };
         let origin = if self.origin == "config" { String::new() } else { format!(", {}", self.origin) };
         let gateway = self.gateway.map(|address| format!(", gateway {address}")).unwrap_or_default();
-        let how = format!("{behind}; answer {}, routes {}{gateway}{origin}", self.answer, self.routes);
+        let proxy = if self.proxy_downstream { ", proxy downstream" } else { "" };
+        let how = format!("{behind}; answer {}, routes {}{gateway}{proxy}{origin}", self.answer, self.routes);
         format!("range {}{on}: {}\n", self.prefix, colour.state(&self.state))
             + &wrapped(&how, "    ", "        ")
     }

@@ -28,6 +28,7 @@ pub(super) struct Snapshot {
     pub(super) routes: [u64; ROUTE_STATES.len()],
     pub(super) probes: u64,
     pub(super) announcements: u64,
+    pub(super) downstream_answers: u64,
     pub(super) rivals: u64,
     pub(super) resyncs: u64,
     pub(super) problems: u64,
@@ -58,6 +59,7 @@ impl Snapshot {
             routes,
             probes: counters.probes,
             announcements: counters.announcements,
+            downstream_answers: counters.downstream_answers,
             rivals: counters.conflicts,
             resyncs: counters.resyncs,
             problems: engine.problems().len() as u64,
@@ -110,6 +112,11 @@ impl Collector for Snapshot {
         for (name, help, count) in [
             ("lone64_probes", "Probes sent.", self.probes),
             ("lone64_announcements", "Advertisements sent that nobody asked for.", self.announcements),
+            (
+                "lone64_downstream_answers",
+                "Answers to guests on their own link (proxy-downstream).",
+                self.downstream_answers,
+            ),
             (
                 "lone64_rival_advertisements",
                 "Advertisements of others on an upstream for targets of ours.",

@@ -1,9 +1,13 @@
 //! What a running daemon has heard, and nobody can read: guests with too short a mask, and somebody
 //! else on the upstream link who says that a guest's address is his.
 
+use core::net::Ipv6Addr;
+
 use serde_json::Value;
 
+use super::lines;
 use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use crate::engine::policy::{Origin, RangePolicy};
 
 /// The check of masks.
 pub static MASKS: Check = Check {
@@ -25,14 +29,13 @@ fn masks(host: &Host) -> Vec<Finding> {
     let all = heard(host, "wide_masks");
     let finding = |mask: &Value| {
         let [interface, guest, asked_for] = ["interface", "guest", "asked_for"].map(|key| text(mask, key));
-        let length = host
-            .ranges()
-            .map(|(range, _)| range.prefix)
-            .filter(|prefix| guest.parse().is_ok_and(|guest: std::net::Ipv6Addr| prefix.contains(&guest)))
-            .map(|prefix| prefix.prefix_len())
-            .max()
-            .unwrap_or(128);
-        Finding::fault(format!(
+        let range = range_of(host, &guest);
+        // Where such guests are answered nothing is wrong; the daemon has heard this before.
+        if range.is_some_and(|range| range.proxy_downstream) {
+            return None;
+        }
+        let length = range.map_or(128, |range| range.prefix.prefix_len());
+        let finding = Finding::fault(format!(
             "the guest {guest} takes {asked_for} for a neighbour on {interface}, where nobody has it: it reaches \
              nothing in the upstream's prefix, its gateway's other addresses among it"
         ))
@@ -40,9 +43,25 @@ fn masks(host: &Host) -> Vec<Finding> {
         .remedy(Remedy::Advice(format!(
             "in the guest: `ip -6 addr del {guest}/64 dev eth0 && ip -6 addr add {guest}/{length} dev eth0`, and the \
              same in its configuration"
-        )))
+        )));
+        Some(match range {
+            Some(range) if range.origin != Origin::Suffix => {
+                let key = ("proxy-downstream", "true".to_owned());
+                finding.remedy(Remedy::Config(lines::range(range, None, &[key])))
+            }
+            _ => finding.remedy(Remedy::Advice(
+                "or write `proxy-downstream = true` in the [[range]] of the guest".to_owned(),
+            )),
+        })
     };
-    all.iter().map(finding).collect()
+    all.iter().filter_map(finding).collect()
+}
+
+/// The range that decides for a guest.
+fn range_of<'a>(host: &'a Host, guest: &str) -> Option<&'a RangePolicy> {
+    let guest: Ipv6Addr = guest.parse().ok()?;
+    let around = host.ranges().map(|(range, _)| range).filter(|range| range.prefix.contains(&guest));
+    around.max_by_key(|range| range.prefix.prefix_len())
 }
 
 fn rivals(host: &Host) -> Vec<Finding> {

@@ -231,6 +231,11 @@ impl Engine {
                 }
             };
         }
+        if self.routes.is_gateway(target) {
+            let value = "the gateway of the default route has it, and answers for itself".to_owned();
+            steps.push(no(Subject::Exclude, value, None));
+            return Expected::Dropped(DropReason::Excluded);
+        }
         if self.is_routed_to_layer_3(range, target) {
             let link = self.routes.leads_to(target).expect("a route leads there");
             steps.push(yes(Subject::Downstream, self.name(link)));
@@ -250,6 +255,9 @@ impl Engine {
         steps.push(yes(Subject::Downstream, self.downstream_named(range)));
         let remedy = "the guest has to be up, to have this address, and to be behind that interface";
         let value = match self.targets.get(target) {
+            _ if self.neighbours.is_live(target) => {
+                "somebody on the upstream's own link has it, and answers there"
+            }
             Some(State::Absent) => "did not reply a moment ago; the next question asks it once more",
             _ => "nothing is known of it; the next question asks for it",
         };

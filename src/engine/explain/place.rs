@@ -88,6 +88,12 @@ impl Engine {
 
     fn other_route(&self, policy: &RangePolicy, target: Ipv6Addr) -> Step {
         match self.routes.leads_to(target) {
+            // The range is as wide as the upstream's own prefix.
+            Some(link) if self.bindings.upstream(link).is_some() && policy.routes == RangeRoutes::Guests => {
+                let name = self.name(link);
+                let value = format!("its route is added once it is live; until then {name}'s own holds");
+                open(Subject::Route, value, None)
+            }
             Some(link) if self.bindings.upstream(link).is_some() => {
                 let name = self.name(link);
                 let value = format!("packets for it leave by the upstream {name} again");

@@ -14,7 +14,8 @@ impl Engine {
         let mut wanted = BTreeSet::new();
         for (range, place) in self.policy.ranges.iter().zip(&self.bindings.ranges) {
             let Some(address) = range.gateway else { continue };
-            let links = self.links_behind(range, place).into_iter().filter(|link| self.takes_gateway(*link));
+            let links =
+                self.downstreams_of(range, place).into_iter().filter(|link| self.takes_gateway(*link));
             wanted.extend(links.map(|link| (link, address)));
         }
         wanted
@@ -39,7 +40,12 @@ impl Engine {
     }
 
     /// Takes in what became of a change.
-    pub(in crate::engine) fn address_changed(&mut self, change: AddressChange, outcome: &AddressOutcome, now: Time) {
+    pub(in crate::engine) fn address_changed(
+        &mut self,
+        change: AddressChange,
+        outcome: &AddressOutcome,
+        now: Time,
+    ) {
         self.gateway_addresses.changed(&change, outcome, &self.links, now);
         match (change, outcome) {
             (AddressChange::Add(ours), AddressOutcome::Done) => {

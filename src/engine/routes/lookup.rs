@@ -53,6 +53,12 @@ impl Routes {
         self.defaults().any(|route| route.next_hop == NextHop::Via(address))
     }
 
+    /// True if a default route out of this interface leads through this address.
+    pub fn is_gateway_of(&self, link: IfIndex, address: Ipv6Addr) -> bool {
+        let mut out_of = self.defaults().filter(|route| route.unicast_link() == Some(link));
+        out_of.any(|route| route.next_hop == NextHop::Via(address))
+    }
+
     /// The interface that a packet to `target` leaves by, as far as the main table decides.
     pub fn leads_to(&self, target: Ipv6Addr) -> Option<IfIndex> {
         self.leads_to_all(&target.into())

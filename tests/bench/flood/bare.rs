@@ -16,7 +16,7 @@ use super::responder::RANGE;
 /// Answers whatever passes the filter, without a look at anything but who asks for what.
 pub fn answer_for_ever() -> io::Result<Infallible> {
     let range = RANGE.parse().expect("a prefix");
-    let socket = PacketSocket::open(index(UPSTREAM), &filter::upstream(&[range]))?;
+    let socket = PacketSocket::open(index(UPSTREAM), &filter::upstream(&[range], &[]))?;
     let (mut received, mut answers) = (RecvBatch::new(), SendBatch::new());
     loop {
         match socket.recv_batch(&mut received) {

@@ -6,14 +6,17 @@
 //!
 //! Every four bytes are one step: what happens, to which target, and how much later. Held to: no
 //! panic, every limit of the policy, and that answers go only to those who asked, and announcements to
-//! all, for targets inside the range that nobody excluded.
+//! all, for targets inside the range that nobody excluded; and guests are answered on their own link,
+//! but never their duplicate address detection.
 #![no_main]
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use lone64::engine::facts::{Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState};
+use lone64::engine::facts::{
+    Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, NextHop, RouteKind,
+};
 use lone64::engine::policy::{
     Announce, Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
     UpstreamInterface, UpstreamPolicy,
@@ -24,7 +27,7 @@ use lone64::wire::{Advertisement, Flags, Mac, Solicitation, solicited_node};
 fuzz_target!(|bytes: &[u8]| {
     let mut run = Run { engine: Engine::new(policy(), [1, 2]), now: Time::ORIGIN, changes: Vec::new() };
     let mut facts = link_facts(LinkState::Up).to_vec();
-    facts.extend([own(UPSTREAM, 1), own(DOWNSTREAM, 2)]);
+    facts.extend([own(UPSTREAM, 1), own(DOWNSTREAM, 2), Fact::Route(default_route())]);
     run.handle(Input::Facts(facts));
     run.handle(Input::Synced);
     for step in bytes.chunks_exact(4) {
@@ -48,6 +51,7 @@ impl Run {
         let state = [LinkState::Up, LinkState::NoCarrier, LinkState::Down][usize::from(who % 3)];
         let input = match what % 12 {
             0..=3 => Input::Solicitation(UPSTREAM, question(target, who)),
+            4 if which == 255 => Input::Solicitation(DOWNSTREAM, question(GATEWAY, who)),
             4 => Input::Solicitation(DOWNSTREAM, question(target, who)),
             5 | 6 => Input::Advertisement(DOWNSTREAM, advertisement(target, who)),
             7 => Input::Advertisement(UPSTREAM, advertisement(target, who)),
@@ -76,6 +80,10 @@ impl Run {
         self.engine.handle(input, self.now);
         while let Some(output) = self.engine.poll_output() {
             match output {
+                Output::Advertise(DOWNSTREAM, answer) => {
+                    assert!(answer.flags.solicited && !answer.destination.is_multicast());
+                    assert!(!excluded().contains(&answer.target));
+                }
                 Output::Advertise(link, answer) => {
                     assert_eq!(link, UPSTREAM);
                     assert!(range().contains(&answer.target) && !excluded().contains(&answer.target));
@@ -84,15 +92,24 @@ impl Run {
                     assert!(is_announcement || is_sign_of_life || asked == Some(answer.target));
                     assert!(!is_announcement || answer.destination.is_multicast());
                 }
-                Output::Solicit(link, probe) => assert_eq!(link == UPSTREAM, probe.is_dad()),
+                Output::Solicit(UPSTREAM, asked) => {
+                    let on_link: ipnet::Ipv6Net = "2001:db8::/64".parse().expect("a prefix");
+                    assert!(asked.is_dad() || asked.target == GATEWAY || on_link.contains(&asked.target));
+                    assert!(!excluded().contains(&asked.target));
+                }
+                Output::Solicit(_, probe) => assert!(range().contains(&probe.target)),
                 Output::ChangeNeighbour(_) => unreachable!("that is the kernel's business by default"),
                 Output::ChangeRoute(change) => self.changes.push(change),
                 Output::Listen(..) | Output::Unlisten(_) | Output::Resync | Output::Event(_) => {}
+                Output::Join(DOWNSTREAM, group) | Output::Leave(DOWNSTREAM, group) => {
+                    assert!([GATEWAY, HOST].map(solicited_node).contains(&group));
+                }
                 Output::Join(link, _) | Output::Leave(link, _) => assert_eq!(link, UPSTREAM),
                 Output::Suppress(_) => unreachable!("not asked for"),
             }
         }
         assert!(self.engine.known_targets() <= TARGETS, "the number of targets is bounded");
+        assert!(self.engine.known_neighbours() <= PENDING, "and so is that of neighbours");
     }
 }
 
@@ -111,12 +128,13 @@ fn policy() -> Policy {
             backstop: true,
             gateway: None,
             exclude: vec![excluded()],
+            proxy_downstream: true,
             origin: Origin::Config,
         }],
         suffixes: Vec::new(),
         routes: RoutePolicy::default(),
         timers: Timers::default(),
-        limits: Limits { targets: TARGETS, pending: 4, probes_per_second: 5, ..Limits::default() },
+        limits: Limits { targets: TARGETS, pending: PENDING, probes_per_second: 5, ..Limits::default() },
     }
 }
 
@@ -157,9 +175,19 @@ fn link_facts(downstream: LinkState) -> [Fact; 2] {
 }
 
 fn own(link: IfIndex, last: u8) -> Fact {
-    let address =
-        if link == UPSTREAM { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1) } else { target(last) };
+    let address = if link == UPSTREAM { HOST } else { target(last) };
     Fact::Address(Address { link, address, prefix_len: 64, state: AddressState::Preferred, protocol: 0 })
+}
+
+fn default_route() -> KernelRoute {
+    KernelRoute {
+        destination: "::/0".parse().expect("a prefix"),
+        kind: RouteKind::Unicast(UPSTREAM),
+        next_hop: NextHop::Via(GATEWAY),
+        table: 254,
+        protocol: 9,
+        metric: 1024,
+    }
 }
 
 fn outcome(who: u8) -> Outcome {
@@ -186,5 +214,8 @@ fn excluded() -> ipnet::Ipv6Net {
 
 /// Fewer than there are addresses, so that the limit is met.
 const TARGETS: usize = 16;
+const PENDING: usize = 4;
+const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+const HOST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const UPSTREAM: IfIndex = IfIndex(2);
 const DOWNSTREAM: IfIndex = IfIndex(3);

@@ -5,12 +5,16 @@ use crate::daemon::Settings;
 use crate::endpoint::PATIENCE;
 use crate::frame::mac;
 use crate::hostile::claims;
-use crate::lab::{GUEST, Lab, ROUTER};
+use crate::lab::{C, GUEST, Lab, ROUTER};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
 
-crate::cases![finds_a_guest_whose_mask_is_too_short, finds_somebody_else_with_an_address_of_a_guest];
+crate::cases![
+    finds_a_guest_whose_mask_is_too_short,
+    is_content_with_such_a_guest_where_its_range_answers_it,
+    finds_somebody_else_with_an_address_of_a_guest,
+];
 
 /// The host is healthy but for what was heard.
 fn healthy() -> Traveller {
@@ -31,6 +35,8 @@ fn finds_a_guest_whose_mask_is_too_short() {
         findings.first().filter(|finding| finding.check == "guest-masks").cloned()
     });
     assert!(finding.text.contains("takes 2001:db8:1:2::1 for a neighbour on br0"), "{finding:?}");
+    let lines = &finding.remedies[1].text;
+    assert!(lines.contains("interface = \"br0\"\nproxy-downstream = true"), "{lines}");
     // What it says is to be done in the guest.
     let remedy = &finding.remedies[0].text;
     let command = remedy.split('`').nth(1).expect("a command");
@@ -40,6 +46,15 @@ fn finds_a_guest_whose_mask_is_too_short() {
     patient.lab.guest.ip(&format!("route replace default via {} dev eth0", crate::lab::GATEWAY));
     assert_eq!(finding.severity, "fault");
     patient.lab.guest.output("ping", "-c 1 -W 5 2001:db8:1:2::1");
+}
+
+fn is_content_with_such_a_guest_where_its_range_answers_it() {
+    let settings = Settings::default().without_sentinels().range(C, "br0", "proxy-downstream = true");
+    let traveller = Traveller::new(Lab::veth(), &settings.upstream("announce = false\n"));
+    let patient = &traveller.patient;
+    patient.lab.guest.ip(&format!("addr del {GUEST}/112 dev eth0\naddr add {GUEST}/64 dev eth0 nodad"));
+    patient.lab.guest.output("ping", "-c 1 -W 5 2001:db8:1:2::1");
+    patient.is_well();
 }
 
 fn finds_somebody_else_with_an_address_of_a_guest() {

@@ -1,0 +1,209 @@
+//! `proxy-downstream`: what is learned of the upstream's neighbours, and how much of it.
+
+use std::net::Ipv6Addr;
+
+use lone64::engine::facts::{Fact, Link, LinkLayer, LinkState, Neighbour, NeighbourState};
+use lone64::engine::{Event, Input, Output, Watch};
+use lone64::wire::{DropReason, Mac, Solicitation, solicited_node};
+
+use crate::host::{
+    BRIDGE, Host, UP, UP_MAC, address, events, guest, guest_mac, has, link, millis, probes, question_from,
+    reply, seconds,
+};
+use crate::proxy_downstream::{GATEWAY, advertised, answers_to, asked_by_guest, is_answered, proxying};
+
+pub const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
+
+/// Somebody on the upstream's link.
+pub fn neighbour() -> Ipv6Addr {
+    address("2001:db8:1:2::77")
+}
+
+/// It advertises itself on the upstream.
+pub fn advertises(host: &mut Host, mac: Mac) {
+    host.input(Input::Advertisement(UP, reply(neighbour(), mac)));
+}
+
+/// What was asked for on the upstream.
+pub fn asked_upstream(outputs: &[Output]) -> Vec<Solicitation> {
+    let on_upstream = outputs.iter().filter(|output| matches!(output, Output::Solicit(UP, _)));
+    probes(&on_upstream.cloned().collect::<Vec<_>>())
+}
+
+/// The guest asks, and this is what is asked on the upstream at once.
+pub fn questions_for(host: &mut Host, target: Ipv6Addr) -> Vec<Solicitation> {
+    host.take();
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(target)));
+    let outputs = host.take();
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Advertise(..))), "{outputs:?}");
+    asked_upstream(&outputs)
+}
+
+#[test]
+fn one_that_is_not_known_is_asked_for_on_the_upstream_and_answered_for_when_it_replies() {
+    let mut host = Host::new(proxying());
+    let group = solicited_node(neighbour());
+    let expected = Solicitation {
+        source_mac: UP_MAC,
+        destination_mac: Mac::multicast(group),
+        source: address("2001:db8:1:2::2"),
+        destination: group,
+        target: neighbour(),
+        source_link_layer: Some(UP_MAC),
+    };
+    assert_eq!(questions_for(&mut host, neighbour()), [expected]);
+    // Others ask meanwhile, and the first asks again.
+    let second = question_from(guest(6), guest_mac(6), neighbour());
+    host.input(Input::Solicitation(BRIDGE, second));
+    assert_eq!(questions_for(&mut host, neighbour()), []);
+    advertises(&mut host, MAC);
+    let answered: Vec<_> = advertised(&mut host).iter().map(|answer| answer.destination).collect();
+    assert_eq!(answered, [guest(5), guest(6)]);
+    advertises(&mut host, MAC);
+    assert_eq!(advertised(&mut host), [], "each has one answer");
+    assert!(is_answered(&mut host, neighbour()), "and from now on it is known");
+}
+
+#[test]
+fn one_that_is_not_there_is_asked_for_three_times_and_then_once_for_each_question() {
+    let mut host = Host::new(proxying());
+    assert_eq!(questions_for(&mut host, neighbour()).len(), 1);
+    host.pass(seconds(4));
+    assert_eq!(asked_upstream(&host.take()).len(), 2);
+    assert_eq!(questions_for(&mut host, neighbour()).len(), 1);
+    host.pass(seconds(2));
+    assert_eq!(asked_upstream(&host.take()), []);
+    // It comes up, and says so.
+    advertises(&mut host, MAC);
+    assert!(is_answered(&mut host, neighbour()));
+    assert!(!host.is_live(neighbour()));
+}
+
+#[test]
+fn nothing_is_kept_of_one_that_nobody_asks_for() {
+    let mut host = Host::new(proxying());
+    advertises(&mut host, MAC);
+    assert_eq!(host.engine.known_neighbours(), 0);
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    advertises(&mut host, MAC);
+    host.take();
+    host.pass(seconds(59));
+    assert_eq!(host.engine.known_neighbours(), 1);
+    host.pass(seconds(2));
+    assert_eq!(host.engine.known_neighbours(), 0);
+    assert_eq!(asked_upstream(&host.take()), [], "no questions of our own accord");
+}
+
+#[test]
+fn one_that_the_kernel_has_found_is_known() {
+    for (state, is_known) in [
+        (NeighbourState::Reachable, true),
+        (NeighbourState::Permanent, true),
+        (NeighbourState::Stale, false),
+        (NeighbourState::Failed, false),
+    ] {
+        let mut host = Host::new(proxying());
+        let entry = Neighbour { link: UP, address: neighbour(), mac: Some(MAC), state };
+        host.facts(vec![Fact::Neighbour(entry)]);
+        assert_eq!(is_answered(&mut host, neighbour()), is_known, "{state:?}");
+        assert!(!host.is_live(neighbour()));
+    }
+}
+
+#[test]
+fn old_knowledge_is_confirmed_behind_the_answer_and_ends_when_it_is_not() {
+    let mut host = Host::new(proxying());
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    advertises(&mut host, MAC);
+    host.pass(seconds(31));
+    host.take();
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    let outputs = host.take();
+    assert!(outputs.iter().any(|output| matches!(output, Output::Advertise(BRIDGE, _))));
+    let asked = asked_upstream(&outputs);
+    assert_eq!((asked.len(), asked[0].destination_mac, asked[0].destination), (1, MAC, neighbour()));
+    host.pass(seconds(4));
+    let asked = asked_upstream(&host.take());
+    assert!(asked.len() == 2 && asked[1].destination_mac.is_group(), "{asked:?}");
+    assert!(!is_answered(&mut host, neighbour()));
+}
+
+#[test]
+fn only_what_is_on_the_upstreams_link_is_asked_for_there() {
+    let mut host = Host::new(proxying());
+    for elsewhere in ["2001:db8:1:3::77", "2001:db8:99::1", "fe80::77", "2001:db8:1:2:c::77"] {
+        assert_eq!(questions_for(&mut host, address(elsewhere)), [], "{elsewhere}");
+    }
+    host.facts(vec![Fact::Link(Link {
+        state: LinkState::Down,
+        ..link(UP, "up0", LinkLayer::Ethernet(UP_MAC))
+    })]);
+    assert_eq!(questions_for(&mut host, neighbour()), [], "nor while it is down");
+}
+
+#[test]
+fn an_address_that_the_host_takes_is_nobody_elses() {
+    let mut host = Host::new(proxying());
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    advertises(&mut host, MAC);
+    host.facts(vec![has(BRIDGE, "2001:db8:1:2::77/64")]);
+    assert_eq!(host.engine.known_neighbours(), 0);
+    assert!(!is_answered(&mut host, neighbour()), "the kernel answers on that link");
+}
+
+#[test]
+fn neighbours_are_forgotten_with_their_link() {
+    let mut host = Host::new(proxying());
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    advertises(&mut host, MAC);
+    host.facts(vec![Fact::LinkGone(UP)]);
+    assert_eq!(host.engine.known_neighbours(), 0);
+}
+
+#[test]
+fn where_all_of_the_link_answers_the_longest_known_make_room() {
+    let mut policy = proxying();
+    policy.limits.pending = 8;
+    let mut host = Host::new(policy);
+    let address = |number: u16| Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0x99, number);
+    for number in 0..40 {
+        host.input(Input::Solicitation(BRIDGE, asked_by_guest(address(number))));
+        host.input(Input::Advertisement(UP, reply(address(number), MAC)));
+        assert_eq!(advertised(&mut host).len(), 1, "{number}");
+        assert!(host.engine.known_neighbours() <= 8);
+        host.pass(millis(100));
+    }
+    assert!(is_answered(&mut host, address(39)) && !is_answered(&mut host, address(0)));
+}
+
+#[test]
+fn as_many_wait_for_one_as_for_a_target() {
+    let mut host = Host::new(proxying());
+    host.input(Input::Watch(Watch::Questions));
+    for number in 0..20 {
+        let asker = question_from(guest(number), guest_mac(number), neighbour());
+        host.input(Input::Solicitation(BRIDGE, asker));
+    }
+    let outputs = host.take();
+    let full = |event: &Event| matches!(event, Event::Dropped(_, BRIDGE, DropReason::AskersFull));
+    assert_eq!(events(&outputs).iter().filter(|event| full(event)).count(), 12);
+    advertises(&mut host, MAC);
+    assert_eq!(advertised(&mut host).len(), 8);
+}
+
+#[test]
+fn those_who_watch_see_the_questions_of_guests_and_what_became_of_them() {
+    let mut host = Host::new(proxying());
+    host.input(Input::Watch(Watch::Questions));
+    answers_to(&mut host, asked_by_guest(GATEWAY));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(GATEWAY)));
+    let told = host.events();
+    assert!(
+        told.iter().any(|event| matches!(event, Event::Solicited(GATEWAY, asker) if asker.link == BRIDGE))
+    );
+    assert!(told.iter().any(|event| matches!(event, Event::Answered(GATEWAY, _))));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.pass(seconds(4));
+    let dropped = Event::Dropped(Some(neighbour()), BRIDGE, DropReason::Absent);
+    assert!(host.events().contains(&dropped));
+}
