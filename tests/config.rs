@@ -174,8 +174,6 @@ fn planned_keys_and_tables_are_refused_as_such() {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
     }
-    let found = problems("[[range]]\nprefix = \"fd00::/64\"\ngateway = true");
-    assert_eq!(found, ["3: `gateway` is not supported yet; remove it"]);
     assert_eq!(problems("[[guest]]"), ["1: `guest` is not supported yet; remove it"]);
 }
 

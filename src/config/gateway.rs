@@ -48,7 +48,7 @@ pub(super) fn check(range: &Range, report: &mut Report<'_>) {
         && name.is_loopback()
     {
         let sentence = "there are no guests behind `lo`, and so nobody needs a `gateway` there";
-        report.push(place, sentence).help("remove it: the host itself owns the whole range");
+        report.push(place, sentence).help("remove it, or name the interface behind which the guests are");
     }
 }
 

@@ -207,6 +207,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
         && routes == RangeRoutes::None
         && !range.backstop
         && range.proxy_downstream.value() != Some(&true)
+        && range.gateway == Field::Absent
     {
         let problem = report.push(place, "this range does nothing: no answers, no routes, no backstop");
         problem.help("remove the range, or one of these settings");

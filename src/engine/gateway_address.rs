@@ -180,9 +180,11 @@ impl GatewayAddresses {
         self.try_again_on(at.0);
     }
 
-    /// The interface is gone, with everything on it.
+    /// The interface is gone, with everything on it. What was put there and not told yet may be on one
+    /// that has its number now.
     pub fn remove_link(&mut self, link: IfIndex) {
-        self.bore.retain(|(at, _)| at.0 != link);
+        let answered = &self.answered;
+        self.bore.retain(|(at, _)| at.0 != link || answered.get(at) == Some(&true));
         self.answered.retain(|at, _| at.0 != link);
         self.unmarked.retain(|at| at.0 != link);
         self.refused.retain(|at, _| at.0 != link);
@@ -243,8 +245,12 @@ impl GatewayAddresses {
         let (AddressChange::Add(ours) | AddressChange::Remove(ours)) = change;
         let at = ours.at();
         let is_told = self.under_way.remove(&at).is_none_or(|under_way| under_way.is_told);
-        // Of an interface that has gone nothing more will be told.
-        if links.get(at.0).is_none() {
+        let is_link_known = links.get(at.0).is_some();
+        if *outcome == AddressOutcome::Done && !(is_link_known && ours.protocol == self.protocol) {
+            self.bore.insert((at, ours.protocol));
+        }
+        // Of an interface that has gone nothing more will be told; one that is new, is told anew.
+        if !is_link_known {
             return;
         }
         if let AddressOutcome::Refused(obstacle) = outcome {
