@@ -104,8 +104,7 @@ pub struct GatewayAddresses {
     wanted: BTreeSet<At>,
     /// What the kernel was asked to change and has not answered yet.
     under_way: BTreeMap<At, UnderWay>,
-    /// Answered, and the word of it is still to come: whether the address is there. Until then, word of
-    /// the contrary is older.
+    /// Answered, and the word of it is still to come: whether the address is there.
     answered: BTreeMap<At, bool>,
     /// Put there by us, and not known to bear our number.
     unmarked: BTreeSet<At>,
@@ -154,6 +153,10 @@ impl GatewayAddresses {
     /// The kernel has told of the address.
     pub fn heard(&mut self, known: &Address) {
         let at = (known.link, known.address);
+        // Before word that ours is gone, this is of how it was.
+        if self.answered.get(&at) == Some(&true) {
+            self.answered.remove(&at);
+        }
         self.told(at, true);
         self.is_marking |= known.protocol != 0;
         // From here on its number says whose it is.
@@ -164,16 +167,15 @@ impl GatewayAddresses {
 
     /// The kernel has told that the address is gone.
     pub fn heard_gone(&mut self, at: At) {
-        if self.answered.get(&at) != Some(&true) {
+        // Where word of ours is still to come, this may be of one before it, or of ours: Linux tells of an
+        // address without DAD only when its link has a carrier. Asked again, the kernel says which.
+        if self.answered.remove(&at) != Some(true) {
             self.unmarked.remove(&at);
         }
         self.told(at, false);
     }
 
     fn told(&mut self, at: At, is_there: bool) {
-        if self.answered.get(&at) == Some(&is_there) {
-            self.answered.remove(&at);
-        }
         if let Some(under_way) = self.under_way.get_mut(&at) {
             under_way.is_told |= under_way.adds == is_there;
         }
@@ -233,9 +235,6 @@ impl GatewayAddresses {
             return None;
         }
         let adds = matches!(change, AddressChange::Add(_));
-        if adds {
-            self.bore.insert((at, self.protocol));
-        }
         self.under_way.insert(at, UnderWay { adds, is_told: false });
         Some(change)
     }
@@ -245,12 +244,12 @@ impl GatewayAddresses {
         let (AddressChange::Add(ours) | AddressChange::Remove(ours)) = change;
         let at = ours.at();
         let is_told = self.under_way.remove(&at).is_none_or(|under_way| under_way.is_told);
-        let is_link_known = links.get(at.0).is_some();
-        if *outcome == AddressOutcome::Done && !(is_link_known && ours.protocol == self.protocol) {
+        let is_added = matches!(change, AddressChange::Add(_)) && *outcome == AddressOutcome::Done;
+        if is_added {
             self.bore.insert((at, ours.protocol));
         }
-        // Of an interface that has gone nothing more will be told; one that is new, is told anew.
-        if !is_link_known {
+        // Of an interface that has gone nothing more will be told.
+        if links.get(at.0).is_none() {
             return;
         }
         if let AddressOutcome::Refused(obstacle) = outcome {
@@ -265,7 +264,7 @@ impl GatewayAddresses {
         }
         if !is_there {
             self.unmarked.remove(&at);
-        } else if *outcome == AddressOutcome::Done && (!is_told || !self.is_marking) {
+        } else if is_added && (!is_told || !self.is_marking) {
             self.unmarked.insert(at);
         }
     }

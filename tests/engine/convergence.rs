@@ -26,6 +26,8 @@ use crate::host::{address, link, live, net, range, seconds};
 struct Kernel {
     links: BTreeMap<IfIndex, Link>,
     addresses: BTreeMap<(IfIndex, std::net::Ipv6Addr), Address>,
+    /// Those of them that were told to nobody yet.
+    untold: BTreeSet<(IfIndex, std::net::Ipv6Addr)>,
     routes: BTreeSet<KernelRoute>,
 }
 
@@ -102,7 +104,11 @@ impl Kernel {
             AddressChange::Add(_) => {
                 let new = Address { link, address, prefix_len: 64, state: AddressState::Preferred, protocol };
                 self.addresses.insert((link, address), new);
-                facts.push_back(Fact::Address(new));
+                // Without DAD it is told when the link has a carrier, and not before.
+                match self.links[&link].state {
+                    LinkState::Up => facts.push_back(Fact::Address(new)),
+                    _ => _ = self.untold.insert((link, address)),
+                }
             }
             AddressChange::Remove(_) if self.addresses.remove(&(link, address)).is_some() => {
                 facts.push_back(Fact::AddressGone { link, address });
@@ -166,6 +172,13 @@ impl World {
                 let new =
                     Link { state, ..link(IfIndex(number), NAMES[number as usize], LinkLayer::Ethernet(mac)) };
                 self.kernel.links.insert(new.index, new.clone());
+                if state == LinkState::Up {
+                    let untold = std::mem::take(&mut self.kernel.untold);
+                    let (now, later): (BTreeSet<_>, _) = untold.into_iter().partition(|at| at.0 == new.index);
+                    self.kernel.untold = later;
+                    let told = now.iter().filter_map(|at| self.kernel.addresses.get(at));
+                    self.facts.extend(told.copied().map(Fact::Address));
+                }
                 if state == LinkState::Down {
                     self.kernel
                         .remove_routes(|route| route.unicast_link() == Some(new.index), &mut self.facts);

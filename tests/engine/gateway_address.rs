@@ -5,7 +5,7 @@ mod home;
 
 use lone64::engine::facts::{Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, RouteKind};
 use lone64::engine::policy::{Downstream, OnStop, RangePolicy, RangeRoutes};
-use lone64::engine::{AddressOutcome, Event, Input, Obstacle, Output, Problem};
+use lone64::engine::{AddressChange, AddressOutcome, Event, Input, Obstacle, Output, Problem};
 use lone64::wire::Mac;
 
 use crate::host::{BRIDGE, Host, LO, UP, address, link, route, seconds, usual_facts};
@@ -251,6 +251,34 @@ fn word_of_a_removal_that_overtakes_the_answer_is_not_lost() {
     home.host.facts(vec![fact(new, OURS), Fact::AddressGone { link: new, address: gateway() }]);
     home.input(Input::AddressChanged(asked.unwrap(), AddressOutcome::Done));
     assert!(home.there().contains(&(new, OURS)));
+}
+
+#[test]
+fn one_that_was_never_told_is_put_back_and_removed_like_any_other() {
+    // Without a carrier Linux tells of no address that is added without DAD.
+    let mut home = Home::new(routed());
+    let new = IfIndex(12);
+    let ours = |home: &mut Home| {
+        let asked = home.host.take();
+        asked.iter().find_map(|output| match output {
+            Output::ChangeAddress(change) => Some(*change),
+            _ => None,
+        })
+    };
+    home.host.facts(vec![Fact::Link(veth_link(new, LinkState::NoCarrier))]);
+    for _ in 0..2 {
+        let Some(change @ AddressChange::Add(_)) = ours(&mut home) else { panic!("it is not put there") };
+        home.host.input(Input::AddressChanged(change, AddressOutcome::Done));
+        home.host.facts(vec![Fact::AddressGone { link: new, address: gateway() }]);
+    }
+    let change = ours(&mut home).unwrap();
+    home.host.input(Input::AddressChanged(change, AddressOutcome::Done));
+    home.host.input(Input::Stop);
+    let removed = home.host.take().into_iter().any(|output| match output {
+        Output::ChangeAddress(AddressChange::Remove(ours)) => ours.link == new,
+        _ => false,
+    });
+    assert!(removed);
 }
 
 #[test]
