@@ -165,7 +165,11 @@ const ROUTES: &[Key] = &[
     ),
     ("table", Some("\"main\""), "\"main\", or the number of a table."),
     ("metric", Some("1024"), "Of every route but the backstop's, which is behind all others."),
-    ("on-stop", Some("\"remove\""), "\"remove\" our routes, and the addresses of gateway, on exit, or \"keep\" them for the next start."),
+    (
+        "on-stop",
+        Some("\"remove\""),
+        "\"remove\" our routes, and the addresses of gateway, on exit, or \"keep\" them for the next start.",
+    ),
 ];
 
 const TIMERS: &[Key] = &[
