@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use lone64::config::{self, Config, LogFormat, LogLevel};
 use lone64::engine::policy::{
     Announce, Answer, Downstream, GatewaySource, OnStop, Override, Policy, RangeRoutes, Source,
+    UpstreamInterface,
 };
 
 fn shipped() -> Vec<(String, String)> {
@@ -77,7 +78,9 @@ fn the_annotated_defaults_are_the_defaults() {
 #[test]
 fn the_scenarios_mean_what_their_comments_say() {
     assert_eq!(read("lxc-bridge.toml").ranges[0].exclude.len(), 1);
-    assert_eq!(read("libvirt-routed.toml").ranges[0].routes, RangeRoutes::None);
+    let libvirt = read("libvirt-routed.toml");
+    assert_eq!(libvirt.ranges.len(), 2);
+    assert!(libvirt.ranges.iter().all(|range| range.routes == RangeRoutes::None && range.backstop));
     assert_eq!(read("wireguard.toml").ranges[0].answer, Answer::Always);
 
     let anyip = read("anyip.toml");
@@ -89,6 +92,10 @@ fn the_scenarios_mean_what_their_comments_say() {
     assert!(patterns.iter().any(|pattern| pattern.matches(&"veth1a2B3c".parse().unwrap())));
     assert!(!patterns.iter().any(|pattern| pattern.matches(&"eth0".parse().unwrap())));
     assert_eq!((routed.ranges[0].answer, routed.ranges[0].routes), (Answer::Live, RangeRoutes::Guests));
+
+    let proxmox = read("proxmox.toml");
+    assert_eq!(proxmox.upstreams[0].interface, UpstreamInterface::Named("vmbr0".parse().unwrap()));
+    assert_eq!(proxmox.ranges[0].downstream, Downstream::Named("vmbr1".parse().unwrap()));
 
     let two = read("two-upstreams.toml");
     let sources: Vec<Source> = two.upstreams.iter().map(|upstream| upstream.source).collect();

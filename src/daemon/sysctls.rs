@@ -203,7 +203,7 @@ impl Daemon {
 
     /// What is missing for guests to be reached, a sentence each, where that is not ours to change.
     pub fn missing_sysctls(&self) -> Vec<String> {
-        if self.sysctls.is_some() { Vec::new() } else { missing(&upstreams(&self.engine)) }
+        if self.sysctls.is_some() { Vec::new() } else { missing(&self.engine) }
     }
 }
 
@@ -224,7 +224,8 @@ fn upstreams(engine: &Engine) -> Vec<Upstream> {
 }
 
 /// What is missing, as sentences with the command that sets it; for those who manage it themselves.
-fn missing(upstreams: &[Upstream]) -> Vec<String> {
+fn missing(engine: &Engine) -> Vec<String> {
+    let upstreams = upstreams(engine);
     let read = |key: &str| sysctl::read(key).ok();
     let advertised: Vec<_> =
         upstreams.iter().filter(|up| up.default == DefaultRoute::Advertised).cloned().collect();
@@ -232,6 +233,9 @@ fn missing(upstreams: &[Upstream]) -> Vec<String> {
     let commands: Vec<_> =
         settings.iter().map(|s| format!("`sysctl -w net/ipv6/{}={}`", s.key, s.value)).collect();
     let Some(last) = settings.last() else { return Vec::new() };
+    if last.key == FORWARDING && engine.serves_itself_alone() {
+        return Vec::new();
+    }
     let commands = commands.join(", then ");
     const REMEDY: &str = "or set `manage = true` in [sysctl]";
     vec![if last.key == FORWARDING {

@@ -5,12 +5,11 @@
 //! few, and the first to be forgotten.
 
 use core::net::Ipv6Addr;
-use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::bindings::Bindings;
 use super::facts::{IfIndex, Neighbour, NeighbourState};
 use super::output::Loss;
-use super::policy::{Answer, Downstream, RangePolicy, RangeRoutes};
+use super::policy::{Answer, RangeRoutes};
 use super::ranges::RangeId;
 use super::targets::{Claim, Evidence, Live, Proof, Put, State};
 use super::time::Time;
@@ -95,57 +94,6 @@ impl Engine {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Bridges have forgotten stations, as when a container ends or a virtual machine moves to another
-    /// host: their guests are asked at once, by their group, whether they are still there.
-    pub(super) fn stations_gone(&mut self, stations: &BTreeSet<(IfIndex, Mac)>, now: Time) {
-        let bridges: BTreeSet<_> = stations.iter().map(|(bridge, _)| *bridge).collect();
-        for target in bridges.into_iter().flat_map(|bridge| self.targets.on_link(bridge)).collect::<Vec<_>>()
-        {
-            let Some(live) = self.targets.live(target).copied() else { continue };
-            let is_one_of_them = live.mac.is_some_and(|mac| stations.contains(&(live.link, mac)));
-            if is_one_of_them && live.claim.is_none() {
-                self.ask_once_more(target, live, now);
-            }
-        }
-    }
-
-    /// The downstream is down or gone: nothing behind it can be reached.
-    pub(super) fn end_link(&mut self, link: IfIndex, now: Time) {
-        for target in self.targets.on_link(link).collect::<Vec<_>>() {
-            let Some(live) = self.targets.live(target).copied() else { continue };
-            match live.claim.filter(|claim| self.links.is_up(claim.link)) {
-                // It has been heard elsewhere: that is where it went.
-                Some(claim) => self.move_to(target, live, claim, now),
-                None => {
-                    self.forget(target);
-                    self.tell(Event::Gone(target, link, Loss::Downstream));
-                }
-            }
-        }
-    }
-
-    /// Targets that cannot be where they were any more, because that is not one of their range's
-    /// downstreams now.
-    pub(super) fn end_misplaced(&mut self, before: &Bindings, were_routes_changed: bool) {
-        let mut links = BTreeSet::new();
-        for (old, new) in before.ranges.iter().zip(&self.bindings.ranges) {
-            links.extend(old.downstreams.iter().filter(|link| new.downstreams.binary_search(link).is_err()));
-        }
-        let mut suspects: Vec<_> = links.into_iter().flat_map(|link| self.targets.on_link(link)).collect();
-        let follows_routes = |range: &RangePolicy| range.downstream == Downstream::Kernel;
-        if were_routes_changed && self.policy.ranges.iter().any(follows_routes) {
-            suspects.extend(self.targets.iter().map(|(target, _)| target));
-        }
-        for target in suspects {
-            let Some(live) = self.targets.live(target) else { continue };
-            let (link, range) = (live.link, self.ranges.find(target));
-            if !range.is_some_and(|range| self.behind(range, target).contains(link)) {
-                self.forget(target);
-                self.tell(Event::Gone(target, link, Loss::Downstream));
-            }
         }
     }
 
@@ -308,11 +256,8 @@ impl Engine {
     /// anew. Whoever has the address then is asked for by its group: the reply tells us, and also the
     /// kernel, which would send to the old MAC until it finds that out by itself.
     fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, now: Time) {
-        let retransmit = self.policy.timers.retransmit;
         self.put(target, State::Live(Live { mac: None, ..live }), now);
-        // RFC 4862 §5.4: an address is the guest's one retransmission time after its last solicitation,
-        // and until then the guest does not reply.
-        self.targets.postpone(target, now + retransmit + retransmit / 32);
+        self.targets.postpone(target, now + dad_takes(self.policy.timers.retransmit));
     }
 
     /// Somebody behind another downstream says that it is there now. The one who was there is asked
@@ -357,12 +302,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn comes_back_after(&self, state: &State) -> std::time::Duration {
+    pub(super) fn comes_back_after(&self, state: &State) -> Duration {
         let timers = &self.policy.timers;
         match state {
-            // DAD takes one retransmission time (RFC 4862 §5.4), and during it there is no reply.
+            // The reply tells the kernel too, which may know the guest by a MAC that it had before.
             State::Live(Live { proof: Proof::Announced, evidence: Evidence::Dad, .. }) => {
-                timers.retransmit * 2
+                dad_takes(timers.retransmit)
             }
             State::Live(Live { proof: Proof::Announced, .. }) => timers.retransmit / 4,
             State::Live(_) => timers.keepalive,
@@ -370,6 +315,12 @@ impl Engine {
             State::Absent => timers.absent,
         }
     }
+}
+
+/// RFC 4862 §5.4: an address is the guest's one retransmission time after its solicitation, and until
+/// then it does not reply. A little more, because its clock may tick a hundred times a second only.
+fn dad_takes(retransmit: Duration) -> Duration {
+    retransmit + retransmit / 64
 }
 
 /// Whether we have asked for what we were told.

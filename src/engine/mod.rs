@@ -18,6 +18,7 @@ mod answer;
 mod automatic;
 pub mod bindings;
 mod counters;
+mod departures;
 mod derive;
 mod downstream;
 mod evidence;
@@ -216,6 +217,15 @@ impl Engine {
     /// The policy with its effective ranges: each says where it comes from.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Whether all that is served are the host's own addresses (AnyIP), so that nothing is forwarded.
+    pub fn serves_itself_alone(&self) -> bool {
+        let ranges = &self.policy.ranges;
+        !ranges.is_empty()
+            && ranges.iter().all(
+                |range| matches!(&range.downstream, policy::Downstream::Named(name) if name.is_loopback()),
+            )
     }
 
     /// The host's interfaces and addresses.

@@ -72,6 +72,17 @@ fn a_guest_that_comes_back_with_another_mac_is_asked_by_its_group_once_it_has_it
 }
 
 #[test]
+fn a_guest_that_is_new_is_asked_once_it_has_its_address() {
+    let mut host = Host::new(live());
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    host.take();
+    host.pass(millis(1000));
+    assert_eq!(host.probes(), []);
+    host.pass(millis(50));
+    assert_eq!(host.probes().len(), 1, "the kernel may know another MAC, and hears the reply");
+}
+
+#[test]
 fn a_guest_that_checks_its_address_with_the_mac_that_is_known_is_not_asked() {
     let mut host = Host::new(live());
     host.make_live(guest(5), guest_mac(5));

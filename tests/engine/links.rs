@@ -1,8 +1,8 @@
 //! Downstreams that are missing, down, without a carrier or without a link layer; what is heard where.
 
-use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, RouteKind};
+use lone64::engine::facts::{Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, RouteKind};
 use lone64::engine::policy::{Answer, Downstream, RangeRoutes};
-use lone64::engine::{Ear, Event, Input, Loss, Output, Problem, Role};
+use lone64::engine::{Ear, Event, Input, Loss, Output, Problem, Role, Subject};
 use lone64::wire::DropReason;
 
 use crate::host::{
@@ -231,4 +231,15 @@ fn behind_lo_the_host_owns_the_range_in_always_and_its_addresses_in_live() {
     assert!(host.answers_for(guest(5)));
     host.pass(seconds(100));
     assert_eq!(host.engine.counters().probes, 0);
+}
+
+#[test]
+fn a_tunnel_that_no_program_holds_is_explained_as_one() {
+    let mut host = with_tun();
+    let wg0 = link(TUN, "wg0", LinkLayer::None);
+    host.facts(vec![Fact::Link(Link { state: LinkState::NoCarrier, ..wg0 })]);
+    let explanation = host.engine.explain(guest(5), host.now);
+    let step = explanation.steps.iter().find(|step| step.subject == Subject::Downstream).unwrap();
+    assert_eq!(step.value, "wg0 has no carrier: no program holds the tunnel");
+    assert_eq!(step.remedy.as_deref(), Some("start the VPN's program for wg0"));
 }

@@ -25,6 +25,7 @@ mod probing;
 mod proxy_downstream;
 mod regressions;
 mod reload;
+mod remedies;
 mod routes;
 mod source;
 mod storm;

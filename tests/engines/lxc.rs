@@ -1,4 +1,4 @@
-//! LXC: containers on a bridge.
+//! LXC: containers on a bridge, and routed without one.
 
 use std::net::Ipv6Addr;
 
@@ -10,50 +10,97 @@ use crate::provider::Provider;
 use crate::traffic::Traffic;
 
 crate::cases![
-    containers_on_a_bridge,
-    a_container_is_reachable_at_the_first_packet_after_its_dad,
+    a_container_on_a_bridge_is_reachable_at_the_first_packet_after_its_dad,
     a_container_that_reboots_is_reachable_again,
+    routed_containers_reach_each_other_and_are_reached_at_the_first_packet,
+    a_routed_container_that_reboots_is_reachable_again,
 ];
 
 const WEB: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 5);
+const DB: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 6);
 
-fn containers_on_a_bridge() {
-    let provider = Provider::new();
-    let host = provider.host("host", 2);
-    Guide::read("lxc-bridge").follow(&provider, &host, &nowhere);
+fn a_container_on_a_bridge_is_reachable_at_the_first_packet_after_its_dad() {
+    let (provider, host) = followed("lxc-bridge");
     provider.pings(WEB);
-}
-
-fn a_container_is_reachable_at_the_first_packet_after_its_dad() {
-    let (provider, host) = followed();
     host.type_in("lxc-stop web");
     host.type_in("lxc-start web");
-    has_its_address(&host);
+    has_its_address(&host, "web", WEB);
     provider.pings(WEB);
 }
 
 fn a_container_that_reboots_is_reachable_again() {
-    let (provider, host) = followed();
+    let (provider, host) = followed("lxc-bridge");
     let pid = host.main_pid("lone64");
     let traffic = Traffic::start(&provider.router, WEB);
     host.type_in("lxc-stop --reboot web");
-    has_its_address(&host);
+    has_its_address(&host, "web", WEB);
     traffic.flows();
     println!("a reboot of the container interrupted it for {:?}", traffic.longest_gap());
     assert_eq!(host.main_pid("lone64"), pid);
 }
 
-fn followed() -> (Provider, Machine) {
+fn routed_containers_reach_each_other_and_are_reached_at_the_first_packet() {
+    let (provider, host) = followed("lxc-routed");
+    host.type_in(
+        "lxc-stop web
+         cp -a /var/lib/lxc/web /var/lib/lxc/db
+         sed -i 's|lxc/web|lxc/db|; s|\"web\"|\"db\"|; s|c::5|c::6|' /var/lib/lxc/db/config
+         lxc-start db
+         lxc-start web",
+    );
+    for (name, address) in [("db", DB), ("web", WEB)] {
+        has_its_address(&host, name, address);
+        provider.pings(address);
+    }
+    host.type_in(&format!("lxc-attach web -- ping -c 1 -W 5 {DB}\nlxc-attach db -- ping -c 1 -W 5 {WEB}"));
+
+    host.type_in("lxc-stop web");
+    eventually("nothing of the container is left", PATIENCE, || {
+        let status = host.type_in("lone64 status --json");
+        let routes = host.type_in("ip -6 route show");
+        (!status.contains(&format!("\"{WEB}\"")) && !routes.contains(&format!("{WEB} "))).then_some(())
+    });
+    provider.pings(DB);
+    // What is gone is unreachable at the host, and not looped back to the router.
+    let routed = host.ask(&format!("ip -6 route get {WEB}"));
+    assert!(routed.contains("unreachable") || routed.contains("No route to host"), "{routed}");
+}
+
+fn a_routed_container_that_reboots_is_reachable_again() {
+    let (provider, host) = followed("lxc-routed");
+    let pid = host.main_pid("lone64");
+    let traffic = Traffic::start(&provider.router, WEB);
+    for reboot in ["lxc-stop --reboot web", "lxc-attach web -- reboot"] {
+        let init = host.type_in("lxc-info -n web -pH");
+        // The one that is typed inside ends with the container, and so not with status 0.
+        host.ask(reboot);
+        eventually("the container has another init", PATIENCE, || {
+            let now = host.ask("lxc-info -n web -pH 2>/dev/null");
+            let is_another =
+                now.lines().any(|line| line.parse::<u32>().is_ok()) && !now.contains(init.trim());
+            is_another.then_some(())
+        });
+        has_its_address(&host, "web", WEB);
+        provider.pings(WEB);
+        traffic.flows();
+    }
+    println!("two reboots of the container interrupted it for {:?} at most", traffic.longest_gap());
+    assert_eq!(host.main_pid("lone64"), pid);
+    let complaints = host.type_in("journalctl -q --no-pager -u lone64 -p warning -o cat");
+    assert_eq!(complaints, "", "lone64 complained");
+}
+
+fn followed(guide: &str) -> (Provider, Machine) {
     let provider = Provider::new();
     let host = provider.host("host", 2);
-    Guide::read("lxc-bridge").follow(&provider, &host, &nowhere);
+    Guide::read(guide).follow(&provider, &host, &nowhere);
     (provider, host)
 }
 
 /// The container has checked its address.
-fn has_its_address(host: &Machine) {
+fn has_its_address(host: &Machine, name: &str, address: Ipv6Addr) {
     eventually("the container's address is valid", PATIENCE, || {
-        let shown = host.ask("lxc-attach web -- ip -6 address show dev eth0 scope global");
-        (shown.contains(&format!("{WEB}/")) && !shown.contains("tentative")).then_some(())
+        let shown = host.ask(&format!("lxc-attach {name} -- ip -6 address show dev eth0 scope global"));
+        (shown.contains(&format!("{address}/")) && !shown.contains("tentative")).then_some(())
     });
 }

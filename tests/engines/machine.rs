@@ -84,6 +84,11 @@ impl Machine {
         self.namespace.run(|| fs::read_link("/proc/thread-self/ns/net").expect("/proc is mounted"))
     }
 
+    /// What lone64 complained of, a line each.
+    pub(crate) fn warnings(&self) -> String {
+        self.type_in("journalctl -q --no-pager -u lone64 -p warning -o cat")
+    }
+
     /// The lines of a shell as a process of the host, with its namespaces, its root, its environment.
     pub(crate) fn command(&self, lines: &str) -> Command {
         let mut command = Command::new("nsenter");

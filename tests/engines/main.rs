@@ -9,15 +9,25 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
+mod anyip;
 mod guide;
+mod hooks;
+mod ifupdown;
+mod libvirt;
 mod lxc;
 mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
+mod networkd;
+mod peer;
+mod plugged;
 mod provider;
+mod proxmox;
 mod slaac;
 mod trace;
 mod traffic;
+mod tun;
+mod wireguard;
 
 use std::fs;
 use std::process::Command;
@@ -48,7 +58,19 @@ fn main() {
     // Whole hosts, which share two processors and the kernel's table of neighbours.
     arguments.test_threads.get_or_insert(2);
     let refused = refusal();
-    let rooms = [("lxc", lxc::CASES), ("slaac", slaac::CASES), ("trace", trace::CASES)];
+    let rooms = [
+        ("anyip", anyip::CASES),
+        ("hooks", hooks::CASES),
+        ("ifupdown", ifupdown::CASES),
+        ("libvirt", libvirt::CASES),
+        ("lxc", lxc::CASES),
+        ("networkd", networkd::CASES),
+        ("proxmox", proxmox::CASES),
+        ("slaac", slaac::CASES),
+        ("trace", trace::CASES),
+        ("tun", tun::CASES),
+        ("wireguard", wireguard::CASES),
+    ];
     let trials = rooms
         .iter()
         .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::guide::Guide;
 use crate::machine::Machine;
 use crate::namespace::{Namespace, eventually};
+use crate::plugged;
 use crate::provider::{BEYOND, Provider};
 use crate::traffic::Traffic;
 use crate::{PATIENCE, typed};
@@ -15,8 +16,8 @@ crate::cases![
     guests_that_take_the_64_for_their_own_link_reach_what_is_on_the_upstreams,
 ];
 
-/// What a guest with the MAC 02::05 makes of it.
-const EUI_64: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0xff, 0xfe00, 5);
+/// What a guest with the MAC bc:24:11:00:00:05 makes of it.
+const EUI_64: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xbe24, 0x11ff, 0xfe00, 5);
 /// Another host on the provider's link.
 const NEIGHBOUR: &str = "2001:db8:1:2::9";
 
@@ -112,17 +113,9 @@ fn followed(provider: &Provider, host: &Machine, comes_up: impl Fn(&Namespace)) 
     guest.into_inner().expect("it was plugged in")
 }
 
-/// A guest with the MAC 02::NUMBER on br0, whose eth0 is not up yet.
+/// A guest on br0, whose eth0 is not up yet.
 fn plug(host: &Machine, number: u8) -> Namespace {
-    let guest = Namespace::untouched();
-    guest.ip("link set lo up");
-    host.namespace.ip(&format!(
-        "link add vnet{number} type veth peer name eth0 address 02:00:00:00:00:{number:02x} netns {}
-         link set vnet{number} master br0
-         link set vnet{number} up",
-        guest.path()
-    ));
-    guest
+    plugged::plug(host, &format!("vnet{number}"), number, "br0")
 }
 
 /// The guest's addresses, once so many have been checked for duplicates.

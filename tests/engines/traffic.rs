@@ -25,7 +25,8 @@ impl Traffic {
     pub(crate) fn start(from: &Namespace, to: Ipv6Addr) -> Self {
         let mut ping = from.spawn(
             Command::new("ping")
-                .args(["-D", "-n", "-i", "0.05", "-c", "2400", "-w", "120", &to.to_string()])
+                // With a deadline (-w) it would end at the first errors that a router reports.
+                .args(["-D", "-n", "-i", "0.05", "-c", "2400", &to.to_string()])
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::inherit()),

@@ -3,7 +3,7 @@
 use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbours};
 use crate::engine::facts::{IfIndex, Link, LinkState, NeighbourState, NextHop};
 
-use super::forwarding::{self, RTPROT_RA, has_advertised_route, of};
+use super::forwarding::{self, RTPROT_RA, has_advertised_route, of, would_be_deaf};
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -23,11 +23,10 @@ fn examine(host: &Host) -> Vec<Finding> {
     findings
 }
 
-/// A router that forwards takes no advertisements, unless it is told to (accept_ra = 2).
+/// A router that forwards takes no advertisements, unless it is told to.
 fn ignores_advertisements(host: &Host, name: &str) -> bool {
     let forwards = [of(name, "forwarding"), forwarding::ALL.to_owned()];
-    forwards.iter().any(|key| host.setting(key) == Some("1"))
-        && host.setting(&of(name, "accept_ra")).is_some_and(|value| value != "2")
+    forwards.iter().any(|key| host.setting(key) == Some("1")) && would_be_deaf(host, &of(name, "accept_ra"))
 }
 
 fn about_to_be_lost(host: &Host, link: IfIndex) -> Option<Finding> {

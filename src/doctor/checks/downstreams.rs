@@ -2,7 +2,7 @@
 
 use crate::doctor::{Check, Finding, Group, Host, Remedy};
 use crate::engine::Problem;
-use crate::engine::facts::{IfName, Link, LinkState};
+use crate::engine::facts::{IfName, Link, LinkLayer, LinkState};
 use crate::engine::policy::RangePolicy;
 
 use super::lines;
@@ -70,6 +70,11 @@ fn silent(host: &Host, link: &Link) -> Option<Finding> {
         LinkState::Down => {
             let finding = Finding::fault(format!("{name} is switched off, and guests are behind it"));
             Some(finding.seen(format!("ip link show {name}: not UP")).run(format!("ip link set {name} up")))
+        }
+        LinkState::NoCarrier if link.layer == LinkLayer::None => {
+            let finding = Finding::warning(format!("{name} has no carrier: no program holds the tunnel"))
+                .seen(format!("ip link show {name}: NO-CARRIER"));
+            Some(finding.remedy(Remedy::Advice(format!("start the VPN's program for {name}"))))
         }
         LinkState::NoCarrier => {
             let sentence =

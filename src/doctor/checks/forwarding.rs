@@ -18,6 +18,9 @@ fn examine(host: &Host) -> Vec<Finding> {
             .filter_map(|link| no_router(host, link.name.as_str()))
             .collect();
     }
+    if host.engine.serves_itself_alone() {
+        return Vec::new();
+    }
     // Since Linux 6.17 an interface can be made to forward by itself.
     let forwards = |link: IfIndex| host.setting(&of(&host.name(link), "force_forwarding")) == Some("1");
     let downstreams = host.downstreams();
@@ -34,7 +37,7 @@ fn examine(host: &Host) -> Vec<Finding> {
 pub fn switched_on(mut finding: Finding, host: &Host) -> Finding {
     for upstream in host.upstreams() {
         let accepts = of(&host.name(upstream.link), "accept_ra");
-        if has_advertised_route(host, upstream.link) && host.setting(&accepts) != Some("2") {
+        if has_advertised_route(host, upstream.link) && would_be_deaf(host, &accepts) {
             finding = finding.set(accepts, "2");
         }
     }
@@ -44,6 +47,17 @@ pub fn switched_on(mut finding: Finding, host: &Host) -> Finding {
 /// Whether a default route by this link came by router advertisement.
 pub fn has_advertised_route(host: &Host, link: IfIndex) -> bool {
     host.default_routes().any(|route| route.protocol == RTPROT_RA && route.unicast_link() == Some(link))
+}
+
+/// Whether nobody takes router advertisements on an interface any more once the host forwards: the
+/// kernel does if its `accept_ra` is 2, and some programs switch the kernel off and take them themselves.
+pub fn would_be_deaf(host: &Host, accept_ra: &str) -> bool {
+    let listens = |name: &str| host.processes.iter().any(|process| process.name == name);
+    match host.setting(accept_ra) {
+        None | Some("2") => false,
+        Some("0") => !LISTENERS.into_iter().any(listens),
+        Some(_) => true,
+    }
 }
 
 /// A setting of one interface.
@@ -67,3 +81,6 @@ fn no_router(host: &Host, name: &str) -> Option<Finding> {
 
 /// Installed because of a router advertisement (rtnetlink(7)).
 pub const RTPROT_RA: u8 = 9;
+/// Programs that take router advertisements themselves, with `accept_ra = 0`. The kernel cuts names off
+/// after 15 bytes.
+const LISTENERS: [&str; 3] = ["systemd-network", "NetworkManager", "dhcpcd"];

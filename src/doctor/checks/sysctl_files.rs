@@ -3,7 +3,7 @@
 use crate::doctor::sysctl_file::{Line, decisive, lines};
 use crate::doctor::{Check, Finding, Group, Host, Text};
 
-use super::forwarding::{self, has_advertised_route, of, switched_on};
+use super::forwarding::{self, has_advertised_route, of, switched_on, would_be_deaf};
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -38,8 +38,12 @@ fn wanted(host: &Host) -> Vec<(String, &'static str)> {
     for upstream in host.upstreams() {
         let name = host.name(upstream.link);
         wanted.push((of(&name, "disable_ipv6"), "0"));
-        if has_advertised_route(host, upstream.link) {
-            wanted.push((of(&name, "accept_ra"), "2"));
+        let accepts = of(&name, "accept_ra");
+        // Where a program takes advertisements itself, 0 is right.
+        if has_advertised_route(host, upstream.link)
+            && (host.setting(&accepts) == Some("2") || would_be_deaf(host, &accepts))
+        {
+            wanted.push((accepts, "2"));
         }
     }
     let downstreams = host.downstreams().into_iter().filter(|link| !link.name.is_loopback());

@@ -132,7 +132,7 @@ impl Engine {
             return Expected::Dropped(DropReason::UpstreamAddress);
         }
         let Some(range) = self.ranges.find(target) else {
-            steps.push(no(Subject::Range, self.ranges_listed(), Some(NO_RANGE.to_owned())));
+            steps.push(no(Subject::Range, self.ranges_listed(), Some(self.remedy_for_no_range(target))));
             return Expected::Dropped(DropReason::NoRange);
         };
         let policy = &self.policy.ranges[range.0];
@@ -344,5 +344,4 @@ fn open(subject: Subject, value: String, remedy: Option<String>) -> Step {
     Step { subject, holds: Holds::Open, value, remedy }
 }
 
-const NO_RANGE: &str = "add a [[range]] whose prefix holds it, with the interface behind which it is";
 const NO_UPSTREAM: &str = "name one with `interface` in [[upstream]]";

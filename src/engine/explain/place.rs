@@ -12,6 +12,20 @@ use crate::engine::ranges::RangeId;
 use crate::engine::routes::RouteState;
 
 impl Engine {
+    /// What to do about an address that is in no range: a neighbour on the upstream link needs nothing.
+    pub(super) fn remedy_for_no_range(&self, target: Ipv6Addr) -> String {
+        let is_on = |link: &IfIndex| self.routes.on_link(*link).any(|prefix| prefix.contains(&target));
+        match self.bindings.upstreams.iter().map(|upstream| upstream.link).find(is_on) {
+            Some(link) => {
+                let name = self.name(link);
+                format!(
+                    "nothing, if it is itself on the link of {name}; if it is behind the host, {NO_RANGE}"
+                )
+            }
+            None => NO_RANGE.to_owned(),
+        }
+    }
+
     /// Why none of the range's downstreams can be asked.
     pub(super) fn no_downstream(&self, RangeId(range): RangeId, target: Ipv6Addr) -> Step {
         let policy = &self.policy.ranges[range];
@@ -37,6 +51,10 @@ impl Engine {
         let state = self.links.get(link).map(|link| (link.state, link.layer));
         match state {
             Some((LinkState::Down, _)) => (format!("{name} is down"), format!("`ip link set {name} up`")),
+            Some((LinkState::NoCarrier, LinkLayer::None)) => (
+                format!("{name} has no carrier: no program holds the tunnel"),
+                format!("start the VPN's program for {name}"),
+            ),
             Some((LinkState::NoCarrier, _)) => (
                 format!("{name} has no carrier: no guest is plugged in"),
                 format!("start a guest; `ip link show master {name}` lists the ports of a bridge"),
@@ -111,3 +129,5 @@ impl Engine {
         }
     }
 }
+
+const NO_RANGE: &str = "add a [[range]] whose prefix holds it, with the interface behind which it is";

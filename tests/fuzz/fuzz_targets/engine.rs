@@ -105,7 +105,7 @@ impl Run {
                     assert!([GATEWAY, HOST].map(solicited_node).contains(&group));
                 }
                 Output::Join(link, _) | Output::Leave(link, _) => assert_eq!(link, UPSTREAM),
-                Output::Suppress(_) => unreachable!("not asked for"),
+                Output::Suppress(_) | Output::ChangeAddress(_) => unreachable!("not asked for"),
             }
         }
         assert!(self.engine.known_targets() <= TARGETS, "the number of targets is bounded");

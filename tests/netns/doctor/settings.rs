@@ -11,6 +11,7 @@ crate::cases![
     finds_that_forwarding_is_off,
     finds_that_forwarding_is_off_towards_guests,
     is_content_with_forwarding_by_interface,
+    asks_for_no_forwarding_where_the_host_owns_the_range,
     applies_what_is_safe,
     finds_that_the_kernel_has_no_ipv6,
     finds_that_it_may_not_do_its_work,
@@ -26,6 +27,7 @@ crate::cases![
     is_content_with_files_that_say_what_is,
 ];
 
+const ANYIP: &str = "[[range]]\nprefix = \"2001:db8:1:2:a::/80\"\ninterface = \"lo\"\n";
 const FORWARDING: &str = "net/ipv6/conf/all/forwarding";
 
 fn finds_nothing_on_a_healthy_host() {
@@ -62,6 +64,12 @@ fn is_content_with_forwarding_by_interface() {
         // Before Linux 6.17 nothing else forwards.
         patient.suffers_from("forwarding", "fault", &["forwarding is off"]);
     }
+}
+
+fn asks_for_no_forwarding_where_the_host_owns_the_range() {
+    let patient = Patient::with(Lab::veth(), ANYIP);
+    patient.lab.host.sysctls(&[(FORWARDING, "0")]);
+    patient.is_well();
 }
 
 fn applies_what_is_safe() {

@@ -1,0 +1,22 @@
+//! Remedies of explanations that depend on what the kernel's routes say.
+
+use lone64::engine::Subject;
+use lone64::engine::facts::{Fact, KernelRoute, RouteKind};
+
+use crate::host::{Host, UP, address, live, route};
+
+#[test]
+fn are_none_for_neighbours_on_the_upstream_link() {
+    let connected = KernelRoute { protocol: 2, ..route("2001:db8:1:2::/64", RouteKind::Unicast(UP)) };
+    let mut host = Host::new(live());
+    host.facts(vec![Fact::Route(connected)]);
+    let remedy = |target: &str| {
+        let explanation = host.engine.explain(address(target), host.now);
+        let step = explanation.steps.into_iter().find(|step| step.subject == Subject::Range);
+        step.and_then(|step| step.remedy).unwrap()
+    };
+    let neighbour = remedy("2001:db8:1:2::66");
+    assert!(neighbour.starts_with("nothing, if it is itself on the link of up0; "), "{neighbour}");
+    let elsewhere = remedy("2001:db8:1:3::5");
+    assert!(elsewhere.starts_with("add a [[range]] "), "{elsewhere}");
+}
