@@ -45,6 +45,8 @@ root=$directory/root
 # What is installed on this machine is there, as on a fresh one, but does not run.
 units=$root/etc/systemd/system
 rm -rf "$units"/*.wants "$root/etc/lone64"
+# Programs that are no packages' are not on a fresh one.
+rm -rf "$root"/usr/local/{bin,sbin}/*
 rm -f "$units/default.target" "$root/etc/fstab" "$root/usr/sbin/policy-rc.d"
 mkdir -p "$root/etc/systemd/system-generators"
 ln -s /dev/null "$root/etc/systemd/system-generators/systemd-sysv-generator"

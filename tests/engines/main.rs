@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
 mod anyip;
+mod docker;
 mod guide;
 mod hooks;
 mod ifupdown;
@@ -60,6 +61,7 @@ fn main() {
     let refused = refusal();
     let rooms = [
         ("anyip", anyip::CASES),
+        ("docker", docker::CASES),
         ("hooks", hooks::CASES),
         ("ifupdown", ifupdown::CASES),
         ("libvirt", libvirt::CASES),

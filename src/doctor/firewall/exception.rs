@@ -14,6 +14,8 @@ pub enum Exception {
     To(Ipv6Net),
     /// Whatever comes from these addresses.
     From(Ipv6Net),
+    /// Whatever comes from these addresses and leaves by this interface.
+    Leaving(Ipv6Net, String),
     /// ICMPv6 messages of these types.
     Icmp(Vec<u8>),
     /// Whatever came by this interface.
@@ -82,6 +84,7 @@ impl Objection<'_> {
         match exception {
             Exception::To(net) => vec![line(&format!("-d {net}"))],
             Exception::From(net) => vec![line(&format!("-s {net}"))],
+            Exception::Leaving(net, name) => vec![line(&format!("-s {net} -o {name}"))],
             Exception::By(name) => vec![line(&format!("-i {name}"))],
             Exception::Within(name) => vec![line(&format!("-i {name} -o {name}"))],
             Exception::Icmp(kinds) => {
@@ -127,6 +130,7 @@ fn in_nft(exception: &Exception) -> String {
     match exception {
         Exception::To(net) => format!("ip6 daddr {net}"),
         Exception::From(net) => format!("ip6 saddr {net}"),
+        Exception::Leaving(net, name) => format!("ip6 saddr {net} oifname {name}"),
         Exception::By(name) => format!("iifname {name}"),
         Exception::Within(name) => format!("iifname {name} oifname {name}"),
         Exception::Icmp(kinds) => {

@@ -118,8 +118,8 @@ impl Case<'_> {
                  behind its own address, and nobody outside learns of them"
             ))
             .remedy(Remedy::Advice(format!(
-                "take the rule that masquerades {} out of the packet filter (`nft list ruleset`); Docker's \
-                 goes with the option com.docker.network.bridge.gateway_mode_ipv6=routed",
+                "take the rule that masquerades {} out of the packet filter (`nft list ruleset`), or make the \
+                 exception from Docker's that the check `masquerade` above names",
                 self.spot.range
             )));
         }

@@ -241,7 +241,8 @@ fn finds_what_docker_masquerades() {
          ip6tables-nft -t nat -A POSTROUTING -s {C} ! -o br0 -j MASQUERADE"
     ));
     let finding = patient.suffers_from("masquerade", "warning", &[C]);
-    assert!(finding.remedies[0].text.contains("gateway_mode_ipv6=routed"), "{finding:#?}");
+    assert!(finding.remedies[1].text.contains("gateway_mode_ipv6=routed"), "{finding:#?}");
+    patient.is_healed("masquerade", "warning", &[]);
 }
 
 fn finds_guests_that_iptables_masquerades() {

@@ -193,6 +193,8 @@ impl Patient {
                 "fix" | "command" => self.shell(&remedy.text),
                 // The lines of a configuration stand for themselves.
                 "config" => self.configure(&remedy.text),
+                // Beside commands: what makes them last.
+                "advice" if finding.remedies.len() > 1 => {}
                 other => panic!("nobody can follow {other}: {finding:#?}"),
             }
         }

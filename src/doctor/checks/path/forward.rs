@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
 
+use super::docker::{self, Opened};
 use super::{Direction, ORDINARY, Obstacles, ROUTED, Way, exceptions, listed};
 use crate::doctor::firewall::{Chain, Exception, Fate, Hook, Objection, State};
 use crate::doctor::{Check, Finding, Group, Host, Severity};
@@ -23,6 +24,8 @@ pub struct Loss {
     direction: Direction,
     /// Whether replies are lost too, and not only what begins a connection.
     state: State,
+    /// What is not, all the same.
+    opened: Opened,
 }
 
 fn examine(host: &Host) -> Vec<Finding> {
@@ -67,8 +70,15 @@ pub fn obstacles<'a>(host: &'a Host, ways: &[Way], hooks: &[Hook]) -> Obstacles<
                 for objection in met.iter().flatten() {
                     let is_met = |all: &Vec<Objection<'_>>| all.iter().any(|one| one.base == objection.base);
                     // A chain that lets something pass was made to be choosy.
-                    if met.iter().all(is_met) {
-                        obstacles.add(objection.clone(), Loss { range: way.range, direction, state });
+                    if !met.iter().all(is_met) {
+                        continue;
+                    }
+                    let opened = match (direction, hook) {
+                        (Direction::ToGuests, Hook::Forward) => docker::opened(rules, way, objection),
+                        _ => Opened::Nothing,
+                    };
+                    if opened != Opened::AsIntended {
+                        obstacles.add(objection.clone(), Loss { range: way.range, direction, state, opened });
                     }
                 }
             }
@@ -88,7 +98,11 @@ fn finding(base: &Chain, obstacles: &Obstacles<'_, Loss>) -> Finding {
     let is_certain = here.iter().any(|(objection, _)| objection.fate == Fate::Dropped);
     let drops = if is_certain { "drops" } else { "may drop" };
     let (to, from) = (of(Direction::ToGuests), of(Direction::FromGuests));
+    let is_choosy = losses().all(|loss| loss.opened == Opened::Something);
     let sentence = match (to.as_str(), from.as_str()) {
+        (to, "") if is_choosy => {
+            format!("{base} {drops} what is sent to guests in {to}, but for what is published")
+        }
         (to, "") => format!("{base} {drops} what is sent to guests in {to}, so nobody outside reaches them"),
         ("", from) => format!("{base} {drops} what guests in {from} send"),
         (to, from) if to == from => {
@@ -100,7 +114,7 @@ fn finding(base: &Chain, obstacles: &Obstacles<'_, Loss>) -> Finding {
     };
     let is_deaf = losses().any(|loss| (loss.direction, loss.state) != (Direction::FromGuests, State::New));
     let mut finding = Finding::fault(sentence);
-    if !(is_certain && is_deaf) {
+    if !(is_certain && is_deaf) || is_choosy {
         finding.severity = Severity::Warning;
     }
     for (objection, _) in &here {
@@ -118,5 +132,9 @@ fn finding(base: &Chain, obstacles: &Obstacles<'_, Loss>) -> Finding {
             (objection, exception)
         })
     });
-    exceptions(wanted).into_iter().fold(finding, Finding::run)
+    let finding = exceptions(wanted).into_iter().fold(finding, Finding::run);
+    if here.iter().any(|(objection, _)| objection.is_of_docker()) {
+        return finding.remedy(docker::for_good());
+    }
+    finding
 }

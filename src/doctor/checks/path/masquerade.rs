@@ -1,8 +1,10 @@
 //! Guests with global addresses of their own appear outside with the host's, if they are translated.
 
-use super::{Direction, Obstacles, ROUTED, Way, listed};
-use crate::doctor::firewall::{Body, Fate, Hook, State};
-use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use ipnet::Ipv6Net;
+
+use super::{Direction, Obstacles, ROUTED, Way, docker, exceptions, listed};
+use crate::doctor::firewall::{Body, Exception, Fate, Hook, Keeper, Objection, State};
+use crate::doctor::{Check, Finding, Group, Host};
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -20,29 +22,26 @@ fn examine(host: &Host) -> Vec<Finding> {
             let packet = way.packet(Direction::FromGuests, body, State::New);
             let all = host.firewall.rules.objections(Hook::Postrouting, &ROUTED, "", &packet);
             for objection in all.into_iter().filter(|one| matches!(one.fate, Fate::Translated(_))) {
-                obstacles.add(objection, way.range.to_string());
+                let exception = Exception::Leaving(way.range, way.upstream_name.clone());
+                obstacles.add(objection, (way.range, exception));
             }
         }
     }
-    let finding = |(objection, ranges): (_, Vec<String>)| {
-        let objection: crate::doctor::firewall::Objection<'_> = objection;
+    let finding = |(objection, losses): (Objection<'_>, Vec<(Ipv6Net, Exception)>)| {
         let sentence = format!(
             "guests in {} appear outside with an address of the host, because {} translates it",
-            listed(ranges),
+            listed(losses.iter().map(|(range, _)| range.to_string())),
             objection.chain
         );
         let finding = Finding::warning(sentence).seen(objection.place());
-        if objection.is_of_docker() {
-            return finding.remedy(Remedy::Advice(DOCKER.to_owned()));
+        if !objection.is_of_docker() {
+            return objection.remove().into_iter().fold(finding, Finding::run);
         }
-        match objection.remove() {
-            Some(command) => finding.run(command),
-            None => finding,
-        }
+        // A rule that Docker misses it writes again, and one in a table of its own nft it throws away.
+        let wanted = losses.into_iter().map(|(_, exception)| (&objection, exception));
+        let is_kept = objection.chain.table.keeper != Keeper::Nft;
+        let commands = if is_kept { exceptions(wanted) } else { Vec::new() };
+        commands.into_iter().fold(finding, Finding::run).remedy(docker::for_good())
     };
     obstacles.all.into_iter().map(finding).collect()
 }
-
-const DOCKER: &str = "Docker masquerades what leaves its networks, unless they are made otherwise: create \
-    the network anew with `docker network create --ipv6 --subnet PREFIX \
-    -o com.docker.network.bridge.gateway_mode_ipv6=routed NAME` (Docker 27 or later)";

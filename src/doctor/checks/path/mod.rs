@@ -5,6 +5,7 @@
 
 pub mod bridge_filter;
 pub mod bridged;
+pub mod docker;
 pub mod forward;
 pub mod masquerade;
 pub mod neighbour_discovery;
