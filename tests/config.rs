@@ -77,6 +77,8 @@ fn the_annotated_defaults_are_the_defaults() {
 
 #[test]
 fn the_scenarios_mean_what_their_comments_say() {
+    let bgp = read("bgp.toml");
+    assert!(bgp.routes.metric < 20 && bgp.ranges[0].routes == RangeRoutes::Guests, "before FRR's and BIRD's");
     assert_eq!(read("lxc-bridge.toml").ranges[0].exclude.len(), 1);
     let libvirt = read("libvirt-routed.toml");
     assert_eq!(libvirt.ranges.len(), 2);

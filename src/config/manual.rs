@@ -85,7 +85,7 @@ const RANGE: &[Key] = &[
     (
         "answer",
         None,
-        "For which addresses there are answers: \"live\", only for guests that exist; \"always\", for every address; \"never\", for none. The default is \"live\", and \"always\" for \"lo\".",
+        "For which addresses there are answers: \"live\", only for guests that exist; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\". The default is \"live\", and \"always\" for \"lo\".",
     ),
     (
         "routes",

@@ -266,12 +266,12 @@ fn check_routes(
             return;
         }
     }
-    if routes == RangeRoutes::Guests && answer != Answer::Live {
+    if routes == RangeRoutes::Guests && answer == Answer::Always {
         let place = match (&range.answer, &range.routes) {
             (Field::Is(_, place), _) | (_, Field::Is(_, place)) => place,
             _ => &range.place,
         };
-        let sentence = format!("`answer = \"{answer}\"` looks for no guest, so none would get a route");
+        let sentence = "`answer = \"always\"` looks for no guest, so none would get a route";
         let remedy = match downstream {
             Downstream::Named(_) => "write answer = \"live\", or routes = \"range\"",
             _ => "write answer = \"live\", or routes = \"none\" if something else installs the routes",

@@ -255,15 +255,13 @@ fn refuses_routes_that_lead_nowhere() {
             "interface = \"veth*\"\nanswer = \"always\"",
             "4:10: `answer = \"always\"` looks for no guest, so none would get a route",
         ),
-        (
-            "interface = \"a\"\nroutes = \"guests\"\nanswer = \"never\"",
-            "5:10: `answer = \"never\"` looks for no guest, so none would get a route",
-        ),
     ] {
         assert_eq!(problems(&range(rest)), [problem]);
     }
     let kernel = policy(&range("interface = \"veth*\"\nanswer = \"always\"\nroutes = \"none\""));
     assert_eq!((kernel.ranges[0].answer, kernel.ranges[0].routes), (Answer::Always, RangeRoutes::None));
+    let routed = policy(&range("interface = \"veth*\"\nanswer = \"never\""));
+    assert_eq!((routed.ranges[0].answer, routed.ranges[0].routes), (Answer::Never, RangeRoutes::Guests));
     // What is wrong with the interface is said once.
     assert_eq!(problems(&range("interface = []\nroutes = \"range\"")).len(), 1);
 }

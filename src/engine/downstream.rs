@@ -108,19 +108,20 @@ impl Engine {
         if self.ranges.excludes(range, target) {
             return Err(DropReason::Excluded);
         }
-        match self.policy.ranges[range.0].answer {
-            Answer::Live => self.question_other_guest(asker, target, (range, upstream), now),
-            // All of it is behind its downstreams, also behind that of the asker if it is one.
-            Answer::Always if self.behind(range, target).contains(asker.link) => Err(DropReason::NotUpstream),
-            Answer::Always => {
-                self.check_downstream(range)?;
-                self.answer(&asker, target)
-            }
-            Answer::Never => {
-                let upstream = upstream.ok_or(DropReason::NeverAnswered)?;
-                self.question_neighbour(asker, target, upstream, now)
-            }
+        let policy = &self.policy.ranges[range.0];
+        if policy.looks_for_guests() {
+            return self.question_other_guest(asker, target, (range, upstream), now);
         }
+        if policy.answer == Answer::Always {
+            // All of it is behind its downstreams, also behind that of the asker if it is one.
+            if self.behind(range, target).contains(asker.link) {
+                return Err(DropReason::NotUpstream);
+            }
+            self.check_downstream(range)?;
+            return self.answer(&asker, target);
+        }
+        let upstream = upstream.ok_or(DropReason::NeverAnswered)?;
+        self.question_neighbour(asker, target, upstream, now)
     }
 
     /// The target is of a range, so it may be a guest; where the upstream's link has the same prefix,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::facts::{IfIndex, Neighbour, NeighbourState};
 use super::output::Loss;
-use super::policy::{Answer, RangeRoutes};
+use super::policy::RangeRoutes;
 use super::ranges::RangeId;
 use super::targets::{Claim, Evidence, Live, Proof, Put, State};
 use super::time::Time;
@@ -181,7 +181,7 @@ impl Engine {
     /// Whether the target could be live on this link, by policy: nothing that a downstream says
     /// concerns an address outside that downstream's ranges, one of the host, or the gateway's.
     fn may_live(&self, range: RangeId, target: Ipv6Addr, link: IfIndex) -> bool {
-        self.policy.ranges[range.0].answer == Answer::Live
+        self.policy.ranges[range.0].looks_for_guests()
             && self.behind(range, target).contains(link)
             && !self.ranges.excludes(range, target)
             && !self.links.is_of_host(target)
@@ -257,7 +257,7 @@ impl Engine {
     /// kernel, which would send to the old MAC until it finds that out by itself.
     fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, now: Time) {
         self.put(target, State::Live(Live { mac: None, ..live }), now);
-        self.targets.postpone(target, now + dad_takes(self.policy.timers.retransmit));
+        self.targets.postpone(target, now + self.end_of_dad());
     }
 
     /// Somebody behind another downstream says that it is there now. The one who was there is asked
@@ -302,25 +302,26 @@ impl Engine {
         }
     }
 
+    /// RFC 4862 §5.4: an address is the guest's one retransmission time after its last solicitation, and
+    /// until then the guest does not reply. Linux's timer for that is late by up to 80 ms, so that a
+    /// second question follows soon ([`Engine::confirm`]).
+    fn end_of_dad(&self) -> Duration {
+        let retransmit = self.policy.timers.retransmit;
+        retransmit + retransmit / 64
+    }
+
     pub(super) fn comes_back_after(&self, state: &State) -> Duration {
         let timers = &self.policy.timers;
         match state {
-            // The reply tells the kernel too, which may know the guest by a MAC that it had before.
-            State::Live(Live { proof: Proof::Announced, evidence: Evidence::Dad, .. }) => {
-                dad_takes(timers.retransmit)
-            }
+            // The reply tells the kernel too: packets may wait there for a guest that it has asked for
+            // too early, and would ask for again a second later.
+            State::Live(Live { proof: Proof::Announced, evidence: Evidence::Dad, .. }) => self.end_of_dad(),
             State::Live(Live { proof: Proof::Announced, .. }) => timers.retransmit / 4,
             State::Live(_) => timers.keepalive,
             State::Probing(_) => timers.retransmit,
             State::Absent => timers.absent,
         }
     }
-}
-
-/// RFC 4862 §5.4: an address is the guest's one retransmission time after its solicitation, and until
-/// then it does not reply. A little more, because its clock may tick a hundred times a second only.
-fn dad_takes(retransmit: Duration) -> Duration {
-    retransmit + retransmit / 64
 }
 
 /// Whether we have asked for what we were told.

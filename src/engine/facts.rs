@@ -201,6 +201,16 @@ impl KernelRoute {
     }
 }
 
+impl KernelRoute {
+    /// The interface by which a routing daemon (FRR, BIRD, babeld) reaches a guest of another host.
+    pub fn link_to_another_host(&self) -> Option<IfIndex> {
+        let is_single = self.destination.prefix_len() == 128 && self.next_hop != NextHop::OnLink;
+        // rtnetlink.h: RTPROT_ZEBRA, RTPROT_BIRD, RTPROT_BABEL, and what FRR has for each protocol.
+        let is_theirs = matches!(self.protocol, 11 | 12 | 42 | 186..=198);
+        self.unicast_link().filter(|_| is_single && is_theirs)
+    }
+}
+
 /// As `ip -6 route` prints it, with the number of the interface instead of its name.
 impl fmt::Display for KernelRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

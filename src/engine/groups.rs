@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
-use super::bindings::Bindings;
 use super::facts::{IfIndex, LinkLayer};
 use super::output::Output;
 use super::policy::{Answer, Downstream, RangePolicy};
@@ -208,12 +207,21 @@ impl Engine {
     /// Where the group of this target is to be joined, if anywhere.
     fn group_link(&self, target: Ipv6Addr) -> Option<IfIndex> {
         let range = self.ranges.find(target)?;
-        joined_on(&self.bindings, self.bindings.ranges.get(range.0)?.upstream)
+        self.joined_for(&self.policy.ranges[range.0], self.bindings.ranges.get(range.0)?.upstream)
     }
 
     fn served_groups(&self) -> Vec<(Ipv6Net, Option<IfIndex>)> {
         let ranges = self.policy.ranges.iter().zip(&self.bindings.ranges);
-        ranges.map(|(range, place)| (range.prefix, joined_on(&self.bindings, place.upstream))).collect()
+        ranges.map(|(range, place)| (range.prefix, self.joined_for(range, place.upstream))).collect()
+    }
+
+    /// The upstream of the range, if groups are joined there for what is answered in it.
+    fn joined_for(&self, range: &RangePolicy, upstream: Option<IfIndex>) -> Option<IfIndex> {
+        upstream.filter(|link| range.answer != Answer::Never && self.joins_on(*link))
+    }
+
+    fn joins_on(&self, upstream: IfIndex) -> bool {
+        self.bindings.upstream(upstream).is_some_and(|upstream| upstream.mld)
     }
 
     /// What is answered for whoever is live: addresses of the host on other interfaces, and prefixes
@@ -222,7 +230,7 @@ impl Engine {
         let (mut standing, mut too_wide) = (BTreeSet::new(), BTreeSet::new());
         for (position, range) in self.policy.ranges.iter().enumerate() {
             let place = &self.bindings.ranges[position];
-            let Some(upstream) = joined_on(&self.bindings, place.upstream) else { continue };
+            let Some(upstream) = self.joined_for(range, place.upstream) else { continue };
             for prefix in self.answered_as_a_whole(range, &place.downstreams) {
                 if prefix.prefix_len() >= WIDEST {
                     standing.insert((upstream, prefix));
@@ -233,8 +241,7 @@ impl Engine {
         }
         for address in self.links.addresses().filter(|address| !address.is_unicast_link_local()) {
             let Some(range) = self.ranges.find(address) else { continue };
-            let is_answered =
-                self.policy.ranges[range.0].answer != Answer::Never && !self.ranges.excludes(range, address);
+            let is_answered = !self.ranges.excludes(range, address);
             if let Some(upstream) = self.group_link(address).filter(|_| is_answered)
                 && self.links.owners(address).any(|owner| owner != upstream)
             {
@@ -250,7 +257,7 @@ impl Engine {
     fn groups_on_downstreams(&self) -> BTreeSet<(IfIndex, Ipv6Net)> {
         let mut groups = BTreeSet::new();
         for (downstream, upstreams) in self.neighbours.downstreams() {
-            for upstream in upstreams.iter().filter_map(|link| joined_on(&self.bindings, Some(*link))) {
+            for upstream in upstreams.iter().copied().filter(|link| self.joins_on(*link)) {
                 let own = self.links.addresses_of(upstream).map(|known| known.address);
                 let own = own.filter(|address| !address.is_unicast_link_local());
                 let targets = own.chain(self.routes.gateways(upstream));
@@ -281,11 +288,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// The upstream, if groups are joined there.
-fn joined_on(bindings: &Bindings, upstream: Option<IfIndex>) -> Option<IfIndex> {
-    upstream.filter(|link| bindings.upstream(*link).is_some_and(|upstream| upstream.mld))
 }
 
 /// The length of the widest prefix for whose addresses, 256, a group each is joined.

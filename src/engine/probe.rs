@@ -7,7 +7,7 @@ use super::facts::IfIndex;
 use super::output::{Loss, Output};
 use super::question::Paid;
 use super::ranges::RangeId;
-use super::targets::{Live, Probing, State};
+use super::targets::{Evidence, Live, Probing, Proof, State};
 use super::time::Time;
 use super::{Engine, Event};
 use crate::wire::{DropReason, Mac, Solicitation, solicited_node};
@@ -36,8 +36,15 @@ impl Engine {
         let retransmit = self.policy.timers.retransmit;
         // The last try goes to the group: the guest may have another link-layer address now.
         let is_last = live.unanswered + 1 >= self.policy.timers.retries;
-        let known = live.mac.filter(|_| !is_last);
-        self.ask_live(target, live, known, retransmit, now);
+        // So does the first after a guest's DAD, for the kernel that may be asking for it as well: RFC 4861
+        // §7.2.4, "If the IP Destination Address is a multicast address, the Target Link-Layer option MUST
+        // be included in the advertisement", and without one the kernel learns nothing (§7.2.5).
+        let is_new = live.evidence == Evidence::Dad && live.proof == Proof::Announced;
+        let known = live.mac.filter(|_| !is_last && !is_new);
+        // The first may have come before DAD was over, which is no silence of the guest's.
+        let may_be_early = live.unanswered == 0 && (is_new || live.mac.is_none());
+        let pause = if may_be_early { retransmit / 8 } else { retransmit };
+        self.ask_live(target, live, known, pause, now);
     }
 
     /// Somebody else says that he has the target's address now: asks the one who had it, and gives

@@ -222,7 +222,7 @@ impl Engine {
             Some(State::Probing(_)) => {}
             Some(State::Absent) | None => {
                 let Some(range) = self.ranges.find(target) else { return };
-                let is_askable = self.policy.ranges[range.0].answer == Answer::Live
+                let is_askable = self.policy.ranges[range.0].looks_for_guests()
                     && !self.ranges.excludes(range, target)
                     && !self.links.is_of_host(target)
                     && !self.routes.is_gateway(target)

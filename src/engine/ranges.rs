@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use ipnet::Ipv6Net;
 use prefix_trie::{PrefixMap, PrefixSet};
 
-use super::policy::RangePolicy;
+use super::policy::{Answer, RangePolicy, RangeRoutes};
 
 /// The ranges of the policy, by prefix.
 #[derive(Debug)]
@@ -16,6 +16,17 @@ pub struct Ranges {
     /// several times cheaper than the way down a tree; it was a twentieth of an answer's cost.
     longest_first: Vec<(Ipv6Net, RangeId)>,
     excluded: Vec<PrefixSet<Ipv6Net>>,
+}
+
+impl RangePolicy {
+    /// Whether its guests are looked for one by one: to answer for them, or only to route to them.
+    pub fn looks_for_guests(&self) -> bool {
+        match self.answer {
+            Answer::Live => true,
+            Answer::Always => false,
+            Answer::Never => self.routes == RangeRoutes::Guests,
+        }
+    }
 }
 
 /// The position of a range in the policy.
@@ -58,7 +69,7 @@ const FEW: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::policy::{Answer, Downstream, Origin, RangeRoutes};
+    use crate::engine::policy::{Downstream, Origin};
 
     fn range(prefix: &str, exclude: &[&str]) -> RangePolicy {
         RangePolicy {

@@ -147,14 +147,15 @@ impl Engine {
         let known: Vec<_> = self.targets.iter().map(|(target, _)| target).collect();
         for target in known {
             let range = self.ranges.find(target).filter(|range| {
-                self.policy.ranges[range.0].answer == Answer::Live && !self.ranges.excludes(*range, target)
+                self.policy.ranges[range.0].looks_for_guests() && !self.ranges.excludes(*range, target)
             });
             match (self.targets.get(target).cloned(), range) {
                 (Some(State::Live(Live { link, .. })), Some(range))
                     if self.behind(range, target).contains(link) => {}
                 (Some(State::Live(Live { link, .. })), _) => self.end(target, link),
                 (Some(State::Probing(probing)), Some(range)) => {
-                    let upstream = self.bindings.ranges[range.0].upstream;
+                    let is_answered = self.policy.ranges[range.0].answer == Answer::Live;
+                    let upstream = self.bindings.ranges[range.0].upstream.filter(|_| is_answered);
                     let (stay, go) =
                         probing.askers.into_iter().partition(|asker| Some(asker.link) == upstream);
                     if let Some(askers) = self.targets.askers_mut(target) {

@@ -27,7 +27,9 @@ impl Engine {
             );
             match fact {
                 Fact::Link(link) => {
-                    if link.state != LinkState::Up {
+                    // A guest may be heard before the kernel says that its link has come up: what says
+                    // once more that it had not ends nobody.
+                    if link.state != LinkState::Up && self.links.is_up(link.index) {
                         ended.push(link.index);
                     }
                     self.gateway_addresses.try_again_on(link.index);
@@ -251,7 +253,7 @@ impl Engine {
     fn wanted_ears(&self) -> BTreeMap<IfIndex, Ear> {
         let mut ears = BTreeMap::new();
         let ranges = || self.policy.ranges.iter().zip(&self.bindings.ranges);
-        let is_heard = |range: &RangePolicy| range.answer == Answer::Live || range.proxy_downstream;
+        let is_heard = |range: &RangePolicy| range.looks_for_guests() || range.proxy_downstream;
         for (range, place) in ranges().filter(|(range, _)| is_heard(range)) {
             for link in self.downstreams_of(range, place) {
                 if let Some(mac) = self.links.mac(link) {

@@ -6,8 +6,8 @@ use lone64::engine::{Ear, Event, Input, Loss, Output, Problem, Role, Subject};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    BRIDGE, BRIDGE_MAC, Host, UP, UP_MAC, advertisements, always, bridge, guest, guest_mac, has, link, live,
-    net, probes, route, seconds, usual_facts, with,
+    BRIDGE, BRIDGE_MAC, Host, UP, UP_MAC, advertisements, always, bridge, dad, guest, guest_mac, has, link,
+    live, net, probes, route, seconds, usual_facts, with,
 };
 
 const TUN: IfIndex = IfIndex(7);
@@ -242,4 +242,17 @@ fn a_tunnel_that_no_program_holds_is_explained_as_one() {
     let step = explanation.steps.iter().find(|step| step.subject == Subject::Downstream).unwrap();
     assert_eq!(step.value, "wg0 has no carrier: no program holds the tunnel");
     assert_eq!(step.remedy.as_deref(), Some("start the VPN's program for wg0"));
+}
+
+/// Frames and the kernel's word of their link come by different sockets, and a new veth has its carrier
+/// before the kernel says so.
+#[test]
+fn a_guest_that_was_heard_before_its_link_is_said_to_be_up_stays() {
+    let mut host = Host::new(live());
+    host.facts(vec![bridge(LinkState::NoCarrier)]);
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    host.facts(vec![bridge(LinkState::NoCarrier), bridge(LinkState::Up)]);
+    assert!(host.is_live(guest(5)));
+    host.facts(vec![bridge(LinkState::NoCarrier)]);
+    assert!(!host.is_live(guest(5)), "it was up, and is not any more");
 }

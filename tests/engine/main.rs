@@ -26,6 +26,7 @@ mod proxy_downstream;
 mod regressions;
 mod reload;
 mod remedies;
+mod routed;
 mod routes;
 mod source;
 mod storm;

@@ -24,6 +24,7 @@ mod peer;
 mod plugged;
 mod provider;
 mod proxmox;
+mod routing;
 mod slaac;
 mod trace;
 mod traffic;
@@ -68,6 +69,7 @@ fn main() {
         ("lxc", lxc::CASES),
         ("networkd", networkd::CASES),
         ("proxmox", proxmox::CASES),
+        ("routing", routing::CASES),
         ("slaac", slaac::CASES),
         ("trace", trace::CASES),
         ("tun", tun::CASES),

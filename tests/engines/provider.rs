@@ -55,6 +55,11 @@ impl Provider {
         Machine::boot(name, namespace)
     }
 
+    /// The router as a machine, for what it has to run. Its links and routes are those of `router`.
+    pub(crate) fn router_machine(&self) -> Machine {
+        Machine::boot("router", self.router.clone())
+    }
+
     /// A host whose eth0 has its cable and nothing else yet.
     pub(crate) fn plug(&self, number: u8) -> Namespace {
         let namespace = Namespace::untouched();

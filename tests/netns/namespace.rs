@@ -19,6 +19,13 @@ pub(crate) struct Namespace {
     descriptor: File,
 }
 
+/// The same one, which lives as long as either value.
+impl Clone for Namespace {
+    fn clone(&self) -> Self {
+        Self { descriptor: self.descriptor.try_clone().expect("a descriptor") }
+    }
+}
+
 impl Namespace {
     /// A fresh one, with `lo` up and nothing configured by itself: addresses and MACs are only
     /// those that a test gives, and nothing waits for DAD.

@@ -89,8 +89,14 @@ fn parts<'a>(host: &'a Host, range: &'a RangePolicy, place: &'a Place) -> impl I
         let is_long_enough = is_single || range.routes != RangeRoutes::Guests;
         // The host's own address, which its table of local routes takes care of.
         let is_own = is_single && route.protocol == RTPROT_KERNEL;
+        let is_elsewhere = route.link_to_another_host().is_some() && !comes_before_ours(host, route);
         let is_spared = range.exclude.iter().any(|except| except.contains(&route.destination));
-        is_ours && is_long_enough && !is_own && !is_spared && !leads_there(host, range, place, route)
+        is_ours
+            && is_long_enough
+            && !is_own
+            && !is_elsewhere
+            && !is_spared
+            && !leads_there(host, range, place, route)
     });
     wrong.take(MOST).map(move |route| {
         let sentence = format!(
@@ -98,8 +104,24 @@ fn parts<'a>(host: &'a Host, range: &'a RangePolicy, place: &'a Place) -> impl I
             route.destination,
             whither(host, route)
         );
-        Finding::fault(sentence).seen(shown(host, route)).run(removal(host, route))
+        let finding = Finding::fault(sentence).seen(shown(host, route));
+        let metric = route.link_to_another_host().and_then(|_| route.metric.checked_sub(1));
+        match metric.filter(|metric| *metric > 0) {
+            Some(metric) => finding.remedy(Remedy::Config(format!(
+                "# a guest's own route comes before those of a routing daemon\n[routes]\nmetric = {metric}\n"
+            ))),
+            None => finding.run(removal(host, route)),
+        }
     })
+}
+
+/// The guest is here, and packets for it are sent to where a routing daemon believes it to be.
+fn comes_before_ours(host: &Host, route: &KernelRoute) -> bool {
+    let ours = host.config.policy.routes.protocol;
+    let of_guest = |other: &&KernelRoute| {
+        other.protocol == ours && other.table == MAIN && other.destination == route.destination
+    };
+    host.routes.iter().filter(of_guest).any(|other| other.metric > route.metric)
 }
 
 /// Those of the table that is looked at, but ours.

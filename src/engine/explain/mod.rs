@@ -150,6 +150,9 @@ impl Engine {
             Answer::Never => {
                 let remedy = "write answer = \"live\" for the range".to_owned();
                 steps.push(no(Subject::Mode, "never: the range has routes only".to_owned(), Some(remedy)));
+                if policy.looks_for_guests() {
+                    self.explain_routed(range, target, now, steps);
+                }
                 return Expected::Dropped(DropReason::NeverAnswered);
             }
             Answer::Always => {

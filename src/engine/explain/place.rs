@@ -4,12 +4,14 @@ use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use super::{Step, Subject, no, open, yes};
+use super::{Step, Subject, alive, no, open, yes};
 use crate::engine::Engine;
 use crate::engine::facts::{IfIndex, KernelRoute, LinkLayer, LinkState};
 use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
 use crate::engine::ranges::RangeId;
 use crate::engine::routes::RouteState;
+use crate::engine::targets::State;
+use crate::engine::time::Time;
 
 impl Engine {
     /// What to do about an address that is in no range: a neighbour on the upstream link needs nothing.
@@ -70,6 +72,21 @@ impl Engine {
         }
     }
 
+    /// Of a guest that is only routed to.
+    pub(super) fn explain_routed(&self, range: RangeId, target: Ipv6Addr, now: Time, steps: &mut Vec<Step>) {
+        match self.targets.get(target) {
+            Some(State::Live(live)) => {
+                steps.push(yes(Subject::Downstream, self.name(live.link)));
+                steps.push(yes(Subject::Liveness, alive(live, now)));
+            }
+            Some(State::Probing(_) | State::Absent) | None => {
+                let value = "nothing is known of it, until it says something of itself".to_owned();
+                steps.push(open(Subject::Liveness, value, None));
+            }
+        }
+        steps.push(self.explain_route(range, target));
+    }
+
     /// Where the kernel sends packets for the target.
     pub(super) fn explain_route(&self, range: RangeId, target: Ipv6Addr) -> Step {
         let policy = &self.policy.ranges[range.0];
@@ -105,7 +122,13 @@ impl Engine {
     }
 
     fn other_route(&self, policy: &RangePolicy, target: Ipv6Addr) -> Step {
-        match self.routes.leads_to(target) {
+        let deciding = self.routes.deciding(&target.into());
+        let inside = deciding.filter(|route| policy.prefix.contains(&route.destination));
+        if let Some(link) = inside.and_then(KernelRoute::link_to_another_host) {
+            let value = format!("a routing daemon's route leads to another host, by {}", self.name(link));
+            return open(Subject::Route, value, None);
+        }
+        match deciding.and_then(KernelRoute::unicast_link) {
             // The range is as wide as the upstream's own prefix.
             Some(link) if self.bindings.upstream(link).is_some() && policy.routes == RangeRoutes::Guests => {
                 let name = self.name(link);

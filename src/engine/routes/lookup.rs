@@ -66,11 +66,16 @@ impl Routes {
 
     /// The same for a whole prefix, where no route inside it decides.
     pub fn leads_to_all(&self, prefix: &Ipv6Net) -> Option<IfIndex> {
+        self.deciding(prefix).and_then(KernelRoute::unicast_link)
+    }
+
+    /// The route that decides for a whole prefix, where none inside it does: as far as the main table
+    /// decides.
+    pub fn deciding(&self, prefix: &Ipv6Net) -> Option<&KernelRoute> {
         self.known
             .cover_values(prefix)
             .filter_map(|routes| routes.iter().filter(|route| route.table == MAIN).min_by_key(|r| r.metric))
             .last()
-            .and_then(KernelRoute::unicast_link)
     }
 
     /// The interfaces that routes inside `prefix` leave by.

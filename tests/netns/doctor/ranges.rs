@@ -22,6 +22,7 @@ crate::cases![
     finds_that_lookups_leave_by_the_upstream,
     finds_a_foreign_route_before_ours,
     finds_a_foreign_route_inside_a_range,
+    is_content_with_the_guests_of_another_host,
     is_content_with_a_range_inside_a_range,
 ];
 
@@ -172,6 +173,22 @@ fn finds_a_foreign_route_inside_a_range() {
     patient.is_healed("lookups", "fault", &["takes 2001:db8:1:2:c::10/124 out of the range", "dev gv1"]);
     patient.lab.host.ip("route add unreachable 2001:db8:1:2:c::20 proto static");
     patient.is_healed("lookups", "fault", &["takes 2001:db8:1:2:c::20/128 out of the range", "nowhere"]);
+    patient.is_well();
+}
+
+fn is_content_with_the_guests_of_another_host() {
+    let patient =
+        Patient::with(Lab::veth(), &(range(C, "br0", "routes = \"guests\"") + "[routes]\nmetric = 16\n"));
+    let elsewhere = "2001:db8:1:2:c::20 via fe80::1 dev up0 proto 186 metric 20";
+    patient.lab.host.ip(&format!("route add {elsewhere}"));
+    patient.is_well();
+    // It has come here, but the other route comes first.
+    patient.lab.host.ip("route add 2001:db8:1:2:c::20 dev br0 proto 64 metric 1024");
+    let words = ["takes 2001:db8:1:2:c::20/128 out of the range", "dev up0 metric 20"];
+    let finding = patient.suffers_from("lookups", "fault", &words);
+    assert!(finding.remedies[0].text.ends_with("[routes]\nmetric = 19\n"), "{finding:#?}");
+    patient.lab.host.ip("route del 2001:db8:1:2:c::20 metric 1024");
+    patient.lab.host.ip("route add 2001:db8:1:2:c::20 dev br0 proto 64 metric 16");
     patient.is_well();
 }
 
