@@ -151,6 +151,26 @@ RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP  PROXY
 }
 
 #[test]
+fn shows_which_ranges_have_a_gateway() {
+    let input = GOOD.replace("exclude   = [\"2001:db8:1:2:c::1\"]", "gateway   = \"fe80::1\"");
+    let output = lone64(&["check", "-"], &input);
+    let expected = "\
+RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP
+2001:db8:1:2:c::/112  default route  lxcbr0      live    range   yes
+2001:db8:1:2:a::/80   default route  lo          always  range   yes
+
+gateway: fe80::1 on every downstream of 2001:db8:1:2:c::/112
+
+<stdin> is good: 2 ranges on the upstream of the default route.
+";
+    assert_eq!(text(&output.stdout), expected);
+    let output = lone64(&["check", "--json", "-"], &input);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["ranges"][0]["gateway"], "fe80::1");
+    assert_eq!(value["ranges"][1]["gateway"], Value::Null);
+}
+
+#[test]
 fn prints_one_json_object_for_a_good_file() {
     let output = lone64(&["check", "--json", "-"], GOOD);
     assert_eq!(output.status.code(), Some(0));

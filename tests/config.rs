@@ -94,6 +94,7 @@ fn the_scenarios_mean_what_their_comments_say() {
     assert!(patterns.iter().any(|pattern| pattern.matches(&"veth1a2B3c".parse().unwrap())));
     assert!(!patterns.iter().any(|pattern| pattern.matches(&"eth0".parse().unwrap())));
     assert_eq!((routed.ranges[0].answer, routed.ranges[0].routes), (Answer::Live, RangeRoutes::Guests));
+    assert_eq!(routed.ranges[0].gateway, "fe80::1".parse().ok());
 
     let proxmox = read("proxmox.toml");
     assert_eq!(proxmox.upstreams[0].interface, UpstreamInterface::Named("vmbr0".parse().unwrap()));
@@ -138,6 +139,7 @@ fn every_key_is_read() {
         routes = "none"
         backstop = true
         exclude = ["2001:db8:1:2:c::1", "2001:db8:1:2:c::100/120"]
+        gateway = "fe80::64"
         proxy-downstream = true
         [[range]]
         suffix = "::d:0:0:0/112"
@@ -167,6 +169,7 @@ fn every_key_is_read() {
     assert_eq!((timers.reachable, timers.retransmit), (Duration::from_secs(60), Duration::from_millis(250)));
     assert_eq!((timers.absent, timers.keepalive), (Duration::from_secs(10), Duration::from_secs(3600)));
     assert_eq!((timers.retries, limits.targets, limits.pending, limits.probes_per_second), (5, 1000, 10, 20));
+    assert_eq!((ranges[0].gateway, ranges[0].proxy_downstream), ("fe80::64".parse().ok(), true));
     assert_eq!(ranges[0].upstream, Some("eth0".parse().unwrap()));
     assert_eq!((ranges[0].answer, ranges[0].routes), (Answer::Never, RangeRoutes::None));
     assert!(ranges[0].proxy_downstream && !suffixes[0].proxy_downstream);
@@ -183,8 +186,6 @@ fn planned_keys_and_tables_are_refused_as_such() {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
     }
-    let found = problems("[[range]]\nprefix = \"fd00::/64\"\ngateway = true");
-    assert_eq!(found, ["3: `gateway` is not supported yet; remove it"]);
     assert_eq!(problems("[[guest]]"), ["1: `guest` is not supported yet; remove it"]);
 }
 

@@ -88,8 +88,13 @@ fn table(policy: &Policy) -> String {
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-    if is_automatic(policy) && is_table {
+    let has_gateway = all_ranges(policy).any(|range| range.gateway.is_some());
+    if (is_automatic(policy) || has_gateway) && is_table {
         text.push('\n');
+    }
+    for range in all_ranges(policy) {
+        let line = |gateway| format!("gateway: {gateway} on every downstream of {}\n", range.prefix);
+        text.extend(range.gateway.map(line));
     }
     for upstream in &policy.upstreams {
         text.extend(upstream.automatic.iter().map(|automatic| automatic_line(upstream, automatic)));
@@ -177,6 +182,7 @@ fn described(origin: &str, config: &Config) -> Value {
                 "routes": routes(range),
                 "backstop": range.backstop,
                 "exclude": range.exclude.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "gateway": range.gateway,
                 "proxy_downstream": range.proxy_downstream,
             })
         })

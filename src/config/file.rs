@@ -3,6 +3,8 @@
 //! May touch: nothing. TOML is walked by hand rather than deserialized, because serde stops at the
 //! first mistake.
 
+use std::net::Ipv6Addr;
+
 use ipnet::Ipv6Net;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -59,6 +61,7 @@ pub(super) struct Range {
     pub(super) answer: Field<Answer>,
     pub(super) routes: Field<RangeRoutes>,
     pub(super) backstop: bool,
+    pub(super) gateway: Field<Ipv6Addr>,
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
     pub(super) proxy_downstream: Field<bool>,
 }
@@ -94,6 +97,7 @@ impl Range {
             answer: Field::Absent,
             routes: Field::Absent,
             backstop: true,
+            gateway: Field::Absent,
             exclude: Field::Absent,
             proxy_downstream: Field::Absent,
         }

@@ -8,6 +8,7 @@
 mod downstreams;
 mod duration;
 mod file;
+mod gateway;
 pub mod manual;
 mod overrides;
 mod prefix;

@@ -67,9 +67,10 @@ pub(super) static RANGE: Table = Table {
         "routes",
         "backstop",
         "exclude",
+        "gateway",
         "proxy-downstream",
     ],
-    later: &["gateway"],
+    later: &[],
 };
 
 pub(super) static ROUTES: Table = Table {

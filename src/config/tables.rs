@@ -8,7 +8,7 @@ use super::downstreams::{self, Downstreams};
 use super::file::{Range, Upstream};
 use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
-use super::{Control, Log, LogFormat, LogLevel, Sysctl};
+use super::{Control, Log, LogFormat, LogLevel, Sysctl, gateway};
 use crate::engine::policy::{
     Announce, Answer, GatewaySource, Limits, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers,
 };
@@ -63,6 +63,7 @@ pub(super) fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
         answer: section.choice("answer", &answers, report),
         routes: section.choice("routes", &routes, report),
         backstop: section.flag("backstop", report).or(default.backstop),
+        gateway: gateway::read(section, report),
         exclude: section.prefixes("exclude", report),
         proxy_downstream: section.flag("proxy-downstream", report),
         ..default

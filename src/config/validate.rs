@@ -9,7 +9,7 @@ use super::file::{File, Range, Upstream};
 use super::prefix;
 use super::problem::{Place, Report};
 use super::section::Field;
-use super::{Config, section};
+use super::{Config, gateway, section};
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
     Answer, Automatic, Downstream, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
@@ -28,6 +28,7 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) -> Config {
     for (i, range) in file.ranges.iter().enumerate() {
         check_prefix(range, &file.ranges[..i], report);
         check_interfaces(range, &file.upstreams, report);
+        gateway::check(range, report);
         let policy = range_policy(range, report);
         let same_kind = if range.suffix == Field::Absent { &mut ranges } else { &mut suffixes };
         same_kind.extend(policy);
@@ -206,6 +207,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
         && routes == RangeRoutes::None
         && !range.backstop
         && range.proxy_downstream.value() != Some(&true)
+        && range.gateway == Field::Absent
     {
         let problem = report.push(place, "this range does nothing: no answers, no routes, no backstop");
         problem.help("remove the range, or one of these settings");
@@ -221,6 +223,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
         answer,
         routes,
         backstop: range.backstop,
+        gateway: range.gateway.value().copied(),
         exclude: match &range.exclude {
             Field::Is(excludes, _) => excludes.iter().map(|(exclude, _)| *exclude).collect(),
             Field::Absent | Field::Wrong => Vec::new(),

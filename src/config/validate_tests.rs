@@ -133,6 +133,42 @@ fn proxies_downstream_where_there_are_guests_on_a_link() {
 }
 
 #[test]
+fn takes_a_gateway_that_every_downstream_can_have_and_no_other() {
+    let with = |value: &str| range(&format!("interface = \"veth*\"\ngateway = {value}"));
+    let found = policy(&with("\"fe80::1\"")).ranges[0].gateway;
+    assert_eq!(found, Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)));
+    assert_eq!(policy(&range("")).ranges[0].gateway, None);
+    // By the kernel's routes, and with nothing else to do.
+    policy(&range("gateway = \"fe80::1\""));
+    policy(&range("answer = \"never\"\nbackstop = false\ngateway = \"fe80::1\""));
+    for (value, sentence) in [
+        ("1", "`gateway` is a whole number"),
+        ("\"fe80::g\"", "`gateway` is no IPv6 address: \"fe80::g\""),
+        ("\"192.0.2.1\"", "\"192.0.2.1\" is IPv4, and lone64 serves IPv6 only"),
+        (
+            "\"2001:db8:1:2:c::1\"",
+            "the gateway 2001:db8:1:2:c::1 is not link-local, and one and the same has to be on every downstream",
+        ),
+        (
+            "\"ff02::1\"",
+            "the gateway ff02::1 is not link-local, and one and the same has to be on every downstream",
+        ),
+        (
+            "\"fe80::\"",
+            "the gateway fe80:: is that of any router on the link (RFC 4291 §2.6.1), and no host's own",
+        ),
+        ("\"fe80::1/64\"", "`gateway` is an address alone, without a length or an interface"),
+        ("\"fe80::1%veth0\"", "`gateway` is an address alone, without a length or an interface"),
+    ] {
+        assert_eq!(problems(&with(value)), [format!("4:11: {sentence}")]);
+    }
+    let shown = parse(&with("\"fe80::1/64\""), "f").unwrap_err().to_string();
+    assert!(shown.contains("^^^^^^^^^^^^") && shown.contains("help: write \"fe80::1\""), "{shown}");
+    let sentence = "there are no guests behind `lo`, and so nobody needs a `gateway` there";
+    assert_eq!(problems(&range("interface = \"lo\"\ngateway = \"fe80::1\"")), [format!("4:11: {sentence}")]);
+}
+
+#[test]
 fn asks_for_a_range_and_shows_how_to_write_it() {
     let shown = parse("[[upstream]]\nautomatic = false", "f").unwrap_err().to_string();
     assert!(shown.starts_with("f: there is nothing to serve: no [[range]] is configured"), "{shown}");

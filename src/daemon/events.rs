@@ -56,6 +56,8 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // A guest's own route comes and goes with the guest, who has a line already.
         Event::RouteInstalled(route) | Event::RouteRemoved(route) => route.destination.prefix_len() == 128,
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
+        // They come and go with the interfaces of guests.
+        Event::GatewayAdded(..) | Event::GatewayRemoved(..) => true,
         Event::GroupsFull(..) | Event::TooWideToJoin(_) => false,
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
@@ -111,6 +113,12 @@ fn write(event: &Event, links: &Links) {
         }
         Event::RouteFailed(route, said) => {
             tracing::warn!("route refused: {}: {said}", describe(route, links));
+        }
+        Event::GatewayAdded(link, address) => {
+            tracing::info!(%address, interface = %name(link), "the guests' gateway is there");
+        }
+        Event::GatewayRemoved(link, address) => {
+            tracing::info!(%address, interface = %name(link), "the guests' gateway is removed");
         }
         Event::GroupsFull(link, most) => tracing::warn!(
             interface = %name(link),

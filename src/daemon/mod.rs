@@ -65,7 +65,7 @@ enum Wake {
     Stop,
     Frames,
     Kernel(Notice),
-    RouteChanged(Done),
+    Changed(Done),
     NeighbourChanged(NeighbourDone),
     Grouped(io::Result<()>),
     Suppressed(Result<(), NftError>),
@@ -132,7 +132,7 @@ impl Daemon {
                     Wake::Frames
                 }
                 notice = self.monitor.next() => Wake::Kernel(notice),
-                Some(done) = self.stage.changes.next() => Wake::RouteChanged(done),
+                Some(done) = self.stage.changes.next() => Wake::Changed(done),
                 Some(done) = self.stage.neighbours.next() => Wake::NeighbourChanged(done),
                 result = self.stage.groups.done(), if self.stage.groups.is_busy() => Wake::Grouped(result),
                 result = self.stage.suppressor.done(), if self.stage.suppressor.is_busy() => Wake::Suppressed(result),
@@ -143,7 +143,7 @@ impl Daemon {
                 Wake::Stop => break,
                 Wake::Frames => self.frames()?,
                 Wake::Kernel(notice) => self.kernel(notice)?,
-                Wake::RouteChanged(done) => self.route_changed(done),
+                Wake::Changed(done) => self.changed(done),
                 // What became of it is heard as a fact; an entry that the kernel has made by itself
                 // meanwhile, or lost again, is no mistake.
                 Wake::NeighbourChanged((change, result)) => {
@@ -245,7 +245,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn route_changed(&mut self, done: Done) {
+    fn changed(&mut self, done: Done) {
         let input = self.stage.outcome(done);
         self.handle(input);
     }
@@ -315,7 +315,7 @@ impl Daemon {
             self.stage.check()?;
         }
         while let Some(done) = self.stage.changes.next().await {
-            self.route_changed(done);
+            self.changed(done);
             self.stage.check()?;
         }
         let kept_out = self.engine.routes().find(|(_, state)| *state == RouteState::Conflict);
@@ -331,7 +331,7 @@ impl Daemon {
         self.teller.tell_left_out();
         let done = async {
             while let Some(done) = self.stage.changes.next().await {
-                self.route_changed(done);
+                self.changed(done);
             }
             while self.stage.neighbours.next().await.is_some() {}
         };

@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use super::Error;
 use super::suppressor::Suppressor;
 use crate::engine::facts::IfIndex;
-use crate::engine::{Change, Input, NeighbourChange, Outcome, Output};
+use crate::engine::{AddressChange, AddressOutcome, Change, Input, NeighbourChange, Outcome, Output};
 use crate::kernel::ears::Ears;
 use crate::kernel::groups::Groups;
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
@@ -23,7 +23,7 @@ pub(super) struct Stage {
     /// The interfaces that had frames when they were last looked at.
     pub(super) ready: Vec<IfIndex>,
     requests: Requests,
-    /// The route changes that are under way.
+    /// The changes of routes and addresses that are under way.
     pub(super) changes: FuturesOrdered<BoxFuture<'static, Done>>,
     /// The changes of gateways' neighbour entries that are under way.
     pub(super) neighbours: FuturesUnordered<BoxFuture<'static, NeighbourDone>>,
@@ -37,8 +37,11 @@ pub(super) struct Stage {
     is_strict: bool,
 }
 
-/// A route change, and the kernel's verdict.
-pub(super) type Done = (Change, Result<(), RouteError>);
+/// A change, and the kernel's verdict.
+pub(super) enum Done {
+    Route(Change, Result<(), RouteError>),
+    Address(AddressChange, AddressOutcome),
+}
 
 /// A change of a neighbour entry, and the kernel's verdict.
 pub(super) type NeighbourDone = (NeighbourChange, Result<(), NetlinkError>);
@@ -99,6 +102,10 @@ impl Stage {
                 self.solicitations.push(link, &self.ears, |buffer| solicitation.emit(buffer));
             }
             Output::ChangeRoute(change) => self.change_route(change),
+            Output::ChangeAddress(change) => {
+                let under_way = self.requests.change_address(&change);
+                self.changes.push_back(Box::pin(async move { Done::Address(change, under_way.await) }));
+            }
             Output::ChangeNeighbour(change) => {
                 let under_way = self.requests.change_neighbour(&change);
                 self.neighbours.push(Box::pin(async move { (change, under_way.await) }));
@@ -157,8 +164,12 @@ impl Stage {
         }
     }
 
-    /// What became of a route change, as the engine takes it.
-    pub(super) fn outcome(&mut self, (change, result): Done) -> Input {
+    /// What became of a change, as the engine takes it.
+    pub(super) fn outcome(&mut self, done: Done) -> Input {
+        let (change, result) = match done {
+            Done::Route(change, result) => (change, result),
+            Done::Address(change, outcome) => return Input::AddressChanged(change, outcome),
+        };
         let outcome = match (&change, result) {
             (_, Ok(())) | (Change::Remove(_), Err(RouteError::Missing)) => Outcome::Done,
             (Change::Add(_), Err(RouteError::Exists)) => Outcome::Exists,
@@ -179,7 +190,7 @@ impl Stage {
             Change::Add(route) => Box::pin(self.requests.add_route(route)),
             Change::Remove(route) => Box::pin(self.requests.remove_route(route)),
         };
-        self.changes.push_back(Box::pin(async move { (change, under_way.await) }));
+        self.changes.push_back(Box::pin(async move { Done::Route(change, under_way.await) }));
     }
 
     fn failed(&mut self, error: Error) {

@@ -170,6 +170,7 @@ fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
         "follows_kernel": follows_kernel,
         "answer": range.answer.to_string(),
         "routes": range.routes.to_string(),
+        "gateway": range.gateway,
         "proxy_downstream": range.proxy_downstream,
         "origin": range.origin.as_str(),
         "state": if is_served { "serving" } else { "waiting" },

@@ -102,6 +102,7 @@ fn range(route: &KernelRoute, upstream: &Link, downstream: &Link) -> RangePolicy
         },
         routes: RangeRoutes::None,
         backstop: false,
+        gateway: None,
         exclude: Vec::new(),
         proxy_downstream: false,
         origin: Origin::Automatic,

@@ -9,6 +9,7 @@ use std::fmt;
 use ipnet::Ipv6Net;
 
 use super::facts::{IfIndex, IfName, Link, LinkLayer};
+use super::gateway_address::Obstacle;
 use super::links::Links;
 use super::policy::{
     Announce, Downstream, GatewaySource, Override, Policy, RangePolicy, Source, UpstreamInterface,
@@ -92,6 +93,8 @@ pub enum Problem {
     SamePrefix(Ipv6Net, IfName, IfName),
     /// The kernel routes more prefixes than can be served automatically.
     TooManyRanges,
+    /// The kernel does not take the guests' gateway on this downstream.
+    GatewayRefused(IfName, Ipv6Addr, Obstacle),
 }
 
 impl Bindings {
@@ -252,7 +255,7 @@ pub enum Scope {
     Upstream,
     /// One range; the others are served.
     Range,
-    /// Nothing, for long: an address that is still being checked, say.
+    /// Nothing, for long: an address that is still being checked, say. Or one interface among others.
     Passing,
 }
 
@@ -270,7 +273,8 @@ impl Problem {
             Self::SourceMissing(..)
             | Self::NoPrefixForSuffix(_)
             | Self::SamePrefix(..)
-            | Self::TooManyRanges => Scope::Passing,
+            | Self::TooManyRanges
+            | Self::GatewayRefused(..) => Scope::Passing,
         }
     }
 
@@ -288,6 +292,9 @@ impl Problem {
             }
             Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 to be put under now"),
             Self::SamePrefix(prefix, _, name) => format!("{name} has not the whole {prefix} any more"),
+            Self::GatewayRefused(name, address, _) => {
+                format!("the gateway {address} is missing on {name} no more")
+            }
             Self::TooManyRanges => "all that the kernel routes can be served again".to_owned(),
         }
     }
@@ -346,6 +353,9 @@ impl fmt::Display for Problem {
                 "{prefix} is on {upstream} and on {name}, so it is not served automatically: give {name} a \
                  longer prefix out of it, a /112 say, or write a [[range]] for it"
             ),
+            Self::GatewayRefused(name, address, obstacle) => {
+                write!(f, "the guests behind {name} have no gateway {address}: {}", obstacle.on(name))
+            }
             Self::TooManyRanges => write!(
                 f,
                 "the kernel routes more prefixes to other interfaces than can be served automatically; the \

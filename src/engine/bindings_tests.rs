@@ -20,6 +20,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
         address,
         prefix_len: 64,
         state: AddressState::Preferred,
+        protocol: 0,
     });
     let range = |pattern: &str| RangePolicy {
         prefix: "2001:db8::/112".parse().expect("a prefix"),
@@ -28,6 +29,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
         answer: Answer::Live,
         routes: RangeRoutes::Guests,
         backstop: true,
+        gateway: None,
         exclude: Vec::new(),
         proxy_downstream: false,
         origin: Origin::Config,

@@ -151,6 +151,8 @@ pub struct Address {
     pub prefix_len: u8,
     /// Whether it can be used.
     pub state: AddressState,
+    /// Who put it there (`IFA_PROTO`); 0 where nobody says, and before Linux 5.18.
+    pub protocol: u8,
 }
 
 /// Whether an address of the host can be used (RFC 4862 §5.5.4).

@@ -3,6 +3,7 @@
 use core::net::Ipv6Addr;
 
 use super::facts::{Fact, IfIndex};
+use super::gateway_address::{AddressChange, AddressOutcome};
 use super::policy::Policy;
 use super::routes::{Change, Outcome};
 use super::view::Watch;
@@ -26,6 +27,8 @@ pub enum Input {
     Synced,
     /// What became of a change that the engine asked for.
     RouteChanged(Change, Outcome),
+    /// What became of a change of a gateway's address that the engine asked for.
+    AddressChanged(AddressChange, AddressOutcome),
     /// The administrator wants something else now. Whatever both policies share goes on undisturbed.
     Reload(Box<Policy>),
     /// The administrator wants to know whether the target is there: it is asked, as if somebody had.

@@ -73,6 +73,18 @@ impl Links {
         self.get(index).is_some_and(|link| link.state == LinkState::Up)
     }
 
+    /// The address, if this link has it.
+    pub fn address(&self, link: IfIndex, address: Ipv6Addr) -> Option<&Address> {
+        self.addresses.get(&(address, link))
+    }
+
+    /// The link-local addresses of all links.
+    pub fn link_locals(&self) -> impl Iterator<Item = &Address> {
+        let first = (LINK_LOCAL, IfIndex(0));
+        let all = self.addresses.range(first..).map(|(_, address)| address);
+        all.take_while(|known| known.address.is_unicast_link_local())
+    }
+
     /// Whether this link has the address, in whatever state it is.
     pub fn has(&self, link: IfIndex, address: Ipv6Addr) -> bool {
         self.addresses.contains_key(&(address, link))
@@ -137,6 +149,8 @@ impl Links {
     }
 }
 
+/// The first of fe80::/10 (RFC 4291 §2.5.6).
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 const ALL_ONES: Ipv6Addr = Ipv6Addr::from_bits(u128::MAX);
 
 #[cfg(test)]
@@ -144,7 +158,8 @@ mod tests {
     use super::*;
 
     fn address(text: &str, state: AddressState) -> Address {
-        Address { link: IfIndex(2), address: text.parse().expect("an address"), prefix_len: 64, state }
+        let address = text.parse().expect("an address");
+        Address { link: IfIndex(2), address, prefix_len: 64, state, protocol: 0 }
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod evidence;
 mod explain;
 pub mod facts;
 mod gateway;
+mod gateway_address;
 mod groups;
 mod input;
 mod limiter;
@@ -53,6 +54,7 @@ pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
 pub use explain::{Expected, Explanation, Holds, Step, Subject};
 pub use gateway::NeighbourChange;
+pub use gateway_address::{AddressChange, AddressOutcome, GatewayAddress, Obstacle};
 pub use input::Input;
 pub use limiter::Limiter;
 pub use links::Links;
@@ -67,6 +69,7 @@ pub use view::{Census, Watch, Which};
 use announce::Announcements;
 use facts::{IfIndex, KernelRoute};
 use gateway::Gateways;
+use gateway_address::GatewayAddresses;
 use groups::Groups;
 use masks::Masks;
 use neighbours::Neighbours;
@@ -98,6 +101,7 @@ pub struct Engine {
     neighbours: Neighbours,
     announcements: Announcements,
     gateways: Gateways,
+    gateway_addresses: GatewayAddresses,
     /// Who waits for the route of a live guest to be in the kernel.
     held: BTreeMap<Ipv6Addr, Vec<Asker>>,
     /// The questions of guests whose own route is not in the kernel yet, by guest.
@@ -138,6 +142,7 @@ impl Engine {
             neighbours: Neighbours::new(policy.limits.pending, seed),
             announcements: Announcements::new(&policy.limits),
             gateways: Gateways::default(),
+            gateway_addresses: GatewayAddresses::new(policy.routes.protocol),
             held: BTreeMap::new(),
             unreturned: BTreeMap::new(),
             ears: BTreeMap::new(),
@@ -171,6 +176,7 @@ impl Engine {
             // There is nothing more to begin.
             Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome, now),
+            Input::AddressChanged(change, outcome) => self.address_changed(change, &outcome, now),
             Input::Ask(target) => {
                 self.look(target, now);
                 self.settle_routes();
@@ -189,7 +195,7 @@ impl Engine {
     /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
         let known = [self.targets.next_due(), self.neighbours.next_due()];
-        let due = [self.announcements.next_due(), self.gateways.next_due()];
+        let due = [self.announcements.next_due(), self.gateways.next_due(), self.gateways_due()];
         known.into_iter().chain(due).flatten().min()
     }
 
@@ -292,6 +298,7 @@ impl Engine {
         self.routes.unwant_all();
         self.end_suppression();
         self.settle_routes();
+        self.settle_gateway_addresses();
     }
 
     fn tell(&mut self, event: Event) {

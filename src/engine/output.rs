@@ -8,6 +8,7 @@ use super::answer::Asker;
 use super::bindings::Problem;
 use super::facts::{IfIndex, KernelRoute};
 use super::gateway::NeighbourChange;
+use super::gateway_address::AddressChange;
 use super::policy::RangePolicy;
 use super::routes::Change;
 use super::suppress::Suppression;
@@ -23,6 +24,8 @@ pub enum Output {
     Solicit(IfIndex, Solicitation),
     /// Change a route; the outcome comes back as an input.
     ChangeRoute(Change),
+    /// Put the address of guests' gateway on a downstream, or remove it; the outcome comes back as an input.
+    ChangeAddress(AddressChange),
     /// Change the kernel's neighbour entry of a gateway; what becomes of it is heard as a fact.
     ChangeNeighbour(NeighbourChange),
     /// Listen on this interface from now on, or differently than before.
@@ -89,6 +92,10 @@ pub enum Event {
     RouteConflict(KernelRoute, Option<KernelRoute>),
     /// The kernel refused the route, and this is what it said.
     RouteFailed(KernelRoute, String),
+    /// The guests' gateway has its address on this downstream.
+    GatewayAdded(IfIndex, Ipv6Addr),
+    /// It has it there no more.
+    GatewayRemoved(IfIndex, Ipv6Addr),
     /// On this upstream as many groups are joined as may be; further targets wait for room.
     GroupsFull(IfIndex, usize),
     /// Every address of this prefix is answered for, too many to join a group for each.

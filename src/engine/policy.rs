@@ -153,10 +153,11 @@ pub struct RangePolicy {
     pub routes: RangeRoutes,
     /// Whether an `unreachable` route for the whole range is kept, so that nothing leaks upstream.
     pub backstop: bool,
+    /// The guests' gateway: a link-local address that is kept on every downstream.
+    pub gateway: Option<Ipv6Addr>,
     /// Never answered; each inside `prefix`.
     pub exclude: Vec<Ipv6Net>,
-    /// Whether guests are answered on their own link, for the gateway, the upstream's neighbours and
-    /// whoever else is not there (RFC 4389).
+    /// Whether guests are answered on their own link for who is not there (RFC 4389).
     pub proxy_downstream: bool,
     /// Where it comes from.
     pub origin: Origin,

@@ -27,6 +27,7 @@ impl Engine {
         self.neighbours_due(now);
         self.announce_due(now);
         self.ask_gateways(now);
+        self.retry_gateways(now);
         self.settle_routes();
     }
 

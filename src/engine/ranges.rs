@@ -78,6 +78,7 @@ mod tests {
             downstream: Downstream::Kernel,
             answer: Answer::Always,
             routes: RangeRoutes::None,
+            gateway: None,
             backstop: true,
             exclude: exclude.iter().map(|net| net.parse().expect("a prefix")).collect(),
             proxy_downstream: false,

@@ -113,6 +113,10 @@ impl Routes {
     /// Everything that there is has been told. What is there under a number that was ours before is
     /// the last of it; whatever else comes under that number is somebody else's.
     pub fn told_all(&mut self) {
+        // Nothing may ever have been told of what keeps one out, so that its end is not told either.
+        let is_kept_out = |at: &[Wanted]| at.iter().any(|wanted| wanted.state == RouteState::Conflict);
+        let kept_out = self.wanted.iter().filter(|(_, at)| is_kept_out(at));
+        self.touched.extend(kept_out.map(|(destination, _)| destination));
         if self.former.is_empty() {
             return;
         }

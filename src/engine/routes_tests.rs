@@ -75,6 +75,23 @@ fn waits_for_a_foreign_route_in_the_way_and_tries_again_when_it_goes() {
 }
 
 #[test]
+fn tries_again_when_all_is_told_and_nothing_is_in_the_way() {
+    // The word of the foreign one was lost, and so nobody will tell that it goes.
+    let route = our("2001:db8::/112", 3, 1024);
+    let mut routes = routes();
+    assert_eq!(wish(&mut routes, &[&route]), [Change::Add(route.clone())]);
+    routes.changed(&Change::Add(route.clone()), &Outcome::Exists);
+    assert_eq!(routes.reconcile(), []);
+    routes.told_all();
+    assert_eq!(routes.reconcile(), [Change::Add(route.clone())]);
+    // One that is known to be there is waited for, as before.
+    routes.changed(&Change::Add(route.clone()), &Outcome::Exists);
+    routes.insert(foreign("2001:db8::/112", 4, 1024));
+    routes.told_all();
+    assert_eq!(routes.reconcile(), []);
+}
+
+#[test]
 fn tries_again_what_the_kernel_refused_when_a_link_changes_and_not_before() {
     let route = our("2001:db8::/112", 3, 1024);
     let mut routes = routes();

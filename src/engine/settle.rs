@@ -10,7 +10,7 @@ use super::output::{Ear, Output, Role};
 use super::policy::{Answer, OnStop, RangePolicy, RangeRoutes, RoutePolicy};
 use super::routes::{Change, Outcome};
 use super::time::Time;
-use super::{Engine, Event, Phase};
+use super::{Engine, Event, Phase, Problem};
 
 impl Engine {
     /// Takes in what the kernel says, and settles once for the whole burst.
@@ -32,12 +32,14 @@ impl Engine {
                     if link.state != LinkState::Up && self.links.is_up(link.index) {
                         ended.push(link.index);
                     }
+                    self.gateway_addresses.try_again_on(link.index);
                     self.links.insert(link);
                     self.routes.retry_refused();
                 }
                 Fact::LinkGone(index) => {
                     self.links.remove(index);
                     self.masks.forget(index);
+                    self.gateway_addresses.remove_link(index);
                     self.routes.remove_link(index);
                     ended.push(index);
                 }
@@ -45,9 +47,13 @@ impl Engine {
                     // Whoever it was before, it is the host now.
                     self.forget(address.address);
                     self.neighbours.remove(address.address);
+                    self.gateway_addresses.heard(&address);
                     self.links.insert_address(address);
                 }
-                Fact::AddressGone { link, address } => self.links.remove_address(link, address),
+                Fact::AddressGone { link, address } => {
+                    self.gateway_addresses.heard_gone((link, address));
+                    self.links.remove_address(link, address);
+                }
                 Fact::Route(route) if self.concerns_us(&route) => {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.insert(route);
@@ -107,6 +113,7 @@ impl Engine {
         all.extend(lost_routes.cloned().map(Fact::RouteGone));
         all.extend(facts);
         self.gateways.forget_entries();
+        self.gateway_addresses.forget_answers();
         self.facts(all, now);
         self.routes.told_all();
         self.settle_routes();
@@ -137,7 +144,9 @@ impl Engine {
         self.settle_neighbours();
         self.settle_ears();
         if self.phase == Phase::Serving {
-            self.tell_problems(before);
+            self.settle_gateway_addresses();
+            self.settle_gateway_problems();
+            self.tell_problems(&before.problems);
             let wish = self.wish();
             self.routes.set_wish(wish);
             self.settle_routes();
@@ -268,9 +277,9 @@ impl Engine {
         ears
     }
 
-    fn tell_problems(&mut self, before: &Bindings) {
-        let new = self.bindings.problems.iter().filter(|problem| !before.problems.contains(problem));
-        let solved = before.problems.iter().filter(|problem| !self.bindings.problems.contains(problem));
+    pub(super) fn tell_problems(&mut self, before: &[Problem]) {
+        let new = self.bindings.problems.iter().filter(|problem| !before.contains(problem));
+        let solved = before.iter().filter(|problem| !self.bindings.problems.contains(problem));
         let events: Vec<_> =
             new.cloned().map(Event::Problem).chain(solved.cloned().map(Event::Solved)).collect();
         events.into_iter().for_each(|event| self.tell(event));

@@ -149,6 +149,7 @@ fn policy() -> Policy {
             answer: Answer::Live,
             routes: RangeRoutes::None,
             backstop: false,
+            gateway: None,
             exclude: Vec::new(),
             proxy_downstream: false,
             origin: Origin::Config,
@@ -168,7 +169,13 @@ fn link(index: IfIndex, name: &str) -> Fact {
 
 fn own_address() -> Fact {
     let address = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 2);
-    Fact::Address(Address { link: UPSTREAM, address, prefix_len: 64, state: AddressState::Preferred })
+    Fact::Address(Address {
+        link: UPSTREAM,
+        address,
+        prefix_len: 64,
+        state: AddressState::Preferred,
+        protocol: 0,
+    })
 }
 
 fn target(number: u32) -> Ipv6Addr {

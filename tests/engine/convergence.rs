@@ -1,8 +1,11 @@
 //! Whatever happened, and whatever of it was lost, failed or came late: in the end the kernel has
-//! exactly the routes that are wanted, and exactly the interfaces are listened to that matter.
+//! exactly the routes and gateways' addresses that are wanted, and exactly the interfaces are listened to
+//! that matter.
 //!
 //! What is wanted is what an engine asks for that knows nothing of the past: one that is started on
 //! the host as it is in the end.
+
+mod kernel;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,19 +15,14 @@ use lone64::engine::facts::{
 use lone64::engine::policy::{
     Automatic, Downstream, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
 };
-use lone64::engine::{Change, Ear, Engine, Input, Outcome, Output, Time};
+use lone64::engine::{
+    AddressChange, AddressOutcome, Change, Ear, Engine, Input, Obstacle, Outcome, Output, Time,
+};
 use lone64::wire::Mac;
 use proptest::prelude::*;
 
 use crate::host::{address, link, live, net, range, seconds};
-
-/// The kernel, as far as it matters.
-#[derive(Debug, Clone, Default)]
-struct Kernel {
-    links: BTreeMap<IfIndex, Link>,
-    addresses: BTreeMap<(IfIndex, std::net::Ipv6Addr), Address>,
-    routes: BTreeSet<KernelRoute>,
-}
+use kernel::Kernel;
 
 /// The engine, and everything that is on its way between it and the kernel.
 struct World {
@@ -33,9 +31,16 @@ struct World {
     now: Time,
     policy: Policy,
     facts: VecDeque<Fact>,
-    changes: VecDeque<Change>,
+    changes: VecDeque<Asked>,
     ears: BTreeMap<IfIndex, Ear>,
     must_read_anew: bool,
+}
+
+/// A change that the kernel was asked for.
+#[derive(Debug, Clone)]
+enum Asked {
+    Route(Change),
+    Address(AddressChange),
 }
 
 #[derive(Debug, Clone)]
@@ -52,36 +57,6 @@ enum Step {
     Lose,
     ReadAnew,
     Reload(usize),
-}
-
-impl Kernel {
-    fn dump(&self) -> Vec<Fact> {
-        let links = self.links.values().cloned().map(Fact::Link);
-        let addresses = self.addresses.values().copied().map(Fact::Address);
-        links.chain(addresses).chain(self.routes.iter().cloned().map(Fact::Route)).collect()
-    }
-
-    fn remove_routes(&mut self, goes: impl Fn(&KernelRoute) -> bool, facts: &mut VecDeque<Fact>) {
-        let gone: Vec<_> = self.routes.iter().filter(|route| goes(route)).cloned().collect();
-        for route in gone {
-            self.routes.remove(&route);
-            facts.push_back(Fact::RouteGone(route));
-        }
-    }
-
-    fn add(&mut self, route: &KernelRoute) -> Outcome {
-        let key = |r: &KernelRoute| (r.destination, r.table, r.metric);
-        let leaves_by = route.link().map(|link| self.links.get(&link));
-        let cannot = |link: Option<&Link>| link.is_none_or(|link| link.state == LinkState::Down);
-        if leaves_by.is_some_and(cannot) {
-            return Outcome::Failed("Network is down".to_owned());
-        }
-        if self.routes.iter().any(|known| key(known) == key(route)) {
-            return Outcome::Exists;
-        }
-        self.routes.insert(route.clone());
-        Outcome::Done
-    }
 }
 
 impl World {
@@ -106,7 +81,8 @@ impl World {
         self.engine.handle(input, self.now);
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::ChangeRoute(change) => self.changes.push_back(change),
+                Output::ChangeRoute(change) => self.changes.push_back(Asked::Route(change)),
+                Output::ChangeAddress(change) => self.changes.push_back(Asked::Address(change)),
                 Output::Listen(link, ear) => _ = self.ears.insert(link, ear),
                 Output::Unlisten(link) => _ = self.ears.remove(&link),
                 Output::Resync => self.must_read_anew = true,
@@ -122,9 +98,17 @@ impl World {
                 let new =
                     Link { state, ..link(IfIndex(number), NAMES[number as usize], LinkLayer::Ethernet(mac)) };
                 self.kernel.links.insert(new.index, new.clone());
+                if state == LinkState::Up {
+                    let untold = std::mem::take(&mut self.kernel.untold);
+                    let (now, later): (BTreeSet<_>, _) = untold.into_iter().partition(|at| at.0 == new.index);
+                    self.kernel.untold = later;
+                    let told = now.iter().filter_map(|at| self.kernel.addresses.get(at));
+                    self.facts.extend(told.copied().map(Fact::Address));
+                }
                 if state == LinkState::Down {
                     self.kernel
                         .remove_routes(|route| route.unicast_link() == Some(new.index), &mut self.facts);
+                    self.kernel.remove_link_locals(new.index, &mut self.facts);
                 }
                 self.facts.push_back(Fact::Link(new));
             }
@@ -176,7 +160,7 @@ impl World {
         let (address, prefix_len, state) = (net.addr(), net.prefix_len(), AddressState::Preferred);
         let key = (link, address);
         if is_there && self.kernel.links.contains_key(&link) {
-            let new = Address { link, address, prefix_len, state };
+            let new = Address { link, address, prefix_len, state, protocol: 0 };
             self.kernel.addresses.insert(key, new);
             self.facts.push_back(Fact::Address(new));
         } else if self.kernel.addresses.remove(&key).is_some() {
@@ -185,7 +169,19 @@ impl World {
     }
 
     fn carry_one(&mut self, is_refused: bool) {
-        let Some(change) = self.changes.pop_front() else { return };
+        let change = match self.changes.pop_front() {
+            None => return,
+            Some(Asked::Route(change)) => change,
+            Some(Asked::Address(change)) => {
+                let refusal =
+                    || AddressOutcome::Refused(Obstacle::Other("Cannot allocate memory".to_owned()));
+                let outcome = match is_refused {
+                    true => refusal(),
+                    false => self.kernel.change_address(&change, &mut self.facts),
+                };
+                return self.input(Input::AddressChanged(change, outcome));
+            }
+        };
         let outcome = match &change {
             _ if is_refused => Outcome::Failed("Cannot allocate memory".to_owned()),
             Change::Add(route) => {
@@ -209,6 +205,7 @@ impl World {
             self.step(Step::ReadAnew);
             if round == 1 {
                 // What the kernel refused is tried again when a link changes.
+                self.step(Step::Link(2, LinkState::Up));
                 self.step(Step::Link(3, LinkState::Up));
             }
             if round > 1 && self.facts.is_empty() && self.changes.is_empty() {
@@ -221,8 +218,10 @@ impl World {
     }
 
     /// Ours under whatever number they ever had.
-    fn ours(&self) -> Vec<KernelRoute> {
-        self.kernel.routes.iter().filter(|route| OURS.contains(&route.protocol)).cloned().collect()
+    fn ours(&self) -> (Vec<KernelRoute>, Vec<Address>) {
+        let routes = self.kernel.routes.iter().filter(|route| OURS.contains(&route.protocol));
+        let addresses = self.kernel.addresses.values().filter(|address| OURS.contains(&address.protocol));
+        (routes.cloned().collect(), addresses.copied().collect())
     }
 }
 
@@ -233,15 +232,19 @@ fn policies() -> Vec<Policy> {
         ))],
         ..live()
     };
-    let c = range("2001:db8:1:2:c::/112", "br0");
+    let gateway = Some(address("fe80::1"));
+    let c = RangePolicy { gateway, ..range("2001:db8:1:2:c::/112", "br0") };
     let written = Policy { ranges: vec![c.clone()], ..plain.clone() };
     let two = Policy {
-        ranges: vec![range("2001:db8:1:2:d::/112", "br1"), RangePolicy { backstop: false, ..c.clone() }],
+        ranges: vec![
+            RangePolicy { gateway, ..range("2001:db8:1:2:d::/112", "br1") },
+            RangePolicy { backstop: false, gateway: None, ..c.clone() },
+        ],
         ..plain.clone()
     };
     let by_kernel = RangePolicy { downstream: Downstream::Kernel, routes: RangeRoutes::None, ..c.clone() };
     let kernel = Policy { ranges: vec![by_kernel], ..plain.clone() };
-    let suffix = RangePolicy { origin: Origin::Suffix, ..range("::c:0:0:0/112", "br0") };
+    let suffix = RangePolicy { origin: Origin::Suffix, gateway, ..range("::c:0:0:0/112", "br0") };
     let suffix = Policy { ranges: vec![], suffixes: vec![suffix], ..plain.clone() };
     let mut automatic = Policy { ranges: vec![], ..plain.clone() };
     automatic.upstreams[0].automatic = Some(Automatic::default());
@@ -280,6 +283,7 @@ fn first() -> Kernel {
         address: address("2001:db8:1:2::2"),
         prefix_len: 64,
         state: AddressState::Preferred,
+        protocol: 0,
     };
     kernel.addresses.insert((up.link, up.address), up);
     kernel
@@ -322,6 +326,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         "2001:db8:9:9::2/64",
         "2001:db8:9:9::3/128",
         "2001:db8:1:2:c::1/112",
+        "fe80::1/64",
     ]);
     prop_oneof![
         3 => (number.clone(), state).prop_map(|(link, state)| Step::Link(link, state)),
@@ -351,6 +356,7 @@ proptest! {
 
         let mut kernel = world.kernel.clone();
         kernel.routes.retain(|route| !OURS.contains(&route.protocol));
+        kernel.addresses.retain(|_, address| !OURS.contains(&address.protocol));
         let mut fresh = World::new(kernel, world.policy.clone());
         fresh.come_to_rest();
         prop_assert_eq!(world.ours(), fresh.ours());

@@ -10,6 +10,7 @@ mod evidence;
 mod exclusions;
 mod explain;
 mod gateway;
+mod gateway_address;
 mod groups;
 #[path = "../host/mod.rs"]
 mod host;

@@ -243,6 +243,7 @@ pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
         answer: Answer::Live,
         routes: RangeRoutes::Range,
         backstop: true,
+        gateway: None,
         exclude: Vec::new(),
         proxy_downstream: false,
         origin: Origin::Config,
@@ -278,7 +279,8 @@ pub fn has(link: IfIndex, text: &str) -> Fact {
 
 pub fn host_address(link: IfIndex, text: &str, state: AddressState) -> Address {
     let (address, prefix_len) = text.split_once('/').unwrap();
-    Address { link, address: address.parse().unwrap(), prefix_len: prefix_len.parse().unwrap(), state }
+    let (address, prefix_len) = (address.parse().unwrap(), prefix_len.parse().unwrap());
+    Address { link, address, prefix_len, state, protocol: 0 }
 }
 
 pub fn default_route(link: IfIndex) -> KernelRoute {

@@ -138,7 +138,7 @@ impl Village {
             }
             Output::Event(event) => self.events.push(event),
             Output::ChangeNeighbour(_) | Output::Listen(..) | Output::Unlisten(_) | Output::Resync => {}
-            Output::Join(..) | Output::Leave(..) | Output::Suppress(_) => {}
+            Output::Join(..) | Output::Leave(..) | Output::Suppress(_) | Output::ChangeAddress(_) => {}
         }
     }
 

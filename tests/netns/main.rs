@@ -9,6 +9,7 @@
 //! * `liveness`, `probing`: Probing
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
 //! * `guests`: a range over many downstreams, with a route for each live guest
+//! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `change`: Change
 //! * `upheaval`: killed, crowded, flooded with changes
@@ -49,6 +50,7 @@ mod follow;
 mod frame;
 mod gateway;
 mod guests;
+mod guests_gateway;
 mod hostile;
 mod import;
 mod lab;
@@ -105,6 +107,7 @@ fn main() {
         ("probing", probing::CASES),
         ("proxy_downstream", proxy_downstream::CASES),
         ("guests", guests::CASES),
+        ("guests_gateway", guests_gateway::CASES),
         ("crowd", crowd::CASES),
         ("hostile", hostile::CASES),
         ("load", load::CASES),

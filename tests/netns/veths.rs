@@ -34,6 +34,14 @@ pub(crate) struct Veths {
 impl Veths {
     /// So many guests, which have no address in E yet.
     pub(crate) fn new(count: usize) -> Self {
+        let veths = Self::without_gateway(count, VETH_GATEWAY);
+        let all = (0..count).map(|number| format!("addr add {VETH_GATEWAY}/64 dev vg{number} nodad\n"));
+        veths.lab.host.ip(&all.collect::<String>());
+        veths
+    }
+
+    /// The same, with this gateway; the host's ends of the veths have no address at all.
+    pub(crate) fn without_gateway(count: usize, gateway: Ipv6Addr) -> Self {
         let lab = Lab::veth();
         let guests: Vec<_> = (0..count).map(|_| Namespace::new()).collect();
         for (number, guest) in guests.iter().enumerate() {
@@ -45,9 +53,9 @@ impl Veths {
                 guest.path()
             ));
             guest.ip("link set eth0 up");
-            lab.host.ip(&format!("link set vg{number} up\naddr add {VETH_GATEWAY}/64 dev vg{number} nodad"));
+            lab.host.ip(&format!("link set vg{number} up"));
             guest.ip(&format!(
-                "addr add fe80::a{number}/64 dev eth0 nodad\nroute add default via {VETH_GATEWAY} dev eth0"
+                "addr add fe80::a{number}/64 dev eth0 nodad\nroute add default via {gateway} dev eth0"
             ));
         }
         Self { lab, guests }

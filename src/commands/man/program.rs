@@ -138,8 +138,8 @@ const SIGNALS: &[Term] = &[
     ),
     (
         "SIGTERM, SIGINT",
-        "Stop: within two seconds, with exit status 0. Routes are removed unless on-stop = \"keep\", and the flags of \
-         interfaces are as they were.",
+        "Stop: within two seconds, with exit status 0. Routes and the addresses of gateway are removed unless \
+         on-stop = \"keep\", and the flags of interfaces are as they were.",
     ),
 ];
 
@@ -156,7 +156,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("Take over from ndppd:", "lone64 import /etc/ndppd.conf > /etc/lone64/lone64.toml\nlone64 check"),
     (
-        "Everything that lone64 has in the kernel, and its removal by hand:",
-        "ip -6 route show table all proto 64\nip -6 route flush table all proto 64",
+        "Every route that lone64 has in the kernel, and its removal by hand; and where the guests' gateway is, if the \
+         configuration says gateway = \"fe80::1\":",
+        "ip -6 route show table all proto 64\nip -6 route flush table all proto 64\nip -6 addr show to fe80::1",
     ),
 ];

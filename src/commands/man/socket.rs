@@ -78,7 +78,8 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "ranges",
         "Each with prefix, upstream, interfaces (the first 64 of its downstreams), interface_count, follows_kernel, \
-         answer, routes, proxy_downstream, origin (config, suffix or automatic) and state (serving or waiting).",
+         answer, routes, gateway (or null), proxy_downstream, origin (config, suffix or automatic) and state (serving \
+         or waiting).",
     ),
     (
         "problems",
@@ -209,6 +210,8 @@ const EVENTS: &[Term] = &[
     ),
     ("route_conflict", "route, other (or null): somebody else's keeps it out."),
     ("route_refused", "route, why: the kernel refuses it."),
+    ("gateway_added", "address, interface: the guests' gateway is on that downstream."),
+    ("gateway_removed", "address, interface: it is taken from there."),
     ("serving", "range, origin, behind: it is served from now on."),
     ("withdrawn", "range: it is not served any more."),
     ("groups_full", "interface, most: no more multicast groups are joined."),

@@ -49,6 +49,8 @@ struct Range {
     answer: String,
     routes: String,
     #[serde(default)]
+    gateway: Option<Ipv6Addr>,
+    #[serde(default)]
     proxy_downstream: bool,
     origin: String,
     state: String,
@@ -197,8 +199,9 @@ impl Range {
             (false, _) => self.interfaces.join(", "),
         };
         let origin = if self.origin == "config" { String::new() } else { format!(", {}", self.origin) };
+        let gateway = self.gateway.map(|address| format!(", gateway {address}")).unwrap_or_default();
         let proxy = if self.proxy_downstream { ", proxy downstream" } else { "" };
-        let how = format!("{behind}; answer {}, routes {}{proxy}{origin}", self.answer, self.routes);
+        let how = format!("{behind}; answer {}, routes {}{gateway}{proxy}{origin}", self.answer, self.routes);
         format!("range {}{on}: {}\n", self.prefix, colour.state(&self.state))
             + &wrapped(&how, "    ", "        ")
     }

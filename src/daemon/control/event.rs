@@ -67,6 +67,12 @@ fn object(event: &Event, links: &Links) -> Value {
             "event": "route_conflict", "route": route(r), "other": other.as_ref().map(route),
         }),
         Event::RouteFailed(r, said) => json!({ "event": "route_refused", "route": route(r), "why": said }),
+        Event::GatewayAdded(link, address) => json!({
+            "event": "gateway_added", "address": address, "interface": name(link),
+        }),
+        Event::GatewayRemoved(link, address) => json!({
+            "event": "gateway_removed", "address": address, "interface": name(link),
+        }),
         Event::Serving(range) => json!({
             "event": "serving", "range": range.prefix.to_string(), "origin": range.origin.as_str(),
             "behind": range.downstream.to_string(),

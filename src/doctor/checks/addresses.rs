@@ -4,9 +4,10 @@ use std::net::Ipv6Addr;
 
 use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbours};
 use crate::engine::facts::{Address, AddressState, Link, LinkLayer, LinkState};
+use crate::engine::policy::Origin;
 use crate::wire::Mac;
 
-use super::forwarding::of;
+use super::{forwarding::of, lines};
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -65,7 +66,10 @@ fn duplicate(host: &Host, link: &Link, address: Ipv6Addr, role: &str) -> Finding
 fn missing(host: &Host, link: &Link, role: &str) -> Option<Finding> {
     let links = host.links();
     let (index, name) = (link.index, &link.name);
-    if links.link_local(index).is_some() {
+    // One that lone64 will put there is no gap, unless it runs and has not.
+    let is_to_come =
+        host.daemon.is_none() && host.engine.wanted_gateways().iter().any(|(at, _)| *at == index);
+    if links.link_local(index).is_some() || is_to_come {
         return None;
     }
     let is_checked = links.addresses_of(index).find(|known| {
@@ -91,7 +95,19 @@ fn missing(host: &Host, link: &Link, role: &str) -> Option<Finding> {
         finding = finding.seen(format!("ip -6 addr show dev {name}: {} tentative", checked.address));
     }
     let LinkLayer::Ethernet(mac) = link.layer else { return None };
-    Some(finding.run(format!("ip -6 addr replace {}/64 dev {name} nodad", link_local(mac))))
+    finding = finding.run(format!("ip -6 addr replace {}/64 dev {name} nodad", link_local(mac)));
+    // That lasts until the interface goes down; this does not end.
+    let written = host.ranges().find(|(range, place)| {
+        let is_written = range.origin == Origin::Config && range.gateway.is_none();
+        is_written && role == "downstream" && place.downstreams.contains(&index)
+    });
+    Some(match written {
+        Some((range, _)) => {
+            let gateway = [("gateway", "\"fe80::1\"".to_owned())];
+            finding.remedy(Remedy::Config(lines::range(range, None, &gateway)))
+        }
+        None => finding,
+    })
 }
 
 /// RFC 4291, appendix A.

@@ -4,6 +4,7 @@ mod addresses;
 mod default_route;
 mod downstreams;
 mod forwarding;
+mod gateway_addresses;
 mod heard;
 mod ipv6_disabled;
 mod kernel;
@@ -39,6 +40,7 @@ pub static ALL: &[&Check] = &[
     &default_route::CHECK,
     &on_link::CHECK,
     &downstreams::CHECK,
+    &gateway_addresses::CHECK,
     &shared_prefix::CHECK,
     &reserved::CHECK,
     &lookups::CHECK,

@@ -23,7 +23,7 @@ fn host(ranges: &str) -> Host {
         let name = name.parse().unwrap();
         facts.push(Fact::Link(Link { index: link, name, state: LinkState::Up, layer, master: None }));
         let (address, state) = (address.parse().unwrap(), AddressState::Preferred);
-        facts.push(Fact::Address(Address { link, address, prefix_len, state }));
+        facts.push(Fact::Address(Address { link, address, prefix_len, state, protocol: 0 }));
     }
     engine.handle(Input::Facts(facts), Time::ORIGIN);
     let (link, kind, mtu) = (IfIndex(3), "bridge".to_owned(), 9000);

@@ -91,6 +91,7 @@ fn address(message: &AddressMessage) -> Option<Address> {
     }
     let mut local = None;
     let mut other = None;
+    let mut protocol = 0;
     // The header has room for 8 of the flags only.
     let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
     for attribute in &message.attributes {
@@ -99,6 +100,7 @@ fn address(message: &AddressMessage) -> Option<Address> {
             // The peer's on a point-to-point link, where Local is there too.
             AddressAttribute::Address(IpAddr::V6(address)) => other = Some(*address),
             AddressAttribute::Flags(all) => flags = *all,
+            AddressAttribute::Protocol(number) => protocol = u8::from(*number),
             _ => {}
         }
     }
@@ -107,6 +109,7 @@ fn address(message: &AddressMessage) -> Option<Address> {
         address: local.or(other)?,
         prefix_len: message.header.prefix_len,
         state: address_state(flags),
+        protocol,
     })
 }
 

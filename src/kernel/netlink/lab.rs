@@ -1,6 +1,7 @@
 //! What a lab is built from: links, addresses and proxy entries in throw-away namespaces.
 //!
-//! The daemon itself changes nothing but routes; this is for `demo`, for `doctor --live` and for tests.
+//! The daemon itself makes none of it but the gateways' addresses (`addresses`); this is for `demo`, for
+//! `doctor --live` and for tests.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
@@ -212,7 +213,7 @@ impl Requests {
     }
 }
 
-fn address_message(link: IfIndex, address: Ipv6Addr, prefix_len: u8) -> AddressMessage {
+pub(super) fn address_message(link: IfIndex, address: Ipv6Addr, prefix_len: u8) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Inet6;
     message.header.index = link.0;

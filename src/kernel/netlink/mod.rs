@@ -5,6 +5,7 @@
 //! and an event that bears the sequence number of a waiting request (its own, or by chance that of
 //! another process) would be taken for the reply.
 
+mod addresses;
 mod convert;
 mod lab;
 mod monitor;

@@ -105,7 +105,7 @@ impl Run {
                     assert!([GATEWAY, HOST].map(solicited_node).contains(&group));
                 }
                 Output::Join(link, _) | Output::Leave(link, _) => assert_eq!(link, UPSTREAM),
-                Output::Suppress(_) => unreachable!("not asked for"),
+                Output::Suppress(_) | Output::ChangeAddress(_) => unreachable!("not asked for"),
             }
         }
         assert!(self.engine.known_targets() <= TARGETS, "the number of targets is bounded");
@@ -126,6 +126,7 @@ fn policy() -> Policy {
             answer: Answer::Live,
             routes: RangeRoutes::Range,
             backstop: true,
+            gateway: None,
             exclude: vec![excluded()],
             proxy_downstream: true,
             origin: Origin::Config,
@@ -175,7 +176,7 @@ fn link_facts(downstream: LinkState) -> [Fact; 2] {
 
 fn own(link: IfIndex, last: u8) -> Fact {
     let address = if link == UPSTREAM { HOST } else { target(last) };
-    Fact::Address(Address { link, address, prefix_len: 64, state: AddressState::Preferred })
+    Fact::Address(Address { link, address, prefix_len: 64, state: AddressState::Preferred, protocol: 0 })
 }
 
 fn default_route() -> KernelRoute {

@@ -14,6 +14,7 @@ crate::cases![
     finds_that_a_downstream_has_no_address,
     finds_that_a_downstream_has_no_link_local_address,
     finds_that_ipv6_is_off_towards_guests,
+    finds_what_keeps_the_gateway_from_the_guests_interface,
     finds_one_prefix_on_two_interfaces,
     finds_a_range_that_contains_the_upstream_s_address,
     finds_a_range_that_contains_the_gateway,
@@ -92,6 +93,19 @@ fn finds_that_ipv6_is_off_towards_guests() {
     let patient = one(Lab::veth(), "");
     patient.lab.host.sysctls(&[("net/ipv6/conf/br0/disable_ipv6", "1")]);
     patient.is_healed("ipv6-disabled", "fault", &["off on br0"]);
+}
+
+fn finds_what_keeps_the_gateway_from_the_guests_interface() {
+    let gateway = "gateway = \"fe80::1\"";
+    let patient = one(Lab::veth(), gateway);
+    patient.lab.host.ip("addr del fe80::b0/64 dev br0");
+    // It has no address of its own: lone64 brings one when it starts.
+    patient.is_well();
+    patient.lab.host.ip("link set br0 mtu 1279");
+    patient.is_healed("guests-gateway", "fault", &["behind br0 have no gateway fe80::1", "mtu 1279"]);
+    // The kernel has forgotten its addresses meanwhile.
+    patient.lab.host.ip("addr add 2001:db8:1:2:c::1/112 dev br0 nodad");
+    patient.is_well();
 }
 
 fn finds_one_prefix_on_two_interfaces() {
