@@ -77,11 +77,7 @@ fn restarts_of_docker_and_moves_of_a_container_are_followed() {
     });
     assert_eq!(host.namespace.show("route show proto 64"), "", "routes of lone64");
     assert_eq!(host.main_pid("lone64"), pid);
-    assert_eq!(
-        host.type_in("journalctl -u lone64 -p warning -q --no-pager -o cat"),
-        "",
-        "warnings of lone64"
-    );
+    assert_eq!(host.warnings(), "", "warnings of lone64");
 }
 
 /// Debian's Docker does with these settings what later ones do to every network that is not `routed`.

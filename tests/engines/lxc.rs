@@ -6,7 +6,7 @@ use crate::PATIENCE;
 use crate::guide::{Guide, nowhere};
 use crate::machine::Machine;
 use crate::namespace::eventually;
-use crate::provider::Provider;
+use crate::provider::{BEYOND, Provider};
 use crate::traffic::Traffic;
 
 crate::cases![
@@ -14,6 +14,7 @@ crate::cases![
     a_container_that_reboots_is_reachable_again,
     routed_containers_reach_each_other_and_are_reached_at_the_first_packet,
     a_routed_container_that_reboots_is_reachable_again,
+    a_container_in_router_mode_keeps_the_route_that_lxc_makes,
 ];
 
 const WEB: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 5);
@@ -86,8 +87,25 @@ fn a_routed_container_that_reboots_is_reachable_again() {
     }
     println!("two reboots of the container interrupted it for {:?} at most", traffic.longest_gap());
     assert_eq!(host.main_pid("lone64"), pid);
-    let complaints = host.type_in("journalctl -q --no-pager -u lone64 -p warning -o cat");
-    assert_eq!(complaints, "", "lone64 complained");
+    assert_eq!(host.warnings(), "", "lone64 complained");
+}
+
+fn a_container_in_router_mode_keeps_the_route_that_lxc_makes() {
+    let (provider, host) = followed("lxc-routed");
+    let route = format!("ip -6 route show {WEB}");
+    let ours = host.type_in(&route);
+    assert!(ours.contains("proto 64") && ours.lines().count() == 1, "{ours}");
+    host.type_in(
+        "lxc-stop web
+         echo 'lxc.net.0.veth.mode = router' >>/var/lib/lxc/web/config
+         lxc-start web",
+    );
+    has_its_address(&host, "web", WEB);
+    provider.pings(WEB);
+    host.type_in(&format!("lxc-attach web -- ping -c 1 -W 5 {BEYOND}"));
+    let theirs = host.type_in(&route);
+    assert!(!theirs.contains("proto 64") && theirs.lines().count() == 1, "{theirs}");
+    assert_eq!(host.warnings(), "", "lone64 complained");
 }
 
 fn followed(guide: &str) -> (Provider, Machine) {

@@ -28,6 +28,8 @@ mod routing;
 mod slaac;
 mod trace;
 mod traffic;
+#[path = "../netns/trials.rs"]
+mod trials;
 mod tun;
 mod wireguard;
 
@@ -35,19 +37,10 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use libtest_mimic::Arguments;
 use nix::unistd::geteuid;
 
-/// A test: a sentence, and what shows it.
-type Case = (&'static str, fn());
-
-/// Lists tests by their function names.
-macro_rules! cases {
-    ($($name:ident),* $(,)?) => {
-        pub(crate) const CASES: &[crate::Case] = &[$((stringify!($name), $name)),*];
-    };
-}
-pub(crate) use cases;
+use crate::trials::{Case, cases, in_rooms, trials};
 
 /// How long a busy machine may take to boot a host.
 pub(crate) const BOOT: Duration = Duration::from_secs(60);
@@ -59,8 +52,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Whole hosts, which share two processors and the kernel's table of neighbours.
     arguments.test_threads.get_or_insert(2);
-    let refused = refusal();
-    let rooms = [
+    const ROOMS: &[(&str, &[Case])] = &[
         ("anyip", anyip::CASES),
         ("docker", docker::CASES),
         ("hooks", hooks::CASES),
@@ -75,20 +67,7 @@ fn main() {
         ("tun", tun::CASES),
         ("wireguard", wireguard::CASES),
     ];
-    let trials = rooms
-        .iter()
-        .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
-        .map(|(room, &(name, case))| {
-            let refused = refused.clone();
-            Trial::ignorable_test(format!("{room}::{name}"), move || match refused {
-                Some(reason) => Ok(Completion::ignored_with(reason)),
-                None => {
-                    case();
-                    Ok(Completion::Completed)
-                }
-            })
-        })
-        .collect();
+    let trials = trials(in_rooms(ROOMS), refusal().as_ref());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -81,7 +81,7 @@ fn a_default_route_that_networkd_has_by_advertisement_worries_nobody() {
     host.type_in("systemctl restart lone64");
     provider.pings(GUEST);
     guest.output("ping", &format!("-c 1 -W 5 {BEYOND}"));
-    let said = host.ask("journalctl -q --no-pager -u lone64 -p warning -o cat");
+    let said = host.warnings();
     assert!(!said.contains("advertisement"), "{said}");
 }
 

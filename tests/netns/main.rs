@@ -71,26 +71,18 @@ mod suppress;
 mod switch;
 mod sysctls;
 mod traffic;
+mod trials;
 mod upheaval;
 mod veths;
 
 use std::fs;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use libtest_mimic::Arguments;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-/// A test: a sentence, and what shows it.
-type Case = (&'static str, fn());
-
-/// Lists tests by their function names.
-macro_rules! cases {
-    ($($name:ident),* $(,)?) => {
-        pub(crate) const CASES: &[crate::Case] = &[$((stringify!($name), $name)),*];
-    };
-}
-pub(crate) use cases;
+use crate::trials::{Case, cases, in_rooms, trials};
 
 fn main() {
     // Before any thread: a process with threads cannot enter a user namespace.
@@ -98,7 +90,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // The tests mostly wait for other processes.
     arguments.test_threads.get_or_insert(4);
-    let rooms = [
+    const ROOMS: &[(&str, &[Case])] = &[
         ("answers", answers::CASES),
         ("defence", defence::CASES),
         ("silence", silence::CASES),
@@ -129,21 +121,8 @@ fn main() {
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),
     ];
-    let trials = rooms
-        .iter()
-        .flat_map(|(room, cases)| cases.iter().map(move |case| (*room, case)))
-        .chain(doctor::cases().map(|case| ("doctor", case)))
-        .map(|(room, &(name, case))| {
-            let refused = refused.clone();
-            Trial::ignorable_test(format!("{room}::{name}"), move || match refused {
-                Some(reason) => Ok(Completion::ignored_with(reason)),
-                None => {
-                    case();
-                    Ok(Completion::Completed)
-                }
-            })
-        })
-        .collect();
+    let cases = in_rooms(ROOMS).chain(doctor::cases().map(|case| ("doctor", case)));
+    let trials = trials(cases, refused.as_ref());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
