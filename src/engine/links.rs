@@ -115,6 +115,11 @@ impl Links {
         all.filter(move |address| last.replace(*address) != Some(*address))
     }
 
+    /// The addresses of all links.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.values()
+    }
+
     /// The addresses of a link.
     pub fn addresses_of(&self, link: IfIndex) -> impl Iterator<Item = &Address> {
         self.by_link

@@ -100,15 +100,13 @@ impl Engine {
                 _ => {}
             }
         }
-        let mut all = Vec::new();
-        for link in self.links.iter().map(|link| link.index) {
-            let lost = self.links.addresses_of(link).map(|address| address.address);
-            let lost = lost.filter(|address| !addresses.contains(&(link, *address)));
-            all.extend(lost.map(|address| Fact::AddressGone { link, address }));
-            if !links.contains(&link) {
-                all.push(Fact::LinkGone(link));
-            }
-        }
+        // Also those of interfaces that nothing is known of: word of one may be lost, and not of its address.
+        let lost_addresses = self.links.all_addresses().map(|known| (known.link, known.address));
+        let lost_addresses = lost_addresses.filter(|at| !addresses.contains(at));
+        let mut all: Vec<_> =
+            lost_addresses.map(|(link, address)| Fact::AddressGone { link, address }).collect();
+        let lost_links = self.links.iter().map(|link| link.index).filter(|link| !links.contains(link));
+        all.extend(lost_links.map(Fact::LinkGone));
         let lost_routes = self.routes.known().filter(|route| !routes.contains(route));
         all.extend(lost_routes.cloned().map(Fact::RouteGone));
         all.extend(facts);

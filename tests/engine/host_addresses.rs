@@ -1,11 +1,12 @@
 //! Addresses of the host itself: never those of the upstream, always those of other interfaces.
 
+use lone64::engine::Input;
 use lone64::engine::facts::{AddressState, Fact, IfIndex, LinkLayer, LinkState};
 use lone64::wire::DropReason;
 
 use crate::host::{
     BRIDGE, Host, LO, UP, address, advertisements, always, bridge, guest, guest_mac, has, host_address, link,
-    live,
+    live, usual_facts,
 };
 
 #[test]
@@ -89,6 +90,15 @@ fn an_interface_that_goes_takes_its_addresses_along() {
     let mut host = Host::new(always());
     host.facts(vec![has(LO, "2001:db8:1:2:c::1/128"), Fact::LinkGone(LO)]);
     assert!(host.engine.links().owners(guest(1)).next().is_none());
+}
+
+#[test]
+fn an_address_of_an_interface_of_which_word_was_lost_goes_when_everything_is_read_anew() {
+    let mut host = Host::new(live());
+    host.facts(vec![has(IfIndex(9), "2001:db8:1:2:c::1/128")]);
+    assert!(host.answers_for(guest(1)));
+    host.input(Input::Snapshot(usual_facts()));
+    assert!(!host.answers_for(guest(1)), "it is probed for first");
 }
 
 #[test]
