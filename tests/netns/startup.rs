@@ -69,9 +69,11 @@ fn names_an_upstream_that_is_a_bridge_port() {
 
 fn refuses_a_key_that_it_does_not_know() {
     let lab = Lab::veth();
-    for key in ["frobnicate = true", "gateway = \"fe80::1\""] {
-        let said = Daemon::refusal(&lab, &[], Settings::default().range(C, "br0", key));
-        assert!(said.contains(key.split(' ').next().unwrap()), "{said}");
+    let unknown = Settings::default().range(C, "br0", "frobnicate = true");
+    let planned = Settings::default().range(C, "br0", "").rest("[[guest]]\nname = \"web\"\n");
+    for (settings, word) in [(unknown, "frobnicate"), (planned, "guest")] {
+        let said = Daemon::refusal(&lab, &[], settings);
+        assert!(said.contains(word), "{said}");
     }
 }
 
