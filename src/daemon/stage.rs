@@ -175,7 +175,8 @@ impl Stage {
             (Change::Add(_), Err(RouteError::Exists)) => Outcome::Exists,
             (Change::Add(route) | Change::Remove(route), Err(source)) => {
                 let said = source.to_string();
-                if self.is_strict {
+                // One interface's own trouble is no reason to serve nobody behind the others.
+                if self.is_strict && !matches!(source, RouteError::SwitchedOff) {
                     self.failed(Error::Route { route: route.clone(), source });
                 }
                 Outcome::Failed(said)

@@ -49,6 +49,8 @@ impl Engine {
                     self.neighbours.remove(address.address);
                     self.gateway_addresses.heard(&address);
                     self.links.insert_address(address);
+                    // An interface gets addresses when IPv6 is switched on there.
+                    self.routes.retry_refused();
                 }
                 Fact::AddressGone { link, address } => {
                     self.gateway_addresses.heard_gone((link, address));

@@ -1,8 +1,10 @@
 //! What stands in the way of a start is said in a sentence that names it.
 
 use crate::daemon::{Daemon, Settings};
+use crate::endpoint::PATIENCE;
 use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c, d};
 use crate::link::Link;
+use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
 
 crate::cases![
@@ -12,6 +14,7 @@ crate::cases![
     names_a_missing_capability,
     names_an_upstream_that_is_a_bridge_port,
     refuses_a_key_that_it_does_not_know,
+    serves_the_rest_where_ipv6_is_off_on_one_downstream_and_that_too_once_it_is_on,
     runs_from_options_alone,
     finds_the_upstream_by_the_default_route,
     writes_a_line_for_each_packet_at_trace_alone,
@@ -75,6 +78,23 @@ fn refuses_a_key_that_it_does_not_know() {
         let said = Daemon::refusal(&lab, &[], settings);
         assert!(said.contains(word), "{said}");
     }
+}
+
+fn serves_the_rest_where_ipv6_is_off_on_one_downstream_and_that_too_once_it_is_on() {
+    let lab = Lab::veth();
+    let switch = |value| lab.host.sysctls(&[("net/ipv6/conf/gv1/disable_ipv6", value)]);
+    switch("1");
+    let settings = Settings::default().range(C, "br0", "").range(D, "gv1", "");
+    let daemon = Daemon::start(&lab, settings);
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+    switch("0");
+    lab.host.ip("addr add fe80::b1/64 dev gv1 nodad");
+    eventually("its route is there", PATIENCE, || {
+        lab.host.show("route show proto 64").contains(&format!("{D} dev gv1")).then_some(())
+    });
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, PLAIN));
+    let said = daemon.stop();
+    assert!(said.contains("IPv6 is off on its interface"), "{said}");
 }
 
 fn runs_from_options_alone() {

@@ -63,7 +63,9 @@ impl Engine {
             ),
             Some((LinkState::Up, LinkLayer::Ethernet(_))) => (
                 format!("{name} has no IPv6 address that a guest could be asked from"),
-                format!("`ip -6 addr add fe80::1/64 dev {name}`"),
+                format!(
+                    "write gateway = \"fe80::1\" for the range, or `ip -6 addr add fe80::1/64 dev {name}`"
+                ),
             ),
             _ => (
                 format!("{name} has no Neighbor Discovery, and no route leads to this address there"),

@@ -41,6 +41,11 @@ pub enum RouteError {
     /// It cannot lead to an interface that is gone or down.
     #[error("its interface is gone or down")]
     NoDevice,
+    /// It cannot lead to an interface on which IPv6 is off: the kernel says EACCES of that.
+    #[error(
+        "IPv6 is off on its interface; switch it on with the sysctl net/ipv6/conf/INTERFACE/disable_ipv6=0"
+    )]
+    SwitchedOff,
     /// Not privileged.
     #[error("not permitted; run as root or with CAP_NET_ADMIN")]
     Denied,
@@ -166,7 +171,8 @@ impl From<io::Error> for RouteError {
             Some(libc::EEXIST) => Self::Exists,
             Some(libc::ESRCH) => Self::Missing,
             Some(libc::ENODEV | libc::ENXIO | libc::ENETDOWN) => Self::NoDevice,
-            Some(libc::EPERM | libc::EACCES) => Self::Denied,
+            Some(libc::EACCES) => Self::SwitchedOff,
+            Some(libc::EPERM) => Self::Denied,
             _ => Self::Other(error),
         }
     }
