@@ -240,7 +240,8 @@ impl Engine {
         let again = match sign.kind {
             // Its own word alone refutes no claim, and a word about the past says nothing now.
             SignKind::Asked if live.claim.is_some() => return,
-            SignKind::Dad if live.mac.is_some_and(|mac| mac != sign.mac) => {
+            // While a claim is being settled whoever has the address is being asked anyway.
+            SignKind::Dad if live.claim.is_none() && live.mac.is_some_and(|mac| mac != sign.mac) => {
                 return self.expect_another_mac(target, live, now);
             }
             SignKind::Dad | SignKind::WasFound => return,

@@ -1,7 +1,7 @@
 //! Signs of life: from whom they are believed, and from whom not.
 
 use lone64::engine::facts::{Fact, IfIndex, LinkLayer, Neighbour, NeighbourState};
-use lone64::engine::policy::Answer;
+use lone64::engine::policy::{Answer, Downstream};
 use lone64::engine::{Event, Evidence, Input, State};
 use lone64::wire::{Advertisement, Mac};
 
@@ -89,6 +89,22 @@ fn a_guest_that_comes_back_with_another_mac_is_asked_by_its_group_once_it_has_it
     assert!(probes[0].destination.is_multicast());
     host.advertise(guest(5), guest_mac(66));
     assert!(matches!(host.engine.target(guest(5)), Some(State::Live(l)) if l.mac == Some(guest_mac(66))));
+}
+
+/// Or a guest could put off the end of a claim that another makes.
+#[test]
+fn dad_with_another_mac_does_not_delay_a_claim() {
+    let mut host = Host::new(with(|policy| {
+        policy.ranges[0].downstream = Downstream::Matching(vec!["*r0".parse().unwrap()]);
+    }));
+    let other = link(OTHER, "other0", LinkLayer::Ethernet(Mac([0x52, 0x54, 0, 0, 0, 0xee])));
+    host.facts(vec![Fact::Link(other), has(OTHER, "fe80::ee/64")]);
+    host.make_live(guest(5), guest_mac(5));
+    host.input(Input::Solicitation(OTHER, dad(guest_mac(66), guest(5))));
+    host.pass(millis(100));
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(77), guest(5))));
+    host.pass(millis(400));
+    assert!(matches!(host.engine.target(guest(5)), Some(State::Live(l)) if l.link == OTHER));
 }
 
 #[test]
