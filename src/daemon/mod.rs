@@ -148,7 +148,7 @@ impl Daemon {
                 // meanwhile, or lost again, is no mistake.
                 Wake::NeighbourChanged((change, result)) => {
                     if let Err(error) = result {
-                        tracing::debug!(?change, %error, "the gateway's neighbour entry stays as it is");
+                        tracing::debug!(?change, %error, "a neighbour entry stays as it is");
                     }
                 }
                 Wake::Grouped(result) => self.stage.grouped(result),

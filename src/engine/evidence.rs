@@ -8,7 +8,8 @@ use core::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::facts::{IfIndex, Neighbour, NeighbourState};
-use super::output::Loss;
+use super::gateway::NeighbourChange;
+use super::output::{Loss, Output};
 use super::policy::RangeRoutes;
 use super::ranges::RangeId;
 use super::targets::{Claim, Evidence, Live, Proof, Put, State};
@@ -229,6 +230,9 @@ impl Engine {
         let (unanswered, claim) = (0, None);
         let live = Live { link, mac: Some(mac), evidence, proof, since: now, seen: now, unanswered, claim };
         if self.put(target, State::Live(live), now) {
+            if kind == SignKind::Dad {
+                self.forget_predecessor(target, link, mac, now);
+            }
             self.answer_waiting(&askers, target);
             self.tell(Event::Live(target, link, mac, evidence));
         }
@@ -242,7 +246,7 @@ impl Engine {
             SignKind::Asked if live.claim.is_some() => return,
             // While a claim is being settled whoever has the address is being asked anyway.
             SignKind::Dad if live.claim.is_none() && live.mac.is_some_and(|mac| mac != sign.mac) => {
-                return self.expect_another_mac(target, live, now);
+                return self.expect_another_mac(target, live, sign.mac, now);
             }
             SignKind::Dad | SignKind::WasFound => return,
             kind => Live { evidence: kind.evidence(), proof, seen: now, unanswered: 0, ..live },
@@ -255,10 +259,24 @@ impl Engine {
 
     /// A guest checks its address with another MAC than it had, as containers do that are started
     /// anew. Whoever has the address then is asked for by its group: the reply tells us, and also the
-    /// kernel, which would send to the old MAC until it finds that out by itself.
-    fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, now: Time) {
+    /// kernel, should it be asking too.
+    fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, mac: Mac, now: Time) {
+        self.forget_predecessor(target, live.link, mac, now);
         self.put(target, State::Live(Live { mac: None, seen: now, unanswered: 0, ..live }), now);
         self.targets.postpone(target, now + self.end_of_dad());
+    }
+
+    /// A station is about to have this address. Where the kernel holds that another has it, it would send
+    /// there what arrives, until it finds out by itself, half a minute later: nothing in DAD tells it (RFC
+    /// 4861 §7.2.3, "If the Source Address is the unspecified address, the node MUST NOT create or update
+    /// the Neighbor Cache entry"). So that entry goes, and the first packet makes the kernel ask.
+    ///
+    /// It costs as much as a probe, and counts as one: guests can provoke it.
+    fn forget_predecessor(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac, now: Time) {
+        if !self.probe_limit.is_scarce(now) && self.probe_limit.take(now) {
+            let change = NeighbourChange::Forget(link, target, mac);
+            self.outputs.push_back(Output::ChangeNeighbour(change));
+        }
     }
 
     /// Somebody behind another downstream says that it is there now. The one who was there is asked
@@ -273,6 +291,9 @@ impl Engine {
         }
         // Claims are a guest's to make, so they get no more than what is not scarce.
         if !self.probe_limit.is_scarce(now) {
+            if sign.kind == SignKind::Dad {
+                self.forget_predecessor(target, sign.link, sign.mac, now);
+            }
             self.challenge(target, Live { claim: Some(claim), unanswered: 0, ..live }, now);
         }
     }

@@ -26,7 +26,7 @@ pub struct Gateways {
     known: BTreeMap<(IfIndex, Ipv6Addr), Gateway>,
 }
 
-/// A change of the kernel's neighbour entry of a gateway.
+/// A change of the kernel's neighbour entry of a gateway, or of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NeighbourChange {
     /// Make an entry, unless there is one.
@@ -35,6 +35,9 @@ pub enum NeighbourChange {
     Revive(IfIndex, Ipv6Addr, Mac),
     /// Remove what was added or revived.
     Remove(IfIndex, Ipv6Addr),
+    /// This station is about to have the guest's address: remove the entry if it holds another, and if
+    /// the kernel has learnt that by itself.
+    Forget(IfIndex, Ipv6Addr, Mac),
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -26,7 +26,7 @@ pub enum Output {
     ChangeRoute(Change),
     /// Put the address of guests' gateway on a downstream, or remove it; the outcome comes back as an input.
     ChangeAddress(AddressChange),
-    /// Change the kernel's neighbour entry of a gateway; what becomes of it is heard as a fact.
+    /// Change the kernel's neighbour entry of a gateway or a guest; what becomes of it is heard as a fact.
     ChangeNeighbour(NeighbourChange),
     /// Listen on this interface from now on, or differently than before.
     Listen(IfIndex, Ear),

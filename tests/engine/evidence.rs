@@ -1,8 +1,8 @@
 //! Signs of life: from whom they are believed, and from whom not.
 
 use lone64::engine::facts::{Fact, IfIndex, LinkLayer, Neighbour, NeighbourState};
-use lone64::engine::policy::{Answer, Downstream};
-use lone64::engine::{Event, Evidence, Input, State};
+use lone64::engine::policy::{Answer, Downstream, Limits};
+use lone64::engine::{Event, Evidence, Input, NeighbourChange, Output, State};
 use lone64::wire::{Advertisement, Mac};
 
 use crate::host::{
@@ -91,6 +91,40 @@ fn a_guest_that_comes_back_with_another_mac_is_asked_by_its_group_once_it_has_it
     assert!(matches!(host.engine.target(guest(5)), Some(State::Live(l)) if l.mac == Some(guest_mac(66))));
 }
 
+/// Nothing in DAD tells the kernel that what it holds of the address is past.
+#[test]
+fn a_guest_that_checks_its_address_makes_the_kernel_forget_another_that_had_it() {
+    let mut host = Host::new(live());
+    let forgotten = |host: &mut Host| -> Vec<_> {
+        let changes = host.take().into_iter().filter_map(|output| match output {
+            Output::ChangeNeighbour(change) => Some(change),
+            _ => None,
+        });
+        changes.collect()
+    };
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    assert_eq!(forgotten(&mut host), [NeighbourChange::Forget(BRIDGE, guest(5), guest_mac(5))]);
+    host.advertise(guest(5), guest_mac(5));
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    assert_eq!(forgotten(&mut host), [], "it was there before");
+    for _ in 0..3 {
+        host.input(Input::Solicitation(BRIDGE, dad(guest_mac(66), guest(5))));
+    }
+    assert_eq!(forgotten(&mut host), [NeighbourChange::Forget(BRIDGE, guest(5), guest_mac(66))]);
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(7), address("2001:db8:1:2:d::7"))));
+    assert_eq!(forgotten(&mut host), [], "that is outside of the range");
+}
+
+#[test]
+fn guests_that_check_addresses_without_end_leave_half_of_the_probes() {
+    let mut host = Host::new(live());
+    for number in 0..4_000 {
+        host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(number))));
+    }
+    let changes = host.take().iter().filter(|output| matches!(output, Output::ChangeNeighbour(_))).count();
+    assert_eq!(changes, Limits::default().probes_per_second as usize / 2 + 1);
+}
+
 /// Or a guest could put off the end of a claim that another makes.
 #[test]
 fn dad_with_another_mac_does_not_delay_a_claim() {
@@ -100,7 +134,10 @@ fn dad_with_another_mac_does_not_delay_a_claim() {
     let other = link(OTHER, "other0", LinkLayer::Ethernet(Mac([0x52, 0x54, 0, 0, 0, 0xee])));
     host.facts(vec![Fact::Link(other), has(OTHER, "fe80::ee/64")]);
     host.make_live(guest(5), guest_mac(5));
+    host.take();
     host.input(Input::Solicitation(OTHER, dad(guest_mac(66), guest(5))));
+    let forget = NeighbourChange::Forget(OTHER, guest(5), guest_mac(66));
+    assert!(host.take().contains(&Output::ChangeNeighbour(forget)), "it may have been there before");
     host.pass(millis(100));
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(77), guest(5))));
     host.pass(millis(400));

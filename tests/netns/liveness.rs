@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lone64::wire::Mac;
+
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{mac, target_of};
@@ -16,6 +18,7 @@ crate::cases![
     forgets_that_a_silent_guest_was_absent,
     answers_for_no_guest_that_is_gone,
     notices_a_guest_that_leaves_its_bridge_without_asking_by_the_clock,
+    makes_the_kernel_forget_the_station_that_had_a_new_guest_s_address,
 ];
 
 fn answers_for_no_guest_that_is_down() {
@@ -117,4 +120,31 @@ fn notices_a_guest_that_leaves_its_bridge_without_asking_by_the_clock() {
     lab.host.ip("link del gp0");
     eventually("its route is gone", PATIENCE, || (!routes().contains(&GUEST.to_string())).then_some(()));
     link.unanswered(&question);
+}
+
+fn makes_the_kernel_forget_the_station_that_had_a_new_guest_s_address() {
+    let lab = Lab::veth();
+    let _daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
+    let (former, new) = (Mac(mac(0x72)), Mac(mac(0x73)));
+    let entries = [
+        (c(0x71), former, "nud permanent"),
+        (c(0x72), former, "nud stale extern_learn"),
+        (c(0x73), new, "nud stale"),
+        (c(0x74), former, "nud reachable"),
+    ];
+    for (address, station, state) in entries {
+        lab.host.ip(&format!("neigh replace {address} lladdr {station} dev br0 {state}"));
+    }
+    let mut guest = Endpoint::open(&lab.guest, "eth0");
+    for (address, ..) in entries {
+        guest.send(&Solicitation::dad(new.0, address).frame());
+    }
+    let holds = |(address, station, _)| {
+        lab.host.show(&format!("neigh show {address} dev br0")).contains(&format!("lladdr {station}"))
+    };
+    eventually("what the kernel learnt is forgotten", PATIENCE, || (!holds(entries[3])).then_some(()));
+    for (entry, whose) in entries.into_iter().zip(["an administrator's", "a routing daemon's", "the guest's"])
+    {
+        assert!(holds(entry), "{whose} is not: {}", lab.host.show("neigh show dev br0"));
+    }
 }

@@ -243,7 +243,7 @@ fn station_gone(message: &NeighbourMessage) -> Option<Fact> {
     Some(Fact::StationGone { bridge, mac: station(message)? })
 }
 
-fn station(message: &NeighbourMessage) -> Option<Mac> {
+pub(super) fn station(message: &NeighbourMessage) -> Option<Mac> {
     message.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::LinkLayerAddress(bytes) => {
             <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac).filter(|mac| mac.is_station())

@@ -223,7 +223,7 @@ pub(super) fn address_message(link: IfIndex, address: Ipv6Addr, prefix_len: u8) 
     message
 }
 
-fn neighbour_message(link: IfIndex, address: Ipv6Addr) -> NeighbourMessage {
+pub(super) fn neighbour_message(link: IfIndex, address: Ipv6Addr) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Inet6;
     message.header.ifindex = link.0;

@@ -9,6 +9,7 @@ mod addresses;
 mod convert;
 mod lab;
 mod monitor;
+mod neighbours;
 mod proxies;
 mod requests;
 mod survey;

@@ -1,5 +1,4 @@
-//! Changes to the kernel's routes: exclusively added, and removed only if they are ours. And to the
-//! neighbour entries of gateways: added only where there is none, revived only where one has failed.
+//! Requests to the kernel, and changes to its routes: exclusively added, and removed only if they are ours.
 
 use std::future::Future;
 use std::io;
@@ -8,16 +7,12 @@ use futures_util::{Stream, StreamExt};
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
-use rtnetlink::packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
-};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::NetlinkError;
-use crate::engine::NeighbourChange;
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 
 /// Asks the kernel of one network namespace for changes. Cheap to clone.
@@ -93,40 +88,6 @@ impl Requests {
         async move { reply.await.map_err(RouteError::from) }
     }
 
-    /// Changes the neighbour entry of a gateway.
-    ///
-    /// What is added or revived is as if the kernel had asked by itself: reachable for now, and to
-    /// grow old. An address that the kernel holds to be valid is never overridden (no
-    /// NLM_F_REPLACE).
-    pub fn change_neighbour(
-        &self,
-        change: &NeighbourChange,
-    ) -> impl Future<Output = Result<(), NetlinkError>> + Send + use<> {
-        let (link, address, mac, flags, what) = match *change {
-            NeighbourChange::Add(link, address, mac) => {
-                (link, address, Some(mac), NLM_F_CREATE | NLM_F_EXCL, "add")
-            }
-            NeighbourChange::Revive(link, address, mac) => (link, address, Some(mac), 0, "revive"),
-            NeighbourChange::Remove(link, address) => (link, address, None, 0, "remove"),
-        };
-        let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Inet6;
-        message.header.ifindex = link.0;
-        message.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)));
-        let message = match mac {
-            Some(mac) => {
-                message.header.state = Nud::Reachable;
-                message.header.flags = NeighbourFlags::Router;
-                message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
-                RouteNetlinkMessage::NewNeighbour(message)
-            }
-            None => RouteNetlinkMessage::DelNeighbour(message),
-        };
-        let reply = self.submit(message, flags);
-        let what = format!("{what} the neighbour {address} on link {link}");
-        async move { reply.await.map_err(|source| NetlinkError::Refused { what, source }) }
-    }
-
     /// Queues a request, and returns the kernel's verdict.
     pub(super) fn submit(
         &self,
@@ -134,14 +95,19 @@ impl Requests {
         flags: u16,
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
         let replies = self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags);
+        async move { verdict(replies, |_| {}).await }
+    }
+
+    /// Queues a question for one object, and returns what the kernel has.
+    pub(super) fn get(
+        &self,
+        message: RouteNetlinkMessage,
+    ) -> impl Future<Output = io::Result<Option<RouteNetlinkMessage>>> + Send + use<> {
+        let replies = self.send(message, NLM_F_REQUEST | NLM_F_ACK);
         async move {
-            let mut replies = replies.map_err(|_| closed())?;
-            while let Some(reply) = replies.next().await {
-                if let NetlinkPayload::Error(error) = reply.payload {
-                    return if error.code.is_none() { Ok(()) } else { Err(error.to_io()) };
-                }
-            }
-            Err(closed())
+            let mut object = None;
+            verdict(replies, |message| object = Some(message)).await?;
+            Ok(object)
         }
     }
 
@@ -157,8 +123,10 @@ impl Requests {
         &self,
         message: RouteNetlinkMessage,
         flags: u16,
-    ) -> Result<impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send + use<>, rtnetlink::Error>
-    {
+    ) -> Result<
+        impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send + Unpin + use<>,
+        rtnetlink::Error,
+    > {
         let mut request = NetlinkMessage::from(message);
         request.header.flags = flags;
         self.handle.clone().request(request)
@@ -176,6 +144,23 @@ impl From<io::Error> for RouteError {
             _ => Self::Other(error),
         }
     }
+}
+
+/// The kernel's verdict, and what comes before it.
+async fn verdict(
+    replies: Result<impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Unpin, rtnetlink::Error>,
+    mut each: impl FnMut(RouteNetlinkMessage),
+) -> io::Result<()> {
+    let mut replies = replies.map_err(|_| closed())?;
+    while let Some(reply) = replies.next().await {
+        match reply.payload {
+            NetlinkPayload::InnerMessage(message) => each(message),
+            NetlinkPayload::Error(error) if error.code.is_none() => return Ok(()),
+            NetlinkPayload::Error(error) => return Err(error.to_io()),
+            _ => {}
+        }
+    }
+    Err(closed())
 }
 
 fn closed() -> io::Error {

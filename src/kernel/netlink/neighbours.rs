@@ -1,0 +1,102 @@
+//! Changes to the kernel's neighbour entries. Those of gateways: added only where there is none, revived
+//! only where one has failed. Those of guests: removed where another station is about to have the address.
+
+use core::net::Ipv6Addr;
+use std::future::Future;
+use std::io;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
+};
+
+use super::convert::station;
+use super::lab::neighbour_message;
+use super::{NetlinkError, Requests};
+use crate::engine::NeighbourChange;
+use crate::engine::facts::IfIndex;
+use crate::wire::Mac;
+
+impl Requests {
+    /// Changes a neighbour entry. An entry that is not there is removed already.
+    pub fn change_neighbour(&self, change: &NeighbourChange) -> BoxFuture<'static, Result<(), NetlinkError>> {
+        let (what, link, address, under_way) = match *change {
+            NeighbourChange::Add(link, address, mac) => {
+                let under_way = self.gateway(link, address, mac, NLM_F_CREATE | NLM_F_EXCL).boxed();
+                ("add", link, address, under_way)
+            }
+            NeighbourChange::Revive(link, address, mac) => {
+                ("revive", link, address, self.gateway(link, address, mac, 0).boxed())
+            }
+            NeighbourChange::Remove(link, address) => {
+                let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address));
+                ("remove", link, address, self.submit(message, 0).boxed())
+            }
+            NeighbourChange::Forget(link, address, mac) => {
+                ("forget", link, address, self.forget(link, address, mac).boxed())
+            }
+        };
+        async move {
+            let what = format!("{what} the neighbour {address} on link {link}");
+            under_way.await.map_err(|source| NetlinkError::Refused { what, source })
+        }
+        .boxed()
+    }
+
+    /// What is added or revived is as if the kernel had asked by itself: reachable for now, and to grow
+    /// old. An address that the kernel holds to be valid is never overridden (no NLM_F_REPLACE).
+    fn gateway(
+        &self,
+        link: IfIndex,
+        address: Ipv6Addr,
+        mac: Mac,
+        flags: u16,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        let mut message = neighbour_message(link, address);
+        message.header.state = Nud::Reachable;
+        message.header.flags = NeighbourFlags::Router;
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
+        self.submit(RouteNetlinkMessage::NewNeighbour(message), flags)
+    }
+
+    /// Removes an entry, unless it holds this station, or none, or was made by an administrator or a
+    /// routing daemon. What the kernel learns between the question and the removal it learns again.
+    fn forget(
+        &self,
+        link: IfIndex,
+        address: Ipv6Addr,
+        mac: Mac,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        let entry = self.get(RouteNetlinkMessage::GetNeighbour(neighbour_message(link, address)));
+        let requests = self.clone();
+        async move {
+            let entry = match entry.await {
+                Ok(Some(RouteNetlinkMessage::NewNeighbour(entry))) => entry,
+                Ok(_) => return Ok(()),
+                Err(error) if is_missing(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            if !is_learnt(&entry) || station(&entry).is_none_or(|held| held == mac) {
+                return Ok(());
+            }
+            let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address));
+            match requests.submit(message, 0).await {
+                Err(error) if is_missing(&error) => Ok(()),
+                result => result,
+            }
+        }
+    }
+}
+
+/// True of what the kernel has found out by asking.
+fn is_learnt(entry: &NeighbourMessage) -> bool {
+    let is_dynamic = matches!(entry.header.state, Nud::Reachable | Nud::Stale | Nud::Delay | Nud::Probe);
+    is_dynamic && !entry.header.flags.contains(NeighbourFlags::ExtLearned)
+}
+
+/// No entry, or no interface any more.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO))
+}
