@@ -182,11 +182,11 @@ impl GatewayAddresses {
         self.try_again_on(at.0);
     }
 
-    /// The interface is gone, with everything on it. What was put there and not told yet may be on one
-    /// that has its number now.
+    /// The interface is gone, with everything on it. What was put there and not told yet, with its number,
+    /// may be on one that has its index now.
     pub fn remove_link(&mut self, link: IfIndex) {
-        let answered = &self.answered;
-        self.bore.retain(|(at, _)| at.0 != link || answered.get(at) == Some(&true));
+        let is_untold = |at: &At| self.answered.get(at) == Some(&true) || self.unmarked.contains(at);
+        self.bore.retain(|(at, _)| at.0 != link || is_untold(at));
         self.answered.retain(|at, _| at.0 != link);
         self.unmarked.retain(|at| at.0 != link);
         self.refused.retain(|at, _| at.0 != link);

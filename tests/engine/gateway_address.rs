@@ -243,11 +243,7 @@ fn word_of_a_removal_that_overtakes_the_answer_is_not_lost() {
     let new = IfIndex(12);
     // Added, told, removed by somebody, told: and only then the answer.
     home.host.facts(vec![Fact::Link(veth_link(new, LinkState::Up))]);
-    let asked = home.host.take();
-    let asked = asked.iter().find_map(|output| match output {
-        Output::ChangeAddress(change) => Some(*change),
-        _ => None,
-    });
+    let asked = home.host.take().into_iter().find_map(address_change);
     home.host.facts(vec![fact(new, OURS), Fact::AddressGone { link: new, address: gateway() }]);
     home.input(Input::AddressChanged(asked.unwrap(), AddressOutcome::Done));
     assert!(home.there().contains(&(new, OURS)));
@@ -258,13 +254,7 @@ fn one_that_was_never_told_is_put_back_and_removed_like_any_other() {
     // Without a carrier Linux tells of no address that is added without DAD.
     let mut home = Home::new(routed());
     let new = IfIndex(12);
-    let ours = |home: &mut Home| {
-        let asked = home.host.take();
-        asked.iter().find_map(|output| match output {
-            Output::ChangeAddress(change) => Some(*change),
-            _ => None,
-        })
-    };
+    let ours = |home: &mut Home| home.host.take().into_iter().find_map(address_change);
     home.host.facts(vec![Fact::Link(veth_link(new, LinkState::NoCarrier))]);
     for _ in 0..2 {
         let Some(change @ AddressChange::Add(_)) = ours(&mut home) else { panic!("it is not put there") };
@@ -289,4 +279,33 @@ fn what_is_still_on_its_way_in_at_the_end_is_taken_out_again() {
     home.host.input(Input::Stop);
     home.carry_out();
     assert_eq!(home.there(), []);
+}
+
+/// Found by chance: in truth the interface was made anew before the address was put there.
+#[test]
+fn one_that_was_put_on_an_interface_made_anew_is_known_by_the_number_that_it_bore() {
+    let mut home = Home::new(changed(|policy| policy.ranges[0].gateway = None));
+    let veth = VETHS[0];
+    home.host.input(Input::Reload(Box::new(routed())));
+    let asked: Vec<_> = home.host.take().into_iter().filter_map(address_change).collect();
+    for change in asked {
+        home.host.input(Input::AddressChanged(change, AddressOutcome::Done));
+    }
+    home.host.input(Input::Reload(Box::new(changed(|policy| policy.routes.protocol = 65))));
+    // Word of somebody's on the interface before it.
+    home.host.facts(vec![fact(veth, 0)]);
+    home.host.facts(vec![Fact::LinkGone(veth)]);
+    home.host.facts(vec![Fact::Link(veth_link(veth, LinkState::Up))]);
+    let again = home.host.take().into_iter().find_map(address_change).expect("it is not known to be there");
+    home.host.facts(vec![fact(veth, OURS)]);
+    home.host.input(Input::AddressChanged(again, AddressOutcome::Exists));
+    let changes: Vec<_> = home.host.take().into_iter().filter_map(address_change).collect();
+    assert!(matches!(changes[..], [AddressChange::Remove(ours)] if ours.link == veth), "{changes:?}");
+}
+
+fn address_change(output: Output) -> Option<AddressChange> {
+    match output {
+        Output::ChangeAddress(change) => Some(change),
+        _ => None,
+    }
 }
