@@ -98,7 +98,7 @@ impl Sighting {
                 ("advertisement", format!("  R={r} S={s} O={o}"), format!("{GUEST} is {place}"))
             }
         };
-        format!("   {time:7.3} ms  {name:<13} {from} > {to}{flags}\n               {what}")
+        format!("  {time:8.3} ms  {name:<13} {from} > {to}{flags}\n               {what}")
     }
 
     /// Whether it is a question, and not an answer.
