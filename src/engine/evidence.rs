@@ -231,7 +231,7 @@ impl Engine {
         let live = Live { link, mac: Some(mac), evidence, proof, since: now, seen: now, unanswered, claim };
         if self.put(target, State::Live(live), now) {
             if kind == SignKind::Dad {
-                self.forget_predecessor(target, link, mac, now);
+                self.forget_station(target, link, Some(mac), now);
             }
             self.answer_waiting(&askers, target);
             self.tell(Event::Live(target, link, mac, evidence));
@@ -261,20 +261,21 @@ impl Engine {
     /// anew. Whoever has the address then is asked for by its group: the reply tells us, and also the
     /// kernel, should it be asking too.
     fn expect_another_mac(&mut self, target: Ipv6Addr, live: Live, mac: Mac, now: Time) {
-        self.forget_predecessor(target, live.link, mac, now);
+        self.forget_station(target, live.link, Some(mac), now);
         self.put(target, State::Live(Live { mac: None, seen: now, unanswered: 0, ..live }), now);
         self.targets.postpone(target, now + self.end_of_dad());
     }
 
-    /// A station is about to have this address. Where the kernel holds that another has it, it would send
-    /// there what arrives, until it finds out by itself, half a minute later: nothing in DAD tells it (RFC
-    /// 4861 §7.2.3, "If the Source Address is the unspecified address, the node MUST NOT create or update
-    /// the Neighbor Cache entry"). So that entry goes, and the first packet makes the kernel ask.
+    /// The station that had this address has gone, or the one to keep is about to have it. Where the kernel
+    /// holds another, it would send there what arrives, until it finds out by itself, half a minute later:
+    /// a guest that comes without DAD says nothing, and DAD does not tell it (RFC 4861 §7.2.3, "If the
+    /// Source Address is the unspecified address, the node MUST NOT create or update the Neighbor Cache
+    /// entry"). So that entry goes, and the first packet makes the kernel ask.
     ///
     /// It costs as much as a probe, and counts as one: guests can provoke it.
-    fn forget_predecessor(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac, now: Time) {
+    pub(super) fn forget_station(&mut self, target: Ipv6Addr, link: IfIndex, keep: Option<Mac>, now: Time) {
         if !self.probe_limit.is_scarce(now) && self.probe_limit.take(now) {
-            let change = NeighbourChange::Forget(link, target, mac);
+            let change = NeighbourChange::Forget(link, target, keep);
             self.outputs.push_back(Output::ChangeNeighbour(change));
         }
     }
@@ -292,7 +293,7 @@ impl Engine {
         // Claims are a guest's to make, so they get no more than what is not scarce.
         if !self.probe_limit.is_scarce(now) {
             if sign.kind == SignKind::Dad {
-                self.forget_predecessor(target, sign.link, sign.mac, now);
+                self.forget_station(target, sign.link, Some(sign.mac), now);
             }
             self.challenge(target, Live { claim: Some(claim), unanswered: 0, ..live }, now);
         }

@@ -35,9 +35,9 @@ pub enum NeighbourChange {
     Revive(IfIndex, Ipv6Addr, Mac),
     /// Remove what was added or revived.
     Remove(IfIndex, Ipv6Addr),
-    /// This station is about to have the guest's address: remove the entry if it holds another, and if
-    /// the kernel has learnt that by itself.
-    Forget(IfIndex, Ipv6Addr, Mac),
+    /// Who had the guest's address has gone, or this station is about to have it: remove the entry if the
+    /// kernel has learnt it by itself, and if it holds another than this station.
+    Forget(IfIndex, Ipv6Addr, Option<Mac>),
 }
 
 #[derive(Debug, Clone, Copy)]

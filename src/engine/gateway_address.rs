@@ -97,8 +97,8 @@ impl Obstacle {
 #[derive(Debug)]
 pub struct GatewayAddresses {
     protocol: u8,
-    /// Where ours were put, or found, and the number that each bore.
-    bore: BTreeSet<(At, u8)>,
+    /// The numbers that marked ours before.
+    former: BTreeSet<u8>,
     /// The kernel keeps such numbers: it has told one.
     is_marking: bool,
     wanted: BTreeSet<At>,
@@ -131,7 +131,7 @@ impl GatewayAddresses {
     pub fn new(protocol: u8) -> Self {
         Self {
             protocol,
-            bore: BTreeSet::new(),
+            former: BTreeSet::new(),
             is_marking: false,
             wanted: BTreeSet::new(),
             under_way: BTreeMap::new(),
@@ -143,11 +143,10 @@ impl GatewayAddresses {
     }
 
     /// From here on ours bear this number. Those that are there already are put there anew.
-    pub fn set_protocol(&mut self, protocol: u8, links: &Links) {
-        if protocol != self.protocol {
-            self.bore.extend(marked(links, self.protocol).map(|at| (at, self.protocol)));
-            self.protocol = protocol;
-        }
+    pub fn set_protocol(&mut self, protocol: u8) {
+        self.former.insert(self.protocol);
+        self.former.remove(&protocol);
+        self.protocol = protocol;
     }
 
     /// The kernel has told of the address.
@@ -182,11 +181,8 @@ impl GatewayAddresses {
         self.try_again_on(at.0);
     }
 
-    /// The interface is gone, with everything on it. What was put there and not told yet, with its number,
-    /// may be on one that has its index now.
+    /// The interface is gone, with everything on it.
     pub fn remove_link(&mut self, link: IfIndex) {
-        let is_untold = |at: &At| self.answered.get(at) == Some(&true) || self.unmarked.contains(at);
-        self.bore.retain(|(at, _)| at.0 != link || is_untold(at));
         self.answered.retain(|at, _| at.0 != link);
         self.unmarked.retain(|at| at.0 != link);
         self.refused.retain(|at, _| at.0 != link);
@@ -206,9 +202,9 @@ impl GatewayAddresses {
 
     /// Every place at which something may be to be done.
     fn places(&self, links: &Links) -> BTreeSet<At> {
-        let before = self.bore.iter().map(|(at, _)| at);
-        let all = self.wanted.iter().chain(&self.unmarked).chain(before).chain(self.refused.keys());
-        all.copied().chain(marked(links, self.protocol)).collect()
+        let all = self.wanted.iter().chain(&self.unmarked).chain(self.refused.keys());
+        let numbers = self.former.iter().chain([&self.protocol]);
+        all.copied().chain(numbers.flat_map(|number| marked(links, *number))).collect()
     }
 
     /// The change that leads from what there is to what is wanted, unless one is under way.
@@ -245,9 +241,6 @@ impl GatewayAddresses {
         let at = ours.at();
         let is_told = self.under_way.remove(&at).is_none_or(|under_way| under_way.is_told);
         let is_added = matches!(change, AddressChange::Add(_)) && *outcome == AddressOutcome::Done;
-        if is_added {
-            self.bore.insert((at, ours.protocol));
-        }
         // Of an interface that has gone nothing more will be told.
         if links.get(at.0).is_none() {
             return;
@@ -277,10 +270,7 @@ impl GatewayAddresses {
     /// What is known of it is how it is, and that is ours under a number that is not ours any more.
     fn bears_former(&self, at: At, links: &Links) -> bool {
         let known = links.address(at.0, at.1).filter(|_| !self.answered.contains_key(&at));
-        known.is_some_and(|known| {
-            let number = known.protocol;
-            number != self.protocol && is_marked(known, number) && self.bore.contains(&(at, number))
-        })
+        known.is_some_and(|known| self.former.contains(&known.protocol) && is_marked(known, known.protocol))
     }
 
     fn problems(&self, links: &Links) -> Vec<Problem> {

@@ -151,6 +151,7 @@ impl Engine {
             None if live.unanswered < self.policy.timers.retries => self.confirm(target, live, now),
             None => {
                 self.put(target, State::Absent, now);
+                self.forget_station(target, live.link, None, now);
                 self.tell(Event::Gone(target, live.link, Loss::Unanswered));
             }
         }

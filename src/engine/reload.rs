@@ -59,7 +59,7 @@ impl Engine {
         let guests = self.guest_routes();
         if policy.routes != self.policy.routes {
             self.routes.set_policy(policy.routes);
-            self.gateway_addresses.set_protocol(policy.routes.protocol, &self.links);
+            self.gateway_addresses.set_protocol(policy.routes.protocol);
         }
         let probes = policy.limits.probes_per_second;
         if probes != self.policy.limits.probes_per_second {

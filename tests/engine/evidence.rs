@@ -103,14 +103,14 @@ fn a_guest_that_checks_its_address_makes_the_kernel_forget_another_that_had_it()
         changes.collect()
     };
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
-    assert_eq!(forgotten(&mut host), [NeighbourChange::Forget(BRIDGE, guest(5), guest_mac(5))]);
+    assert_eq!(forgotten(&mut host), [NeighbourChange::Forget(BRIDGE, guest(5), Some(guest_mac(5)))]);
     host.advertise(guest(5), guest_mac(5));
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
     assert_eq!(forgotten(&mut host), [], "it was there before");
     for _ in 0..3 {
         host.input(Input::Solicitation(BRIDGE, dad(guest_mac(66), guest(5))));
     }
-    assert_eq!(forgotten(&mut host), [NeighbourChange::Forget(BRIDGE, guest(5), guest_mac(66))]);
+    assert_eq!(forgotten(&mut host), [NeighbourChange::Forget(BRIDGE, guest(5), Some(guest_mac(66)))]);
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(7), address("2001:db8:1:2:d::7"))));
     assert_eq!(forgotten(&mut host), [], "that is outside of the range");
 }
@@ -136,7 +136,7 @@ fn dad_with_another_mac_does_not_delay_a_claim() {
     host.make_live(guest(5), guest_mac(5));
     host.take();
     host.input(Input::Solicitation(OTHER, dad(guest_mac(66), guest(5))));
-    let forget = NeighbourChange::Forget(OTHER, guest(5), guest_mac(66));
+    let forget = NeighbourChange::Forget(OTHER, guest(5), Some(guest_mac(66)));
     assert!(host.take().contains(&Output::ChangeNeighbour(forget)), "it may have been there before");
     host.pass(millis(100));
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(77), guest(5))));

@@ -1,7 +1,7 @@
 //! How live targets stay live: knowledge that grows old, quiet guests, and those that are gone.
 
 use lone64::engine::facts::{Fact, Neighbour, NeighbourState};
-use lone64::engine::{Event, Loss, State};
+use lone64::engine::{Event, Loss, NeighbourChange, Output, State};
 use lone64::wire::Mac;
 
 use crate::host::{
@@ -80,7 +80,10 @@ fn a_guest_that_answers_no_keepalive_is_gone_and_absent() {
     assert!(host.is_live(guest(5)));
     assert_eq!(host.events(), []);
     host.pass(millis(1));
-    assert_eq!(host.events(), [Event::Gone(guest(5), BRIDGE, Loss::Unanswered)]);
+    let outputs = host.take();
+    assert_eq!(events(&outputs), [Event::Gone(guest(5), BRIDGE, Loss::Unanswered)]);
+    let forget = Output::ChangeNeighbour(NeighbourChange::Forget(BRIDGE, guest(5), None));
+    assert!(outputs.contains(&forget), "whoever comes after it may have another MAC");
     assert!(host.is_absent(guest(5)));
     assert!(!host.answers_for(guest(5)));
     host.pass(seconds(10));

@@ -117,8 +117,14 @@ fn notices_a_guest_that_leaves_its_bridge_without_asking_by_the_clock() {
     link.answered(&question);
     let routes = || lab.host.show("route show proto 64");
     assert!(routes().contains(&format!("{GUEST} dev br0")), "{}", routes());
+    lab.router.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+    link.settle();
+    let entry = || lab.host.show(&format!("neigh show {GUEST} dev br0"));
+    assert!(entry().contains("lladdr"), "{}", entry());
     lab.host.ip("link del gp0");
     eventually("its route is gone", PATIENCE, || (!routes().contains(&GUEST.to_string())).then_some(()));
+    // A successor without DAD would be sought where the guest was.
+    eventually("the kernel has forgotten it", PATIENCE, || (!entry().contains("lladdr")).then_some(()));
     link.unanswered(&question);
 }
 

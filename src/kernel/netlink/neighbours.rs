@@ -1,5 +1,6 @@
 //! Changes to the kernel's neighbour entries. Those of gateways: added only where there is none, revived
-//! only where one has failed. Those of guests: removed where another station is about to have the address.
+//! only where one has failed. Those of guests: removed where their station has gone, or another is about to
+//! have the address.
 
 use core::net::Ipv6Addr;
 use std::future::Future;
@@ -34,8 +35,8 @@ impl Requests {
                 let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address));
                 ("remove", link, address, self.submit(message, 0).boxed())
             }
-            NeighbourChange::Forget(link, address, mac) => {
-                ("forget", link, address, self.forget(link, address, mac).boxed())
+            NeighbourChange::Forget(link, address, keep) => {
+                ("forget", link, address, self.forget(link, address, keep).boxed())
             }
         };
         async move {
@@ -61,13 +62,13 @@ impl Requests {
         self.submit(RouteNetlinkMessage::NewNeighbour(message), flags)
     }
 
-    /// Removes an entry, unless it holds this station, or none, or was made by an administrator or a
+    /// Removes an entry, unless it holds the station to keep, or none, or was made by an administrator or a
     /// routing daemon. What the kernel learns between the question and the removal it learns again.
     fn forget(
         &self,
         link: IfIndex,
         address: Ipv6Addr,
-        mac: Mac,
+        keep: Option<Mac>,
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
         let entry = self.get(RouteNetlinkMessage::GetNeighbour(neighbour_message(link, address)));
         let requests = self.clone();
@@ -78,7 +79,7 @@ impl Requests {
                 Err(error) if is_missing(&error) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if !is_learnt(&entry) || station(&entry).is_none_or(|held| held == mac) {
+            if !is_learnt(&entry) || station(&entry).is_none_or(|held| keep == Some(held)) {
                 return Ok(());
             }
             let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address));
