@@ -23,17 +23,7 @@ const DB: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 6);
 fn a_container_on_a_bridge_is_reachable_at_the_first_packet_after_its_dad() {
     let (provider, host) = followed("lxc-bridge");
     // With another on it the bridge keeps its carrier, and the kernel what it knows of those that left.
-    host.type_in(
-        "lxc-stop web
-         cp -a /var/lib/lxc/web /var/lib/lxc/db
-         sed -i 's|lxc/web|lxc/db|; s|\"web\"|\"db\"|; s|c::5|c::6|' /var/lib/lxc/db/config
-         lxc-start db
-         lxc-start web",
-    );
-    for (name, address) in [("db", DB), ("web", WEB)] {
-        has_its_address(&host, name, address);
-        provider.pings(address);
-    }
+    a_second_one_is_started(&provider, &host);
     for _ in 0..3 {
         host.type_in("lxc-stop web\nlxc-start web");
         has_its_address(&host, "web", WEB);
@@ -54,17 +44,7 @@ fn a_container_that_reboots_is_reachable_again() {
 
 fn routed_containers_reach_each_other_and_are_reached_at_the_first_packet() {
     let (provider, host) = followed("lxc-routed");
-    host.type_in(
-        "lxc-stop web
-         cp -a /var/lib/lxc/web /var/lib/lxc/db
-         sed -i 's|lxc/web|lxc/db|; s|\"web\"|\"db\"|; s|c::5|c::6|' /var/lib/lxc/db/config
-         lxc-start db
-         lxc-start web",
-    );
-    for (name, address) in [("db", DB), ("web", WEB)] {
-        has_its_address(&host, name, address);
-        provider.pings(address);
-    }
+    a_second_one_is_started(&provider, &host);
     host.type_in(&format!("lxc-attach web -- ping -c 1 -W 5 {DB}\nlxc-attach db -- ping -c 1 -W 5 {WEB}"));
 
     host.type_in("lxc-stop web");
@@ -125,6 +105,21 @@ fn followed(guide: &str) -> (Provider, Machine) {
     let host = provider.host("host", 2);
     Guide::read(guide).follow(&provider, &host, &nowhere);
     (provider, host)
+}
+
+/// A copy of the container is started, then it is itself; each is reached at the first packet.
+fn a_second_one_is_started(provider: &Provider, host: &Machine) {
+    host.type_in(
+        "lxc-stop web
+         cp -a /var/lib/lxc/web /var/lib/lxc/db
+         sed -i 's|lxc/web|lxc/db|; s|\"web\"|\"db\"|; s|c::5|c::6|' /var/lib/lxc/db/config
+         lxc-start db
+         lxc-start web",
+    );
+    for (name, address) in [("db", DB), ("web", WEB)] {
+        has_its_address(host, name, address);
+        provider.pings(address);
+    }
 }
 
 /// The container has checked its address.
