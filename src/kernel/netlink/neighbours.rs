@@ -32,8 +32,7 @@ impl Requests {
                 ("revive", link, address, self.gateway(link, address, mac, 0).boxed())
             }
             NeighbourChange::Remove(link, address) => {
-                let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address));
-                ("remove", link, address, self.submit(message, 0).boxed())
+                ("remove", link, address, self.remove(link, address).boxed())
             }
             NeighbourChange::Forget(link, address, keep) => {
                 ("forget", link, address, self.forget(link, address, keep).boxed())
@@ -82,12 +81,17 @@ impl Requests {
             if !is_learnt(&entry) || station(&entry).is_none_or(|held| keep == Some(held)) {
                 return Ok(());
             }
-            let message = RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address));
-            match requests.submit(message, 0).await {
-                Err(error) if is_missing(&error) => Ok(()),
-                result => result,
-            }
+            requests.remove(link, address).await
         }
+    }
+
+    fn remove(
+        &self,
+        link: IfIndex,
+        address: Ipv6Addr,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        let reply = self.submit(RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address)), 0);
+        async move { reply.await.or_else(|error| if is_missing(&error) { Ok(()) } else { Err(error) }) }
     }
 }
 
