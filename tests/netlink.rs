@@ -188,7 +188,7 @@ fn a_dump_holds_all_that_there_is() -> Result<(), Failed> {
         let links = dump.iter().filter(|fact| matches!(fact, Fact::Link(_))).count();
         assert_eq!(links, 3, "lo, a, b");
         assert!(dump.iter().any(|fact| matches!(fact, Fact::Address(x) if x.address == address)));
-        assert!(dump.iter().any(|fact| matches!(fact, Fact::Neighbour(_) | Fact::Route(_))));
+        assert!(dump.iter().any(|fact| matches!(fact, Fact::Neighbor(_) | Fact::Route(_))));
         let ours = dump.iter().filter(|fact| matches!(fact, Fact::Route(r) if r.protocol == 64)).count();
         assert_eq!(ours, 500);
         Ok(())

@@ -16,7 +16,7 @@ use super::{Outcome, print};
 use crate::cli::ExplainArgs;
 use crate::config::{self, Config, DEFAULT_FILE, Overrides};
 use crate::daemon::explained::{Explained, ExplainedStep};
-use crate::engine::facts::{Fact, IfIndex, Neighbour, NeighbourState};
+use crate::engine::facts::{Fact, IfIndex, Neighbor, NeighborState};
 use crate::engine::{Engine, Input, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError};
 
@@ -28,7 +28,7 @@ pub fn run(args: &ExplainArgs) -> Outcome {
         Err(ControlError::NotRunning(_)) if !args.probe => (without_daemon(args, &facts)?, false),
         Err(error) => return Err(error.into()),
     };
-    explained.steps.extend(neighbour(args.address, &facts));
+    explained.steps.extend(neighbor(args.address, &facts));
     if args.json {
         let mut object = serde_json::to_value(&explained)?;
         object["running"] = json!(is_running);
@@ -84,9 +84,9 @@ fn kernel() -> Result<Vec<Fact>, Box<dyn std::error::Error>> {
     Ok(facts?)
 }
 
-/// What the kernel's neighbour table says of it: not a part of the decision, and often the reason
+/// What the kernel's neighbor table says of it: not a part of the decision, and often the reason
 /// why packets do not arrive all the same.
-fn neighbour(address: Ipv6Addr, facts: &[Fact]) -> Vec<ExplainedStep> {
+fn neighbor(address: Ipv6Addr, facts: &[Fact]) -> Vec<ExplainedStep> {
     let name = |link: IfIndex| {
         facts.iter().find_map(|fact| match fact {
             Fact::Link(known) if known.index == link => Some(known.name.to_string()),
@@ -94,24 +94,24 @@ fn neighbour(address: Ipv6Addr, facts: &[Fact]) -> Vec<ExplainedStep> {
         })
     };
     let entry = |fact: &Fact| match fact {
-        Fact::Neighbour(neighbour) if neighbour.address == address => Some(*neighbour),
+        Fact::Neighbor(neighbor) if neighbor.address == address => Some(*neighbor),
         _ => None,
     };
-    let step = |neighbour: Neighbour| {
-        let link = name(neighbour.link).unwrap_or_else(|| format!("#{}", neighbour.link));
-        let mac = neighbour.mac.map_or_else(String::new, |mac| format!(", {mac}"));
-        let (state, holds) = match neighbour.state {
-            NeighbourState::Reachable => ("reachable", "yes"),
-            NeighbourState::Permanent => ("permanent", "yes"),
-            NeighbourState::Noarp => ("needs no resolution", "yes"),
-            NeighbourState::Stale => ("seen some time ago", "yes"),
-            NeighbourState::Incomplete => ("being asked for by the kernel", "open"),
-            NeighbourState::Failed => ("does not reply to the kernel", "no"),
+    let step = |neighbor: Neighbor| {
+        let link = name(neighbor.link).unwrap_or_else(|| format!("#{}", neighbor.link));
+        let mac = neighbor.mac.map_or_else(String::new, |mac| format!(", {mac}"));
+        let (state, holds) = match neighbor.state {
+            NeighborState::Reachable => ("reachable", "yes"),
+            NeighborState::Permanent => ("permanent", "yes"),
+            NeighborState::Noarp => ("needs no resolution", "yes"),
+            NeighborState::Stale => ("seen some time ago", "yes"),
+            NeighborState::Incomplete => ("being asked for by the kernel", "open"),
+            NeighborState::Failed => ("does not reply to the kernel", "no"),
         };
         let remedy = (holds == "no")
             .then(|| format!("see whether the guest is up and has {address}; `tcpdump -ni {link} icmp6` shows whether it replies"));
         ExplainedStep {
-            subject: "neighbour".to_owned(),
+            subject: "neighbor".to_owned(),
             holds: holds.to_owned(),
             value: format!("{link}{mac}: {state}"),
             remedy,

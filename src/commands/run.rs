@@ -47,7 +47,7 @@ async fn serve(args: &RunArgs, config: &Config) -> Result<(), Box<dyn std::error
     let control = open_control(&config.control.socket)?;
     let mut daemon = Daemon::start(config).await?;
     daemon.missing_sysctls().iter().for_each(|sentence| tracing::warn!("{sentence}"));
-    warn_of_small_neighbour_table(daemon.downstreams());
+    warn_of_small_neighbor_table(daemon.downstreams());
     for line in daemon.summary() {
         tracing::info!("{line}");
     }
@@ -84,15 +84,14 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// With a full neighbour table guests cannot reply. (All namespaces share that table; guests that are
+/// With a full neighbor table guests cannot reply. (All namespaces share that table; guests that are
 /// containers have an entry for the host, as the host has one for them.)
-fn warn_of_small_neighbour_table(downstreams: usize) {
-    let neighbours =
-        sysctl::read("neigh/default/gc_thresh3").ok().and_then(|text| text.parse::<usize>().ok());
+fn warn_of_small_neighbor_table(downstreams: usize) {
+    let neighbors = sysctl::read("neigh/default/gc_thresh3").ok().and_then(|text| text.parse::<usize>().ok());
     let needed = 4 * downstreams;
-    if let Some(most) = neighbours.filter(|most| *most < needed) {
+    if let Some(most) = neighbors.filter(|most| *most < needed) {
         tracing::warn!(
-            "the kernel's neighbour table holds {most} entries, too few for guests on {downstreams} \
+            "the kernel's neighbor table holds {most} entries, too few for guests on {downstreams} \
              interfaces, who then seem to be gone; `sysctl -w net.ipv6.neigh.default.gc_thresh3={needed}` \
              makes room"
         );

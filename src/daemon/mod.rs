@@ -41,7 +41,7 @@ use crate::kernel::nft::NftError;
 use events::Teller;
 use metrics::Measures;
 use operator::Wish;
-use stage::{Done, NeighbourDone, Stage};
+use stage::{Done, NeighborDone, Stage};
 use sysctls::Sysctls;
 
 /// A daemon that serves: its sockets are bound and its routes are in.
@@ -66,7 +66,7 @@ enum Wake {
     Frames,
     Kernel(Notice),
     Changed(Done),
-    NeighbourChanged(NeighbourDone),
+    NeighborChanged(NeighborDone),
     Grouped(io::Result<()>),
     Suppressed(Result<(), NftError>),
     Wish(Wish),
@@ -133,7 +133,7 @@ impl Daemon {
                 }
                 notice = self.monitor.next() => Wake::Kernel(notice),
                 Some(done) = self.stage.changes.next() => Wake::Changed(done),
-                Some(done) = self.stage.neighbours.next() => Wake::NeighbourChanged(done),
+                Some(done) = self.stage.neighbors.next() => Wake::NeighborChanged(done),
                 result = self.stage.groups.done(), if self.stage.groups.is_busy() => Wake::Grouped(result),
                 result = self.stage.suppressor.done(), if self.stage.suppressor.is_busy() => Wake::Suppressed(result),
                 wish = self.operator.next() => Wake::Wish(wish),
@@ -146,9 +146,9 @@ impl Daemon {
                 Wake::Changed(done) => self.changed(done),
                 // What became of it is heard as a fact; an entry that the kernel has made by itself
                 // meanwhile, or lost again, is no mistake.
-                Wake::NeighbourChanged((change, result)) => {
+                Wake::NeighborChanged((change, result)) => {
                     if let Err(error) = result {
-                        tracing::debug!(?change, %error, "a neighbour entry stays as it is");
+                        tracing::debug!(?change, %error, "a neighbor entry stays as it is");
                     }
                 }
                 Wake::Grouped(result) => self.stage.grouped(result),
@@ -333,7 +333,7 @@ impl Daemon {
             while let Some(done) = self.stage.changes.next().await {
                 self.changed(done);
             }
-            while self.stage.neighbours.next().await.is_some() {}
+            while self.stage.neighbors.next().await.is_some() {}
         };
         let routes = timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft);
         // Guests whose routes are gone need no forwarding any more.

@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use super::Error;
 use super::suppressor::Suppressor;
 use crate::engine::facts::IfIndex;
-use crate::engine::{AddressChange, AddressOutcome, Change, Input, NeighbourChange, Outcome, Output};
+use crate::engine::{AddressChange, AddressOutcome, Change, Input, NeighborChange, Outcome, Output};
 use crate::kernel::ears::Ears;
 use crate::kernel::groups::Groups;
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
@@ -25,8 +25,8 @@ pub(super) struct Stage {
     requests: Requests,
     /// The changes of routes and addresses that are under way.
     pub(super) changes: FuturesOrdered<BoxFuture<'static, Done>>,
-    /// The changes of gateways' neighbour entries that are under way.
-    pub(super) neighbours: FuturesUnordered<BoxFuture<'static, NeighbourDone>>,
+    /// The changes of gateways' neighbor entries that are under way.
+    pub(super) neighbors: FuturesUnordered<BoxFuture<'static, NeighborDone>>,
     pub(super) groups: Groups,
     pub(super) suppressor: Suppressor,
     received: Option<RecvBatch>,
@@ -43,8 +43,8 @@ pub(super) enum Done {
     Address(AddressChange, AddressOutcome),
 }
 
-/// A change of a neighbour entry, and the kernel's verdict.
-pub(super) type NeighbourDone = (NeighbourChange, Result<(), NetlinkError>);
+/// A change of a neighbor entry, and the kernel's verdict.
+pub(super) type NeighborDone = (NeighborChange, Result<(), NetlinkError>);
 
 /// Frames that came on one interface.
 pub(super) struct Received {
@@ -66,7 +66,7 @@ impl Stage {
             ready: Vec::new(),
             requests,
             changes: FuturesOrdered::new(),
-            neighbours: FuturesUnordered::new(),
+            neighbors: FuturesUnordered::new(),
             groups: Groups::default(),
             suppressor: Suppressor::default(),
             received: Some(RecvBatch::new()),
@@ -106,9 +106,9 @@ impl Stage {
                 let under_way = self.requests.change_address(&change);
                 self.changes.push_back(Box::pin(async move { Done::Address(change, under_way.await) }));
             }
-            Output::ChangeNeighbour(change) => {
-                let under_way = self.requests.change_neighbour(&change);
-                self.neighbours.push(Box::pin(async move { (change, under_way.await) }));
+            Output::ChangeNeighbor(change) => {
+                let under_way = self.requests.change_neighbor(&change);
+                self.neighbors.push(Box::pin(async move { (change, under_way.await) }));
             }
             Output::Listen(link, ear) => {
                 if let Err(source) = self.ears.listen(link, ear) {

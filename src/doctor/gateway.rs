@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::engine::facts::{Fact, IfIndex, LinkLayer, LinkState, Neighbour, NeighbourState, NextHop};
+use crate::engine::facts::{Fact, IfIndex, LinkLayer, LinkState, Neighbor, NeighborState, NextHop};
 use crate::kernel::netlink::{Monitor, Notice};
 
 type Gateway = (IfIndex, Ipv6Addr);
@@ -24,11 +24,11 @@ pub(super) async fn ask(facts: &mut Vec<Fact>, monitor: &mut Monitor) {
     let deadline = Instant::now() + PATIENCE;
     while !open.is_empty() {
         match timeout_at(deadline, monitor.next()).await {
-            Ok(Notice::Fact(Fact::Neighbour(neighbour))) => {
-                let is_settled = neighbour.state != NeighbourState::Incomplete;
-                if open.contains(&(neighbour.link, neighbour.address)) && is_settled {
-                    open.remove(&(neighbour.link, neighbour.address));
-                    learn(facts, neighbour);
+            Ok(Notice::Fact(Fact::Neighbor(neighbor))) => {
+                let is_settled = neighbor.state != NeighborState::Incomplete;
+                if open.contains(&(neighbor.link, neighbor.address)) && is_settled {
+                    open.remove(&(neighbor.link, neighbor.address));
+                    learn(facts, neighbor);
                 }
             }
             Ok(Notice::Fact(_)) => {}
@@ -36,16 +36,16 @@ pub(super) async fn ask(facts: &mut Vec<Fact>, monitor: &mut Monitor) {
         }
     }
     for (link, address) in open {
-        learn(facts, Neighbour { link, address, mac: None, state: NeighbourState::Failed });
+        learn(facts, Neighbor { link, address, mac: None, state: NeighborState::Failed });
     }
 }
 
-fn learn(facts: &mut Vec<Fact>, new: Neighbour) {
+fn learn(facts: &mut Vec<Fact>, new: Neighbor) {
     facts.retain(|fact| match fact {
-        Fact::Neighbour(old) => (old.link, old.address) != (new.link, new.address),
+        Fact::Neighbor(old) => (old.link, old.address) != (new.link, new.address),
         _ => true,
     });
-    facts.push(Fact::Neighbour(new));
+    facts.push(Fact::Neighbor(new));
 }
 
 /// The gateways on links that carry traffic whose link-layer address the kernel does not know.
@@ -71,7 +71,7 @@ fn unknown(facts: &[Fact]) -> BTreeSet<Gateway> {
     });
     let is_known = |gateway: &Gateway| {
         facts.iter().any(|fact| match fact {
-            Fact::Neighbour(known) => (known.link, known.address) == *gateway && known.mac.is_some(),
+            Fact::Neighbor(known) => (known.link, known.address) == *gateway && known.mac.is_some(),
             _ => false,
         })
     };

@@ -24,11 +24,11 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
     let (mut monitor, requests) = Monitor::start()?;
     let mut facts = monitor.dump().await?;
     gateway::ask(&mut facts, &mut monitor).await;
-    let (mut routes, mut neighbours) = (Vec::new(), Vec::new());
+    let (mut routes, mut neighbors) = (Vec::new(), Vec::new());
     for fact in &facts {
         match fact {
             Fact::Route(route) => routes.push(route.clone()),
-            Fact::Neighbour(neighbour) => neighbours.push(*neighbour),
+            Fact::Neighbor(neighbor) => neighbors.push(*neighbor),
             _ => {}
         }
     }
@@ -39,7 +39,7 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
         config,
         engine,
         routes,
-        neighbours,
+        neighbors,
         proxies: requests.proxies().await?,
         duplicates: requests.duplicates().await?,
         routers: requests.routers().await?,

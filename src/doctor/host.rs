@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::engine::bindings::{Place, Upstream};
-use crate::engine::facts::{IfIndex, KernelRoute, Link, LinkLayer, Neighbour};
+use crate::engine::facts::{IfIndex, KernelRoute, Link, LinkLayer, Neighbor};
 use crate::engine::policy::RangePolicy;
 use crate::engine::{Bindings, Engine, Links};
 use crate::kernel::netlink::Make;
@@ -25,13 +25,13 @@ pub struct Host {
     pub engine: Engine,
     /// Every IPv6 route of every table.
     pub routes: Vec<KernelRoute>,
-    /// The kernel's IPv6 neighbour table.
-    pub neighbours: Vec<Neighbour>,
+    /// The kernel's IPv6 neighbor table.
+    pub neighbors: Vec<Neighbor>,
     /// The kernel's own proxy entries.
     pub proxies: Vec<(IfIndex, Ipv6Addr)>,
     /// Addresses that another station has too, so that the kernel does not use them.
     pub duplicates: Vec<(IfIndex, Ipv6Addr)>,
-    /// Neighbours that said that they are routers.
+    /// Neighbors that said that they are routers.
     pub routers: Vec<(IfIndex, Ipv6Addr)>,
     /// What the links are made of.
     pub makes: Vec<Make>,
@@ -153,7 +153,7 @@ impl Host {
 }
 
 /// Whether there is Neighbor Discovery on a link, and an address that it needs.
-pub fn has_neighbours(link: &Link) -> bool {
+pub fn has_neighbors(link: &Link) -> bool {
     matches!(link.layer, LinkLayer::Ethernet(_))
 }
 

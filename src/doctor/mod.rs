@@ -16,7 +16,7 @@ pub mod live;
 mod sysctl_file;
 
 pub use firewall::Firewall;
-pub use host::{Host, MAIN, Process, Text, has_neighbours};
+pub use host::{Host, MAIN, Process, Text, has_neighbors};
 
 /// Something that is checked.
 pub struct Check {

@@ -2,13 +2,15 @@
 
 use core::net::Ipv6Addr;
 
+use serde::{Deserialize, Serialize};
+
 use super::bindings::Upstream;
 use super::facts::IfIndex;
 use super::policy::{Override, Source};
 use crate::wire::{Advertisement, Flags, Mac, Solicitation};
 
 /// Whoever asked, and where the answer goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asker {
     /// The interface on which the question came.
     pub link: IfIndex,

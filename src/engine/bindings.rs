@@ -7,6 +7,7 @@ use core::net::Ipv6Addr;
 use std::fmt;
 
 use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
 
 use super::facts::{IfIndex, IfName, Link, LinkLayer};
 use super::gateway_address::Obstacle;
@@ -45,7 +46,7 @@ pub struct Upstream {
     pub source: Source,
     /// What is announced.
     pub announce: Announce,
-    /// Who keeps the gateway's neighbour entry fresh.
+    /// Who keeps the gateway's neighbor entry fresh.
     pub gateway_source: GatewaySource,
     /// Whether the groups of what is answered for are joined.
     pub mld: bool,
@@ -69,7 +70,7 @@ pub struct Place {
 }
 
 /// Something that the policy asks for and the host does not have.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Problem {
     /// No interface has this name.
     UpstreamMissing(IfName),

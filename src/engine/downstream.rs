@@ -28,7 +28,7 @@ use crate::wire::{DropReason, Solicitation};
 impl Engine {
     /// True if guests on this link are answered.
     pub(super) fn answers_guests_on(&self, link: IfIndex) -> bool {
-        !self.neighbours.upstreams_of(link).is_empty()
+        !self.neighbors.upstreams_of(link).is_empty()
     }
 
     /// A guest asks, and does not mean itself.
@@ -83,7 +83,7 @@ impl Engine {
         if self.links.has(asker.link, target) {
             return Err(DropReason::NotUpstream);
         }
-        let upstreams = self.neighbours.upstreams_of(asker.link);
+        let upstreams = self.neighbors.upstreams_of(asker.link);
         if upstreams.iter().any(|upstream| self.routes.is_gateway_of(*upstream, target)) {
             return self.answer(&asker, target);
         }
@@ -91,7 +91,7 @@ impl Engine {
         if target.is_unicast_link_local() {
             return Err(DropReason::NotUpstream);
         }
-        let is_on_link = self.neighbours.link_of(target).is_some_and(|link| upstreams.contains(&link));
+        let is_on_link = self.neighbors.link_of(target).is_some_and(|link| upstreams.contains(&link));
         if self.links.is_of_host(target) {
             let can_be_used = self.links.owners(target).next().is_some();
             return if is_on_link && can_be_used {
@@ -103,7 +103,7 @@ impl Engine {
         let upstream = self.upstream_towards(target).filter(|upstream| upstreams.contains(upstream));
         let Some(range) = self.ranges.find(target) else {
             let upstream = upstream.ok_or(DropReason::NotUpstream)?;
-            return self.question_neighbour(asker, target, upstream, now);
+            return self.question_neighbor(asker, target, upstream, now);
         };
         if self.ranges.excludes(range, target) {
             return Err(DropReason::Excluded);
@@ -121,7 +121,7 @@ impl Engine {
             return self.answer(&asker, target);
         }
         let upstream = upstream.ok_or(DropReason::NeverAnswered)?;
-        self.question_neighbour(asker, target, upstream, now)
+        self.question_neighbor(asker, target, upstream, now)
     }
 
     /// The target is of a range, so it may be a guest; where the upstream's link has the same prefix,
@@ -150,11 +150,11 @@ impl Engine {
             // Whoever is found first is answered for. The asker waits in one place only, so that he gets
             // one answer.
             Some(upstream) => {
-                if may_be_elsewhere && !is_probing && !self.neighbours.is_live(target) {
+                if may_be_elsewhere && !is_probing && !self.neighbors.is_live(target) {
                     let share = self.share_of(&asker);
                     let _ = self.seek(target, range, (tries, share), Vec::new(), now);
                 }
-                self.question_neighbour(asker, target, upstream, now)
+                self.question_neighbor(asker, target, upstream, now)
             }
             None if is_own && !may_be_elsewhere => Err(DropReason::NotUpstream),
             None if is_probing => self.wait(asker, target),
@@ -165,12 +165,12 @@ impl Engine {
     /// What an answer on this downstream takes from it.
     ///
     /// The source follows the scope of the asker, whatever `source` says: that is about the provider. So
-    /// does the upstream's R flag, for guests and neighbours, of whom it is not known what they are. For
+    /// does the upstream's R flag, for guests and neighbors, of whom it is not known what they are. For
     /// the gateway, and for addresses of this host, the flag is set as they would set it themselves:
-    /// RFC 4861 §7.2.5 has a host drop the default routes by a neighbour that is "no longer a router",
+    /// RFC 4861 §7.2.5 has a host drop the default routes by a neighbor that is "no longer a router",
     /// and Linux sets it in its own answers while it forwards, which is what all of this is for.
     pub(super) fn face_towards_guests(&self, link: IfIndex, target: Ipv6Addr) -> Option<Upstream> {
-        let upstreams = self.neighbours.upstreams_of(link).iter();
+        let upstreams = self.neighbors.upstreams_of(link).iter();
         let upstream = upstreams.filter_map(|upstream| self.bindings.upstream(*upstream)).next()?;
         Some(Upstream {
             link,

@@ -7,8 +7,8 @@
 use core::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::facts::{IfIndex, Neighbour, NeighbourState};
-use super::gateway::NeighbourChange;
+use super::facts::{IfIndex, Neighbor, NeighborState};
+use super::gateway::NeighborChange;
 use super::output::{Loss, Output};
 use super::policy::RangeRoutes;
 use super::ranges::RangeId;
@@ -45,7 +45,7 @@ impl Engine {
         let (target, mac) = (advertisement.target, advertisement.owner_mac());
         if self.bindings.upstream(link).is_some() {
             self.heard_gateway(link, advertisement, now);
-            self.heard_neighbour(link, advertisement, now);
+            self.heard_neighbor(link, advertisement, now);
             return self.heard_rival(link, target, mac, now);
         }
         self.sign_of_life(target, Sign { link, mac, kind: SignKind::Advertised }, now);
@@ -67,21 +67,21 @@ impl Engine {
         self.counters.dropped(link, DropReason::NotUpstream);
     }
 
-    /// The kernel's neighbour table says something of a guest.
-    pub(super) fn neighbour(&mut self, neighbour: Neighbour, now: Time) {
-        let Neighbour { link, address, mac, state } = neighbour;
+    /// The kernel's neighbor table says something of a guest.
+    pub(super) fn neighbor(&mut self, neighbor: Neighbor, now: Time) {
+        let Neighbor { link, address, mac, state } = neighbor;
         self.gateway_entry(link, address, Some(state), now);
-        self.found_neighbour(&neighbour, now);
+        self.found_neighbor(&neighbor, now);
         let sign = |mac, kind| Sign { link, mac, kind };
         match (state, mac) {
-            (NeighbourState::Reachable | NeighbourState::Permanent, Some(mac)) => {
+            (NeighborState::Reachable | NeighborState::Permanent, Some(mac)) => {
                 self.sign_of_life(address, sign(mac, SignKind::Found), now);
             }
-            (NeighbourState::Stale, Some(mac)) if self.targets.live(address).is_none() => {
+            (NeighborState::Stale, Some(mac)) if self.targets.live(address).is_none() => {
                 self.sign_of_life(address, sign(mac, SignKind::WasFound), now);
             }
             // The kernel may have asked in vain for a reason of its own: it is asked again first.
-            (NeighbourState::Failed, _) => {
+            (NeighborState::Failed, _) => {
                 let live = self.targets.live(address).copied();
                 let is_idle = |live: &Live| live.unanswered == 0 && live.claim.is_none();
                 let Some(live) = live.filter(|live| live.link == link && is_idle(live)) else { return };
@@ -195,7 +195,7 @@ impl Engine {
             return;
         }
         let claim = Claim { link: sign.link, mac: sign.mac, evidence: sign.kind.evidence() };
-        if self.contest_neighbour(address, claim, now) {
+        if self.contest_neighbor(address, claim, now) {
             return;
         }
         match self.targets.get(address) {
@@ -210,7 +210,7 @@ impl Engine {
     pub(super) fn claimed(&mut self, target: Ipv6Addr, Claim { link, mac, evidence }: Claim, now: Time) {
         let kind = match evidence {
             Evidence::Probe => SignKind::Advertised,
-            Evidence::Neighbour | Evidence::Route => SignKind::Asked,
+            Evidence::Neighbor | Evidence::Route => SignKind::Asked,
             Evidence::Dad => SignKind::Dad,
         };
         self.sign_of_life(target, Sign { link, mac, kind }, now);
@@ -226,7 +226,7 @@ impl Engine {
         }
         let evidence = kind.evidence();
         let mut askers = self.targets.askers_mut(target).map(std::mem::take).unwrap_or_default();
-        askers.extend(self.neighbours.remove(target));
+        askers.extend(self.neighbors.remove(target));
         let (unanswered, claim) = (0, None);
         let live = Live { link, mac: Some(mac), evidence, proof, since: now, seen: now, unanswered, claim };
         if self.put(target, State::Live(live), now) {
@@ -275,8 +275,8 @@ impl Engine {
     /// It costs as much as a probe, and counts as one: guests can provoke it.
     pub(super) fn forget_station(&mut self, target: Ipv6Addr, link: IfIndex, keep: Option<Mac>, now: Time) {
         if !self.probe_limit.is_scarce(now) && self.probe_limit.take(now) {
-            let change = NeighbourChange::Forget(link, target, keep);
-            self.outputs.push_back(Output::ChangeNeighbour(change));
+            let change = NeighborChange::Forget(link, target, keep);
+            self.outputs.push_back(Output::ChangeNeighbor(change));
         }
     }
 
@@ -357,7 +357,7 @@ impl SignKind {
     fn evidence(self) -> Evidence {
         match self {
             Self::Advertised => Evidence::Probe,
-            Self::Asked | Self::Found | Self::WasFound => Evidence::Neighbour,
+            Self::Asked | Self::Found | Self::WasFound => Evidence::Neighbor,
             Self::Dad => Evidence::Dad,
         }
     }

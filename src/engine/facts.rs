@@ -7,11 +7,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use ipnet::Ipv6Net;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::wire::Mac;
 
 /// The kernel's number of an interface; never reused while it lives, and 0 is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IfIndex(pub u32);
 
 impl fmt::Display for IfIndex {
@@ -58,6 +60,19 @@ impl FromStr for IfName {
     }
 }
 
+/// As text, so that a recorded trace can be read.
+impl Serialize for IfName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IfName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 impl fmt::Display for IfName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -65,7 +80,7 @@ impl fmt::Display for IfName {
 }
 
 /// One thing that the kernel says: what is, or what is no more.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A link is there, and this is all about it; replaces what was known.
     Link(Link),
@@ -82,12 +97,15 @@ pub enum Fact {
     },
     /// A route is there.
     Route(KernelRoute),
+    /// A route is there, in the place of the one with the same destination, table and metric: the kernel
+    /// does not say of that one that it is gone (`ip -6 route replace`, NLM_F_REPLACE).
+    RouteReplaced(KernelRoute),
     /// A route is gone.
     RouteGone(KernelRoute),
-    /// The kernel's neighbour table knows this; replaces what was known of the neighbour.
-    Neighbour(Neighbour),
-    /// The kernel's neighbour table knows nothing of it any more.
-    NeighbourGone {
+    /// The kernel's neighbor table knows this; replaces what was known of the neighbor.
+    Neighbor(Neighbor),
+    /// The kernel's neighbor table knows nothing of it any more.
+    NeighborGone {
         /// The interface that it was on.
         link: IfIndex,
         /// Its address.
@@ -104,7 +122,7 @@ pub enum Fact {
 }
 
 /// An interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Its number.
     pub index: IfIndex,
@@ -119,7 +137,7 @@ pub struct Link {
 }
 
 /// Whether a link carries traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkState {
     /// Administratively up, and with a carrier.
     Up,
@@ -130,7 +148,7 @@ pub enum LinkState {
 }
 
 /// What the frames of a link look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkLayer {
     /// Ethernet frames; the link's own address.
     Ethernet(Mac),
@@ -141,7 +159,7 @@ pub enum LinkLayer {
 }
 
 /// An address of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The interface that it is on.
     pub link: IfIndex,
@@ -156,7 +174,7 @@ pub struct Address {
 }
 
 /// Whether an address of the host can be used (RFC 4862 §5.5.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AddressState {
     /// For everything.
     Preferred,
@@ -167,7 +185,7 @@ pub enum AddressState {
 }
 
 /// A route in the kernel.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KernelRoute {
     /// Where to; `::/0` is a default route.
     pub destination: Ipv6Net,
@@ -228,7 +246,7 @@ impl fmt::Display for KernelRoute {
 }
 
 /// What a route does with packets, and where they leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RouteKind {
     /// Sent out of this interface.
     Unicast(IfIndex),
@@ -242,7 +260,7 @@ pub enum RouteKind {
 }
 
 /// Whether a route leads to its destination directly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NextHop {
     /// The destination is on the link.
     OnLink,
@@ -250,9 +268,9 @@ pub enum NextHop {
     Via(Ipv6Addr),
 }
 
-/// An entry of the kernel's neighbour table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Neighbour {
+/// An entry of the kernel's neighbor table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbor {
     /// The interface that it is on.
     pub link: IfIndex,
     /// Its address.
@@ -260,12 +278,12 @@ pub struct Neighbour {
     /// Its link-layer address, once known and if it has one.
     pub mac: Option<Mac>,
     /// What the kernel believes of it.
-    pub state: NeighbourState,
+    pub state: NeighborState,
 }
 
-/// What the kernel believes of a neighbour (RFC 4861 §7.3.2, and Linux's additions).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NeighbourState {
+/// What the kernel believes of a neighbor (RFC 4861 §7.3.2, and Linux's additions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum NeighborState {
     /// Confirmed a short while ago.
     Reachable,
     /// An administrator says so.

@@ -1,4 +1,4 @@
-//! The gateway's entry in the kernel's neighbour table, kept fresh from a global address: for
+//! The gateway's entry in the kernel's neighbor table, kept fresh from a global address: for
 //! providers that drop Neighbor Discovery from link-local addresses (`gateway-source = "global"`).
 //!
 //! When it forwards, the kernel asks for its gateway from its link-local address, in vain there, and
@@ -12,9 +12,11 @@ use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Engine;
 use super::bindings::Upstream;
-use super::facts::{IfIndex, NeighbourState};
+use super::facts::{IfIndex, NeighborState};
 use super::output::Output;
 use super::policy::GatewaySource;
 use super::time::Time;
@@ -26,9 +28,9 @@ pub struct Gateways {
     known: BTreeMap<(IfIndex, Ipv6Addr), Gateway>,
 }
 
-/// A change of the kernel's neighbour entry of a gateway, or of a guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NeighbourChange {
+/// A change of the kernel's neighbor entry of a gateway, or of a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NeighborChange {
     /// Make an entry, unless there is one.
     Add(IfIndex, Ipv6Addr, Mac),
     /// The entry that there is has failed, and is to hold this address.
@@ -47,7 +49,7 @@ struct Gateway {
     /// Its address, once it has answered.
     mac: Option<Mac>,
     /// What the kernel believes of it; `None` without an entry.
-    entry: Option<NeighbourState>,
+    entry: Option<NeighborState>,
     /// When it was asked last.
     asked: Option<Time>,
     /// How often it was, since it last answered.
@@ -96,18 +98,18 @@ impl Engine {
         }
     }
 
-    /// The kernel's neighbour table says something of a neighbour, which may be a gateway.
+    /// The kernel's neighbor table says something of a neighbor, which may be a gateway.
     pub(super) fn gateway_entry(
         &mut self,
         link: IfIndex,
         address: Ipv6Addr,
-        entry: Option<NeighbourState>,
+        entry: Option<NeighborState>,
         now: Time,
     ) {
         let Some(gateway) = self.gateways.known.get_mut(&(link, address)) else { return };
         gateway.entry = entry;
         gateway.origin = match (entry, gateway.origin) {
-            (Some(NeighbourState::Reachable), Origin::Told) => Origin::Us,
+            (Some(NeighborState::Reachable), Origin::Told) => Origin::Us,
             (None, _) => Origin::Kernel,
             (Some(_), origin) => origin,
         };
@@ -144,13 +146,13 @@ impl Engine {
             gateway.entry = None;
         }
         let change = match gateway.entry {
-            None => NeighbourChange::Add(link, target, mac),
-            Some(NeighbourState::Failed) => NeighbourChange::Revive(link, target, mac),
+            None => NeighborChange::Add(link, target, mac),
+            Some(NeighborState::Failed) => NeighborChange::Revive(link, target, mac),
             // Its own question has found its answer.
             Some(_) => return,
         };
         gateway.origin = Origin::Told;
-        self.outputs.push_back(Output::ChangeNeighbour(change));
+        self.outputs.push_back(Output::ChangeNeighbor(change));
     }
 
     /// Asks those whose time has come.
@@ -182,9 +184,9 @@ impl Engine {
 
     fn give_back_gateway(&mut self, link: IfIndex, address: Ipv6Addr, gateway: &Gateway) {
         // An administrator's entry is his own.
-        let is_ours = gateway.origin == Origin::Us && gateway.entry != Some(NeighbourState::Permanent);
+        let is_ours = gateway.origin == Origin::Us && gateway.entry != Some(NeighborState::Permanent);
         if is_ours && self.links.get(link).is_some() {
-            self.outputs.push_back(Output::ChangeNeighbour(NeighbourChange::Remove(link, address)));
+            self.outputs.push_back(Output::ChangeNeighbor(NeighborChange::Remove(link, address)));
         }
     }
 
@@ -229,8 +231,8 @@ fn solicitation(station: Mac, source: Ipv6Addr, gateway: Ipv6Addr, known: Option
 }
 
 /// True for an entry that the kernel need not ask for.
-fn is_good(entry: Option<NeighbourState>) -> bool {
-    use NeighbourState::{Noarp, Permanent, Reachable};
+fn is_good(entry: Option<NeighborState>) -> bool {
+    use NeighborState::{Noarp, Permanent, Reachable};
     matches!(entry, Some(Reachable | Permanent | Noarp))
 }
 

@@ -12,6 +12,8 @@ use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Problem;
 use super::facts::{Address, IfIndex, IfName, LinkState};
 use super::links::Links;
@@ -21,7 +23,7 @@ use super::time::Time;
 pub type At = (IfIndex, Ipv6Addr);
 
 /// The gateway's address on one downstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayAddress {
     /// The downstream.
     pub link: IfIndex,
@@ -42,7 +44,7 @@ impl GatewayAddress {
 }
 
 /// A change of the kernel's addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AddressChange {
     /// Add it, exclusively, for use at once: guests by the thousand have the same gateway, each on a
     /// link of its own, and nobody is to be asked for it (no DAD).
@@ -52,7 +54,7 @@ pub enum AddressChange {
 }
 
 /// What became of a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AddressOutcome {
     /// It is as it was asked for.
     Done,
@@ -63,7 +65,7 @@ pub enum AddressOutcome {
 }
 
 /// Why the kernel takes no address.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Obstacle {
     /// The interface is gone, and word of it under way.
     NoDevice,

@@ -253,10 +253,10 @@ impl Engine {
     }
 
     /// Where guests are answered on their own link: the gateway, which they all ask for, and the upstream's
-    /// addresses. Which neighbours they will ask for nobody knows before.
+    /// addresses. Which neighbors they will ask for nobody knows before.
     fn groups_on_downstreams(&self) -> BTreeSet<(IfIndex, Ipv6Net)> {
         let mut groups = BTreeSet::new();
-        for (downstream, upstreams) in self.neighbours.downstreams() {
+        for (downstream, upstreams) in self.neighbors.downstreams() {
             for upstream in upstreams.iter().copied().filter(|link| self.joins_on(*link)) {
                 let own = self.links.addresses_of(upstream).map(|known| known.address);
                 let own = own.filter(|address| !address.is_unicast_link_local());

@@ -2,7 +2,10 @@
 
 use core::net::Ipv6Addr;
 
+use serde::{Deserialize, Serialize};
+
 use super::facts::{Fact, IfIndex};
+use super::gateway::NeighborChange;
 use super::gateway_address::{AddressChange, AddressOutcome};
 use super::policy::Policy;
 use super::routes::{Change, Outcome};
@@ -10,7 +13,7 @@ use super::view::Watch;
 use crate::wire::{Advertisement, DropReason, Solicitation};
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// A valid solicitation arrived on this interface.
     Solicitation(IfIndex, Solicitation),
@@ -29,6 +32,18 @@ pub enum Input {
     RouteChanged(Change, Outcome),
     /// What became of a change of a gateway's address that the engine asked for.
     AddressChanged(AddressChange, AddressOutcome),
+    /// What became of [`super::Output::Listen`] or [`super::Output::Unlisten`] on this interface.
+    EarChanged(IfIndex, Outcome),
+    /// What became of [`super::Output::Join`] or [`super::Output::Leave`].
+    GroupChanged(IfIndex, Ipv6Addr, Outcome),
+    /// What became of a change of a neighbor entry that the engine asked for.
+    NeighborChanged(NeighborChange, Outcome),
+    /// What became of [`super::Output::Suppress`].
+    SuppressionChanged(Outcome),
+    /// Somebody else has changed or removed our nftables table.
+    SuppressionLost,
+    /// The interface did not take this advertisement, which left as [`super::Output::Advertise`].
+    Unsent(IfIndex, Advertisement),
     /// The administrator wants something else now. Whatever both policies share goes on undisturbed.
     Reload(Box<Policy>),
     /// The administrator wants to know whether the target is there: it is asked, as if somebody had.

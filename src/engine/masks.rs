@@ -1,6 +1,6 @@
 //! Guests that take more for their own link than is on it: a /64 mask where a /112 belongs.
 //!
-//! Such a guest asks its own link for the gateway's neighbours instead of sending to its gateway, and
+//! Such a guest asks its own link for the gateway's neighbors instead of sending to its gateway, and
 //! nobody answers. Its question shows it (RFC 4861 §5.2: what is on-link is asked for, everything else
 //! goes to a router), and whoever looks for the fault is told; nothing else follows.
 
@@ -24,7 +24,7 @@ pub struct Masks {
 pub struct WideMask {
     /// The guest.
     pub guest: Ipv6Addr,
-    /// What it took for a neighbour.
+    /// What it took for a neighbor.
     pub asked_for: Ipv6Addr,
 }
 

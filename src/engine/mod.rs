@@ -31,7 +31,7 @@ mod input;
 mod limiter;
 mod links;
 mod masks;
-mod neighbours;
+mod neighbors;
 mod output;
 pub mod policy;
 mod probe;
@@ -53,7 +53,7 @@ pub use answer::{Asker, advertisement};
 pub use bindings::{Bindings, Problem};
 pub use counters::{Counters, LinkCounters};
 pub use explain::{Expected, Explanation, Holds, Step, Subject};
-pub use gateway::NeighbourChange;
+pub use gateway::NeighborChange;
 pub use gateway_address::{AddressChange, AddressOutcome, GatewayAddress, Obstacle};
 pub use input::Input;
 pub use limiter::Limiter;
@@ -72,7 +72,7 @@ use gateway::Gateways;
 use gateway_address::GatewayAddresses;
 use groups::Groups;
 use masks::Masks;
-use neighbours::Neighbours;
+use neighbors::Neighbors;
 use policy::Policy;
 use ranges::Ranges;
 use rivals::Rivals;
@@ -98,7 +98,7 @@ pub struct Engine {
     shares: Vec<Limiter>,
     rivals: Rivals,
     masks: Masks,
-    neighbours: Neighbours,
+    neighbors: Neighbors,
     announcements: Announcements,
     gateways: Gateways,
     gateway_addresses: GatewayAddresses,
@@ -139,7 +139,7 @@ impl Engine {
             shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
             rivals: Rivals::default(),
             masks: Masks::default(),
-            neighbours: Neighbours::new(policy.limits.pending, seed),
+            neighbors: Neighbors::new(policy.limits.pending, seed),
             announcements: Announcements::new(&policy.limits),
             gateways: Gateways::default(),
             gateway_addresses: GatewayAddresses::new(policy.routes.protocol),
@@ -177,6 +177,8 @@ impl Engine {
             Input::Synced => {}
             Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome, now),
             Input::AddressChanged(change, outcome) => self.address_changed(change, &outcome, now),
+            Input::EarChanged(..) | Input::GroupChanged(..) | Input::NeighborChanged(..) => {}
+            Input::SuppressionChanged(_) | Input::SuppressionLost | Input::Unsent(..) => {}
             Input::Ask(target) => {
                 self.look(target, now);
                 self.settle_routes();
@@ -194,7 +196,7 @@ impl Engine {
 
     /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
-        let known = [self.targets.next_due(), self.neighbours.next_due()];
+        let known = [self.targets.next_due(), self.neighbors.next_due()];
         let due = [self.announcements.next_due(), self.gateways.next_due(), self.gateways_due()];
         known.into_iter().chain(due).flatten().min()
     }
@@ -268,9 +270,9 @@ impl Engine {
         self.targets.len()
     }
 
-    /// How many of the upstreams' neighbours are known because guests may ask for them.
-    pub fn known_neighbours(&self) -> usize {
-        self.neighbours.len()
+    /// How many of the upstreams' neighbors are known because guests may ask for them.
+    pub fn known_neighbors(&self) -> usize {
+        self.neighbors.len()
     }
 
     /// Every route that we want, and what became of it.

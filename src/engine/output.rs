@@ -3,11 +3,12 @@
 use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
 
 use super::answer::Asker;
 use super::bindings::Problem;
 use super::facts::{IfIndex, KernelRoute};
-use super::gateway::NeighbourChange;
+use super::gateway::NeighborChange;
 use super::gateway_address::AddressChange;
 use super::policy::RangePolicy;
 use super::routes::Change;
@@ -16,7 +17,7 @@ use super::targets::Evidence;
 use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
 
 /// Something to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// Send this advertisement on this interface.
     Advertise(IfIndex, Advertisement),
@@ -26,8 +27,8 @@ pub enum Output {
     ChangeRoute(Change),
     /// Put the address of guests' gateway on a downstream, or remove it; the outcome comes back as an input.
     ChangeAddress(AddressChange),
-    /// Change the kernel's neighbour entry of a gateway or a guest; what becomes of it is heard as a fact.
-    ChangeNeighbour(NeighbourChange),
+    /// Change the kernel's neighbor entry of a gateway or a guest; what becomes of it is heard as a fact.
+    ChangeNeighbor(NeighborChange),
     /// Listen on this interface from now on, or differently than before.
     Listen(IfIndex, Ear),
     /// Stop listening on this interface.
@@ -46,7 +47,7 @@ pub enum Output {
 }
 
 /// What is heard on an interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ear {
     /// The interface's own Ethernet address.
     pub mac: Mac,
@@ -55,21 +56,21 @@ pub struct Ear {
 }
 
 /// What an interface is listened to for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
-    /// Solicitations for targets inside these ranges, and advertisements of these neighbours.
+    /// Solicitations for targets inside these ranges, and advertisements of these neighbors.
     Upstream {
         /// What is answered for.
         ranges: Vec<Ipv6Net>,
         /// What guests may ask for (`proxy-downstream`).
-        neighbours: Vec<Ipv6Net>,
+        neighbors: Vec<Ipv6Net>,
     },
     /// Signs of life, and questions of guests.
     Downstream,
 }
 
 /// One change that is worth a line in the log; or, where every question is watched, a question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The target exists, and is answered for from now on.
     Live(Ipv6Addr, IfIndex, Mac, Evidence),
@@ -81,7 +82,7 @@ pub enum Event {
     Contested(Ipv6Addr, IfIndex, IfIndex, Mac),
     /// Somebody else on this upstream says that the target is his; there are no answers meanwhile.
     Conflict(Ipv6Addr, IfIndex, Mac),
-    /// This guest behind this downstream takes that address for a neighbour of its own, and it is one of
+    /// This guest behind this downstream takes that address for a neighbor of its own, and it is one of
     /// the upstream's: its mask is too short.
     WideMask(Ipv6Addr, IfIndex, Ipv6Addr),
     /// The route is in the kernel.
@@ -117,7 +118,7 @@ pub enum Event {
 }
 
 /// Why a live target ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Loss {
     /// Probes went unanswered.
     Unanswered,

@@ -9,11 +9,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::facts::IfName;
 
 /// Everything that the engine has to know about the administrator's wishes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Never empty: without any in the configuration, one that follows the default route.
     pub upstreams: Vec<UpstreamPolicy>,
@@ -31,7 +33,7 @@ pub struct Policy {
 }
 
 /// How solicitations that arrive on one upstream are answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamPolicy {
     /// Which interface this is.
     pub interface: UpstreamInterface,
@@ -45,7 +47,7 @@ pub struct UpstreamPolicy {
     pub source: Source,
     /// What is sent of our own accord when a target becomes live or moves.
     pub announce: Announce,
-    /// Who keeps the gateway's neighbour entry fresh.
+    /// Who keeps the gateway's neighbor entry fresh.
     pub gateway_source: GatewaySource,
     /// Whether the solicited-node groups of live targets are joined (RFC 4541 §3, snooping switches).
     pub mld: bool,
@@ -72,14 +74,14 @@ impl UpstreamPolicy {
 
 /// The kernel's routes make ranges: every prefix that it routes to another interface, and that lies
 /// inside an on-link prefix of the upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Automatic {
     /// Interfaces that are left alone.
     pub ignore: Vec<IfPattern>,
 }
 
 /// What is sent of our own accord.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Announce {
     /// Unsolicited advertisements, and a solicitation for the gateway from the target's address.
     #[default]
@@ -91,8 +93,8 @@ pub enum Announce {
     No,
 }
 
-/// Who keeps the gateway's neighbour entry fresh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Who keeps the gateway's neighbor entry fresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum GatewaySource {
     /// The kernel, which asks from its link-local address when it forwards.
     #[default]
@@ -102,7 +104,7 @@ pub enum GatewaySource {
 }
 
 /// How an upstream is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpstreamInterface {
     /// Every interface that an IPv6 default route leaves by.
     DefaultRoute,
@@ -111,7 +113,7 @@ pub enum UpstreamInterface {
 }
 
 /// The O flag of advertisements (RFC 4861 §4.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Override {
     /// 0 in answers, so that a real owner on the link wins; 1 in announcements.
     #[default]
@@ -123,7 +125,7 @@ pub enum Override {
 }
 
 /// The IPv6 source of answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Source {
     /// Link-local to a link-local asker, global to a global one.
     #[default]
@@ -139,7 +141,7 @@ pub enum Source {
 }
 
 /// A prefix that is answered for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangePolicy {
     /// Without host bits.
     pub prefix: Ipv6Net,
@@ -164,7 +166,7 @@ pub struct RangePolicy {
 }
 
 /// Where a range comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// The configuration.
     Config,
@@ -186,7 +188,7 @@ impl Origin {
 }
 
 /// Behind what the guests of a range live.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Downstream {
     /// Wherever the kernel's own routes lead, unless that is an upstream.
     Kernel,
@@ -261,6 +263,19 @@ impl FromStr for IfPattern {
     }
 }
 
+/// As text, so that a recorded trace can be read.
+impl Serialize for IfPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IfPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 impl fmt::Display for IfPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -268,7 +283,7 @@ impl fmt::Display for IfPattern {
 }
 
 /// For which targets of a range there are answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Only for targets that exist.
     Live,
@@ -289,7 +304,7 @@ impl fmt::Display for Answer {
 }
 
 /// Which routes a range keeps in the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RangeRoutes {
     /// One for the whole range, to its downstream.
     Range,
@@ -310,7 +325,7 @@ impl fmt::Display for RangeRoutes {
 }
 
 /// Where and how routes are installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoutePolicy {
     /// `rtm_protocol`: what marks a route as ours.
     pub protocol: u8,
@@ -335,7 +350,7 @@ impl Default for RoutePolicy {
 }
 
 /// What happens to our routes on exit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OnStop {
     /// They are removed.
     #[default]
@@ -345,7 +360,7 @@ pub enum OnStop {
 }
 
 /// How long things take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timers {
     /// Knowledge older than this is confirmed behind the answer.
     pub reachable: Duration,
@@ -372,7 +387,7 @@ impl Default for Timers {
 }
 
 /// How many there may be; every limit is at least 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Targets known at once, in whatever state.
     pub targets: usize,

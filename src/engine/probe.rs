@@ -24,7 +24,7 @@ impl Engine {
                 }
             }
         }
-        self.neighbours_due(now);
+        self.neighbors_due(now);
         self.announce_due(now);
         self.ask_gateways(now);
         self.retry_gateways(now);

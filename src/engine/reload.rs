@@ -79,7 +79,7 @@ impl Engine {
         for (target, state) in self.targets.set_limit(targets) {
             self.evicted(target, state);
         }
-        self.limit_neighbours(self.policy.limits.pending);
+        self.limit_neighbors(self.policy.limits.pending);
         if are_timers_new {
             self.hasten(now);
         }

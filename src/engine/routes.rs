@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 use prefix_trie::PrefixMap;
+use serde::{Deserialize, Serialize};
 
 use super::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 use super::policy::RoutePolicy;
@@ -47,7 +48,7 @@ struct Wanted {
 }
 
 /// A route to be added or removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Add it, exclusively.
     Add(KernelRoute),
@@ -56,7 +57,7 @@ pub enum Change {
 }
 
 /// What became of a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It is as it was asked for.
     Done,

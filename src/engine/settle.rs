@@ -15,7 +15,7 @@ use super::{Engine, Event, Phase, Problem};
 impl Engine {
     /// Takes in what the kernel says, and settles once for the whole burst.
     pub(super) fn facts(&mut self, facts: Vec<Fact>, now: Time) {
-        let mut neighbours = Vec::new();
+        let mut neighbors = Vec::new();
         let mut stations = BTreeSet::new();
         let mut ended = Vec::new();
         let mut were_routes_changed = false;
@@ -46,7 +46,7 @@ impl Engine {
                 Fact::Address(address) => {
                     // Whoever it was before, it is the host now.
                     self.forget(address.address);
-                    self.neighbours.remove(address.address);
+                    self.neighbors.remove(address.address);
                     self.gateway_addresses.heard(&address);
                     self.links.insert_address(address);
                     // An interface gets addresses when IPv6 is switched on there.
@@ -64,26 +64,26 @@ impl Engine {
                     were_routes_changed |= !self.is_of_a_guest(&route);
                     self.routes.remove(&route);
                 }
-                Fact::Neighbour(_) | Fact::NeighbourGone { .. } => neighbours.push(fact),
+                Fact::Neighbor(_) | Fact::NeighborGone { .. } => neighbors.push(fact),
                 Fact::StationGone { bridge, mac } => _ = stations.insert((bridge, mac)),
-                Fact::Route(_) | Fact::RouteGone(_) => {}
+                Fact::Route(_) | Fact::RouteReplaced(_) | Fact::RouteGone(_) => {}
             }
         }
         for link in ended {
-            self.neighbours.end_link(link);
+            self.neighbors.end_link(link);
             self.end_link(link, now);
         }
-        // Costs something for every link; neighbours and guests' own routes come by the thousand.
+        // Costs something for every link; neighbors and guests' own routes come by the thousand.
         if is_host_changed || were_routes_changed {
             let before = self.settle(now);
             self.end_misplaced(&before, were_routes_changed);
             self.settle_upstreams(now);
         }
         self.stations_gone(&stations, now);
-        for fact in neighbours {
+        for fact in neighbors {
             match fact {
-                Fact::Neighbour(neighbour) => self.neighbour(neighbour, now),
-                Fact::NeighbourGone { link, address } => self.gateway_entry(link, address, None, now),
+                Fact::Neighbor(neighbor) => self.neighbor(neighbor, now),
+                Fact::NeighborGone { link, address } => self.gateway_entry(link, address, None, now),
                 _ => {}
             }
         }
@@ -141,7 +141,7 @@ impl Engine {
         if self.phase == Phase::Stopping {
             return;
         }
-        self.settle_neighbours();
+        self.settle_neighbors();
         self.settle_ears();
         if self.phase == Phase::Serving {
             self.settle_gateway_addresses();
@@ -271,7 +271,7 @@ impl Engine {
                 .chain(self.gateways_to_keep(upstream).into_iter().map(Ipv6Net::from))
                 .collect();
             let role =
-                Role::Upstream { ranges: served, neighbours: self.neighbours.prefixes_of(upstream.link) };
+                Role::Upstream { ranges: served, neighbors: self.neighbors.prefixes_of(upstream.link) };
             ears.insert(upstream.link, Ear { mac: upstream.mac, role });
         }
         ears

@@ -1,11 +1,12 @@
 //! Suppression: which unicast solicitations the kernel is kept from.
 //!
-//! A router confirms its neighbours by unicast (RFC 4861 §7.3.1). The kernel takes such a solicitation
+//! A router confirms its neighbors by unicast (RFC 4861 §7.3.1). The kernel takes such a solicitation
 //! for a packet on its way to the guest: a global asker's is forwarded with a hop limit that makes it
 //! invalid, a link-local asker's is refused with an ICMPv6 error (facts.md, kernel 2). We answer all of
 //! them, so nothing is lost if the kernel never sees them.
 
 use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
 
 use super::bindings::Upstream;
 use super::facts::IfIndex;
@@ -13,7 +14,7 @@ use super::policy::Answer;
 use super::{Engine, Output};
 
 /// What becomes of the unicast solicitations that arrive on one upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suppression {
     /// The upstream.
     pub link: IfIndex,
@@ -22,7 +23,7 @@ pub struct Suppression {
 }
 
 /// Whether the kernel sees a solicitation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
     /// It does not: we answer.
     Drop,

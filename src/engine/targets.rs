@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use super::answer::Asker;
@@ -104,12 +105,12 @@ pub struct Probing {
 }
 
 /// What showed that a target is live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Evidence {
     /// It replied to a probe, or advertised itself.
     Probe,
-    /// It asked for something from its address, or the kernel's neighbour table has it.
-    Neighbour,
+    /// It asked for something from its address, or the kernel's neighbor table has it.
+    Neighbor,
     /// It checked that nobody else has its address.
     Dad,
     /// A predecessor of this process knew it, and left its route.
@@ -121,7 +122,7 @@ impl Evidence {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Probe => "probe",
-            Self::Neighbour => "neighbour",
+            Self::Neighbor => "neighbor",
             Self::Dad => "dad",
             Self::Route => "route",
         }

@@ -6,6 +6,8 @@
 use core::net::Ipv6Addr;
 use std::collections::BinaryHeap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Engine;
 use super::facts::{IfIndex, KernelRoute};
 use super::policy::Policy;
@@ -34,7 +36,7 @@ pub enum Which {
 }
 
 /// Whether every question is told of, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Watch {
     /// Changes only.
     #[default]

@@ -56,8 +56,8 @@ impl Ears {
     pub fn listen(&mut self, link: IfIndex, ear: Ear) -> io::Result<()> {
         match self.listen_with(link, &ear, &program(&ear.role)) {
             Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => match &ear.role {
-                Role::Upstream { ranges, neighbours } => {
-                    self.listen_with(link, &ear, &filter::upstream_in_brief(ranges, neighbours))
+                Role::Upstream { ranges, neighbors } => {
+                    self.listen_with(link, &ear, &filter::upstream_in_brief(ranges, neighbors))
                 }
                 Role::Downstream => Err(error),
             },
@@ -142,7 +142,7 @@ impl Drop for Ears {
 
 fn program(role: &Role) -> Vec<Instruction> {
     match role {
-        Role::Upstream { ranges, neighbours } => filter::upstream(ranges, neighbours),
+        Role::Upstream { ranges, neighbors } => filter::upstream(ranges, neighbors),
         Role::Downstream => filter::downstream(),
     }
 }

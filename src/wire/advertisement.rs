@@ -2,6 +2,8 @@
 
 use core::net::Ipv6Addr;
 
+use serde::{Deserialize, Serialize};
+
 use super::envelope::{Envelope, HEADERS, MESSAGE, Seal};
 use super::options::{self, Options};
 use super::{DropReason, Mac};
@@ -9,7 +11,7 @@ use super::{DropReason, Mac};
 /// A Neighbor Advertisement, with the frame that it came in or is to leave in.
 ///
 /// A value that `parse` returned satisfies RFC 4861 §7.1.2; `emit` writes whatever it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Advertisement {
     /// The frame's source.
     pub source_mac: Mac,
@@ -28,7 +30,7 @@ pub struct Advertisement {
 }
 
 /// The flags of an advertisement (RFC 4861 §4.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Flags {
     /// R: the sender is a router.
     pub router: bool,

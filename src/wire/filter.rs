@@ -20,21 +20,21 @@ pub struct Instruction {
 }
 
 /// For an upstream: solicitations, and advertisements of rivals, whose target lies inside one of
-/// `ranges`; and advertisements of `neighbours`.
+/// `ranges`; and advertisements of `neighbors`.
 ///
 /// More than [`MAX_RANGES`] are widened to the one prefix that covers them all; the engine then
 /// drops what lies between them.
-pub fn upstream(ranges: &[Ipv6Net], neighbours: &[Ipv6Net]) -> Vec<Instruction> {
-    upstream_of_at_most(MAX_RANGES, ranges, neighbours)
+pub fn upstream(ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -> Vec<Instruction> {
+    upstream_of_at_most(MAX_RANGES, ranges, neighbors)
 }
 
 /// The same in the least memory: the ranges are widened to one prefix, however few they are. For a
 /// kernel that has no room for more (`net.core.optmem_max` was 20 KiB for long).
-pub fn upstream_in_brief(ranges: &[Ipv6Net], neighbours: &[Ipv6Net]) -> Vec<Instruction> {
-    upstream_of_at_most(1, ranges, neighbours)
+pub fn upstream_in_brief(ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -> Vec<Instruction> {
+    upstream_of_at_most(1, ranges, neighbors)
 }
 
-fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbours: &[Ipv6Net]) -> Vec<Instruction> {
+fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -> Vec<Instruction> {
     let ranges = Ipv6Net::aggregate(&ranges.to_vec());
     // What covers a gateway's link-local address as well as global ranges is everything.
     let (gateways, mut ranges): (Vec<_>, Vec<_>) =
@@ -44,7 +44,7 @@ fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbours: &[Ipv6Net]) 
     }
     ranges.extend(gateways);
     let mut program = PROLOGUE.to_vec();
-    program.extend(advertisements_of(neighbours));
+    program.extend(advertisements_of(neighbors));
     program.extend(KINDS);
     for range in ranges {
         program.extend(inside(range));
@@ -102,19 +102,19 @@ const KINDS: [Instruction; 3] = [
     DROP,
 ];
 
-/// Passes advertisements whose target is inside one of `neighbours`; everything else falls through,
+/// Passes advertisements whose target is inside one of `neighbors`; everything else falls through,
 /// with the ICMPv6 type in the accumulator. A scan of the link is made of solicitations, and wakes
 /// nobody for this.
-fn advertisements_of(neighbours: &[Ipv6Net]) -> Vec<Instruction> {
-    let mut neighbours = Ipv6Net::aggregate(&neighbours.to_vec());
-    if neighbours.len() > MAX_NEIGHBOURS {
-        neighbours = vec![common_prefix(&neighbours)];
+fn advertisements_of(neighbors: &[Ipv6Net]) -> Vec<Instruction> {
+    let mut neighbors = Ipv6Net::aggregate(&neighbors.to_vec());
+    if neighbors.len() > MAX_NEIGHBORS {
+        neighbors = vec![common_prefix(&neighbors)];
     }
-    if neighbours.is_empty() {
+    if neighbors.is_empty() {
         return Vec::new();
     }
-    let block: Vec<_> = neighbours.into_iter().flat_map(inside).collect();
-    let skip = u8::try_from(block.len()).expect("MAX_NEIGHBOURS times 13 instructions at most");
+    let block: Vec<_> = neighbors.into_iter().flat_map(inside).collect();
+    let skip = u8::try_from(block.len()).expect("MAX_NEIGHBORS times 13 instructions at most");
     let mut program =
         vec![Instruction { code: JUMP_EQUAL, if_true: 0, if_false: skip, operand: ADVERTISEMENT }];
     program.extend(block);
@@ -186,7 +186,7 @@ const HOP_LIMIT: u32 = 255;
 const SOLICITATION: u32 = 135;
 const ADVERTISEMENT: u32 = 136;
 /// A jump reaches over 255 instructions, and a prefix takes up to 13.
-const MAX_NEIGHBOURS: usize = 19;
+const MAX_NEIGHBORS: usize = 19;
 /// Offset of the ICMPv6 type in the frame.
 const MESSAGE_TYPE: u32 = 14 + 40;
 /// Offset of the target address in the frame.

@@ -152,7 +152,7 @@ fn the_longest_program_fits_the_kernels_limit() {
 }
 
 #[test]
-fn of_neighbours_only_their_advertisements_pass() {
+fn of_neighbors_only_their_advertisements_pass() {
     let program =
         upstream(&[net("2001:db8:1:2:c::/112")], &[net("2001:db8:1:2::/64"), net("2001:db8:7::/64")]);
     let verdicts = |target: &str| {
@@ -169,12 +169,12 @@ fn of_neighbours_only_their_advertisements_pass() {
 }
 
 #[test]
-fn neighbours_of_many_prefixes_are_widened_to_what_covers_them() {
+fn neighbors_of_many_prefixes_are_widened_to_what_covers_them() {
     for count in [19, 20, 200] {
-        let neighbours: Vec<_> =
+        let neighbors: Vec<_> =
             (0..count).map(|n: u16| net(&format!("2001:db8:1:{:x}::5/128", n * 2))).collect();
-        let program = upstream(&[net("2001:db8:1:2:c::/112")], &neighbours);
-        for address in &neighbours {
+        let program = upstream(&[net("2001:db8:1:2:c::/112")], &neighbors);
+        for address in &neighbors {
             let mut frame = question(address.addr());
             frame[54] = 136;
             assert_ne!(run(&program, &frame, 0), 0, "{address} of {count}");

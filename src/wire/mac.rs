@@ -4,6 +4,9 @@ use core::net::Ipv6Addr;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// An Ethernet (IEEE 802) address; printed as `52:54:00:12:34:56`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
@@ -28,6 +31,19 @@ impl Mac {
     /// True for an address that one station can have: not a group, not all zero.
     pub fn is_station(self) -> bool {
         !self.is_group() && self.0 != [0; 6]
+    }
+}
+
+/// As text, so that a recorded trace can be read.
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Two messages matter here, the Neighbor Solicitation (RFC 4861 §4.3) and the Neighbor
 //! Advertisement (§4.4), each as a whole Ethernet frame, because an answer must not depend on the
-//! kernel's neighbour table. Guarantees that the property tests and the fuzzer hold this room to:
+//! kernel's neighbor table. Guarantees that the property tests and the fuzzer hold this room to:
 //!
 //! * `parse` never panics, whatever the bytes; it names the one [`DropReason`] that applies first.
 //! * What `parse` accepts satisfies every check of §7.1.1 (or §7.1.2) and of RFC 6980.

@@ -2,6 +2,8 @@
 
 use core::net::Ipv6Addr;
 
+use serde::{Deserialize, Serialize};
+
 use super::envelope::{Envelope, HEADERS, MESSAGE, Seal};
 use super::options::{self, Options};
 use super::{DropReason, Mac};
@@ -9,7 +11,7 @@ use super::{DropReason, Mac};
 /// A Neighbor Solicitation, with the frame that it came in or is to leave in.
 ///
 /// A value that `parse` returned satisfies RFC 4861 §7.1.1; `emit` writes whatever it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Solicitation {
     /// The frame's source.
     pub source_mac: Mac,

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lone64::engine::facts::{
-    Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState, Neighbour, NeighbourState,
+    Address, AddressState, Fact, IfIndex, Link, LinkLayer, LinkState, Neighbor, NeighborState,
 };
 use lone64::engine::policy::{
     Announce, Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
@@ -196,8 +196,8 @@ fn question(target: Ipv6Addr) -> Solicitation {
 
 /// The kernel has found the guest: what proves it live without a word of its own.
 fn found(address: Ipv6Addr) -> Fact {
-    let (mac, state) = (Some(GUEST_MAC), NeighbourState::Reachable);
-    Fact::Neighbour(Neighbour { link: DOWNSTREAM, address, mac, state })
+    let (mac, state) = (Some(GUEST_MAC), NeighborState::Reachable);
+    Fact::Neighbor(Neighbor { link: DOWNSTREAM, address, mac, state })
 }
 
 /// The system's allocator, with a count of what is asked of it.

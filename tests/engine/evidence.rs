@@ -1,8 +1,8 @@
 //! Signs of life: from whom they are believed, and from whom not.
 
-use lone64::engine::facts::{Fact, IfIndex, LinkLayer, Neighbour, NeighbourState};
+use lone64::engine::facts::{Fact, IfIndex, LinkLayer, Neighbor, NeighborState};
 use lone64::engine::policy::{Answer, Downstream, Limits};
-use lone64::engine::{Event, Evidence, Input, NeighbourChange, Output, State};
+use lone64::engine::{Event, Evidence, Input, NeighborChange, Output, State};
 use lone64::wire::{Advertisement, Mac};
 
 use crate::host::{
@@ -19,8 +19,8 @@ fn evidence(host: &Host) -> Option<Evidence> {
     }
 }
 
-fn neighbour(state: NeighbourState, mac: Option<Mac>) -> Fact {
-    Fact::Neighbour(Neighbour { link: BRIDGE, address: guest(5), mac, state })
+fn neighbor(state: NeighborState, mac: Option<Mac>) -> Fact {
+    Fact::Neighbor(Neighbor { link: BRIDGE, address: guest(5), mac, state })
 }
 
 /// The usual host with one more bridge, that no range names.
@@ -44,7 +44,7 @@ fn a_guest_that_asks_for_something_is_live() {
     let mut host = Host::new(live());
     let asks = question_from(guest(5), guest_mac(5), address("fe80::5054:ff:fe00:b0"));
     host.input(Input::Solicitation(BRIDGE, asks));
-    assert_eq!(evidence(&host), Some(Evidence::Neighbour));
+    assert_eq!(evidence(&host), Some(Evidence::Neighbor));
 }
 
 #[test]
@@ -97,20 +97,20 @@ fn a_guest_that_checks_its_address_makes_the_kernel_forget_another_that_had_it()
     let mut host = Host::new(live());
     let forgotten = |host: &mut Host| -> Vec<_> {
         let changes = host.take().into_iter().filter_map(|output| match output {
-            Output::ChangeNeighbour(change) => Some(change),
+            Output::ChangeNeighbor(change) => Some(change),
             _ => None,
         });
         changes.collect()
     };
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
-    assert_eq!(forgotten(&mut host), [NeighbourChange::Forget(BRIDGE, guest(5), Some(guest_mac(5)))]);
+    assert_eq!(forgotten(&mut host), [NeighborChange::Forget(BRIDGE, guest(5), Some(guest_mac(5)))]);
     host.advertise(guest(5), guest_mac(5));
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
     assert_eq!(forgotten(&mut host), [], "it was there before");
     for _ in 0..3 {
         host.input(Input::Solicitation(BRIDGE, dad(guest_mac(66), guest(5))));
     }
-    assert_eq!(forgotten(&mut host), [NeighbourChange::Forget(BRIDGE, guest(5), Some(guest_mac(66)))]);
+    assert_eq!(forgotten(&mut host), [NeighborChange::Forget(BRIDGE, guest(5), Some(guest_mac(66)))]);
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(7), address("2001:db8:1:2:d::7"))));
     assert_eq!(forgotten(&mut host), [], "that is outside of the range");
 }
@@ -121,7 +121,7 @@ fn guests_that_check_addresses_without_end_leave_half_of_the_probes() {
     for number in 0..4_000 {
         host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(number))));
     }
-    let changes = host.take().iter().filter(|output| matches!(output, Output::ChangeNeighbour(_))).count();
+    let changes = host.take().iter().filter(|output| matches!(output, Output::ChangeNeighbor(_))).count();
     assert_eq!(changes, Limits::default().probes_per_second as usize / 2 + 1);
 }
 
@@ -136,8 +136,8 @@ fn dad_with_another_mac_does_not_delay_a_claim() {
     host.make_live(guest(5), guest_mac(5));
     host.take();
     host.input(Input::Solicitation(OTHER, dad(guest_mac(66), guest(5))));
-    let forget = NeighbourChange::Forget(OTHER, guest(5), Some(guest_mac(66)));
-    assert!(host.take().contains(&Output::ChangeNeighbour(forget)), "it may have been there before");
+    let forget = NeighborChange::Forget(OTHER, guest(5), Some(guest_mac(66)));
+    assert!(host.take().contains(&Output::ChangeNeighbor(forget)), "it may have been there before");
     host.pass(millis(100));
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(77), guest(5))));
     host.pass(millis(400));
@@ -155,19 +155,19 @@ fn a_guest_that_checks_its_address_with_the_mac_that_is_known_is_not_asked() {
 }
 
 #[test]
-fn a_neighbour_that_the_kernel_has_confirmed_is_live() {
-    for state in [NeighbourState::Reachable, NeighbourState::Permanent] {
+fn a_neighbor_that_the_kernel_has_confirmed_is_live() {
+    for state in [NeighborState::Reachable, NeighborState::Permanent] {
         let mut host = Host::new(live());
-        host.facts(vec![neighbour(state, Some(guest_mac(5)))]);
-        assert_eq!(evidence(&host), Some(Evidence::Neighbour), "{state:?}");
+        host.facts(vec![neighbor(state, Some(guest_mac(5)))]);
+        assert_eq!(evidence(&host), Some(Evidence::Neighbor), "{state:?}");
     }
 }
 
 #[test]
 fn one_that_it_knew_some_time_ago_is_believed_and_asked_at_once() {
     let mut host = Host::new(live());
-    host.facts(vec![neighbour(NeighbourState::Stale, Some(guest_mac(5)))]);
-    assert_eq!(evidence(&host), Some(Evidence::Neighbour));
+    host.facts(vec![neighbor(NeighborState::Stale, Some(guest_mac(5)))]);
+    assert_eq!(evidence(&host), Some(Evidence::Neighbor));
     host.take();
     host.pass(millis(250));
     assert_eq!(host.probes().len(), 1);
@@ -175,18 +175,18 @@ fn one_that_it_knew_some_time_ago_is_believed_and_asked_at_once() {
 
 #[test]
 fn one_that_it_has_not_is_not() {
-    use NeighbourState::{Failed, Incomplete, Noarp};
+    use NeighborState::{Failed, Incomplete, Noarp};
     for state in [Incomplete, Failed, Noarp] {
         let mut host = Host::new(live());
-        host.facts(vec![neighbour(state, Some(guest_mac(5)))]);
+        host.facts(vec![neighbor(state, Some(guest_mac(5)))]);
         assert_eq!(evidence(&host), None, "{state:?}");
     }
 }
 
 #[test]
-fn a_neighbour_without_a_link_layer_address_is_not_live() {
+fn a_neighbor_without_a_link_layer_address_is_not_live() {
     let mut host = Host::new(live());
-    host.facts(vec![neighbour(NeighbourState::Reachable, None)]);
+    host.facts(vec![neighbor(NeighborState::Reachable, None)]);
     assert_eq!(evidence(&host), None);
 }
 
@@ -198,7 +198,7 @@ fn whoever_waits_is_answered_for_every_kind_of_sign() {
             let asks = question_from(guest(5), guest_mac(5), address("fe80::5054:ff:fe00:b0"));
             host.input(Input::Solicitation(BRIDGE, asks));
         },
-        |host| host.facts(vec![neighbour(NeighbourState::Reachable, Some(guest_mac(5)))]),
+        |host| host.facts(vec![neighbor(NeighborState::Reachable, Some(guest_mac(5)))]),
     ];
     for sign in signs {
         let mut host = Host::new(live());
@@ -212,11 +212,11 @@ fn whoever_waits_is_answered_for_every_kind_of_sign() {
 fn nothing_heard_on_the_upstream_makes_a_guest_live() {
     let mut host = Host::new(live());
     host.input(Input::Advertisement(UP, reply(guest(5), guest_mac(5))));
-    host.facts(vec![Fact::Neighbour(Neighbour {
+    host.facts(vec![Fact::Neighbor(Neighbor {
         link: UP,
         address: guest(5),
         mac: Some(guest_mac(5)),
-        state: NeighbourState::Reachable,
+        state: NeighborState::Reachable,
     })]);
     assert_eq!((evidence(&host), host.engine.known_targets()), (None, 0));
 }

@@ -73,7 +73,7 @@ fn nothing_just_outside_a_range_of_any_length_is_answered_for() {
 }
 
 #[test]
-fn a_target_that_is_live_in_one_range_says_nothing_of_its_neighbour_in_another() {
+fn a_target_that_is_live_in_one_range_says_nothing_of_its_neighbor_in_another() {
     let mut host = Host::new(with(|policy| policy.ranges.push(range("2001:db8:1:2:d::/112", "lxcbr0"))));
     host.make_live(guest(5), guest_mac(5));
     assert!(!host.answers_for(address("2001:db8:1:2:d::5")));

@@ -1,10 +1,10 @@
-//! `gateway-source = "global"`: the gateway's neighbour entry, kept fresh from a global address.
+//! `gateway-source = "global"`: the gateway's neighbor entry, kept fresh from a global address.
 
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::{Fact, LinkLayer, LinkState, Neighbour, NeighbourState};
+use lone64::engine::facts::{Fact, LinkLayer, LinkState, Neighbor, NeighborState};
 use lone64::engine::policy::{GatewaySource, Policy};
-use lone64::engine::{Input, NeighbourChange, Output, Role};
+use lone64::engine::{Input, NeighborChange, Output, Role};
 use lone64::wire::{Advertisement, Flags, Mac, Solicitation, solicited_node};
 
 use crate::host::{
@@ -35,20 +35,20 @@ fn answer() -> Advertisement {
     }
 }
 
-fn entry(state: NeighbourState) -> Input {
-    Input::Facts(vec![Fact::Neighbour(Neighbour { link: UP, address: GATEWAY, mac: None, state })])
+fn entry(state: NeighborState) -> Input {
+    Input::Facts(vec![Fact::Neighbor(Neighbor { link: UP, address: GATEWAY, mac: None, state })])
 }
 
-fn changes(host: &mut Host) -> Vec<NeighbourChange> {
+fn changes(host: &mut Host) -> Vec<NeighborChange> {
     let change = |output| match output {
-        Output::ChangeNeighbour(change) => Some(change),
+        Output::ChangeNeighbor(change) => Some(change),
         _ => None,
     };
     host.take().into_iter().filter_map(change).collect()
 }
 
 /// A host whose gateway has been asked and has answered, with this entry in the kernel.
-fn answered(state: NeighbourState) -> (Host, Vec<NeighbourChange>) {
+fn answered(state: NeighborState) -> (Host, Vec<NeighborChange>) {
     let mut host = Host::new(policy());
     host.pass(millis(1));
     host.input(entry(state));
@@ -77,14 +77,14 @@ fn the_gateway_is_asked_at_the_start_from_the_global_address() {
 #[test]
 fn by_default_that_is_the_kernels_business() {
     let mut host = Host::new(live());
-    host.input(entry(NeighbourState::Failed));
+    host.input(entry(NeighborState::Failed));
     host.pass(seconds(600));
     assert_eq!(host.probes(), []);
 }
 
 #[test]
 fn one_that_has_answered_is_asked_by_unicast_before_its_entry_grows_old() {
-    let (mut host, _) = answered(NeighbourState::Reachable);
+    let (mut host, _) = answered(NeighborState::Reachable);
     let start = host.now;
     for _ in 0..10 {
         // 0.5 times REACHABLE_TIME (RFC 4861 §6.3.2) is the shortest time for which it is good.
@@ -99,7 +99,7 @@ fn one_that_has_answered_is_asked_by_unicast_before_its_entry_grows_old() {
 
 #[test]
 fn one_that_does_not_answer_is_asked_three_times_through_its_group_and_then_now_and_then() {
-    let (mut host, _) = answered(NeighbourState::Reachable);
+    let (mut host, _) = answered(NeighborState::Reachable);
     host.pass(seconds(600));
     let asked = host.probes();
     let to_group = asked.iter().filter(|ask| ask.destination_mac.is_group()).count();
@@ -109,8 +109,8 @@ fn one_that_does_not_answer_is_asked_three_times_through_its_group_and_then_now_
 
 #[test]
 fn an_entry_that_is_not_good_any_more_is_asked_for_at_once_and_once_a_second_at_most() {
-    for state in [NeighbourState::Stale, NeighbourState::Incomplete, NeighbourState::Failed] {
-        let (mut host, _) = answered(NeighbourState::Reachable);
+    for state in [NeighborState::Stale, NeighborState::Incomplete, NeighborState::Failed] {
+        let (mut host, _) = answered(NeighborState::Reachable);
         host.pass(seconds(5));
         host.take();
         host.input(entry(state));
@@ -122,10 +122,10 @@ fn an_entry_that_is_not_good_any_more_is_asked_for_at_once_and_once_a_second_at_
         }
         assert_eq!(host.probes().len(), 1, "{state:?}");
     }
-    let (mut host, _) = answered(NeighbourState::Reachable);
+    let (mut host, _) = answered(NeighborState::Reachable);
     host.pass(seconds(5));
     host.take();
-    host.facts(vec![Fact::NeighbourGone { link: UP, address: GATEWAY }]);
+    host.facts(vec![Fact::NeighborGone { link: UP, address: GATEWAY }]);
     host.pass(millis(1));
     assert_eq!(host.probes().len(), 1);
 }
@@ -136,37 +136,37 @@ fn the_kernel_is_told_where_it_has_no_entry_or_one_that_has_failed() {
     host.pass(millis(1));
     host.take();
     host.input(Input::Advertisement(UP, answer()));
-    assert_eq!(changes(&mut host), [NeighbourChange::Add(UP, GATEWAY, ROUTER_MAC)]);
-    let (_, changes) = answered(NeighbourState::Failed);
-    assert_eq!(changes, [NeighbourChange::Revive(UP, GATEWAY, ROUTER_MAC)]);
+    assert_eq!(changes(&mut host), [NeighborChange::Add(UP, GATEWAY, ROUTER_MAC)]);
+    let (_, changes) = answered(NeighborState::Failed);
+    assert_eq!(changes, [NeighborChange::Revive(UP, GATEWAY, ROUTER_MAC)]);
 }
 
 #[test]
 fn an_entry_that_is_removed_fails_first_and_is_made_anew() {
-    let (mut host, _) = answered(NeighbourState::Reachable);
+    let (mut host, _) = answered(NeighborState::Reachable);
     host.pass(seconds(5));
-    let state = NeighbourState::Failed;
-    let failed = Fact::Neighbour(Neighbour { link: UP, address: GATEWAY, mac: None, state });
-    host.facts(vec![failed, Fact::NeighbourGone { link: UP, address: GATEWAY }]);
+    let state = NeighborState::Failed;
+    let failed = Fact::Neighbor(Neighbor { link: UP, address: GATEWAY, mac: None, state });
+    host.facts(vec![failed, Fact::NeighborGone { link: UP, address: GATEWAY }]);
     host.pass(millis(1));
     host.take();
     host.input(Input::Advertisement(UP, answer()));
-    assert_eq!(changes(&mut host), [NeighbourChange::Add(UP, GATEWAY, ROUTER_MAC)]);
+    assert_eq!(changes(&mut host), [NeighborChange::Add(UP, GATEWAY, ROUTER_MAC)]);
 }
 
 #[test]
 fn an_entry_that_is_not_told_of_when_everything_is_told_is_gone() {
-    let (mut host, _) = answered(NeighbourState::Reachable);
+    let (mut host, _) = answered(NeighborState::Reachable);
     host.input(Input::Snapshot(usual_facts()));
     host.pass(seconds(15));
     host.take();
     host.input(Input::Advertisement(UP, answer()));
-    assert_eq!(changes(&mut host), [NeighbourChange::Add(UP, GATEWAY, ROUTER_MAC)]);
+    assert_eq!(changes(&mut host), [NeighborChange::Add(UP, GATEWAY, ROUTER_MAC)]);
 }
 
 #[test]
 fn it_is_not_told_where_the_answer_serves_for_its_own_question_or_it_needs_none() {
-    use NeighbourState::{Incomplete, Noarp, Permanent, Reachable, Stale};
+    use NeighborState::{Incomplete, Noarp, Permanent, Reachable, Stale};
     for state in [Reachable, Permanent, Stale, Incomplete, Noarp] {
         let (_, changes) = answered(state);
         assert_eq!(changes, [], "{state:?}");
@@ -175,7 +175,7 @@ fn it_is_not_told_where_the_answer_serves_for_its_own_question_or_it_needs_none(
 
 #[test]
 fn what_the_kernel_does_not_confirm_is_told_again_and_not_for_ever() {
-    let (mut host, first) = answered(NeighbourState::Stale);
+    let (mut host, first) = answered(NeighborState::Stale);
     assert_eq!(first, []);
     let mut told = Vec::new();
     for second in 1..=8 {
@@ -184,11 +184,11 @@ fn what_the_kernel_does_not_confirm_is_told_again_and_not_for_ever() {
         host.input(Input::Advertisement(UP, answer()));
         told.extend(changes(&mut host).into_iter().map(|change| (second, change)));
     }
-    let add = NeighbourChange::Add(UP, GATEWAY, ROUTER_MAC);
+    let add = NeighborChange::Add(UP, GATEWAY, ROUTER_MAC);
     assert_eq!(told, [(2, add), (3, add)]);
     // Confirmed, it has time.
-    let (mut host, _) = answered(NeighbourState::Stale);
-    host.input(entry(NeighbourState::Reachable));
+    let (mut host, _) = answered(NeighborState::Stale);
+    host.input(entry(NeighborState::Reachable));
     host.pass(seconds(9));
     assert_eq!(host.probes(), []);
 }
@@ -207,7 +207,7 @@ fn only_the_answer_to_a_question_of_ours_counts() {
         assert_eq!(changes(&mut host), [], "{wrong:?}");
     }
     // One question, one answer.
-    let (mut host, _) = answered(NeighbourState::Failed);
+    let (mut host, _) = answered(NeighborState::Failed);
     host.input(Input::Advertisement(UP, answer()));
     assert_eq!(changes(&mut host), []);
 }
@@ -225,7 +225,7 @@ fn an_answer_is_no_rival() {
 
 #[test]
 fn another_address_of_the_upstream_is_told_to_the_gateway() {
-    let (mut host, _) = answered(NeighbourState::Reachable);
+    let (mut host, _) = answered(NeighborState::Reachable);
     host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(NEW_MAC)))]);
     host.pass(millis(1));
     assert_eq!(host.probes()[0].source_link_layer, Some(NEW_MAC));
@@ -233,7 +233,7 @@ fn another_address_of_the_upstream_is_told_to_the_gateway() {
 
 #[test]
 fn an_upstream_that_comes_up_asks() {
-    let (mut host, _) = answered(NeighbourState::Reachable);
+    let (mut host, _) = answered(NeighborState::Reachable);
     let state = |state| {
         let up = link(UP, "up0", LinkLayer::Ethernet(UP_MAC));
         Fact::Link(lone64::engine::facts::Link { state, ..up })
@@ -258,28 +258,28 @@ fn the_ear_hears_the_gateways_answers() {
         host.take().into_iter().filter_map(ear).collect::<Vec<_>>()
     };
     let (range, gateway) = (net("2001:db8:1:2:c::/112"), net("fe80::1/128"));
-    assert_eq!(ears(&mut host), [Role::Upstream { ranges: vec![range, gateway], neighbours: Vec::new() }]);
+    assert_eq!(ears(&mut host), [Role::Upstream { ranges: vec![range, gateway], neighbors: Vec::new() }]);
     host.facts(vec![Fact::RouteGone(default_route(UP))]);
-    assert_eq!(ears(&mut host), [Role::Upstream { ranges: vec![range], neighbours: Vec::new() }]);
+    assert_eq!(ears(&mut host), [Role::Upstream { ranges: vec![range], neighbors: Vec::new() }]);
 }
 
 #[test]
 fn what_the_kernel_has_from_us_is_taken_back_at_the_end() {
     for (told, now, expected) in [
-        (NeighbourState::Failed, NeighbourState::Stale, vec![NeighbourChange::Remove(UP, GATEWAY)]),
+        (NeighborState::Failed, NeighborState::Stale, vec![NeighborChange::Remove(UP, GATEWAY)]),
         // The kernel's own, and an administrator's.
-        (NeighbourState::Stale, NeighbourState::Reachable, vec![]),
-        (NeighbourState::Failed, NeighbourState::Permanent, vec![]),
+        (NeighborState::Stale, NeighborState::Reachable, vec![]),
+        (NeighborState::Failed, NeighborState::Permanent, vec![]),
     ] {
         let (mut host, _) = answered(told);
-        host.input(entry(NeighbourState::Reachable));
+        host.input(entry(NeighborState::Reachable));
         host.input(entry(now));
         host.take();
         host.input(Input::Stop);
         assert_eq!(changes(&mut host), expected);
     }
     // The kernel refused, because there was one.
-    let (mut host, _) = answered(NeighbourState::Failed);
+    let (mut host, _) = answered(NeighborState::Failed);
     host.input(Input::Stop);
     assert_eq!(changes(&mut host), []);
 }

@@ -251,9 +251,9 @@ fn no_more_than_so_many_are_joined_and_who_waits_comes_when_another_goes() {
 }
 
 fn found(number: u16) -> Fact {
-    use lone64::engine::facts::{Neighbour, NeighbourState};
+    use lone64::engine::facts::{Neighbor, NeighborState};
     let (address, mac) = (guest(number), Some(guest_mac(number)));
-    Fact::Neighbour(Neighbour { link: BRIDGE, address, mac, state: NeighbourState::Reachable })
+    Fact::Neighbor(Neighbor { link: BRIDGE, address, mac, state: NeighborState::Reachable })
 }
 
 #[test]

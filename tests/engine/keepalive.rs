@@ -1,7 +1,7 @@
 //! How live targets stay live: knowledge that grows old, quiet guests, and those that are gone.
 
-use lone64::engine::facts::{Fact, Neighbour, NeighbourState};
-use lone64::engine::{Event, Loss, NeighbourChange, Output, State};
+use lone64::engine::facts::{Fact, Neighbor, NeighborState};
+use lone64::engine::{Event, Loss, NeighborChange, Output, State};
 use lone64::wire::Mac;
 
 use crate::host::{
@@ -82,7 +82,7 @@ fn a_guest_that_answers_no_keepalive_is_gone_and_absent() {
     host.pass(millis(1));
     let outputs = host.take();
     assert_eq!(events(&outputs), [Event::Gone(guest(5), BRIDGE, Loss::Unanswered)]);
-    let forget = Output::ChangeNeighbour(NeighbourChange::Forget(BRIDGE, guest(5), None));
+    let forget = Output::ChangeNeighbor(NeighborChange::Forget(BRIDGE, guest(5), None));
     assert!(outputs.contains(&forget), "whoever comes after it may have another MAC");
     assert!(host.is_absent(guest(5)));
     assert!(!host.answers_for(guest(5)));
@@ -135,11 +135,11 @@ fn one_reply_among_the_keepalives_starts_the_count_anew() {
 }
 
 #[test]
-fn a_neighbour_that_fails_in_the_kernel_is_asked_again_before_it_is_gone() {
+fn a_neighbor_that_fails_in_the_kernel_is_asked_again_before_it_is_gone() {
     let mut host = host_with_live_target();
     host.pass(seconds(2));
-    let failed = Neighbour { link: BRIDGE, address: guest(5), mac: None, state: NeighbourState::Failed };
-    host.facts(vec![Fact::Neighbour(failed)]);
+    let failed = Neighbor { link: BRIDGE, address: guest(5), mac: None, state: NeighborState::Failed };
+    host.facts(vec![Fact::Neighbor(failed)]);
     let outputs = host.take();
     assert_eq!((probes(&outputs).len(), events(&outputs).len()), (1, 0));
     assert!(host.answers_for(guest(5)), "until it is confirmed it is answered for");
@@ -148,10 +148,10 @@ fn a_neighbour_that_fails_in_the_kernel_is_asked_again_before_it_is_gone() {
 }
 
 #[test]
-fn a_neighbour_that_fails_and_replies_to_us_stays_live() {
+fn a_neighbor_that_fails_and_replies_to_us_stays_live() {
     let mut host = host_with_live_target().with_guest(guest(5), guest_mac(5));
-    let failed = Neighbour { link: BRIDGE, address: guest(5), mac: None, state: NeighbourState::Failed };
-    host.facts(vec![Fact::Neighbour(failed)]);
+    let failed = Neighbor { link: BRIDGE, address: guest(5), mac: None, state: NeighborState::Failed };
+    host.facts(vec![Fact::Neighbor(failed)]);
     host.pass(seconds(10));
     assert!(host.is_live(guest(5)));
     assert_eq!(host.events(), []);

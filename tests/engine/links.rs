@@ -130,7 +130,7 @@ fn upstream_and_downstream_are_listened_to_each_for_its_part() {
     let mut host = Host::bare(live());
     host.facts(usual_facts());
     let ears: Vec<_> = host.take().into_iter().filter(|o| matches!(o, Output::Listen(..))).collect();
-    let served = Role::Upstream { ranges: vec![net("2001:db8:1:2:c::/112")], neighbours: Vec::new() };
+    let served = Role::Upstream { ranges: vec![net("2001:db8:1:2:c::/112")], neighbors: Vec::new() };
     assert_eq!(
         ears,
         [

@@ -20,7 +20,7 @@ mod keepalive;
 mod limits;
 mod links;
 mod masks;
-mod neighbours;
+mod neighbors;
 mod probing;
 mod proxy_downstream;
 mod regressions;

@@ -11,7 +11,7 @@ fn asks(host: &mut Host, asked_for: &str) -> Vec<WideMask> {
 }
 
 #[test]
-fn a_guest_that_asks_its_own_link_for_a_neighbour_of_the_upstream_is_told_of_once() {
+fn a_guest_that_asks_its_own_link_for_a_neighbor_of_the_upstream_is_told_of_once() {
     let mut host = Host::new(live());
     let wide = WideMask { guest: guest(5), asked_for: address("2001:db8:1:2::1") };
     assert_eq!(asks(&mut host, "2001:db8:1:2::1"), [wide]);

@@ -1,5 +1,5 @@
 //! `proxy-downstream`: guests that take the whole /64 for their own link are answered on that link, for
-//! whom, and for whom not. What is learned of the upstream's neighbours for it is in `neighbours`.
+//! whom, and for whom not. What is learned of the upstream's neighbors for it is in `neighbors`.
 
 use std::net::Ipv6Addr;
 
@@ -123,7 +123,7 @@ fn without_the_key_nobody_is_answered_and_nobody_asked() {
         let is_silent = |output: &Output| !matches!(output, Output::Advertise(..) | Output::Solicit(..));
         assert!(outputs.iter().all(is_silent), "{outputs:?}");
     }
-    assert_eq!((host.engine.known_neighbours(), host.engine.counters().downstream_answers), (0, 0));
+    assert_eq!((host.engine.known_neighbors(), host.engine.counters().downstream_answers), (0, 0));
 }
 
 #[test]
@@ -151,11 +151,11 @@ fn duplicate_address_detection_is_never_answered_whoever_has_the_address() {
     let mut host = two_downstreams();
     host.input(Input::Advertisement(OTHER, reply(other(6), guest_mac(6))));
     host.input(Input::Advertisement(BRIDGE, reply(guest(7), guest_mac(7))));
-    let neighbour = address("2001:db8:1:2::77");
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour)));
-    host.input(Input::Advertisement(UP, reply(neighbour, Mac([2, 0, 0, 0, 0, 0x77]))));
-    assert!(is_answered(&mut host, neighbour) && is_answered(&mut host, other(6)), "asked for, they are");
-    for taken in [guest(5), guest(7), other(6), neighbour, GATEWAY, address("2001:db8:1:2::2")] {
+    let neighbor = address("2001:db8:1:2::77");
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor)));
+    host.input(Input::Advertisement(UP, reply(neighbor, Mac([2, 0, 0, 0, 0, 0x77]))));
+    assert!(is_answered(&mut host, neighbor) && is_answered(&mut host, other(6)), "asked for, they are");
+    for taken in [guest(5), guest(7), other(6), neighbor, GATEWAY, address("2001:db8:1:2::2")] {
         assert_eq!(answers_to(&mut host, dad(guest_mac(5), taken)), [], "{taken}");
     }
 }
@@ -279,7 +279,7 @@ fn a_downstream_without_a_link_layer_has_nobody_who_asks() {
     host.input(Input::Synced);
     let ears: Vec<_> = host.take().into_iter().filter(|o| matches!(o, Output::Listen(..))).collect();
     assert!(
-        matches!(&ears[..], [Output::Listen(UP, Ear { role: Role::Upstream { neighbours, .. }, .. })] if neighbours.is_empty())
+        matches!(&ears[..], [Output::Listen(UP, Ear { role: Role::Upstream { neighbors, .. }, .. })] if neighbors.is_empty())
     );
 }
 
@@ -308,14 +308,14 @@ fn whoever_asks_is_known_to_live_and_served_as_before() {
 
 #[test]
 fn a_guest_with_too_short_a_mask_is_no_fault_where_it_is_answered() {
-    let neighbour = address("2001:db8:1:2::1");
+    let neighbor = address("2001:db8:1:2::1");
     let mut host = Host::new(live());
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour)));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor)));
     assert_eq!(host.engine.wide_masks().count(), 1);
     host.input(Input::Reload(Box::new(proxying())));
     assert_eq!(host.engine.wide_masks().count(), 0);
     host.take();
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour)));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor)));
     assert!(!host.events().iter().any(|event| matches!(event, Event::WideMask(..))));
     assert_eq!(host.engine.wide_masks().count(), 0);
 }
@@ -333,12 +333,12 @@ fn a_reload_begins_and_ends_it() {
         host.input(Input::Advertisement(UP, reply(waiting, Mac([2, 0, 0, 0, 0, 0x77]))));
         assert_eq!(advertised(&mut host), [], "who still waited is not answered any more");
         host.pass(std::time::Duration::from_secs(100));
-        assert_eq!(host.engine.known_neighbours(), 0);
+        assert_eq!(host.engine.known_neighbors(), 0);
     }
 }
 
 #[test]
-fn the_upstream_hears_its_neighbours_advertisements_and_no_more_questions() {
+fn the_upstream_hears_its_neighbors_advertisements_and_no_more_questions() {
     let mut host = Host::bare(proxying());
     host.facts(usual_facts());
     let role = |host: &mut Host| {
@@ -349,7 +349,7 @@ fn the_upstream_hears_its_neighbours_advertisements_and_no_more_questions() {
         roles.next_back()
     };
     let ranges = vec![net("2001:db8:1:2:c::/112")];
-    let with = |neighbours| Some(Role::Upstream { ranges: ranges.clone(), neighbours });
+    let with = |neighbors| Some(Role::Upstream { ranges: ranges.clone(), neighbors });
     assert_eq!(role(&mut host), with(vec![net("2001:db8:1:2::/64")]));
     host.input(Input::Synced);
     host.input(Input::Reload(Box::new(live())));

@@ -175,18 +175,18 @@ fn predecessors_route_over_another_link() {
 }
 
 #[test]
-fn kernel_loses_neighbour_after_probe_rate() {
+fn kernel_loses_neighbor_after_probe_rate() {
     let mut host = Host::new(live());
     host.make_live(guest(5), guest_mac(5));
     host.pass(seconds(31));
     let t0 = host.now;
     host.solicit(question(guest(5)));
     host.advertise(guest(5), guest_mac(5));
-    host.facts(vec![Fact::Neighbour(Neighbour {
+    host.facts(vec![Fact::Neighbor(Neighbor {
         link: BRIDGE,
         address: guest(5),
         mac: None,
-        state: NeighbourState::Failed,
+        state: NeighborState::Failed,
     })]);
     let n = host.take_timed().iter().filter(|(t, o)| *t == t0 && matches!(o, Output::Solicit(..))).count();
     assert_eq!(n, 1);

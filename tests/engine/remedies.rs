@@ -6,7 +6,7 @@ use lone64::engine::facts::{Fact, KernelRoute, RouteKind};
 use crate::host::{Host, UP, address, live, route};
 
 #[test]
-fn are_none_for_neighbours_on_the_upstream_link() {
+fn are_none_for_neighbors_on_the_upstream_link() {
     let connected = KernelRoute { protocol: 2, ..route("2001:db8:1:2::/64", RouteKind::Unicast(UP)) };
     let mut host = Host::new(live());
     host.facts(vec![Fact::Route(connected)]);
@@ -15,8 +15,8 @@ fn are_none_for_neighbours_on_the_upstream_link() {
         let step = explanation.steps.into_iter().find(|step| step.subject == Subject::Range);
         step.and_then(|step| step.remedy).unwrap()
     };
-    let neighbour = remedy("2001:db8:1:2::66");
-    assert!(neighbour.starts_with("nothing, if it is itself on the link of up0; "), "{neighbour}");
+    let neighbor = remedy("2001:db8:1:2::66");
+    assert!(neighbor.starts_with("nothing, if it is itself on the link of up0; "), "{neighbor}");
     let elsewhere = remedy("2001:db8:1:3::5");
     assert!(elsewhere.starts_with("add a [[range]] "), "{elsewhere}");
 }

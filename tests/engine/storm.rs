@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 use lone64::engine::facts::{
-    AddressState, Fact, IfIndex, LinkLayer, LinkState, Neighbour, NeighbourState, RouteKind,
+    AddressState, Fact, IfIndex, LinkLayer, LinkState, Neighbor, NeighborState, RouteKind,
 };
 use lone64::engine::policy::{Announce, Answer, GatewaySource, Limits, OnStop, Policy, RangePolicy};
 use lone64::engine::{Change, Input, Outcome, Output, Proof, State};
@@ -100,11 +100,11 @@ fn a_route() -> impl Strategy<Value = Fact> {
         .prop_map(|(r, is_there)| if is_there { Fact::Route(r) } else { Fact::RouteGone(r) })
 }
 
-fn a_neighbour() -> impl Strategy<Value = Fact> {
-    use NeighbourState::{Failed, Incomplete, Permanent, Reachable, Stale};
+fn a_neighbor() -> impl Strategy<Value = Fact> {
+    use NeighborState::{Failed, Incomplete, Permanent, Reachable, Stale};
     let state = prop::sample::select(vec![Reachable, Permanent, Stale, Incomplete, Failed]);
     (index(), number(), prop::option::of(mac()), state).prop_map(|(link, number, mac, state)| {
-        Fact::Neighbour(Neighbour { link, address: guest(number), mac, state })
+        Fact::Neighbor(Neighbor { link, address: guest(number), mac, state })
     })
 }
 
@@ -114,7 +114,7 @@ fn a_fact() -> impl Strategy<Value = Fact> {
         1 => index().prop_map(Fact::LinkGone),
         3 => an_address(),
         2 => a_route(),
-        3 => a_neighbour(),
+        3 => a_neighbor(),
         2 => prop::sample::select(usual_facts()),
     ]
 }
@@ -304,7 +304,7 @@ proptest! {
             }
             let outputs = host.take();
             let engine = &host.engine;
-            prop_assert!(engine.known_neighbours() <= LIMITS.pending && engine.known_targets() <= LIMITS.targets);
+            prop_assert!(engine.known_neighbors() <= LIMITS.pending && engine.known_targets() <= LIMITS.targets);
             for output in outputs {
                 let Output::Advertise(link, answer) = output else { continue };
                 if engine.bindings().upstream(link).is_some() {
@@ -319,9 +319,9 @@ proptest! {
                 prop_assert_eq!(answer.target_link_layer, Some(answer.source_mac));
             }
         }
-        // And what is known of neighbours ends by itself.
+        // And what is known of neighbors ends by itself.
         host.pass(millis(200_000));
-        prop_assert_eq!(host.engine.known_neighbours(), 0);
+        prop_assert_eq!(host.engine.known_neighbors(), 0);
     }
 
     #[test]

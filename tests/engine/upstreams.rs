@@ -99,7 +99,7 @@ fn a_new_link_layer_address_is_in_the_next_answer_and_listened_for() {
     host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
     let ear = Ear {
         mac,
-        role: Role::Upstream { ranges: vec![net("2001:db8:1:2:c::/112")], neighbours: Vec::new() },
+        role: Role::Upstream { ranges: vec![net("2001:db8:1:2:c::/112")], neighbors: Vec::new() },
     };
     assert_eq!(host.take(), [Output::Listen(UP, ear)]);
     let answer = host.answer_to(question(guest(5))).unwrap();

@@ -11,7 +11,7 @@ use crate::host::{
     BRIDGE, Host, UP, address, dad, guest, guest_mac, has, link, millis, net, question, question_from, reply,
     route, seconds, usual_facts,
 };
-use crate::neighbours::{MAC, advertises, asked_upstream, neighbour, questions_for};
+use crate::neighbors::{MAC, advertises, asked_upstream, neighbor, questions_for};
 use crate::proxy_downstream::{GATEWAY, OTHER, advertised, asked_by_guest, is_answered, proxying};
 
 /// A host whose range is all of the upstream's link, with a /128 for each guest.
@@ -34,7 +34,7 @@ fn excluded_addresses_are_not_answered_for_but_the_gateway_and_the_host_are() {
     policy.ranges[0].exclude = vec![net("2001:db8:1:2::/112")];
     let mut host = whole_link();
     host.input(Input::Reload(Box::new(policy)));
-    assert_eq!(questions_for(&mut host, neighbour()), []);
+    assert_eq!(questions_for(&mut host, neighbor()), []);
     assert!(is_answered(&mut host, GATEWAY) && is_answered(&mut host, address("2001:db8:1:2::2")));
 }
 
@@ -48,9 +48,9 @@ fn a_range_that_is_the_whole_link_serves_both_sides() {
     let routed = KernelRoute { ..route(&format!("{own}/128"), RouteKind::Unicast(BRIDGE)) };
     assert!(host.kernel.contains(&routed));
     // What is on the upstream, downstream.
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
-    assert!(is_answered(&mut host, neighbour()) && is_answered(&mut host, GATEWAY));
+    assert!(is_answered(&mut host, neighbor()) && is_answered(&mut host, GATEWAY));
     assert!(is_answered(&mut host, address("2001:db8:1:2::2")));
     // Another guest of the same bridge answers for itself, and nobody else on the upstream has it.
     host.make_live(guest(6), guest_mac(6));
@@ -67,17 +67,17 @@ fn one_that_may_be_on_either_side_is_asked_for_on_both_and_answered_for_once() {
         host.facts(vec![Fact::Link(link(OTHER, "other0", mac)), has(OTHER, "fe80::b4/64")]);
         host.input(Input::Reload(Box::new(policy)));
         host.take();
-        host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+        host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
         let outputs = host.take();
         for side in [UP, OTHER] {
             assert!(outputs.iter().any(|output| matches!(output, Output::Solicit(link, _) if *link == side)));
         }
         let (first, then) = if is_upstream { (UP, OTHER) } else { (OTHER, UP) };
-        host.input(Input::Advertisement(first, reply(neighbour(), MAC)));
+        host.input(Input::Advertisement(first, reply(neighbor(), MAC)));
         assert_eq!(advertised(&mut host).len(), 1);
-        assert_eq!(host.is_live(neighbour()), !is_upstream);
+        assert_eq!(host.is_live(neighbor()), !is_upstream);
         host.pass(seconds(10));
-        host.input(Input::Advertisement(then, reply(neighbour(), MAC)));
+        host.input(Input::Advertisement(then, reply(neighbor(), MAC)));
         assert_eq!(advertised(&mut host), []);
     }
 }
@@ -90,9 +90,9 @@ fn what_is_on_the_upstream_is_not_answered_for_there_and_never_live() {
         ..crate::host::default_route(UP)
     };
     host.facts(vec![Fact::Route(gateway)]);
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
-    for target in [neighbour(), address("2001:db8:1:2::1"), address("2001:db8:1:2::2")] {
+    for target in [neighbor(), address("2001:db8:1:2::1"), address("2001:db8:1:2::2")] {
         // Somebody on the upstream asks; and a guest says that it has it.
         assert!(!host.answers_for(target));
         host.input(Input::Solicitation(BRIDGE, dad(guest_mac(6), target)));
@@ -106,11 +106,11 @@ fn what_is_on_the_upstream_is_not_answered_for_there_and_never_live() {
 fn a_guest_that_came_from_the_upstream_is_found_when_its_old_place_is_silent() {
     for (replies, sign) in [(false, "dad"), (false, "asks"), (true, "dad")] {
         let mut host = whole_link();
-        host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+        host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
         advertises(&mut host, MAC);
         host.take();
-        let from = question_from(neighbour(), guest_mac(7), GATEWAY);
-        let sign = if sign == "dad" { dad(guest_mac(7), neighbour()) } else { from };
+        let from = question_from(neighbor(), guest_mac(7), GATEWAY);
+        let sign = if sign == "dad" { dad(guest_mac(7), neighbor()) } else { from };
         host.input(Input::Solicitation(BRIDGE, sign));
         let asked = asked_upstream(&host.take());
         assert_eq!((asked.len(), asked[0].destination_mac), (1, MAC), "who was there is asked first");
@@ -120,30 +120,30 @@ fn a_guest_that_came_from_the_upstream_is_found_when_its_old_place_is_silent() {
             assert!(told.iter().any(|event| matches!(event, Event::Contested(..))), "{told:?}");
         }
         host.pass(seconds(1));
-        assert_eq!(host.is_live(neighbour()), !replies);
-        assert_eq!(is_answered(&mut host, neighbour()), replies, "one on its own link answers itself");
+        assert_eq!(host.is_live(neighbor()), !replies);
+        assert_eq!(is_answered(&mut host, neighbor()), replies, "one on its own link answers itself");
     }
 }
 
 #[test]
 fn a_guest_that_went_to_the_upstream_is_found_there_within_seconds() {
     let mut host = whole_link();
-    host.make_live(neighbour(), guest_mac(7));
+    host.make_live(neighbor(), guest_mac(7));
     host.pass(seconds(5));
-    assert!(!is_answered(&mut host, neighbour()));
+    assert!(!is_answered(&mut host, neighbor()));
     advertises(&mut host, MAC);
     host.pass(seconds(4));
-    assert!(!host.is_live(neighbour()), "it is asked where it was, and is not there");
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    assert!(!host.is_live(neighbor()), "it is asked where it was, and is not there");
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
-    assert!(is_answered(&mut host, neighbour()));
+    assert!(is_answered(&mut host, neighbor()));
 }
 
 #[test]
 fn a_scan_by_a_guest_harms_nobody_and_stays_within_the_limits() {
     let mut host = whole_link();
     let limits = host.engine.policy().limits;
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
     host.make_live(guest(6), guest_mac(6));
     for round in 0u16..12 {
@@ -156,20 +156,20 @@ fn a_scan_by_a_guest_harms_nobody_and_stays_within_the_limits() {
         }
         let sent = host.probes().len();
         assert!(sent <= limits.probes_per_second as usize * 5 / 4, "{sent}");
-        assert!(host.engine.known_neighbours() <= limits.pending);
+        assert!(host.engine.known_neighbors() <= limits.pending);
         // The known are answered at once, on both sides; and the router's question for a guest that
         // nobody has heard of is passed on.
-        assert!(is_answered(&mut host, GATEWAY) && is_answered(&mut host, neighbour()));
+        assert!(is_answered(&mut host, GATEWAY) && is_answered(&mut host, neighbor()));
         assert!(host.answers_for(guest(6)));
         let unknown = host.ask(guest(0x100 + round));
         assert!(unknown.iter().any(|output| matches!(output, Output::Solicit(BRIDGE, _))), "{round}");
-        assert!(host.engine.known_targets() <= 20, "a scan of neighbours makes no targets");
+        assert!(host.engine.known_targets() <= 20, "a scan of neighbors makes no targets");
         advertises(&mut host, MAC);
         host.pass(millis(250));
         host.take();
     }
     host.pass(seconds(120));
-    assert_eq!(host.engine.known_neighbours(), 0);
+    assert_eq!(host.engine.known_neighbors(), 0);
 }
 
 #[test]
@@ -197,16 +197,16 @@ fn a_guest_that_was_not_known_is_answered_when_the_way_back_to_it_is_in() {
 #[test]
 fn an_explanation_says_who_has_an_address_on_the_upstream() {
     let mut host = whole_link();
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
     let said = |host: &Host, target| {
         let explanation = host.engine.explain(target, host.now);
         let steps = explanation.steps.iter();
         steps.map(|step| format!("{} {}", step.subject.as_str(), step.value)).collect::<Vec<_>>().join("\n")
     };
-    let of_neighbour = said(&host, neighbour());
-    assert!(of_neighbour.contains("liveness somebody on the upstream's own link has it"), "{of_neighbour}");
-    assert!(of_neighbour.contains("route its route is added once it is live"), "{of_neighbour}");
+    let of_neighbor = said(&host, neighbor());
+    assert!(of_neighbor.contains("liveness somebody on the upstream's own link has it"), "{of_neighbor}");
+    assert!(of_neighbor.contains("route its route is added once it is live"), "{of_neighbor}");
     let gateway = address("2001:db8:1:2::1");
     let next_hop = lone64::engine::facts::NextHop::Via(gateway);
     host.facts(vec![Fact::Route(KernelRoute { next_hop, ..crate::host::default_route(UP) })]);

@@ -18,7 +18,7 @@ fn every_address_of_a_prefix() {
 
     for number in 0..ADDRESSES {
         if number % ROOM == 0 {
-            // The kernel's room for neighbours is shared by all of this machine's namespaces.
+            // The kernel's room for neighbors is shared by all of this machine's namespaces.
             provider.router.show("neigh flush dev rt0");
         }
         is_reached(&provider, address(0x1_0001 * number));

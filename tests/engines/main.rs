@@ -50,7 +50,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // Whole hosts, which share two processors and the kernel's table of neighbours.
+    // Whole hosts, which share two processors and the kernel's table of neighbors.
     arguments.test_threads.get_or_insert(2);
     const ROOMS: &[(&str, &[Case])] = &[
         ("anyip", anyip::CASES),

@@ -21,23 +21,23 @@ crate::cases![
 ];
 
 const GUEST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 0x64);
-const NEIGHBOUR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 0x66);
+const NEIGHBOR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 0x66);
 
 fn guests_on_the_providers_link_are_left_alone() {
     let (provider, host, guest) = followed();
-    let neighbour = start(&host, 102, "vmbr0");
-    neighbour.ip(&format!("addr add {NEIGHBOUR}/64 dev eth0\nroute add default via fe80::1 dev eth0"));
-    has_checked(&neighbour, NEIGHBOUR);
-    provider.pings(NEIGHBOUR);
-    let entry = provider.router.show(&format!("neigh show {NEIGHBOUR}"));
+    let neighbor = start(&host, 102, "vmbr0");
+    neighbor.ip(&format!("addr add {NEIGHBOR}/64 dev eth0\nroute add default via fe80::1 dev eth0"));
+    has_checked(&neighbor, NEIGHBOR);
+    provider.pings(NEIGHBOR);
+    let entry = provider.router.show(&format!("neigh show {NEIGHBOR}"));
     assert!(entry.contains("bc:24:11:00:00:66"), "the router has it from itself: {entry}");
     // It takes the whole /64 for its link, so it asks for the other guest there, as the router does.
-    neighbour.output("ping", &format!("-c 1 -W 5 {GUEST}"));
-    guest.output("ping", &format!("-c 1 -W 5 {NEIGHBOUR}"));
+    neighbor.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+    guest.output("ping", &format!("-c 1 -W 5 {NEIGHBOR}"));
     let shown = host.type_in("lone64 status --json");
     assert!(shown.contains(&GUEST.to_string()), "{shown}");
-    assert!(!shown.contains(&NEIGHBOUR.to_string()), "{shown}");
-    let why = host.ask(&format!("lone64 explain {NEIGHBOUR}"));
+    assert!(!shown.contains(&NEIGHBOR.to_string()), "{shown}");
+    let why = host.ask(&format!("lone64 explain {NEIGHBOR}"));
     assert!(why.contains("nothing, if it is itself on the link of vmbr0"), "{why}");
     has_no_complaint(&host);
 }

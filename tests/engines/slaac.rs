@@ -19,7 +19,7 @@ crate::cases![
 /// What a guest with the MAC bc:24:11:00:00:05 makes of it.
 const EUI_64: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xbe24, 0x11ff, 0xfe00, 5);
 /// Another host on the provider's link.
-const NEIGHBOUR: &str = "2001:db8:1:2::9";
+const NEIGHBOR: &str = "2001:db8:1:2::9";
 
 fn guests_configure_themselves_out_of_the_hosts_own_64() {
     let provider = Provider::new();
@@ -65,8 +65,8 @@ fn guests_configure_themselves_out_of_the_hosts_own_64() {
 
 fn guests_that_take_the_64_for_their_own_link_reach_what_is_on_the_upstreams() {
     let provider = Provider::new();
-    let neighbour = provider.plug(9);
-    neighbour.ip(&format!("link set eth0 up\naddr add {NEIGHBOUR}/64 dev eth0 nodad"));
+    let neighbor = provider.plug(9);
+    neighbor.ip(&format!("link set eth0 up\naddr add {NEIGHBOR}/64 dev eth0 nodad"));
     let host = provider.host("host", 2);
     let by_the_book = followed(&provider, &host, |guest| guest.ip("link set eth0 up"));
 
@@ -83,10 +83,10 @@ fn guests_that_take_the_64_for_their_own_link_reach_what_is_on_the_upstreams() {
         ));
         assert_eq!(global_addresses(&guest, 1), [address], "its DAD succeeds, though we answer there");
         reach(&provider, &guest, &[address]);
-        for other in ["2001:db8:1:2::1", "2001:db8:1:2::2", NEIGHBOUR, &EUI_64.to_string()] {
+        for other in ["2001:db8:1:2::1", "2001:db8:1:2::2", NEIGHBOR, &EUI_64.to_string()] {
             guest.output("ping", &format!("-c 3 {other}"));
         }
-        neighbour.output("ping", &format!("-c 3 {address}"));
+        neighbor.output("ping", &format!("-c 3 {address}"));
         by_the_book.output("ping", &format!("-c 3 {address}"));
     }
 }

@@ -299,7 +299,7 @@ pub fn question(target: Ipv6Addr) -> Solicitation {
     question_from(address("fe80::1"), ROUTER_MAC, target)
 }
 
-/// This asker asks for the target, as for a neighbour that it does not know.
+/// This asker asks for the target, as for a neighbor that it does not know.
 pub fn question_from(source: Ipv6Addr, mac: Mac, target: Ipv6Addr) -> Solicitation {
     let group = solicited_node(target);
     Solicitation {

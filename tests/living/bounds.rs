@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use lone64::engine::Input;
-use lone64::engine::facts::{Fact, Neighbour, NeighbourState};
+use lone64::engine::facts::{Fact, Neighbor, NeighborState};
 use lone64::engine::policy::Limits;
 use lone64::wire::{DropReason, Mac};
 
@@ -128,11 +128,11 @@ fn one_that_the_kernel_found_takes_the_place_of_one_that_only_announced_itself_a
     village.input(Input::Solicitation(veth(0), dad(mac_on(0), guest(1))));
     village.settle(guest(2), 0);
     village.ask(guest(2));
-    village.input(Input::Facts(vec![Fact::Neighbour(Neighbour {
+    village.input(Input::Facts(vec![Fact::Neighbor(Neighbor {
         link: veth(0),
         address: guest(3),
         mac: Some(mac_on(0)),
-        state: NeighbourState::Reachable,
+        state: NeighborState::Reachable,
     })]));
     assert_eq!([1, 2, 3].map(|number| village.route_of(guest(number)).len()), [0, 1, 1]);
     village.settle(guest(4), 0);

@@ -137,7 +137,7 @@ impl Village {
                 self.engine.handle(Input::RouteChanged(change, outcome), self.now);
             }
             Output::Event(event) => self.events.push(event),
-            Output::ChangeNeighbour(_) | Output::Listen(..) | Output::Unlisten(_) | Output::Resync => {}
+            Output::ChangeNeighbor(_) | Output::Listen(..) | Output::Unlisten(_) | Output::Resync => {}
             Output::Join(..) | Output::Leave(..) | Output::Suppress(_) | Output::ChangeAddress(_) => {}
         }
     }

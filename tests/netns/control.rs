@@ -148,7 +148,7 @@ fn lists_thousands_of_targets_page_by_page() {
         .unwrap();
     }
     lab.host.ip(&batch);
-    eventually("every neighbour is a target", PATIENCE, || {
+    eventually("every neighbor is a target", PATIENCE, || {
         (status(&daemon)["totals"]["targets"]["live"] == count).then_some(())
     });
     let clock = Instant::now();

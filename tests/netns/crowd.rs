@@ -113,16 +113,16 @@ fn loses_no_answer_while_it_is_scanned() {
         }
     });
     let cpu = daemon.cpu() - cpu;
-    let neighbours = veths.neighbours();
+    let neighbors = veths.neighbors();
     let grown = daemon.memory().saturating_sub(memory);
     let p99 = |latencies: &[Duration]| latencies[latencies.len() * 99 / 100];
     eprintln!(
-        "scanned for {seconds} s: p99 {:.1?} idle, {:.1?} during; {neighbours} neighbours, \
+        "scanned for {seconds} s: p99 {:.1?} idle, {:.1?} during; {neighbors} neighbors, \
          memory grew by {grown} KiB, {cpu:.1?} of CPU",
         p99(&idle),
         p99(&during)
     );
-    assert!(neighbours < 64, "{neighbours} neighbours");
+    assert!(neighbors < 64, "{neighbors} neighbors");
     assert!(grown < 16 << 10, "memory grew by {grown} KiB");
     assert_eq!(veths.routes(), Veths::wanted(&live));
     daemon.stop();

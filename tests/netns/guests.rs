@@ -16,10 +16,10 @@ crate::cases![
     loses_no_packet_to_a_guest_that_nobody_knew,
     withdraws_a_guest_whose_veth_is_deleted_within_a_second,
     serves_a_downstream_that_appears_while_it_runs,
-    fills_no_neighbour_table_while_its_range_is_scanned,
+    fills_no_neighbor_table_while_its_range_is_scanned,
     knows_a_guest_after_its_dad_without_asking_it,
     knows_a_guest_that_talks_to_its_gateway_without_asking_it,
-    knows_the_kernel_s_neighbours_when_it_starts,
+    knows_the_kernel_s_neighbors_when_it_starts,
     leaves_an_equal_route_of_somebody_else_in_its_place,
     puts_back_the_route_of_a_guest_that_somebody_removed,
     follows_a_guest_that_moves_to_another_veth,
@@ -100,7 +100,7 @@ fn serves_a_downstream_that_appears_while_it_runs() {
     veths.routed(&[(e(6), 1)]);
 }
 
-fn fills_no_neighbour_table_while_its_range_is_scanned() {
+fn fills_no_neighbor_table_while_its_range_is_scanned() {
     let veths = Veths::new(3);
     veths.give(0, e(5));
     let _daemon = Daemon::start(&veths.lab, Veths::settings());
@@ -113,7 +113,7 @@ fn fills_no_neighbour_table_while_its_range_is_scanned() {
         link.send_frame(&echo_request(e(last)));
     }
     link.answered(&Solicitation::multicast(ROUTER, e(5)));
-    assert!(veths.neighbours() < 64, "{}", veths.lab.host.show("neigh show"));
+    assert!(veths.neighbors() < 64, "{}", veths.lab.host.show("neigh show"));
     assert_eq!(veths.routes(), Veths::wanted(&[(e(5), 0)]));
 }
 
@@ -146,7 +146,7 @@ fn knows_a_guest_that_talks_to_its_gateway_without_asking_it() {
     veths.guests[0].output("ping", &format!("-c 1 -W 5 -I {} {}", e(5), ROUTER_AT_LARGE.address));
 }
 
-fn knows_the_kernel_s_neighbours_when_it_starts() {
+fn knows_the_kernel_s_neighbors_when_it_starts() {
     let veths = Veths::new(2);
     veths.give(0, e(5));
     veths.talk(0, e(5));

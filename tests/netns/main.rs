@@ -28,7 +28,7 @@
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
-//! * `traffic`: ordinary programs and the kernel's own neighbours; Delivery
+//! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is the verdict")]
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]

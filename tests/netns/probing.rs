@@ -244,7 +244,7 @@ fn check_probe(frame: &[u8], target: Ipv6Addr, from: Mac, sources: &[Ipv6Addr]) 
         }
         false => {
             assert_eq!(destination, target);
-            assert!([GUEST_MAC, mac(6)].contains(&receiver(frame)), "a known neighbour");
+            assert!([GUEST_MAC, mac(6)].contains(&receiver(frame)), "a known neighbor");
         }
     }
     assert_eq!(frame[12..14], [0x86, 0xdd]);

@@ -27,7 +27,7 @@ crate::cases![
 /// Somewhere behind the router.
 const BEYOND: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
 /// A station on the upstream's link.
-const NEIGHBOUR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 0x77);
+const NEIGHBOR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 0x77);
 const KEY: &str = "proxy-downstream = true";
 /// All of the upstream's link.
 const WHOLE: &str = "2001:db8:1:2::/64";
@@ -94,7 +94,7 @@ fn keeps_their_entry_for_it_fresh() {
     ]);
     let _daemon = Daemon::start(&lab, settings(KEY));
     let mut bridge = Endpoint::open(&lab.host, "br0");
-    // Whoever only replies does not confirm its neighbour by itself, so the guest has to probe.
+    // Whoever only replies does not confirm its neighbor by itself, so the guest has to probe.
     let output = lab.router.output("ping", &format!("-i 0.1 -c 60 -W 2 -I {BEYOND} {GUEST}"));
     assert!(output.contains(" 0% packet loss"), "{output}");
     let probes = bridge.heard().iter().filter(|frame| is_probe(frame)).count();
@@ -122,7 +122,7 @@ fn answers_for_the_host_and_for_guests_behind_other_interfaces() {
         ping(&lab.guest, target);
     }
     // And for nobody who does not exist.
-    assert!(!reaches(&lab.guest, NEIGHBOUR));
+    assert!(!reaches(&lab.guest, NEIGHBOR));
 }
 
 fn is_heard_behind_a_switch_that_snoops() {
@@ -210,12 +210,12 @@ fn router_advertisement() -> Vec<u8> {
 
 fn never_answers_duplicate_address_detection() {
     let lab = Lab::macvlan();
-    let _neighbour = lab.rival(NEIGHBOUR);
+    let _neighbor = lab.rival(NEIGHBOR);
     lab.guest.ip(&format!("addr replace {GUEST}/64 dev eth0 nodad"));
     let _daemon = Daemon::start(&lab, whole(KEY));
     let mut guest = Endpoint::open(&lab.guest, "eth0");
     // All of them are answered for here when they are asked for.
-    for target in [NEIGHBOUR, ROUTER_AT_LARGE.address, UPSTREAM_GLOBAL] {
+    for target in [NEIGHBOR, ROUTER_AT_LARGE.address, UPSTREAM_GLOBAL] {
         let asker = Asker { mac: GUEST_MAC, address: GUEST };
         guest.send(&Solicitation::multicast(asker, target).frame());
         guest.receive_until("an answer", PATIENCE, |frame| {
@@ -223,14 +223,14 @@ fn never_answers_duplicate_address_detection() {
         });
     }
     lab.guest.sysctls(&[("net/ipv6/conf/eth0/accept_dad", "1"), ("net/ipv6/conf/eth0/dad_transmits", "1")]);
-    for address in [OWN, crate::lab::c(0x99), NEIGHBOUR, ROUTER_AT_LARGE.address, UPSTREAM_GLOBAL] {
+    for address in [OWN, crate::lab::c(0x99), NEIGHBOR, ROUTER_AT_LARGE.address, UPSTREAM_GLOBAL] {
         lab.guest.ip(&format!("addr add {address}/64 dev eth0"));
         settled(&lab.guest, address);
         lab.guest.ip(&format!("addr del {address}/64 dev eth0"));
     }
     // What the guest took for a moment is still where it was.
     lab.router.ip("neigh flush dev rt0");
-    ping(&lab.router, NEIGHBOUR);
+    ping(&lab.router, NEIGHBOR);
     ping(&lab.router, UPSTREAM_GLOBAL);
 }
 
@@ -246,9 +246,9 @@ fn settled(guest: &Namespace, address: Ipv6Addr) {
 
 fn serves_both_sides_of_a_range_that_is_the_whole_link() {
     let lab = Lab::macvlan();
-    let neighbour = lab.rival(NEIGHBOUR);
+    let neighbor = lab.rival(NEIGHBOR);
     lab.router.ip(&format!("addr add {BEYOND}/128 dev lo"));
-    neighbour.ip("route add default via fe80::1 dev rv0");
+    neighbor.ip("route add default via fe80::1 dev rv0");
     // As with SLAAC: the host has nothing of the /64 on the bridge, and the guest all of it.
     lab.host.ip(&format!("addr del {}/112 dev br0", crate::lab::GATEWAY));
     lab.guest.ip(&format!("addr del {GUEST}/112 dev eth0"));
@@ -256,61 +256,61 @@ fn serves_both_sides_of_a_range_that_is_the_whole_link() {
     let without = Daemon::start(&lab, whole(""));
     lab.guest.ip(&format!("addr add {OWN}/64 dev eth0\nroute replace default via fe80::1 dev eth0"));
     settled(&lab.guest, OWN);
-    assert!(!reaches(&lab.guest, BEYOND) && !reaches(&lab.guest, NEIGHBOUR), "nothing can be shown here");
+    assert!(!reaches(&lab.guest, BEYOND) && !reaches(&lab.guest, NEIGHBOR), "nothing can be shown here");
     without.stop();
     lab.guest.ip("neigh flush dev eth0");
     let _daemon = Daemon::start(&lab, whole(KEY));
     ping(&lab.guest, BEYOND);
-    ping(&lab.guest, NEIGHBOUR);
+    ping(&lab.guest, NEIGHBOR);
     ping(&lab.guest, UPSTREAM_GLOBAL);
     ping(&lab.router, OWN);
-    ping(&neighbour, OWN);
+    ping(&neighbor, OWN);
     // The upstream's own stations are not answered for there.
     lab.router.ip("neigh flush dev rt0");
-    ping(&lab.router, NEIGHBOUR);
-    let entry = lab.router.show(&format!("neigh show {NEIGHBOUR}"));
+    ping(&lab.router, NEIGHBOR);
+    let entry = lab.router.show(&format!("neigh show {NEIGHBOR}"));
     assert!(entry.contains("02:00:00:00:00:03"), "{entry}");
     let routes = lab.host.show("route show proto 64");
     assert!(routes.contains(&format!("{OWN} dev br0")), "{routes}");
-    assert!(!routes.contains(&NEIGHBOUR.to_string()), "{routes}");
+    assert!(!routes.contains(&NEIGHBOR.to_string()), "{routes}");
 }
 
 fn follows_an_address_from_the_upstream_to_a_guest() {
     let lab = Lab::macvlan();
-    let neighbour = lab.rival(NEIGHBOUR);
+    let neighbor = lab.rival(NEIGHBOR);
     lab.guest
         .ip(&format!("addr replace {GUEST}/64 dev eth0 nodad\nroute replace default via fe80::1 dev eth0"));
     let _daemon = Daemon::start(&lab, whole(KEY));
-    ping(&lab.guest, NEIGHBOUR);
-    ping(&lab.router, NEIGHBOUR);
-    neighbour.ip(&format!("addr del {NEIGHBOUR}/64 dev rv0"));
+    ping(&lab.guest, NEIGHBOR);
+    ping(&lab.router, NEIGHBOR);
+    neighbor.ip(&format!("addr del {NEIGHBOR}/64 dev rv0"));
     let moved = Instant::now();
     lab.guest.sysctls(&[("net/ipv6/conf/eth0/accept_dad", "1"), ("net/ipv6/conf/eth0/dad_transmits", "1")]);
-    lab.guest.ip(&format!("addr add {NEIGHBOUR}/64 dev eth0"));
-    settled(&lab.guest, NEIGHBOUR);
+    lab.guest.ip(&format!("addr add {NEIGHBOR}/64 dev eth0"));
+    settled(&lab.guest, NEIGHBOR);
     eventually("the router reaches it there", Duration::from_secs(10), || {
-        reaches(&lab.router, NEIGHBOUR).then_some(())
+        reaches(&lab.router, NEIGHBOR).then_some(())
     });
     println!("moved from the upstream to a guest: out of reach for {:?} at most", moved.elapsed());
     // And back again.
-    lab.guest.ip(&format!("addr del {NEIGHBOUR}/64 dev eth0"));
-    neighbour.ip(&format!("addr add {NEIGHBOUR}/64 dev rv0 nodad"));
+    lab.guest.ip(&format!("addr del {NEIGHBOR}/64 dev eth0"));
+    neighbor.ip(&format!("addr add {NEIGHBOR}/64 dev rv0 nodad"));
     // As every station does when it has a new address (RFC 9131), so that the router looks there.
-    let back = Solicitation::multicast(Asker { mac: mac(3), address: NEIGHBOUR }, ROUTER_AT_LARGE.address);
-    let mut there = Endpoint::open(&neighbour, "rv0");
+    let back = Solicitation::multicast(Asker { mac: mac(3), address: NEIGHBOR }, ROUTER_AT_LARGE.address);
+    let mut there = Endpoint::open(&neighbor, "rv0");
     let mut told = back.clone().with(|message| {
         message.icmp_type = ADVERTISEMENT;
-        message.target = NEIGHBOUR;
+        message.target = NEIGHBOR;
         message.reserved = 0x2000_0000;
         message.options[0] = 2;
         message.destination = "ff02::1".parse().unwrap();
         message.eth_dst = group_mac("ff02::1".parse().unwrap());
     });
-    told.source = NEIGHBOUR;
+    told.source = NEIGHBOR;
     let moved = Instant::now();
     eventually("the guest reaches it on the upstream", Duration::from_secs(15), || {
         there.send(&told.frame());
-        reaches(&lab.guest, NEIGHBOUR).then_some(())
+        reaches(&lab.guest, NEIGHBOR).then_some(())
     });
     println!("moved back: out of reach for {:?} at most", moved.elapsed());
 }

@@ -32,7 +32,7 @@ fn neither_refuses_nor_forwards_unicast_solicitations() {
     let settings = Settings::default().range(C, "br0", "");
     let mut link = Link::open(&lab);
     let mut guest = Endpoint::open(&lab.guest, "eth0");
-    // Both are in the host's neighbour table, so that nothing of the kernel's waits for an address.
+    // Both are in the host's neighbor table, so that nothing of the kernel's waits for an address.
     lab.host.output("ping", &format!("-c 1 -W 5 {GUEST}"));
     lab.host.output("ping", "-c 1 -W 5 fe80::1%up0");
 

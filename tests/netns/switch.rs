@@ -30,7 +30,7 @@ fn reaches_live_guests_behind_a_snooping_switch_and_without_mld_does_not() {
         let daemon = Daemon::start(&lab, settings.clone().upstream(mld));
         // Nobody can ask for a target that is not live: its group is nobody's.
         assert!(!is_answered(&lab), "{mld}: what is not known yet");
-        // The host speaks with its guest, so that the kernel's neighbour table has it.
+        // The host speaks with its guest, so that the kernel's neighbor table has it.
         lab.host.output("ping", &format!("-c 1 -W 5 {GUEST}"));
         if is_reached {
             eventually("its group is joined", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
@@ -63,11 +63,11 @@ fn joins_the_groups_of_thousands_of_guests_and_leaves_them_all() {
     let before = groups(&lab);
     let settings = Settings::default().range(C, "br0", "").range(D, "gv1", "");
     let daemon = Daemon::start(&lab, settings.rest("[limits]\ngroups = 4096\n"));
-    let neighbour = |address: Ipv6Addr, interface: &str| {
+    let neighbor = |address: Ipv6Addr, interface: &str| {
         format!("neigh add {address} lladdr 02:00:00:01:00:05 dev {interface} nud permanent\n")
     };
-    lab.host.ip(&behind_bridge.clone().map(|number| neighbour(c(number), "br0")).collect::<String>());
-    lab.host.ip(&behind_veth.clone().map(|number| neighbour(d(number), "gv1")).collect::<String>());
+    lab.host.ip(&behind_bridge.clone().map(|number| neighbor(c(number), "br0")).collect::<String>());
+    lab.host.ip(&behind_veth.clone().map(|number| neighbor(d(number), "gv1")).collect::<String>());
     let (first, second): (BTreeSet<_>, BTreeSet<_>) =
         (behind_bridge.map(group).collect(), behind_veth.map(group).collect());
     assert!(first.len() > 2_340 && second.len() == 512);

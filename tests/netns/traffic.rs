@@ -1,4 +1,4 @@
-//! Ordinary programs and the kernels' own neighbour entries: the guests are reachable, and stay so.
+//! Ordinary programs and the kernels' own neighbor entries: the guests are reachable, and stay so.
 //! Also rules.md "Delivery": a macvlan keeps out every group that was not asked for.
 
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use crate::solicitation::Solicitation;
 
 crate::cases![
     makes_guests_reachable_that_were_not,
-    loses_no_ping_while_the_neighbours_probe_each_other,
+    loses_no_ping_while_the_neighbors_probe_each_other,
     hears_every_group_on_a_macvlan,
 ];
 
@@ -32,7 +32,7 @@ fn makes_guests_reachable_that_were_not() {
     }
 }
 
-fn loses_no_ping_while_the_neighbours_probe_each_other() {
+fn loses_no_ping_while_the_neighbors_probe_each_other() {
     // By hand, with LONE64_PING_SECONDS=60, this is the promise of the issue.
     let seconds: u32 =
         std::env::var("LONE64_PING_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
@@ -51,7 +51,7 @@ fn loses_no_ping_while_the_neighbours_probe_each_other() {
     let entries = Monitor::start(&lab.router);
     let mut router = Endpoint::open(&lab.router, "rt0");
     let count = seconds * 10;
-    // Whoever runs ping confirms its neighbour with every reply (MSG_CONFIRM); whoever replies does
+    // Whoever runs ping confirms its neighbor with every reply (MSG_CONFIRM); whoever replies does
     // not. So the router probes only the guest that it does not itself ping.
     let (to_router, to_guest) = (ROUTER_AT_LARGE.address, GUEST);
     let pings = [
@@ -90,7 +90,7 @@ fn hears_every_group_on_a_macvlan() {
     daemon.stop();
 }
 
-/// `ip monitor`, which prints every state that a neighbour entry comes to.
+/// `ip monitor`, which prints every state that a neighbor entry comes to.
 struct Monitor(std::process::Child);
 
 impl Monitor {

@@ -147,8 +147,8 @@ impl Veths {
         });
     }
 
-    /// How many entries the host's neighbour table has.
-    pub(crate) fn neighbours(&self) -> usize {
+    /// How many entries the host's neighbor table has.
+    pub(crate) fn neighbors(&self) -> usize {
         self.lab.host.show("neigh show").lines().count()
     }
 }

@@ -13,8 +13,8 @@ use crate::host::{
     seconds, with,
 };
 
-const NEIGHBOUR: &str = "2001:db8:1:2::77";
-const NEIGHBOUR_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
+const NEIGHBOR: &str = "2001:db8:1:2::77";
+const NEIGHBOR_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 
 fn proxying() -> Host {
     Host::new(with(|policy| policy.ranges[0].proxy_downstream = true))
@@ -38,9 +38,9 @@ fn on_bridge(outputs: &[Output]) -> Vec<Advertisement> {
 // the other link, and the advertisement when it comes, so that it never speaks for who is not there.
 
 #[test]
-fn a_guests_question_for_a_neighbour_is_passed_on_and_so_is_the_answer() {
+fn a_guests_question_for_a_neighbor_is_passed_on_and_so_is_the_answer() {
     let mut host = proxying();
-    let outputs = ask(&mut host, NEIGHBOUR);
+    let outputs = ask(&mut host, NEIGHBOR);
     assert_eq!(on_bridge(&outputs), []);
     let passed_on: Vec<&Solicitation> = outputs
         .iter()
@@ -50,9 +50,9 @@ fn a_guests_question_for_a_neighbour_is_passed_on_and_so_is_the_answer() {
         })
         .collect();
     // §4.1.2: with the link-layer address of the interface that it leaves by.
-    assert_eq!((passed_on.len(), passed_on[0].target), (1, address(NEIGHBOUR)));
+    assert_eq!((passed_on.len(), passed_on[0].target), (1, address(NEIGHBOR)));
     assert_eq!((passed_on[0].source_mac, passed_on[0].source_link_layer), (UP_MAC, Some(UP_MAC)));
-    host.input(Input::Advertisement(UP, reply(address(NEIGHBOUR), NEIGHBOUR_MAC)));
+    host.input(Input::Advertisement(UP, reply(address(NEIGHBOR), NEIGHBOR_MAC)));
     let answers = on_bridge(&host.take());
     assert_eq!((answers.len(), answers[0].destination), (1, guest(5)));
     assert_eq!((answers[0].source_mac, answers[0].target_link_layer), (BRIDGE_MAC, Some(BRIDGE_MAC)));
@@ -61,7 +61,7 @@ fn a_guests_question_for_a_neighbour_is_passed_on_and_so_is_the_answer() {
 #[test]
 fn nobody_is_answered_for_who_is_not_there() {
     let mut host = proxying();
-    ask(&mut host, NEIGHBOUR);
+    ask(&mut host, NEIGHBOR);
     host.pass(seconds(10));
     assert_eq!(on_bridge(&host.take()), []);
 }
@@ -77,7 +77,7 @@ fn nobody_is_answered_for_who_is_not_there() {
 #[test]
 fn a_guests_check_for_duplicates_is_neither_answered_nor_passed_on() {
     let mut host = proxying();
-    for taken in [NEIGHBOUR, "fe80::1", "2001:db8:1:2::2", "2001:db8:1:2:c::5"] {
+    for taken in [NEIGHBOR, "fe80::1", "2001:db8:1:2::2", "2001:db8:1:2:c::5"] {
         host.take();
         host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), address(taken))));
         let outputs = host.take();
@@ -101,15 +101,15 @@ fn an_answer_does_not_override_and_calls_a_router_what_is_one() {
             let flags = on_bridge(&outputs)[0].flags;
             assert_eq!((flags.router, flags.override_entry), (is_router, false), "{target}");
         }
-        ask(&mut host, NEIGHBOUR);
-        host.input(Input::Advertisement(UP, reply(address(NEIGHBOUR), NEIGHBOUR_MAC)));
+        ask(&mut host, NEIGHBOR);
+        host.input(Input::Advertisement(UP, reply(address(NEIGHBOR), NEIGHBOR_MAC)));
         let flags = on_bridge(&host.take())[0].flags;
         assert_eq!((flags.router, flags.override_entry), (false, false));
     }
 }
 
 // RFC 4861 §7.2.8 has a proxy join the solicited-node groups of whom it answers for. Justification: that
-// is done for the gateway and the host's own addresses (tests/engine/proxy_downstream.rs); which neighbours
+// is done for the gateway and the host's own addresses (tests/engine/proxy_downstream.rs); which neighbors
 // guests will ask for nobody knows before, and the packet socket's filter is open for all groups.
 
 // §4.1.3.3 and §4.1.3.4, Router Advertisements and Redirects. Justification: these are the kernel's and
@@ -119,11 +119,11 @@ fn an_answer_does_not_override_and_calls_a_router_what_is_one() {
 // §4.1: what comes in on one link is not answered for there on account of the same link.
 
 #[test]
-fn a_guest_is_not_answered_for_on_its_own_link_and_a_neighbour_not_on_its() {
+fn a_guest_is_not_answered_for_on_its_own_link_and_a_neighbor_not_on_its() {
     let mut host = proxying();
     host.make_live(guest(6), guest_mac(6));
     assert_eq!(on_bridge(&ask(&mut host, "2001:db8:1:2:c::6")), []);
-    ask(&mut host, NEIGHBOUR);
-    host.input(Input::Advertisement(UP, reply(address(NEIGHBOUR), NEIGHBOUR_MAC)));
-    assert_eq!(host.answer_to(question(address(NEIGHBOUR))), None);
+    ask(&mut host, NEIGHBOR);
+    host.input(Input::Advertisement(UP, reply(address(NEIGHBOR), NEIGHBOR_MAC)));
+    assert_eq!(host.answer_to(question(address(NEIGHBOR))), None);
 }

@@ -27,7 +27,7 @@ fn an_answer_comes_from_an_address_of_the_upstream() {
 }
 
 // Justification: `source = "target"` sends from the target itself, which is not an address of this
-// interface. It is there for providers that drop neighbour discovery from any other source, has to
+// interface. It is there for providers that drop neighbor discovery from any other source, has to
 // be configured, and is what a guest on the link would send itself.
 
 #[test]

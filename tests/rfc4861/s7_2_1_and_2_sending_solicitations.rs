@@ -204,7 +204,7 @@ fn whoever_waited_in_vain_hears_nothing() {
     assert_eq!(host.dropped(DropReason::Absent), 1);
 }
 
-// The rate is one "per neighbor", and two neighbours may share a group:
+// The rate is one "per neighbor", and two neighbors may share a group:
 
 #[test]
 fn targets_of_the_same_group_are_probed_each_on_its_own() {

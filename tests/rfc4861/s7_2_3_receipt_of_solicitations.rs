@@ -90,7 +90,7 @@ fn a_tentative_address_of_the_upstream_is_left_to_the_kernel() {
 // "If the Source Address is the unspecified address, the node MUST NOT create or update the Neighbor
 // Cache entry."
 
-// Justification: we have no cache of the upstream's neighbours. An answer goes to where its question
+// Justification: we have no cache of the upstream's neighbors. An answer goes to where its question
 // says that it came from, and whatever the host itself sends is resolved by the kernel, which hears
 // the same solicitations and does all of the above. What we know are the targets behind the
 // downstreams, and no solicitation on the upstream creates or changes one:

@@ -103,7 +103,7 @@ impl Lab {
     /// Makes the router ask afresh, instead of waiting for its failed attempt to end.
     pub fn router_forgets_guest(&self) -> Result<(), DemoError> {
         self.within(&self.router, async |requests| {
-            match requests.remove_neighbour(index("rt0")?, GUEST).await {
+            match requests.remove_neighbor(index("rt0")?, GUEST).await {
                 Err(NetlinkError::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => {
                     Ok(())
                 }

@@ -36,7 +36,7 @@ pub(super) fn render() -> String {
     for (what, code) in EXAMPLES {
         page.text(what).code(code);
     }
-    page.section("SEE ALSO").text("lone64.toml(5), ip-neighbour(8), ip-route(8), systemd.service(5)");
+    page.section("SEE ALSO").text("lone64.toml(5), ip-neighbor(8), ip-route(8), systemd.service(5)");
     page.render()
 }
 

@@ -93,7 +93,7 @@ const STATUS_FIELDS: &[Term] = &[
     ),
     (
         "wide_masks",
-        "of each downstream the last guest that took an address of the upstream's for a neighbour of its own: \
+        "of each downstream the last guest that took an address of the upstream's for a neighbor of its own: \
          interface, guest, asked_for.",
     ),
     (
@@ -104,7 +104,7 @@ const STATUS_FIELDS: &[Term] = &[
     ),
     (
         "targets",
-        "By address, each with address, state (live, probing or absent), interface, mac, evidence (probe, neighbour, \
+        "By address, each with address, state (live, probing or absent), interface, mac, evidence (probe, neighbor, \
          dad or route: how it is known), guest (kept for its name; null in this version), answered (how often) and \
          last_seen_seconds (ago).",
     ),

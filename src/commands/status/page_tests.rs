@@ -72,7 +72,7 @@ fn fits_eighty_columns_at_its_widest() {
         status["targets"][0]["address"] = json!(longest);
         status["targets"][0]["interface"] = json!("fifteen-bytes-x");
         status["targets"][0]["mac"] = json!("fe:dc:ba:98:76:54");
-        status["targets"][0]["evidence"] = json!("neighbour");
+        status["targets"][0]["evidence"] = json!("neighbor");
         status["targets"][0]["answered"] = json!(u32::MAX);
         status["targets"][0]["last_seen_seconds"] = json!(3599);
         status["ranges"][0]["prefix"] = json!(format!("{longest}/128"));

@@ -165,7 +165,7 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
     let _ = timeout(TIME_TO_LEAVE, clients.join_all()).await;
 }
 
-/// The default path's neighbour, for what must outlive a crash: `control.sock` has `control.sysctls`.
+/// The default path's neighbor, for what must outlive a crash: `control.sock` has `control.sysctls`.
 pub(super) fn beside(socket: &Path, extension: &str) -> PathBuf {
     socket.with_extension(extension)
 }

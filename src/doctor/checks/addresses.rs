@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbours};
+use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbors};
 use crate::engine::facts::{Address, AddressState, Link, LinkLayer, LinkState};
 use crate::engine::policy::Origin;
 use crate::wire::Mac;
@@ -37,7 +37,7 @@ fn examine(host: &Host) -> Vec<Finding> {
     let is_on = |link: &Link| {
         link.state == LinkState::Up && host.setting(&of(link.name.as_str(), "disable_ipv6")) != Some("1")
     };
-    for (link, role) in links().filter(|(link, _)| has_neighbours(link) && is_on(link)) {
+    for (link, role) in links().filter(|(link, _)| has_neighbors(link) && is_on(link)) {
         findings.extend(missing(host, link, role));
     }
     findings

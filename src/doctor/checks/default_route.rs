@@ -1,7 +1,7 @@
 //! The way out: without a default route, guests are reached and cannot reply.
 
-use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbours};
-use crate::engine::facts::{IfIndex, Link, LinkState, NeighbourState, NextHop};
+use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbors};
+use crate::engine::facts::{IfIndex, Link, LinkState, NeighborState, NextHop};
 
 use super::forwarding::{self, RTPROT_RA, has_advertised_route, of, would_be_deaf};
 
@@ -81,7 +81,7 @@ fn towards_router(host: &Host) -> Option<&Link> {
     let is_downstream = |link: &Link| downstreams.iter().any(|other| other.index == link.index);
     let bound = host.upstreams().first().and_then(|upstream| host.links().get(upstream.link));
     bound.or_else(|| {
-        let mut others = host.links().iter().filter(|link| !is_downstream(link) && has_neighbours(link));
+        let mut others = host.links().iter().filter(|link| !is_downstream(link) && has_neighbors(link));
         others.find(|link| host.router_on(link.index).is_some() || is_advertised(host, link.index))
     })
 }
@@ -101,8 +101,8 @@ fn deaf_gateway(host: &Host, link: IfIndex) -> Option<Finding> {
         NextHop::Via(gateway) => Some(gateway),
         NextHop::OnLink => None,
     })?;
-    let known = host.neighbours.iter().find(|known| (known.link, known.address) == (link, gateway))?;
-    if known.state != NeighbourState::Failed {
+    let known = host.neighbors.iter().find(|known| (known.link, known.address) == (link, gateway))?;
+    if known.state != NeighborState::Failed {
         return None;
     }
     let name = &at.name;

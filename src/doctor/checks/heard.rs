@@ -36,7 +36,7 @@ fn masks(host: &Host) -> Vec<Finding> {
         }
         let length = range.map_or(128, |range| range.prefix.prefix_len());
         let finding = Finding::fault(format!(
-            "the guest {guest} takes {asked_for} for a neighbour on {interface}, where nobody has it: it reaches \
+            "the guest {guest} takes {asked_for} for a neighbor on {interface}, where nobody has it: it reaches \
              nothing in the upstream's prefix, its gateway's other addresses among it"
         ))
         .seen(format!("lone64 heard it ask on {interface} for {asked_for}"))

@@ -18,17 +18,17 @@ const KEY: &str = "net/core/optmem_max";
 fn examine(host: &Host) -> Vec<Finding> {
     let ranges: Vec<Ipv6Net> = host.ranges().map(|(range, _)| range.prefix).collect();
     let is_proxied = host.ranges().any(|(range, _)| range.proxy_downstream);
-    let neighbours: Vec<Ipv6Net> = host
+    let neighbors: Vec<Ipv6Net> = host
         .upstreams()
         .iter()
         .filter(|_| is_proxied)
         .flat_map(|upstream| host.prefixes_of(upstream.link).map(|(_, prefix)| prefix))
         .collect();
-    let needed = filter::upstream(&ranges, &neighbours).len() * BYTES;
+    let needed = filter::upstream(&ranges, &neighbors).len() * BYTES;
     let limit = host.setting(KEY).and_then(|text| text.parse::<usize>().ok());
     let Some(limit) = limit.filter(|limit| *limit < needed) else { return Vec::new() };
     let plural = if ranges.len() == 1 { "" } else { "s" };
-    let finding = if limit < filter::upstream_in_brief(&ranges, &neighbours).len() * BYTES {
+    let finding = if limit < filter::upstream_in_brief(&ranges, &neighbors).len() * BYTES {
         Finding::fault(format!(
             "the kernel allows a socket {limit} bytes of options, and the daemon does not start: with {} \
              range{plural} its packet filter takes up to {needed}",

@@ -11,7 +11,7 @@ mod kernel;
 mod limits;
 mod lines;
 mod lookups;
-mod neighbour_table;
+mod neighbor_table;
 mod networkd;
 mod on_link;
 mod other_responders;
@@ -31,9 +31,9 @@ pub static ALL: &[&Check] = &[
     &limits::CHECK,
     &sysctl_files::CHECK,
     &forwarding::CHECK,
-    &neighbour_table::CHECK,
+    &neighbor_table::CHECK,
     // Before whatever follows from it: gateways and guests that do not answer.
-    &path::neighbour_discovery::CHECK,
+    &path::neighbor_discovery::CHECK,
     &upstream::CHECK,
     &ipv6_disabled::CHECK,
     &addresses::CHECK,

@@ -39,11 +39,11 @@ fn outside(host: &Host, range: &RangePolicy, link: IfIndex) -> Option<Finding> {
     for (address, on_link) in host.prefixes_of(link).take(8) {
         finding = finding.seen(format!("ip -6 addr show dev {name}: {address}/{}", on_link.prefix_len()));
     }
-    let neighbour = host.prefixes_of(link).find(|(address, _)| {
+    let neighbor = host.prefixes_of(link).find(|(address, _)| {
         // What a provider gives is a /64, or more.
         u128::from(*address) >> 64 == u128::from(prefix.network()) >> 64
     });
-    Some(match neighbour {
+    Some(match neighbor {
         Some((address, on_link)) => {
             let length = on_link.prefix_len();
             finding.sentence += &format!(", though {address} is of the same /64: its mask is probably wrong");

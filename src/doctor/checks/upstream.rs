@@ -45,7 +45,7 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         }
         Problem::UpstreamWithoutLinkLayer(name) => {
             let finding = Finding::fault(format!(
-                "the upstream {name} has no Ethernet, so nobody asks for neighbours there: over a tunnel the \
+                "the upstream {name} has no Ethernet, so nobody asks for neighbors there: over a tunnel the \
                  other end routes, and no proxy is needed"
             ));
             let finding = finding.seen(format!("ip link show {name}: no link-layer address"));

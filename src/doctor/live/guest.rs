@@ -32,8 +32,8 @@ struct Wire {
     namespace: Namespace,
     /// The host's end.
     host_end: IfIndex,
-    /// Where the kernel learns of the guest as a neighbour.
-    neighbours: IfIndex,
+    /// Where the kernel learns of the guest as a neighbor.
+    neighbors: IfIndex,
     mac: Mac,
     gateway: Ipv6Addr,
 }
@@ -69,7 +69,7 @@ impl Guest {
             Ok(inside.move_to(outer, host.as_fd()).await?)
         })?;
         let host_end = index(name.as_str())?;
-        let (neighbours, gateway) = match seat {
+        let (neighbors, gateway) = match seat {
             Seat::Port { bridge, gateway, .. } => {
                 requests.set_master(host_end, Some(*bridge)).await?;
                 (*bridge, *gateway)
@@ -80,7 +80,7 @@ impl Guest {
             }
         };
         until_up(host_end, requests).await?;
-        Ok(Self { wire: Some(Wire { namespace, host_end, neighbours, mac, gateway }) })
+        Ok(Self { wire: Some(Wire { namespace, host_end, neighbors, mac, gateway }) })
     }
 
     /// Its own MAC; `None` if it is the host itself.
@@ -120,13 +120,13 @@ impl Guest {
     }
 
     /// Takes it away, with what the kernel has learned of it. Dropping it does the same a moment
-    /// later, and leaves the neighbour entry to age.
+    /// later, and leaves the neighbor entry to age.
     pub(super) async fn remove(self, address: Option<Ipv6Addr>, requests: &Requests) {
-        let Some(Wire { host_end, neighbours, mac, .. }) = &self.wire else { return };
+        let Some(Wire { host_end, neighbors, mac, .. }) = &self.wire else { return };
         // What is gone already is gone.
         let _ = requests.remove_link(*host_end).await;
         for address in address.into_iter().chain([eui64(*mac)]) {
-            let _ = requests.remove_neighbour(*neighbours, address).await;
+            let _ = requests.remove_neighbor(*neighbors, address).await;
         }
     }
 }

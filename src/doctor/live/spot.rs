@@ -110,7 +110,7 @@ impl Spot {
                     .flat_map(|range| &range.exclude)
                     .any(|excluded| excluded.contains(&address))
                 && !host.links().is_of_host(address)
-                && !host.neighbours.iter().any(|neighbour| neighbour.address == address)
+                && !host.neighbors.iter().any(|neighbor| neighbor.address == address)
         };
         (0..MOST_DRAWS).find_map(|_| {
             let bits =

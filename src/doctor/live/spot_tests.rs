@@ -31,7 +31,7 @@ fn host(ranges: &str) -> Host {
         config,
         engine,
         routes: Vec::new(),
-        neighbours: Vec::new(),
+        neighbors: Vec::new(),
         proxies: Vec::new(),
         duplicates: Vec::new(),
         routers: Vec::new(),

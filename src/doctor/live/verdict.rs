@@ -9,7 +9,7 @@ use super::spot::{LOOPBACK, Seat, Spot, best_route};
 use super::{Daemon, Leg, Live, Step};
 use crate::doctor::checks::path::Direction;
 use crate::doctor::{Finding, Group, Host, Remedy, Severity, examine};
-use crate::engine::facts::{IfIndex, KernelRoute, NeighbourState};
+use crate::engine::facts::{IfIndex, KernelRoute, NeighborState};
 use crate::engine::policy::Source;
 
 /// What was tried where a leg was broken.
@@ -174,7 +174,7 @@ impl Case<'_> {
             ))
             .seen(format!("{upstream}: the reply is addressed to {mac}; {upstream} is {}", self.journey.station))
             .remedy(Remedy::Advice(format!(
-                "have the provider clear the neighbour entry of {guest}, or wait until it has aged"
+                "have the provider clear the neighbor entry of {guest}, or wait until it has aged"
             )));
         }
         Finding::fault(format!(
@@ -273,9 +273,9 @@ impl Case<'_> {
             };
         }
         let failed =
-            |state: NeighbourState| matches!(state, NeighbourState::Failed | NeighbourState::Incomplete);
-        let neighbours = &self.host.neighbours;
-        if neighbours.iter().any(|known| known.address == guest && failed(known.state)) {
+            |state: NeighborState| matches!(state, NeighborState::Failed | NeighborState::Incomplete);
+        let neighbors = &self.host.neighbors;
+        if neighbors.iter().any(|known| known.address == guest && failed(known.state)) {
             return Finding::fault(format!(
                 "the reply comes to the host, and its question for the guest on {name} gets no answer"
             ))

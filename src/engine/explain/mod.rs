@@ -258,7 +258,7 @@ impl Engine {
         steps.push(yes(Subject::Downstream, self.downstream_named(range)));
         let remedy = "the guest has to be up, to have this address, and to be behind that interface";
         let value = match self.targets.get(target) {
-            _ if self.neighbours.is_live(target) => {
+            _ if self.neighbors.is_live(target) => {
                 "somebody on the upstream's own link has it, and answers there"
             }
             Some(State::Absent) => "did not reply a moment ago; the next question asks it once more",

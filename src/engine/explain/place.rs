@@ -14,7 +14,7 @@ use crate::engine::targets::State;
 use crate::engine::time::Time;
 
 impl Engine {
-    /// What to do about an address that is in no range: a neighbour on the upstream link needs nothing.
+    /// What to do about an address that is in no range: a neighbor on the upstream link needs nothing.
     pub(super) fn remedy_for_no_range(&self, target: Ipv6Addr) -> String {
         let is_on = |link: &IfIndex| self.routes.on_link(*link).any(|prefix| prefix.contains(&target));
         match self.bindings.upstreams.iter().map(|upstream| upstream.link).find(is_on) {

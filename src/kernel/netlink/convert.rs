@@ -16,7 +16,7 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::engine::facts::{
-    Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, Neighbour, NeighbourState,
+    Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, Neighbor, NeighborState,
     NextHop, RouteKind,
 };
 use crate::wire::Mac;
@@ -32,9 +32,9 @@ pub(super) fn facts(message: &RouteNetlinkMessage) -> Vec<Fact> {
         }
         RouteNetlinkMessage::NewRoute(m) => routes(m).into_iter().map(Fact::Route).collect(),
         RouteNetlinkMessage::DelRoute(m) => routes(m).into_iter().map(Fact::RouteGone).collect(),
-        RouteNetlinkMessage::NewNeighbour(m) => neighbour(m, Presence::Here).into_iter().collect(),
+        RouteNetlinkMessage::NewNeighbour(m) => neighbor(m, Presence::Here).into_iter().collect(),
         RouteNetlinkMessage::DelNeighbour(m) => {
-            neighbour(m, Presence::Gone).or_else(|| station_gone(m)).into_iter().collect()
+            neighbor(m, Presence::Gone).or_else(|| station_gone(m)).into_iter().collect()
         }
         _ => Vec::new(),
     }
@@ -208,10 +208,10 @@ enum Presence {
     Gone,
 }
 
-fn neighbour(message: &NeighbourMessage, presence: Presence) -> Option<Fact> {
+fn neighbor(message: &NeighbourMessage, presence: Presence) -> Option<Fact> {
     let header = &message.header;
     // The same group carries ARP and the bridges' forwarding tables; proxy entries are answers
-    // that the kernel gives, not neighbours that it has.
+    // that the kernel gives, not neighbors that it has.
     if header.family != AddressFamily::Inet6 || header.flags.contains(NeighbourFlags::Proxy) {
         return None;
     }
@@ -224,9 +224,9 @@ fn neighbour(message: &NeighbourMessage, presence: Presence) -> Option<Fact> {
         return None;
     }
     let mac = station(message);
-    Some(match (presence, neighbour_state(header.state)) {
-        (Presence::Here, Some(state)) => Fact::Neighbour(Neighbour { link, address, mac, state }),
-        _ => Fact::NeighbourGone { link, address },
+    Some(match (presence, neighbor_state(header.state)) {
+        (Presence::Here, Some(state)) => Fact::Neighbor(Neighbor { link, address, mac, state }),
+        _ => Fact::NeighborGone { link, address },
     })
 }
 
@@ -253,14 +253,14 @@ pub(super) fn station(message: &NeighbourMessage) -> Option<Mac> {
 }
 
 /// `None` for an entry that holds no knowledge yet (NUD_NONE).
-fn neighbour_state(state: Nud) -> Option<NeighbourState> {
+fn neighbor_state(state: Nud) -> Option<NeighborState> {
     Some(match state {
-        Nud::Reachable => NeighbourState::Reachable,
-        Nud::Permanent => NeighbourState::Permanent,
-        Nud::Stale | Nud::Delay | Nud::Probe => NeighbourState::Stale,
-        Nud::Incomplete => NeighbourState::Incomplete,
-        Nud::Failed => NeighbourState::Failed,
-        Nud::Noarp => NeighbourState::Noarp,
+        Nud::Reachable => NeighborState::Reachable,
+        Nud::Permanent => NeighborState::Permanent,
+        Nud::Stale | Nud::Delay | Nud::Probe => NeighborState::Stale,
+        Nud::Incomplete => NeighborState::Incomplete,
+        Nud::Failed => NeighborState::Failed,
+        Nud::Noarp => NeighborState::Noarp,
         _ => return None,
     })
 }

@@ -61,7 +61,7 @@ fn kind_of(kind: RouteType) -> RouteKind {
     routes(&message)[0].kind
 }
 
-fn neighbour_message(state: Nud, mac: &[u8]) -> NeighbourMessage {
+fn neighbor_message(state: Nud, mac: &[u8]) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Inet6;
     message.header.ifindex = 7;
@@ -254,30 +254,30 @@ fn a_multipath_route_is_one_route_per_interface() {
 }
 
 #[test]
-fn neighbours_keep_their_state_and_their_address() {
+fn neighbors_keep_their_state_and_their_address() {
     let mac = [2, 0, 0, 0, 0, 5];
     for (nud, state) in [
-        (Nud::Reachable, NeighbourState::Reachable),
-        (Nud::Permanent, NeighbourState::Permanent),
-        (Nud::Stale, NeighbourState::Stale),
-        (Nud::Delay, NeighbourState::Stale),
-        (Nud::Probe, NeighbourState::Stale),
-        (Nud::Incomplete, NeighbourState::Incomplete),
-        (Nud::Failed, NeighbourState::Failed),
-        (Nud::Noarp, NeighbourState::Noarp),
+        (Nud::Reachable, NeighborState::Reachable),
+        (Nud::Permanent, NeighborState::Permanent),
+        (Nud::Stale, NeighborState::Stale),
+        (Nud::Delay, NeighborState::Stale),
+        (Nud::Probe, NeighborState::Stale),
+        (Nud::Incomplete, NeighborState::Incomplete),
+        (Nud::Failed, NeighborState::Failed),
+        (Nud::Noarp, NeighborState::Noarp),
     ] {
-        let neighbour = Neighbour { link: IfIndex(7), address: ip(GUEST), mac: Some(Mac(mac)), state };
+        let neighbor = Neighbor { link: IfIndex(7), address: ip(GUEST), mac: Some(Mac(mac)), state };
         assert_eq!(
-            facts(&RouteNetlinkMessage::NewNeighbour(neighbour_message(nud, &mac))),
-            [Fact::Neighbour(neighbour)]
+            facts(&RouteNetlinkMessage::NewNeighbour(neighbor_message(nud, &mac))),
+            [Fact::Neighbor(neighbor)]
         );
     }
 }
 
 #[test]
-fn a_neighbour_without_knowledge_is_gone() {
-    let gone = [Fact::NeighbourGone { link: IfIndex(7), address: ip(GUEST) }];
-    let message = neighbour_message(Nud::None, &[]);
+fn a_neighbor_without_knowledge_is_gone() {
+    let gone = [Fact::NeighborGone { link: IfIndex(7), address: ip(GUEST) }];
+    let message = neighbor_message(Nud::None, &[]);
     assert_eq!(facts(&RouteNetlinkMessage::NewNeighbour(message.clone())), gone);
     assert_eq!(facts(&RouteNetlinkMessage::DelNeighbour(message)), gone);
 }
@@ -285,7 +285,7 @@ fn a_neighbour_without_knowledge_is_gone() {
 #[test]
 fn a_station_that_a_bridge_forgets_is_told_with_the_bridge() {
     let mac = [2, 0, 0, 0, 0, 5];
-    let mut message = neighbour_message(Nud::Reachable, &mac);
+    let mut message = neighbor_message(Nud::Reachable, &mac);
     message.header.family = AddressFamily::Bridge;
     message.attributes.push(NeighbourAttribute::Controller(3));
     assert_eq!(
@@ -298,10 +298,10 @@ fn a_station_that_a_bridge_forgets_is_told_with_the_bridge() {
 }
 
 #[test]
-fn proxy_entries_and_bridge_entries_are_not_neighbours() {
-    let mut proxy = neighbour_message(Nud::Permanent, &[]);
+fn proxy_entries_and_bridge_entries_are_not_neighbors() {
+    let mut proxy = neighbor_message(Nud::Permanent, &[]);
     proxy.header.flags = NeighbourFlags::Proxy;
-    let mut bridge = neighbour_message(Nud::Permanent, &[2, 0, 0, 0, 0, 5]);
+    let mut bridge = neighbor_message(Nud::Permanent, &[2, 0, 0, 0, 0, 5]);
     bridge.header.family = AddressFamily::Bridge;
     for message in [proxy, bridge] {
         assert_eq!(facts(&RouteNetlinkMessage::NewNeighbour(message)), []);

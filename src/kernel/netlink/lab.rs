@@ -155,7 +155,7 @@ impl Requests {
         link: IfIndex,
         target: Ipv6Addr,
     ) -> impl Future<Output = Result<(), NetlinkError>> + Send + use<> {
-        let mut message = neighbour_message(link, target);
+        let mut message = neighbor_message(link, target);
         message.header.flags = NeighbourFlags::Proxy;
         self.ask(
             RouteNetlinkMessage::NewNeighbour(message),
@@ -164,16 +164,16 @@ impl Requests {
         )
     }
 
-    /// Makes the kernel forget a neighbour, so that it asks afresh.
-    pub fn remove_neighbour(
+    /// Makes the kernel forget a neighbor, so that it asks afresh.
+    pub fn remove_neighbor(
         &self,
         link: IfIndex,
         address: Ipv6Addr,
     ) -> impl Future<Output = Result<(), NetlinkError>> + Send + use<> {
         self.ask(
-            RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address)),
+            RouteNetlinkMessage::DelNeighbour(neighbor_message(link, address)),
             0,
-            format!("forget the neighbour {address} on link {link}"),
+            format!("forget the neighbor {address} on link {link}"),
         )
     }
 
@@ -223,7 +223,7 @@ pub(super) fn address_message(link: IfIndex, address: Ipv6Addr, prefix_len: u8) 
     message
 }
 
-pub(super) fn neighbour_message(link: IfIndex, address: Ipv6Addr) -> NeighbourMessage {
+pub(super) fn neighbor_message(link: IfIndex, address: Ipv6Addr) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Inet6;
     message.header.ifindex = link.0;

@@ -1,4 +1,4 @@
-//! Links, addresses, routes and neighbours over rtnetlink (RFC 3549).
+//! Links, addresses, routes and neighbors over rtnetlink (RFC 3549).
 //!
 //! The only place that imports `rtnetlink`, whose releases break often. Events and requests have a
 //! socket each: on a shared one, a lost acknowledgement would leave its request waiting for ever,
@@ -9,7 +9,7 @@ mod addresses;
 mod convert;
 mod lab;
 mod monitor;
-mod neighbours;
+mod neighbors;
 mod proxies;
 mod requests;
 mod survey;

@@ -23,7 +23,7 @@ use super::convert::facts;
 use super::requests::Requests;
 use crate::engine::facts::Fact;
 
-/// A subscription to every change of links, IPv6 addresses, IPv6 routes and neighbours in the
+/// A subscription to every change of links, IPv6 addresses, IPv6 routes and neighbors in the
 /// network namespace of the thread that started it.
 pub struct Monitor {
     socket: TokioSocket,
@@ -61,7 +61,7 @@ impl Monitor {
         Ok((monitor, requests))
     }
 
-    /// Everything that is, in the order links, addresses, routes (of all tables), neighbours.
+    /// Everything that is, in the order links, addresses, routes (of all tables), neighbors.
     ///
     /// Changes made meanwhile are in the queue too: apply the dump first, then what
     /// [`Monitor::next`] brings.
@@ -70,13 +70,13 @@ impl Monitor {
         address.header.family = AddressFamily::Inet6;
         let mut route = RouteMessage::default();
         route.header.address_family = AddressFamily::Inet6;
-        let mut neighbour = NeighbourMessage::default();
-        neighbour.header.family = AddressFamily::Inet6;
+        let mut neighbor = NeighbourMessage::default();
+        neighbor.header.family = AddressFamily::Inet6;
         let tables = [
             ("links", RouteNetlinkMessage::GetLink(LinkMessage::default())),
             ("addresses", RouteNetlinkMessage::GetAddress(address)),
             ("routes", RouteNetlinkMessage::GetRoute(route)),
-            ("neighbours", RouteNetlinkMessage::GetNeighbour(neighbour)),
+            ("neighbors", RouteNetlinkMessage::GetNeighbour(neighbor)),
         ];
         let mut all = Vec::new();
         for (name, table) in tables {

@@ -30,7 +30,7 @@ impl Requests {
         let refused = |source| NetlinkError::Refused { what: "list its proxy entries".to_owned(), source };
         let mut question = NeighbourMessage::default();
         question.header.family = AddressFamily::Inet6;
-        // With exactly this flag the kernel lists these entries instead of its neighbours.
+        // With exactly this flag the kernel lists these entries instead of its neighbors.
         question.header.flags = NeighbourFlags::Proxy;
         let mut replies = Box::pin(self.dump_stream(RouteNetlinkMessage::GetNeighbour(question))?);
         let mut entries = Vec::new();

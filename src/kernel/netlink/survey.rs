@@ -50,11 +50,11 @@ impl Requests {
         .await
     }
 
-    /// The neighbours that the kernel knows for routers (RFC 4861 §6.2.1, IsRouter).
+    /// The neighbors that the kernel knows for routers (RFC 4861 §6.2.1, IsRouter).
     pub async fn routers(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Inet6;
-        self.list("neighbours", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
+        self.list("neighbors", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
             RouteNetlinkMessage::NewNeighbour(message) => flagged(&message, NeighbourFlags::Router),
             _ => None,
         })

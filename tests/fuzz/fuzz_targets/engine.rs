@@ -98,7 +98,7 @@ impl Run {
                     assert!(!excluded().contains(&asked.target));
                 }
                 Output::Solicit(_, probe) => assert!(range().contains(&probe.target)),
-                Output::ChangeNeighbour(_) => unreachable!("that is the kernel's business by default"),
+                Output::ChangeNeighbor(_) => unreachable!("that is the kernel's business by default"),
                 Output::ChangeRoute(change) => self.changes.push(change),
                 Output::Listen(..) | Output::Unlisten(_) | Output::Resync | Output::Event(_) => {}
                 Output::Join(DOWNSTREAM, group) | Output::Leave(DOWNSTREAM, group) => {
@@ -109,7 +109,7 @@ impl Run {
             }
         }
         assert!(self.engine.known_targets() <= TARGETS, "the number of targets is bounded");
-        assert!(self.engine.known_neighbours() <= PENDING, "and so is that of neighbours");
+        assert!(self.engine.known_neighbors() <= PENDING, "and so is that of neighbors");
     }
 }
 

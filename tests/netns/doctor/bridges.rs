@@ -18,7 +18,7 @@ crate::cases![
 ];
 
 /// A second guest on the bridge.
-fn neighbour(lab: &Lab) -> Namespace {
+fn neighbor(lab: &Lab) -> Namespace {
     let guest = Namespace::new();
     lab.host.ip(&format!(
         "link add gp1 type veth peer name eth0 address 02:00:00:00:00:07 netns {}",
@@ -44,14 +44,14 @@ fn finds_a_bridge_filter_that_drops_discovery_with_the_host() {
          nft add rule bridge guard out icmpv6 type nd-neighbor-solicit drop",
     );
     assert!(!reaches(&patient.lab.host, "2001:db8:1:2:c::5"), "the fault is one");
-    patient.is_healed("bridge-filter", "fault", &["neighbour solicitations on br0", "bridge guard"]);
+    patient.is_healed("bridge-filter", "fault", &["neighbor solicitations on br0", "bridge guard"]);
     patient.lab.host.ip("neigh flush dev br0");
     assert!(reaches(&patient.lab.host, "2001:db8:1:2:c::5"), "healed");
 }
 
 fn finds_a_bridge_filter_that_drops_discovery_among_guests() {
     let patient = Patient::healthy();
-    let guest = neighbour(&patient.lab);
+    let guest = neighbor(&patient.lab);
     patient.shell(
         "nft add table bridge guard
          nft 'add chain bridge guard fw { type filter hook forward priority 0; }'
@@ -79,7 +79,7 @@ fn finds_a_bridge_filter_that_drops_mld_where_a_querier_counts_on_it() {
 
 fn finds_that_bridged_traffic_is_dropped_by_the_forward_chain() {
     let patient = Patient::healthy();
-    let guest = neighbour(&patient.lab);
+    let guest = neighbor(&patient.lab);
     // What is routed passes, what is bridged does not.
     patient.shell(
         "nft add table inet filter

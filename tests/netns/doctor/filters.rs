@@ -298,7 +298,7 @@ fn finds_an_input_chain_that_drops_advertisements() {
         "table inet filter { chain input { type filter hook input priority 0; icmpv6 type nd-neighbor-advert drop; }; }",
     );
     assert!(!is_found(&patient), "the fault is one");
-    patient.is_healed("neighbour-discovery", "fault", &["drops neighbour advertisements", "up0", "br0"]);
+    patient.is_healed("neighbor-discovery", "fault", &["drops neighbor advertisements", "up0", "br0"]);
     assert!(is_found(&patient), "healed");
 }
 
@@ -310,11 +310,11 @@ fn finds_an_input_chain_that_accepts_nothing() {
     );
     patient.lab.guest.ip("neigh flush dev eth0");
     assert!(!reaches(&patient.lab.guest, &GATEWAY.to_string()), "the fault is one");
-    let words = ["neighbour advertisements and neighbour solicitations", "the policy of chain in"];
-    patient.is_healed("neighbour-discovery", "fault", &words);
+    let words = ["neighbor advertisements and neighbor solicitations", "the policy of chain in"];
+    patient.is_healed("neighbor-discovery", "fault", &words);
     // Where the default route comes by advertisements, they have to pass too.
     patient.lab.host.ip("route replace default via fe80::1 dev up0 proto ra");
-    patient.is_healed("neighbour-discovery", "fault", &["router advertisements"]);
+    patient.is_healed("neighbor-discovery", "fault", &["router advertisements"]);
 }
 
 fn finds_a_drop_at_the_ingress_of_the_upstream() {
@@ -323,7 +323,7 @@ fn finds_a_drop_at_the_ingress_of_the_upstream() {
         &patient,
         "table netdev early { chain up { type filter hook ingress device up0 priority 0; icmpv6 type nd-neighbor-solicit drop; }; }",
     );
-    patient.is_healed("neighbour-discovery", "fault", &["neighbour solicitations on up0", "netdev early"]);
+    patient.is_healed("neighbor-discovery", "fault", &["neighbor solicitations on up0", "netdev early"]);
 }
 
 fn passes_over_our_own_table() {

@@ -34,7 +34,7 @@ fn finds_a_guest_whose_mask_is_too_short() {
         let (findings, _) = patient.examine();
         findings.first().filter(|finding| finding.check == "guest-masks").cloned()
     });
-    assert!(finding.text.contains("takes 2001:db8:1:2::1 for a neighbour on br0"), "{finding:?}");
+    assert!(finding.text.contains("takes 2001:db8:1:2::1 for a neighbor on br0"), "{finding:?}");
     let lines = &finding.remedies[1].text;
     assert!(lines.contains("interface = \"br0\"\nproxy-downstream = true"), "{lines}");
     // What it says is to be done in the guest.

@@ -16,7 +16,7 @@ crate::cases![
     finds_that_the_kernel_has_no_ipv6,
     finds_that_it_may_not_do_its_work,
     finds_that_the_filter_does_not_fit,
-    finds_that_the_neighbour_table_is_small,
+    finds_that_the_neighbor_table_is_small,
     finds_a_file_whose_name_is_misspelt,
     finds_a_setting_that_only_the_next_boot_loses,
     finds_a_setting_that_was_set_back,
@@ -109,7 +109,7 @@ fn finds_that_the_filter_does_not_fit() {
     patient.is_well();
 }
 
-fn finds_that_the_neighbour_table_is_small() {
+fn finds_that_the_neighbor_table_is_small() {
     let patient = Patient::healthy();
     // The table is the whole machine's, and its limit is to be seen in the first namespace only.
     let limited = |limit: &str| {
@@ -120,10 +120,10 @@ fn finds_that_the_neighbour_table_is_small() {
     };
     patient.lab.host.ip("neigh add 2001:db8:1:2:c::5 lladdr 02:00:00:00:00:05 dev br0 nud stale");
     let (findings, status) = patient.doctor_after(&limited("1"));
-    assert_eq!((findings[0].check.as_str(), status), ("neighbour-table", 1), "{findings:#?}");
+    assert_eq!((findings[0].check.as_str(), status), ("neighbor-table", 1), "{findings:#?}");
     assert!(findings[0].text.contains("gc_thresh3 = 1"), "{findings:#?}");
     let (findings, status) = patient.doctor_after(&limited("7"));
-    assert_eq!((findings[0].check.as_str(), status), ("neighbour-table", 0), "{findings:#?}");
+    assert_eq!((findings[0].check.as_str(), status), ("neighbor-table", 0), "{findings:#?}");
     let remedy = &findings[0].remedies[0].text;
     let (key, value) =
         remedy.strip_prefix("sysctl -w ").and_then(|text| text.split_once('=')).expect("a sysctl");

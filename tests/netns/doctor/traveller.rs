@@ -20,9 +20,9 @@ impl Traveller {
     pub(crate) fn new(lab: Lab, settings: &Settings) -> Self {
         lab.router.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
         lab.router.ip("route add default via fe80::99 dev rt0");
-        // So that the gateway is among the neighbours before and after.
+        // So that the gateway is among the neighbors before and after.
         for router in ["2001:db8:1:2::1", "fe80::1%up0"] {
-            // All namespaces of a machine share the room for neighbours, and a test beside this one
+            // All namespaces of a machine share the room for neighbors, and a test beside this one
             // may be filling it.
             eventually("the host reaches its router", PATIENCE, || {
                 let mut ping = Command::new("ping");
@@ -119,13 +119,13 @@ impl Traveller {
     /// What must be the same before and after.
     pub(crate) fn state(&self) -> String {
         let host = &self.patient.lab.host;
-        let neighbours = host.show("neigh show");
-        let mut neighbours: Vec<_> = neighbours
+        let neighbors = host.show("neigh show");
+        let mut neighbors: Vec<_> = neighbors
             .lines()
             .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
             .collect();
-        neighbours.sort();
-        format!("{}\n{}", self.configured(), neighbours.join("\n"))
+        neighbors.sort();
+        format!("{}\n{}", self.configured(), neighbors.join("\n"))
     }
 
     /// The same without what the kernel has learned.

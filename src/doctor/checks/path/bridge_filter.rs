@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::neighbour_discovery::{self, ADVERTISEMENTS, Lost, Message, SOLICITATIONS, Towards};
+use super::neighbor_discovery::{self, ADVERTISEMENTS, Lost, Message, SOLICITATIONS, Towards};
 use super::{Obstacles, Way};
 use crate::doctor::firewall::{Family, Hook};
 use crate::doctor::{Check, Finding, Group, Host, Severity};
@@ -22,18 +22,18 @@ const FAMILIES: [Family; 1] = [Family::Bridge];
 fn examine(host: &Host) -> Vec<Finding> {
     let rules = &host.firewall.rules;
     let (mut with_host, mut among_guests) = (Obstacles::none(), Obstacles::none());
-    for (bridge, mut messages) in neighbour_discovery::conversations(host) {
+    for (bridge, mut messages) in neighbor_discovery::conversations(host) {
         let Some(settings) = host.make(bridge).and_then(|make| make.bridge) else { continue };
         // A bridge that asks its ports forgets those whose reply it does not hear (RFC 4541).
         if settings.snooping && settings.querier {
             let message = |kind, way| Message { kind, name: MLD, way, addresses: (SOMEBODY, ALL_ROUTERS) };
-            messages.extend([message(130, Towards::Neighbour), message(143, Towards::Host)]);
+            messages.extend([message(130, Towards::Neighbor), message(143, Towards::Host)]);
         }
         for port in ports(host, bridge) {
             for message in &messages {
                 let hooks = match message.way {
                     Towards::Host => [Hook::Prerouting, Hook::Input],
-                    Towards::Neighbour => [Hook::Output, Hook::Postrouting],
+                    Towards::Neighbor => [Hook::Output, Hook::Postrouting],
                 };
                 let packet = message.packet(&port);
                 for objection in hooks.iter().flat_map(|hook| rules.objections(*hook, &FAMILIES, "", &packet))
@@ -50,11 +50,11 @@ fn examine(host: &Host) -> Vec<Finding> {
         .iter()
         .filter(|way| host.make(way.downstream).is_some_and(|make| make.bridge.is_some()))
     {
-        let neighbour = previous(way.guest);
+        let neighbor = previous(way.guest);
         let ports = ports(host, way.downstream);
         for (from, to) in ports.iter().zip(ports.iter().cycle().skip(1)) {
             for (kind, name, destination) in
-                [(135, SOLICITATIONS, solicited_node(neighbour)), (136, ADVERTISEMENTS, neighbour)]
+                [(135, SOLICITATIONS, solicited_node(neighbor)), (136, ADVERTISEMENTS, neighbor)]
             {
                 let message = Message { kind, name, way: Towards::Host, addresses: (way.guest, destination) };
                 let mut packet = message.packet(from);
@@ -65,8 +65,8 @@ fn examine(host: &Host) -> Vec<Finding> {
             }
         }
     }
-    let mut findings = neighbour_discovery::findings(&with_host, "so host and guests lose each other");
-    let mut among = neighbour_discovery::findings(&among_guests, "so guests cannot reach each other");
+    let mut findings = neighbor_discovery::findings(&with_host, "so host and guests lose each other");
+    let mut among = neighbor_discovery::findings(&among_guests, "so guests cannot reach each other");
     among.iter_mut().for_each(|finding| finding.severity = Severity::Warning);
     findings.append(&mut among);
     findings

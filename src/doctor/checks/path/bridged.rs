@@ -59,7 +59,7 @@ fn examine(host: &Host) -> Vec<Finding> {
 
 /// The chains that drop whatever one guest sends another, or the questions that come before it.
 fn met<'a>(host: &'a Host, way: &Way) -> Vec<Objection<'a>> {
-    let neighbour = previous(way.guest);
+    let neighbor = previous(way.guest);
     let mut all: Vec<Objection<'a>> = Vec::new();
     for hook in [Hook::Prerouting, Hook::Forward, Hook::Postrouting] {
         let dropped = |body, state, destination| {
@@ -71,12 +71,12 @@ fn met<'a>(host: &'a Host, way: &Way) -> Vec<Objection<'a>> {
             all.retain(|one| one.fate == Fate::Dropped);
             all
         };
-        let ordinary = ORDINARY.map(|body| dropped(body, State::New, neighbour));
+        let ordinary = ORDINARY.map(|body| dropped(body, State::New, neighbor));
         let is_in_all =
             |one: &&Objection<'_>| ordinary.iter().all(|met| met.iter().any(|other| other.base == one.base));
         let mut here: Vec<_> = ordinary[0].iter().filter(is_in_all).cloned().collect();
-        here.extend(dropped(Body::Icmp(135), State::Untracked, solicited_node(neighbour)));
-        here.extend(dropped(Body::Icmp(136), State::Untracked, neighbour));
+        here.extend(dropped(Body::Icmp(135), State::Untracked, solicited_node(neighbor)));
+        here.extend(dropped(Body::Icmp(136), State::Untracked, neighbor));
         for objection in here {
             if !all.iter().any(|other| other.is_same(&objection)) {
                 all.push(objection);

@@ -8,7 +8,7 @@ pub mod bridged;
 pub mod docker;
 pub mod forward;
 pub mod masquerade;
-pub mod neighbour_discovery;
+pub mod neighbor_discovery;
 pub mod packet_too_big;
 pub mod prerouting;
 pub mod reverse_path;

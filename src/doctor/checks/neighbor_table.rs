@@ -1,13 +1,13 @@
-//! One table of neighbours serves the whole host; when it is full, nobody new can be reached.
+//! One table of neighbors serves the whole host; when it is full, nobody new can be reached.
 
 use crate::doctor::{Check, Finding, Group, Host};
-use crate::engine::facts::NeighbourState;
+use crate::engine::facts::NeighborState;
 
 /// The check.
 pub static CHECK: Check = Check {
-    name: "neighbour-table",
+    name: "neighbor-table",
     group: Group::Host,
-    asks: "the kernel's neighbour table has room for the guests",
+    asks: "the kernel's neighbor table has room for the guests",
     examine,
 };
 
@@ -18,19 +18,19 @@ fn examine(host: &Host) -> Vec<Finding> {
     let setting = |key: &str| host.setting(key).and_then(|text| text.parse::<usize>().ok());
     let Some(limit) = setting(LIMIT) else { return Vec::new() };
     // Those that an administrator made, or that need no asking, do not count.
-    let counts = |state: NeighbourState| !matches!(state, NeighbourState::Permanent | NeighbourState::Noarp);
-    let used = host.neighbours.iter().filter(|neighbour| counts(neighbour.state)).count();
+    let counts = |state: NeighborState| !matches!(state, NeighborState::Permanent | NeighborState::Noarp);
+    let used = host.neighbors.iter().filter(|neighbor| counts(neighbor.state)).count();
     let downstreams = host.downstreams().len();
     let finding = if used * 10 >= limit * 9 {
         let sentence = format!(
-            "the kernel's neighbour table is full or nearly so: {used} of {limit} entries are taken in this \
+            "the kernel's neighbor table is full or nearly so: {used} of {limit} entries are taken in this \
              namespace alone, and then neither guests nor the gateway can be resolved"
         );
         Finding::fault(sentence)
     } else if limit < 4 * downstreams {
         // Guests that are containers have an entry for the host, in the same table.
         Finding::warning(format!(
-            "the kernel's neighbour table holds {limit} entries, too few for guests on {downstreams} \
+            "the kernel's neighbor table holds {limit} entries, too few for guests on {downstreams} \
              interfaces, who then seem to be gone"
         ))
     } else {

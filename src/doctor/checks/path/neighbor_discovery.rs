@@ -11,7 +11,7 @@ use crate::wire::solicited_node;
 
 /// The check.
 pub static CHECK: Check = Check {
-    name: "neighbour-discovery",
+    name: "neighbor-discovery",
     group: Group::Host,
     asks: "the packet filters let Neighbor Discovery pass",
     examine,
@@ -35,7 +35,7 @@ pub enum Towards {
     /// It receives it.
     Host,
     /// It sends it.
-    Neighbour,
+    Neighbor,
 }
 
 /// What somebody loses.
@@ -57,7 +57,7 @@ fn examine(host: &Host) -> Vec<Finding> {
             // The daemon's own frames pass the hooks of the interface alone.
             let (near, far) = match message.way {
                 Towards::Host => (Hook::Ingress, [Hook::Prerouting, Hook::Input]),
-                Towards::Neighbour => (Hook::Egress, [Hook::Output, Hook::Postrouting]),
+                Towards::Neighbor => (Hook::Egress, [Hook::Output, Hook::Postrouting]),
             };
             let packet = message.packet(&name);
             let rules = &host.firewall.rules;
@@ -78,7 +78,7 @@ impl Message {
     pub fn packet<'a>(&self, link: &'a str) -> Packet<'a> {
         let (input, output) = match self.way {
             Towards::Host => (link, ""),
-            Towards::Neighbour => ("", link),
+            Towards::Neighbor => ("", link),
         };
         let (source, destination) = self.addresses;
         let (body, state, reverse) = (Body::Icmp(self.kind), State::Untracked, Reverse::Routed);
@@ -123,13 +123,13 @@ pub fn conversations(host: &Host) -> Vec<(IfIndex, Vec<Message>)> {
     all
 }
 
-fn between(neighbour: Ipv6Addr, ours: Ipv6Addr) -> Vec<Message> {
+fn between(neighbor: Ipv6Addr, ours: Ipv6Addr) -> Vec<Message> {
     let message = |kind, name, way, addresses| Message { kind, name, way, addresses };
     vec![
-        message(135, SOLICITATIONS, Towards::Host, (neighbour, solicited_node(ours))),
-        message(136, ADVERTISEMENTS, Towards::Host, (neighbour, ours)),
-        message(135, SOLICITATIONS, Towards::Neighbour, (ours, solicited_node(neighbour))),
-        message(136, ADVERTISEMENTS, Towards::Neighbour, (ours, neighbour)),
+        message(135, SOLICITATIONS, Towards::Host, (neighbor, solicited_node(ours))),
+        message(136, ADVERTISEMENTS, Towards::Host, (neighbor, ours)),
+        message(135, SOLICITATIONS, Towards::Neighbor, (ours, solicited_node(neighbor))),
+        message(136, ADVERTISEMENTS, Towards::Neighbor, (ours, neighbor)),
     ]
 }
 
@@ -157,9 +157,9 @@ pub fn findings(obstacles: &Obstacles<'_, Lost>, consequence: &str) -> Vec<Findi
 }
 
 /// How they are called in findings.
-pub const SOLICITATIONS: &str = "neighbour solicitations";
+pub const SOLICITATIONS: &str = "neighbor solicitations";
 /// How they are called in findings.
-pub const ADVERTISEMENTS: &str = "neighbour advertisements";
+pub const ADVERTISEMENTS: &str = "neighbor advertisements";
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// Where it is not known who speaks.

@@ -1,9 +1,9 @@
-//! Neighbours of the upstream that guests ask for (`proxy-downstream`, RFC 4389): learned as targets
+//! Neighbors of the upstream that guests ask for (`proxy-downstream`, RFC 4389): learned as targets
 //! are, on the other side, and forgotten when nobody asks for them any more.
 //!
 //! Known is who has replied to a question of ours, or whom the kernel has found there. What is merely
 //! advertised on the upstream is not kept, because whoever is on that link could advertise without end.
-//! Guests confirm their neighbours from time to time; that is when ours are confirmed, behind the
+//! Guests confirm their neighbors from time to time; that is when ours are confirmed, behind the
 //! answer, so there are no questions of our own accord.
 
 use core::net::Ipv6Addr;
@@ -15,7 +15,7 @@ use prefix_trie::PrefixMap;
 
 use super::answer::Asker;
 use super::bindings::Place;
-use super::facts::{IfIndex, Neighbour, NeighbourState};
+use super::facts::{IfIndex, Neighbor, NeighborState};
 use super::policy::{Downstream, RangePolicy};
 use super::probe::{CHALLENGES, SCARCE};
 use super::question::{Verdict, join};
@@ -24,17 +24,17 @@ use super::time::Time;
 use super::{Engine, Event};
 use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
 
-/// The neighbours that something is known of, and for whom.
+/// The neighbors that something is known of, and for whom.
 #[derive(Debug)]
-pub struct Neighbours {
+pub struct Neighbors {
     known: Targets,
-    /// The downstreams on which guests are answered, and the upstreams whose neighbours they may mean.
+    /// The downstreams on which guests are answered, and the upstreams whose neighbors they may mean.
     asked_on: BTreeMap<IfIndex, Vec<IfIndex>>,
     /// What is on-link at these upstreams.
     on_link: PrefixMap<Ipv6Net, IfIndex>,
 }
 
-impl Neighbours {
+impl Neighbors {
     /// None yet, and room for `limit`.
     pub fn new(limit: usize, seed: [u64; 2]) -> Self {
         Self { known: Targets::new(limit, seed), asked_on: BTreeMap::new(), on_link: PrefixMap::new() }
@@ -75,7 +75,7 @@ impl Neighbours {
         self.known.live(address).is_some()
     }
 
-    /// It is no neighbour any more, if it was one; whoever waits for it.
+    /// It is no neighbor any more, if it was one; whoever waits for it.
     pub fn remove(&mut self, address: Ipv6Addr) -> Vec<Asker> {
         match self.known.remove(address) {
             Some(State::Probing(probing)) => probing.askers,
@@ -93,7 +93,7 @@ impl Neighbours {
 
 impl Engine {
     /// Whose guests are answered, and for which links.
-    pub(super) fn settle_neighbours(&mut self) {
+    pub(super) fn settle_neighbors(&mut self) {
         let mut asked_on: BTreeMap<IfIndex, Vec<IfIndex>> = BTreeMap::new();
         for (range, place) in self.policy.ranges.iter().zip(&self.bindings.ranges) {
             let Some(upstream) = place.upstream.filter(|_| range.proxy_downstream) else { continue };
@@ -114,7 +114,7 @@ impl Engine {
             }
         }
         asked_on.keys().for_each(|link| self.masks.forget(*link));
-        (self.neighbours.asked_on, self.neighbours.on_link) = (asked_on, on_link);
+        (self.neighbors.asked_on, self.neighbors.on_link) = (asked_on, on_link);
     }
 
     /// The downstreams of a range, also where the kernel's routes decide.
@@ -130,37 +130,37 @@ impl Engine {
     }
 
     /// There may be fewer now.
-    pub(super) fn limit_neighbours(&mut self, limit: usize) {
-        for (target, state) in self.neighbours.known.set_limit(limit) {
-            self.neighbour_evicted(target, state);
+    pub(super) fn limit_neighbors(&mut self, limit: usize) {
+        for (target, state) in self.neighbors.known.set_limit(limit) {
+            self.neighbor_evicted(target, state);
         }
     }
 
     /// The upstream on whose link the target is, if packets for it leave by that.
     pub(super) fn upstream_towards(&self, target: Ipv6Addr) -> Option<IfIndex> {
-        self.neighbours.link_of(target).filter(|upstream| self.routes.leads_to(target) == Some(*upstream))
+        self.neighbors.link_of(target).filter(|upstream| self.routes.leads_to(target) == Some(*upstream))
     }
 
     /// A guest asks for what may be on the link of this upstream.
-    pub(super) fn question_neighbour(
+    pub(super) fn question_neighbor(
         &mut self,
         asker: Asker,
         target: Ipv6Addr,
         upstream: IfIndex,
         now: Time,
     ) -> Result<Verdict, DropReason> {
-        match self.neighbours.known.get(target) {
+        match self.neighbors.known.get(target) {
             Some(State::Live(live)) => {
                 let live = *live;
                 let verdict = self.answer(&asker, target)?;
                 let is_old = now.since(live.seen) > self.policy.timers.reachable;
                 if is_old && live.unanswered == 0 && live.claim.is_none() {
-                    self.confirm_neighbour(target, live, self.policy.timers.retransmit, now);
+                    self.confirm_neighbor(target, live, self.policy.timers.retransmit, now);
                 }
                 Ok(verdict)
             }
             Some(State::Probing(_)) => {
-                let askers = self.neighbours.known.askers_mut(target);
+                let askers = self.neighbors.known.askers_mut(target);
                 join(askers, asker).map(|()| Verdict::Asked)
             }
             Some(State::Absent) => self.ask_upstream(asker, target, upstream, 1, now),
@@ -180,7 +180,7 @@ impl Engine {
         let question = question.ok_or(DropReason::Absent)?;
         let share = self.share_of(&asker);
         let (limit, half) = (self.policy.limits.pending, self.policy.limits.pending.div_ceil(2));
-        let known = &self.neighbours.known;
+        let known = &self.neighbors.known;
         if known.probing() >= limit || known.probing_for(share) >= half && limit > 1 {
             return Err(DropReason::PendingFull);
         }
@@ -188,40 +188,40 @@ impl Engine {
             return Err(DropReason::ProbeLimit);
         }
         let probing = Probing { left: tries - 1, asked: 0, share, askers: vec![asker] };
-        self.put_neighbour(target, State::Probing(probing), now);
+        self.put_neighbor(target, State::Probing(probing), now);
         self.send_probe(upstream, question);
         Ok(Verdict::Asked)
     }
 
-    /// An advertisement on an upstream: that of a neighbour, if guests have asked for it.
-    pub(super) fn heard_neighbour(&mut self, link: IfIndex, advertisement: &Advertisement, now: Time) {
+    /// An advertisement on an upstream: that of a neighbor, if guests have asked for it.
+    pub(super) fn heard_neighbor(&mut self, link: IfIndex, advertisement: &Advertisement, now: Time) {
         let (target, mac) = (advertisement.target, advertisement.owner_mac());
-        let Some(state) = self.neighbours.known.get(target) else { return };
+        let Some(state) = self.neighbors.known.get(target) else { return };
         let is_ours = self.bindings.upstreams.iter().any(|upstream| upstream.mac == mac);
-        if is_ours || !mac.is_station() || self.neighbours.link_of(target) != Some(link) {
+        if is_ours || !mac.is_station() || self.neighbors.link_of(target) != Some(link) {
             return;
         }
         if let State::Live(Live { claim: Some(claim), .. }) = *state {
             self.tell(Event::Contested(target, link, claim.link, claim.mac));
         }
-        self.neighbour_is_there(target, link, mac, Evidence::Probe, now);
+        self.neighbor_is_there(target, link, mac, Evidence::Probe, now);
     }
 
-    /// The kernel's neighbour table says something of a neighbour on an upstream.
-    pub(super) fn found_neighbour(&mut self, neighbour: &Neighbour, now: Time) {
-        let &Neighbour { link, address, mac, state } = neighbour;
-        let (NeighbourState::Reachable | NeighbourState::Permanent, Some(mac)) = (state, mac) else { return };
-        let is_of_this_link = self.neighbours.link_of(address) == Some(link);
-        let is_asked_for = self.neighbours.known.get(address).is_some();
+    /// The kernel's neighbor table says something of a neighbor on an upstream.
+    pub(super) fn found_neighbor(&mut self, neighbor: &Neighbor, now: Time) {
+        let &Neighbor { link, address, mac, state } = neighbor;
+        let (NeighborState::Reachable | NeighborState::Permanent, Some(mac)) = (state, mac) else { return };
+        let is_of_this_link = self.neighbors.link_of(address) == Some(link);
+        let is_asked_for = self.neighbors.known.get(address).is_some();
         // Half of the room is for those that guests ask for.
-        let has_room = self.neighbours.len() < self.policy.limits.pending / 2;
+        let has_room = self.neighbors.len() < self.policy.limits.pending / 2;
         let is_theirs = self.targets.live(address).is_none() && !self.links.is_of_host(address);
         if is_of_this_link && is_theirs && mac.is_station() && (is_asked_for || has_room) {
-            self.neighbour_is_there(address, link, mac, Evidence::Neighbour, now);
+            self.neighbor_is_there(address, link, mac, Evidence::Neighbor, now);
         }
     }
 
-    fn neighbour_is_there(
+    fn neighbor_is_there(
         &mut self,
         target: Ipv6Addr,
         link: IfIndex,
@@ -229,78 +229,78 @@ impl Engine {
         evidence: Evidence,
         now: Time,
     ) {
-        let known = &mut self.neighbours.known;
+        let known = &mut self.neighbors.known;
         let since = known.live(target).map_or(now, |live| live.since);
         let askers = known.askers_mut(target).map(std::mem::take).unwrap_or_default();
         let (mac, proof, unanswered, claim) = (Some(mac), Proof::Replied, 0, None);
         let live = Live { link, mac, evidence, proof, since, seen: now, unanswered, claim };
-        self.put_neighbour(target, State::Live(live), now);
+        self.put_neighbor(target, State::Live(live), now);
         for asker in askers {
             let verdict = self.answer(&asker, target);
             self.count(target, &asker, verdict);
         }
     }
 
-    /// A guest says that it has the address of a neighbour. As among guests, the one who was there is
+    /// A guest says that it has the address of a neighbor. As among guests, the one who was there is
     /// asked first, and the newer word counts only if he is silent. True if that is being found out.
-    pub(super) fn contest_neighbour(&mut self, target: Ipv6Addr, claim: Claim, now: Time) -> bool {
-        let Some(live) = self.neighbours.known.live(target).copied() else { return false };
+    pub(super) fn contest_neighbor(&mut self, target: Ipv6Addr, claim: Claim, now: Time) -> bool {
+        let Some(live) = self.neighbors.known.live(target).copied() else { return false };
         if live.claim.is_none() && !self.probe_limit.is_scarce(now) {
             let claimed = Live { claim: Some(claim), unanswered: 0, ..live };
-            self.confirm_neighbour(target, claimed, self.policy.timers.retransmit / 2, now);
+            self.confirm_neighbor(target, claimed, self.policy.timers.retransmit / 2, now);
         }
         true
     }
 
     /// Asks those whose time has come, and forgets those that nobody asks for.
-    pub(super) fn neighbours_due(&mut self, now: Time) {
-        while let Some(target) = self.neighbours.known.first_due(now) {
-            match self.neighbours.known.get(target).cloned() {
-                Some(State::Live(live)) => self.live_neighbour_is_due(target, live, now),
-                Some(State::Probing(probing)) => self.neighbour_is_asked_again(target, probing, now),
-                Some(State::Absent) | None => _ = self.neighbours.remove(target),
+    pub(super) fn neighbors_due(&mut self, now: Time) {
+        while let Some(target) = self.neighbors.known.first_due(now) {
+            match self.neighbors.known.get(target).cloned() {
+                Some(State::Live(live)) => self.live_neighbor_is_due(target, live, now),
+                Some(State::Probing(probing)) => self.neighbor_is_asked_again(target, probing, now),
+                Some(State::Absent) | None => _ = self.neighbors.remove(target),
             }
         }
     }
 
-    fn live_neighbour_is_due(&mut self, target: Ipv6Addr, live: Live, now: Time) {
+    fn live_neighbor_is_due(&mut self, target: Ipv6Addr, live: Live, now: Time) {
         let retransmit = self.policy.timers.retransmit;
         match live.claim {
             Some(_) if live.unanswered < CHALLENGES => {
-                self.confirm_neighbour(target, live, retransmit / 2, now);
+                self.confirm_neighbor(target, live, retransmit / 2, now);
             }
             Some(claim) => {
-                self.neighbours.remove(target);
+                self.neighbors.remove(target);
                 self.claimed(target, claim, now);
             }
-            None if live.unanswered == 0 => _ = self.neighbours.remove(target),
+            None if live.unanswered == 0 => _ = self.neighbors.remove(target),
             None if live.unanswered < self.policy.timers.retries => {
-                self.confirm_neighbour(target, live, retransmit, now);
+                self.confirm_neighbor(target, live, retransmit, now);
             }
-            None => self.put_neighbour(target, State::Absent, now),
+            None => self.put_neighbor(target, State::Absent, now),
         }
     }
 
-    fn neighbour_is_asked_again(&mut self, target: Ipv6Addr, mut probing: Probing, now: Time) {
+    fn neighbor_is_asked_again(&mut self, target: Ipv6Addr, mut probing: Probing, now: Time) {
         let upstream = self.upstream_towards(target);
         let question = upstream.and_then(|up| Some((up, self.solicitation_for(up, target, None)?)));
         let (Some((upstream, question)), Some(left)) = (question, probing.left.checked_sub(1)) else {
             for asker in &probing.askers {
                 self.unanswered(target, asker, DropReason::Absent);
             }
-            return self.put_neighbour(target, State::Absent, now);
+            return self.put_neighbor(target, State::Absent, now);
         };
         let retransmit = self.policy.timers.retransmit;
         if !self.probe_limit.take(now) {
-            self.neighbours.known.postpone(target, now + SCARCE.min(retransmit / 4));
+            self.neighbors.known.postpone(target, now + SCARCE.min(retransmit / 4));
             return;
         }
         probing.left = left;
-        self.put_neighbour(target, State::Probing(probing), now);
+        self.put_neighbor(target, State::Probing(probing), now);
         self.send_probe(upstream, question);
     }
 
-    fn confirm_neighbour(&mut self, target: Ipv6Addr, live: Live, pause: Duration, now: Time) {
+    fn confirm_neighbor(&mut self, target: Ipv6Addr, live: Live, pause: Duration, now: Time) {
         // The last try goes to the group: it may have another link-layer address now.
         let is_last = live.unanswered + 1 >= self.policy.timers.retries;
         let question = self.solicitation_for(live.link, target, live.mac.filter(|_| !is_last));
@@ -314,7 +314,7 @@ impl Engine {
             Some(_) => {}
             None => asked.unanswered += 1,
         }
-        self.neighbours.known.put(target, State::Live(asked), now + pause);
+        self.neighbors.known.put(target, State::Live(asked), now + pause);
     }
 
     /// RFC 4861 §7.2.2, as a host on that link would ask: from a global address, because some providers
@@ -324,21 +324,21 @@ impl Engine {
         Some(Solicitation { source, ..self.probe(link, target, known)? })
     }
 
-    fn put_neighbour(&mut self, target: Ipv6Addr, state: State, now: Time) {
+    fn put_neighbor(&mut self, target: Ipv6Addr, state: State, now: Time) {
         let due = now + self.comes_back_after(&state);
         // Where all of them are there, the one that has not been heard for longest is asked anew when
         // somebody wants it: that costs a question, and no more.
-        if !self.neighbours.known.has_room_for(target)
-            && let Some(oldest) = self.neighbours.known.first_due(Time::at(Duration::MAX))
+        if !self.neighbors.known.has_room_for(target)
+            && let Some(oldest) = self.neighbors.known.first_due(Time::at(Duration::MAX))
         {
-            self.neighbours.known.remove(oldest);
+            self.neighbors.known.remove(oldest);
         }
-        if let Put::Instead(evicted, state) = self.neighbours.known.put(target, state, due) {
-            self.neighbour_evicted(evicted, state);
+        if let Put::Instead(evicted, state) = self.neighbors.known.put(target, state, due) {
+            self.neighbor_evicted(evicted, state);
         }
     }
 
-    fn neighbour_evicted(&mut self, target: Ipv6Addr, state: State) {
+    fn neighbor_evicted(&mut self, target: Ipv6Addr, state: State) {
         if let State::Probing(probing) = state {
             for asker in probing.askers {
                 self.unanswered(target, &asker, DropReason::TargetsFull);

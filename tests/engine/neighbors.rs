@@ -1,8 +1,8 @@
-//! `proxy-downstream`: what is learned of the upstream's neighbours, and how much of it.
+//! `proxy-downstream`: what is learned of the upstream's neighbors, and how much of it.
 
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::{Fact, Link, LinkLayer, LinkState, Neighbour, NeighbourState};
+use lone64::engine::facts::{Fact, Link, LinkLayer, LinkState, Neighbor, NeighborState};
 use lone64::engine::{Event, Input, Output, Watch};
 use lone64::wire::{DropReason, Mac, Solicitation, solicited_node};
 
@@ -15,13 +15,13 @@ use crate::proxy_downstream::{GATEWAY, advertised, answers_to, asked_by_guest, i
 pub const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 
 /// Somebody on the upstream's link.
-pub fn neighbour() -> Ipv6Addr {
+pub fn neighbor() -> Ipv6Addr {
     address("2001:db8:1:2::77")
 }
 
 /// It advertises itself on the upstream.
 pub fn advertises(host: &mut Host, mac: Mac) {
-    host.input(Input::Advertisement(UP, reply(neighbour(), mac)));
+    host.input(Input::Advertisement(UP, reply(neighbor(), mac)));
 }
 
 /// What was asked for on the upstream.
@@ -42,90 +42,90 @@ pub fn questions_for(host: &mut Host, target: Ipv6Addr) -> Vec<Solicitation> {
 #[test]
 fn one_that_is_not_known_is_asked_for_on_the_upstream_and_answered_for_when_it_replies() {
     let mut host = Host::new(proxying());
-    let group = solicited_node(neighbour());
+    let group = solicited_node(neighbor());
     let expected = Solicitation {
         source_mac: UP_MAC,
         destination_mac: Mac::multicast(group),
         source: address("2001:db8:1:2::2"),
         destination: group,
-        target: neighbour(),
+        target: neighbor(),
         source_link_layer: Some(UP_MAC),
     };
-    assert_eq!(questions_for(&mut host, neighbour()), [expected]);
+    assert_eq!(questions_for(&mut host, neighbor()), [expected]);
     // Others ask meanwhile, and the first asks again.
-    let second = question_from(guest(6), guest_mac(6), neighbour());
+    let second = question_from(guest(6), guest_mac(6), neighbor());
     host.input(Input::Solicitation(BRIDGE, second));
-    assert_eq!(questions_for(&mut host, neighbour()), []);
+    assert_eq!(questions_for(&mut host, neighbor()), []);
     advertises(&mut host, MAC);
     let answered: Vec<_> = advertised(&mut host).iter().map(|answer| answer.destination).collect();
     assert_eq!(answered, [guest(5), guest(6)]);
     advertises(&mut host, MAC);
     assert_eq!(advertised(&mut host), [], "each has one answer");
-    assert!(is_answered(&mut host, neighbour()), "and from now on it is known");
+    assert!(is_answered(&mut host, neighbor()), "and from now on it is known");
 }
 
 #[test]
 fn one_that_is_not_there_is_asked_for_three_times_and_then_once_for_each_question() {
     let mut host = Host::new(proxying());
-    assert_eq!(questions_for(&mut host, neighbour()).len(), 1);
+    assert_eq!(questions_for(&mut host, neighbor()).len(), 1);
     host.pass(seconds(4));
     assert_eq!(asked_upstream(&host.take()).len(), 2);
-    assert_eq!(questions_for(&mut host, neighbour()).len(), 1);
+    assert_eq!(questions_for(&mut host, neighbor()).len(), 1);
     host.pass(seconds(2));
     assert_eq!(asked_upstream(&host.take()), []);
     // It comes up, and says so.
     advertises(&mut host, MAC);
-    assert!(is_answered(&mut host, neighbour()));
-    assert!(!host.is_live(neighbour()));
+    assert!(is_answered(&mut host, neighbor()));
+    assert!(!host.is_live(neighbor()));
 }
 
 #[test]
 fn nothing_is_kept_of_one_that_nobody_asks_for() {
     let mut host = Host::new(proxying());
     advertises(&mut host, MAC);
-    assert_eq!(host.engine.known_neighbours(), 0);
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    assert_eq!(host.engine.known_neighbors(), 0);
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
     host.take();
     host.pass(seconds(59));
-    assert_eq!(host.engine.known_neighbours(), 1);
+    assert_eq!(host.engine.known_neighbors(), 1);
     host.pass(seconds(2));
-    assert_eq!(host.engine.known_neighbours(), 0);
+    assert_eq!(host.engine.known_neighbors(), 0);
     assert_eq!(asked_upstream(&host.take()), [], "no questions of our own accord");
 }
 
 #[test]
 fn one_that_the_kernel_has_found_is_known() {
     for (state, is_known) in [
-        (NeighbourState::Reachable, true),
-        (NeighbourState::Permanent, true),
-        (NeighbourState::Stale, false),
-        (NeighbourState::Failed, false),
+        (NeighborState::Reachable, true),
+        (NeighborState::Permanent, true),
+        (NeighborState::Stale, false),
+        (NeighborState::Failed, false),
     ] {
         let mut host = Host::new(proxying());
-        let entry = Neighbour { link: UP, address: neighbour(), mac: Some(MAC), state };
-        host.facts(vec![Fact::Neighbour(entry)]);
-        assert_eq!(is_answered(&mut host, neighbour()), is_known, "{state:?}");
-        assert!(!host.is_live(neighbour()));
+        let entry = Neighbor { link: UP, address: neighbor(), mac: Some(MAC), state };
+        host.facts(vec![Fact::Neighbor(entry)]);
+        assert_eq!(is_answered(&mut host, neighbor()), is_known, "{state:?}");
+        assert!(!host.is_live(neighbor()));
     }
 }
 
 #[test]
 fn old_knowledge_is_confirmed_behind_the_answer_and_ends_when_it_is_not() {
     let mut host = Host::new(proxying());
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
     host.pass(seconds(31));
     host.take();
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     let outputs = host.take();
     assert!(outputs.iter().any(|output| matches!(output, Output::Advertise(BRIDGE, _))));
     let asked = asked_upstream(&outputs);
-    assert_eq!((asked.len(), asked[0].destination_mac, asked[0].destination), (1, MAC, neighbour()));
+    assert_eq!((asked.len(), asked[0].destination_mac, asked[0].destination), (1, MAC, neighbor()));
     host.pass(seconds(4));
     let asked = asked_upstream(&host.take());
     assert!(asked.len() == 2 && asked[1].destination_mac.is_group(), "{asked:?}");
-    assert!(!is_answered(&mut host, neighbour()));
+    assert!(!is_answered(&mut host, neighbor()));
 }
 
 #[test]
@@ -138,26 +138,26 @@ fn only_what_is_on_the_upstreams_link_is_asked_for_there() {
         state: LinkState::Down,
         ..link(UP, "up0", LinkLayer::Ethernet(UP_MAC))
     })]);
-    assert_eq!(questions_for(&mut host, neighbour()), [], "nor while it is down");
+    assert_eq!(questions_for(&mut host, neighbor()), [], "nor while it is down");
 }
 
 #[test]
 fn an_address_that_the_host_takes_is_nobody_elses() {
     let mut host = Host::new(proxying());
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
     host.facts(vec![has(BRIDGE, "2001:db8:1:2::77/64")]);
-    assert_eq!(host.engine.known_neighbours(), 0);
-    assert!(!is_answered(&mut host, neighbour()), "the kernel answers on that link");
+    assert_eq!(host.engine.known_neighbors(), 0);
+    assert!(!is_answered(&mut host, neighbor()), "the kernel answers on that link");
 }
 
 #[test]
-fn neighbours_are_forgotten_with_their_link() {
+fn neighbors_are_forgotten_with_their_link() {
     let mut host = Host::new(proxying());
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     advertises(&mut host, MAC);
     host.facts(vec![Fact::LinkGone(UP)]);
-    assert_eq!(host.engine.known_neighbours(), 0);
+    assert_eq!(host.engine.known_neighbors(), 0);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn where_all_of_the_link_answers_the_longest_known_make_room() {
         host.input(Input::Solicitation(BRIDGE, asked_by_guest(address(number))));
         host.input(Input::Advertisement(UP, reply(address(number), MAC)));
         assert_eq!(advertised(&mut host).len(), 1, "{number}");
-        assert!(host.engine.known_neighbours() <= 8);
+        assert!(host.engine.known_neighbors() <= 8);
         host.pass(millis(100));
     }
     assert!(is_answered(&mut host, address(39)) && !is_answered(&mut host, address(0)));
@@ -181,7 +181,7 @@ fn as_many_wait_for_one_as_for_a_target() {
     let mut host = Host::new(proxying());
     host.input(Input::Watch(Watch::Questions));
     for number in 0..20 {
-        let asker = question_from(guest(number), guest_mac(number), neighbour());
+        let asker = question_from(guest(number), guest_mac(number), neighbor());
         host.input(Input::Solicitation(BRIDGE, asker));
     }
     let outputs = host.take();
@@ -202,8 +202,8 @@ fn those_who_watch_see_the_questions_of_guests_and_what_became_of_them() {
         told.iter().any(|event| matches!(event, Event::Solicited(GATEWAY, asker) if asker.link == BRIDGE))
     );
     assert!(told.iter().any(|event| matches!(event, Event::Answered(GATEWAY, _))));
-    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbour())));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(neighbor())));
     host.pass(seconds(4));
-    let dropped = Event::Dropped(Some(neighbour()), BRIDGE, DropReason::Absent);
+    let dropped = Event::Dropped(Some(neighbor()), BRIDGE, DropReason::Absent);
     assert!(host.events().contains(&dropped));
 }

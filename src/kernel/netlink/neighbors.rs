@@ -1,4 +1,4 @@
-//! Changes to the kernel's neighbour entries. Those of gateways: added only where there is none, revived
+//! Changes to the kernel's neighbor entries. Those of gateways: added only where there is none, revived
 //! only where one has failed. Those of guests: removed where their station has gone, or another is about to
 //! have the address.
 
@@ -14,32 +14,32 @@ use rtnetlink::packet_route::neighbour::{
 };
 
 use super::convert::station;
-use super::lab::neighbour_message;
+use super::lab::neighbor_message;
 use super::{NetlinkError, Requests};
-use crate::engine::NeighbourChange;
+use crate::engine::NeighborChange;
 use crate::engine::facts::IfIndex;
 use crate::wire::Mac;
 
 impl Requests {
-    /// Changes a neighbour entry. An entry that is not there is removed already.
-    pub fn change_neighbour(&self, change: &NeighbourChange) -> BoxFuture<'static, Result<(), NetlinkError>> {
+    /// Changes a neighbor entry. An entry that is not there is removed already.
+    pub fn change_neighbor(&self, change: &NeighborChange) -> BoxFuture<'static, Result<(), NetlinkError>> {
         let (what, link, address, under_way) = match *change {
-            NeighbourChange::Add(link, address, mac) => {
+            NeighborChange::Add(link, address, mac) => {
                 let under_way = self.gateway(link, address, mac, NLM_F_CREATE | NLM_F_EXCL).boxed();
                 ("add", link, address, under_way)
             }
-            NeighbourChange::Revive(link, address, mac) => {
+            NeighborChange::Revive(link, address, mac) => {
                 ("revive", link, address, self.gateway(link, address, mac, 0).boxed())
             }
-            NeighbourChange::Remove(link, address) => {
+            NeighborChange::Remove(link, address) => {
                 ("remove", link, address, self.remove(link, address).boxed())
             }
-            NeighbourChange::Forget(link, address, keep) => {
+            NeighborChange::Forget(link, address, keep) => {
                 ("forget", link, address, self.forget(link, address, keep).boxed())
             }
         };
         async move {
-            let what = format!("{what} the neighbour {address} on link {link}");
+            let what = format!("{what} the neighbor {address} on link {link}");
             under_way.await.map_err(|source| NetlinkError::Refused { what, source })
         }
         .boxed()
@@ -54,7 +54,7 @@ impl Requests {
         mac: Mac,
         flags: u16,
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        let mut message = neighbour_message(link, address);
+        let mut message = neighbor_message(link, address);
         message.header.state = Nud::Reachable;
         message.header.flags = NeighbourFlags::Router;
         message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
@@ -69,7 +69,7 @@ impl Requests {
         address: Ipv6Addr,
         keep: Option<Mac>,
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        let entry = self.get(RouteNetlinkMessage::GetNeighbour(neighbour_message(link, address)));
+        let entry = self.get(RouteNetlinkMessage::GetNeighbour(neighbor_message(link, address)));
         let requests = self.clone();
         async move {
             let entry = match entry.await {
@@ -90,7 +90,7 @@ impl Requests {
         link: IfIndex,
         address: Ipv6Addr,
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        let reply = self.submit(RouteNetlinkMessage::DelNeighbour(neighbour_message(link, address)), 0);
+        let reply = self.submit(RouteNetlinkMessage::DelNeighbour(neighbor_message(link, address)), 0);
         async move { reply.await.or_else(|error| if is_missing(&error) { Ok(()) } else { Err(error) }) }
     }
 }
