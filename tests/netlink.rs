@@ -29,6 +29,10 @@ fn main() -> ExitCode {
         trial("the_backstop_is_removed_alone", the_backstop_is_removed_alone),
         trial("a_route_to_a_missing_interface_is_refused", a_route_to_a_missing_interface_is_refused),
         trial("requests_keep_the_order_of_their_calls", requests_keep_the_order_of_their_calls),
+        trial(
+            "thousands_of_requests_are_each_answered_in_order",
+            thousands_of_requests_are_each_answered_in_order,
+        ),
         trial("a_dump_holds_all_that_there_is", a_dump_holds_all_that_there_is),
         trial("an_overrun_is_told_and_a_dump_mends_it", an_overrun_is_told_and_a_dump_mends_it),
     ];
@@ -172,6 +176,36 @@ fn requests_keep_the_order_of_their_calls() -> Result<(), Failed> {
         third.await?;
         second.await?;
         first.await?;
+        Ok(())
+    })
+}
+
+/// With `LONE64_ROUTES=20000` and `--nocapture`, this is the measure of what an exit has to remove.
+fn thousands_of_requests_are_each_answered_in_order() -> Result<(), Failed> {
+    let count = std::env::var("LONE64_ROUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
+    in_namespace(async |mut lab| {
+        let a = lab.veth_up().await?;
+        let clock = std::time::Instant::now();
+        let adding: Vec<_> = (1..=count).map(|n| lab.requests.add_route(&numbered(n, a))).collect();
+        for added in adding {
+            added.await?;
+        }
+        let added = clock.elapsed();
+        // Some are gone already: a refusal in the middle is told of the right one.
+        for number in (1..=count).step_by(1_000) {
+            lab.requests.remove_route(&numbered(number, a)).await?;
+        }
+        let clock = std::time::Instant::now();
+        let removing: Vec<_> = (1..=count).map(|n| lab.requests.remove_route(&numbered(n, a))).collect();
+        for (number, removed) in (1..=count).zip(removing) {
+            let result = removed.await;
+            match number % 1_000 {
+                1 => assert!(matches!(result, Err(RouteError::Missing)), "{number}: {result:?}"),
+                _ => result?,
+            }
+        }
+        eprintln!("{count} routes: added in {added:.1?}, removed in {:.1?}", clock.elapsed());
+        assert!(lab.routes().await?.iter().all(|route| route.protocol != 64));
         Ok(())
     })
 }

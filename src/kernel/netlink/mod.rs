@@ -6,6 +6,7 @@
 //! another process) would be taken for the reply.
 
 mod addresses;
+mod connection;
 mod convert;
 mod lab;
 mod monitor;

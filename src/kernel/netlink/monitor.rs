@@ -4,13 +4,12 @@
 //! busy. When that runs over, the kernel says so once, and the reader dumps again.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 
-use futures_util::StreamExt;
 use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::neighbour::NeighbourMessage;
@@ -19,6 +18,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 
 use super::NetlinkError;
+use super::connection::{LONGEST_DATAGRAM, messages};
 use super::convert::facts;
 use super::requests::Requests;
 use crate::engine::facts::Fact;
@@ -47,7 +47,15 @@ impl Monitor {
     /// Subscribes, and opens the connection that dumps and requests go through. Must be called
     /// within a Tokio runtime with I/O.
     pub fn start() -> Result<(Self, Requests), NetlinkError> {
-        let requests = Requests::open()?;
+        Self::start_with(Requests::open()?)
+    }
+
+    /// The same, and the connection is served by a thread of its own.
+    pub fn start_beside() -> Result<(Self, Requests), NetlinkError> {
+        Self::start_with(Requests::open_on_a_thread()?)
+    }
+
+    fn start_with(requests: Requests) -> Result<(Self, Requests), NetlinkError> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE).map_err(NetlinkError::Open)?;
         enlarge_receive_buffer(&socket);
         let groups = GROUPS.iter().fold(0, |mask, group| mask | 1 << (*group as u32 - 1));
@@ -64,8 +72,8 @@ impl Monitor {
     /// Everything that is, in the order links, addresses, routes (of all tables), neighbors.
     ///
     /// Changes made meanwhile are in the queue too: apply the dump first, then what
-    /// [`Monitor::next`] brings.
-    pub async fn dump(&self) -> Result<Vec<Fact>, NetlinkError> {
+    /// [`Monitor::next`] brings. The dump begins with the first poll; what was queued before is older.
+    pub fn dump(&self) -> impl Future<Output = Result<Vec<Fact>, NetlinkError>> + Send + use<> {
         let mut address = AddressMessage::default();
         address.header.family = AddressFamily::Inet6;
         let mut route = RouteMessage::default();
@@ -78,11 +86,15 @@ impl Monitor {
             ("routes", RouteNetlinkMessage::GetRoute(route)),
             ("neighbors", RouteNetlinkMessage::GetNeighbour(neighbor)),
         ];
-        let mut all = Vec::new();
-        for (name, table) in tables {
-            all.append(&mut self.dump_table(name, table).await?);
+        let requests = self.requests.clone();
+        async move {
+            let mut all = Vec::new();
+            for (name, table) in tables {
+                let pick = |message, all: &mut Vec<Fact>| all.extend(facts(&message));
+                all.append(&mut requests.dump(name, table, pick).await?);
+            }
+            Ok(all)
         }
-        Ok(all)
     }
 
     /// The next change. Cancel-safe: dropping the future loses nothing.
@@ -122,7 +134,9 @@ impl Monitor {
             // Anybody may send to a netlink socket; the kernel's port is 0.
             Ok(sender) if sender.port_number() == 0 => {
                 for message in messages(&self.buffer) {
-                    self.queue.extend(facts(&message));
+                    if let NetlinkPayload::InnerMessage(message) = message.payload {
+                        self.queue.extend(facts(&message));
+                    }
                 }
                 None
             }
@@ -135,44 +149,6 @@ impl Monitor {
             }
         }
     }
-
-    async fn dump_table(
-        &self,
-        name: &'static str,
-        table: RouteNetlinkMessage,
-    ) -> Result<Vec<Fact>, NetlinkError> {
-        for _ in 0..DUMP_ATTEMPTS {
-            if let Some(facts) = self.dump_once(name, table.clone()).await? {
-                return Ok(facts);
-            }
-        }
-        Err(NetlinkError::Unsettled(name))
-    }
-
-    /// `None` if the table changed meanwhile, so that the kernel may have left something out.
-    async fn dump_once(
-        &self,
-        name: &'static str,
-        table: RouteNetlinkMessage,
-    ) -> Result<Option<Vec<Fact>>, NetlinkError> {
-        let refused = |source| NetlinkError::Refused { what: format!("list its {name}"), source };
-        let mut replies = Box::pin(self.requests.dump_stream(table)?);
-        let mut all = Vec::new();
-        let mut torn = false;
-        while let Some(reply) = replies.next().await {
-            torn |= reply.header.flags & NLM_F_DUMP_INTR != 0;
-            match reply.payload {
-                NetlinkPayload::InnerMessage(message) => all.extend(facts(&message)),
-                NetlinkPayload::Done(done) if done.code == 0 => return Ok((!torn).then_some(all)),
-                NetlinkPayload::Done(done) => {
-                    return Err(refused(io::Error::from_raw_os_error(done.code.abs())));
-                }
-                NetlinkPayload::Error(error) => return Err(refused(error.to_io())),
-                _ => {}
-            }
-        }
-        Err(NetlinkError::Closed)
-    }
 }
 
 /// Only root may pass the limit of `net.core.rmem_max`; less than wished for still works.
@@ -183,33 +159,8 @@ fn enlarge_receive_buffer(socket: &TokioSocket) {
     }
 }
 
-/// The messages of one datagram. One that the library cannot read is left out.
-fn messages(mut datagram: &[u8]) -> impl Iterator<Item = RouteNetlinkMessage> {
-    std::iter::from_fn(move || {
-        while let Ok(header) = NetlinkBuffer::new_checked(datagram) {
-            let length = header.length() as usize;
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&datagram[..length]);
-            datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-            match message.map(|message| message.payload) {
-                Ok(NetlinkPayload::InnerMessage(message)) => return Some(message),
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "left out a netlink message"),
-            }
-        }
-        None
-    })
-}
-
 const GROUPS: [MulticastGroup; 4] =
     [MulticastGroup::Link, MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route, MulticastGroup::Neigh];
 
 /// Bytes; some thousand events, as when a bridge with all its guests comes up.
 const RECEIVE_BUFFER: usize = 4 << 20;
-
-/// Bytes; the kernel makes none longer than 32 KiB.
-const LONGEST_DATAGRAM: usize = 64 << 10;
-
-/// Set on the replies of a dump that a change has overtaken; not among the crate's constants.
-pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
-
-pub(super) const DUMP_ATTEMPTS: usize = 8;

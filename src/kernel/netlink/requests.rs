@@ -3,16 +3,16 @@
 use std::future::Future;
 use std::io;
 
-use futures_util::{Stream, StreamExt};
-use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
-};
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope, RouteType,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use tokio::sync::oneshot;
+
 use super::NetlinkError;
+use super::connection::{self, Completeness, Request, Told};
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 
 /// Asks the kernel of one network namespace for changes. Cheap to clone.
@@ -21,7 +21,7 @@ use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 /// calls is the order in the kernel, and many may be under way at once.
 #[derive(Debug, Clone)]
 pub struct Requests {
-    handle: rtnetlink::Handle,
+    queue: connection::Queue,
 }
 
 /// Why a route was not added or removed.
@@ -53,12 +53,12 @@ impl Requests {
     /// A connection of its own, in the network namespace of this thread. Must be called within a
     /// Tokio runtime with I/O.
     pub fn open() -> Result<Self, NetlinkError> {
-        let (mut connection, handle, _) = rtnetlink::new_connection().map_err(NetlinkError::Open)?;
-        // So that a reply can be told from a connection that broke before there was one.
-        connection.set_forward_ack(true);
-        connection.set_forward_done(true);
-        tokio::spawn(connection);
-        Ok(Self { handle })
+        Ok(Self { queue: connection::open()? })
+    }
+
+    /// The same, served by a thread of its own: this one waits for nothing that the kernel does.
+    pub fn open_on_a_thread() -> Result<Self, NetlinkError> {
+        Ok(Self { queue: connection::open_on_a_thread()? })
     }
 
     /// Adds a route, and never replaces one: [`RouteError::Exists`] if any with its destination,
@@ -94,8 +94,8 @@ impl Requests {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        let replies = self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags);
-        async move { verdict(replies, |_| {}).await }
+        let reply = self.send(message, flags);
+        async move { reply.await.map(|_| ()) }
     }
 
     /// Queues a question for one object, and returns what the kernel has.
@@ -103,33 +103,64 @@ impl Requests {
         &self,
         message: RouteNetlinkMessage,
     ) -> impl Future<Output = io::Result<Option<RouteNetlinkMessage>>> + Send + use<> {
-        let replies = self.send(message, NLM_F_REQUEST | NLM_F_ACK);
+        self.send(message, 0)
+    }
+
+    /// Queues a dump of the table that `name` stands for, and returns what `pick` makes of its entries; it is
+    /// asked again where a change has overtaken it. `pick` runs where the connection is served.
+    pub(super) fn dump<T, F>(
+        &self,
+        name: &'static str,
+        table: RouteNetlinkMessage,
+        pick: F,
+    ) -> impl Future<Output = Result<Vec<T>, NetlinkError>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: Fn(RouteNetlinkMessage, &mut Vec<T>) + Send + Copy + 'static,
+    {
+        let requests = self.clone();
         async move {
-            let mut object = None;
-            verdict(replies, |message| object = Some(message)).await?;
-            Ok(object)
+            for _ in 0..DUMP_ATTEMPTS {
+                let (all, completeness) = requests.dump_once(name, table.clone(), pick).await?;
+                if completeness == Completeness::Whole {
+                    return Ok(all);
+                }
+            }
+            Err(NetlinkError::Unsettled(name))
         }
     }
 
-    /// Queues a dump; its last reply is `Done` or `Error`.
-    pub(super) fn dump_stream(
+    /// The same once, whether it is whole or not.
+    pub(super) async fn dump_once<T: Send + 'static>(
         &self,
-        message: RouteNetlinkMessage,
-    ) -> Result<impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send + use<>, NetlinkError> {
-        self.send(message, NLM_F_REQUEST | NLM_F_DUMP).map_err(|_| NetlinkError::Closed)
+        name: &'static str,
+        table: RouteNetlinkMessage,
+        pick: impl Fn(RouteNetlinkMessage, &mut Vec<T>) + Send + 'static,
+    ) -> Result<(Vec<T>, Completeness), NetlinkError> {
+        let (end, ended) = oneshot::channel();
+        let (mut all, mut end) = (Vec::new(), Some(end));
+        let listener = Box::new(move |told| match told {
+            Told::Entry(entry) => pick(entry, &mut all),
+            Told::End(result) => {
+                if let Some(end) = end.take() {
+                    let _ = end.send(result.map(|completeness| (std::mem::take(&mut all), completeness)));
+                }
+            }
+        });
+        self.queue.send(Request::Dump(table, listener)).map_err(|_| NetlinkError::Closed)?;
+        let result = ended.await.map_err(|_| NetlinkError::Closed)?;
+        result.map_err(|source| NetlinkError::Refused { what: format!("list its {name}"), source })
     }
 
     fn send(
         &self,
         message: RouteNetlinkMessage,
         flags: u16,
-    ) -> Result<
-        impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Send + Unpin + use<>,
-        rtnetlink::Error,
-    > {
-        let mut request = NetlinkMessage::from(message);
-        request.header.flags = flags;
-        self.handle.clone().request(request)
+    ) -> impl Future<Output = io::Result<Option<RouteNetlinkMessage>>> + Send + use<> {
+        let (verdict, reply) = oneshot::channel();
+        // One that cannot be queued drops its sender, and is found closed.
+        let _ = self.queue.send(Request::One(message, flags, verdict));
+        async move { reply.await.unwrap_or_else(|_| Err(closed())) }
     }
 }
 
@@ -144,23 +175,6 @@ impl From<io::Error> for RouteError {
             _ => Self::Other(error),
         }
     }
-}
-
-/// The kernel's verdict, and what comes before it.
-async fn verdict(
-    replies: Result<impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Unpin, rtnetlink::Error>,
-    mut each: impl FnMut(RouteNetlinkMessage),
-) -> io::Result<()> {
-    let mut replies = replies.map_err(|_| closed())?;
-    while let Some(reply) = replies.next().await {
-        match reply.payload {
-            NetlinkPayload::InnerMessage(message) => each(message),
-            NetlinkPayload::Error(error) if error.code.is_none() => return Ok(()),
-            NetlinkPayload::Error(error) => return Err(error.to_io()),
-            _ => {}
-        }
-    }
-    Err(closed())
 }
 
 fn closed() -> io::Error {
@@ -199,5 +213,7 @@ fn route_message(route: &KernelRoute) -> RouteMessage {
     message
 }
 
+/// How often a table that changes meanwhile is read.
+const DUMP_ATTEMPTS: usize = 8;
 /// The index of `lo` in every namespace; the kernel refuses to start with another.
 const LOOPBACK: IfIndex = IfIndex(1);

@@ -3,8 +3,6 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use futures_util::StreamExt;
-use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{InfoBridge, InfoData, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
@@ -72,24 +70,14 @@ impl Requests {
         .await
     }
 
-    async fn list<T>(
+    /// Once: what changes meanwhile is not worth another look.
+    async fn list<T: Send + 'static>(
         &self,
-        name: &str,
+        name: &'static str,
         request: RouteNetlinkMessage,
-        pick: impl Fn(RouteNetlinkMessage) -> Option<T>,
+        pick: impl Fn(RouteNetlinkMessage) -> Option<T> + Send + 'static,
     ) -> Result<Vec<T>, NetlinkError> {
-        let refused = |source| NetlinkError::Refused { what: format!("list its {name}"), source };
-        let mut replies = Box::pin(self.dump_stream(request)?);
-        let mut all = Vec::new();
-        while let Some(reply) = replies.next().await {
-            match reply.payload {
-                NetlinkPayload::InnerMessage(message) => all.extend(pick(message)),
-                NetlinkPayload::Done(_) => return Ok(all),
-                NetlinkPayload::Error(error) => return Err(refused(error.to_io())),
-                _ => {}
-            }
-        }
-        Err(NetlinkError::Closed)
+        Ok(self.dump_once(name, request, move |message, all| all.extend(pick(message))).await?.0)
     }
 }
 
