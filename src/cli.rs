@@ -102,7 +102,8 @@ Examples:
   lone64 run --config ./lone64.toml
   lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
   lone64 run --upstream eth0 --range 2001:db8:1:2:c::/112=lxcbr0 \\
-             --range 2001:db8:1:2:d::/112=wg0")]
+             --range 2001:db8:1:2:d::/112=wg0
+  lone64 run --record /var/tmp/lone64.trace")]
 pub struct RunArgs {
     /// The configuration [default: /etc/lone64/lone64.toml].
     #[arg(long, value_name = "F")]
@@ -116,6 +117,14 @@ pub struct RunArgs {
     /// The control socket, instead of the file's.
     #[arg(long, value_name = "PATH", value_parser = parse_socket)]
     pub socket: Option<PathBuf>,
+    /// Write what happens, and what is done about it, to this file, for a bug report.
+    ///
+    /// One JSON object per line, until the daemon ends or the file has 64 MiB: what the kernel says, every question,
+    /// every answer. The same program makes the same of it again, without the network. It holds the addresses and
+    /// MACs of this network and the configuration, so only its owner may read it; a file that is there is
+    /// overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// The options of `check`.

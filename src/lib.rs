@@ -13,6 +13,7 @@
 //! | [`import`] | nothing: text in, text out | other responders' configurations as a lone64.toml |
 //! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |
 //! | [`daemon`] | the clock, the control socket, the service manager, the kernel through its room | the one loop between them |
+//! | [`trace`] | nothing: text in, values out | what entered an engine and left it, and the same again |
 //! | [`doctor`] | the kernel and files, to read; with `--live` a namespace of its own | what is wrong with a host |
 //! | [`commands`], [`cli`] | the terminal | one file for each subcommand |
 //!
@@ -41,4 +42,5 @@ pub mod doctor;
 pub mod engine;
 pub mod import;
 pub mod kernel;
+pub mod trace;
 pub mod wire;

@@ -26,6 +26,7 @@ pub fn run(args: &DoctorArgs) -> Outcome {
         upstream: args.upstream.clone(),
         range: args.range.clone(),
         socket: None,
+        record: None,
     };
     let config = source.config()?;
     let (mut host, mut results) = look(&config, &args.root)?;

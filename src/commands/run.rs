@@ -2,19 +2,22 @@
 //!
 //! May touch: signals, the control socket, and whatever the daemon room may.
 
-use std::future::Future;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
+use futures_util::{Stream, stream};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Outcome;
+use super::{Outcome, explanation};
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::daemon::control::{Control, SocketError};
-use crate::daemon::{Daemon, Operator, Service, Source, logging};
+use crate::daemon::{Daemon, Operator, Recorder, Service, Source, logging};
 use crate::kernel::sysctl;
 
 /// Serves until it is told to stop by SIGTERM or SIGINT.
@@ -26,7 +29,24 @@ pub fn run(args: &RunArgs) -> Outcome {
     let result = runtime.block_on(serve(args, &config));
     // A file that is being read again, on a disk that does not answer, holds up no exit.
     runtime.shutdown_timeout(PATIENCE_AT_EXIT);
-    result.map(|()| ExitCode::SUCCESS)
+    logging::flush();
+    Ok(match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell_last(explanation(&*error));
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// Says why it has ended, behind the log, as `main` would; but nobody may be there to read it.
+fn tell_last(text: String) {
+    let (told, is_told) = mpsc::channel();
+    thread::spawn(move || {
+        eprintln!("{text}");
+        let _ = told.send(());
+    });
+    let _ = is_told.recv_timeout(PATIENCE_AT_EXIT);
 }
 
 /// Each downstream takes a socket, and there may be thousands; the usual soft limit of 1024 is for
@@ -41,11 +61,12 @@ fn raise_file_limit() {
 }
 
 async fn serve(args: &RunArgs, config: &Config) -> Result<(), Box<dyn std::error::Error>> {
-    let stop = stop_signal()?;
+    let stop = stop_signals()?;
     let hangup = signal(SignalKind::hangup())?;
     // First of all: two that answer for the same guests would be in each other's way.
     let control = open_control(&config.control.socket)?;
-    let mut daemon = Daemon::start(config).await?;
+    let recorder = args.record.as_deref().and_then(record);
+    let mut daemon = Daemon::start_recorded(config, recorder).await?;
     daemon.missing_sysctls().iter().for_each(|sentence| tracing::warn!("{sentence}"));
     warn_of_small_neighbor_table(daemon.downstreams());
     for line in daemon.summary() {
@@ -60,6 +81,15 @@ async fn serve(args: &RunArgs, config: &Config) -> Result<(), Box<dyn std::error
     Ok(())
 }
 
+/// Without a trace there are answers all the same.
+fn record(path: &Path) -> Option<Recorder> {
+    let recorder = Recorder::create(path);
+    let told = |error: &io::Error| {
+        tracing::warn!("cannot write the trace {}: {error}; answering goes on without it", path.display());
+    };
+    recorder.inspect_err(told).ok()
+}
+
 /// Without a control socket there are answers all the same; next to another lone64 there are none.
 fn open_control(path: &Path) -> Result<Option<Control>, SocketError> {
     match Control::open(path) {
@@ -72,16 +102,24 @@ fn open_control(path: &Path) -> Result<Option<Control>, SocketError> {
     }
 }
 
-/// Done when the process is told to stop. The handlers are in place when this returns.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-        }
-    })
+/// Has something whenever the process is told to stop. The handlers are in place when this returns.
+fn stop_signals() -> io::Result<impl Stream<Item = io::Result<()>>> {
+    let terminate = signal(SignalKind::terminate())?;
+    let interrupt = signal(SignalKind::interrupt())?;
+    Ok(stream::unfold((terminate, interrupt, "stopping"), async |(mut terminate, mut interrupt, what)| {
+        let name = tokio::select! {
+            got = terminate.recv() => got.map(|()| "SIGTERM"),
+            got = interrupt.recv() => got.map(|()| "SIGINT"),
+        };
+        let told = match name {
+            Some(name) => {
+                tracing::info!("{name}: {what}");
+                Ok(())
+            }
+            None => Err(io::Error::other("signals are not delivered any more")),
+        };
+        Some((told, (terminate, interrupt, "stopping at once")))
+    }))
 }
 
 /// With a full neighbor table guests cannot reply. (All namespaces share that table; guests that are

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
+use std::net::Ipv6Addr;
 
 use crate::engine::facts::{IfIndex, KernelRoute, RouteKind};
 use crate::engine::{Links, Problem};
@@ -39,6 +40,17 @@ pub enum Error {
         /// What the kernel said.
         source: RouteError,
     },
+    /// A multicast group cannot be joined or left.
+    #[error("cannot join or leave the multicast group {group} on {}", name(*.link))]
+    Group {
+        /// The interface.
+        link: IfIndex,
+        /// The group.
+        group: Ipv6Addr,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A foreign route keeps ours out.
     #[error("{0}")]
     BusyRoute(String),
@@ -54,14 +66,20 @@ pub enum Error {
     /// A setting that is ours to change cannot be changed.
     #[error("`manage = true` in [sysctl], but it cannot be done; set it yourself and write `manage = false`")]
     Sysctl(#[from] SysctlError),
+    /// What tells us to stop is broken.
+    #[error("nobody could tell lone64 to stop any more")]
+    Deaf(#[source] io::Error),
     /// The kernel tells nothing any more.
     #[error("the netlink socket was closed; start lone64 again, and please report this")]
     MonitorClosed,
     /// The kernel did not confirm in time that our routes are gone.
-    #[error(
-        "the kernel did not confirm in time that the routes are removed; `ip -6 route flush proto 64` does it"
-    )]
-    RoutesLeft,
+    #[error("the kernel did not confirm in time that the routes are removed; `{}` does it", flush(*.protocol, *.table))]
+    RoutesLeft {
+        /// What marks them as ours.
+        protocol: u8,
+        /// Where they are.
+        table: u32,
+    },
     /// nft did not confirm in time that our table is gone.
     #[error("nft did not confirm in time that the table is removed; `nft delete table ip6 lone64` does it")]
     TableLeft,
@@ -74,18 +92,30 @@ impl Error {
         Self::BusyRoute(match other {
             Some(other) => {
                 let there = describe(other, links);
+                let remedy = format!("{there}{}", in_table(other.table));
                 format!(
                     "cannot install the route '{wanted}': '{there}' is in the way, and foreign routes are never \
-                     replaced; remove it with `ip -6 route del {there}`, or choose another `metric` in [routes]"
+                     replaced; remove it with `ip -6 route del {remedy}`, or choose another `metric` in [routes]"
                 )
             }
             None => format!(
                 "cannot install the route '{wanted}': another route to {destination} with metric {metric} is in \
-                 the way, and foreign routes are never replaced; `ip -6 route show {destination}` shows it: \
-                 remove it, or choose another `metric` in [routes]"
+                 the way, and foreign routes are never replaced; `ip -6 route show{} {destination}` shows it: \
+                 remove it, or choose another `metric` in [routes]",
+                in_table(route.table)
             ),
         })
     }
+}
+
+/// What removes every route of ours.
+fn flush(protocol: u8, table: u32) -> String {
+    format!("ip -6 route flush{} proto {protocol}", in_table(table))
+}
+
+/// What ip(8) has to be told where it is not the main table, which it takes by itself.
+fn in_table(table: u32) -> String {
+    if table == MAIN { String::new() } else { format!(" table {table}") }
 }
 
 /// As `ip -6 route` prints it, and takes it.
@@ -126,5 +156,20 @@ fn remedy(error: &io::Error, capability: &str) -> String {
         format!("; run lone64 as root or with {capability} and CAP_NET_ADMIN")
     } else {
         String::new()
+    }
+}
+
+/// `RT_TABLE_MAIN`.
+const MAIN: u32 = 254;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_has_the_protocol_and_the_table_of_the_configuration() {
+        let said = |protocol, table| Error::RoutesLeft { protocol, table }.to_string();
+        assert!(said(64, 254).contains("`ip -6 route flush proto 64`"), "{}", said(64, 254));
+        assert!(said(65, 100).contains("`ip -6 route flush table 100 proto 65`"), "{}", said(65, 100));
     }
 }

@@ -6,20 +6,30 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use super::log_writer;
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// Starts logging for the whole process. What was started before stays.
+/// Starts logging for the whole process, with a thread that writes. What was started before stays.
 pub fn init(log: Log) {
+    if WRITER.get().is_none() {
+        let tell = |lost| tracing::warn!("{lost} lines of the log were lost: nobody read them");
+        // Without a thread more, lines are written where they are made.
+        if let Ok(writer) = log_writer::Lines::start(std::io::stderr(), tell) {
+            let _ = WRITER.set(writer);
+        }
+    }
     let (filter, filter_handle) = reload::Layer::new(level(log.level));
     let (lines, lines_handle) = reload::Layer::new(lines(log.format));
     // A second start in one process, as tests and the demo have it, keeps the first's choice.
@@ -36,6 +46,13 @@ pub fn change(log: Log) {
     let _ = format.reload(lines(log.format));
 }
 
+/// Waits until what was logged is written, but not for long: nobody may be there to read it.
+pub fn flush() {
+    if let Some(writer) = WRITER.get() {
+        writer.flush(PATIENCE);
+    }
+}
+
 /// Whatever passes the level.
 type Filtered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
 /// How it is written.
@@ -44,9 +61,15 @@ type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
 static RUNNING: OnceLock<(reload::Handle<LevelFilter, Registry>, reload::Handle<Lines, Filtered>)> =
     OnceLock::new();
 
+static WRITER: OnceLock<log_writer::Lines> = OnceLock::new();
+
 fn lines(format: LogFormat) -> Lines {
+    let writer = match WRITER.get() {
+        Some(writer) => BoxMakeWriter::new(writer.clone()),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let format = match format {
@@ -106,3 +129,6 @@ fn level(level: LogLevel) -> LevelFilter {
         LogLevel::Trace => LevelFilter::TRACE,
     }
 }
+
+/// For lines that wait when the process ends.
+const PATIENCE: Duration = Duration::from_millis(500);

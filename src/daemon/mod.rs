@@ -2,108 +2,124 @@
 //!
 //! May touch: the clock, the control socket, the service manager, and the kernel through its room. It
 //! decides nothing: what happened goes into the engine, and what comes out is carried out, in the
-//! order of the engine's contract.
+//! order of the engine's contract. The loop's thread waits for nothing but news: whatever takes a lock of the
+//! kernel's, or a disk, is done by another thread, and its outcome is one more thing that happens.
+//!
+//! `frames` are sockets and what comes and leaves by them, `effects` everything else that is asked of the kernel,
+//! `settings` its sysctls, `resync` what is read anew, `way_out` what every end goes through.
 
 pub mod control;
+mod effects;
 mod error;
 mod events;
 pub mod explained;
+mod frames;
+mod log_writer;
 pub mod logging;
 pub mod metrics;
 mod operator;
+mod record;
 mod reload;
+mod resync;
 mod service;
-mod stage;
+mod settings;
 pub mod status;
+mod summary;
 mod suppressor;
 mod sysctls;
+mod way_out;
 
-use std::future::Future;
 use std::io;
-use std::pin::pin;
-use std::time::Duration;
+use std::pin::{Pin, pin};
 
-use futures_util::StreamExt;
-use tokio::time::{Instant, sleep_until, timeout};
+use futures_util::{Stream, StreamExt};
+use tokio::task::yield_now;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 pub use error::Error;
 pub use operator::Operator;
+pub use record::Recorder;
 pub use reload::{Refusal, Source};
 pub use service::Service;
 
 use crate::config::Config;
-use crate::engine::bindings::{Place, Scope};
-use crate::engine::facts::IfIndex;
-use crate::engine::policy::{Origin, RangePolicy};
-use crate::engine::{Engine, Input, Output, Problem, RouteState, Time};
+use crate::engine::bindings::Scope;
+use crate::engine::facts::Fact;
+use crate::engine::{Input, Output, Problem, RouteState, Time};
+use crate::kernel::ears::Heard;
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
-use crate::kernel::nft::NftError;
+use effects::{Done, Effects, Mode};
 use events::Teller;
+use frames::Frames;
 use metrics::Measures;
 use operator::Wish;
-use stage::{Done, NeighborDone, Stage};
-use sysctls::Sysctls;
+use record::Recorded;
+use resync::Resync;
+use settings::{Settings, Settled};
 
 /// A daemon that serves: its sockets are bound and its routes are in.
 pub struct Daemon {
-    engine: Engine,
+    engine: Recorded,
     monitor: Monitor,
-    stage: Stage,
+    frames: Frames,
+    effects: Effects,
     teller: Teller,
     operator: Operator,
     measures: Measures,
     config: Config,
-    /// `None`: they are not ours to change.
-    sysctls: Option<Sysctls>,
+    settings: Settings,
+    resync: Resync,
     origin: Instant,
-    /// When everything is to be read anew, because changes were lost or more of it matters now.
-    resync_at: Option<Instant>,
 }
 
 /// What woke the loop.
 enum Wake {
-    Stop,
-    Frames,
+    Stop(io::Result<()>),
+    Frames(usize),
     Kernel(Notice),
-    Changed(Done),
-    NeighborChanged(NeighborDone),
-    Grouped(io::Result<()>),
-    Suppressed(Result<(), NftError>),
+    Dumped(Result<Vec<Fact>, NetlinkError>),
+    Done(Done),
+    Settled(Settled),
     Wish(Wish),
     Timeout,
 }
 
 impl Daemon {
     /// Learns what the host looks like, binds the sockets and installs the routes, in the network
-    /// namespace of this thread. Must be called within a Tokio runtime with I/O and time.
+    /// namespace of this thread. Must be called within a Tokio runtime with I/O and time, whose threads begin
+    /// there, too.
     ///
     /// On an error nothing of ours is left in the kernel.
     pub async fn start(config: &Config) -> Result<Self, Error> {
-        let (monitor, requests) = Monitor::start()?;
+        Self::start_recorded(config, None).await
+    }
+
+    /// The same, and everything that enters and leaves the engine is written down.
+    pub async fn start_recorded(config: &Config, recorder: Option<Recorder>) -> Result<Self, Error> {
+        let (monitor, requests) = Monitor::start_beside()?;
         let mut daemon = Self {
-            engine: Engine::new(config.policy.clone(), random_seed()),
+            engine: Recorded::new(config.policy.clone(), random_seed(), recorder),
             monitor,
-            stage: Stage::new(requests)?,
+            frames: Frames::new()?,
+            effects: Effects::new(requests),
             teller: Teller::new(),
             operator: Operator::default(),
             measures: Measures::new(),
             config: config.clone(),
-            sysctls: None,
+            settings: Settings::default(),
+            resync: Resync::default(),
             origin: Instant::now(),
-            resync_at: None,
         };
-        let facts = daemon.monitor.dump().await?;
-        daemon.handle(Input::Facts(facts));
-        daemon.refuse_problems()?;
-        daemon.manage_sysctls(config)?;
-        daemon.handle(Input::Synced);
-        let started = daemon.settle_kernel().await;
-        if started.is_err() {
-            // The error that there is says more than one that this could meet.
-            let _ = daemon.give_back().await;
+        // What went wrong says more than whatever the way out could meet.
+        if let Err(error) = daemon.learn().await {
+            daemon.give_settings_back().await;
+            return Err(error);
         }
-        started?;
-        daemon.stage.be_lenient();
+        if let Err(error) = daemon.begin().await {
+            let _ = daemon.give_back(pin!(futures_util::stream::pending())).await;
+            return Err(error);
+        }
+        daemon.effects.enter(Mode::Serving);
         Ok(daemon)
     }
 
@@ -115,102 +131,95 @@ impl Daemon {
         self.operator.service.ready(status);
     }
 
-    /// Serves until `stop` is done, and then gives back what the kernel holds for us.
-    pub async fn serve(mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let mut stop = pin!(stop);
+    /// Serves until `stop` has something, or something fails for which there is no way around, and then gives back
+    /// what the kernel holds for us; until `stop` has something again.
+    pub async fn serve(mut self, stop: impl Stream<Item = io::Result<()>>) -> Result<(), Error> {
+        let mut stop = pin!(stop.fuse());
+        let ended = self.run(stop.as_mut()).await;
+        let given_back = self.give_back(stop).await;
+        ended.and(given_back)
+    }
+
+    async fn learn(&mut self) -> Result<(), Error> {
+        let facts = self.monitor.dump().await?;
+        self.handle(Input::Facts(facts));
+        self.refuse_problems()?;
+        let config = self.config.clone();
+        self.configure_settings(&config);
+        match self.settings.done().await {
+            Settled::Configured(result) => Ok(result?),
+            Settled::Followed(_) => Ok(()),
+        }
+    }
+
+    async fn begin(&mut self) -> Result<(), Error> {
+        self.handle(Input::Synced);
+        self.settle_kernel().await
+    }
+
+    async fn run(&mut self, mut stop: Pin<&mut impl Stream<Item = io::Result<()>>>) -> Result<(), Error> {
         let mut alarm = pin!(sleep_until(self.origin));
         loop {
-            let due = self.engine.next_timeout().map(|due| self.instant(due));
-            let due = [due, self.resync_at, self.operator.service.due()].into_iter().flatten().min();
-            if let Some(due) = due.filter(|due| *due != alarm.deadline()) {
-                alarm.as_mut().reset(due);
-            }
-            let wake = tokio::select! {
-                () = &mut stop => Wake::Stop,
-                ready = self.stage.ears.ready() => {
-                    self.stage.ready.extend(ready.map_err(Error::Wait)?);
-                    Wake::Frames
-                }
-                notice = self.monitor.next() => Wake::Kernel(notice),
-                Some(done) = self.stage.changes.next() => Wake::Changed(done),
-                Some(done) = self.stage.neighbors.next() => Wake::NeighborChanged(done),
-                result = self.stage.groups.done(), if self.stage.groups.is_busy() => Wake::Grouped(result),
-                result = self.stage.suppressor.done(), if self.stage.suppressor.is_busy() => Wake::Suppressed(result),
-                wish = self.operator.next() => Wake::Wish(wish),
-                () = &mut alarm, if due.is_some() => Wake::Timeout,
-            };
-            match wake {
-                Wake::Stop => break,
-                Wake::Frames => self.frames()?,
+            self.tell_of_unsent();
+            match self.next(&mut stop, alarm.as_mut()).await? {
+                Wake::Stop(told) => return told.map_err(Error::Deaf),
+                Wake::Frames(interfaces) => self.frames(interfaces)?,
                 Wake::Kernel(notice) => self.kernel(notice)?,
-                Wake::Changed(done) => self.changed(done),
-                // What became of it is heard as a fact; an entry that the kernel has made by itself
-                // meanwhile, or lost again, is no mistake.
-                Wake::NeighborChanged((change, result)) => {
-                    if let Err(error) = result {
-                        tracing::debug!(?change, %error, "a neighbor entry stays as it is");
-                    }
-                }
-                Wake::Grouped(result) => self.stage.grouped(result),
-                Wake::Suppressed(result) => self.stage.suppressed(result),
+                Wake::Dumped(result) => self.dumped(result)?,
+                Wake::Done(done) => self.done(done),
+                Wake::Settled(settled) => self.settled(settled),
                 Wake::Wish(wish) => self.grant(wish),
                 Wake::Timeout => {
                     self.tell_service();
-                    self.resync_if_due().await?;
-                    self.handle(Input::Timeout);
+                    self.resync_if_due()?;
                 }
             }
+            // Whatever came first: what is left over for later, or due, does not wait for a quiet moment.
+            if self.is_engine_due() {
+                self.handle(Input::Timeout);
+            }
             self.settle_watch();
-            self.stage.check()?;
+            self.settle_reload();
+            self.effects.check()?;
         }
-        self.operator.service.stopping();
-        let dropped: u64 = self.stage.ears.drops().values().sum();
-        if dropped > 0 {
-            tracing::info!("{dropped} frames came faster than they were read, and were dropped");
-        }
-        self.give_back().await
     }
 
-    /// How many interfaces are listened to for their guests.
-    pub fn downstreams(&self) -> usize {
-        self.engine.bindings().ranges.iter().map(|place| place.downstreams.len()).sum()
+    /// Step 3 of the engine's contract: waits for whatever comes first.
+    async fn next(
+        &mut self,
+        stop: &mut Pin<&mut impl Stream<Item = io::Result<()>>>,
+        mut alarm: Pin<&mut Sleep>,
+    ) -> Result<Wake, Error> {
+        let due = [self.engine_due(), self.resync.due(), self.operator.service.due()];
+        let due = due.into_iter().flatten().min();
+        let is_due = self.frames.has_unsent() || due.is_some_and(|due| due <= Instant::now());
+        if let Some(due) = due.filter(|due| *due != alarm.deadline()) {
+            alarm.as_mut().reset(due);
+        }
+        let has_settings = self.settings.is_busy();
+        Ok(tokio::select! {
+            Some(told) = stop.next() => Wake::Stop(told),
+            heard = self.frames.ears.next() => match heard.map_err(Error::Wait)? {
+                Heard::Frames(interfaces) => Wake::Frames(interfaces),
+                Heard::Tuned(tuned) => Wake::Done(Done::Ears(tuned)),
+            },
+            notice = self.monitor.next(), if self.resync.takes_notices() => Wake::Kernel(notice),
+            dumped = self.resync.dumped() => Wake::Dumped(dumped),
+            done = self.effects.next() => Wake::Done(done),
+            settled = self.settings.done(), if has_settings => Wake::Settled(settled),
+            wish = self.operator.next() => Wake::Wish(wish),
+            // The sockets are looked at before it comes back.
+            () = yield_now(), if is_due => Wake::Timeout,
+            () = alarm, if due.is_some() && !is_due => Wake::Timeout,
+        })
     }
 
-    /// What is served, a line for each range.
-    pub fn summary(&self) -> Vec<String> {
-        let bindings = self.engine.bindings();
-        let name = |link: Option<IfIndex>| {
-            link.and_then(|link| self.engine.links().get(link)).map(|link| link.name.to_string())
-        };
-        let ranges = &self.engine.policy().ranges;
-        if ranges.is_empty() {
-            let upstreams = bindings.upstreams.iter().filter_map(|upstream| name(Some(upstream.link)));
-            let upstreams: Vec<_> = upstreams.collect();
-            let nothing = "serving nothing yet: nothing to serve follows from the addresses and routes of";
-            return vec![format!("{nothing} {}", upstreams.join(", "))];
-        }
-        let line = |(range, place): (&RangePolicy, &Place)| {
-            let upstream = name(place.upstream).unwrap_or_else(|| "no upstream".to_owned());
-            let RangePolicy { prefix, downstream, answer, .. } = range;
-            let origin = match range.origin {
-                Origin::Config => String::new(),
-                origin => format!(", {}", origin.as_str()),
-            };
-            format!("serving {prefix} on {upstream} for {downstream} ({answer}{origin})")
-        };
-        let mut lines: Vec<_> = ranges.iter().zip(&bindings.ranges).take(SUMMARY).map(line).collect();
-        if ranges.len() > SUMMARY {
-            lines.push(format!("and {} more", ranges.len() - SUMMARY));
-        }
-        lines
-    }
-
-    /// Steps 1 and 2 of the engine's contract. (Step 3 is the `select!` above.)
+    /// Steps 1 and 2 of the engine's contract.
     fn handle(&mut self, input: Input) {
         let now = self.now();
         self.engine.handle(input, now);
         self.carry_out(now);
-        self.stage.flush();
+        self.frames.flush();
     }
 
     fn carry_out(&mut self, now: Time) {
@@ -221,75 +230,65 @@ impl Daemon {
                     self.teller.tell(&event, links, now);
                     self.operator.publish(&event, links, now);
                 }
-                Output::Resync => self.resync_at = Some(Instant::now()),
-                effect => self.stage.carry_out(effect),
+                Output::Resync => self.resync.ask(),
+                effect => {
+                    if let Some(effect) = self.frames.carry_out(effect) {
+                        self.effects.carry_out(effect);
+                    }
+                }
             }
         }
     }
 
     /// One batch from every interface that has frames. The answers to a batch leave together when
     /// all of it has been read, and before anything else is looked at.
-    fn frames(&mut self) -> Result<(), Error> {
+    fn frames(&mut self, interfaces: usize) -> Result<(), Error> {
+        self.frames.note_ready(interfaces);
         let now = self.now();
-        while let Some(link) = self.stage.ready.pop() {
-            let Some(batch) = self.stage.receive(link)? else { continue };
+        while let Some(link) = self.frames.ready.pop() {
+            let Some(batch) = self.frames.receive(link)? else { continue };
             match &mut self.measures.stopwatch {
                 None => batch.inputs().for_each(|input| self.engine.handle(input, now)),
                 Some(stopwatch) => stopwatch.handle(&mut self.engine, &batch, now),
             }
-            self.stage.take_back(batch);
+            self.frames.take_back(batch);
             self.carry_out(now);
-            self.stage.flush();
+            self.frames.flush();
             self.measures.sent();
         }
         Ok(())
     }
 
-    fn changed(&mut self, done: Done) {
-        let input = self.stage.outcome(done);
-        self.handle(input);
-    }
-
-    /// What the kernel says, as much as has come by now, as one.
-    fn kernel(&mut self, first: Notice) -> Result<(), Error> {
-        let mut facts = Vec::new();
+    /// What has ended, and whatever else has by now, as one.
+    fn done(&mut self, first: Done) {
+        let now = self.now();
         let mut next = Some(first);
-        while let Some(notice) = next {
-            match notice {
-                Notice::Fact(fact) => facts.push(fact),
-                Notice::Overrun => {
-                    if self.resync_at.is_none() {
-                        tracing::info!("the kernel's changes came too fast, and some were lost");
-                    }
-                    self.resync_at = Some(Instant::now() + RESYNC_PAUSE);
-                }
-                Notice::Closed => return Err(Error::MonitorClosed),
+        for _ in 0..DONE_AT_ONCE {
+            let Some(done) = next else { break };
+            if let Done::Ears(tuned) = &done {
+                self.frames.release(tuned);
             }
-            next = (facts.len() < FACTS_AT_ONCE).then(|| self.monitor.try_next()).flatten();
+            for input in self.effects.outcomes(done) {
+                self.engine.handle(input, now);
+            }
+            next = self.effects.try_next();
         }
-        self.handle(Input::Facts(facts));
-        self.follow_upstreams();
-        Ok(())
+        if let Some(done) = next {
+            self.effects.outcomes(done).into_iter().for_each(|input| self.engine.handle(input, now));
+        }
+        self.carry_out(now);
+        self.frames.flush();
     }
 
-    /// Everything anew, if it is time. After a lost change not at once: others follow.
-    async fn resync_if_due(&mut self) -> Result<(), Error> {
-        if self.resync_at.is_none_or(|at| at > Instant::now()) {
-            return Ok(());
+    /// The engine learns which of its advertisements did not leave: once in a turn, since it may send others.
+    fn tell_of_unsent(&mut self) {
+        if self.frames.has_unsent() {
+            let unsent = self.frames.take_unsent();
+            let now = self.now();
+            unsent.into_iter().for_each(|input| self.engine.handle(input, now));
+            self.carry_out(now);
+            self.frames.flush();
         }
-        self.resync_at = None;
-        match self.monitor.dump().await {
-            Ok(facts) => {
-                tracing::info!("read anew everything that the kernel says");
-                self.handle(Input::Snapshot(facts));
-            }
-            Err(error @ NetlinkError::Unsettled(_)) => {
-                tracing::warn!("{error}");
-                self.resync_at = Some(Instant::now() + RESYNC_PAUSE);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
     }
 
     /// A host on which nothing of the configuration can work is refused; what is merely incomplete
@@ -304,19 +303,20 @@ impl Daemon {
 
     /// Waits until everything that was asked for is done; at the start a refusal is fatal.
     async fn settle_kernel(&mut self) -> Result<(), Error> {
-        self.stage.check()?;
-        while self.stage.groups.is_busy() {
-            let result = self.stage.groups.done().await;
-            self.stage.grouped(result);
-        }
-        while self.stage.suppressor.is_busy() {
-            let result = self.stage.suppressor.done().await;
-            self.stage.suppressed(result);
-            self.stage.check()?;
-        }
-        while let Some(done) = self.stage.changes.next().await {
-            self.changed(done);
-            self.stage.check()?;
+        loop {
+            self.effects.check()?;
+            let (has_ears, has_effects) = (self.frames.ears.is_busy(), self.effects.is_busy());
+            let is_due = self.is_engine_due();
+            let done = tokio::select! {
+                tuned = self.frames.ears.done(), if has_ears => Done::Ears(tuned),
+                done = self.effects.next(), if has_effects => done,
+                () = yield_now(), if is_due => {
+                    self.handle(Input::Timeout);
+                    continue;
+                }
+                else => break,
+            };
+            self.done(done);
         }
         let kept_out = self.engine.routes().find(|(_, state)| *state == RouteState::Conflict);
         if let Some((route, _)) = kept_out {
@@ -326,25 +326,13 @@ impl Daemon {
         Ok(())
     }
 
-    async fn give_back(&mut self) -> Result<(), Error> {
-        self.handle(Input::Stop);
-        self.teller.tell_left_out();
-        let done = async {
-            while let Some(done) = self.stage.changes.next().await {
-                self.changed(done);
-            }
-            while self.stage.neighbors.next().await.is_some() {}
-        };
-        let routes = timeout(PATIENCE_AT_STOP, done).await.map_err(|_| Error::RoutesLeft);
-        // Guests whose routes are gone need no forwarding any more.
-        self.sysctls = None;
-        while self.stage.suppressor.is_busy() {
-            match timeout(PATIENCE_AT_STOP, self.stage.suppressor.done()).await {
-                Ok(result) => result?,
-                Err(_) => return Err(Error::TableLeft),
-            }
-        }
-        routes
+    fn is_engine_due(&self) -> bool {
+        self.engine_due().is_some_and(|due| due <= Instant::now())
+    }
+
+    /// When the engine wants to be asked; that may have been already, if it has left something over.
+    fn engine_due(&self) -> Option<Instant> {
+        self.engine.next_timeout().map(|due| self.instant(due))
     }
 
     fn now(&self) -> Time {
@@ -368,11 +356,5 @@ fn random_seed() -> [u64; 2] {
     [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
 }
 
-/// As many ranges have a line each; automatic may serve thousands.
-const SUMMARY: usize = 32;
-/// What the kernel says is taken in by as much, so that a storm of it does not hold up answers.
-const FACTS_AT_ONCE: usize = 4_096;
-/// From a lost change until everything is read anew.
-const RESYNC_PAUSE: Duration = Duration::from_millis(100);
-/// The kernel answers within milliseconds; if it does not, the exit must not wait for it.
-const PATIENCE_AT_STOP: Duration = Duration::from_millis(800);
+/// Outcomes that are handed in together: thousands come at once.
+const DONE_AT_ONCE: usize = 256;

@@ -18,6 +18,7 @@ use super::service::{Due, Service};
 use super::status::Status;
 use crate::config::Config;
 use crate::engine::{Event, Input, Links, Time, Watch};
+use crate::kernel::sysctl::SysctlError;
 
 /// Those who may want something of a daemon; by default nobody.
 #[derive(Debug, Default)]
@@ -34,11 +35,24 @@ pub struct Operator {
     pub(super) service: Service,
     /// Under way.
     reading: Option<JoinHandle<Result<Config, Refusal>>>,
+    /// Read, and about to be taken.
+    taking_over: Option<Box<Next>>,
+    /// Taken, but not every socket that it asks for is open yet.
+    taken: Option<Vec<String>>,
     /// Who waits for what is under way, and who came too late for it.
     waiting: Vec<oneshot::Sender<Answer>>,
     late: Vec<oneshot::Sender<Answer>>,
     is_signalled_late: bool,
     is_watched: bool,
+}
+
+/// A configuration that can be taken as soon as the kernel's settings are as it says.
+#[derive(Debug)]
+struct Next {
+    config: Config,
+    changes: Vec<String>,
+    control: Option<Control>,
+    metrics: metrics::Next,
 }
 
 /// One thing that is wanted.
@@ -88,7 +102,7 @@ impl Operator {
     /// Reads the configuration again. Who comes while that is under way gets what is read next: the
     /// file may have been changed behind the reader.
     fn read(&mut self, answer: Option<oneshot::Sender<Answer>>) {
-        if self.reading.is_some() {
+        if self.reading.is_some() || self.taking_over.is_some() || self.taken.is_some() {
             self.is_signalled_late |= answer.is_none();
             self.late.extend(answer);
             return;
@@ -125,21 +139,28 @@ impl Daemon {
                 tracing::info!("SIGHUP: reading the configuration again");
                 self.operator.read(None);
             }
-            Wish::Read(read) => {
-                let result = read.and_then(|config| self.take_over(config));
-                match &result {
-                    Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
-                    Ok(changes) => tracing::info!("reloaded: {}", changes.join(", ")),
-                    Err(refusal) => {
-                        tracing::error!("not reloaded, the configuration stays as it was");
-                        refusal.lines().iter().for_each(|line| tracing::error!("{line}"));
-                    }
+            Wish::Read(read) => match read.and_then(|config| self.prepare(config)) {
+                Ok(next) => {
+                    self.configure_settings(&next.config);
+                    self.operator.taking_over = Some(Box::new(next));
                 }
-                self.operator.answer_reload(&result);
-                let status = self.status_line();
-                self.operator.service.ready(status);
+                Err(refusal) => self.reloaded(&Err(refusal)),
+            },
+        }
+    }
+
+    fn reloaded(&mut self, result: &Result<Vec<String>, Refusal>) {
+        match result {
+            Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
+            Ok(changes) => tracing::info!("reloaded: {}", changes.join(", ")),
+            Err(refusal) => {
+                tracing::error!("not reloaded, the configuration stays as it was");
+                refusal.lines().iter().for_each(|line| tracing::error!("{line}"));
             }
         }
+        self.operator.answer_reload(result);
+        let status = self.status_line();
+        self.operator.service.ready(status);
     }
 
     /// Tells the service manager what is due.
@@ -190,8 +211,9 @@ impl Daemon {
         }
     }
 
-    /// All of the new configuration, or none of it: whatever can fail comes first.
-    fn take_over(&mut self, config: Config) -> Result<Vec<String>, Refusal> {
+    /// All of the new configuration, or none of it: whatever can fail comes first, and the kernel's settings
+    /// last of that.
+    fn prepare(&mut self, config: Config) -> Result<Next, Refusal> {
         let changes = differences(&self.config, &config);
         self.refuse_unusable(&config)?;
         let is_socket_new = config.control.socket != self.config.control.socket;
@@ -202,8 +224,16 @@ impl Daemon {
             None => Control::open(&config.control.socket).inspect_err(|error| tracing::warn!("{error}")).ok(),
         };
         let metrics = self.next_metrics(&config.control)?;
-        self.manage_sysctls(&config)?;
-        // From here on nothing fails.
+        Ok(Next { config, changes, control, metrics })
+    }
+
+    /// Takes the configuration that waits, if the kernel's settings are as it says. Nothing else can fail.
+    pub(super) fn take_over(&mut self, settings: Result<(), SysctlError>) {
+        let Some(next) = self.operator.taking_over.take() else { return };
+        let Next { config, changes, control, metrics } = *next;
+        if let Err(error) = settings {
+            return self.reloaded(&Err(error.into()));
+        }
         self.switch_metrics(metrics);
         if let Some(control) = control {
             tracing::info!("the control socket is {} now", control.path().display());
@@ -216,7 +246,17 @@ impl Daemon {
             self.handle(Input::Reload(Box::new(config.policy.clone())));
         }
         self.config = config;
-        Ok(changes)
+        self.operator.taken = Some(changes);
+        self.settle_reload();
+    }
+
+    /// A reload is over when whoever is told of it gets answers by it.
+    pub(super) fn settle_reload(&mut self) {
+        if !self.frames.ears.is_busy()
+            && let Some(changes) = self.operator.taken.take()
+        {
+            self.reloaded(&Ok(changes));
+        }
     }
 
     /// What would be refused at a start is refused here, unless what runs is no better off.

@@ -67,9 +67,14 @@ impl Service {
         }
     }
 
-    /// We end.
-    pub(super) fn stopping(&mut self) {
-        self.notify(&[NotifyState::Stopping]);
+    /// We end, and this long may pass before we say more.
+    pub(super) fn stopping(&mut self, patience: Duration) {
+        self.notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros(patience))]);
+    }
+
+    /// There is still something to give back, and it goes on.
+    pub(super) fn still_stopping(&mut self, patience: Duration) {
+        self.notify(&[NotifyState::ExtendTimeoutUsec(micros(patience))]);
     }
 
     /// Something changed that the status line may tell; a little later, so that what changes in one
@@ -142,6 +147,10 @@ impl Service {
         self.unsent.push_back(states.iter().map(|state| format!("{state}\n")).collect());
         self.send_rest();
     }
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// A path, or a name in the kernel's own space that is written with an `@`.

@@ -1,24 +1,77 @@
-//! The table of nftables under change: one change at a time, and of those that wait only the last.
+//! The table of nftables under change: one change at a time, and of those that wait only the last. What
+//! somebody else does to it is noticed.
+//!
+//! May touch: nft(8), and the kernel's word of nftables, through their rooms.
 
 use std::future::pending;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep_until};
 
 use crate::engine::Suppression;
 use crate::kernel::nft::{self, NftError};
+use crate::kernel::nft_table::{self, TableWatch};
 
 /// Changes the table while answers go on.
 #[derive(Default)]
 pub(super) struct Suppressor {
-    under_way: Option<BoxFuture<'static, Result<(), NftError>>>,
+    under_way: Option<BoxFuture<'static, Ended>>,
     next: Option<Vec<Suppression>>,
+    /// While there is a table.
+    watch: Option<TableWatch>,
+    /// Our table as nft lists it; `None` where it is not there, or not known.
+    installed: Option<String>,
+    /// Somebody has changed the table, perhaps we: it is to be looked at then.
+    look_at: Option<Instant>,
+    looked: Option<Instant>,
+}
+
+/// What there is to tell.
+pub(super) enum News {
+    /// What became of the change that was asked for.
+    Changed(Result<(), NftError>),
+    /// Somebody else has changed our table, or removed it.
+    Lost,
+    /// Nothing.
+    Nothing,
+}
+
+/// What has ended.
+enum Ended {
+    /// A change, and the table as it is now.
+    Change(Result<(), NftError>, Option<String>),
+    /// A look at the table.
+    Look(Result<Option<String>, NftError>),
+    /// A table was found that nobody uses any more.
+    Swept(Result<(), NftError>),
+    /// There was none.
+    Clean,
 }
 
 impl Suppressor {
     /// This is to be suppressed, and nothing else.
     pub(super) fn ask(&mut self, suppressions: Vec<Suppression>) {
+        if !suppressions.is_empty() && self.watch.is_none() {
+            let opened = TableWatch::open();
+            let cause = "whoever changes the table ip6 lone64 is not noticed";
+            self.watch = opened.inspect_err(|error| tracing::warn!(%error, "{cause}")).ok();
+        }
         self.next = Some(suppressions);
         self.start_next();
+    }
+
+    /// Removes the table that one which crashed has left, if there is one; nobody waits for that.
+    pub(super) fn sweep(&mut self) {
+        if self.under_way.is_some() || self.next.is_some() || self.watch.is_some() {
+            return;
+        }
+        self.under_way = Some(Box::pin(async {
+            match tokio::task::spawn_blocking(nft_table::is_there).await {
+                Ok(Ok(true)) => Ended::Swept(nft::replace(&[]).await),
+                _ => Ended::Clean,
+            }
+        }));
     }
 
     /// Whether a change is under way.
@@ -26,20 +79,101 @@ impl Suppressor {
         self.under_way.is_some()
     }
 
-    /// What became of the change that is under way. Cancel-safe.
-    pub(super) async fn done(&mut self) -> Result<(), NftError> {
-        let Some(under_way) = &mut self.under_way else { return pending().await };
-        let result = under_way.await;
-        self.under_way = None;
-        self.start_next();
-        result
+    /// The next news. Cancel-safe.
+    pub(super) async fn news(&mut self) -> News {
+        let look_at = self.look_at.filter(|_| self.under_way.is_none());
+        tokio::select! {
+            ended = end_of(&mut self.under_way) => {
+                self.under_way = None;
+                let news = self.take_in(ended);
+                self.start_next();
+                news
+            }
+            touched = touch_of(&mut self.watch), if self.look_at.is_none() => {
+                match touched {
+                    Ok(()) => self.look_soon(),
+                    Err(error) => {
+                        tracing::warn!(%error, "changes of nftables are not heard any more");
+                        self.watch = None;
+                    }
+                }
+                News::Nothing
+            }
+            () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {
+                self.look_at = None;
+                self.looked = Some(Instant::now());
+                if self.installed.is_some() {
+                    self.under_way = Some(Box::pin(async { Ended::Look(nft::list().await) }));
+                }
+                News::Nothing
+            }
+        }
+    }
+
+    /// A little later, when all of a change has come; and not often, whatever somebody does to the table.
+    fn look_soon(&mut self) {
+        let soon = Instant::now() + LOOK_PAUSE;
+        self.look_at = Some(self.looked.map_or(soon, |looked| soon.max(looked + BETWEEN_LOOKS)));
+    }
+
+    fn take_in(&mut self, ended: Ended) -> News {
+        match ended {
+            Ended::Change(result, installed) => {
+                self.installed = installed;
+                if self.installed.is_none() && result.is_ok() {
+                    self.watch = None;
+                }
+                News::Changed(result)
+            }
+            Ended::Look(Ok(now)) if now != self.installed => {
+                self.installed = None;
+                News::Lost
+            }
+            Ended::Look(Ok(_)) => News::Nothing,
+            Ended::Look(Err(error)) => {
+                tracing::debug!(%error, "cannot look at the table ip6 lone64");
+                News::Nothing
+            }
+            Ended::Swept(Ok(())) => {
+                tracing::info!("removed the table ip6 lone64 that a lone64 which crashed had left");
+                News::Nothing
+            }
+            Ended::Swept(Err(error)) => {
+                tracing::debug!(%error, "a table ip6 lone64 stays that a lone64 which crashed has left");
+                News::Nothing
+            }
+            Ended::Clean => News::Nothing,
+        }
     }
 
     fn start_next(&mut self) {
-        if self.under_way.is_none()
-            && let Some(next) = self.next.take()
-        {
-            self.under_way = Some(Box::pin(async move { nft::replace(&next).await }));
+        if self.under_way.is_some() {
+            return;
         }
+        let Some(next) = self.next.take() else { return };
+        self.under_way = Some(Box::pin(async move {
+            let result = nft::replace(&next).await;
+            if result.is_err() || next.is_empty() {
+                return Ended::Change(result, None);
+            }
+            Ended::Change(result, nft::list().await.ok().flatten())
+        }));
     }
 }
+
+async fn end_of(under_way: &mut Option<BoxFuture<'static, Ended>>) -> Ended {
+    match under_way {
+        Some(under_way) => under_way.await,
+        None => pending().await,
+    }
+}
+
+async fn touch_of(watch: &mut Option<TableWatch>) -> std::io::Result<()> {
+    match watch {
+        Some(watch) => watch.touched().await,
+        None => pending().await,
+    }
+}
+
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

@@ -4,6 +4,8 @@
 //! once, and `all.accept_ra` does nothing for an interface; hence the order. What was there before is
 //! written down first, so that it is found again also after a crash, and comes back in the reverse
 //! order at the end, unless somebody else has changed it meanwhile.
+//!
+//! To write one takes the kernel's lock of all network settings: `settings` does it on another thread.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,9 +13,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Daemon;
-use super::control::beside;
-use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::facts::{IfIndex, IfName, Link};
 use crate::kernel::sysctl::{self, SysctlError};
@@ -44,7 +43,7 @@ struct Record {
 
 /// An upstream, as far as it decides here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Upstream {
+pub(super) struct Upstream {
     /// One that was made anew has its settings from the kernel again.
     index: IfIndex,
     name: IfName,
@@ -72,7 +71,7 @@ struct Setting {
 impl Sysctls {
     /// What a predecessor that crashed has changed is ours to restore. Whatever somebody else has
     /// changed since is his.
-    fn inherit(file: &Path) -> Self {
+    pub(super) fn inherit(file: &Path) -> Self {
         let record = fs::read(file).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
         let record = record.filter(|record| Some(record.namespace) == namespace());
         let mut changed = record.map(|record| record.changed).unwrap_or_default();
@@ -81,7 +80,7 @@ impl Sysctls {
     }
 
     /// Gives back what a predecessor left.
-    fn restore_if_any(mut self) {
+    pub(super) fn restore_if_any(mut self) {
         if !self.changed.is_empty() {
             tracing::info!("a lone64 that crashed has left sysctls changed");
             self.restore();
@@ -89,7 +88,7 @@ impl Sysctls {
     }
 
     /// Sets what these upstreams need; nothing if they are the same as before.
-    fn apply(&mut self, upstreams: Vec<Upstream>) -> Result<(), SysctlError> {
+    pub(super) fn apply(&mut self, upstreams: Vec<Upstream>) -> Result<(), SysctlError> {
         if upstreams == self.upstreams {
             return Ok(());
         }
@@ -113,7 +112,7 @@ impl Sysctls {
     }
 
     /// Gives everything back, the last change first.
-    fn restore(&mut self) {
+    pub(super) fn restore(&mut self) {
         for Changed { key, before, set } in std::mem::take(&mut self.changed).into_iter().rev() {
             match sysctl::read(&key) {
                 Ok(now) if now == before => {}
@@ -133,7 +132,7 @@ impl Sysctls {
     }
 
     /// The record lies beside the control socket, wherever that is.
-    fn move_record(&mut self, file: PathBuf) {
+    pub(super) fn move_record(&mut self, file: PathBuf) {
         if file != self.file {
             let old = std::mem::replace(&mut self.file, file);
             if !self.changed.is_empty() {
@@ -168,47 +167,8 @@ impl Drop for Sysctls {
     }
 }
 
-impl Daemon {
-    /// Sets, or gives back, what this configuration says.
-    pub(super) fn manage_sysctls(&mut self, config: &Config) -> Result<(), SysctlError> {
-        let file = || beside(&config.control.socket, "sysctls");
-        if !config.sysctl.manage {
-            match self.sysctls.take() {
-                Some(mut ours) => ours.restore(),
-                None => Sysctls::inherit(&file()).restore_if_any(),
-            }
-            return Ok(());
-        }
-        let upstreams = upstreams(&self.engine);
-        if let Some(ours) = &mut self.sysctls {
-            ours.apply(upstreams)?;
-            ours.move_record(file());
-            return Ok(());
-        }
-        let mut ours = Sysctls::inherit(&file());
-        // On an error what was set already is given back at once, because it is dropped.
-        ours.apply(upstreams)?;
-        self.sysctls = Some(ours);
-        Ok(())
-    }
-
-    /// An upstream may have come, or a default route.
-    pub(super) fn follow_upstreams(&mut self) {
-        if let Some(ours) = &mut self.sysctls
-            && let Err(error) = ours.apply(upstreams(&self.engine))
-        {
-            tracing::warn!("{}", crate::commands::explanation(&error));
-        }
-    }
-
-    /// What is missing for guests to be reached, a sentence each, where that is not ours to change.
-    pub fn missing_sysctls(&self) -> Vec<String> {
-        if self.sysctls.is_some() { Vec::new() } else { missing(&self.engine) }
-    }
-}
-
 /// The upstreams at this moment.
-fn upstreams(engine: &Engine) -> Vec<Upstream> {
+pub(super) fn upstreams(engine: &Engine) -> Vec<Upstream> {
     let named = engine.upstream_links().filter_map(|link| Some((link, engine.links().get(link)?)));
     let upstream = |(index, link): (IfIndex, &Link)| {
         let routes = engine.default_routes().filter(|route| route.unicast_link() == Some(index));
@@ -224,7 +184,7 @@ fn upstreams(engine: &Engine) -> Vec<Upstream> {
 }
 
 /// What is missing, as sentences with the command that sets it; for those who manage it themselves.
-fn missing(engine: &Engine) -> Vec<String> {
+pub(super) fn missing(engine: &Engine) -> Vec<String> {
     let upstreams = upstreams(engine);
     let read = |key: &str| sysctl::read(key).ok();
     let advertised: Vec<_> =

@@ -3,12 +3,15 @@
 //! They hang on one epoll instance of their own, and Tokio waits for that: any number of interfaces
 //! costs one future, and each gets one batch per turn.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::pending;
 use std::io;
+use std::sync::Arc;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::packet::{PacketSocket, Stamps, Waiter};
 use crate::engine::facts::IfIndex;
@@ -17,6 +20,9 @@ use crate::wire::filter::Instruction;
 use crate::wire::{Mac, filter};
 
 /// The packet sockets, by interface.
+///
+/// Opening one, or giving it another filter, waits for the kernel's lock of all network settings. So threads of
+/// Tokio's do it, and the one that has the loop takes up what they bring ([`Ears::done`]).
 #[derive(Debug)]
 pub struct Ears {
     epoll: AsyncFd<Waiter>,
@@ -26,20 +32,52 @@ pub struct Ears {
     /// What was asked of sockets so far, open and closed ones: the kernel forgets it when it has said
     /// it, and with the socket.
     drops: BTreeMap<IfIndex, u64>,
+    /// What was asked for last, and is not under way.
+    asked: BTreeMap<IfIndex, Ear>,
+    under_way: Option<Tuning>,
+    /// What came of what was asked for, and is not told yet.
+    told: Vec<(IfIndex, io::Result<()>)>,
 }
 
 /// One open socket.
 #[derive(Debug)]
 pub struct OpenEar {
     /// The socket.
-    pub socket: PacketSocket,
+    pub socket: Arc<PacketSocket>,
     /// The interface's own Ethernet address.
     pub mac: Mac,
     role: Role,
 }
 
+/// What [`Ears::next`] has to tell.
+#[derive(Debug)]
+pub enum Heard {
+    /// On so many interfaces there are frames: [`Ears::ready`].
+    Frames(usize),
+    /// What came of what was asked for.
+    Tuned(Vec<(IfIndex, io::Result<()>)>),
+}
+
+/// Some that are being opened, or get another filter.
+#[derive(Debug)]
+struct Tuning {
+    /// Those for which it still counts. For the others something else was asked since.
+    links: BTreeSet<IfIndex>,
+    thread: JoinHandle<Vec<Tuned>>,
+}
+
+/// What came of one.
+#[derive(Debug)]
+struct Tuned {
+    link: IfIndex,
+    ear: Ear,
+    /// With the old socket it got another filter; with a new one that is to be listened on.
+    socket: io::Result<Arc<PacketSocket>>,
+}
+
 impl Ears {
-    /// None yet. Must be called within a Tokio runtime with I/O.
+    /// None yet. Must be called within a Tokio runtime with I/O, whose threads began in the network namespace of
+    /// this one.
     pub fn new() -> io::Result<Self> {
         let epoll = Waiter(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?).register()?;
         Ok(Self {
@@ -48,46 +86,146 @@ impl Ears {
             events: vec![EpollEvent::empty(); READY_AT_ONCE],
             stamps: Stamps::default(),
             drops: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            under_way: None,
+            told: Vec::new(),
         })
     }
 
-    /// Listens on the interface. A socket that is open already is kept, with the questions that wait
+    /// Listens on the interface soon. A socket that is open already is kept, with the questions that wait
     /// in its queue.
-    pub fn listen(&mut self, link: IfIndex, ear: Ear) -> io::Result<()> {
-        match self.listen_with(link, &ear, &program(&ear.role)) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => match &ear.role {
-                Role::Upstream { ranges, neighbors } => {
-                    self.listen_with(link, &ear, &filter::upstream_in_brief(ranges, neighbors))
-                }
-                Role::Downstream => Err(error),
-            },
-            result => result,
-        }
-    }
-
-    fn listen_with(&mut self, link: IfIndex, ear: &Ear, program: &[Instruction]) -> io::Result<()> {
-        if let Some(open) = self.open.get_mut(&link)
-            && (open.role == ear.role || open.socket.attach(program).is_ok())
+    pub fn listen(&mut self, link: IfIndex, ear: Ear) {
+        let is_under_way = self.overtake(link);
+        let is_asked = self.asked.contains_key(&link);
+        if let Some(open) = self.open.get_mut(&link).filter(|open| open.role == ear.role)
+            && !is_under_way
+            && !is_asked
         {
-            (open.mac, open.role) = (ear.mac, ear.role.clone());
-            return Ok(());
+            open.mac = ear.mac;
+            self.told.push((link, Ok(())));
+            return;
         }
-        let socket = PacketSocket::open(link, program)?;
-        stamp(&socket, self.stamps);
-        let interest = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(link.0));
-        self.epoll.get_ref().0.add(&socket, interest)?;
-        // Only now the old one goes, so that no question falls in between.
-        if let Some(old) = self.open.insert(link, OpenEar { socket, mac: ear.mac, role: ear.role.clone() }) {
-            self.close(link, old);
-        }
-        Ok(())
+        self.asked.insert(link, ear);
+        self.start_next();
     }
 
-    /// Stops listening on the interface. The kernel takes a closed socket out of the epoll set.
+    /// Stops listening on the interface.
     pub fn unlisten(&mut self, link: IfIndex) {
+        self.overtake(link);
+        self.asked.remove(&link);
         if let Some(old) = self.open.remove(&link) {
             self.close(link, old);
         }
+        self.told.push((link, Ok(())));
+    }
+
+    /// Whether this interface is not listened on yet, and will be soon.
+    pub fn is_coming(&self, link: IfIndex) -> bool {
+        let is_under_way = || self.under_way.as_ref().is_some_and(|tuning| tuning.links.contains(&link));
+        (self.asked.contains_key(&link) || is_under_way()) && !self.open.contains_key(&link)
+    }
+
+    /// Whether something is under way, or not told yet.
+    pub fn is_busy(&self) -> bool {
+        self.under_way.is_some() || !self.told.is_empty()
+    }
+
+    /// What came of what was asked for. Of what something else overtook nothing is told; what failed is not tried
+    /// again before it is asked for again. Cancel-safe.
+    pub async fn done(&mut self) -> Vec<(IfIndex, io::Result<()>)> {
+        if self.told.is_empty() {
+            let ended = end_of(&mut self.under_way).await;
+            self.take_up_all(ended);
+        }
+        std::mem::take(&mut self.told)
+    }
+
+    /// Waits until frames have come, or as [`Ears::done`]. Cancel-safe.
+    pub async fn next(&mut self) -> io::Result<Heard> {
+        while self.told.is_empty() {
+            let ended = tokio::select! {
+                guard = self.epoll.readable() => {
+                    let mut guard = guard?;
+                    let ready = guard.get_inner().0.wait(&mut self.events, EpollTimeout::ZERO)?;
+                    if ready > 0 {
+                        return Ok(Heard::Frames(ready));
+                    }
+                    guard.clear_ready();
+                    continue;
+                }
+                ended = end_of(&mut self.under_way) => ended,
+            };
+            self.take_up_all(ended);
+        }
+        Ok(Heard::Tuned(std::mem::take(&mut self.told)))
+    }
+
+    /// Where frames have come, as many interfaces as [`Heard::Frames`] said.
+    pub fn ready(&self, count: usize) -> impl Iterator<Item = IfIndex> {
+        self.events[..count].iter().map(|event| IfIndex(event.data() as u32))
+    }
+
+    fn take_up_all(&mut self, ended: Result<Vec<Tuned>, JoinError>) {
+        let links = self.under_way.take().map(|tuning| tuning.links).unwrap_or_default();
+        match ended {
+            Ok(all) => all.into_iter().for_each(|tuned| self.take_up(tuned, &links)),
+            Err(error) => {
+                let failed = |link| (link, Err(io::Error::other(error.to_string())));
+                self.told.extend(links.into_iter().map(failed));
+            }
+        }
+        self.start_next();
+    }
+
+    /// Whatever is under way for this interface does not count any more. Says whether there was something.
+    fn overtake(&mut self, link: IfIndex) -> bool {
+        self.under_way.as_mut().is_some_and(|tuning| tuning.links.remove(&link))
+    }
+
+    fn start_next(&mut self) {
+        if self.under_way.is_some() || self.asked.is_empty() {
+            return;
+        }
+        let next = std::iter::from_fn(|| self.asked.pop_first()).take(TUNED_AT_ONCE);
+        let open = |link| self.open.get(&link).map(|ear| Arc::clone(&ear.socket));
+        let batch: Vec<_> = next.map(|(link, ear)| (link, ear, open(link))).collect();
+        let links = batch.iter().map(|(link, ..)| *link).collect();
+        let stamps = self.stamps;
+        let tune = move |(link, ear, old): (IfIndex, Ear, Option<Arc<PacketSocket>>)| {
+            let socket = tune(link, &ear.role, old, stamps);
+            Tuned { link, ear, socket }
+        };
+        let thread = spawn_blocking(move || batch.into_iter().map(tune).collect());
+        self.under_way = Some(Tuning { links, thread });
+    }
+
+    /// Only when a new socket is open the old one goes, so that no question falls in between.
+    fn take_up(&mut self, Tuned { link, ear, socket }: Tuned, wanted: &BTreeSet<IfIndex>) {
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(error) if wanted.contains(&link) => return self.told.push((link, Err(error))),
+            Err(_) => return,
+        };
+        let is_known = self.open.get(&link).is_some_and(|open| Arc::ptr_eq(&open.socket, &socket));
+        let new = OpenEar { socket, mac: ear.mac, role: ear.role };
+        if !wanted.contains(&link) {
+            // The one that is listened on stays, whatever its filter is by now: another is under way.
+            return if is_known { () } else { close(new) };
+        }
+        if is_known {
+            self.open.insert(link, new);
+            return self.told.push((link, Ok(())));
+        }
+        stamp(&new.socket, self.stamps);
+        let interest = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(link.0));
+        if let Err(error) = self.epoll.get_ref().0.add(&*new.socket, interest) {
+            close(new);
+            return self.told.push((link, Err(error.into())));
+        }
+        if let Some(old) = self.open.insert(link, new) {
+            self.close(link, old);
+        }
+        self.told.push((link, Ok(())));
     }
 
     /// From now on frames come with their moment, or without.
@@ -112,7 +250,9 @@ impl Ears {
         &self.drops
     }
 
+    /// A thread may hold the socket for a moment yet, so it is taken out of the epoll set here.
     fn close(&mut self, link: IfIndex, ear: OpenEar) {
+        let _ = self.epoll.get_ref().0.delete(&*ear.socket);
         count_drops(&mut self.drops, link, &ear.socket);
         // Interfaces come and go as often as guests like.
         if self.drops.len() > MOST_DROPS {
@@ -120,23 +260,41 @@ impl Ears {
         }
         close(ear);
     }
-
-    /// Waits until frames have come, and says where. Cancel-safe.
-    pub async fn ready(&mut self) -> io::Result<impl Iterator<Item = IfIndex>> {
-        loop {
-            let mut guard = self.epoll.readable().await?;
-            let ready = guard.get_inner().0.wait(&mut self.events, EpollTimeout::ZERO)?;
-            if ready > 0 {
-                return Ok(self.events[..ready].iter().map(|event| IfIndex(event.data() as u32)));
-            }
-            guard.clear_ready();
-        }
-    }
 }
 
 impl Drop for Ears {
     fn drop(&mut self) {
         self.open.drain().for_each(|(_, ear)| close(ear));
+    }
+}
+
+async fn end_of(under_way: &mut Option<Tuning>) -> Result<Vec<Tuned>, JoinError> {
+    match under_way {
+        Some(tuning) => (&mut tuning.thread).await,
+        None => pending().await,
+    }
+}
+
+/// Gives the old socket another filter; where there is none, or that fails, opens a new one.
+fn tune(
+    link: IfIndex,
+    role: &Role,
+    old: Option<Arc<PacketSocket>>,
+    stamps: Stamps,
+) -> io::Result<Arc<PacketSocket>> {
+    let tune_with = |program: &[Instruction]| -> io::Result<_> {
+        if let Some(old) = old.as_ref().filter(|old| old.attach(program).is_ok()) {
+            return Ok(Arc::clone(old));
+        }
+        let socket = PacketSocket::open(link, program)?;
+        stamp(&socket, stamps);
+        Ok(Arc::new(socket))
+    };
+    match (tune_with(&program(role)), role) {
+        (Err(error), Role::Upstream { ranges, neighbors }) if error.raw_os_error() == Some(libc::ENOMEM) => {
+            tune_with(&filter::upstream_in_brief(ranges, neighbors))
+        }
+        (result, _) => result,
     }
 }
 
@@ -173,5 +331,7 @@ fn close(ear: OpenEar) {
 
 /// Interfaces without a socket whose drops are still known.
 const MOST_DROPS: usize = 4_096;
+/// Sockets that are opened one after the other before the first of them is listened on.
+const TUNED_AT_ONCE: usize = 64;
 /// Sockets served in one turn of the loop; the others come in the next.
 const READY_AT_ONCE: usize = 64;

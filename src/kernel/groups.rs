@@ -22,12 +22,21 @@ use crate::engine::facts::IfIndex;
 pub struct Groups {
     /// Elsewhere while something is under way.
     members: Members,
-    under_way: Option<JoinHandle<(Members, io::Result<()>)>>,
+    under_way: Option<UnderWay>,
     /// What was asked for last, and is not under way.
     asked: BTreeMap<Membership, Wish>,
 }
 
 type Membership = (IfIndex, Ipv6Addr);
+
+/// What became of joining or leaving a group.
+pub type Grouped = (IfIndex, Ipv6Addr, io::Result<()>);
+
+#[derive(Debug)]
+struct UnderWay {
+    batch: Vec<Membership>,
+    thread: JoinHandle<(Members, Vec<Grouped>)>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
@@ -67,16 +76,24 @@ impl Groups {
         self.under_way.is_some()
     }
 
-    /// What became of what is under way: the last failure of it. What failed is not tried again before
-    /// it is asked for again. Cancel-safe.
-    pub async fn done(&mut self) -> io::Result<()> {
+    /// What became of what is under way. What failed is not tried again before it is asked for again.
+    /// Cancel-safe.
+    pub async fn done(&mut self) -> Vec<Grouped> {
         let Some(under_way) = &mut self.under_way else { return pending().await };
-        let ended = under_way.await;
-        self.under_way = None;
-        let (members, result) = ended.map_err(io::Error::other)?;
-        self.members = members;
+        let ended = (&mut under_way.thread).await;
+        let batch = self.under_way.take().map(|under_way| under_way.batch).unwrap_or_default();
+        let grouped = match ended {
+            Ok((members, grouped)) => {
+                self.members = members;
+                grouped
+            }
+            Err(error) => {
+                let failed = |(link, group)| (link, group, Err(io::Error::other(error.to_string())));
+                batch.into_iter().map(failed).collect()
+            }
+        };
         self.start_next();
-        result
+        grouped
     }
 
     fn ask(&mut self, membership: Membership, wish: Wish) {
@@ -88,19 +105,21 @@ impl Groups {
         if self.under_way.is_some() || self.asked.is_empty() {
             return;
         }
-        let batch: Vec<_> = std::iter::from_fn(|| self.asked.pop_first()).take(AT_ONCE).collect();
+        let wishes: Vec<_> = std::iter::from_fn(|| self.asked.pop_first()).take(AT_ONCE).collect();
+        let batch = wishes.iter().map(|(membership, _)| *membership).collect();
         let mut members = std::mem::take(&mut self.members);
-        self.under_way = Some(spawn_blocking(move || {
-            let mut result = Ok(());
-            for (membership, wish) in batch {
+        let thread = spawn_blocking(move || {
+            let grouped = wishes.into_iter().map(|(membership, wish)| {
                 let done = match wish {
                     Wish::Join => members.join_now(membership),
                     Wish::Leave => members.leave_now(membership),
                 };
-                result = done.and(result);
-            }
-            (members, result)
-        }));
+                (membership.0, membership.1, done)
+            });
+            let grouped = grouped.collect();
+            (members, grouped)
+        });
+        self.under_way = Some(UnderWay { batch, thread });
     }
 }
 

@@ -8,5 +8,6 @@ pub mod groups;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod nft_table;
 pub mod packet;
 pub mod sysctl;

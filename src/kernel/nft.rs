@@ -51,24 +51,37 @@ pub enum NftError {
 /// suppressed; in one transaction. In the network namespace of this thread.
 pub async fn replace(suppressions: &[Suppression]) -> Result<(), NftError> {
     let program = program()?;
-    let output = timeout(PATIENCE, run(program, ruleset(suppressions)));
+    let text = ruleset(suppressions);
+    let output = timeout(PATIENCE, run(program, &["-f", "-"], &text));
     let output = output.await.map_err(|_| NftError::Slow)?.map_err(|error| NftError::Run(program, error))?;
     if output.status.success() { Ok(()) } else { Err(said(&output.stderr)) }
 }
 
-async fn run(program: &str, ruleset: String) -> io::Result<Output> {
+/// Our table as nft prints it, without counters; `None` if there is none.
+pub async fn list() -> Result<Option<String>, NftError> {
+    let program = program()?;
+    let output = timeout(PATIENCE, run(program, &["--stateless", "list", "table", "ip6", "lone64"], ""));
+    let output = output.await.map_err(|_| NftError::Slow)?.map_err(|error| NftError::Run(program, error))?;
+    if output.status.success() {
+        return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
+    }
+    let is_missing = String::from_utf8_lossy(&output.stderr).contains("No such file");
+    if is_missing { Ok(None) } else { Err(said(&output.stderr)) }
+}
+
+async fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
     let mut child = Command::new(program)
-        .args(["-f", "-"])
+        .args(arguments)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
     // One that ends before it has read everything says why on its standard error.
     if let Some(mut stdin) = child.stdin.take() {
-        let _ = stdin.write_all(ruleset.as_bytes()).await;
+        let _ = stdin.write_all(input.as_bytes()).await;
     }
     child.wait_with_output().await
 }

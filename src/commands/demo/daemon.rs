@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures_util::stream;
 use tokio::sync::oneshot;
 
 use crate::commands::explanation;
@@ -60,9 +61,10 @@ async fn serve(
     let daemon = Daemon::start(&config).await.map_err(|error| explanation(&error))?;
     // The demo hears it, or has ended already; then `stop` says so, too.
     let _ = ready.send(());
-    let stopped = async {
+    let stopped = stream::once(async {
         let _ = stop.await;
-    };
+        Ok(())
+    });
     daemon.serve(stopped).await.map_err(|error| explanation(&error))
 }
 

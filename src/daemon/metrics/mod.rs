@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub(super) use serving::Next;
 use stopwatch::Stopwatch;
 
 /// A port on which metrics are served, until this is dropped.

@@ -10,6 +10,7 @@ use crate::daemon::Daemon;
 use crate::kernel::packet::Stamps;
 
 /// What becomes of the metrics.
+#[derive(Debug)]
 pub(in super::super) enum Next {
     /// They are served, or not, as they were.
     Same,
@@ -54,14 +55,14 @@ impl Daemon {
                 self.operator.metrics = Some(metrics);
                 if self.measures.stopwatch.is_none() {
                     self.measures.stopwatch = Some(Stopwatch::default());
-                    self.stage.stamp(Stamps::On);
+                    self.frames.stamp(Stamps::On);
                 }
             }
             Next::Nowhere => {
                 if self.operator.metrics.take().is_some() {
                     tracing::info!("metrics are served no more");
                     self.measures.stopwatch = None;
-                    self.stage.stamp(Stamps::Off);
+                    self.frames.stamp(Stamps::Off);
                 }
             }
         }
@@ -69,7 +70,7 @@ impl Daemon {
 
     pub(in super::super) fn scrape(&mut self, scrape: Scrape) {
         let start = Instant::now();
-        let snapshot = Snapshot::of(&self.engine, self.stage.ears.drops(), &self.measures);
+        let snapshot = Snapshot::of(&self.engine, self.frames.ears.drops(), &self.measures);
         // It may have gone meanwhile.
         let _ = scrape.send(snapshot.text());
         if let Some(metrics) = &mut self.operator.metrics {

@@ -6,8 +6,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::super::stage::Received;
-use crate::engine::{Engine, Time};
+use super::super::frames::Received;
+use super::super::record::Recorded;
+use crate::engine::Time;
 
 /// Times the answers to each batch of frames.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ pub(super) struct Answers {
 
 impl Stopwatch {
     /// Hands in each frame, and notes which questions are answered at once.
-    pub(in super::super) fn handle(&mut self, engine: &mut Engine, batch: &Received, now: Time) {
+    pub(in super::super) fn handle(&mut self, engine: &mut Recorded, batch: &Received, now: Time) {
         let link = batch.link();
         let mut answered = engine.counters().answered_on(link);
         for (input, stamp) in batch.inputs().zip(batch.stamps()) {

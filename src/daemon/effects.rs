@@ -1,0 +1,260 @@
+//! What the engine asks of the kernel, under way, and what became of it: routes, addresses, neighbor entries,
+//! groups, and the table of nftables. Every kind has an outcome that goes back to the engine.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
+
+use super::Error;
+use super::suppressor::{News, Suppressor};
+use crate::engine::facts::IfIndex;
+use crate::engine::{AddressChange, AddressOutcome, Change, Input, NeighborChange, Outcome, Output};
+use crate::kernel::groups::{Grouped, Groups};
+use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
+
+/// Changes that are under way.
+pub(super) struct Effects {
+    requests: Requests,
+    /// Routes and addresses, in the order in which the kernel takes them.
+    changes: FuturesOrdered<BoxFuture<'static, Done>>,
+    neighbors: FuturesUnordered<BoxFuture<'static, Done>>,
+    groups: Groups,
+    suppressor: Suppressor,
+    failure: Option<Error>,
+    mode: Mode,
+    /// What has failed and was told of.
+    complaints: BTreeSet<Object>,
+}
+
+/// What a failure means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It is the reason not to start.
+    Starting,
+    /// It is told, and whoever asked for it tries again.
+    Serving,
+    /// Something is left in the kernel.
+    Leaving,
+}
+
+/// Something that has ended, and the kernel's verdict.
+pub(super) enum Done {
+    Route(Change, Result<(), RouteError>),
+    Address(AddressChange, AddressOutcome),
+    Neighbor(NeighborChange, Result<(), NetlinkError>),
+    Groups(Vec<Grouped>),
+    Ears(Vec<(IfIndex, io::Result<()>)>),
+    Suppression(News),
+}
+
+/// What a failure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Object {
+    Ear(IfIndex),
+    /// The groups of an interface fail alike.
+    Groups(IfIndex),
+    Table,
+}
+
+impl Effects {
+    pub(super) fn new(requests: Requests) -> Self {
+        Self {
+            requests,
+            changes: FuturesOrdered::new(),
+            neighbors: FuturesUnordered::new(),
+            groups: Groups::default(),
+            suppressor: Suppressor::default(),
+            failure: None,
+            mode: Mode::Starting,
+            complaints: BTreeSet::new(),
+        }
+    }
+
+    /// How far the daemon's life has come.
+    pub(super) fn enter(&mut self, mode: Mode) {
+        self.mode = mode;
+        if mode == Mode::Serving {
+            self.suppressor.sweep();
+        }
+    }
+
+    /// The first failure that there is no way around.
+    pub(super) fn check(&mut self) -> Result<(), Error> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn carry_out(&mut self, effect: Output) {
+        match effect {
+            // The request is queued here, so that the order of the changes is the kernel's order.
+            Output::ChangeRoute(change) => {
+                let under_way: BoxFuture<'static, Result<(), RouteError>> = match &change {
+                    Change::Add(route) => Box::pin(self.requests.add_route(route)),
+                    Change::Remove(route) => Box::pin(self.requests.remove_route(route)),
+                };
+                self.changes.push_back(Box::pin(async move { Done::Route(change, under_way.await) }));
+            }
+            Output::ChangeAddress(change) => {
+                let under_way = self.requests.change_address(&change);
+                self.changes.push_back(Box::pin(async move { Done::Address(change, under_way.await) }));
+            }
+            Output::ChangeNeighbor(change) => {
+                let under_way = self.requests.change_neighbor(&change);
+                self.neighbors.push(Box::pin(async move { Done::Neighbor(change, under_way.await) }));
+            }
+            Output::Join(link, group) => self.groups.join(link, group),
+            Output::Leave(link, group) => self.groups.leave(link, group),
+            Output::Suppress(suppressions) => self.suppressor.ask(suppressions),
+            // Frames, and what is the loop's own affair.
+            Output::Advertise(..) | Output::Solicit(..) | Output::Listen(..) | Output::Unlisten(_) => {}
+            Output::Event(_) | Output::Resync => {}
+        }
+    }
+
+    /// Whether something is under way that a start waits for.
+    pub(super) fn is_busy(&self) -> bool {
+        self.owes_routes() || self.groups.is_busy() || self.suppressor.is_busy()
+    }
+
+    /// Whether something is under way that an exit waits for: groups end with their sockets.
+    pub(super) fn is_giving_back(&self) -> bool {
+        self.owes_routes() || self.suppressor.is_busy()
+    }
+
+    /// Whether the kernel has not answered yet for a route, an address or a neighbor entry.
+    pub(super) fn owes_routes(&self) -> bool {
+        !self.changes.is_empty() || !self.neighbors.is_empty()
+    }
+
+    /// The next one that has ended. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Done {
+        let has_groups = self.groups.is_busy();
+        tokio::select! {
+            Some(done) = self.changes.next() => done,
+            Some(done) = self.neighbors.next() => done,
+            grouped = self.groups.done(), if has_groups => Done::Groups(grouped),
+            news = self.suppressor.news() => Done::Suppression(news),
+        }
+    }
+
+    /// One more that has ended by now, of those of which there may be thousands. Never waits.
+    pub(super) fn try_next(&mut self) -> Option<Done> {
+        self.changes.next().now_or_never().flatten()
+    }
+
+    /// What has ended, as the engine takes it.
+    pub(super) fn outcomes(&mut self, done: Done) -> Vec<Input> {
+        match done {
+            Done::Route(change, result) => vec![self.route(change, result)],
+            Done::Address(change, outcome) => vec![Input::AddressChanged(change, outcome)],
+            Done::Neighbor(change, result) => vec![neighbor(change, result)],
+            Done::Groups(grouped) => grouped.into_iter().map(|grouped| self.grouped(grouped)).collect(),
+            Done::Ears(tuned) => tuned.into_iter().map(|(link, result)| self.tuned(link, result)).collect(),
+            Done::Suppression(News::Changed(result)) => {
+                let outcome = outcome(&result);
+                match result {
+                    Ok(()) => self.succeeded(Object::Table),
+                    Err(error) => self.failed(Object::Table, Error::Suppress(error)),
+                }
+                vec![Input::SuppressionChanged(outcome)]
+            }
+            Done::Suppression(News::Lost) => {
+                tracing::warn!("somebody has changed or removed the table ip6 lone64");
+                vec![Input::SuppressionLost]
+            }
+            Done::Suppression(News::Nothing) => Vec::new(),
+        }
+    }
+
+    fn route(&mut self, change: Change, result: Result<(), RouteError>) -> Input {
+        let outcome = match (&change, result) {
+            (_, Ok(())) | (Change::Remove(_), Err(RouteError::Missing)) => Outcome::Done,
+            (Change::Add(_), Err(RouteError::Exists)) => Outcome::Exists,
+            (Change::Add(route) | Change::Remove(route), Err(source)) => {
+                let said = source.to_string();
+                // One interface's own trouble is no reason to serve nobody behind the others. The engine tells.
+                if self.mode == Mode::Starting && !matches!(source, RouteError::SwitchedOff) {
+                    self.failure.get_or_insert(Error::Route { route: route.clone(), source });
+                }
+                Outcome::Failed(said)
+            }
+        };
+        Input::RouteChanged(change, outcome)
+    }
+
+    fn tuned(&mut self, link: IfIndex, result: io::Result<()>) -> Input {
+        let outcome = outcome(&result);
+        match result {
+            Ok(()) => self.succeeded(Object::Ear(link)),
+            Err(source) => self.failed(Object::Ear(link), Error::Listen { link, source }),
+        }
+        Input::EarChanged(link, outcome)
+    }
+
+    /// An interface that goes takes its groups along; the engine hears of it in a moment. No other failure is a
+    /// reason not to start: switches that do not snoop pass everything on.
+    fn grouped(&mut self, (link, group, result): Grouped) -> Input {
+        let outcome = outcome(&result);
+        match result {
+            Ok(()) => self.succeeded(Object::Groups(link)),
+            Err(error) if is_gone(&error) => tracing::debug!(%link, %group, %error, "not in the group"),
+            Err(error) => self.complain(Object::Groups(link), &Error::Group { link, group, source: error }),
+        }
+        Input::GroupChanged(link, group, outcome)
+    }
+
+    fn succeeded(&mut self, object: Object) {
+        self.complaints.remove(&object);
+    }
+
+    fn failed(&mut self, object: Object, error: Error) {
+        match (self.mode, object) {
+            (Mode::Starting, _) | (Mode::Leaving, Object::Table) => _ = self.failure.get_or_insert(error),
+            _ => self.complain(object, &error),
+        }
+    }
+
+    /// A line of the log, once until it succeeds: whoever asked for it tries again.
+    fn complain(&mut self, object: Object, error: &Error) {
+        let text = crate::commands::explanation(error);
+        let text = text.strip_prefix("lone64: ").unwrap_or(&text);
+        if self.complaints.len() < MOST_COMPLAINTS && self.complaints.insert(object) {
+            tracing::warn!("{text}");
+        } else {
+            tracing::debug!("{text}");
+        }
+    }
+}
+
+/// An entry that the kernel has made by itself meanwhile, or lost again, is no mistake.
+fn neighbor(change: NeighborChange, result: Result<(), NetlinkError>) -> Input {
+    let outcome = match result {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            tracing::debug!(?change, %error, "a neighbor entry stays as it is");
+            match error {
+                NetlinkError::Refused { source, .. } if source.raw_os_error() == Some(libc::EEXIST) => {
+                    Outcome::Exists
+                }
+                NetlinkError::Refused { source, .. } => Outcome::Failed(source.to_string()),
+                other => Outcome::Failed(other.to_string()),
+            }
+        }
+    };
+    Input::NeighborChanged(change, outcome)
+}
+
+fn outcome<E: std::fmt::Display>(result: &Result<(), E>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO | libc::EADDRNOTAVAIL))
+}
+
+/// Objects that were complained of, at most: interfaces come and go as often as guests like.
+const MOST_COMPLAINTS: usize = 4_096;

@@ -1,0 +1,233 @@
+//! Frames on their way in and out: which sockets have some, a batch from each, and what waits to leave.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::Duration;
+
+use super::Error;
+use crate::engine::facts::IfIndex;
+use crate::engine::{Input, Output};
+use crate::kernel::ears::Ears;
+use crate::kernel::packet::{RecvBatch, SendBatch, Stamps};
+use crate::wire::{Advertisement, DropReason, Mac, Message};
+
+/// Sockets, and the frames of this moment.
+pub(super) struct Frames {
+    pub(super) ears: Ears,
+    /// The interfaces that had frames when they were last looked at.
+    pub(super) ready: Vec<IfIndex>,
+    received: Option<RecvBatch>,
+    /// Apart, because they leave by different interfaces, turn by turn.
+    advertisements: Outbox,
+    solicitations: Outbox,
+    /// What waits in `advertisements`, in its order.
+    leaving: Vec<Advertisement>,
+    /// Advertisements that an interface did not take, to be told to the engine.
+    unsent: VecDeque<(IfIndex, Advertisement)>,
+    /// What is to leave by interfaces whose sockets are being opened.
+    waiting: BTreeMap<IfIndex, Vec<Output>>,
+}
+
+/// Frames that came on one interface.
+pub(super) struct Received {
+    link: IfIndex,
+    mac: Mac,
+    batch: RecvBatch,
+}
+
+/// Frames that are to leave by one interface.
+struct Outbox {
+    link: IfIndex,
+    batch: SendBatch,
+}
+
+impl Frames {
+    pub(super) fn new() -> Result<Self, Error> {
+        Ok(Self {
+            ears: Ears::new().map_err(Error::Wait)?,
+            ready: Vec::new(),
+            received: Some(RecvBatch::new()),
+            advertisements: Outbox::new(),
+            solicitations: Outbox::new(),
+            leaving: Vec::new(),
+            unsent: VecDeque::new(),
+            waiting: BTreeMap::new(),
+        })
+    }
+
+    /// From now on frames come with the moment at which the kernel received them, or without.
+    pub(super) fn stamp(&mut self, stamps: Stamps) {
+        self.ears.stamp(stamps);
+        self.received = Some(RecvBatch::with(stamps));
+    }
+
+    /// On so many interfaces there are frames.
+    pub(super) fn note_ready(&mut self, interfaces: usize) {
+        self.ready.extend(self.ears.ready(interfaces));
+    }
+
+    /// Sends a frame with those that follow, or listens; everything else is not of this room, and comes back.
+    pub(super) fn carry_out(&mut self, effect: Output) -> Option<Output> {
+        match effect {
+            Output::Advertise(link, _) | Output::Solicit(link, _)
+                if self.ears.is_busy() && self.ears.is_coming(link) =>
+            {
+                let waiting = self.waiting.entry(link).or_default();
+                if waiting.len() < MOST_WAITING {
+                    waiting.push(effect);
+                }
+            }
+            Output::Advertise(link, advertisement) => {
+                if !self.advertisements.takes(link) {
+                    self.flush_advertisements();
+                }
+                self.leaving.push(advertisement);
+                self.advertisements.push(link, |buffer| advertisement.emit(buffer));
+            }
+            Output::Solicit(link, solicitation) => {
+                if !self.solicitations.takes(link) {
+                    self.solicitations.flush(&self.ears);
+                }
+                self.solicitations.push(link, |buffer| solicitation.emit(buffer));
+            }
+            Output::Listen(link, ear) => self.ears.listen(link, ear),
+            Output::Unlisten(link) => {
+                self.ears.unlisten(link);
+                self.waiting.remove(&link);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// These sockets are open now, or are not to be had. What has waited for them leaves, or has not been sent.
+    pub(super) fn release(&mut self, tuned: &[(IfIndex, io::Result<()>)]) {
+        for (link, _) in tuned {
+            for effect in self.waiting.remove(link).into_iter().flatten() {
+                self.carry_out(effect);
+            }
+        }
+    }
+
+    /// Sends what waits.
+    pub(super) fn flush(&mut self) {
+        self.flush_advertisements();
+        self.solicitations.flush(&self.ears);
+    }
+
+    /// Whether there are advertisements that no interface took, and that the engine has not been told of.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Those, as the engine takes them.
+    pub(super) fn take_unsent(&mut self) -> Vec<Input> {
+        self.unsent.drain(..).map(|(link, advertisement)| Input::Unsent(link, advertisement)).collect()
+    }
+
+    /// One batch of frames of this interface, if there are any.
+    pub(super) fn receive(&mut self, link: IfIndex) -> Result<Option<Received>, Error> {
+        let Some(ear) = self.ears.get(link) else { return Ok(None) };
+        let mut batch = self.received.take().unwrap_or_default();
+        match ear.socket.recv_batch(&mut batch) {
+            Ok(()) => return Ok(Some(Received { link, mac: ear.mac, batch })),
+            // Down or deleted for now; the kernel's events say what becomes of it.
+            Err(error) if is_passing(&error) => {}
+            Err(source) => return Err(Error::Receive { link, source }),
+        }
+        self.received = Some(batch);
+        Ok(None)
+    }
+
+    /// The buffers of a batch, to be used for the next.
+    pub(super) fn take_back(&mut self, received: Received) {
+        self.received = Some(received.batch);
+    }
+
+    fn flush_advertisements(&mut self) {
+        let sent = self.advertisements.flush(&self.ears);
+        let link = self.advertisements.link;
+        for advertisement in self.leaving.drain(..).skip(sent) {
+            // The newest of all is worth most; an asker of an older one has asked again by now.
+            if self.unsent.len() == MOST_UNSENT {
+                self.unsent.pop_front();
+            }
+            self.unsent.push_back((link, advertisement));
+        }
+    }
+}
+
+impl Received {
+    /// The interface that they came on.
+    pub(super) fn link(&self) -> IfIndex {
+        self.link
+    }
+
+    /// When the kernel received each frame, where it said so.
+    pub(super) fn stamps(&self) -> impl Iterator<Item = Option<Duration>> {
+        self.batch.stamps()
+    }
+
+    /// Each frame, as the engine takes it.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = Input> {
+        self.batch.frames().map(|frame| {
+            let message = frame.ok_or(DropReason::FrameTooLong).and_then(|f| Message::parse(f, self.mac));
+            match message {
+                Ok(Message::Solicitation(solicitation)) => Input::Solicitation(self.link, solicitation),
+                Ok(Message::Advertisement(advertisement)) => Input::Advertisement(self.link, advertisement),
+                Err(reason) => Input::Discarded(self.link, reason),
+            }
+        })
+    }
+}
+
+impl Outbox {
+    fn new() -> Self {
+        Self { link: IfIndex(0), batch: SendBatch::new() }
+    }
+
+    /// Whether one more for this interface can leave together with those that wait.
+    fn takes(&self, link: IfIndex) -> bool {
+        self.batch.is_empty() || self.link == link && !self.batch.is_full()
+    }
+
+    fn push(&mut self, link: IfIndex, emit: impl FnOnce(&mut [u8]) -> usize) {
+        self.link = link;
+        self.batch.push(emit);
+    }
+
+    /// Returns how many were sent; they are the first of those that waited.
+    fn flush(&mut self, ears: &Ears) -> usize {
+        if self.batch.is_empty() {
+            return 0;
+        }
+        let Some(ear) = ears.get(self.link) else {
+            self.batch.clear();
+            return 0;
+        };
+        ear.socket.send_batch(&mut self.batch).unwrap_or_else(|error| {
+            tracing::trace!(link = %self.link, %error, "frames not sent");
+            0
+        })
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EAGAIN
+                | libc::EINTR
+                | libc::ENETDOWN
+                | libc::ENODEV
+                | libc::ENXIO
+                | libc::ENOBUFS
+                | libc::ENOMEM
+        )
+    )
+}
+
+/// Advertisements that were not sent and are remembered until the engine is told, in the next turn.
+const MOST_UNSENT: usize = 1_024;
+/// Frames that wait for the socket of one interface: its first announcements and probes.
+const MOST_WAITING: usize = 64;

@@ -1,0 +1,176 @@
+//! The kernel's settings, kept on a thread of Tokio's: writing one waits for the kernel's lock of all network
+//! settings, and the loop must not.
+
+use std::future::pending;
+use std::path::PathBuf;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::Daemon;
+use super::control::beside;
+use super::sysctls::{Sysctls, Upstream, missing, upstreams};
+use crate::config::Config;
+use crate::kernel::sysctl::SysctlError;
+
+/// What we have changed, and what is to be done about it.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    /// `None`: they are not ours to change, or a thread has them.
+    ours: Option<Sysctls>,
+    under_way: Option<JoinHandle<(Option<Sysctls>, Settled)>>,
+    next: Option<Task>,
+    is_managing: bool,
+    /// Those that were told last.
+    upstreams: Vec<Upstream>,
+}
+
+/// Something to be done.
+#[derive(Debug)]
+enum Task {
+    /// A configuration says that they are ours, or not, and where the record lies.
+    Configure(bool, Vec<Upstream>, PathBuf),
+    /// An upstream may have come, or a default route.
+    Follow(Vec<Upstream>),
+    /// Everything back.
+    Restore,
+}
+
+/// What has been done.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// As the configuration says, or not; then what was set for it is given back.
+    Configured(Result<(), SysctlError>),
+    /// As the upstreams want it, or not.
+    Followed(Result<(), SysctlError>),
+}
+
+impl Settings {
+    /// Whether they are ours to change.
+    pub(super) fn are_ours(&self) -> bool {
+        self.is_managing
+    }
+
+    /// Whether something is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// What has been done. Cancel-safe.
+    pub(super) async fn done(&mut self) -> Settled {
+        let Some(under_way) = &mut self.under_way else { return pending().await };
+        let ended = under_way.await;
+        self.under_way = None;
+        let (ours, settled) = ended.unwrap_or((None, Settled::Followed(Ok(()))));
+        self.ours = ours;
+        self.is_managing = self.ours.is_some();
+        self.start_next();
+        settled
+    }
+
+    fn configure(&mut self, is_ours: bool, upstreams: Vec<Upstream>, record: PathBuf) {
+        self.upstreams.clone_from(&upstreams);
+        self.next = Some(Task::Configure(is_ours, upstreams, record));
+        self.start_next();
+    }
+
+    /// Nothing to do if they are the same as before.
+    fn follow(&mut self, upstreams: Vec<Upstream>) {
+        if !self.is_managing || upstreams == self.upstreams {
+            return;
+        }
+        self.upstreams.clone_from(&upstreams);
+        match &mut self.next {
+            Some(Task::Configure(_, known, _)) => *known = upstreams,
+            Some(Task::Restore) => {}
+            next => *next = Some(Task::Follow(upstreams)),
+        }
+        self.start_next();
+    }
+
+    /// Gives everything back, last of all.
+    pub(super) fn restore(&mut self) {
+        if self.is_managing || self.is_busy() {
+            self.next = Some(Task::Restore);
+            self.start_next();
+        }
+    }
+
+    fn start_next(&mut self) {
+        if self.under_way.is_some() {
+            return;
+        }
+        let Some(task) = self.next.take() else { return };
+        let ours = self.ours.take();
+        self.under_way = Some(spawn_blocking(move || carry_out(task, ours)));
+    }
+}
+
+fn carry_out(task: Task, ours: Option<Sysctls>) -> (Option<Sysctls>, Settled) {
+    match (task, ours) {
+        (Task::Configure(true, upstreams, record), Some(mut ours)) => {
+            let applied = ours.apply(upstreams);
+            if applied.is_ok() {
+                ours.move_record(record);
+            }
+            (Some(ours), Settled::Configured(applied))
+        }
+        (Task::Configure(true, upstreams, record), None) => {
+            let mut ours = Sysctls::inherit(&record);
+            match ours.apply(upstreams) {
+                Ok(()) => (Some(ours), Settled::Configured(Ok(()))),
+                // What was set already is given back at once, because it is dropped.
+                Err(error) => (None, Settled::Configured(Err(error))),
+            }
+        }
+        (Task::Configure(false, ..), Some(mut ours)) => {
+            ours.restore();
+            (None, Settled::Configured(Ok(())))
+        }
+        (Task::Configure(false, _, record), None) => {
+            Sysctls::inherit(&record).restore_if_any();
+            (None, Settled::Configured(Ok(())))
+        }
+        (Task::Follow(upstreams), Some(mut ours)) => {
+            let applied = ours.apply(upstreams);
+            (Some(ours), Settled::Followed(applied))
+        }
+        (Task::Restore, Some(mut ours)) => {
+            ours.restore();
+            (None, Settled::Followed(Ok(())))
+        }
+        (Task::Follow(_) | Task::Restore, None) => (None, Settled::Followed(Ok(()))),
+    }
+}
+
+impl Daemon {
+    /// Sets, or gives back, what this configuration says; soon.
+    pub(super) fn configure_settings(&mut self, config: &Config) {
+        let record = beside(&config.control.socket, "sysctls");
+        self.settings.configure(config.sysctl.manage, upstreams(&self.engine), record);
+    }
+
+    /// An upstream may have come, or a default route.
+    pub(super) fn follow_upstreams(&mut self) {
+        if self.settings.are_ours() {
+            self.settings.follow(upstreams(&self.engine));
+        }
+    }
+
+    /// Some have been set, or not. The reload that waits for them goes on.
+    pub(super) fn settled(&mut self, settled: Settled) {
+        match settled {
+            Settled::Configured(result) => {
+                self.take_over(result);
+                // What has come meanwhile.
+                self.follow_upstreams();
+            }
+            Settled::Followed(Ok(())) => {}
+            Settled::Followed(Err(error)) => tracing::warn!("{}", crate::commands::explanation(&error)),
+        }
+    }
+
+    /// What is missing for guests to be reached, a sentence each, where that is not ours to change.
+    pub fn missing_sysctls(&self) -> Vec<String> {
+        if self.settings.are_ours() { Vec::new() } else { missing(&self.engine) }
+    }
+}

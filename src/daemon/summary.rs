@@ -1,0 +1,45 @@
+//! What is served, in lines for the log and the service manager.
+
+use super::Daemon;
+use crate::engine::bindings::Place;
+use crate::engine::facts::IfIndex;
+use crate::engine::policy::{Origin, RangePolicy};
+
+impl Daemon {
+    /// How many interfaces are listened to for their guests.
+    pub fn downstreams(&self) -> usize {
+        self.engine.bindings().ranges.iter().map(|place| place.downstreams.len()).sum()
+    }
+
+    /// What is served, a line for each range.
+    pub fn summary(&self) -> Vec<String> {
+        let bindings = self.engine.bindings();
+        let name = |link: Option<IfIndex>| {
+            link.and_then(|link| self.engine.links().get(link)).map(|link| link.name.to_string())
+        };
+        let ranges = &self.engine.policy().ranges;
+        if ranges.is_empty() {
+            let upstreams = bindings.upstreams.iter().filter_map(|upstream| name(Some(upstream.link)));
+            let upstreams: Vec<_> = upstreams.collect();
+            let nothing = "serving nothing yet: nothing to serve follows from the addresses and routes of";
+            return vec![format!("{nothing} {}", upstreams.join(", "))];
+        }
+        let line = |(range, place): (&RangePolicy, &Place)| {
+            let upstream = name(place.upstream).unwrap_or_else(|| "no upstream".to_owned());
+            let RangePolicy { prefix, downstream, answer, .. } = range;
+            let origin = match range.origin {
+                Origin::Config => String::new(),
+                origin => format!(", {}", origin.as_str()),
+            };
+            format!("serving {prefix} on {upstream} for {downstream} ({answer}{origin})")
+        };
+        let mut lines: Vec<_> = ranges.iter().zip(&bindings.ranges).take(SUMMARY).map(line).collect();
+        if ranges.len() > SUMMARY {
+            lines.push(format!("and {} more", ranges.len() - SUMMARY));
+        }
+        lines
+    }
+}
+
+/// As many ranges have a line each; automatic may serve thousands.
+const SUMMARY: usize = 32;
