@@ -27,6 +27,7 @@ pub(crate) struct Settings {
     upstream: String,
     ranges: String,
     rest: String,
+    arguments: String,
 }
 
 impl Settings {
@@ -63,6 +64,12 @@ impl Settings {
     /// Further tables.
     pub(crate) fn rest(mut self, tables: &str) -> Self {
         self.rest += tables;
+        self
+    }
+
+    /// Further words of the command line.
+    pub(crate) fn arguments(mut self, arguments: &str) -> Self {
+        self.arguments += arguments;
         self
     }
 
@@ -168,11 +175,19 @@ impl Daemon {
         Duration::from_millis(ticks * 10)
     }
 
-    /// SIGTERM: out within two seconds, with exit status 0 (rules.md, Change). Returns the log.
+    /// SIGTERM: out with exit status 0, as soon as the kernel has taken everything back (rules.md, Change). How long
+    /// that takes is the machine's affair. Returns the log.
     pub(crate) fn stop(mut self) -> String {
         self.signal(Signal::SIGTERM);
-        let (status, said) = self.ended(Duration::from_secs(2));
+        let (status, said) = self.ended(6 * PATIENCE);
         assert_eq!(status.code(), Some(0), "{said}");
+        said
+    }
+
+    /// Waits until it ends by itself, with exit status 1, and returns what it said.
+    pub(crate) fn failed(mut self) -> String {
+        let (status, said) = self.ended(PATIENCE);
+        assert_eq!(status.code(), Some(1), "{said}");
         said
     }
 
@@ -284,6 +299,7 @@ fn prepare(settings: &Settings) -> (PathBuf, String) {
     let config = directory.join("lone64.toml");
     settings.write(&config);
     let mut arguments = format!("run --config {}", config.display());
+    arguments += &format!(" {}", settings.arguments);
     if !settings.rest.contains("socket = ") {
         arguments += &format!(" {}", own_socket(&directory));
     }

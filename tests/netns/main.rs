@@ -23,6 +23,8 @@
 //! * `shipped`: the configurations under `config/`
 //! * `follow`: the kernel's routes and the upstream's prefix decide what is served
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
+//! * `way_out`: what is given back, whatever ends the daemon
+//! * `record`: `--record`, and what the engine is told of what became of its effects
 //! * `import`: imported configurations answer as those that they were made from
 //! * `announce`: what is sent unasked, and what a router makes of it
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
@@ -61,6 +63,7 @@ mod metrics;
 mod namespace;
 mod probing;
 mod proxy_downstream;
+mod record;
 mod reload;
 mod routes;
 mod shipped;
@@ -74,6 +77,7 @@ mod traffic;
 mod trials;
 mod upheaval;
 mod veths;
+mod way_out;
 
 use std::fs;
 
@@ -104,6 +108,8 @@ fn main() {
         ("load", load::CASES),
         ("metrics", metrics::CASES),
         ("routes", routes::CASES),
+        ("way_out", way_out::CASES),
+        ("record", record::CASES),
         ("change", change::CASES),
         ("startup", startup::CASES),
         ("shipped", shipped::CASES),

@@ -15,6 +15,7 @@ crate::cases![
     needs_no_more_privilege_than_the_unit_grants,
     says_what_to_install_where_nft_is_missing,
     runs_no_nft_unless_it_is_asked_for,
+    removes_the_table_of_one_that_crashed_where_it_is_not_asked_for_any_more,
 ];
 
 const SUPPRESS: &str = "suppress-kernel = true\n";
@@ -139,6 +140,19 @@ fn runs_no_nft_unless_it_is_asked_for() {
     let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
     assert_eq!(lab.host.output("nft", "list ruleset"), "");
     daemon.stop();
+}
+
+fn removes_the_table_of_one_that_crashed_where_it_is_not_asked_for_any_more() {
+    let lab = Lab::veth();
+    lab.host.output("nft", "add table ip6 foreign");
+    Daemon::start(&lab, Settings::default().upstream(SUPPRESS).range(C, "br0", "")).kill();
+    assert!(table(&lab).contains(&format!("{C} drop")));
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
+    eventually("it is removed", PATIENCE, || {
+        (lab.host.output("nft", "list tables") == "table ip6 foreign\n").then_some(())
+    });
+    let said = daemon.stop();
+    assert!(said.contains("had left"), "{said}");
 }
 
 /// Our table.
