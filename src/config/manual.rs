@@ -101,7 +101,7 @@ const RANGE: &[Key] = &[
     (
         "gateway",
         None,
-        "A link-local address that is put on every downstream of the range, as the guests' gateway, such as \"fe80::1\": guests on interfaces of their own then all have the same one. It is there as soon as an interface is, without duplicate address detection, is put back when somebody removes it, and goes when the interface is a downstream no more. From Linux 5.18 on it bears the protocol of [routes], by which a recent ip(8) lists them (ip -6 addr show proto 64), and those that a killed predecessor left are adopted; before 5.18 those stay. An equal address of somebody else serves as well, and is never removed. Not with \"lo\"; ports of a bridge and interfaces without Neighbor Discovery (tun, WireGuard) get none.",
+        "A link-local address that is put on every downstream of the range, as the guests' gateway, such as \"fe80::1\": guests on interfaces of their own then all have the same one. It is there as soon as an interface is, without duplicate address detection, is put back when somebody removes it, and goes when the interface is a downstream no more. From Linux 5.18 on it bears the protocol of [routes], by which a recent ip(8) lists them (ip -6 addr show proto 64, with the default), and those that a killed predecessor left are adopted; before 5.18 those stay. An equal address of somebody else serves as well, and is never removed. Not with \"lo\"; ports of a bridge and interfaces without Neighbor Discovery (tun, WireGuard) get none.",
     ),
     (
         "proxy-downstream",
@@ -161,7 +161,7 @@ const ROUTES: &[Key] = &[
     (
         "protocol",
         Some("64"),
-        "What marks a route as ours: `ip -6 route show proto 64` lists them, and no other is ever touched. It marks the addresses of gateway, too.",
+        "What marks a route as ours: `ip -6 route show proto 64`, with the default, lists them, and no other is ever touched. It marks the addresses of gateway, too.",
     ),
     ("table", Some("\"main\""), "\"main\", or the number of a table."),
     ("metric", Some("1024"), "Of every route but the backstop's, which is behind all others."),

@@ -210,7 +210,10 @@ impl Ears {
         let new = OpenEar { socket, mac: ear.mac, role: ear.role };
         if !wanted.contains(&link) {
             // The one that is listened on stays, whatever its filter is by now: another is under way.
-            return if is_known { () } else { close(new) };
+            if !is_known {
+                close(new);
+            }
+            return;
         }
         if is_known {
             self.open.insert(link, new);

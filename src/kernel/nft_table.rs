@@ -146,7 +146,7 @@ mod tests {
             for value in [0, 1, 3, 255] {
                 let mut broken = whole.clone();
                 broken[at] = value;
-                messages(&broken).for_each(|message| drop(is_about_ours(message)));
+                let _ = messages(&broken).any(is_about_ours);
             }
         }
     }

@@ -14,11 +14,13 @@ use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
+use crate::veths::Veths;
 
 crate::cases![
     a_run_replays_to_the_same_outputs,
     every_kind_of_effect_has_its_outcome_in_the_trace,
     tells_the_engine_what_an_interface_did_not_take,
+    tells_of_a_socket_that_cannot_be_opened_and_logs_it_once,
     notices_when_somebody_flushes_or_deletes_its_table,
     serves_without_a_trace_that_cannot_be_written,
 ];
@@ -120,6 +122,39 @@ fn tells_the_engine_what_an_interface_did_not_take() {
     link.send(&question);
     link.hear(&question, PATIENCE);
     daemon.stop();
+    fs::remove_dir_all(place).unwrap();
+}
+
+fn tells_of_a_socket_that_cannot_be_opened_and_logs_it_once() {
+    let (veths, place) = (Veths::new(1), directory());
+    let (lab, file) = (&veths.lab, place.join("trace"));
+    let daemon = Daemon::start(lab, recording(Veths::settings(), &file));
+    // As many descriptors as it has, and not one more.
+    let limit = |most: usize| {
+        lab.host.output("prlimit", &format!("--pid {} --nofile={most}:", daemon.pid()));
+    };
+    limit(daemon.descriptors());
+    let failures = || {
+        let is_failure = |input: &Input| matches!(input, Input::EarChanged(_, Outcome::Failed(_)));
+        trace(&file).entries.iter().filter(|entry| is_failure(&entry.input)).count()
+    };
+    lab.host.ip("link add vg1 type veth peer name far1\nlink set far1 up\nlink set vg1 up");
+    eventually("the engine is told", PATIENCE, || (failures() > 0).then_some(()));
+    let before = failures();
+    // Another MAC is another thing to listen for.
+    lab.host.ip("link set vg1 address 02:00:00:00:00:77");
+    eventually("it is told again", PATIENCE, || (failures() > before).then_some(()));
+    limit(1_000);
+    lab.host.ip("link set vg1 address 02:00:00:00:00:78");
+    eventually("it is listened on", PATIENCE, || {
+        let vg1 = trace(&file).entries.iter().rev().find_map(|entry| match &entry.input {
+            Input::EarChanged(_, outcome) => Some(outcome.clone()),
+            _ => None,
+        });
+        (vg1 == Some(Outcome::Done)).then_some(())
+    });
+    let said = daemon.stop();
+    assert_eq!(said.matches("cannot open a packet socket on vg1").count(), 1, "{said}");
     fs::remove_dir_all(place).unwrap();
 }
 

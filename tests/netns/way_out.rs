@@ -105,7 +105,9 @@ fn removes_as_many_routes_as_there_are() {
         batch
     });
     veths.lab.host.ip(&pinned);
+    let clock = Instant::now();
     let daemon = Daemon::start(&veths.lab, Veths::settings().upstream("announce = false\n"));
+    eprintln!("{count} routes: ready after {:.1?}", clock.elapsed());
     let ours = || veths.lab.host.show("-o route show table all proto 64").matches(" dev vg0 ").count();
     eventually("every guest has its route", 6 * PATIENCE, || (ours() == usize::from(count)).then_some(()));
     let clock = Instant::now();

@@ -138,8 +138,10 @@ const SIGNALS: &[Term] = &[
     ),
     (
         "SIGTERM, SIGINT",
-        "Stop: within two seconds, with exit status 0. Routes and the addresses of gateway are removed unless \
-         on-stop = \"keep\", and the flags of interfaces are as they were.",
+        "Stop, with exit status 0. Routes and the addresses of gateway are removed unless on-stop = \"keep\", and the \
+         flags of interfaces are as they were. That takes milliseconds for some hundred routes; as long as the \
+         kernel confirms, it goes on, and the service manager is told. A second one ends it at once, with exit \
+         status 1.",
     ),
 ];
 
@@ -156,7 +158,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("Take over from ndppd:", "lone64 import /etc/ndppd.conf > /etc/lone64/lone64.toml\nlone64 check"),
     (
-        "Every route that lone64 has in the kernel, and its removal by hand; and where the guests' gateway is, if the \
+        "Every route that lone64 has in the kernel, and its removal by hand (64 is the protocol of [routes]); and where the guests' gateway is, if the \
          configuration says gateway = \"fe80::1\":",
         "ip -6 route show table all proto 64\nip -6 route flush table all proto 64\nip -6 addr show to fe80::1",
     ),
