@@ -19,6 +19,7 @@ use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols::NETLINK_RO
 use tokio::sync::{mpsc, oneshot};
 
 use super::NetlinkError;
+use super::table::{Dump, Listener};
 
 /// A message of the kernel's, or to it.
 pub(super) type Message = NetlinkMessage<RouteNetlinkMessage>;
@@ -29,27 +30,6 @@ pub(super) enum Request {
     One(RouteNetlinkMessage, u16, oneshot::Sender<io::Result<Option<RouteNetlinkMessage>>>),
     /// A question for a whole table.
     Dump(RouteNetlinkMessage, Listener),
-}
-
-/// Hears what a dump brings. It is called where the connection is, and dropped without
-/// [`Told::End`] if the connection breaks.
-pub(super) type Listener = Box<dyn FnMut(Told) + Send>;
-
-/// What a dump brings.
-pub(super) enum Told {
-    /// One entry of the table.
-    Entry(RouteNetlinkMessage),
-    /// That was all, or the kernel refuses.
-    End(io::Result<Completeness>),
-}
-
-/// Whether a dump is as good as the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Completeness {
-    /// It holds everything.
-    Whole,
-    /// The table changed meanwhile, so that the kernel may have left something out.
-    Torn,
 }
 
 /// Where requests are handed in.
@@ -72,12 +52,6 @@ struct UnderWay {
     sequence: u32,
     object: Option<RouteNetlinkMessage>,
     verdict: oneshot::Sender<io::Result<Option<RouteNetlinkMessage>>>,
-}
-
-struct Dump {
-    sequence: u32,
-    completeness: Completeness,
-    listener: Listener,
 }
 
 /// Opens one that is served by the Tokio runtime of this thread, in its network namespace.
@@ -194,7 +168,7 @@ impl Connection {
         self.sequence = self.sequence.wrapping_add(1);
         let mut datagram = Vec::new();
         write(&mut datagram, message, NLM_F_REQUEST | NLM_F_DUMP, self.sequence);
-        self.dump = Some(Dump { sequence: self.sequence, completeness: Completeness::Whole, listener });
+        self.dump = Some(Dump::new(self.sequence, listener));
         self.send_datagram(&datagram).await
     }
 
@@ -218,8 +192,8 @@ impl Connection {
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 let lost = || io::Error::from_raw_os_error(libc::ENOBUFS);
                 self.under_way.drain(..).for_each(|one| drop(one.verdict.send(Err(lost()))));
-                if let Some(mut dump) = self.dump.take() {
-                    (dump.listener)(Told::End(Ok(Completeness::Torn)));
+                if let Some(dump) = self.dump.take() {
+                    dump.tear();
                 }
             }
             Err(error) => return Err(error),
@@ -229,7 +203,7 @@ impl Connection {
 
     fn take_in(&mut self, message: Message) {
         let sequence = message.header.sequence_number;
-        if let Some(dump) = self.dump.take_if(|dump| dump.sequence == sequence) {
+        if let Some(dump) = self.dump.take_if(|dump| dump.sequence() == sequence) {
             self.dump = dump.take_in(message);
             return;
         }
@@ -249,27 +223,6 @@ impl Connection {
             }
             _ => {}
         }
-    }
-}
-
-impl Dump {
-    /// Returns itself if more is to come.
-    fn take_in(mut self, message: Message) -> Option<Self> {
-        if message.header.flags & NLM_F_DUMP_INTR != 0 {
-            self.completeness = Completeness::Torn;
-        }
-        let end = match message.payload {
-            NetlinkPayload::InnerMessage(entry) => {
-                (self.listener)(Told::Entry(entry));
-                return Some(self);
-            }
-            NetlinkPayload::Done(done) if done.code == 0 => Ok(self.completeness),
-            NetlinkPayload::Done(done) => Err(io::Error::from_raw_os_error(done.code.abs())),
-            NetlinkPayload::Error(error) => Err(error.to_io()),
-            _ => return Some(self),
-        };
-        (self.listener)(Told::End(end));
-        None
     }
 }
 
@@ -312,5 +265,3 @@ const LONGEST_REQUEST: usize = 32 << 10;
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// Bytes; the kernel makes none longer than 32 KiB.
 pub(super) const LONGEST_DATAGRAM: usize = 64 << 10;
-/// Set on the replies of a dump that a change has overtaken; not among the crate's constants.
-const NLM_F_DUMP_INTR: u16 = 0x10;

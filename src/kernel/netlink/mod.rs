@@ -14,6 +14,7 @@ mod neighbors;
 mod proxies;
 mod requests;
 mod survey;
+mod table;
 
 use std::io;
 

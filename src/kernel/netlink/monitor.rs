@@ -90,8 +90,7 @@ impl Monitor {
         async move {
             let mut all = Vec::new();
             for (name, table) in tables {
-                let pick = |message, all: &mut Vec<Fact>| all.extend(facts(&message));
-                all.append(&mut requests.dump(name, table, pick).await?);
+                all.append(&mut requests.table(name, table, |message| facts(&message)).await?);
             }
             Ok(all)
         }

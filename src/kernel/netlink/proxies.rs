@@ -17,10 +17,9 @@ impl Requests {
         question.header.family = AddressFamily::Inet6;
         // With exactly this flag the kernel lists these entries instead of its neighbors.
         question.header.flags = NeighbourFlags::Proxy;
-        self.dump("proxy entries", RouteNetlinkMessage::GetNeighbour(question), |message, entries| {
-            if let RouteNetlinkMessage::NewNeighbour(message) = message {
-                entries.extend(entry(&message));
-            }
+        self.table("proxy entries", RouteNetlinkMessage::GetNeighbour(question), |message| match message {
+            RouteNetlinkMessage::NewNeighbour(message) => entry(&message),
+            _ => None,
         })
         .await
     }

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::sync::oneshot;
 
 use super::NetlinkError;
-use super::connection::{self, Completeness, Request, Told};
+use super::connection::{self, Request};
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 
 /// Asks the kernel of one network namespace for changes. Cheap to clone.
@@ -106,50 +106,9 @@ impl Requests {
         self.send(message, 0)
     }
 
-    /// Queues a dump of the table that `name` stands for, and returns what `pick` makes of its entries; it is
-    /// asked again where a change has overtaken it. `pick` runs where the connection is served.
-    pub(super) fn dump<T, F>(
-        &self,
-        name: &'static str,
-        table: RouteNetlinkMessage,
-        pick: F,
-    ) -> impl Future<Output = Result<Vec<T>, NetlinkError>> + Send + use<T, F>
-    where
-        T: Send + 'static,
-        F: Fn(RouteNetlinkMessage, &mut Vec<T>) + Send + Copy + 'static,
-    {
-        let requests = self.clone();
-        async move {
-            for _ in 0..DUMP_ATTEMPTS {
-                let (all, completeness) = requests.dump_once(name, table.clone(), pick).await?;
-                if completeness == Completeness::Whole {
-                    return Ok(all);
-                }
-            }
-            Err(NetlinkError::Unsettled(name))
-        }
-    }
-
-    /// The same once, whether it is whole or not.
-    pub(super) async fn dump_once<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        table: RouteNetlinkMessage,
-        pick: impl Fn(RouteNetlinkMessage, &mut Vec<T>) + Send + 'static,
-    ) -> Result<(Vec<T>, Completeness), NetlinkError> {
-        let (end, ended) = oneshot::channel();
-        let (mut all, mut end) = (Vec::new(), Some(end));
-        let listener = Box::new(move |told| match told {
-            Told::Entry(entry) => pick(entry, &mut all),
-            Told::End(result) => {
-                if let Some(end) = end.take() {
-                    let _ = end.send(result.map(|completeness| (std::mem::take(&mut all), completeness)));
-                }
-            }
-        });
-        self.queue.send(Request::Dump(table, listener)).map_err(|_| NetlinkError::Closed)?;
-        let result = ended.await.map_err(|_| NetlinkError::Closed)?;
-        result.map_err(|source| NetlinkError::Refused { what: format!("list its {name}"), source })
+    /// Queues whatever it may be.
+    pub(super) fn hand_in(&self, request: Request) -> Result<(), NetlinkError> {
+        self.queue.send(request).map_err(|_| NetlinkError::Closed)
     }
 
     fn send(
@@ -213,7 +172,5 @@ fn route_message(route: &KernelRoute) -> RouteMessage {
     message
 }
 
-/// How often a table that changes meanwhile is read.
-const DUMP_ATTEMPTS: usize = 8;
 /// The index of `lo` in every namespace; the kernel refuses to start with another.
 const LOOPBACK: IfIndex = IfIndex(1);

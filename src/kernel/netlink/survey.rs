@@ -41,7 +41,7 @@ impl Requests {
     /// What every link is made of.
     pub async fn makes(&self) -> Result<Vec<Make>, NetlinkError> {
         let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        self.list("links", request, |message| match message {
+        self.table("links", request, |message| match message {
             RouteNetlinkMessage::NewLink(message) => Some(make(&message)),
             _ => None,
         })
@@ -52,7 +52,7 @@ impl Requests {
     pub async fn routers(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Inet6;
-        self.list("neighbors", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
+        self.table("neighbors", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
             RouteNetlinkMessage::NewNeighbour(message) => flagged(&message, NeighbourFlags::Router),
             _ => None,
         })
@@ -63,21 +63,11 @@ impl Requests {
     pub async fn duplicates(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
         let mut message = AddressMessage::default();
         message.header.family = AddressFamily::Inet6;
-        self.list("addresses", RouteNetlinkMessage::GetAddress(message), |message| match message {
+        self.table("addresses", RouteNetlinkMessage::GetAddress(message), |message| match message {
             RouteNetlinkMessage::NewAddress(message) => duplicate(&message),
             _ => None,
         })
         .await
-    }
-
-    /// Once: what changes meanwhile is not worth another look.
-    async fn list<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        request: RouteNetlinkMessage,
-        pick: impl Fn(RouteNetlinkMessage) -> Option<T> + Send + 'static,
-    ) -> Result<Vec<T>, NetlinkError> {
-        Ok(self.dump_once(name, request, move |message, all| all.extend(pick(message))).await?.0)
     }
 }
 
