@@ -187,6 +187,10 @@ impl Effects {
         let outcome = outcome(&result);
         match result {
             Ok(()) => self.succeeded(Object::Ear(link)),
+            // The engine hears of that in a moment.
+            Err(error) if self.mode != Mode::Starting && is_gone(&error) => {
+                tracing::debug!(%link, %error, "not listened on");
+            }
             Err(source) => self.failed(Object::Ear(link), Error::Listen { link, source }),
         }
         Input::EarChanged(link, outcome)

@@ -75,6 +75,8 @@ impl Frames {
                 let waiting = self.waiting.entry(link).or_default();
                 if waiting.len() < MOST_WAITING {
                     waiting.push(effect);
+                } else {
+                    self.not_sent(effect);
                 }
             }
             Output::Advertise(link, advertisement) => {
@@ -93,7 +95,8 @@ impl Frames {
             Output::Listen(link, ear) => self.ears.listen(link, ear),
             Output::Unlisten(link) => {
                 self.ears.unlisten(link);
-                self.waiting.remove(&link);
+                let waiting = self.waiting.remove(&link).unwrap_or_default();
+                waiting.into_iter().for_each(|effect| self.not_sent(effect));
             }
             other => return Some(other),
         }
@@ -147,13 +150,17 @@ impl Frames {
     fn flush_advertisements(&mut self) {
         let sent = self.advertisements.flush(&self.ears);
         let link = self.advertisements.link;
-        for advertisement in self.leaving.drain(..).skip(sent) {
-            // The newest of all is worth most; an asker of an older one has asked again by now.
-            if self.unsent.len() == MOST_UNSENT {
-                self.unsent.pop_front();
-            }
-            self.unsent.push_back((link, advertisement));
+        let unsent: Vec<_> = self.leaving.drain(..).skip(sent).collect();
+        unsent.into_iter().for_each(|advertisement| self.not_sent(Output::Advertise(link, advertisement)));
+    }
+
+    /// The newest of all is worth most; an asker of an older one has asked again by now.
+    fn not_sent(&mut self, effect: Output) {
+        let Output::Advertise(link, advertisement) = effect else { return };
+        if self.unsent.len() == MOST_UNSENT {
+            self.unsent.pop_front();
         }
+        self.unsent.push_back((link, advertisement));
     }
 }
 

@@ -161,7 +161,9 @@ impl Daemon {
         let mut alarm = pin!(sleep_until(self.origin));
         loop {
             self.tell_of_unsent();
-            match self.next(&mut stop, alarm.as_mut()).await? {
+            let wake = self.next(&mut stop, alarm.as_mut()).await?;
+            let is_of_frames = matches!(wake, Wake::Frames(_));
+            match wake {
                 Wake::Stop(told) => return told.map_err(Error::Deaf),
                 Wake::Frames(interfaces) => self.frames(interfaces)?,
                 Wake::Kernel(notice) => self.kernel(notice)?,
@@ -169,12 +171,16 @@ impl Daemon {
                 Wake::Done(done) => self.done(done),
                 Wake::Settled(settled) => self.settled(settled),
                 Wake::Wish(wish) => self.grant(wish),
-                Wake::Timeout => {
-                    self.tell_service();
-                    self.resync_if_due()?;
-                }
+                Wake::Timeout => {}
             }
-            // Whatever came first: what is left over for later, or due, does not wait for a quiet moment.
+            // Questions have a turn between any two other things, and what is due, or was left over for later, has
+            // one after any of them: neither waits for a quiet moment.
+            if !is_of_frames {
+                let interfaces = self.frames.ears.ready_now().map_err(Error::Wait)?;
+                self.frames(interfaces)?;
+            }
+            self.tell_service();
+            self.resync_if_due()?;
             if self.is_engine_due() {
                 self.handle(Input::Timeout);
             }

@@ -8,6 +8,7 @@ use std::future::pending;
 use std::io;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
@@ -158,6 +159,14 @@ impl Ears {
             self.take_up_all(ended);
         }
         Ok(Heard::Tuned(std::mem::take(&mut self.told)))
+    }
+
+    /// On how many interfaces there are frames already. Never waits.
+    pub fn ready_now(&mut self) -> io::Result<usize> {
+        match self.epoll.get_ref().0.wait(&mut self.events, EpollTimeout::ZERO) {
+            Err(Errno::EINTR) => Ok(0),
+            result => Ok(result?),
+        }
     }
 
     /// Where frames have come, as many interfaces as [`Heard::Frames`] said.
