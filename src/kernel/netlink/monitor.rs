@@ -121,8 +121,8 @@ impl Monitor {
         match received {
             // Anybody may send to a netlink socket; the kernel's port is 0.
             Ok(sender) if sender.port_number() == 0 => {
-                for message in messages(&self.buffer) {
-                    self.queue.extend(facts(&message));
+                for (message, flags) in messages(&self.buffer) {
+                    self.queue.extend(facts(&message, flags));
                 }
                 None
             }
@@ -162,7 +162,7 @@ impl Monitor {
         while let Some(reply) = replies.next().await {
             torn |= reply.header.flags & NLM_F_DUMP_INTR != 0;
             match reply.payload {
-                NetlinkPayload::InnerMessage(message) => all.extend(facts(&message)),
+                NetlinkPayload::InnerMessage(message) => all.extend(facts(&message, reply.header.flags)),
                 NetlinkPayload::Done(done) if done.code == 0 => return Ok((!torn).then_some(all)),
                 NetlinkPayload::Done(done) => {
                     return Err(refused(io::Error::from_raw_os_error(done.code.abs())));
@@ -183,15 +183,16 @@ fn enlarge_receive_buffer(socket: &TokioSocket) {
     }
 }
 
-/// The messages of one datagram. One that the library cannot read is left out.
-fn messages(mut datagram: &[u8]) -> impl Iterator<Item = RouteNetlinkMessage> {
+/// The messages of one datagram, with the flags of their headers. One that the library cannot read is
+/// left out.
+fn messages(mut datagram: &[u8]) -> impl Iterator<Item = (RouteNetlinkMessage, u16)> {
     std::iter::from_fn(move || {
         while let Ok(header) = NetlinkBuffer::new_checked(datagram) {
             let length = header.length() as usize;
             let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&datagram[..length]);
             datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-            match message.map(|message| message.payload) {
-                Ok(NetlinkPayload::InnerMessage(message)) => return Some(message),
+            match message.map(|message| (message.payload, message.header.flags)) {
+                Ok((NetlinkPayload::InnerMessage(message), flags)) => return Some((message, flags)),
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "left out a netlink message"),
             }
