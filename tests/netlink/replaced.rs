@@ -304,7 +304,7 @@ fn plain(kind: RouteKind) -> KernelRoute {
     KernelRoute { destination, kind, next_hop, table: 254, protocol: 3, metric: 1024 }
 }
 
-const STEPS: usize = 300;
+const STEPS: usize = 150;
 /// Where a route may lead; nothing is unreachable.
 const WAYS: [&str; 9] = [
     "dev v1",

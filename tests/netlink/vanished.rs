@@ -25,6 +25,8 @@ pub(crate) const TRIALS: Trials = &[
     ("a_number_used_anew_is_told_as_gone_and_new", a_number_used_anew_is_told_as_gone_and_new),
     ("a_renamed_link_is_told_with_its_new_name", a_renamed_link_is_told_with_its_new_name),
     ("an_address_that_changes_is_told_as_it_is_then", an_address_that_changes_is_told_as_it_is_then),
+    ("neighbors_are_told_as_they_are_then", neighbors_are_told_as_they_are_then),
+    ("neighbors_go_with_the_carrier_and_permanent_ones_with_the_link", neighbors_go_with_the_carrier),
     ("a_station_that_moves_is_no_station_gone", a_station_that_moves_is_no_station_gone),
 ];
 
@@ -212,6 +214,47 @@ fn an_address_that_changes_is_told_as_it_is_then() -> Result<(), Failed> {
         }
         let told = lab.ip("addr del 2001:db8:a::1/64 dev v1")?;
         assert!(told.contains(&Fact::AddressGone { link: v1, address: address.address }), "{told:?}");
+        Ok(())
+    })
+}
+
+fn neighbors_are_told_as_they_are_then() -> Result<(), Failed> {
+    trial(async |mut lab, v1| {
+        let neighbor = "2001:db8:a::77 dev v1";
+        for command in [
+            format!("neigh add {neighbor} lladdr 02:00:00:00:00:03 nud reachable extern_learn"),
+            format!("neigh change {neighbor} lladdr 02:00:00:00:00:13 nud stale"),
+            format!("neigh replace {neighbor} lladdr 02:00:00:00:00:13 nud reachable router"),
+            format!("neigh change {neighbor} lladdr 02:00:00:00:00:13 nud noarp"),
+            format!("neigh change {neighbor} lladdr 02:00:00:00:00:14 nud permanent"),
+        ] {
+            let told = lab.ip(&command)?;
+            let about = |fact: &Fact| matches!(fact, Fact::Neighbor(n) if n.address == ip("2001:db8:a::77"));
+            let last = told.iter().rfind(|fact| about(fact)).ok_or(format!("{command}: {told:?}"))?;
+            let dump = lab.monitor.dump().await?;
+            assert_eq!(dump.iter().find(|fact| about(fact)), Some(last), "{command}");
+        }
+        let gone = Fact::NeighborGone { link: v1, address: ip("2001:db8:a::77") };
+        assert_eq!(lab.ip(&format!("neigh del {neighbor}"))?.last(), Some(&gone));
+        // The kernel keeps silent about an entry that is added without knowledge, and its dump leaves it out.
+        assert_eq!(lab.ip(&format!("neigh add {neighbor} nud none"))?, []);
+        Ok(())
+    })
+}
+
+fn neighbors_go_with_the_carrier() -> Result<(), Failed> {
+    trial(async |mut lab, v1| {
+        lab.ip("neigh add 2001:db8:a::77 dev v1 lladdr 02:00:00:00:00:03 nud stale extern_learn
+            neigh add 2001:db8:a::78 dev v1 lladdr 02:00:00:00:00:04 nud permanent")?;
+        let gone = |text| Fact::NeighborGone { link: v1, address: ip(text) };
+        lab.requests.set_down(index("w1")).await?;
+        let told = lab
+            .until(|fact| matches!(fact, Fact::Link(l) if l.index == v1 && l.state == LinkState::NoCarrier))
+            .await;
+        assert!(told.contains(&gone("2001:db8:a::77")), "before the link: {told:?}");
+        assert!(!told.contains(&gone("2001:db8:a::78")), "{told:?}");
+        let told = lab.ip("link set v1 down")?;
+        assert!(told.contains(&gone("2001:db8:a::78")), "{told:?}");
         Ok(())
     })
 }
