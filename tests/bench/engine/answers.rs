@@ -22,7 +22,7 @@ use crate::host::{NOW, Scene, UPSTREAM, UPSTREAM_MAC, obey, silent, target};
 use crate::{memory, verdict};
 
 pub(crate) fn print(is_quick: bool) {
-    let (rounds, batches) = if is_quick { (3, 200) } else { (11, 10_000) };
+    let (rounds, batches) = if is_quick { (3, 50) } else { (11, 10_000) };
     let sizes = if is_quick { QUICK_SIZES } else { SIZES };
     println!(
         "{:>8} {:>8} {:>14} {:>12} {:>18}",
@@ -150,7 +150,7 @@ fn question(target: Ipv6Addr) -> Solicitation {
 
 /// How many targets are live.
 const SIZES: [u32; 3] = [1, 1_000, 65_536];
-const QUICK_SIZES: [u32; 3] = [1, 1_000, 8_192];
+const QUICK_SIZES: [u32; 3] = [1, 100, 1_024];
 /// As many questions as come in one batch.
 const BATCH: u32 = 64;
 /// How much more an answer may cost where many targets are live.

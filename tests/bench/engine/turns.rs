@@ -21,7 +21,7 @@ use crate::verdict;
 type Make = fn(Scene, &Engine) -> Input;
 
 pub(crate) fn print(is_quick: bool) {
-    let (targets, links) = if is_quick { (2_048, 64) } else { (65_536, 4_096) };
+    let (targets, links) = if is_quick { (512, 32) } else { (65_536, 4_096) };
     let scenes = [
         Scene::Guests(targets, RangeRoutes::Range),
         Scene::Guests(targets, RangeRoutes::Guests),
