@@ -49,6 +49,10 @@ enum Step {
     LinkGone(u32),
     Address(u32, &'static str, bool),
     Route(KernelRoute, bool),
+    /// `ip -6 route replace`.
+    Replace(KernelRoute),
+    /// `net.ipv6.route.skip_notify_on_dev_down`: of the routes that go with a link, nothing is told.
+    SkipNotify(bool),
     /// The kernel carries out so many of the changes that it was asked for, or refuses them.
     Carry(usize, bool),
     /// So many messages arrive as one.
@@ -105,12 +109,12 @@ impl World {
                     let told = now.iter().filter_map(|at| self.kernel.addresses.get(at));
                     self.facts.extend(told.copied().map(Fact::Address));
                 }
+                // The kernel tells of the link first, and of what goes with it afterwards.
+                self.facts.push_back(Fact::Link(new.clone()));
                 if state == LinkState::Down {
-                    self.kernel
-                        .remove_routes(|route| route.unicast_link() == Some(new.index), &mut self.facts);
+                    self.kernel.routes_go_down(new.index, &mut self.facts);
                     self.kernel.remove_link_locals(new.index, &mut self.facts);
                 }
-                self.facts.push_back(Fact::Link(new));
             }
             Step::LinkGone(number) => {
                 let link = IfIndex(number);
@@ -129,6 +133,8 @@ impl World {
             Step::Route(route, false) => {
                 self.kernel.remove_routes(|known| *known == route, &mut self.facts);
             }
+            Step::Replace(route) => self.kernel.replace(route, &mut self.facts),
+            Step::SkipNotify(skips) => self.kernel.skips_notify = skips,
             Step::Carry(count, is_refused) => {
                 for _ in 0..count {
                     self.carry_one(is_refused);
@@ -333,6 +339,8 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => number.clone().prop_map(Step::LinkGone),
         3 => (number, addresses, any::<bool>()).prop_map(|(link, text, there)| Step::Address(link, text, there)),
         6 => (a_route(), any::<bool>()).prop_map(|(route, there)| Step::Route(route, there)),
+        3 => a_route().prop_map(Step::Replace),
+        2 => any::<bool>().prop_map(Step::SkipNotify),
         6 => (1usize..4, prop::bool::weighted(0.2)).prop_map(|(count, refused)| Step::Carry(count, refused)),
         6 => (1usize..6).prop_map(Step::Hear),
         1 => Just(Step::Lose),

@@ -1,8 +1,11 @@
 //! From rtnetlink messages to facts. Touches nothing: messages in, values out.
+//!
+//! What the kernel says of a replaced route, and what it leaves unsaid, is in `tests/netlink/`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
+use rtnetlink::packet_core::NLM_F_REPLACE;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
@@ -21,8 +24,9 @@ use crate::engine::facts::{
 };
 use crate::wire::Mac;
 
-/// The facts in one message: none if it is about something else, several for a multipath route.
-pub(super) fn facts(message: &RouteNetlinkMessage) -> Vec<Fact> {
+/// The facts in one message with these flags in its header: none if it is about something else, several
+/// for a multipath route.
+pub(super) fn facts(message: &RouteNetlinkMessage, flags: u16) -> Vec<Fact> {
     match message {
         RouteNetlinkMessage::NewLink(m) => link(m).map(Fact::Link).into_iter().collect(),
         RouteNetlinkMessage::DelLink(m) => link_gone(m).into_iter().collect(),
@@ -30,7 +34,7 @@ pub(super) fn facts(message: &RouteNetlinkMessage) -> Vec<Fact> {
         RouteNetlinkMessage::DelAddress(m) => {
             address(m).map(|a| Fact::AddressGone { link: a.link, address: a.address }).into_iter().collect()
         }
-        RouteNetlinkMessage::NewRoute(m) => routes(m).into_iter().map(Fact::Route).collect(),
+        RouteNetlinkMessage::NewRoute(m) => new_route(routes(m), flags),
         RouteNetlinkMessage::DelRoute(m) => routes(m).into_iter().map(Fact::RouteGone).collect(),
         RouteNetlinkMessage::NewNeighbour(m) => neighbor(m, Presence::Here).into_iter().collect(),
         RouteNetlinkMessage::DelNeighbour(m) => {
@@ -125,6 +129,15 @@ fn address_state(flags: AddressFlags) -> AddressState {
         return AddressState::Deprecated;
     }
     AddressState::Preferred
+}
+
+/// The kernel sets NLM_F_REPLACE only where there was something to replace, and says nothing of that. The
+/// further next hops of the new route stand beside its first: they replace nothing.
+fn new_route(routes: Vec<KernelRoute>, flags: u16) -> Vec<Fact> {
+    let mut replaces = flags & NLM_F_REPLACE != 0;
+    let fact =
+        |route| if std::mem::take(&mut replaces) { Fact::RouteReplaced(route) } else { Fact::Route(route) };
+    routes.into_iter().map(fact).collect()
 }
 
 fn routes(message: &RouteMessage) -> Vec<KernelRoute> {

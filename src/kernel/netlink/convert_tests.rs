@@ -8,6 +8,11 @@ use super::*;
 
 const GUEST: &str = "2001:db8:1:2:c::5";
 
+/// The facts in a message that came without flags.
+fn told(message: &RouteNetlinkMessage) -> Vec<Fact> {
+    facts(message, 0)
+}
+
 fn ip(text: &str) -> Ipv6Addr {
     text.parse().expect("an address")
 }
@@ -23,7 +28,7 @@ fn link_message(name: &str, kind: LinkLayerType, flags: LinkFlags) -> LinkMessag
 }
 
 fn one_link(message: LinkMessage) -> Link {
-    match &facts(&RouteNetlinkMessage::NewLink(message))[..] {
+    match &told(&RouteNetlinkMessage::NewLink(message))[..] {
         [Fact::Link(link)] => link.clone(),
         other => panic!("{other:?}"),
     }
@@ -35,7 +40,7 @@ fn state_of(header: AddressHeaderFlags, attribute: Option<AddressFlags>) -> Addr
     message.header.flags = header;
     message.attributes.push(AddressAttribute::Address(IpAddr::V6(ip(GUEST))));
     message.attributes.extend(attribute.map(AddressAttribute::Flags));
-    match &facts(&RouteNetlinkMessage::NewAddress(message))[..] {
+    match &told(&RouteNetlinkMessage::NewAddress(message))[..] {
         [Fact::Address(address)] => address.state,
         other => panic!("{other:?}"),
     }
@@ -147,10 +152,10 @@ fn a_bridge_bond_vlan_or_macvlan_is_a_link_like_any_other() {
 fn leaving_a_bridge_is_not_going_away() {
     let mut message = link_message("eth0", LinkLayerType::Ether, LinkFlags::Up);
     message.header.interface_family = AddressFamily::Bridge;
-    assert_eq!(facts(&RouteNetlinkMessage::DelLink(message.clone())), []);
-    assert_eq!(facts(&RouteNetlinkMessage::NewLink(message.clone())), []);
+    assert_eq!(told(&RouteNetlinkMessage::DelLink(message.clone())), []);
+    assert_eq!(told(&RouteNetlinkMessage::NewLink(message.clone())), []);
     message.header.interface_family = AddressFamily::Unspec;
-    assert_eq!(facts(&RouteNetlinkMessage::DelLink(message)), [Fact::LinkGone(IfIndex(7))]);
+    assert_eq!(told(&RouteNetlinkMessage::DelLink(message)), [Fact::LinkGone(IfIndex(7))]);
 }
 
 #[test]
@@ -181,7 +186,7 @@ fn the_local_address_wins_over_the_peer() {
         AddressAttribute::Local(IpAddr::V6(ip(GUEST))),
     ];
     assert_eq!(
-        facts(&RouteNetlinkMessage::DelAddress(message)),
+        told(&RouteNetlinkMessage::DelAddress(message)),
         [Fact::AddressGone { link: IfIndex(0), address: ip(GUEST) }]
     );
 }
@@ -191,7 +196,7 @@ fn a_route_without_destination_is_the_default() {
     let mut message = route_to(None, 0);
     message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet6(ip("fe80::1"))));
     assert_eq!(
-        facts(&RouteNetlinkMessage::NewRoute(message)),
+        told(&RouteNetlinkMessage::NewRoute(message)),
         [Fact::Route(KernelRoute {
             destination: "::/0".parse().expect("a prefix"),
             kind: RouteKind::Unicast(IfIndex(7)),
@@ -233,16 +238,43 @@ fn cloned_multicast_link_local_and_ipv4_routes_are_left_out() {
     assert_eq!(routes(&route_to(Some("fc00::"), 7)).len(), 1);
 }
 
-#[test]
-fn a_multipath_route_is_one_route_per_interface() {
-    let hop = |index, router| {
+fn multipath(legs: &[(u32, &str)]) -> RouteMessage {
+    let hop = |(index, router): &(u32, &str)| {
         let mut hop = RouteNextHop::default();
-        hop.interface_index = index;
+        hop.interface_index = *index;
         hop.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet6(ip(router)))];
         hop
     };
     let mut message = route_to(None, 0);
-    message.attributes = vec![RouteAttribute::MultiPath(vec![hop(3, "fe80::3"), hop(4, "fe80::4")])];
+    message.attributes = vec![RouteAttribute::MultiPath(legs.iter().map(hop).collect())];
+    message
+}
+
+#[test]
+fn the_header_says_that_a_route_replaces_another() {
+    let message = route_to(Some("2001:db8:1:2:c::"), 112);
+    let route = routes(&message).remove(0);
+    let message = RouteNetlinkMessage::NewRoute(message);
+    assert_eq!(facts(&message, NLM_F_REPLACE), [Fact::RouteReplaced(route.clone())]);
+    // NLM_F_EXCL | NLM_F_CREATE, NLM_F_CREATE | NLM_F_APPEND, NLM_F_MULTI: what comes with the others.
+    for flags in [0, 0x600, 0xc00, 0x2] {
+        assert_eq!(facts(&message, flags), [Fact::Route(route.clone())], "{flags:#x}");
+    }
+}
+
+#[test]
+fn of_a_multipath_route_only_the_first_next_hop_replaces() {
+    let message = multipath(&[(3, "fe80::3"), (4, "fe80::4"), (5, "fe80::5")]);
+    let [third, fourth, fifth] = <[KernelRoute; 3]>::try_from(routes(&message)).expect("three next hops");
+    assert_eq!(
+        facts(&RouteNetlinkMessage::NewRoute(message), NLM_F_REPLACE),
+        [Fact::RouteReplaced(third), Fact::Route(fourth), Fact::Route(fifth)]
+    );
+}
+
+#[test]
+fn a_multipath_route_is_one_route_per_interface() {
+    let message = multipath(&[(3, "fe80::3"), (4, "fe80::4")]);
     let found: Vec<_> = routes(&message).into_iter().map(|route| (route.kind, route.next_hop)).collect();
     assert_eq!(
         found,
@@ -268,7 +300,7 @@ fn neighbors_keep_their_state_and_their_address() {
     ] {
         let neighbor = Neighbor { link: IfIndex(7), address: ip(GUEST), mac: Some(Mac(mac)), state };
         assert_eq!(
-            facts(&RouteNetlinkMessage::NewNeighbour(neighbor_message(nud, &mac))),
+            told(&RouteNetlinkMessage::NewNeighbour(neighbor_message(nud, &mac))),
             [Fact::Neighbor(neighbor)]
         );
     }
@@ -278,8 +310,8 @@ fn neighbors_keep_their_state_and_their_address() {
 fn a_neighbor_without_knowledge_is_gone() {
     let gone = [Fact::NeighborGone { link: IfIndex(7), address: ip(GUEST) }];
     let message = neighbor_message(Nud::None, &[]);
-    assert_eq!(facts(&RouteNetlinkMessage::NewNeighbour(message.clone())), gone);
-    assert_eq!(facts(&RouteNetlinkMessage::DelNeighbour(message)), gone);
+    assert_eq!(told(&RouteNetlinkMessage::NewNeighbour(message.clone())), gone);
+    assert_eq!(told(&RouteNetlinkMessage::DelNeighbour(message)), gone);
 }
 
 #[test]
@@ -289,12 +321,12 @@ fn a_station_that_a_bridge_forgets_is_told_with_the_bridge() {
     message.header.family = AddressFamily::Bridge;
     message.attributes.push(NeighbourAttribute::Controller(3));
     assert_eq!(
-        facts(&RouteNetlinkMessage::DelNeighbour(message.clone())),
+        told(&RouteNetlinkMessage::DelNeighbour(message.clone())),
         [Fact::StationGone { bridge: IfIndex(3), mac: Mac(mac) }]
     );
-    assert_eq!(facts(&RouteNetlinkMessage::NewNeighbour(message.clone())), []);
+    assert_eq!(told(&RouteNetlinkMessage::NewNeighbour(message.clone())), []);
     message.header.state = Nud::Permanent;
-    assert_eq!(facts(&RouteNetlinkMessage::DelNeighbour(message)), [], "the port's own address");
+    assert_eq!(told(&RouteNetlinkMessage::DelNeighbour(message)), [], "the port's own address");
 }
 
 #[test]
@@ -304,6 +336,6 @@ fn proxy_entries_and_bridge_entries_are_not_neighbors() {
     let mut bridge = neighbor_message(Nud::Permanent, &[2, 0, 0, 0, 0, 5]);
     bridge.header.family = AddressFamily::Bridge;
     for message in [proxy, bridge] {
-        assert_eq!(facts(&RouteNetlinkMessage::NewNeighbour(message)), []);
+        assert_eq!(told(&RouteNetlinkMessage::NewNeighbour(message)), []);
     }
 }

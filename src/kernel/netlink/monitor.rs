@@ -90,7 +90,7 @@ impl Monitor {
         async move {
             let mut all = Vec::new();
             for (name, table) in tables {
-                all.append(&mut requests.table(name, table, |message| facts(&message)).await?);
+                all.append(&mut requests.table(name, table, |message| facts(&message, 0)).await?);
             }
             Ok(all)
         }
@@ -133,8 +133,9 @@ impl Monitor {
             // Anybody may send to a netlink socket; the kernel's port is 0.
             Ok(sender) if sender.port_number() == 0 => {
                 for message in messages(&self.buffer) {
+                    let flags = message.header.flags;
                     if let NetlinkPayload::InnerMessage(message) = message.payload {
-                        self.queue.extend(facts(&message));
+                        self.queue.extend(facts(&message, flags));
                     }
                 }
                 None

@@ -14,6 +14,9 @@ pub struct Kernel {
     /// Those of them that were told to nobody yet.
     pub untold: BTreeSet<(IfIndex, Ipv6Addr)>,
     pub routes: BTreeSet<KernelRoute>,
+    /// Of the routes that go with a link that is switched off, nothing is told
+    /// (`net.ipv6.route.skip_notify_on_dev_down`).
+    pub skips_notify: bool,
 }
 
 impl Kernel {
@@ -29,6 +32,13 @@ impl Kernel {
             self.routes.remove(&route);
             facts.push_back(Fact::RouteGone(route));
         }
+    }
+
+    /// The routes over a link go when it is switched off.
+    pub fn routes_go_down(&mut self, link: IfIndex, facts: &mut VecDeque<Fact>) {
+        let mut untold = VecDeque::new();
+        let facts = if self.skips_notify { &mut untold } else { facts };
+        self.remove_routes(|route| route.link() == Some(link), facts);
     }
 
     pub fn remove_link_locals(&mut self, link: IfIndex, facts: &mut VecDeque<Fact>) {
@@ -69,10 +79,7 @@ impl Kernel {
     }
 
     pub fn add(&mut self, route: &KernelRoute) -> Outcome {
-        let key = |r: &KernelRoute| (r.destination, r.table, r.metric);
-        let leaves_by = route.link().map(|link| self.links.get(&link));
-        let cannot = |link: Option<&Link>| link.is_none_or(|link| link.state == LinkState::Down);
-        if leaves_by.is_some_and(cannot) {
+        if self.cannot_lead(route) {
             return Outcome::Failed("Network is down".to_owned());
         }
         if self.routes.iter().any(|known| key(known) == key(route)) {
@@ -81,4 +88,28 @@ impl Kernel {
         self.routes.insert(route.clone());
         Outcome::Done
     }
+
+    /// The route is there afterwards, and no other with its destination, table and metric. Of that other
+    /// nothing is told; where there was none, the route is new like any other.
+    pub fn replace(&mut self, route: KernelRoute, facts: &mut VecDeque<Fact>) {
+        if self.cannot_lead(&route) {
+            return;
+        }
+        let before = self.routes.len();
+        self.routes.retain(|known| key(known) != key(&route));
+        let has_replaced = self.routes.len() < before;
+        self.routes.insert(route.clone());
+        facts.push_back(if has_replaced { Fact::RouteReplaced(route) } else { Fact::Route(route) });
+    }
+
+    /// Routes lead to links that are there and not switched off.
+    fn cannot_lead(&self, route: &KernelRoute) -> bool {
+        let is_down = |link: Option<&Link>| link.is_none_or(|link| link.state == LinkState::Down);
+        route.link().map(|link| self.links.get(&link)).is_some_and(is_down)
+    }
+}
+
+/// The kernel takes no two routes with the same.
+fn key(route: &KernelRoute) -> (ipnet::Ipv6Net, u32, u32) {
+    (route.destination, route.table, route.metric)
 }

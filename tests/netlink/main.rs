@@ -1,14 +1,17 @@
 //! The netlink room against the real kernel, in namespaces of its own. Needs no root.
 
-use std::future::Future;
-use std::net::Ipv6Addr;
+mod lab;
+mod replaced;
+mod vanished;
+
 use std::process::ExitCode;
-use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use lone64::engine::facts::{Fact, IfIndex, IfName, KernelRoute, Link, LinkState, NextHop, RouteKind};
-use lone64::kernel::netlink::{Monitor, Notice, Requests, RouteError};
-use lone64::kernel::netns::{self, Namespace};
+use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkState, NextHop, RouteKind};
+use lone64::kernel::netlink::{Notice, RouteError};
+use lone64::kernel::netns;
+
+use lab::{LOOPBACK, in_namespace, index, ip, name, net, numbered, ours};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -19,7 +22,7 @@ fn main() -> ExitCode {
     }
     let trial =
         |name, run: fn() -> Result<(), Failed>| Trial::test(name, run).with_ignored_flag(obstacle.is_some());
-    let trials = vec![
+    let mut trials = vec![
         trial("tells_of_links_that_come_rise_and_go", tells_of_links_that_come_rise_and_go),
         trial("tells_of_addresses_that_come_and_go", tells_of_addresses_that_come_and_go),
         trial("a_port_that_leaves_its_bridge_stays_a_link", a_port_that_leaves_its_bridge_stays_a_link),
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
         trial("a_dump_holds_all_that_there_is", a_dump_holds_all_that_there_is),
         trial("an_overrun_is_told_and_a_dump_mends_it", an_overrun_is_told_and_a_dump_mends_it),
     ];
+    let others = replaced::TRIALS.iter().chain(vanished::TRIALS);
+    trials.extend(others.map(|(name, run)| trial(name, *run)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -254,109 +259,3 @@ fn an_overrun_is_told_and_a_dump_mends_it() -> Result<(), Failed> {
 
 /// More events than fit into any receive buffer that the kernel grants us.
 const OVERRUN: u32 = 30_000;
-
-struct Lab {
-    monitor: Monitor,
-    requests: Requests,
-}
-
-impl Lab {
-    async fn fact(&mut self, wanted: impl Fn(&Fact) -> bool) -> Fact {
-        self.until(wanted).await.pop().expect("until ends with what was wanted")
-    }
-
-    async fn until(&mut self, wanted: impl Fn(&Fact) -> bool) -> Vec<Fact> {
-        let mut told = Vec::new();
-        let deadline = tokio::time::Instant::now() + DEADLINE;
-        loop {
-            match tokio::time::timeout_at(deadline, self.monitor.next()).await {
-                Ok(Notice::Fact(fact)) => {
-                    let done = wanted(&fact);
-                    told.push(fact);
-                    if done {
-                        return told;
-                    }
-                }
-                Ok(Notice::Overrun) => {}
-                Ok(Notice::Closed) => panic!("closed after {told:?}"),
-                Err(_) => panic!("waited in vain; told {told:?}"),
-            }
-        }
-    }
-
-    async fn link(&mut self, wanted: impl Fn(&Link) -> bool) -> Link {
-        match self.fact(|fact| matches!(fact, Fact::Link(link) if wanted(link))).await {
-            Fact::Link(link) => link,
-            other => unreachable!("{other:?}"),
-        }
-    }
-
-    async fn veth_up(&mut self) -> Result<IfIndex, Failed> {
-        self.requests.add_veth(&name("a"), &name("b")).await?;
-        let (a, b) = (index("a"), index("b"));
-        self.requests.set_up(a).await?;
-        self.requests.set_up(b).await?;
-        Ok(a)
-    }
-
-    async fn routes(&self) -> Result<Vec<KernelRoute>, Failed> {
-        let facts = self.monitor.dump().await?;
-        Ok(facts
-            .into_iter()
-            .filter_map(|fact| match fact {
-                Fact::Route(route) => Some(route),
-                _ => None,
-            })
-            .collect())
-    }
-}
-
-/// Runs a test in a namespace of its own, on a runtime of its own, with a deadline.
-fn in_namespace<F>(test: impl FnOnce(Lab) -> F + Send) -> Result<(), Failed>
-where
-    F: Future<Output = Result<(), Failed>>,
-{
-    let namespace = Namespace::create()?;
-    namespace.run(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let (monitor, requests) = Monitor::start()?;
-            tokio::time::timeout(2 * DEADLINE, test(Lab { monitor, requests })).await?
-        })
-    })
-}
-
-fn ours(kind: RouteKind) -> KernelRoute {
-    KernelRoute {
-        destination: net("2001:db8:1:2:c::/112"),
-        kind,
-        next_hop: NextHop::OnLink,
-        table: 254,
-        protocol: 64,
-        metric: 1024,
-    }
-}
-
-fn numbered(number: u32, link: IfIndex) -> KernelRoute {
-    let guest = u128::from(ip("2001:db8:1:2:c::")) + u128::from(number);
-    KernelRoute { destination: Ipv6Addr::from(guest).into(), ..ours(RouteKind::Unicast(link)) }
-}
-
-fn index(link: &str) -> IfIndex {
-    IfIndex(nix::net::if_::if_nametoindex(link).expect("a link of this namespace"))
-}
-
-fn name(text: &str) -> IfName {
-    text.parse().expect("the name of an interface")
-}
-
-fn ip(text: &str) -> Ipv6Addr {
-    text.parse().expect("an address")
-}
-
-fn net(text: &str) -> ipnet::Ipv6Net {
-    text.parse().expect("a prefix")
-}
-
-const LOOPBACK: IfIndex = IfIndex(1);
-const DEADLINE: Duration = Duration::from_secs(10);
