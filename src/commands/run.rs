@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Outcome;
-use crate::cli::RunArgs;
+use super::options::RunArgs;
 use crate::config::Config;
 use crate::daemon::control::{Control, SocketError};
 use crate::daemon::{Daemon, Operator, Service, Source, logging};

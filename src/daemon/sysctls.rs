@@ -122,7 +122,7 @@ impl Sysctls {
                 }
                 Ok(_) => match sysctl::write(&key, &before) {
                     Ok(()) => tracing::info!("net/ipv6/{key}: {set} -> {before}, as it was"),
-                    Err(error) => tracing::warn!("{}", crate::commands::explanation(&error)),
+                    Err(error) => tracing::warn!("{}", crate::explanation::of(&error)),
                 },
                 // The interface is gone, and its settings with it.
                 Err(_) => {}
@@ -197,7 +197,7 @@ impl Daemon {
         if let Some(ours) = &mut self.sysctls
             && let Err(error) = ours.apply(upstreams(&self.engine))
         {
-            tracing::warn!("{}", crate::commands::explanation(&error));
+            tracing::warn!("{}", crate::explanation::of(&error));
         }
     }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::commands::explanation;
 use crate::config;
 use crate::daemon::Daemon;
+use crate::explanation;
 use crate::kernel::netns::Namespace;
 
 /// A daemon that serves.
@@ -57,13 +57,13 @@ async fn serve(
     stop: oneshot::Receiver<()>,
 ) -> Result<(), String> {
     let config = config::parse(configuration, "lone64.toml").map_err(|problems| problems.to_string())?;
-    let daemon = Daemon::start(&config).await.map_err(|error| explanation(&error))?;
+    let daemon = Daemon::start(&config).await.map_err(|error| explanation::of(&error))?;
     // The demo hears it, or has ended already; then `stop` says so, too.
     let _ = ready.send(());
     let stopped = async {
         let _ = stop.await;
     };
-    daemon.serve(stopped).await.map_err(|error| explanation(&error))
+    daemon.serve(stopped).await.map_err(|error| explanation::of(&error))
 }
 
 fn ended(thread: JoinHandle<Result<(), String>>) -> Result<(), String> {

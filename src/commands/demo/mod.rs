@@ -11,8 +11,9 @@ use std::net::Ipv6Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
+
 use super::Outcome;
-use crate::cli::DemoArgs;
 use crate::kernel::netlink::NetlinkError;
 use crate::kernel::netns::{self, NamespaceError};
 use crate::kernel::sysctl::SysctlError;
@@ -20,6 +21,13 @@ use daemon::start_daemon;
 use ping::{Echo, ping};
 use topology::{GUEST, HOST, Lab, draw};
 use trace::{Sighting, Trace, time_to_answer};
+
+/// The options of `demo`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 demo")]
+pub struct DemoArgs {}
 
 /// Runs the demo, and prints it as it goes. Must be called before any thread is started.
 ///
