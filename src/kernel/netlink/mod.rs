@@ -13,6 +13,7 @@ mod neighbors;
 mod proxies;
 mod requests;
 mod survey;
+mod table;
 
 use std::io;
 

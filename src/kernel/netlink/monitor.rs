@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 
-use futures_util::StreamExt;
 use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
@@ -80,7 +79,7 @@ impl Monitor {
         ];
         let mut all = Vec::new();
         for (name, table) in tables {
-            all.append(&mut self.dump_table(name, table).await?);
+            all.append(&mut self.requests.table(name, table, |message| facts(&message)).await?);
         }
         Ok(all)
     }
@@ -135,44 +134,6 @@ impl Monitor {
             }
         }
     }
-
-    async fn dump_table(
-        &self,
-        name: &'static str,
-        table: RouteNetlinkMessage,
-    ) -> Result<Vec<Fact>, NetlinkError> {
-        for _ in 0..DUMP_ATTEMPTS {
-            if let Some(facts) = self.dump_once(name, table.clone()).await? {
-                return Ok(facts);
-            }
-        }
-        Err(NetlinkError::Unsettled(name))
-    }
-
-    /// `None` if the table changed meanwhile, so that the kernel may have left something out.
-    async fn dump_once(
-        &self,
-        name: &'static str,
-        table: RouteNetlinkMessage,
-    ) -> Result<Option<Vec<Fact>>, NetlinkError> {
-        let refused = |source| NetlinkError::Refused { what: format!("list its {name}"), source };
-        let mut replies = Box::pin(self.requests.dump_stream(table)?);
-        let mut all = Vec::new();
-        let mut torn = false;
-        while let Some(reply) = replies.next().await {
-            torn |= reply.header.flags & NLM_F_DUMP_INTR != 0;
-            match reply.payload {
-                NetlinkPayload::InnerMessage(message) => all.extend(facts(&message)),
-                NetlinkPayload::Done(done) if done.code == 0 => return Ok((!torn).then_some(all)),
-                NetlinkPayload::Done(done) => {
-                    return Err(refused(io::Error::from_raw_os_error(done.code.abs())));
-                }
-                NetlinkPayload::Error(error) => return Err(refused(error.to_io())),
-                _ => {}
-            }
-        }
-        Err(NetlinkError::Closed)
-    }
 }
 
 /// Only root may pass the limit of `net.core.rmem_max`; less than wished for still works.
@@ -208,8 +169,3 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Bytes; the kernel makes none longer than 32 KiB.
 const LONGEST_DATAGRAM: usize = 64 << 10;
-
-/// Set on the replies of a dump that a change has overtaken; not among the crate's constants.
-pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
-
-pub(super) const DUMP_ATTEMPTS: usize = 8;

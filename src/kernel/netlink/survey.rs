@@ -3,8 +3,6 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use futures_util::StreamExt;
-use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{InfoBridge, InfoData, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::neighbour::{
@@ -43,7 +41,7 @@ impl Requests {
     /// What every link is made of.
     pub async fn makes(&self) -> Result<Vec<Make>, NetlinkError> {
         let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        self.list("links", request, |message| match message {
+        self.table("links", request, |message| match message {
             RouteNetlinkMessage::NewLink(message) => Some(make(&message)),
             _ => None,
         })
@@ -54,7 +52,7 @@ impl Requests {
     pub async fn routers(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Inet6;
-        self.list("neighbors", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
+        self.table("neighbors", RouteNetlinkMessage::GetNeighbour(message), |message| match message {
             RouteNetlinkMessage::NewNeighbour(message) => flagged(&message, NeighbourFlags::Router),
             _ => None,
         })
@@ -65,31 +63,11 @@ impl Requests {
     pub async fn duplicates(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
         let mut message = AddressMessage::default();
         message.header.family = AddressFamily::Inet6;
-        self.list("addresses", RouteNetlinkMessage::GetAddress(message), |message| match message {
+        self.table("addresses", RouteNetlinkMessage::GetAddress(message), |message| match message {
             RouteNetlinkMessage::NewAddress(message) => duplicate(&message),
             _ => None,
         })
         .await
-    }
-
-    async fn list<T>(
-        &self,
-        name: &str,
-        request: RouteNetlinkMessage,
-        pick: impl Fn(RouteNetlinkMessage) -> Option<T>,
-    ) -> Result<Vec<T>, NetlinkError> {
-        let refused = |source| NetlinkError::Refused { what: format!("list its {name}"), source };
-        let mut replies = Box::pin(self.dump_stream(request)?);
-        let mut all = Vec::new();
-        while let Some(reply) = replies.next().await {
-            match reply.payload {
-                NetlinkPayload::InnerMessage(message) => all.extend(pick(message)),
-                NetlinkPayload::Done(_) => return Ok(all),
-                NetlinkPayload::Error(error) => return Err(refused(error.to_io())),
-                _ => {}
-            }
-        }
-        Err(NetlinkError::Closed)
     }
 }
 
