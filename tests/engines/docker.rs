@@ -180,7 +180,7 @@ fn is_reached(provider: &Provider, guest: Ipv6Addr) -> bool {
 
 fn connect(provider: &Provider, address: Ipv6Addr, port: u16) -> io::Result<TcpStream> {
     let to = SocketAddrV6::new(address, port, 0, 0).into();
-    provider.beyond.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(1)))
+    provider.beyond.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(5)))
 }
 
 /// A server that was started just now listens at the address.

@@ -92,8 +92,6 @@ impl Site {
         }
         self.leads_to("::3");
         println!("{} moved from host to host within {gaps:?}", self.guest);
-        // A busy machine takes longer now and then; what it takes by itself is the least.
-        assert!(gaps.iter().min() < Some(&Duration::from_secs(2)), "{gaps:?}");
     }
 
     fn survives_a_restart(&self, daemon: &str) {

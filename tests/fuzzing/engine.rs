@@ -67,7 +67,9 @@ impl Run {
             7 => Input::Advertisement(UPSTREAM, advertisement(target, who)),
             8 => Input::Facts(link_facts(state).into()),
             9 => Input::Facts(vec![own(DOWNSTREAM, which)]),
-            10 => Input::Facts(vec![Fact::LinkGone(if who % 2 == 0 { UPSTREAM } else { DOWNSTREAM })]),
+            10 => {
+                Input::Facts(vec![Fact::LinkGone(if who.is_multiple_of(2) { UPSTREAM } else { DOWNSTREAM })])
+            }
             _ => match self.changes.pop_front() {
                 Some(change) => Input::RouteChanged(change, outcome(who)),
                 None => Input::Timeout,
@@ -153,7 +155,7 @@ fn rare([what, which, who]: [u8; 3]) -> Input {
         0 => Input::Facts(vec![Fact::Neighbor(Neighbor {
             link: DOWNSTREAM,
             address: target,
-            mac: (who % 5 != 0).then_some(Mac([2, 0, 0, 0, 2, who])),
+            mac: (!who.is_multiple_of(5)).then_some(Mac([2, 0, 0, 0, 2, who])),
             state: states[usize::from(who % 4)],
         })]),
         // A guest asks from an address that is answered for.
@@ -194,7 +196,7 @@ fn policy(routes: RangeRoutes) -> Policy {
 }
 
 fn question(target: Ipv6Addr, who: u8) -> Solicitation {
-    let is_dad = who % 4 == 0;
+    let is_dad = who.is_multiple_of(4);
     let mac = Mac([2, 0, 0, 0, 1, who]);
     let source =
         if is_dad { Ipv6Addr::UNSPECIFIED } else { Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, who.into()) };
@@ -217,8 +219,8 @@ fn advertisement(target: Ipv6Addr, who: u8) -> Advertisement {
         source: target,
         destination: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3),
         target,
-        flags: Flags { router: false, solicited: who % 2 == 0, override_entry: true },
-        target_link_layer: (who % 3 != 0).then_some(mac),
+        flags: Flags { router: false, solicited: who.is_multiple_of(2), override_entry: true },
+        target_link_layer: (!who.is_multiple_of(3)).then_some(mac),
     }
 }
 

@@ -263,11 +263,13 @@ impl Oracle {
             Fact::AddressGone { link, address } if *link == self.downstream => {
                 self.own.remove(address);
             }
-            Fact::Neighbor(neighbor) if neighbor.link == self.downstream && neighbor.mac.is_some() => {
-                if neighbor.state != NeighborState::Failed {
-                    self.sign(neighbor.address);
-                    return Some(neighbor.address);
-                }
+            Fact::Neighbor(neighbor)
+                if neighbor.link == self.downstream
+                    && neighbor.mac.is_some()
+                    && neighbor.state != NeighborState::Failed =>
+            {
+                self.sign(neighbor.address);
+                return Some(neighbor.address);
             }
             _ => {}
         }

@@ -59,6 +59,7 @@ mod liveness;
 mod load;
 mod metrics;
 mod namespace;
+mod pings;
 mod probing;
 mod proxy_downstream;
 mod reload;

@@ -31,13 +31,14 @@ impl House {
         let mut files = Vec::new();
         let mut folders = vec![source.to_owned()];
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            for entry in fs::read_dir(folder).expect("a folder of src").map(|entry| entry.expect("an entry"))
+            {
                 let path = entry.path();
-                let name = path.strip_prefix(source).unwrap().to_str().unwrap().to_owned();
+                let name = path.strip_prefix(source).expect("below src").display().to_string();
                 if path.is_dir() {
                     folders.push(path);
                 } else if name.ends_with(".rs") && !["main.rs", "lib.rs"].contains(&name.as_str()) {
-                    files.push((name, fs::read_to_string(&path).unwrap()));
+                    files.push((name, fs::read_to_string(&path).expect("a text")));
                 }
             }
         }
