@@ -10,12 +10,14 @@
 //! | [`wire`] | nothing: pure | bytes to values and back: solicitation, advertisement, the socket's filter |
 //! | [`engine`] | nothing: pure | the decisions: ranges, targets, probing, answers, routes wanted |
 //! | [`config`] | the one file it is told to read | TOML text to a policy in which impossible states cannot be written |
+//! | [`explanation`] | nothing | what a user reads of an error |
 //! | [`import`] | nothing: text in, text out | other responders' configurations as a lone64.toml |
 //! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |
 //! | [`daemon`] | the clock, the control socket, the service manager, the kernel through its room | the one loop between them |
 //! | [`trace`] | nothing: text in, values out | what entered an engine and left it, and the same again |
 //! | [`doctor`] | the kernel and files, to read; with `--live` a namespace of its own | what is wrong with a host |
-//! | [`commands`], [`cli`] | the terminal | one file for each subcommand |
+//! | [`commands`] | the terminal | one file for each subcommand: its options, and what it does |
+//! | [`cli`] | nothing | the command line as a whole |
 //!
 //! The pure rooms read no clock, socket, file or environment, and the compiler's lints hold them to
 //! it: time and randomness are arguments, so hours of protocol run in milliseconds of test.
@@ -40,6 +42,7 @@ pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod engine;
+pub mod explanation;
 pub mod import;
 pub mod kernel;
 pub mod trace;

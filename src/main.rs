@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use lone64::cli::{Cli, Command};
-use lone64::commands;
+use lone64::{commands, explanation};
 
 fn main() -> ExitCode {
     let result = match &Cli::parse().command {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Import(args) => commands::import::run(args),
-        Command::Man(args) => commands::man::run(args),
-        Command::Completions(args) => commands::completions::run(args),
+        Command::Man(args) => commands::man::run(args, Cli::command()),
+        Command::Completions(args) => commands::completions::run(args, Cli::command()),
         Command::Status(args) => commands::status::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Reload(args) => commands::reload::run(args),
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => commands::doctor::run(args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("{}", commands::explanation(&*error));
+        eprintln!("{}", explanation::of(&*error));
         ExitCode::FAILURE
     })
 }

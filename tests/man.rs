@@ -38,7 +38,7 @@ fn plain(roff: &str) -> String {
 
 /// What is shown as it is.
 fn examples(page: Page) -> Vec<String> {
-    let roff = page.render();
+    let roff = page.render(Cli::command());
     let blocks = roff.split(".nf\n").skip(1).map(|rest| rest.split(".fi\n").next().unwrap());
     blocks.map(plain).collect()
 }
@@ -230,7 +230,7 @@ fn groff_has_nothing_to_say_against_the_pages() {
             eprintln!("groff is not there: only the text of the pages was tested");
             return;
         };
-        groff.stdin.take().unwrap().write_all(page.render().as_bytes()).unwrap();
+        groff.stdin.take().unwrap().write_all(page.render(Cli::command()).as_bytes()).unwrap();
         let output = groff.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{page:?}");
         assert!(output.status.success() && !output.stdout.is_empty(), "{page:?}");

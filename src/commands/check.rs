@@ -3,18 +3,37 @@
 //! May touch: the file that it is told to read, standard input, output and error.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Outcome, print};
-use crate::cli::CheckArgs;
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, DEFAULT_FILE, Problems};
 use crate::engine::policy::{
     Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes, Source,
     UpstreamInterface, UpstreamPolicy,
 };
+
+/// The options of `check`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 check
+  lone64 check ./lone64.toml
+  lone64 check --json ./lone64.toml | jq '.problems[].message'
+  ssh host cat /etc/lone64/lone64.toml | lone64 check -
+
+Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage.")]
+pub struct CheckArgs {
+    /// The configuration, or - for standard input.
+    #[arg(value_name = "F", default_value = DEFAULT_FILE)]
+    pub file: PathBuf,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Checks one configuration; the status is 1 if it has a problem.
 pub fn run(args: &CheckArgs) -> Outcome {

@@ -4,12 +4,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
 use super::Outcome;
 use super::print;
-use crate::cli::Cli;
 
 /// The options of `completions`.
 #[derive(Debug, Clone, Args)]
@@ -24,10 +23,10 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Prints the completions for one shell.
-pub fn run(args: &CompletionsArgs) -> Outcome {
+/// Prints the completions of the whole program for one shell.
+pub fn run(args: &CompletionsArgs, mut program: Command) -> Outcome {
     let mut script = Vec::new();
-    generate(args.shell, &mut Cli::command(), "lone64", &mut script);
+    generate(args.shell, &mut program, "lone64", &mut script);
     print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

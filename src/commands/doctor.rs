@@ -6,18 +6,69 @@ mod live;
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::Path;
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Args;
+use ipnet::Ipv6Net;
 use serde_json::{Value, json};
 
 use super::control::Client;
+use super::options::{RunArgs, parse_range};
 use super::{Outcome, print, wrapped};
-use crate::cli::{DoctorArgs, RunArgs};
 use crate::config::Config;
 use crate::doctor::{Check, Finding, Fix, Group, Host, Remedy, Severity, examine, fix, gather};
+use crate::engine::facts::IfName;
 
 type Results = Vec<(&'static Check, Vec<Finding>)>;
+
+/// The options of `doctor`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 doctor
+  lone64 doctor --fix
+  lone64 doctor --live
+  lone64 doctor --range 2001:db8:1:2:c::/112=lxcbr0
+  lone64 doctor --json | jq '.checks[] | select(.state != \"ok\")'
+
+Exit status: 0 no fault, 1 a fault or a lost packet, 2 wrong usage.")]
+pub struct DoctorArgs {
+    /// The configuration [default: /etc/lone64/lone64.toml].
+    #[arg(long, value_name = "F")]
+    pub config: Option<PathBuf>,
+    /// As for `run`.
+    #[arg(long, value_name = "IF")]
+    pub upstream: Vec<IfName>,
+    /// As for `run`.
+    #[arg(long, value_name = "PREFIX=IF", value_parser = parse_range)]
+    pub range: Vec<(Ipv6Net, IfName)>,
+    /// Apply the safe remedies, each after a question.
+    #[arg(long)]
+    pub fix: bool,
+    /// Do not ask.
+    #[arg(long, requires = "fix")]
+    pub yes: bool,
+    /// Put a temporary guest behind the host and follow a packet of its, out and back.
+    ///
+    /// Needs root. Tells the first of five legs at which the packet is lost, and the configuration
+    /// that mends it. Nothing is left behind.
+    #[arg(long)]
+    pub live: bool,
+    /// The temporary guest's address, instead of a free one at random.
+    #[arg(long, value_name = "ADDRESS", requires = "live")]
+    pub live_address: Option<Ipv6Addr>,
+    /// Where it sends its packet, which ends at the first router if that answers.
+    #[arg(long, value_name = "ADDRESS", requires = "live", default_value = "2001:7fd::1")]
+    pub to: Ipv6Addr,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the files of the host are.
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub root: PathBuf,
+}
 
 /// Examines the host; the status is 1 if there is a fault, or if a packet is lost.
 pub fn run(args: &DoctorArgs) -> Outcome {

@@ -9,16 +9,41 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::json;
 
 use super::control::{Client, ControlError};
+use super::options::SocketArgs;
 use super::{Outcome, print};
-use crate::cli::ExplainArgs;
 use crate::config::{self, Config, DEFAULT_FILE, Overrides};
 use crate::daemon::explained::{Explained, ExplainedStep};
 use crate::engine::facts::{Fact, IfIndex, Neighbor, NeighborState};
 use crate::engine::{Engine, Input, Time};
 use crate::kernel::netlink::{Monitor, NetlinkError};
+
+/// The options of `explain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 explain 2001:db8:1:2:c::5
+  lone64 explain --probe 2001:db8:1:2:c::5
+  lone64 explain --json 2001:db8:1:2:c::5 | jq '.steps[] | select(.holds == \"no\")'
+
+Exit status: 0 it is answered for, 1 it is not or may not be, 2 wrong usage.")]
+pub struct ExplainArgs {
+    /// The address that somebody cannot reach.
+    #[arg(value_name = "ADDRESS")]
+    pub address: Ipv6Addr,
+    /// Have the running daemon ask the downstreams for it now.
+    #[arg(long)]
+    pub probe: bool,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
 
 /// Explains one address; the status is 0 if it is answered for.
 pub fn run(args: &ExplainArgs) -> Outcome {

@@ -4,11 +4,30 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::control::{Client, ControlError};
+use super::options::SocketArgs;
 use super::{Outcome, print};
-use crate::cli::ReloadArgs;
+
+/// The options of `reload`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 reload
+  lone64 check && lone64 reload
+  lone64 reload --json | jq '.problems[].message'
+
+Exit status: 0 reloaded, 1 refused or not running, 2 wrong usage.")]
+pub struct ReloadArgs {
+    /// Print one JSON object instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
 
 /// Reloads; the status is 1 if the configuration has a mistake, and stays as it was.
 pub fn run(args: &ReloadArgs) -> Outcome {

@@ -13,11 +13,12 @@ use futures_util::{Stream, stream};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Outcome, explanation};
-use crate::cli::RunArgs;
+use super::Outcome;
+use super::options::RunArgs;
 use crate::config::Config;
 use crate::daemon::control::{Control, SocketError};
 use crate::daemon::{Daemon, Operator, Recorder, Service, Source, logging};
+use crate::explanation;
 use crate::kernel::sysctl;
 
 /// Serves until it is told to stop by SIGTERM or SIGINT.
@@ -33,7 +34,7 @@ pub fn run(args: &RunArgs) -> Outcome {
     Ok(match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell_last(explanation(&*error));
+            tell_last(explanation::of(&*error));
             ExitCode::FAILURE
         }
     })

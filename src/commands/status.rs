@@ -9,12 +9,34 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::control::{Client, ControlError};
+use super::options::SocketArgs;
 use super::{Outcome, print};
-use crate::cli::StatusArgs;
 use page::{Colour, Page};
+
+/// The options of `status`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 status
+  lone64 status --watch
+  lone64 status --json | jq '.targets[] | select(.state == \"live\") | .address'
+
+Exit status: 0 healthy, 1 not running or with problems, 2 wrong usage.")]
+pub struct StatusArgs {
+    /// Print one JSON object instead, with everything.
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again every second, in place, until interrupted.
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
 
 /// Shows the status; 1 if there is a problem.
 pub fn run(args: &StatusArgs) -> Outcome {

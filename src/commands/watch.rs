@@ -5,11 +5,29 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::Args;
 use serde_json::Value;
 
 use super::Outcome;
 use super::control::Client;
-use crate::cli::WatchArgs;
+use super::options::SocketArgs;
+
+/// The options of `watch`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 watch
+  lone64 watch --json | jq 'select(.event == \"unanswered\") | .reason'
+
+Exit status: 1 when the daemon ends or is not there, 2 wrong usage.")]
+pub struct WatchArgs {
+    /// Print one JSON object per line instead.
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon is meant.
+    #[command(flatten)]
+    pub of: SocketArgs,
+}
 
 /// Prints event after event; ends, with status 1, when the daemon does.
 pub fn run(args: &WatchArgs) -> Outcome {

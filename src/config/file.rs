@@ -1,155 +1,62 @@
-//! The file as it was written: every value with its place, nothing yet compared with anything else.
+//! The text of the file read into its mirror: what tables there are, and where TOML ends.
 //!
 //! May touch: nothing. TOML is walked by hand rather than deserialized, because serde stops at the
 //! first mistake.
 
-use std::net::Ipv6Addr;
-
-use ipnet::Ipv6Net;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::downstreams::Downstreams;
 use super::duration;
+use super::mirror::File;
 use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
 use super::schema::{self, LATER_TABLES, TABLES, Table, Times, nearest};
-use super::section::{Field, Section, kind, list, meant_table};
-use super::{Control, Log, Sysctl, tables};
-use crate::engine::facts::IfName;
-use crate::engine::policy::{
-    Announce, Answer, GatewaySource, IfPattern, Limits, Override, RangeRoutes, RoutePolicy, Source, Timers,
-};
+use super::section::{Section, kind, list, meant_table};
+use super::tables;
 
-/// A whole file.
-#[derive(Debug, Default)]
-pub(super) struct File {
-    pub(super) upstreams: Vec<Upstream>,
-    pub(super) ranges: Vec<Range>,
-    pub(super) routes: RoutePolicy,
-    pub(super) timers: Timers,
-    pub(super) limits: Limits,
-    pub(super) sysctl: Sysctl,
-    pub(super) control: Control,
-    pub(super) log: Log,
-}
-
-/// One `[[upstream]]`.
-#[derive(Debug, Clone)]
-pub(super) struct Upstream {
-    pub(super) place: Place,
-    pub(super) interface: Field<IfName>,
-    pub(super) automatic: Field<bool>,
-    pub(super) ignore: Field<Vec<IfPattern>>,
-    pub(super) router: bool,
-    pub(super) override_flag: Override,
-    pub(super) source: Source,
-    pub(super) announce: Announce,
-    pub(super) gateway_source: GatewaySource,
-    pub(super) mld: bool,
-    pub(super) suppress_kernel: bool,
-}
-
-/// One `[[range]]`.
-#[derive(Debug, Clone)]
-pub(super) struct Range {
-    pub(super) place: Place,
-    pub(super) prefix: Field<Ipv6Net>,
-    pub(super) suffix: Field<Ipv6Net>,
-    pub(super) upstream: Field<IfName>,
-    pub(super) interface: Field<Downstreams>,
-    pub(super) answer: Field<Answer>,
-    pub(super) routes: Field<RangeRoutes>,
-    pub(super) backstop: bool,
-    pub(super) gateway: Field<Ipv6Addr>,
-    pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
-    pub(super) proxy_downstream: Field<bool>,
-}
-
-impl Upstream {
-    /// With the default for everything.
-    pub(super) fn new(place: Place, interface: Field<IfName>) -> Self {
-        Self {
-            place,
-            interface,
-            automatic: Field::Absent,
-            ignore: Field::Absent,
-            router: false,
-            override_flag: Override::default(),
-            source: Source::default(),
-            announce: Announce::default(),
-            gateway_source: GatewaySource::default(),
-            mld: true,
-            suppress_kernel: false,
-        }
+/// Reads a file. Mistakes in the grammar are reported together with whatever else is wrong on
+/// other lines.
+pub(super) fn read(text: &str, report: &mut Report<'_>) -> (File, Grammar) {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let place = error.span().map_or(Place::Whole, Place::Text);
+        grammar_problem(text, error.message(), &place, report);
     }
+    if errors.is_empty() {
+        return (walk(document.get_ref(), report), Grammar::Right);
+    }
+    let mut beside = report.empty();
+    let file = walk(document.get_ref(), &mut beside);
+    beside.retain_beside(report);
+    report.absorb(beside);
+    (file, Grammar::Wrong)
 }
 
-impl Range {
-    /// With the default for everything.
-    pub(super) fn new(place: Place, prefix: Field<Ipv6Net>, interface: Field<Downstreams>) -> Self {
-        Self {
-            place,
-            prefix,
-            suffix: Field::Absent,
-            upstream: Field::Absent,
-            interface,
-            answer: Field::Absent,
-            routes: Field::Absent,
-            backstop: true,
-            gateway: Field::Absent,
-            exclude: Field::Absent,
-            proxy_downstream: Field::Absent,
-        }
-    }
-}
-
-impl File {
-    /// Reads a file. Mistakes in the grammar are reported together with whatever else is wrong on
-    /// other lines.
-    pub(super) fn read(text: &str, report: &mut Report<'_>) -> (Self, Grammar) {
-        let (document, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            let place = error.span().map_or(Place::Whole, Place::Text);
-            grammar_problem(text, error.message(), &place, report);
-        }
-        if errors.is_empty() {
-            return (Self::walk(document.get_ref(), report), Grammar::Right);
-        }
-        let mut beside = report.empty();
-        let file = Self::walk(document.get_ref(), &mut beside);
-        beside.retain_beside(report);
-        report.absorb(beside);
-        (file, Grammar::Wrong)
-    }
-
-    fn walk(document: &DeTable<'_>, report: &mut Report<'_>) -> Self {
-        let mut file = Self::default();
-        for (name, value) in document.iter() {
-            let place = Place::Text(name.span());
-            let known = TABLES.into_iter().find(|table| table.name == name.get_ref());
-            let Some(table) = known.filter(|table| !table.keys.is_empty()) else {
-                refuse_table(name.get_ref(), value.get_ref(), &place, report);
-                continue;
-            };
-            for section in sections(table, value, &place, report) {
-                section.refuse_the_rest(report);
-                match table.name {
-                    "upstream" => file.upstreams.push(tables::upstream(&section, report)),
-                    "range" => file.ranges.push(tables::range(&section, report)),
-                    "routes" => file.routes = tables::routes(&section, report),
-                    "timers" => file.timers = tables::timers(&section, report),
-                    "limits" => file.limits = tables::limits(&section, report),
-                    "sysctl" => file.sysctl = tables::sysctl(&section, report),
-                    "control" => file.control = tables::control(&section, report),
-                    _ => file.log = tables::log(&section, report),
-                }
+fn walk(document: &DeTable<'_>, report: &mut Report<'_>) -> File {
+    let mut file = File::default();
+    for (name, value) in document.iter() {
+        let place = Place::Text(name.span());
+        let known = TABLES.into_iter().find(|table| table.name == name.get_ref());
+        let Some(table) = known.filter(|table| !table.keys.is_empty()) else {
+            refuse_table(name.get_ref(), value.get_ref(), &place, report);
+            continue;
+        };
+        for section in sections(table, value, &place, report) {
+            section.refuse_the_rest(report);
+            match table.name {
+                "upstream" => file.upstreams.push(tables::upstream(&section, report)),
+                "range" => file.ranges.push(tables::range(&section, report)),
+                "routes" => file.routes = tables::routes(&section, report),
+                "timers" => file.timers = tables::timers(&section, report),
+                "limits" => file.limits = tables::limits(&section, report),
+                "sysctl" => file.sysctl = tables::sysctl(&section, report),
+                "control" => file.control = tables::control(&section, report),
+                _ => file.log = tables::log(&section, report),
             }
         }
-        file
     }
+    file
 }
-
 /// Whether the file is TOML at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grammar {

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::downstreams::Downstreams;
-use super::file::Range;
+use super::mirror::Range;
 use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
 

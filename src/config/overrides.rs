@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 use ipnet::Ipv6Net;
 
-use super::Config;
+use super::configuration::Config;
 use super::downstreams::Downstreams;
-use super::file::{File, Grammar, Range, Upstream};
+use super::file::{self, Grammar};
+use super::mirror::{File, Range, Upstream};
 use super::prefix;
 use super::problem::{Place, Problems, Report};
 use super::section::Field;
-use super::validate::validate;
+use super::validate::{EXAMPLE, validate};
 use crate::engine::facts::IfName;
 
 /// What the command line says about upstreams and ranges.
@@ -40,7 +41,7 @@ impl Overrides {
     /// The configuration that a file and the options make; `origin` is what problems call the file.
     pub fn parse(&self, text: &str, origin: &str) -> Result<Config, Problems> {
         let mut report = Report::new(origin, text);
-        match File::read(text, &mut report) {
+        match file::read(text, &mut report) {
             (file, Grammar::Right) => self.finish(file, report),
             (_, Grammar::Wrong) => Err(report.into_problems()),
         }
@@ -51,7 +52,7 @@ impl Overrides {
         let origin = path.display().to_string();
         let bytes = fs::read(path).map_err(|error| {
             let remedy = match error.kind() {
-                ErrorKind::NotFound => format!("write one with these lines:\n\n{}", super::validate::EXAMPLE),
+                ErrorKind::NotFound => format!("write one with these lines:\n\n{}", EXAMPLE),
                 ErrorKind::PermissionDenied => "run lone64 as root, or let its user read the file".to_owned(),
                 ErrorKind::IsADirectory => "name a file in it".to_owned(),
                 _ => "look at the file system, or name another file".to_owned(),

@@ -4,11 +4,12 @@
 
 use toml::de::DeValue;
 
+use super::configuration::{Control, Log, LogFormat, LogLevel, Sysctl};
 use super::downstreams::{self, Downstreams};
-use super::file::{Range, Upstream};
+use super::gateway;
+use super::mirror::{Range, Upstream};
 use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
-use super::{Control, Log, LogFormat, LogLevel, Sysctl, gateway};
 use crate::engine::policy::{
     Announce, Answer, GatewaySource, Limits, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers,
 };

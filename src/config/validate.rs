@@ -4,12 +4,13 @@
 
 use ipnet::Ipv6Net;
 
+use super::configuration::Config;
 use super::downstreams::Downstreams;
-use super::file::{File, Range, Upstream};
+use super::mirror::{File, Range, Upstream};
 use super::prefix;
 use super::problem::{Place, Report};
 use super::section::Field;
-use super::{Config, gateway, section};
+use super::{gateway, section};
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
     Answer, Automatic, Downstream, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,

@@ -221,7 +221,7 @@ impl Effects {
 
     /// A line of the log, once until it succeeds: whoever asked for it tries again.
     fn complain(&mut self, object: Object, error: &Error) {
-        let text = crate::commands::explanation(error);
+        let text = crate::explanation::of(error);
         let text = text.strip_prefix("lone64: ").unwrap_or(&text);
         if self.complaints.len() < MOST_COMPLAINTS && self.complaints.insert(object) {
             tracing::warn!("{text}");

@@ -74,7 +74,7 @@ impl Refusal {
             Self::Mistakes(problems) => json!(problems.as_slice()),
             _ => serde_json::Value::Null,
         };
-        let message = crate::commands::explanation(self);
+        let message = crate::explanation::of(self);
         Reply::Fault(Fault { code: "refused", message, problems })
     }
 

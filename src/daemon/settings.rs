@@ -165,7 +165,7 @@ impl Daemon {
                 self.follow_upstreams();
             }
             Settled::Followed(Ok(())) => {}
-            Settled::Followed(Err(error)) => tracing::warn!("{}", crate::commands::explanation(&error)),
+            Settled::Followed(Err(error)) => tracing::warn!("{}", crate::explanation::of(&error)),
         }
     }
 

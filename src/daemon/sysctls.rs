@@ -121,7 +121,7 @@ impl Sysctls {
                 }
                 Ok(_) => match sysctl::write(&key, &before) {
                     Ok(()) => tracing::info!("net/ipv6/{key}: {set} -> {before}, as it was"),
-                    Err(error) => tracing::warn!("{}", crate::commands::explanation(&error)),
+                    Err(error) => tracing::warn!("{}", crate::explanation::of(&error)),
                 },
                 // The interface is gone, and its settings with it.
                 Err(_) => {}

@@ -3,7 +3,7 @@ use crate::host::*;
 use lone64::engine::facts::*;
 use lone64::engine::policy::*;
 use lone64::engine::{Change, Event, Input, Outcome, Output};
-use lone64::wire::DropReason;
+use lone64::wire::{DropReason, Mac};
 
 #[test]
 fn what_is_not_in_a_snapshot_is_not_there_any_more() {
@@ -199,4 +199,40 @@ fn sync_twice() {
     host.take();
     host.input(Input::Synced);
     assert!(!host.take().iter().any(|o| matches!(o, Output::ChangeRoute(_))));
+}
+
+/// Found by the fuzzer. While the owner on the upstream link is asked whether it objects, the guest's link goes.
+#[test]
+#[ignore = "engine rewrite"]
+fn claim_of_a_guest_ends_with_its_link() {
+    let mut host = Host::new(with(|policy| {
+        let range = &mut policy.ranges[0];
+        (range.routes, range.backstop, range.proxy_downstream) = (RangeRoutes::Guests, false, true);
+    }));
+    let (contested, owner) = (guest(9), Mac([2, 0, 0, 0, 0x77, 9]));
+    host.input(Input::Solicitation(BRIDGE, question_from(guest(5), guest_mac(5), contested)));
+    host.input(Input::Advertisement(UP, reply(contested, owner)));
+    assert_eq!(host.engine.known_neighbors(), 1, "it is known upstream");
+    host.solicit(question(contested));
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(9), contested)));
+    host.facts(vec![bridge(LinkState::NoCarrier)]);
+    host.take();
+    host.pass(seconds(20));
+    assert!(!host.is_live(contested), "it claimed the address from behind a link that is down");
+    assert_eq!(host.answers(), []);
+}
+
+/// shared/rules.md, "Before we claim": the guest has checked its address, and has never replied. Who checks the same
+/// address upstream may be that guest, on another host now.
+#[test]
+#[ignore = "engine rewrite"]
+fn stranger_is_not_kept_off_an_address_before_its_guest_has_replied() {
+    let mut host = Host::new(live());
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    assert!(host.is_live(guest(5)));
+    host.take();
+    host.solicit(dad(guest_mac(6), guest(5)));
+    assert_eq!(host.answers(), []);
+    host.advertise(guest(5), guest_mac(5));
+    assert_eq!(host.answers().len(), 1);
 }

@@ -180,7 +180,7 @@ fn is_reached(provider: &Provider, guest: Ipv6Addr) -> bool {
 
 fn connect(provider: &Provider, address: Ipv6Addr, port: u16) -> io::Result<TcpStream> {
     let to = SocketAddrV6::new(address, port, 0, 0).into();
-    provider.beyond.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(1)))
+    provider.beyond.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(5)))
 }
 
 /// A server that was started just now listens at the address.
@@ -194,7 +194,7 @@ fn source(provider: &Provider, host: &Machine, container: &str) -> Ipv6Addr {
     let port = listener.local_addr().expect("it is bound").port();
     // nc goes on until the connection is closed here.
     let accepted = thread::spawn(move || listener.accept().expect("a connection").1.ip());
-    host.type_in(&format!("docker exec {container} nc -w 5 {BEYOND} {port} </dev/null"));
+    host.type_in(&format!("docker exec {container} nc -w 60 {BEYOND} {port} </dev/null"));
     match accepted.join().expect("it has connected") {
         IpAddr::V6(address) => address,
         IpAddr::V4(address) => panic!("{address} on an IPv6 socket"),

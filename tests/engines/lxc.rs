@@ -45,7 +45,7 @@ fn a_container_that_reboots_is_reachable_again() {
 fn routed_containers_reach_each_other_and_are_reached_at_the_first_packet() {
     let (provider, host) = followed("lxc-routed");
     a_second_one_is_started(&provider, &host);
-    host.type_in(&format!("lxc-attach web -- ping -c 1 -W 5 {DB}\nlxc-attach db -- ping -c 1 -W 5 {WEB}"));
+    host.type_in(&format!("lxc-attach web -- ping -c 1 -W 60 {DB}\nlxc-attach db -- ping -c 1 -W 5 {WEB}"));
 
     host.type_in("lxc-stop web");
     eventually("nothing of the container is left", PATIENCE, || {
@@ -94,7 +94,7 @@ fn a_container_in_router_mode_keeps_the_route_that_lxc_makes() {
     );
     has_its_address(&host, "web", WEB);
     provider.pings(WEB);
-    host.type_in(&format!("lxc-attach web -- ping -c 1 -W 5 {BEYOND}"));
+    host.type_in(&format!("lxc-attach web -- ping -c 1 -W 60 {BEYOND}"));
     let theirs = host.type_in(&route);
     assert!(!theirs.contains("proto 64") && theirs.lines().count() == 1, "{theirs}");
     assert_eq!(host.warnings(), "", "lone64 complained");

@@ -42,11 +42,10 @@ use nix::unistd::geteuid;
 
 use crate::trials::{Case, cases, in_rooms, trials};
 
-/// How long a busy machine may take to boot a host.
-pub(crate) const BOOT: Duration = Duration::from_secs(60);
+pub(crate) use namespace::PATIENCE;
 
-/// How long anything else may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a busy machine may take to boot a host.
+pub(crate) const BOOT: Duration = Duration::from_secs(180);
 
 fn main() {
     let mut arguments = Arguments::from_args();

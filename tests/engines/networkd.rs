@@ -80,7 +80,7 @@ fn a_default_route_that_networkd_has_by_advertisement_worries_nobody() {
     assert!(!said.contains("accept_ra"), "{said}");
     host.type_in("systemctl restart lone64");
     provider.pings(GUEST);
-    guest.output("ping", &format!("-c 1 -W 5 {BEYOND}"));
+    guest.ping(BEYOND);
     let said = host.warnings();
     assert!(!said.contains("advertisement"), "{said}");
 }

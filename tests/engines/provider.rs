@@ -75,6 +75,6 @@ impl Provider {
 
     /// The router reaches a guest, with its first packet to it.
     pub(crate) fn pings(&self, guest: Ipv6Addr) {
-        self.router.output("ping", &format!("-c 1 -W 5 {guest}"));
+        self.router.ping(&guest.to_string());
     }
 }

@@ -32,8 +32,8 @@ fn guests_on_the_providers_link_are_left_alone() {
     let entry = provider.router.show(&format!("neigh show {NEIGHBOR}"));
     assert!(entry.contains("bc:24:11:00:00:66"), "the router has it from itself: {entry}");
     // It takes the whole /64 for its link, so it asks for the other guest there, as the router does.
-    neighbor.output("ping", &format!("-c 1 -W 5 {GUEST}"));
-    guest.output("ping", &format!("-c 1 -W 5 {NEIGHBOR}"));
+    neighbor.ping(&GUEST.to_string());
+    guest.ping(&NEIGHBOR.to_string());
     let shown = host.type_in("lone64 status --json");
     assert!(shown.contains(&GUEST.to_string()), "{shown}");
     assert!(!shown.contains(&NEIGHBOR.to_string()), "{shown}");

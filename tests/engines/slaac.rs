@@ -133,6 +133,6 @@ fn global_addresses(guest: &Namespace, number: usize) -> Vec<Ipv6Addr> {
 fn reach(provider: &Provider, guest: &Namespace, addresses: &[Ipv6Addr]) {
     for address in addresses {
         provider.pings(*address);
-        guest.output("ping", &format!("-c 1 -W 5 -I {address} {BEYOND}"));
+        guest.ping(&format!("-I {address} {BEYOND}"));
     }
 }

@@ -137,7 +137,7 @@ where
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let (monitor, requests) = Monitor::start()?;
-            tokio::time::timeout(9 * DEADLINE, test(Lab { monitor, requests })).await?
+            tokio::time::timeout(3 * DEADLINE, test(Lab { monitor, requests })).await?
         })
     })
 }
@@ -175,4 +175,5 @@ pub(crate) fn net(text: &str) -> ipnet::Ipv6Net {
 }
 
 pub(crate) const LOOPBACK: IfIndex = IfIndex(1);
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Longer than anything that works takes, on however busy a machine.
+const DEADLINE: Duration = Duration::from_secs(60);

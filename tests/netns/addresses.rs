@@ -2,7 +2,6 @@
 
 use std::net::Ipv6Addr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crate::advertisement::Advertisement;
 use crate::daemon::{Daemon, Settings};
@@ -142,7 +141,7 @@ fn answers_for_addresses_of_the_host_on_other_interfaces() {
         link.answered(&Solicitation::unicast(ROUTER_AT_LARGE, own, UPSTREAM_MAC));
         link.answered(&Solicitation::dad(mac(0x61), own));
     }
-    lab.router.output("ping", &format!("-c 1 -W 5 {GATEWAY}"));
+    lab.router.ping(&GATEWAY.to_string());
 }
 
 fn answers_for_the_whole_of_a_range_on_lo() {
@@ -151,7 +150,7 @@ fn answers_for_the_whole_of_a_range_on_lo() {
     let mut link = Link::open(&lab);
     for any in ["a::1", "a::77", "a::ffff"] {
         link.answered(&Solicitation::multicast(ROUTER, address(any)));
-        lab.router.output("ping", &format!("-c 1 -W 5 {}", address(any)));
+        lab.router.ping(&format!("{}", address(any)));
         // What the router's kernel asked for that has been answered too.
         link.settle();
     }
@@ -245,7 +244,7 @@ fn loses_against_a_real_owner_upstream() {
         }
         (ours && theirs).then_some(())
     });
-    eventually("the owner has won", Duration::from_secs(1), || {
+    eventually("the owner has won", PATIENCE, || {
         lab.router.show(&format!("neigh show {}", c(0x33))).contains("02:00:00:00:00:03").then_some(())
     });
     ping.wait().unwrap();

@@ -3,9 +3,9 @@
 //! [`Link::answered`] checks every field of every answer and that there is no second one.
 
 use std::net::Ipv6Addr;
-use std::time::Duration;
 
 use crate::daemon::{Daemon, Settings};
+use crate::endpoint::PATIENCE;
 use crate::frame::mac;
 use crate::lab::{
     C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, UPSTREAM_GLOBAL, UPSTREAM_LINK_LOCAL, UPSTREAM_MAC, c,
@@ -111,7 +111,7 @@ fn answers_every_asker_of_a_guest_that_is_not_known_yet() {
     questions.iter().for_each(|question| link.send(question));
     // In whatever order: `hear` skips what is for others, so every asker gets its own ear.
     let mut heard = Vec::new();
-    let deadline = std::time::Instant::now() + Duration::from_secs(1);
+    let deadline = std::time::Instant::now() + PATIENCE;
     while heard.len() < questions.len() {
         let frame = link.receive(deadline).unwrap_or_else(|| panic!("only {} answers", heard.len()));
         if crate::frame::target_of(&frame, crate::frame::ADVERTISEMENT) == Some(GUEST) {

@@ -21,13 +21,10 @@ crate::cases![
     computes_next_to_nothing_while_its_interfaces_are_missing,
 ];
 
-/// From the moment at which the host is able to.
-const SOON: Duration = Duration::from_secs(1);
-
 /// Asks again and again until the target is answered for, from this MAC.
 fn answered_again(link: &mut Link, what: &str, target: Ipv6Addr, from: Mac) {
     let question = Solicitation::multicast(ROUTER, target);
-    eventually(&format!("{target} is answered for again: {what}"), SOON, || {
+    eventually(&format!("{target} is answered for again: {what}"), PATIENCE, || {
         link.send(&question);
         let deadline = Instant::now() + Duration::from_millis(20);
         while let Some(frame) = link.receive(deadline) {
@@ -156,7 +153,7 @@ fn lives_through_whatever_happens_to_a_downstream() {
     let mut again = |what: &str| {
         answered_again(&mut link, what, PLAIN, UPSTREAM_MAC);
         // And the packet finds its way.
-        lab.router.output("ping", &format!("-c 1 -W 5 {PLAIN}"));
+        lab.router.ping(&PLAIN.to_string());
         link.settle();
     };
     let mut undisturbed = Link::open(&lab);
@@ -234,9 +231,9 @@ fn puts_its_routes_back_whoever_removes_them() {
         ("one who minds the backstop", format!("route del unreachable {C} dev lo proto 64")),
     ] {
         lab.host.ip(&remove);
-        eventually(&format!("what {who} removed is back"), SOON, || (ours() == before).then_some(()));
+        eventually(&format!("what {who} removed is back"), PATIENCE, || (ours() == before).then_some(()));
     }
-    lab.router.output("ping", &format!("-c 1 -W 5 {PLAIN}"));
+    lab.router.ping(&PLAIN.to_string());
     daemon.stop();
     assert_eq!(ours(), "");
 }
@@ -251,8 +248,8 @@ fn computes_next_to_nothing_while_its_interfaces_are_missing() {
     lab.router.output("ping", "-c 4 -i 1 ::1");
     let (cpu, lived) = (daemon.cpu() - cpu, clock.elapsed());
     eprintln!("without interfaces: {cpu:.1?} of CPU in {lived:.1?}");
-    // The kernel counts in steps of 10 ms.
-    assert!(cpu <= lived / 100 + Duration::from_millis(10), "{cpu:?} in {lived:?}");
+    // A loop that never rests takes all that it gets, and gets a good part also where others want it too.
+    assert!(cpu <= lived / 10 + Duration::from_millis(100), "{cpu:?} in {lived:?}");
     lab.host.ip("link set br0 up");
     make_upstream(&lab);
     make_downstream(&lab);

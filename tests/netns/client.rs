@@ -1,10 +1,11 @@
 //! Clients of the control socket: the program's own, and those that no program would be.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::thread;
 
 use serde_json::Value;
 
@@ -47,17 +48,20 @@ pub(crate) fn start(socket: &Path, arguments: &str) -> Child {
     command(socket, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
-/// The status of a child, within two seconds; it is killed then.
+/// The status of a child that is about to end; if it does not, it is killed.
 pub(crate) fn ended(mut child: Child) -> Option<i32> {
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait().expect("our child") {
-            return status.code();
-        }
-        std::thread::yield_now();
+    let (told, ending) = channel();
+    // Its standard error closes with it.
+    let mut pipe = child.stderr.take().expect("piped");
+    thread::spawn(move || {
+        let _ = io::copy(&mut pipe, &mut io::sink());
+        let _ = told.send(());
+    });
+    if ending.recv_timeout(PATIENCE).is_err() {
+        let _ = child.kill();
+        panic!("still there");
     }
-    let _ = child.kill();
-    panic!("still there");
+    child.wait().expect("our child").code()
 }
 
 fn command(socket: &Path, arguments: &str) -> Command {

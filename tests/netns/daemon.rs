@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 use crate::endpoint::PATIENCE;
 use crate::lab::{Lab, SENTINELS};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, took};
 
 /// A configuration, put together piece by piece.
 #[derive(Clone, Default)]
@@ -135,7 +135,7 @@ impl Daemon {
     /// Starts it under `wrapper`, expects it to give up with exit status 1, and returns what it said.
     pub(crate) fn refusal(lab: &Lab, wrapper: &[&str], settings: Settings) -> String {
         let mut daemon = Self::launch_with(lab, wrapper, settings);
-        let (status, said) = daemon.ended(PATIENCE);
+        let (status, said) = daemon.ended();
         assert_eq!(status.code(), Some(1), "{said}");
         said
     }
@@ -175,18 +175,20 @@ impl Daemon {
         Duration::from_millis(ticks * 10)
     }
 
-    /// SIGTERM: out with exit status 0, as soon as the kernel has taken everything back (rules.md, Change). How long
-    /// that takes is the machine's affair. Returns the log.
+    /// SIGTERM: out, with exit status 0, as soon as the kernel has taken everything back (rules.md, Change). Returns
+    /// the log.
     pub(crate) fn stop(mut self) -> String {
+        let start = Instant::now();
         self.signal(Signal::SIGTERM);
-        let (status, said) = self.ended(6 * PATIENCE);
+        let (status, said) = self.ended();
+        took("the daemon had stopped", start.elapsed());
         assert_eq!(status.code(), Some(0), "{said}");
         said
     }
 
     /// Waits until it ends by itself, with exit status 1, and returns what it said.
     pub(crate) fn failed(mut self) -> String {
-        let (status, said) = self.ended(PATIENCE);
+        let (status, said) = self.ended();
         assert_eq!(status.code(), Some(1), "{said}");
         said
     }
@@ -194,7 +196,7 @@ impl Daemon {
     /// SIGKILL: no chance to clean up.
     pub(crate) fn kill(mut self) {
         self.signal(Signal::SIGKILL);
-        let (status, said) = self.ended(PATIENCE);
+        let (status, said) = self.ended();
         assert_eq!(status.signal(), Some(9), "{said}");
     }
 
@@ -269,12 +271,12 @@ impl Daemon {
         self.stderr.recv_timeout(PATIENCE).unwrap_or_default()
     }
 
-    fn ended(&mut self, within: Duration) -> (ExitStatus, String) {
-        match self.stderr.recv_timeout(within) {
+    fn ended(&mut self) -> (ExitStatus, String) {
+        match self.stderr.recv_timeout(PATIENCE) {
             Ok(said) => (self.child.wait().expect("our child"), said),
             Err(RecvTimeoutError::Timeout) => {
                 let _ = self.child.kill();
-                panic!("still there after {within:?}: {}", self.log());
+                panic!("still there after {PATIENCE:?}: {}", self.log());
             }
             Err(RecvTimeoutError::Disconnected) => panic!("asked twice how it ended"),
         }

@@ -1,7 +1,6 @@
 //! rules.md "DAD (source `::`)".
 
 use std::net::Ipv6Addr;
-use std::time::Duration;
 
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
@@ -116,7 +115,7 @@ fn lets_a_guest_s_dad_succeed_while_the_router_asks() {
     assert!(heard.iter().any(|frame| target_of(frame, 135) == Some(target)), "DAD took place");
     assert!(!heard.iter().any(|frame| is_defence(frame)), "{heard:02x?}");
     link.send(&Solicitation::multicast(ROUTER, target));
-    link.hear(&Solicitation::multicast(ROUTER, target), Duration::from_secs(1));
+    link.hear(&Solicitation::multicast(ROUTER, target), PATIENCE);
 }
 
 /// An advertisement that the host sent into the downstream.

@@ -12,9 +12,7 @@ use pnet::datalink::{self, Channel, Config, DataLinkReceiver, DataLinkSender};
 use socket2::{Domain, Socket, Type};
 
 use crate::namespace::Namespace;
-
-/// Longer than anything that works takes, on however busy a machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) use crate::namespace::PATIENCE;
 
 /// A packet socket.
 pub(crate) struct Endpoint {

@@ -1,7 +1,5 @@
 //! Guests behind many downstreams, each with a route of its own: who is known, and how soon.
 
-use std::time::Duration;
-
 use crate::daemon::Daemon;
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::Mac;
@@ -14,7 +12,7 @@ use crate::veths::{VETH_GATEWAY, Veths, e, probes};
 crate::cases![
     keeps_a_route_for_each_live_guest_and_no_other,
     loses_no_packet_to_a_guest_that_nobody_knew,
-    withdraws_a_guest_whose_veth_is_deleted_within_a_second,
+    withdraws_a_guest_whose_veth_is_deleted_or_down,
     serves_a_downstream_that_appears_while_it_runs,
     fills_no_neighbor_table_while_its_range_is_scanned,
     knows_a_guest_after_its_dad_without_asking_it,
@@ -43,7 +41,7 @@ fn keeps_a_route_for_each_live_guest_and_no_other() {
     link.unanswered(&Solicitation::multicast(ROUTER, e(8)));
     veths.routed(&live);
     for (address, _) in live {
-        veths.lab.router.output("ping", &format!("-c 1 -W 5 {address}"));
+        veths.lab.router.ping(&address.to_string());
         link.settle();
     }
     daemon.stop();
@@ -57,11 +55,11 @@ fn loses_no_packet_to_a_guest_that_nobody_knew() {
     for last in 0..40 {
         let number = usize::from(last % 2);
         veths.give(number, e(0x100 + last));
-        veths.lab.router.output("ping", &format!("-c 1 -W 5 {}", e(0x100 + last)));
+        veths.lab.router.ping(&format!("{}", e(0x100 + last)));
     }
 }
 
-fn withdraws_a_guest_whose_veth_is_deleted_within_a_second() {
+fn withdraws_a_guest_whose_veth_is_deleted_or_down() {
     let veths = Veths::new(2);
     let _daemon = Daemon::start(&veths.lab, Veths::settings());
     let mut link = Link::open(&veths.lab);
@@ -71,14 +69,14 @@ fn withdraws_a_guest_whose_veth_is_deleted_within_a_second() {
     }
     veths.routed(&[(e(5), 0), (e(6), 1)]);
     veths.lab.host.ip("link del vg0");
-    eventually("the guest is without answer and route", Duration::from_secs(1), || {
+    eventually("the guest is without answer and route", PATIENCE, || {
         let answers = link.advertisements(&Solicitation::multicast(ROUTER, e(5)));
         (answers.is_empty() && veths.routes() == Veths::wanted(&[(e(6), 1)])).then_some(())
     });
     link.answered(&Solicitation::multicast(ROUTER, e(6)));
     // Down is no better than gone.
     veths.lab.host.ip("link set vg1 down");
-    eventually("the other one is, too", Duration::from_secs(1), || {
+    eventually("the other one is, too", PATIENCE, || {
         let answers = link.advertisements(&Solicitation::multicast(ROUTER, e(6)));
         (answers.is_empty() && veths.routes() == Veths::wanted(&[])).then_some(())
     });
@@ -143,7 +141,7 @@ fn knows_a_guest_that_talks_to_its_gateway_without_asking_it() {
     veths.routed(&[(e(6), 1)]);
     // An ordinary one, all the way: the answer comes back only if the router is answered.
     veths.give(0, e(5));
-    veths.guests[0].output("ping", &format!("-c 1 -W 5 -I {} {}", e(5), ROUTER_AT_LARGE.address));
+    veths.guests[0].ping(&format!("-I {} {}", e(5), ROUTER_AT_LARGE.address));
 }
 
 fn knows_the_kernel_s_neighbors_when_it_starts() {
@@ -194,13 +192,13 @@ fn follows_a_guest_that_moves_to_another_veth() {
     for (from, to) in [(0, 1), (1, 0)] {
         veths.take(from, e(5));
         veths.give_with_dad(to, e(5));
-        eventually("its route has followed", Duration::from_secs(1), || {
+        eventually("its route has followed", PATIENCE, || {
             let routes = veths.routes();
             assert!(routes.len() <= 2, "never two routes to one guest: {routes:?}");
             link.answered(&question);
             (routes == Veths::wanted(&[(e(5), to)])).then_some(())
         });
-        veths.lab.router.output("ping", &format!("-c 1 -W 5 {}", e(5)));
+        veths.lab.router.ping(&format!("{}", e(5)));
         link.settle();
     }
 }
@@ -216,7 +214,7 @@ fn follows_a_guest_that_moves_and_only_talks_to_its_gateway() {
     veths.take(0, e(5));
     veths.give(1, e(5));
     veths.talk(1, e(5));
-    eventually("its route has followed", Duration::from_secs(1), || {
+    eventually("its route has followed", PATIENCE, || {
         (veths.routes() == Veths::wanted(&[(e(5), 1)])).then_some(())
     });
     link.answered(&Solicitation::multicast(ROUTER, e(5)));
@@ -237,7 +235,7 @@ fn answers_at_once_for_the_guests_of_a_killed_predecessor() {
     // One is gone meanwhile; and the kernel has forgotten what it knew of both.
     veths.take(1, e(6));
     veths.lab.host.ip("neigh flush dev vg0\nneigh flush dev vg1");
-    let settings = Veths::settings().rest("[timers]\nretransmit = \"500ms\"\n");
+    let settings = Veths::settings().rest("[timers]\nretransmit = \"2s\"\n");
     let _daemon = Daemon::start(&veths.lab, settings);
     assert_eq!(veths.routes(), Veths::wanted(&live), "adopted");
     // Nobody could have replied for the one that is gone: this is what the route says.

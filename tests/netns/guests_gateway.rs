@@ -2,7 +2,6 @@
 //! nothing but the configuration.
 
 use std::net::Ipv6Addr;
-use std::time::Duration;
 
 use lone64::engine::facts::{Address, AddressState, Fact};
 use lone64::kernel::netlink::Monitor;
@@ -19,7 +18,7 @@ use crate::veths::{E, Veths, e};
 crate::cases![
     guests_reach_beyond_the_router_by_the_configuration_alone,
     comes_and_goes_with_the_interface_and_its_name,
-    is_put_back_within_a_second,
+    is_put_back_whoever_removes_it,
     follows_a_reload,
     follows_the_kernel_s_routes,
     stays_on_exit_where_the_configuration_says_so,
@@ -32,7 +31,6 @@ crate::cases![
 const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// Somebody behind the router.
 const BEYOND: &str = "2001:db8:ffff::1";
-const SECOND: Duration = Duration::from_secs(1);
 
 fn guests(count: usize) -> Veths {
     Veths::without_gateway(count, GATEWAY)
@@ -69,8 +67,8 @@ fn there(host: &Namespace) -> Vec<String> {
     found
 }
 
-fn until(host: &Namespace, wanted: &[&str], within: Duration) {
-    eventually(&format!("the gateways are {wanted:?}"), within, || (there(host) == wanted).then_some(()));
+fn until(host: &Namespace, wanted: &[&str]) {
+    eventually(&format!("the gateways are {wanted:?}"), PATIENCE, || (there(host) == wanted).then_some(()));
 }
 
 fn guests_reach_beyond_the_router_by_the_configuration_alone() {
@@ -84,11 +82,11 @@ fn guests_reach_beyond_the_router_by_the_configuration_alone() {
     assert!(shown.contains("fe80::1/64 scope link nodad") && !shown.contains("tentative"), "{shown}");
     for (number, address) in [e(5), e(6)].into_iter().enumerate() {
         veths.give_with_dad(number, address);
-        veths.guests[number].output("ping", &format!("-c 1 -W 5 -I {address} {BEYOND}"));
+        veths.guests[number].ping(&format!("-I {address} {BEYOND}"));
     }
     // From outside, and from one to the other.
-    veths.lab.router.output("ping", &format!("-c 1 -W 5 {}", e(5)));
-    veths.guests[0].output("ping", &format!("-c 1 -W 5 -I {} {}", e(5), e(6)));
+    veths.lab.router.ping(&format!("{}", e(5)));
+    veths.guests[0].ping(&format!("-I {} {}", e(5), e(6)));
     let said = daemon.stop();
     assert_eq!(said.matches("the guests' gateway is there address=fe80::1").count(), 2, "{said}");
     assert_eq!(host.show("addr show"), before);
@@ -101,28 +99,28 @@ fn comes_and_goes_with_the_interface_and_its_name() {
     let _daemon = Daemon::start(&veths.lab, settings());
     assert_eq!(there(host), ["vg0 64"]);
     host.ip("link set other1 name vg1");
-    until(host, &["vg0 64", "vg1 64"], PATIENCE);
+    until(host, &["vg0 64", "vg1 64"]);
     host.ip("link set vg0 name other0\nlink del vg1");
-    until(host, &[], PATIENCE);
+    until(host, &[]);
     host.ip("link add vg2 type veth peer name peer2\nlink set vg2 up\nlink set peer2 up");
-    until(host, &["vg2 64"], PATIENCE);
+    until(host, &["vg2 64"]);
     // What arrives at a port of a bridge is the bridge's.
     host.ip("link set vg2 master br0");
-    until(host, &[], PATIENCE);
+    until(host, &[]);
 }
 
-fn is_put_back_within_a_second() {
+fn is_put_back_whoever_removes_it() {
     let veths = guests(2);
     let host = &veths.lab.host;
     let _daemon = Daemon::start(&veths.lab, settings());
     host.ip("addr del fe80::1/64 dev vg0");
-    until(host, &["vg0 64", "vg1 64"], SECOND);
+    until(host, &["vg0 64", "vg1 64"]);
     host.ip("link set vg1 down");
-    until(host, &["vg0 64"], SECOND);
+    until(host, &["vg0 64"]);
     host.ip("link set vg1 up");
-    until(host, &["vg0 64", "vg1 64"], SECOND);
+    until(host, &["vg0 64", "vg1 64"]);
     veths.give(1, e(6));
-    veths.guests[1].output("ping", "-c 1 -W 5 fe80::1%eth0");
+    veths.guests[1].ping("fe80::1%eth0");
 }
 
 fn follows_a_reload() {
@@ -134,7 +132,7 @@ fn follows_a_reload() {
         settings.write(&daemon.config());
         let output = lone64(&daemon.socket(), "reload");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        until(host, wanted, PATIENCE);
+        until(host, wanted);
     };
     reload(settings(), &["vg0 64"]);
     assert_eq!(status(&daemon)["ranges"][1]["gateway"], "fe80::1");
@@ -151,13 +149,13 @@ fn follows_the_kernel_s_routes() {
     let _daemon = Daemon::start(&veths.lab, Settings::default().rest(&by_kernel));
     assert_eq!(there(host), [""; 0]);
     host.ip(&format!("route add {}/128 dev vg0", e(5)));
-    until(host, &["vg0 64"], PATIENCE);
+    until(host, &["vg0 64"]);
     let mut link = Link::open(&veths.lab);
     eventually("the guest is found", PATIENCE, || {
         (!link.advertisements(&Solicitation::multicast(ROUTER, e(5))).is_empty()).then_some(())
     });
     host.ip(&format!("route del {}/128 dev vg0", e(5)));
-    until(host, &[], PATIENCE);
+    until(host, &[]);
 }
 
 fn stays_on_exit_where_the_configuration_says_so() {
@@ -180,10 +178,10 @@ fn leaves_one_of_somebody_else() {
     Link::open(&veths.lab).answered(&Solicitation::multicast(ROUTER, e(5)));
     // When he takes it away it is missing, like any other.
     host.ip("addr del fe80::1/64 dev vg0");
-    until(host, &["vg0 64", "vg1 64"], SECOND);
+    until(host, &["vg0 64", "vg1 64"]);
     // And one that takes the place of ours is his.
     host.ip("addr replace fe80::1/64 dev vg1 nodad");
-    until(host, &["vg0 64", "vg1 0"], PATIENCE);
+    until(host, &["vg0 64", "vg1 0"]);
     assert!(status(&daemon)["problems"].as_array().is_some_and(Vec::is_empty));
     daemon.stop();
     assert_eq!(there(host), ["vg1 0"]);
@@ -225,7 +223,7 @@ fn tells_once_what_the_kernel_refuses_and_tries_again() {
     }
     host.sysctls(&[("net/ipv6/conf/vg0/disable_ipv6", "0")]);
     host.ip("link set vg0 mtu 1500");
-    until(host, &["vg0 64", "vg1 64"], PATIENCE);
+    until(host, &["vg0 64", "vg1 64"]);
     eventually("the problem is over", PATIENCE, || {
         status(&daemon)["problems"].as_array().is_some_and(Vec::is_empty).then_some(())
     });

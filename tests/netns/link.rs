@@ -32,8 +32,8 @@ impl Link {
         Self { hears_announcements: true, ..Self::open(lab) }
     }
 
-    /// Asks a question that is to be answered, and checks all of the answer: it comes within a
-    /// second, it is right in every field, and there is no second one.
+    /// Asks a question that is to be answered, and checks all of the answer: it comes, it is
+    /// right in every field, and there is no second one.
     pub(crate) fn answered(&mut self, question: &Solicitation) -> Advertisement {
         let answer = self.answer(question);
         answer.check(question, UPSTREAM_MAC, &[UPSTREAM_LINK_LOCAL, UPSTREAM_GLOBAL]);
@@ -43,7 +43,7 @@ impl Link {
     /// As [`Link::answered`], for policies other than the default: only what holds for all is checked.
     pub(crate) fn answer(&mut self, question: &Solicitation) -> Advertisement {
         self.send(question);
-        let first = self.hear(question, Duration::from_secs(1));
+        let first = self.hear(question, PATIENCE);
         let more = self.settle();
         assert!(more.is_empty(), "more than one answer to {question:?}: {more:02x?}");
         Advertisement::parse(&first).unwrap_or_else(|fault| panic!("{fault}\nto {question:?}"))

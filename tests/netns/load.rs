@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::advertisement::Advertisement;
 use crate::daemon::{Daemon, Settings};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, IP, SOLICITATION, sender, target_of};
 use crate::lab::{BRIDGE_MAC, C, D, GUEST, Lab, PLAIN, ROUTER, c};
 use crate::link::Link;
@@ -39,14 +39,16 @@ fn answers_for_a_thousand_guests_asked_in_one_burst() {
             Daemon::start(&lab, Settings::default().range(C, "br0", &format!("answer = \"{mode}\"")));
         let mut link = Link::open(&lab);
         let mut missing: HashSet<Ipv6Addr> = targets.into_iter().collect();
-        // A router asks three times, a second apart.
-        for _ in 0..3 {
+        // A router asks three times, a second apart, and again when it has something to deliver.
+        let (start, mut tries) = (Instant::now(), 0);
+        while !missing.is_empty() && start.elapsed() < PATIENCE {
             for target in missing.clone() {
                 link.send(&Solicitation::multicast(ROUTER, target));
                 // The queue of an ordinary user holds some hundred answers only.
                 collect(&mut link, Instant::now(), &mut missing);
             }
             collect(&mut link, Instant::now() + Duration::from_secs(1), &mut missing);
+            tries += 1;
         }
         assert!(
             missing.is_empty(),
@@ -54,6 +56,7 @@ fn answers_for_a_thousand_guests_asked_in_one_burst() {
             missing.len(),
             missing.iter().next()
         );
+        println!("{mode}: a thousand guests answered for in {tries} tries and {:.1?}", start.elapsed());
     }
 }
 
@@ -71,7 +74,7 @@ fn answers_for_five_hundred_guests_a_second_at_the_first_question() {
             take(&frame, &mut missing);
         }
     }
-    collect(&mut link, Instant::now() + Duration::from_secs(1), &mut missing);
+    collect(&mut link, Instant::now() + PATIENCE, &mut missing);
     assert!(missing.is_empty(), "{} without an answer", missing.len());
 }
 

@@ -61,6 +61,7 @@ mod liveness;
 mod load;
 mod metrics;
 mod namespace;
+mod pings;
 mod probing;
 mod proxy_downstream;
 mod record;

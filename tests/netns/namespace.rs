@@ -89,7 +89,7 @@ impl Namespace {
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ip -batch:\n{batch}\n{complaint}");
         if batch.contains("addr add") {
-            eventually("solicitations for every address are heard", Duration::from_secs(5), || {
+            eventually("solicitations for every address are heard", PATIENCE, || {
                 self.hears_solicitations().then_some(())
             });
         }
@@ -124,6 +124,11 @@ impl Namespace {
         text
     }
 
+    /// One ping of these arguments, which has to be replied to, however late.
+    pub(crate) fn ping(&self, arguments: &str) -> String {
+        self.output("ping", &format!("-c 1 -W {} {arguments}", PATIENCE.as_secs()))
+    }
+
     /// What `ip -6 …` prints.
     pub(crate) fn show(&self, arguments: &str) -> String {
         self.output("ip", &format!("-6 {arguments}"))
@@ -143,11 +148,26 @@ impl Namespace {
 /// Looks again and again until `look` finds something; the looking itself takes milliseconds,
 /// because it starts processes or exchanges frames.
 pub(crate) fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + within;
+    let start = Instant::now();
     loop {
         if let Some(found) = look() {
+            took(what, start.elapsed());
             return found;
         }
-        assert!(Instant::now() < deadline, "within {within:?} it never was so that {what}");
+        assert!(start.elapsed() < within, "within {within:?} it never was so that {what}");
     }
 }
+
+/// Prints how long something took: no test judges that, because the machine decides it. What is quick is told only
+/// to whoever wants the numbers, with LONE64_TIMES=1.
+pub(crate) fn took(what: &str, time: Duration) {
+    if time >= SLOW || std::env::var_os("LONE64_TIMES").is_some() {
+        eprintln!("{time:.1?} until {what}");
+    }
+}
+
+/// Longer than anything that works takes, on however busy a machine. Every test that waits for something waits so
+/// long; what is promised in seconds is measured by `cargo bench --bench promises`.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+const SLOW: Duration = Duration::from_secs(2);

@@ -3,13 +3,14 @@
 
 use std::net::Ipv6Addr;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, SOLICITATION, checksum, group_mac, mac, receiver, sender, target_of};
 use crate::lab::{BRIDGE_MAC, C, D, GUEST, GUEST_MAC, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, UPSTREAM_GLOBAL};
 use crate::namespace::{Namespace, eventually};
+use crate::pings::Pings;
 use crate::solicitation::{Asker, Solicitation};
 
 crate::cases![
@@ -61,7 +62,7 @@ fn reaches(from: &Namespace, to: Ipv6Addr) -> bool {
 
 /// A ping that has to arrive.
 fn ping(from: &Namespace, to: Ipv6Addr) {
-    from.output("ping", &format!("-c 1 -W 5 {to}"));
+    from.ping(&to.to_string());
 }
 
 fn gets_out_only_with_the_key(gateway: Ipv6Addr) {
@@ -95,8 +96,7 @@ fn keeps_their_entry_for_it_fresh() {
     let _daemon = Daemon::start(&lab, settings(KEY));
     let mut bridge = Endpoint::open(&lab.host, "br0");
     // Whoever only replies does not confirm its neighbor by itself, so the guest has to probe.
-    let output = lab.router.output("ping", &format!("-i 0.1 -c 60 -W 2 -I {BEYOND} {GUEST}"));
-    assert!(output.contains(" 0% packet loss"), "{output}");
+    Pings::start(&lab.router, 60, &format!("-I {BEYOND} {GUEST}")).lose_none();
     let probes = bridge.heard().iter().filter(|frame| is_probe(frame)).count();
     assert!(probes > 0, "the guest never probed by unicast: nothing was shown");
 }
@@ -288,9 +288,7 @@ fn follows_an_address_from_the_upstream_to_a_guest() {
     lab.guest.sysctls(&[("net/ipv6/conf/eth0/accept_dad", "1"), ("net/ipv6/conf/eth0/dad_transmits", "1")]);
     lab.guest.ip(&format!("addr add {NEIGHBOR}/64 dev eth0"));
     settled(&lab.guest, NEIGHBOR);
-    eventually("the router reaches it there", Duration::from_secs(10), || {
-        reaches(&lab.router, NEIGHBOR).then_some(())
-    });
+    eventually("the router reaches it there", PATIENCE, || reaches(&lab.router, NEIGHBOR).then_some(()));
     println!("moved from the upstream to a guest: out of reach for {:?} at most", moved.elapsed());
     // And back again.
     lab.guest.ip(&format!("addr del {NEIGHBOR}/64 dev eth0"));
@@ -308,7 +306,7 @@ fn follows_an_address_from_the_upstream_to_a_guest() {
     });
     told.source = NEIGHBOR;
     let moved = Instant::now();
-    eventually("the guest reaches it on the upstream", Duration::from_secs(15), || {
+    eventually("the guest reaches it on the upstream", PATIENCE, || {
         there.send(&told.frame());
         reaches(&lab.guest, NEIGHBOR).then_some(())
     });

@@ -124,7 +124,7 @@ fn reads_again_on_sighup_and_tells_the_service_manager() {
     link.answered(&Solicitation::multicast(ROUTER, PLAIN));
     link.unanswered(&Solicitation::multicast(ROUTER, GUEST));
     let routes = || lab.host.show("-o route show table all proto 64");
-    eventually("the routes are those of the other range", Duration::from_secs(2), || {
+    eventually("the routes are those of the other range", PATIENCE, || {
         (!routes().contains(C) && routes().contains(D)).then_some(())
     });
     let said = daemon.stop();
@@ -154,8 +154,8 @@ fn says_that_there_is_nothing_to_read_again() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("runs on its options alone"), "{said}");
     daemon.signal(Signal::SIGHUP);
-    eventually("it has heard the signal and goes on", Duration::from_secs(2), || {
-        lab.router.output("ping", &format!("-c 1 -W 5 {PLAIN}"));
+    eventually("it has heard the signal and goes on", PATIENCE, || {
+        lab.router.ping(&PLAIN.to_string());
         (status(&daemon)["pid"] == daemon.pid()).then_some(())
     });
 }
@@ -192,6 +192,6 @@ fn tells_the_service_manager_how_it_is_and_that_it_is_there() {
     let mut daemon = Daemon::start_under(&lab, &["env", "WATCHDOG_USEC=200000"], settings);
     daemon.notified("WATCHDOG=1");
     daemon.notified("WATCHDOG=1");
-    lab.router.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+    lab.router.ping(&GUEST.to_string());
     daemon.notified("STATUS=1 range, 1 guest live\n");
 }

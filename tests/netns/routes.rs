@@ -54,7 +54,7 @@ fn has_the_range_s_route_and_its_backstop_in_when_it_is_ready() {
     // The kernel's own route leads to C already.
     assert_eq!(routes.len(), 3, "{routes:#?}");
     // The guest behind `gv1` has no other route than ours.
-    lab.router.output("ping", &format!("-c 1 -W 5 {PLAIN}"));
+    lab.router.ping(&PLAIN.to_string());
     daemon.stop();
 }
 

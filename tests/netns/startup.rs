@@ -103,7 +103,7 @@ fn runs_from_options_alone() {
         &lab,
         &format!("--upstream up0 --range {D}=gv1 --range {}=br0", crate::lab::SENTINELS),
     );
-    lab.router.output("ping", &format!("-c 1 -W 5 {PLAIN}"));
+    lab.router.ping(&PLAIN.to_string());
     daemon.stop();
     nothing_left(&lab);
 }

@@ -34,8 +34,8 @@ fn neither_refuses_nor_forwards_unicast_solicitations() {
     let mut link = Link::open(&lab);
     let mut guest = Endpoint::open(&lab.guest, "eth0");
     // Both are in the host's neighbor table, so that nothing of the kernel's waits for an address.
-    lab.host.output("ping", &format!("-c 1 -W 5 {GUEST}"));
-    lab.host.output("ping", "-c 1 -W 5 fe80::1%up0");
+    lab.host.ping(&GUEST.to_string());
+    lab.host.ping("fe80::1%up0");
 
     let daemon = Daemon::start(&lab, settings.clone());
     eventually("the kernel does both where it is let", PATIENCE, || {

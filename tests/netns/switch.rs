@@ -31,7 +31,7 @@ fn reaches_live_guests_behind_a_snooping_switch_and_without_mld_does_not() {
         // Nobody can ask for a target that is not live: its group is nobody's.
         assert!(!is_answered(&lab), "{mld}: what is not known yet");
         // The host speaks with its guest, so that the kernel's neighbor table has it.
-        lab.host.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+        lab.host.ping(&GUEST.to_string());
         if is_reached {
             eventually("its group is joined", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
         }
@@ -46,8 +46,8 @@ fn a_guest_that_announces_itself_is_reached_behind_a_snooping_switch() {
     let lab = Lab::switched();
     let daemon = Daemon::start(&lab, Settings::default().range(D, "gv1", "").without_sentinels());
     // What a guest does when it comes up: it speaks to its gateway.
-    lab.plain.output("ping", "-c 1 -W 5 fe80::b1%eth0");
-    lab.plain.output("ping", &format!("-c 1 -W 5 -I {PLAIN} 2001:db8:1:2:d::1"));
+    lab.plain.ping("fe80::b1%eth0");
+    lab.plain.ping(&format!("-I {PLAIN} 2001:db8:1:2:d::1"));
     eventually("the router reaches it", PATIENCE, || {
         let ping = format!("-c 1 -W 1 {PLAIN}");
         let status = lab.router.spawn(&mut quiet("ping", &ping)).wait().unwrap();
@@ -90,7 +90,7 @@ fn joins_the_groups_of_thousands_of_guests_and_leaves_them_all() {
 fn keeps_its_groups_while_the_upstream_is_down_and_joins_them_anew_on_a_new_one() {
     let lab = Lab::veth();
     let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
-    lab.host.output("ping", &format!("-c 1 -W 5 {GUEST}"));
+    lab.host.ping(&GUEST.to_string());
     let joined = || groups(&lab).contains(&group(5)).then_some(());
     eventually("its group is joined", PATIENCE, joined);
     lab.host.ip("link set up0 down\nlink set up0 up");
@@ -139,7 +139,7 @@ fn serves(lab: &Lab, upstream: &str) {
     let mut link = Link::open(lab);
     link.answered(&Solicitation::multicast(ROUTER, GUEST));
     link.answered(&Solicitation::multicast(ROUTER_AT_LARGE, GUEST));
-    lab.router.output("ping", &format!("-c 3 -i 0.1 -W 5 {GUEST}"));
+    lab.router.ping(&GUEST.to_string());
     daemon.stop();
 }
 

@@ -9,6 +9,7 @@ use crate::frame::{IP, SOLICITATION, receiver, target_of};
 use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, UPSTREAM_MAC};
 use crate::link::Link;
 use crate::namespace::Namespace;
+use crate::pings::Pings;
 use crate::solicitation::Solicitation;
 
 crate::cases![
@@ -23,10 +24,10 @@ fn makes_guests_reachable_that_were_not() {
         assert!(!lost.status.success(), "reachable without a daemon: nothing can be shown here");
         let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
         for guest in [GUEST, PLAIN] {
-            lab.router.output("ping", &format!("-c 3 -i 0.1 -W 5 {guest}"));
+            lab.router.ping(&guest.to_string());
         }
         for guest in [&lab.guest, &lab.plain] {
-            guest.output("ping", &format!("-c 3 -i 0.1 -W 5 {}", ROUTER_AT_LARGE.address));
+            guest.ping(&ROUTER_AT_LARGE.address.to_string());
         }
         daemon.stop();
     }
@@ -55,15 +56,11 @@ fn loses_no_ping_while_the_neighbors_probe_each_other() {
     // not. So the router probes only the guest that it does not itself ping.
     let (to_router, to_guest) = (ROUTER_AT_LARGE.address, GUEST);
     let pings = [
-        ping(&lab.router, &format!("-i 0.1 -c {count} -W 2 {to_guest}")),
-        ping(&lab.guest, &format!("-i 0.1 -c {count} -W 2 {to_router}")),
-        ping(&lab.plain, &format!("-i 0.1 -c {count} -W 2 {to_router}")),
+        Pings::start(&lab.router, count, &to_guest.to_string()),
+        Pings::start(&lab.guest, count, &to_router.to_string()),
+        Pings::start(&lab.plain, count, &to_router.to_string()),
     ];
-    for ping in pings {
-        let output = ping.wait_with_output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains(&format!("{count} received, 0% packet loss")), "{text}");
-    }
+    pings.into_iter().for_each(Pings::lose_none);
     let probes = router
         .heard()
         .iter()

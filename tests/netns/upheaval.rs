@@ -182,7 +182,7 @@ fn finds_out_what_happened_when_changes_were_lost() {
     // Some go while it reads: whether changes are lost now or not must not matter either.
     let batch: String = (0..count.min(100)).map(|n| format!("link del s{n}\n")).collect();
     veths.lab.host.ip(&batch);
-    veths.lab.router.output("ping", &format!("-c 1 -W 5 {}", e(6)));
+    veths.lab.router.ping(&format!("{}", e(6)));
     let said = daemon.stop();
     assert!(said.contains("some were lost"), "changes were lost, and it noticed: {said}");
     assert_eq!(veths.routes(), Vec::<String>::new());

@@ -109,7 +109,7 @@ fn removes_as_many_routes_as_there_are() {
     let daemon = Daemon::start(&veths.lab, Veths::settings().upstream("announce = false\n"));
     eprintln!("{count} routes: ready after {:.1?}", clock.elapsed());
     let ours = || veths.lab.host.show("-o route show table all proto 64").matches(" dev vg0 ").count();
-    eventually("every guest has its route", 6 * PATIENCE, || (ours() == usize::from(count)).then_some(()));
+    eventually("every guest has its route", PATIENCE, || (ours() == usize::from(count)).then_some(()));
     let clock = Instant::now();
     let said = daemon.stop();
     eprintln!("{count} routes: out after {:.1?}", clock.elapsed());

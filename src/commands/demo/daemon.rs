@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use futures_util::stream;
 use tokio::sync::oneshot;
 
-use crate::commands::explanation;
 use crate::config;
 use crate::daemon::Daemon;
+use crate::explanation;
 use crate::kernel::netns::Namespace;
 
 /// A daemon that serves.
@@ -58,14 +58,14 @@ async fn serve(
     stop: oneshot::Receiver<()>,
 ) -> Result<(), String> {
     let config = config::parse(configuration, "lone64.toml").map_err(|problems| problems.to_string())?;
-    let daemon = Daemon::start(&config).await.map_err(|error| explanation(&error))?;
+    let daemon = Daemon::start(&config).await.map_err(|error| explanation::of(&error))?;
     // The demo hears it, or has ended already; then `stop` says so, too.
     let _ = ready.send(());
     let stopped = stream::once(async {
         let _ = stop.await;
         Ok(())
     });
-    daemon.serve(stopped).await.map_err(|error| explanation(&error))
+    daemon.serve(stopped).await.map_err(|error| explanation::of(&error))
 }
 
 fn ended(thread: JoinHandle<Result<(), String>>) -> Result<(), String> {

@@ -77,7 +77,7 @@ impl Lab {
     /// Waits until the host reaches its router. Its guest it cannot reach yet: the way there is the
     /// daemon's to install.
     pub fn wait_until_ready(&self) -> Result<(), DemoError> {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         let attempt = || ping(ROUTER, 0, Duration::from_millis(200));
         while self.host.run(attempt).map_err(|e| DemoError::Lab("no ICMPv6 socket", e))? == Echo::Silence {
             if Instant::now() > deadline {

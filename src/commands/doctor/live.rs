@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::control::{Client, ControlError};
 use super::super::wrapped;
-use super::{remedy, shown};
-use crate::cli::DoctorArgs;
+use super::{DoctorArgs, remedy, shown};
 use crate::config::Config;
 use crate::daemon::explained::Explained;
 use crate::doctor::Host;

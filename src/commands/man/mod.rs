@@ -9,7 +9,7 @@ mod socket;
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 
 use super::Outcome;
 use super::print;
@@ -37,17 +37,17 @@ pub enum Page {
     File,
 }
 
-/// Prints one page.
-pub fn run(args: &ManArgs) -> Outcome {
-    print(&args.page.render())?;
+/// Prints one page; `program` is the command line that it tells of.
+pub fn run(args: &ManArgs, program: Command) -> Outcome {
+    print(&args.page.render(program))?;
     Ok(ExitCode::SUCCESS)
 }
 
 impl Page {
-    /// The page in roff.
-    pub fn render(self) -> String {
+    /// The page in roff; `program` is the command line that it tells of.
+    pub fn render(self, program: Command) -> String {
         match self {
-            Self::Program => program::render(),
+            Self::Program => program::render(program),
             Self::File => file::render(),
         }
     }

@@ -1,16 +1,14 @@
 //! lone64(8): what `--help` says of every command, and what it has no room for.
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command};
 use clap_mangen::roff::{Inline, bold, italic, roman};
 
 use super::page::{Term, Writer};
 use super::socket;
-use crate::cli::Cli;
 use crate::config::DEFAULT_SOCKET;
 
 /// The page in roff.
-pub(super) fn render() -> String {
-    let mut program = Cli::command();
+pub(super) fn render(mut program: Command) -> String {
     program.build();
     let mut page = Writer::new("LONE64", "8", &lowercase_first(&about(&program)));
     page.section("SYNOPSIS").line(vec![

@@ -45,7 +45,7 @@ fn finds_a_guest_whose_mask_is_too_short() {
     }
     patient.lab.guest.ip(&format!("route replace default via {} dev eth0", crate::lab::GATEWAY));
     assert_eq!(finding.severity, "fault");
-    patient.lab.guest.output("ping", "-c 1 -W 5 2001:db8:1:2::1");
+    patient.lab.guest.ping("2001:db8:1:2::1");
 }
 
 fn is_content_with_such_a_guest_where_its_range_answers_it() {
@@ -53,7 +53,7 @@ fn is_content_with_such_a_guest_where_its_range_answers_it() {
     let traveller = Traveller::new(Lab::veth(), &settings.upstream("announce = false\n"));
     let patient = &traveller.patient;
     patient.lab.guest.ip(&format!("addr del {GUEST}/112 dev eth0\naddr add {GUEST}/64 dev eth0 nodad"));
-    patient.lab.guest.output("ping", "-c 1 -W 5 2001:db8:1:2::1");
+    patient.lab.guest.ping("2001:db8:1:2::1");
     patient.is_well();
 }
 

@@ -161,7 +161,7 @@ fn finds_a_default_route_that_was_lost() {
     let patient = Patient::healthy();
     // The kernel knows a router by its advertisements.
     patient.lab.router.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
-    patient.shell("ping -c 1 -W 5 fe80::1%up0");
+    patient.shell("ping -c 1 -W 60 fe80::1%up0");
     patient.lab.host.sysctls(&[("net/ipv6/conf/up0/accept_ra", "1")]);
     patient.lab.host.ip("route del default");
     let words = ["the default route is lost", "net/ipv6/conf/up0/accept_ra = 1", "fe80::1 dev up0 router"];
@@ -181,7 +181,7 @@ fn finds_that_there_is_no_default_route() {
 fn finds_a_gateway_that_does_not_answer() {
     let patient = Patient::healthy();
     patient.lab.router.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
-    patient.shell("ping -c 1 -W 5 fe80::1%up0");
+    patient.shell("ping -c 1 -W 60 fe80::1%up0");
     patient.lab.host.sysctls(&[("net/ipv6/neigh/up0/retrans_time_ms", "100")]);
     patient.lab.host.ip("route replace default via fe80::99 dev up0");
     patient.is_healed("default-route", "fault", &["the gateway fe80::99 does not answer on up0", "FAILED"]);

@@ -1,0 +1,143 @@
+//! The options that several commands take: what to run with, and which daemon is meant.
+//!
+//! May touch: the configuration that they name, and whether the default file is there.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ipnet::Ipv6Net;
+
+use crate::config::{Config, DEFAULT_FILE, Overrides, Problems, socket_in};
+use crate::daemon::Refusal;
+use crate::engine::facts::IfName;
+
+/// The options of `run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 run
+  lone64 run --config ./lone64.toml
+  lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
+  lone64 run --upstream eth0 --range 2001:db8:1:2:c::/112=lxcbr0 \\
+             --range 2001:db8:1:2:d::/112=wg0
+  lone64 run --record /var/tmp/lone64.trace")]
+pub struct RunArgs {
+    /// The configuration [default: /etc/lone64/lone64.toml].
+    #[arg(long, value_name = "F")]
+    pub config: Option<PathBuf>,
+    /// The interface towards the provider's router, instead of the file's; can be repeated.
+    #[arg(long, value_name = "IF")]
+    pub upstream: Vec<IfName>,
+    /// Serve this prefix for the guests behind this interface; can be repeated.
+    #[arg(long, value_name = "PREFIX=IF", value_parser = parse_range)]
+    pub range: Vec<(Ipv6Net, IfName)>,
+    /// The control socket, instead of the file's.
+    #[arg(long, value_name = "PATH", value_parser = parse_socket)]
+    pub socket: Option<PathBuf>,
+    /// Write what happens, and what is done about it, to this file, for a bug report.
+    ///
+    /// One JSON object per line, until the daemon ends or the file has 64 MiB: what the kernel says, every question,
+    /// every answer. The same program makes the same of it again, without the network. It holds the addresses and
+    /// MACs of this network and the configuration, so only its owner may read it; a file that is there is
+    /// overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
+/// Which daemon is meant.
+#[derive(Debug, Clone, Args)]
+pub struct SocketArgs {
+    /// Its control socket [default: that of its configuration].
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Its configuration, which names the socket [default: /etc/lone64/lone64.toml].
+    #[arg(long, value_name = "F", conflicts_with = "socket")]
+    pub config: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// The configuration that these options and the file make.
+    pub fn config(&self) -> Result<Config, Problems> {
+        match self.file() {
+            Some(path) => self.overrides().load(path),
+            None => self.overrides().config(),
+        }
+    }
+
+    /// The same later, when the file may be another.
+    pub fn config_again(&self) -> Result<Config, Refusal> {
+        let path = self.file().ok_or(Refusal::NoFile)?;
+        // A pipe has been read already, and to open it could wait for ever.
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Refusal::NotAFile(path.to_owned()));
+        }
+        Ok(self.overrides().load(path)?)
+    }
+
+    fn file(&self) -> Option<&Path> {
+        let default = Path::new(DEFAULT_FILE);
+        // One that cannot be looked at may be there: better an error than half a configuration.
+        let has_default = || default.try_exists().unwrap_or(true).then_some(default);
+        self.config.as_deref().or_else(has_default)
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            upstreams: self.upstream.clone(),
+            ranges: self.range.clone(),
+            socket: self.socket.clone(),
+        }
+    }
+}
+
+impl SocketArgs {
+    /// The path of the socket.
+    pub fn path(&self) -> PathBuf {
+        let file = self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        self.socket.clone().unwrap_or_else(|| socket_in(file))
+    }
+}
+
+fn parse_socket(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    // A reload finds it where the start did, and the daemon runs in `/`.
+    if path.is_absolute() { Ok(path) } else { Err("write an absolute path".to_owned()) }
+}
+
+pub(super) fn parse_range(text: &str) -> Result<(Ipv6Net, IfName), String> {
+    let Some((prefix, interface)) = text.split_once('=') else {
+        return Err("write a prefix and an interface, such as 2001:db8:1:2:c::/112=lxcbr0".to_owned());
+    };
+    let interface = interface.parse::<IfName>().map_err(|error| error.to_string())?;
+    let prefix = prefix
+        .parse::<Ipv6Net>()
+        .map_err(|_| format!("'{prefix}' is not an IPv6 prefix; write one such as 2001:db8:1:2:c::/112"))?;
+    if prefix.trunc() != prefix {
+        return Err(format!("{prefix} has host bits; write {}={interface}", prefix.trunc()));
+    }
+    Ok((prefix, interface))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_ranges_with_their_interfaces() {
+        let (prefix, interface) = parse_range("2001:db8::/112=lxcbr0").unwrap();
+        assert_eq!((prefix.to_string().as_str(), interface.as_str()), ("2001:db8::/112", "lxcbr0"));
+    }
+
+    #[test]
+    fn says_how_to_write_a_range_that_is_wrong() {
+        for (text, remedy) in [
+            ("2001:db8::/112", "2001:db8:1:2:c::/112=lxcbr0"),
+            ("2001:db8::/200=eth0", "write one such as"),
+            ("2001:db8::1/112=eth0", "write 2001:db8::/112=eth0"),
+            ("2001:db8::/112=", "1 to 15 bytes"),
+        ] {
+            let error = parse_range(text).unwrap_err();
+            assert!(error.contains(remedy), "{text}: {error}");
+        }
+    }
+}

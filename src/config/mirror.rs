@@ -1,0 +1,100 @@
+//! The mirror of the file: every value with its place, nothing yet compared with anything else.
+//!
+//! May touch: nothing. The rooms that read (`file`, `tables`) fill it, and the one that judges
+//! (`validate`) takes it.
+
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::configuration::{Control, Log, Sysctl};
+use super::downstreams::Downstreams;
+use super::problem::Place;
+use super::section::Field;
+use crate::engine::facts::IfName;
+use crate::engine::policy::{
+    Announce, Answer, GatewaySource, IfPattern, Limits, Override, RangeRoutes, RoutePolicy, Source, Timers,
+};
+
+/// A whole file.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) ranges: Vec<Range>,
+    pub(super) routes: RoutePolicy,
+    pub(super) timers: Timers,
+    pub(super) limits: Limits,
+    pub(super) sysctl: Sysctl,
+    pub(super) control: Control,
+    pub(super) log: Log,
+}
+
+/// One `[[upstream]]`.
+#[derive(Debug, Clone)]
+pub(super) struct Upstream {
+    pub(super) place: Place,
+    pub(super) interface: Field<IfName>,
+    pub(super) automatic: Field<bool>,
+    pub(super) ignore: Field<Vec<IfPattern>>,
+    pub(super) router: bool,
+    pub(super) override_flag: Override,
+    pub(super) source: Source,
+    pub(super) announce: Announce,
+    pub(super) gateway_source: GatewaySource,
+    pub(super) mld: bool,
+    pub(super) suppress_kernel: bool,
+}
+
+/// One `[[range]]`.
+#[derive(Debug, Clone)]
+pub(super) struct Range {
+    pub(super) place: Place,
+    pub(super) prefix: Field<Ipv6Net>,
+    pub(super) suffix: Field<Ipv6Net>,
+    pub(super) upstream: Field<IfName>,
+    pub(super) interface: Field<Downstreams>,
+    pub(super) answer: Field<Answer>,
+    pub(super) routes: Field<RangeRoutes>,
+    pub(super) backstop: bool,
+    pub(super) gateway: Field<Ipv6Addr>,
+    pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
+    pub(super) proxy_downstream: Field<bool>,
+}
+
+impl Upstream {
+    /// With the default for everything.
+    pub(super) fn new(place: Place, interface: Field<IfName>) -> Self {
+        Self {
+            place,
+            interface,
+            automatic: Field::Absent,
+            ignore: Field::Absent,
+            router: false,
+            override_flag: Override::default(),
+            source: Source::default(),
+            announce: Announce::default(),
+            gateway_source: GatewaySource::default(),
+            mld: true,
+            suppress_kernel: false,
+        }
+    }
+}
+
+impl Range {
+    /// With the default for everything.
+    pub(super) fn new(place: Place, prefix: Field<Ipv6Net>, interface: Field<Downstreams>) -> Self {
+        Self {
+            place,
+            prefix,
+            suffix: Field::Absent,
+            upstream: Field::Absent,
+            interface,
+            answer: Field::Absent,
+            routes: Field::Absent,
+            backstop: true,
+            gateway: Field::Absent,
+            exclude: Field::Absent,
+            proxy_downstream: Field::Absent,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the fuzzers run, as ordinary tests: some hundred inputs by chance, and those that once failed.
+//!
+//! The bodies are shared with tests/fuzz, whose targets are not built by `cargo test` and would rot unseen. These
+//! rounds are the same each time, so that whoever changes something else never meets a new failure here: to look
+//! for those is the fuzzers' business.
+
+mod engine;
+mod oracle;
+mod parse;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(64),
+        ..ProptestConfig::with_cases(400)
+    })]
+
+    #[test]
+    fn the_engine_keeps_its_promises_whatever_happens(bytes in vec(any::<u8>(), 0..1200)) {
+        engine::run(&bytes);
+    }
+
+    /// Few targets and few askers, so that questions, signs of life and outcomes concern each other.
+    #[test]
+    fn the_engine_keeps_its_promises_where_all_concerns_the_same_few(
+        steps in vec((any::<u8>(), 0..4u8, 0..6u8, 0..25u8), 0..400)
+    ) {
+        let bytes: Vec<u8> =
+            steps.into_iter().flat_map(|(what, which, who, later)| [what, which, who, later]).collect();
+        engine::run(&bytes);
+    }
+
+    #[test]
+    fn the_parser_keeps_its_promises_whatever_arrives(bytes in vec(any::<u8>(), 0..400)) {
+        parse::run(&bytes);
+    }
+
+    /// A solicitation's or an advertisement's beginning, so that most get as far as the options.
+    #[test]
+    fn the_parser_keeps_its_promises_for_what_is_nearly_right(
+        addresses in any::<[u8; 2]>(),
+        kind in 135..137u8,
+        target in any::<[u8; 13]>(),
+        options in vec((0..6u8, 0..3u8, any::<[u8; 6]>()), 0..8)
+    ) {
+        let mut bytes = [&addresses[..], &[kind, 0, 0, 0, 0, 0, 0, 0, 0x20, 0x01, 0x0d], &target].concat();
+        options.iter().for_each(|(kind, length, rest)| bytes.extend([&[*kind, *length], &rest[..]].concat()));
+        parse::run(&bytes);
+    }
+}
+
+/// A guest's claim that nobody upstream objects to counts only at a timeout, and answers whoever waits by then.
+#[test]
+fn answers_those_who_wait_once_nobody_upstream_has_objected_to_a_claim() {
+    engine::run(include_bytes!("seeds/engine-answer"));
+}
+
+#[test]
+#[ignore = "engine rewrite: tests/engine/regressions.rs has it as a scenario"]
+fn a_claim_comes_to_nothing_once_its_link_is_down() {
+    engine::run(include_bytes!("seeds/engine-claim-behind-a-dead-link"));
+}
