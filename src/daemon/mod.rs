@@ -161,6 +161,8 @@ impl Daemon {
         let mut alarm = pin!(sleep_until(self.origin));
         loop {
             self.tell_of_unsent();
+            // Also before the first question: whoever logs or watches packets is told of that one, too.
+            self.settle_watch();
             let wake = self.next(&mut stop, alarm.as_mut()).await?;
             let is_of_frames = matches!(wake, Wake::Frames(_));
             match wake {
@@ -184,7 +186,6 @@ impl Daemon {
             if self.is_engine_due() {
                 self.handle(Input::Timeout);
             }
-            self.settle_watch();
             self.settle_reload();
             self.effects.check()?;
         }
