@@ -20,7 +20,8 @@ pub(super) struct Suppressor {
     next: Option<Vec<Suppression>>,
     /// While there is a table.
     watch: Option<TableWatch>,
-    /// Our table as nft lists it; `None` where it is not there, or not known.
+    /// Our table as nft lists it; empty where somebody else has changed it already, `None` where there is none of
+    /// ours, or it is not known.
     installed: Option<String>,
     /// Somebody has changed the table, perhaps we: it is to be looked at then.
     look_at: Option<Instant>,
@@ -156,7 +157,9 @@ impl Suppressor {
             if result.is_err() || next.is_empty() {
                 return Ended::Change(result, None);
             }
-            Ended::Change(result, nft::list().await.ok().flatten())
+            // Whoever has changed it before it is listed is found out by the look that follows every change.
+            let whole = |table: Option<String>| table.filter(|table| nft::is_whole(table, &next));
+            Ended::Change(result, nft::list().await.ok().map(|table| whole(table).unwrap_or_default()))
         }));
     }
 }

@@ -69,6 +69,13 @@ pub async fn list() -> Result<Option<String>, NftError> {
     if is_missing { Ok(None) } else { Err(said(&output.stderr)) }
 }
 
+/// Whether a table that nft has printed has a rule for each of these: nobody has flushed it since.
+pub fn is_whole(table: &str, suppressions: &[Suppression]) -> bool {
+    let is_rule = |line: &&str| line.ends_with(" drop") || line.ends_with(" return");
+    let rules: usize = suppressions.iter().map(|suppression| suppression.fates.len()).sum();
+    table.lines().filter(is_rule).count() == rules && table.contains("jump solicitations")
+}
+
 async fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
     let mut child = Command::new(program)
         .args(arguments)
@@ -152,6 +159,17 @@ mod tests {
         let kept = text.find("iif 3 ip6 daddr 2001:db8::7/128 return").expect("the exception");
         let dropped = text.find("iif 3 ip6 daddr 2001:db8::/112 drop").expect("the range");
         assert!(kept < dropped, "{text}");
+    }
+
+    #[test]
+    fn a_table_that_somebody_has_flushed_is_not_whole() {
+        let fates = vec![("2001:db8::/112".parse().expect("a prefix"), Fate::Drop)];
+        let ours = [Suppression { link: IfIndex(3), fates }];
+        let text = ruleset(&ours);
+        let without =
+            |word: &str| text.lines().filter(|line| !line.contains(word)).collect::<Vec<_>>().join("\n");
+        assert!(is_whole(&text, &ours));
+        assert!(!is_whole(&without("daddr"), &ours) && !is_whole(&without("jump"), &ours));
     }
 
     #[test]
