@@ -28,10 +28,15 @@
 //! kernel::packet  recv_batch       up to 64 frames that the filter passed
 //!   daemon        frames           one turn of the loop
 //!     wire        Message::parse   every check of RFC 4861 §7.1.1, each with its DropReason
-//!     engine      handle           range, mode, liveness: answer, probe or drop
-//!     wire        emit             a whole Ethernet frame to whoever asked
+//!     engine      handle           one input, and the time
+//!       desk      solicitation     the question on its way through the machines
+//!         answers decide           range, mode, liveness: a decision, as a value
+//!       desk      carry_out        answer, probe or drop
+//!     wire        emit             a whole Ethernet frame to the asker
 //! kernel::packet  send_batch       the answers to a batch leave together
 //! ```
+//!
+//! The engine's machines, what each owns, and where a line belongs: see [`engine`].
 //!
 //! One thread, one call chain: no channel, no lock, no log line. Everything else (what the kernel
 //! says of links, addresses and routes; timers; a new configuration; the end) enters through the same `handle`.

@@ -327,8 +327,8 @@ impl Daemon {
         }
         let kept_out = self.engine.routes().find(|(_, state)| *state == RouteState::Conflict);
         if let Some((route, _)) = kept_out {
-            let other = self.engine.in_the_way_of(route);
-            return Err(Error::busy_route(route, other, self.engine.links()));
+            let other = self.engine.in_the_way_of(&route);
+            return Err(Error::busy_route(&route, other, self.engine.links()));
         }
         Ok(())
     }

@@ -74,14 +74,11 @@ impl Status {
         let mut page = engine.target_page(which, params.after, limit + 1);
         let more_targets = page.len() > limit;
         page.truncate(limit);
-        let mut routes: Vec<_> = engine
-            .routes()
-            .filter(|(route, state)| {
-                params.routes_after.is_none_or(|after| route.destination > after)
-                    && (params.differing_only == Truth::No || *state != RouteState::Installed)
-            })
-            .take(limit + MOST_AT_ONE_DESTINATION)
-            .collect();
+        let is_meant = |route: &KernelRoute, state| {
+            params.routes_after.is_none_or(|after| route.destination > after)
+                && (params.differing_only == Truth::No || state != RouteState::Installed)
+        };
+        let mut routes = engine.route_page(is_meant, limit + MOST_AT_ONE_DESTINATION);
         let more_routes = routes.len() > limit;
         // A page ends between two destinations, because the next one begins behind a destination.
         while routes.len() > limit
@@ -100,9 +97,9 @@ impl Status {
             whole: is_first.then(|| Whole::of(engine)),
             targets: page
                 .into_iter()
-                .map(|(address, t)| target(address.to_string(), t, engine, now))
+                .map(|(address, t)| target(address.to_string(), &t, engine, now))
                 .collect(),
-            routes: routes.into_iter().map(|(known, state)| route(known, state, engine)).collect(),
+            routes: routes.into_iter().map(|(known, state)| route(&known, state, engine)).collect(),
             more,
         }
     }
@@ -263,7 +260,7 @@ fn link_state(state: LinkState) -> &'static str {
     }
 }
 
-fn same_destination(two: &[(&KernelRoute, RouteState)]) -> bool {
+fn same_destination(two: &[(KernelRoute, RouteState)]) -> bool {
     two.iter().all(|(route, _)| route.destination == two[0].0.destination)
 }
 

@@ -2,34 +2,20 @@
 
 use core::net::Ipv6Addr;
 
-use serde::{Deserialize, Serialize};
-
-use super::bindings::Upstream;
-use super::facts::IfIndex;
+use super::asker::Asker;
+use super::host::links::Links;
+use super::plan::bindings::Upstream;
 use super::policy::{Override, Source};
-use crate::wire::{Advertisement, Flags, Mac, Solicitation};
-
-/// Whoever asked, and where the answer goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asker {
-    /// The interface on which the question came.
-    pub link: IfIndex,
-    /// The link-layer address to answer to.
-    pub mac: Mac,
-    /// The address to answer to, or `::` for Duplicate Address Detection.
-    pub address: Ipv6Addr,
-}
-
-impl Asker {
-    /// The one who sent this solicitation.
-    pub fn of(link: IfIndex, solicitation: &Solicitation) -> Self {
-        Self { link, mac: solicitation.asker_mac(), address: solicitation.source }
-    }
-}
+use crate::wire::{Advertisement, Flags, Mac};
 
 /// The answer, or none if the upstream has no address that it could come from.
-pub fn advertisement(upstream: &Upstream, asker: &Asker, target: Ipv6Addr) -> Option<Advertisement> {
-    let source = source(upstream, asker, target)?;
+pub fn advertisement(
+    upstream: &Upstream,
+    asker: &Asker,
+    target: Ipv6Addr,
+    links: &Links,
+) -> Option<Advertisement> {
+    let source = source(upstream, asker, target, links)?;
     let is_dad = asker.address.is_unspecified();
     // "If the source of the solicitation is the unspecified address, the node MUST set the
     // Solicited flag to zero and multicast the advertisement to the all-nodes address. Otherwise,
@@ -59,8 +45,12 @@ pub fn advertisement(upstream: &Upstream, asker: &Asker, target: Ipv6Addr) -> Op
 
 /// RFC 4861 §4.4: the source is "an address assigned to the interface from which the advertisement
 /// is sent"; which one is the policy's choice. Where the wanted scope has none the other serves.
-fn source(upstream: &Upstream, asker: &Asker, target: Ipv6Addr) -> Option<Ipv6Addr> {
-    let &Upstream { link_local, global, .. } = upstream;
+fn source(upstream: &Upstream, asker: &Asker, target: Ipv6Addr, links: &Links) -> Option<Ipv6Addr> {
+    let link_local = upstream.link_local;
+    let global = match upstream.has_several && !asker.address.is_unspecified() {
+        true => links.global_towards(upstream.link, asker.address),
+        false => upstream.global,
+    };
     match upstream.source {
         Source::Scope if asker.address.is_unspecified() || asker.address.is_unicast_link_local() => {
             link_local.or(global)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::facts::IfIndex;
 use crate::wire::DropReason;
 
-/// All counters; they only grow.
+/// All counters; they only grow, and those of an interface go with it.
 #[derive(Debug, Default, Clone)]
 pub struct Counters {
     by_link: BTreeMap<IfIndex, LinkCounters>,
@@ -38,6 +38,18 @@ impl Counters {
     /// Counts one frame without an answer.
     pub(super) fn dropped(&mut self, link: IfIndex, reason: DropReason) {
         self.by_link.entry(link).or_default().dropped[reason as usize] += 1;
+    }
+
+    /// The interface did not take an answer that was counted as given.
+    pub(super) fn unsent(&mut self, link: IfIndex) {
+        let counters = self.by_link.entry(link).or_default();
+        counters.answered = counters.answered.saturating_sub(1);
+        counters.dropped[DropReason::NotSent as usize] += 1;
+    }
+
+    /// The interface is gone; another may get its number.
+    pub(super) fn forget(&mut self, link: IfIndex) {
+        self.by_link.remove(&link);
     }
 
     /// How many questions were answered that came on this interface.

@@ -5,6 +5,7 @@
 use core::net::Ipv6Addr;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ipnet::Ipv6Net;
 use serde::de::Error as _;
@@ -24,7 +25,7 @@ impl fmt::Display for IfIndex {
 
 /// A name that an interface can have: 1 to 15 bytes, no `/`, no `:`, no white space.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IfName(Box<str>);
+pub struct IfName(Arc<str>);
 
 /// Text that no interface can be named.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,6 +221,11 @@ impl KernelRoute {
 }
 
 impl KernelRoute {
+    /// True if the kernel takes only one of the two, when each is added exclusively.
+    pub fn takes_the_place_of(&self, other: &Self) -> bool {
+        other.destination == self.destination && other.table == self.table && other.metric == self.metric
+    }
+
     /// The interface by which a routing daemon (FRR, BIRD, babeld) reaches a guest of another host.
     pub fn link_to_another_host(&self) -> Option<IfIndex> {
         let is_single = self.destination.prefix_len() == 128 && self.next_hop != NextHop::OnLink;

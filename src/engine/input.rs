@@ -4,12 +4,10 @@ use core::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outcome};
+use super::export::Watch;
 use super::facts::{Fact, IfIndex};
-use super::gateway::NeighborChange;
-use super::gateway_address::{AddressChange, AddressOutcome};
 use super::policy::Policy;
-use super::routes::{Change, Outcome};
-use super::view::Watch;
 use crate::wire::{Advertisement, DropReason, Solicitation};
 
 /// Something that happened.

@@ -4,311 +4,393 @@
 //! done leaves as an [`Output`]. The contract with its caller, which the daemon's loop follows in the
 //! same numbers:
 //!
-//! 1. Call [`Engine::handle`] with whatever happened, and the time.
+//! 1. Call [`Engine::handle`] with what happened, and the time.
 //! 2. Drain [`Engine::poll_output`] until it returns nothing, and carry the outputs out in order.
 //! 3. Wait until something happens, at most until [`Engine::next_timeout`]; then hand in
 //!    [`Input::Timeout`].
 //!
-//! Time never runs backwards between two calls. Effects are idempotent: whoever carries out the
-//! same output twice has done no harm. A run of inputs and times, recorded, is a test.
+//! Time never runs backwards between two calls. Effects are idempotent: to carry out the same output twice does
+//! no harm. What takes long is done in slices (`work`), so that questions are answered in between. A run of
+//! inputs and times, recorded, is a test.
+//!
+//! # Where a line belongs
+//!
+//! | machine | owns | gives |
+//! |---|---|---|
+//! | `host` | links, addresses, routes | what each fact changed |
+//! | `plan` | nothing: a pure function | upstreams, ranges, where each is served, problems |
+//! | `liveness` | targets, the budget of probes, claims, who waits | probes, verdicts, a [`Transition`] for every change |
+//! | `answers` | who waits for a route, masks | what a question gets, and why |
+//! | `manners` | announcements, rivals, routers' entries, groups | what is sent of our own accord |
+//! | `keep` | what the kernel holds for us | changes to ask for, tried again when refused |
+//!
+//! A machine knows no other. The `desk` hands the output of one to the others as far as frames and targets are
+//! concerned; this file does so for what the kernel and the administrator say.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod announce;
 mod answer;
-mod automatic;
-pub mod bindings;
+mod answers;
+mod asker;
+mod change;
 mod counters;
-mod departures;
-mod derive;
-mod downstream;
-mod evidence;
-mod explain;
+mod desk;
+mod effect;
+mod event;
+mod export;
 pub mod facts;
-mod gateway;
-mod gateway_address;
-mod groups;
+mod host;
+mod house;
 mod input;
+mod keep;
 mod limiter;
-mod links;
-mod masks;
-mod neighbors;
-mod output;
+mod liveness;
+mod manners;
+mod ours;
+mod pattern;
+mod plan;
 pub mod policy;
-mod probe;
-mod question;
-mod ranges;
-mod reload;
-mod rivals;
-mod routes;
-mod settle;
-mod suppress;
-mod targets;
+mod seed;
 mod time;
-mod view;
+mod work;
 
-use core::net::Ipv6Addr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Deref;
+use std::vec::IntoIter;
 
-pub use answer::{Asker, advertisement};
-pub use bindings::{Bindings, Problem};
+pub use answer::advertisement;
+pub use answers::explain::{Expected, Explanation, Holds, Step, Subject};
+pub use answers::masks::WideMask;
+pub use asker::Asker;
+pub use change::{
+    AddressChange, AddressOutcome, Change, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome,
+    RouteState, Suppression,
+};
 pub use counters::{Counters, LinkCounters};
-pub use explain::{Expected, Explanation, Holds, Step, Subject};
-pub use gateway::NeighborChange;
-pub use gateway_address::{AddressChange, AddressOutcome, GatewayAddress, Obstacle};
+pub use effect::{Ear, Output, Role};
+pub use event::{Event, Loss};
+pub use export::{Census, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
+pub use host::links::Links;
+pub use house::House;
 pub use input::Input;
 pub use limiter::Limiter;
-pub use links::Links;
-pub use masks::WideMask;
-pub use output::{Ear, Event, Loss, Output, Role};
-pub use routes::{Change, Outcome, RouteState};
-pub use suppress::{Fate, Suppression};
-pub use targets::{Claim, Evidence, Live, Probing, Proof, State, Target};
+pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
+pub use plan::bindings::{self, Bindings, Problem};
 pub use time::Time;
-pub use view::{Census, Watch, Which};
 
-use announce::Announcements;
-use facts::{IfIndex, KernelRoute};
-use gateway::Gateways;
-use gateway_address::GatewayAddresses;
-use groups::Groups;
-use masks::Masks;
-use neighbors::Neighbors;
-use policy::Policy;
-use ranges::Ranges;
-use rivals::Rivals;
-use routes::Routes;
-use targets::{SHARES, Targets};
+use answers::guests::Neighborhood;
+use desk::{Desk, Phase};
+use facts::Fact;
+use host::{Delta, News};
+use keep::Ask;
+use manners::suppression;
+use plan::{Changes, Plan};
+use policy::{OnStop, Policy};
+use work::{SLICE, Work};
 
-use crate::wire::Mac;
-
-/// The responder, without its sockets.
+/// The responder, without its sockets. What may be looked at is in the [`House`].
 #[derive(Debug)]
 pub struct Engine {
-    /// What the administrator wrote.
-    written: Policy,
-    /// The same with the ranges that follow from it on this host.
-    policy: Policy,
-    ranges: Ranges,
-    links: Links,
-    routes: Routes,
-    bindings: Bindings,
-    targets: Targets,
-    probe_limit: Limiter,
-    /// Where probes are scarce, what each asker may have of them.
-    shares: Vec<Limiter>,
-    rivals: Rivals,
-    masks: Masks,
-    neighbors: Neighbors,
-    announcements: Announcements,
-    gateways: Gateways,
-    gateway_addresses: GatewayAddresses,
-    /// Who waits for the route of a live guest to be in the kernel.
-    held: BTreeMap<Ipv6Addr, Vec<Asker>>,
-    /// The questions of guests whose own route is not in the kernel yet, by guest.
-    unreturned: BTreeMap<Ipv6Addr, Vec<(Asker, Ipv6Addr)>>,
-    ears: BTreeMap<IfIndex, Ear>,
-    groups: Groups,
-    suppressed: Vec<Suppression>,
-    counters: Counters,
-    outputs: VecDeque<Output>,
-    watch: Watch,
-    phase: Phase,
+    desk: Desk,
+    /// What has changed since the plan was last made.
+    delta: Delta,
+    backlog: VecDeque<Work>,
+    /// More was due than one slice could do.
+    overdue: bool,
+    /// When the next slice of what is left over is taken.
+    resume_at: Option<Time>,
 }
 
-/// How far the engine's life has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// The kernel is still telling what there is.
-    Learning,
-    /// Routes are kept as they should be.
-    Serving,
-    /// Everything is being given back.
-    Stopping,
+impl Deref for Engine {
+    type Target = House;
+
+    fn deref(&self) -> &House {
+        &self.desk.house
+    }
 }
 
 impl Engine {
     /// An engine that knows nothing but its policy. `seed` is random, and nobody else's to know.
     pub fn new(policy: Policy, seed: [u64; 2]) -> Self {
-        Self {
-            ranges: Ranges::new(&policy.ranges),
-            links: Links::default(),
-            routes: Routes::new(policy.routes),
-            bindings: Bindings::resolve(&policy, &Links::default(), &[], &Bindings::default()),
-            targets: Targets::new(policy.limits.targets, seed),
-            probe_limit: Limiter::new(policy.limits.probes_per_second),
-            shares: vec![share_of_probes(policy.limits.probes_per_second); SHARES],
-            rivals: Rivals::default(),
-            masks: Masks::default(),
-            neighbors: Neighbors::new(policy.limits.pending, seed),
-            announcements: Announcements::new(&policy.limits),
-            gateways: Gateways::default(),
-            gateway_addresses: GatewayAddresses::new(policy.routes.protocol),
-            held: BTreeMap::new(),
-            unreturned: BTreeMap::new(),
-            ears: BTreeMap::new(),
-            groups: Groups::new(policy.limits.groups),
-            suppressed: Vec::new(),
-            counters: Counters::default(),
-            outputs: VecDeque::new(),
-            watch: Watch::default(),
-            phase: Phase::Learning,
-            written: policy.clone(),
-            policy,
-        }
+        let desk = Desk::new(House::new(policy, seed));
+        Self { desk, delta: Delta::default(), backlog: VecDeque::new(), overdue: false, resume_at: None }
     }
 
     /// Takes in one thing that happened at the time `now`.
     pub fn handle(&mut self, input: Input, now: Time) {
+        let keep = &mut self.desk.house.keep;
         match input {
-            Input::Solicitation(link, solicitation) => {
-                self.solicitation(link, &solicitation, now);
-                self.settle_routes();
+            Input::Solicitation(link, solicitation) => self.desk.solicitation(link, &solicitation, now),
+            Input::Advertisement(link, advertisement) => self.desk.advertisement(link, &advertisement, now),
+            Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
+            Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
+            Input::Watch(watch) => self.desk.watch = watch,
+            Input::Ask(target) => self.desk.look(target, now),
+            Input::Facts(facts) => self.begin_work(Work::Facts(facts.into_iter()), now),
+            Input::Snapshot(facts) => self.begin_work(Work::Told(facts), now),
+            Input::Synced => self.begin_work(Work::Begin, now),
+            Input::Reload(policy) => self.begin_work(Work::Reload(policy), now),
+            Input::RouteChanged(change, outcome) => {
+                self.desk.route_changed(change, &outcome, &mut self.delta, now);
+                self.begin_work(Work::Facts(Vec::new().into_iter()), now);
             }
-            Input::Advertisement(link, advertisement) => {
-                self.advertisement(link, &advertisement, now);
-                self.settle_routes();
-            }
-            Input::Discarded(link, reason) => self.discarded(link, reason),
-            Input::Watch(watch) => self.watch = watch,
-            Input::Facts(facts) => self.facts(facts, now),
-            Input::Snapshot(facts) => self.snapshot(facts, now),
-            Input::Synced if self.phase == Phase::Learning => self.begin(now),
-            // There is nothing more to begin.
-            Input::Synced => {}
-            Input::RouteChanged(change, outcome) => self.route_changed(change, &outcome, now),
-            Input::AddressChanged(change, outcome) => self.address_changed(change, &outcome, now),
-            Input::EarChanged(..) | Input::GroupChanged(..) | Input::NeighborChanged(..) => {}
-            Input::SuppressionChanged(_) | Input::SuppressionLost | Input::Unsent(..) => {}
-            Input::Ask(target) => {
-                self.look(target, now);
-                self.settle_routes();
-            }
+            Input::AddressChanged(change, outcome) => self.desk.address_changed(change, &outcome, now),
+            Input::EarChanged(link, outcome) => keep.ear_changed(link, &outcome, now),
+            Input::GroupChanged(link, group, outcome) => keep.group_changed((link, group), &outcome, now),
+            Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
+            Input::SuppressionLost => keep.table_lost(),
+            // What becomes of it is heard as a fact; a router that was not told is asked and told again.
+            Input::NeighborChanged(..) => {}
             Input::Timeout => self.due(now),
-            Input::Reload(policy) => self.reload(*policy, now),
-            Input::Stop => self.stop(),
+            Input::Stop => self.stop(now),
         }
+        self.desk.settle(now);
+        self.ask_kernel();
     }
 
     /// The next thing to be done.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.desk.outputs.pop_front()
     }
 
     /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
-        let known = [self.targets.next_due(), self.neighbors.next_due()];
-        let due = [self.announcements.next_due(), self.gateways.next_due(), self.gateways_due()];
-        known.into_iter().chain(due).flatten().min()
+        let House { guests, neighbors, manners, keep, .. } = &self.desk.house;
+        let due = [guests.next_due(), neighbors.next_due(), manners.next_due(), keep.next_due()];
+        self.resume_at.or(due.into_iter().flatten().min())
     }
 
-    /// What the policy asks for and the host does not have, at this moment.
-    pub fn problems(&self) -> &[Problem] {
-        &self.bindings.problems
+    /// True if there is work left over, to be gone on with at [`Self::next_timeout`].
+    pub fn is_behind(&self) -> bool {
+        self.overdue || !self.backlog.is_empty() || !self.delta.is_empty()
     }
 
-    /// What the policy means at this moment.
-    pub fn bindings(&self) -> &Bindings {
-        &self.bindings
+    /// Does what is due by now, in a slice.
+    fn due(&mut self, now: Time) {
+        self.work(now);
+        let House { guests, neighbors, manners, keep, plan, host, budget, neighborhood, .. } =
+            &mut self.desk.house;
+        let ground = answers::Downstreams { plan, host };
+        let mut is_all = guests.tick(SLICE, &ground, budget, now);
+        let ground = answers::Upstreams { neighborhood, host };
+        is_all &= neighbors.tick(SLICE, &ground, budget, now);
+        manners.rivals.tick(now);
+        let questions = manners.routers.tick(|link| plan.upstream(link).and_then(|up| up.global), now);
+        keep.tick(now);
+        let questions = questions.into_iter().map(|(link, question)| Output::Solicit(link, question));
+        self.desk.settle(now);
+        is_all &= self.desk.announce(SLICE, now);
+        self.desk.outputs.extend(questions);
+        self.overdue = !is_all;
+        self.resume_at = self.is_behind().then(|| now.next());
     }
 
-    /// The policy as it was written.
-    pub fn written(&self) -> &Policy {
-        &self.written
+    // ---- Work in slices ----
+
+    fn begin_work(&mut self, work: Work, now: Time) {
+        let was_idle = self.backlog.is_empty();
+        self.backlog.push_back(work);
+        if was_idle {
+            self.work(now);
+        }
     }
 
-    /// The policy with its effective ranges: each says where it comes from.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// Does a slice of what is to be done. While the kernel is still telling what there is nobody waits, and it is
+    /// all done at once.
+    fn work(&mut self, now: Time) {
+        let mut left = SLICE;
+        loop {
+            if left == 0 && self.desk.phase != Phase::Learning {
+                break;
+            }
+            left = left.max(1);
+            let Some(work) = self.backlog.pop_front() else {
+                if self.delta.is_empty() {
+                    break;
+                }
+                left = left.saturating_sub(SETTLING);
+                let rest = self.settle(now);
+                self.backlog.extend(rest);
+                self.desk.settle(now);
+                continue;
+            };
+            let rest = self.step(work, &mut left, now);
+            rest.into_iter().rev().for_each(|work| self.backlog.push_front(work));
+            self.desk.settle(now);
+        }
+        self.resume_at = self.is_behind().then(|| now.next());
     }
 
-    /// Whether all that is served are the host's own addresses (AnyIP), so that nothing is forwarded.
-    pub fn serves_itself_alone(&self) -> bool {
-        let ranges = &self.policy.ranges;
-        !ranges.is_empty()
-            && ranges.iter().all(
-                |range| matches!(&range.downstream, policy::Downstream::Named(name) if name.is_loopback()),
-            )
+    /// One piece of work, as far as this slice goes. What is to be done next, in order.
+    fn step(&mut self, work: Work, left: &mut usize, now: Time) -> Vec<Work> {
+        match work {
+            Work::Facts(facts) => self.take_facts(facts, left, now),
+            Work::Told(facts) => vec![self.desk.compare(facts)],
+            Work::Snapshot(snapshot) => self.desk.take_snapshot(snapshot, left),
+            Work::ToldAll => {
+                let rest = self.settle(now);
+                self.desk.house.keep.routes.told_all(&self.desk.house.host);
+                rest
+            }
+            Work::Begin => self.begin(now),
+            Work::Reload(policy) => self.reload(*policy, now),
+            Work::Serve(changes) => {
+                *left = left.saturating_sub(SETTLING);
+                self.desk.serve(*changes, now).map(|rest| Work::Serve(Box::new(rest))).into_iter().collect()
+            }
+            walk => self.desk.walk(walk, left, now).into_iter().collect(),
+        }
     }
 
-    /// The host's interfaces and addresses.
-    pub fn links(&self) -> &Links {
-        &self.links
+    /// Facts in their order. Where one is about something that has changed already since the plan was made, or
+    /// about a neighbor, the plan is made first: so a burst ends as its facts would one by one.
+    fn take_facts(&mut self, mut facts: IntoIter<Fact>, left: &mut usize, now: Time) -> Vec<Work> {
+        let mut first = Vec::new();
+        // What was settled before is asked for before, so that what is deleted and made again is closed and opened.
+        self.ask_kernel();
+        while *left > 0 && first.is_empty() {
+            let Some(next) = facts.as_slice().first() else { return first };
+            *left -= 1;
+            if self.delta.has_seen(next) {
+                *left = left.saturating_sub(SETTLING);
+                first = self.settle(now);
+                self.desk.settle(now);
+                if first.is_empty() {
+                    self.ask_kernel();
+                }
+                continue;
+            }
+            match facts.next() {
+                Some(Fact::StationGone { bridge, mac }) => {
+                    let mut gone = BTreeSet::from([(bridge, mac)]);
+                    while let Some(Fact::StationGone { bridge, mac }) = facts.as_slice().first() {
+                        gone.insert((*bridge, *mac));
+                        facts.next();
+                    }
+                    first.push(Work::Stations(gone, 0));
+                }
+                Some(fact) => {
+                    let news = self.desk.learn(fact, &mut self.delta, now);
+                    if let News::LinkDown(link) | News::LinkGone(link) = news {
+                        first.push(Work::EndLink(link));
+                    }
+                }
+                None => return first,
+            }
+            self.desk.settle(now);
+        }
+        first.push(Work::Facts(facts));
+        first
     }
 
-    /// What was counted so far.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    // ---- The plan, and who follows it ----
+
+    /// The host has changed: the plan is made again.
+    fn settle(&mut self, now: Time) -> Vec<Work> {
+        let (next, changes) = self.desk.house.replan();
+        self.desk.tell_changes(&changes);
+        self.adopt(next, changes, now)
     }
 
-    /// What is known of a target.
-    pub fn target(&self, address: Ipv6Addr) -> Option<&State> {
-        self.targets.get(address)
+    /// A plan takes the place of the one before: neighborhood, what the kernel keeps, manners, problems follow, in
+    /// this order, and then the targets.
+    fn adopt(&mut self, next: Plan, changes: Changes, now: Time) -> Vec<Work> {
+        let delta = std::mem::take(&mut self.delta);
+        self.desk.outputs.extend(delta.is_unsure.then_some(Output::Resync));
+        let House { host, plan, neighborhood, keep, manners, masks, .. } = &mut self.desk.house;
+        *plan = next;
+        *neighborhood = Neighborhood::of(plan, host, keep.routes.ours());
+        neighborhood.downstreams().for_each(|(link, _)| masks.forget(link));
+        if self.desk.phase == Phase::Stopping {
+            return Vec::new();
+        }
+        keep.settle(plan, host, (&delta, &changes), |upstream| neighborhood.prefixes_of(upstream));
+        let mut work = Vec::new();
+        if self.desk.phase == Phase::Serving {
+            let on_downstreams = neighborhood.groups(plan, host);
+            let upstreams = manners.settle(plan, host, &delta, on_downstreams, now);
+            let told = manners.settle_routers(plan, host, now);
+            keep.want_suppression(suppression::wanted(plan, host));
+            self.desk.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
+            work.extend((!upstreams.is_empty()).then_some(Work::Announce(upstreams, 0)));
+        }
+        let House { host, plan, guests, .. } = &mut self.desk.house;
+        // The provider's router is no guest.
+        host.routes.all_routers().for_each(|router| guests.end(router, Why::Router, now));
+        let follows = plan.follows_routes() && !delta.routes.is_empty();
+        if guests.len() > 0 && (!changes.is_empty() || follows) {
+            work.insert(0, Work::Review(changes.other_ranges(), 0));
+        }
+        self.desk.tell_problems();
+        work.splice(0..0, self.desk.serve(changes, now).map(|rest| Work::Serve(Box::new(rest))));
+        work
     }
 
-    /// Every target that something is known of.
-    pub fn targets(&self) -> impl Iterator<Item = (Ipv6Addr, &State)> {
-        self.targets.iter()
-    }
-
-    /// How many questions for a target were answered since something is known of it.
-    pub fn answered_for(&self, address: Ipv6Addr) -> u64 {
-        self.targets.answered_for(address).into()
-    }
-
-    /// The targets that somebody else on the upstream link speaks up for, and his address.
-    pub fn conflicts(&self) -> impl Iterator<Item = (Ipv6Addr, Mac)> {
-        self.rivals.iter()
-    }
-
-    /// The guests that take more for their own link than is on it, one for each downstream.
-    pub fn wide_masks(&self) -> impl Iterator<Item = (IfIndex, WideMask)> {
-        self.masks.iter()
-    }
-
-    /// How many targets are known.
-    pub fn known_targets(&self) -> usize {
-        self.targets.len()
-    }
-
-    /// How many of the upstreams' neighbors are known because guests may ask for them.
-    pub fn known_neighbors(&self) -> usize {
-        self.neighbors.len()
-    }
-
-    /// Every route that we want, and what became of it.
-    pub fn routes(&self) -> impl Iterator<Item = (&KernelRoute, RouteState)> {
-        self.routes.wanted()
-    }
-
-    /// A foreign route that keeps this one out.
-    pub fn in_the_way_of(&self, route: &KernelRoute) -> Option<&KernelRoute> {
-        self.routes.in_the_way_of(route)
-    }
-
-    fn begin(&mut self, now: Time) {
-        self.phase = Phase::Serving;
+    /// Everything of the start has been told.
+    fn begin(&mut self, now: Time) -> Vec<Work> {
+        if self.desk.phase != Phase::Learning {
+            return Vec::new();
+        }
+        self.desk.phase = Phase::Serving;
         // Problems are told as they come; those there are from the start, now.
-        self.bindings.problems.clear();
-        self.inherit(now);
-        self.settle(now);
-        self.settle_upstreams(now);
+        self.desk.house.problems.clear();
+        self.desk.inherit(now);
+        let (next, mut changes) = self.desk.house.replan();
+        changes.add_all_of(&next);
+        let work = self.adopt(next, changes, now);
+        self.desk.house.look_for_addresses();
+        work
     }
 
-    fn stop(&mut self) {
-        self.phase = Phase::Stopping;
-        self.give_back_gateways();
-        self.routes.unwant_all();
-        self.end_suppression();
-        self.settle_routes();
-        self.settle_gateway_addresses();
+    /// From here on this is what the administrator wants. What both policies share goes on undisturbed.
+    fn reload(&mut self, policy: Policy, now: Time) -> Vec<Work> {
+        if policy == self.desk.house.written || self.desk.phase == Phase::Stopping {
+            return Vec::new();
+        }
+        let before = self.desk.house.rewrite(policy.clone());
+        let is_routing_new = before.routes != policy.routes;
+        let (next, mut changes) = self.desk.house.replan();
+        let knew_all = self.plan.knew_routes_for(&next, before.is_derived(), policy.is_derived());
+        if is_routing_new || before.upstreams != policy.upstreams {
+            changes.add_all_of(&next);
+        }
+        self.desk.change_limits(&policy, now);
+        self.desk.tell_changes(&changes);
+        let mut work = self.adopt(next, changes, now);
+        if is_routing_new {
+            self.desk.house.look_for_addresses();
+        }
+        work.push(Work::Shrink);
+        work.extend((before.timers != policy.timers).then_some(Work::Hasten(0)));
+        if !knew_all {
+            self.desk.outputs.push_back(Output::Resync);
+        }
+        work
     }
 
-    fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+    /// Everything that the kernel holds for us is given back.
+    fn stop(&mut self, now: Time) {
+        self.desk.phase = Phase::Stopping;
+        self.backlog.clear();
+        let House { keep, host, manners, .. } = &mut self.desk.house;
+        let told = manners.give_back_routers(BTreeMap::new(), host, now);
+        keep.want_nothing(host);
+        self.desk.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
+    }
+
+    /// Asks the kernel for what is to change.
+    fn ask_kernel(&mut self) {
+        let House { keep, manners, written, .. } = &mut self.desk.house;
+        let ask = match self.desk.phase {
+            Phase::Learning => Ask::Ears,
+            Phase::Stopping if written.routes.on_stop == OnStop::Keep => Ask::AllButRoutes,
+            Phase::Serving | Phase::Stopping => Ask::All,
+        };
+        keep.want_groups(manners.groups.take_wishes());
+        keep.changes(ask, &mut self.desk.outputs);
+        let events = manners.groups.take_events();
+        self.desk.outputs.extend(events.into_iter().map(Output::Event));
     }
 }
 
-/// An asker may have all probes at once where nobody else asks; for longer than that only half.
-fn share_of_probes(per_second: u32) -> Limiter {
-    Limiter::deep(per_second.div_ceil(2), per_second)
-}
+/// What making a plan counts for in a slice.
+const SETTLING: usize = SLICE / 8;

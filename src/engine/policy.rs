@@ -5,14 +5,13 @@
 
 use core::net::Ipv6Addr;
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::facts::IfName;
+pub use super::pattern::{IfPattern, ParseIfPatternError};
 
 /// Everything that the engine has to know about the administrator's wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,76 +211,6 @@ impl fmt::Display for Downstream {
     }
 }
 
-/// A name, or a shell's pattern of names, as in `veth*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IfPattern(glob::Pattern);
-
-/// Text that is not a pattern of names.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' cannot match the name of an interface: {1}")]
-pub struct ParseIfPatternError(String, &'static str);
-
-impl IfPattern {
-    /// Whether the name matches.
-    pub fn matches(&self, name: &IfName) -> bool {
-        self.0.matches(name.as_str())
-    }
-
-    /// The pattern as text.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// True for text that is more than a plain name.
-    pub fn is_pattern(text: &str) -> bool {
-        text.contains(['*', '?', '['])
-    }
-}
-
-impl FromStr for IfPattern {
-    type Err = ParseIfPatternError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |why| Err(ParseIfPatternError(text.to_owned(), why));
-        if text.is_empty()
-            || text.chars().any(|c| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control())
-        {
-            return refuse("a name has no '/', ':' or white space, and is not empty");
-        }
-        if text.contains("**") {
-            return refuse("one '*' stands for any number of characters");
-        }
-        // Without its stars, the shortest name that could match.
-        let fits = match Self::is_pattern(text) {
-            false => text.parse::<IfName>().is_ok(),
-            true => text.contains('[') || text.replace('*', "").len() <= IfName::LONGEST,
-        };
-        if !fits {
-            return refuse("a name has at most 15 bytes, and is neither '.' nor '..'");
-        }
-        glob::Pattern::new(text).map(Self).or_else(|error| refuse(error.msg))
-    }
-}
-
-/// As text, so that a recorded trace can be read.
-impl Serialize for IfPattern {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for IfPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-impl fmt::Display for IfPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// For which targets of a range there are answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -407,7 +336,7 @@ impl Default for Limits {
         Self {
             targets: 65_536,
             pending: 4_096,
-            probes_per_second: 1_000,
+            probes_per_second: 4_000,
             announcements_per_second: 100,
             groups: 512,
         }

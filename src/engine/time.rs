@@ -18,6 +18,21 @@ impl Time {
         Self::ORIGIN + distance
     }
 
+    /// The next moment that can be told from this one.
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The same in steps of some sixteen milliseconds, for two years.
+    pub(super) fn coarse(self) -> u32 {
+        u32::try_from(self.0 >> COARSE).unwrap_or(u32::MAX)
+    }
+
+    /// The beginning of this step.
+    pub(super) fn from_coarse(step: u32) -> Self {
+        Self(u64::from(step) << COARSE)
+    }
+
     /// How long ago `earlier` was; zero if it is still to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
@@ -31,3 +46,5 @@ impl Add<Duration> for Time {
         Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }
 }
+
+const COARSE: u32 = 14;

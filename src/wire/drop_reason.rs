@@ -121,6 +121,8 @@ drop_reasons! {
     AskersFull => "askers_full",
     /// As many probes were sent in this second as the limit allows.
     ProbeLimit => "probe_limit",
+    /// The answer was made, and the interface did not take it.
+    NotSent => "not_sent",
 }
 
 impl DropReason {

@@ -167,6 +167,8 @@ fn liveness() -> Vec<Row> {
     let mut rival = live_guest();
     rival.input(Input::Advertisement(UP, reply(guest(5), Mac([2, 0, 0, 0, 9, 9]))));
     let mut silent_rival = live_guest();
+    // The guest is asked on a rival's word, and is still there.
+    silent_rival.guests.insert(guest(5), guest_mac(5));
     silent_rival.input(Input::Advertisement(UP, reply(guest(5), Mac([2, 0, 0, 0, 9, 9]))));
     silent_rival.pass(seconds(31));
     let mut old = live_guest();

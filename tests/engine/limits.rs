@@ -88,10 +88,11 @@ fn probes_over_a_long_scan_keep_to_the_limit_in_every_second() {
             by_second[usize::try_from(at.since(start).as_secs()).unwrap()] += 1;
         }
     }
-    // A second's worth at once, and then as many as each second brings.
+    // A second's worth at once, and then as many as each second brings; and once a quarter of a second's worth in
+    // debt, for tries that have waited long.
     for seconds in 1..=30 {
         let sum: u32 = by_second[..seconds].iter().sum();
-        assert!(sum <= 20 + 20 * u32::try_from(seconds).unwrap(), "{by_second:?}");
+        assert!(sum <= 20 + 20 * u32::try_from(seconds).unwrap() + 5, "{by_second:?}");
     }
     assert!(by_second[1..29].iter().all(|n| *n >= 19), "and it is used: {by_second:?}");
 }

@@ -205,13 +205,13 @@ fn an_explanation_says_who_has_an_address_on_the_upstream() {
         steps.map(|step| format!("{} {}", step.subject.as_str(), step.value)).collect::<Vec<_>>().join("\n")
     };
     let of_neighbor = said(&host, neighbor());
-    assert!(of_neighbor.contains("liveness somebody on the upstream's own link has it"), "{of_neighbor}");
+    assert!(of_neighbor.contains("liveness a station on the upstream's own link has it"), "{of_neighbor}");
     assert!(of_neighbor.contains("route its route is added once it is live"), "{of_neighbor}");
     let gateway = address("2001:db8:1:2::1");
     let next_hop = lone64::engine::facts::NextHop::Via(gateway);
     host.facts(vec![Fact::Route(KernelRoute { next_hop, ..crate::host::default_route(UP) })]);
     let of_gateway = said(&host, gateway);
-    assert!(of_gateway.contains("exclude the gateway of the default route has it"), "{of_gateway}");
+    assert!(of_gateway.contains("exclude the router of the default route has it"), "{of_gateway}");
     let expected = Expected::Dropped(DropReason::Excluded);
     assert_eq!(host.engine.explain(gateway, host.now).outcome, expected);
 }

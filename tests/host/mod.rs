@@ -64,9 +64,23 @@ impl Host {
     pub fn input(&mut self, input: Input) {
         self.engine.handle(input, self.now);
         self.drain();
+        // What takes long is done in slices.
+        while self.engine.is_behind() {
+            self.engine.handle(Input::Timeout, self.now);
+            self.drain();
+        }
     }
 
     pub fn facts(&mut self, facts: Vec<Fact>) {
+        // The kernel drops the routes of an interface that goes, or is switched off.
+        let gone = |link| {
+            facts.iter().any(|fact| match fact {
+                Fact::LinkGone(index) => *index == link,
+                Fact::Link(known) => known.index == link && known.state == LinkState::Down,
+                _ => false,
+            })
+        };
+        self.kernel.retain(|route| !route.link().is_some_and(gone));
         self.input(Input::Facts(facts));
     }
 

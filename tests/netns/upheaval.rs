@@ -115,8 +115,9 @@ fn is_as_it_was_after_a_thousand_guests_came_and_went() {
     eventually("it holds what it held", PATIENCE, || (held(&veths, &daemon) == before).then_some(()));
     let grown = daemon.memory().saturating_sub(memory);
     eprintln!("4 x {cycles} guests in {:.1?}, memory grew by {grown} KiB", clock.elapsed());
-    // Less than any leak of so many.
-    assert!(grown < 1 << 10, "memory grew by {grown} KiB");
+    // Less than any leak of so many. The index of targets is one piece for as many as may be known, of which each
+    // new address touches another page, until all of its 640 KiB are in use.
+    assert!(grown < 2 << 10, "memory grew by {grown} KiB");
     daemon.stop();
 }
 

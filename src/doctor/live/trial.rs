@@ -11,7 +11,7 @@ use super::rig::{Own, Rig, Seen};
 use super::sighting::What;
 use crate::engine::bindings::Upstream;
 use crate::engine::policy::Source;
-use crate::engine::{Asker, advertisement};
+use crate::engine::{Asker, Links, advertisement};
 use crate::wire::{Mac, Solicitation, solicited_node};
 
 /// Asks for `target` from `source` on the upstream; true if it is answered.
@@ -87,7 +87,8 @@ async fn works(
     source: Source,
     hop_limit: u32,
 ) -> Result<bool, LiveError> {
-    let upstream = Upstream { source, ..*upstream };
+    // That one address, whichever others there are.
+    let (upstream, links) = (Upstream { source, has_several: false, ..*upstream }, Links::default());
     let mut again = journey.anew();
     for attempt in 0..ATTEMPTS {
         // What cannot be sent brings nothing back.
@@ -103,7 +104,7 @@ async fn works(
                 again.note(seen);
                 if let Some(asked) = again.asked.filter(|_| again.questions > before)
                     && let Some(answer) =
-                        advertisement(&upstream, &Asker::of(upstream.link, &asked), asked.target)
+                        advertisement(&upstream, &Asker::of(upstream.link, &asked), asked.target, &links)
                 {
                     rig.tell(Own::Advertisement(answer));
                 }

@@ -1,0 +1,166 @@
+//! Two steps of an explanation: where the guest can be, and where packets for it go.
+
+use core::net::Ipv6Addr;
+
+use super::{Explainer, Step, Subject, alive, no, open, yes};
+use crate::engine::change::RouteState;
+use crate::engine::facts::{IfIndex, KernelRoute, LinkLayer, LinkState};
+use crate::engine::plan::RangeId;
+use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
+use crate::engine::time::Time;
+
+impl Explainer<'_> {
+    /// What to do about an address that is in no range: a neighbor on the upstream link needs nothing.
+    pub(super) fn remedy_for_no_range(&self, target: Ipv6Addr) -> String {
+        let ours = self.routes.ours();
+        let routes = &self.scene.host.routes;
+        let is_on = |link: &IfIndex| {
+            routes.on_link(*link, |route| ours.include(route)).any(|prefix| prefix.contains(&target))
+        };
+        match self.scene.plan.bindings.upstreams.iter().map(|upstream| upstream.link).find(is_on) {
+            Some(link) => {
+                let name = self.name(link);
+                format!(
+                    "nothing, if it is itself on the link of {name}; if it is behind the host, {NO_RANGE}"
+                )
+            }
+            None => NO_RANGE.to_owned(),
+        }
+    }
+
+    /// Why none of the range's downstreams can be asked.
+    pub(super) fn no_downstream(&self, RangeId(range): RangeId, target: Ipv6Addr) -> Step {
+        let policy = &self.scene.plan.policy.ranges[range];
+        let (value, remedy) = match &policy.downstream {
+            Downstream::Kernel => (
+                "no route of the kernel leads to a guest".to_owned(),
+                "add a route to the guest's interface, or name that in `interface` of the range".to_owned(),
+            ),
+            _ => match self.scene.plan.bindings.ranges[range].downstreams.as_slice() {
+                [] => (
+                    "no interface of the range is there".to_owned(),
+                    "start what makes it; `ip link` lists those there are".to_owned(),
+                ),
+                [first, ..] => self.out_of_order(*first, target),
+            },
+        };
+        no(Subject::Downstream, value, Some(remedy))
+    }
+
+    /// What is wrong with a downstream that is there.
+    fn out_of_order(&self, link: IfIndex, target: Ipv6Addr) -> (String, String) {
+        let name = self.name(link);
+        let state = self.scene.host.links.get(link).map(|link| (link.state, link.layer));
+        match state {
+            Some((LinkState::Down, _)) => (format!("{name} is down"), format!("`ip link set {name} up`")),
+            Some((LinkState::NoCarrier, LinkLayer::None)) => (
+                format!("{name} has no carrier: no program holds the tunnel"),
+                format!("start the VPN's program for {name}"),
+            ),
+            Some((LinkState::NoCarrier, _)) => (
+                format!("{name} has no carrier: no guest is plugged in"),
+                format!("start a guest; `ip link show master {name}` lists the ports of a bridge"),
+            ),
+            Some((LinkState::Up, LinkLayer::Ethernet(_))) => (
+                format!("{name} has no IPv6 address that a guest could be asked from"),
+                format!(
+                    "write gateway = \"fe80::1\" for the range, or `ip -6 addr add fe80::1/64 dev {name}`"
+                ),
+            ),
+            _ => (
+                format!("{name} has no Neighbor Discovery, and no route leads to this address there"),
+                format!("`ip -6 route add {target} dev {name}`, or write answer = \"always\""),
+            ),
+        }
+    }
+
+    /// Of a guest that is only routed to.
+    pub(super) fn explain_routed(&self, range: RangeId, target: Ipv6Addr, now: Time, steps: &mut Vec<Step>) {
+        match self.scene.guests.live(target) {
+            Some(live) => {
+                steps.push(yes(Subject::Downstream, self.name(live.link)));
+                steps.push(yes(Subject::Liveness, alive(&live, now)));
+            }
+            None => {
+                let value = "nothing is known of it, until it says something of itself".to_owned();
+                steps.push(open(Subject::Liveness, value, None));
+            }
+        }
+        steps.push(self.explain_route(range, target));
+    }
+
+    /// Where the kernel sends packets for the target.
+    pub(super) fn explain_route(&self, range: RangeId, target: Ipv6Addr) -> Step {
+        let policy = &self.scene.plan.policy.ranges[range.0];
+        if self.scene.host.links.is_of_host(target)
+            || matches!(&policy.downstream, Downstream::Named(name) if name.is_loopback())
+        {
+            return yes(Subject::Route, "it is delivered on this host".to_owned());
+        }
+        if policy.routes == RangeRoutes::Guests
+            && let Some((link, state)) = self.routes.guest_state(target)
+        {
+            return match state {
+                RouteState::Installed => {
+                    yes(Subject::Route, format!("packets for it leave by {}", self.name(link)))
+                }
+                state => self.missing_route(&self.routes.guest(target, link), state),
+            };
+        }
+        let is_its_own =
+            |route: &KernelRoute| route.destination == policy.prefix && route.unicast_link().is_some();
+        let mut wanted = self.routes.wanted();
+        match wanted.find(|(route, state)| is_its_own(route) && *state != RouteState::Installed) {
+            Some((route, state)) => self.missing_route(&route, state),
+            None => self.other_route(policy, target),
+        }
+    }
+
+    fn missing_route(&self, route: &KernelRoute, state: RouteState) -> Step {
+        match (state, self.routes.in_the_way_of(route, self.scene.host)) {
+            (RouteState::Pending, _) => open(Subject::Route, format!("{route} is to be added"), None),
+            (_, Some(other)) => no(
+                Subject::Route,
+                format!("somebody else's route keeps ours out: {other}"),
+                Some("remove that route, or give ours another `metric` in [routes]".to_owned()),
+            ),
+            (_, None) => no(Subject::Route, format!("the kernel refuses {route}"), None),
+        }
+    }
+
+    fn other_route(&self, policy: &RangePolicy, target: Ipv6Addr) -> Step {
+        let deciding = self.scene.host.routes.deciding(&target.into());
+        let inside = deciding.filter(|route| policy.prefix.contains(&route.destination));
+        if let Some(link) = inside.and_then(KernelRoute::link_to_another_host) {
+            let value = format!("a routing daemon's route leads to another host, by {}", self.name(link));
+            return open(Subject::Route, value, None);
+        }
+        match deciding.and_then(KernelRoute::unicast_link) {
+            // The range is as wide as the upstream's own prefix.
+            Some(link)
+                if self.scene.plan.bindings.upstream(link).is_some()
+                    && policy.routes == RangeRoutes::Guests =>
+            {
+                let name = self.name(link);
+                let value = format!("its route is added once it is live; until then {name}'s own holds");
+                open(Subject::Route, value, None)
+            }
+            Some(link) if self.scene.plan.bindings.upstream(link).is_some() => {
+                let name = self.name(link);
+                let value = format!("packets for it leave by the upstream {name} again");
+                let remedy = "write routes = \"range\" or \"guests\" for its range, or add a route";
+                no(Subject::Route, value, Some(remedy.to_owned()))
+            }
+            Some(link) => yes(Subject::Route, format!("packets for it leave by {}", self.name(link))),
+            None if policy.routes == RangeRoutes::Guests => {
+                open(Subject::Route, "its route is added once it is live".to_owned(), None)
+            }
+            None => {
+                let remedy = "write routes = \"range\" for its range, or add a route to its interface";
+                no(Subject::Route, "no route leads to it".to_owned(), Some(remedy.to_owned()))
+            }
+        }
+    }
+}
+
+const NO_RANGE: &str = "add a [[range]] whose prefix holds it, with the interface behind which it is";

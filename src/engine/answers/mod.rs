@@ -1,0 +1,209 @@
+//! What a question gets: a [`Decision`] as a value, made by looking alone. The engine carries it out, and
+//! [`explain`] prints it.
+
+pub mod explain;
+pub mod guests;
+pub mod held;
+pub mod masks;
+
+use core::net::Ipv6Addr;
+
+use super::asker::Asker;
+use super::facts::IfIndex;
+use super::host::Host;
+use super::liveness::{Ground, Live, Liveness, Standing};
+use super::manners::rivals::Rivals;
+use super::plan::{Behind, Plan, RangeId};
+use super::policy::Answer;
+use super::time::Time;
+use crate::wire::DropReason;
+use guests::Neighborhood;
+
+/// Everything that a decision looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// What is served where.
+    pub plan: &'a Plan,
+    /// What the kernel says.
+    pub host: &'a Host,
+    /// Which guests are there.
+    pub guests: &'a Liveness,
+    /// Which neighbors on the upstreams are there.
+    pub neighbors: &'a Liveness,
+    /// Where guests are answered on their own link, and for whom.
+    pub neighborhood: &'a Neighborhood,
+    /// Who disputes what is ours.
+    pub rivals: &'a Rivals,
+}
+
+/// What a question comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Silence.
+    Drop(DropReason),
+    /// An answer at once.
+    Answer(Because),
+    /// An answer, as soon as the route of this live guest is in the kernel.
+    AnswerLive(Live),
+    /// The guest is asked first: a stranger checks whether its address is free.
+    AskBefore(Live),
+    /// The target is being asked for already.
+    Wait,
+    /// The target is asked for on its downstreams.
+    Ask,
+    /// The target is asked for on this upstream, and answered for there; it may be a guest as well, which is to
+    /// be asked for too.
+    Neighbor(IfIndex, AlsoGuest),
+}
+
+/// Why there is an answer at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Because {
+    /// Every address of the range is answered for.
+    Always,
+    /// The host itself has the address, on this interface.
+    Host(IfIndex),
+    /// The kernel routes it to this interface, which has no Neighbor Discovery.
+    Layer3(IfIndex),
+    /// It is the provider's router, and a guest asks for it.
+    Router,
+}
+
+/// Whether what is asked for on an upstream may be a guest as well, and is to be looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlsoGuest {
+    /// It may be.
+    Yes,
+    /// It is not, or is being looked for already.
+    No,
+}
+
+impl<'a> Scene<'a> {
+    /// What a question that arrives on an upstream comes to.
+    pub fn decide(&self, asker: &Asker, target: Ipv6Addr, now: Time) -> Decision {
+        let Self { plan, host, .. } = *self;
+        if target.is_unicast_link_local() {
+            return Decision::Drop(DropReason::TargetLinkLocal);
+        }
+        // RFC 4861 §7.2.3: for "a valid unicast or anycast address assigned to the receiving
+        // interface" the kernel answers, and DAD that is under way must not be defended against.
+        if host.links.has(asker.link, target) {
+            return Decision::Drop(DropReason::UpstreamAddress);
+        }
+        let Some(range) = plan.find(target) else { return Decision::Drop(DropReason::NoRange) };
+        if plan.place(range).upstream != Some(asker.link) {
+            return Decision::Drop(DropReason::NoRange);
+        }
+        if plan.index.excludes(range, target) {
+            return Decision::Drop(DropReason::Excluded);
+        }
+        match plan.range(range).answer {
+            Answer::Never => Decision::Drop(DropReason::NeverAnswered),
+            Answer::Always => match plan.check_downstream(range, host) {
+                Ok(()) => Decision::Answer(Because::Always),
+                Err(reason) => Decision::Drop(reason),
+            },
+            // Linux answers on the upstream for the upstream's addresses only.
+            Answer::Live => match host.links.owners(target).find(|owner| *owner != asker.link) {
+                Some(owner) => Decision::Answer(Because::Host(owner)),
+                None => self.decide_live(asker, target, range, now),
+            },
+        }
+    }
+
+    fn decide_live(&self, asker: &Asker, target: Ipv6Addr, range: RangeId, now: Time) -> Decision {
+        match self.guests.standing(target) {
+            Standing::Live(_) => {
+                let Some(live) = self.guests.live(target) else { return Decision::Wait };
+                // It was heard there before its link came up, or its end is still to be told of.
+                if !self.host.links.is_up(live.link) {
+                    return Decision::Drop(DropReason::NoDownstream);
+                }
+                if self.rivals.defend(target, now) {
+                    return Decision::Drop(DropReason::Conflict);
+                }
+                match asker.address.is_unspecified() {
+                    true => Decision::AskBefore(live),
+                    false => Decision::AnswerLive(live),
+                }
+            }
+            // The provider's router is no guest, also in a range that is the whole link.
+            _ if self.host.routes.is_router(target) => Decision::Drop(DropReason::Excluded),
+            Standing::Probing => Decision::Wait,
+            Standing::Absent | Standing::Unknown => self.decide_unknown(range, target),
+        }
+    }
+
+    /// What becomes of a question for a target of which nothing is known.
+    fn decide_unknown(&self, range: RangeId, target: Ipv6Addr) -> Decision {
+        match self.plan.routed_to_layer_3(range, target, self.host) {
+            Some(link) => Decision::Answer(Because::Layer3(link)),
+            None => Decision::Ask,
+        }
+    }
+
+    /// The links that guests can be on, as [`Liveness`] wants to know them.
+    pub fn downstreams(&self) -> Downstreams<'a> {
+        Downstreams { plan: self.plan, host: self.host }
+    }
+}
+
+/// Where guests can be.
+#[derive(Debug, Clone, Copy)]
+pub struct Downstreams<'a> {
+    /// What is served where.
+    pub plan: &'a Plan,
+    /// What the kernel says.
+    pub host: &'a Host,
+}
+
+/// Where neighbors can be.
+#[derive(Debug, Clone, Copy)]
+pub struct Upstreams<'a> {
+    /// What is on the links of the upstreams.
+    pub neighborhood: &'a Neighborhood,
+    /// What the kernel says.
+    pub host: &'a Host,
+}
+
+impl Ground for Downstreams<'_> {
+    fn behind(&self, target: Ipv6Addr) -> Option<Behind<'_>> {
+        self.plan.find(target).map(|range| self.plan.behind(range, target, self.host))
+    }
+
+    fn has_source(&self, link: IfIndex) -> bool {
+        has_source(self.host, link)
+    }
+
+    fn is_up(&self, link: IfIndex) -> bool {
+        self.host.links.is_up(link)
+    }
+
+    fn why_not_asked(&self, target: Ipv6Addr) -> DropReason {
+        let range = self.plan.find(target);
+        range.map_or(DropReason::NoRange, |range| self.plan.why_not_probed(range, target, self.host))
+    }
+}
+
+impl Ground for Upstreams<'_> {
+    fn behind(&self, target: Ipv6Addr) -> Option<Behind<'_>> {
+        Some(Behind::Route(self.neighborhood.upstream_towards(target, self.host)))
+    }
+
+    fn has_source(&self, link: IfIndex) -> bool {
+        has_source(self.host, link)
+    }
+
+    fn is_up(&self, link: IfIndex) -> bool {
+        self.host.links.is_up(link)
+    }
+
+    fn why_not_asked(&self, _: Ipv6Addr) -> DropReason {
+        DropReason::Absent
+    }
+}
+
+fn has_source(host: &Host, link: IfIndex) -> bool {
+    let links = &host.links;
+    links.mac(link).is_some() && (links.link_local(link).is_some() || links.global(link).is_some())
+}

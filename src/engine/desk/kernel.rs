@@ -1,0 +1,323 @@
+//! What the kernel says, fact by fact, and what at once follows from each; and what becomes of the changes that it
+//! was asked for.
+
+use core::net::Ipv6Addr;
+
+use super::{Desk, Phase};
+use crate::engine::change::{AddressChange, AddressOutcome, Change, Outcome};
+use crate::engine::effect::Output;
+use crate::engine::event::Event;
+use crate::engine::export::Why;
+use crate::engine::facts::{AddressState, Fact, IfIndex, KernelRoute};
+use crate::engine::host::links::Links;
+use crate::engine::host::{Delta, Host, News};
+use crate::engine::house::House;
+use crate::engine::keep::outcome::Verdict;
+use crate::engine::keep::routes::Routes;
+use crate::engine::liveness::Liveness;
+use crate::engine::manners::Manners;
+use crate::engine::manners::announce::Announced;
+use crate::engine::manners::rivals::Rivals;
+use crate::engine::plan::bindings::Upstream;
+use crate::engine::plan::problem::Problem;
+use crate::engine::plan::{Changes, Plan};
+use crate::engine::policy::{Announce, Answer, Policy, RangeRoutes};
+use crate::engine::time::Time;
+use crate::engine::work::{Snapshot, Work};
+use crate::wire::Advertisement;
+
+impl Desk {
+    /// Takes in what the kernel says.
+    pub fn learn(&mut self, fact: Fact, delta: &mut Delta, now: Time) -> News {
+        let House { host, keep, manners, masks, counters, .. } = &mut self.house;
+        match fact {
+            Fact::Neighbor(neighbor) => self.neighbor(neighbor, now),
+            Fact::NeighborGone { link, address } => manners.routers.entry(link, address, None, now),
+            Fact::Link(link) => {
+                let index = link.index;
+                let mut changed = Delta::default();
+                let news = host.learn(Fact::Link(link), &mut changed);
+                // Also what says nothing new may mean that something works now.
+                keep.routes.retry_refused();
+                keep.addresses.try_again_on(index, &host.links);
+                changed.routes.iter().for_each(|destination| keep.routes.touch(*destination, host));
+                delta.merge(changed);
+                return news;
+            }
+            Fact::LinkGone(link) => {
+                let mut changed = Delta::default();
+                let news = host.learn(Fact::LinkGone(link), &mut changed);
+                masks.forget(link);
+                counters.forget(link);
+                manners.rivals.end_link(link);
+                keep.addresses.remove_link(link, &host.links);
+                changed.routes.iter().for_each(|destination| keep.routes.touch(*destination, host));
+                delta.merge(changed);
+                return news;
+            }
+            Fact::Address(address) => {
+                let news = host.learn(Fact::Address(address), delta);
+                keep.addresses.heard(&address, &host.links);
+                // An interface gets addresses when IPv6 is switched on there.
+                keep.routes.retry_refused();
+                // Whichever station had it before, it is the host now; unless that station defends it.
+                if address.state != AddressState::Tentative {
+                    self.house.guests.end(address.address, Why::Host, now);
+                    self.house.neighbors.end(address.address, Why::Host, now);
+                }
+                return news;
+            }
+            Fact::AddressGone { link, address } => {
+                let news = host.learn(fact, delta);
+                keep.addresses.heard_gone((link, address), &host.links);
+                // IPv6 may have been switched off there, and the routes be gone without a word.
+                let is_last = news != News::Nothing && host.links.addresses_of(link).next().is_none();
+                delta.is_unsure |= is_last && host.links.is_up(link) && host.routes.has_any_on(link);
+                return news;
+            }
+            Fact::Route(route) => return self.learn_route(route, Said::There, delta),
+            Fact::RouteReplaced(route) => return self.learn_route(route, Said::InPlace, delta),
+            Fact::RouteGone(route) => return self.learn_route(route, Said::Gone, delta),
+            // Taken in by the dozen.
+            Fact::StationGone { .. } => {}
+        }
+        News::Nothing
+    }
+
+    fn learn_route(&mut self, route: KernelRoute, said: Said, delta: &mut Delta) -> News {
+        let House { host, keep, plan, written, .. } = &mut self.house;
+        let guest = keep.routes.guest_of(&route);
+        if let Some((target, link)) = guest {
+            if said == Said::InPlace {
+                host.routes.make_way(&route);
+            }
+            keep.routes.heard_guest(target, link, said != Said::Gone, host);
+            return News::Nothing;
+        }
+        let is_known = said == Said::Gone && host.routes.has(&route);
+        if !is_known && !plan.is_concerned_by(&route, written, keep.routes.ours()) {
+            return News::Nothing;
+        }
+        let (destination, is_ours) = (route.destination, keep.routes.ours().include(&route));
+        if said == Said::InPlace {
+            keep.routes.replaced_at(&route);
+        }
+        let fact = match said {
+            Said::There => Fact::Route(route),
+            Said::InPlace => Fact::RouteReplaced(route),
+            Said::Gone => Fact::RouteGone(route),
+        };
+        // From ours nothing follows, unless it has taken the place of another, or ranges are where routes lead.
+        let matters = !is_ours || said == Said::InPlace || plan.follows_routes();
+        let delta = if matters { delta } else { &mut Delta::default() };
+        let news = host.learn(fact, delta);
+        keep.routes.touch(destination, host);
+        news
+    }
+
+    /// Takes in what became of a change of the routes. What it changed for the plan is added.
+    pub fn route_changed(&mut self, change: Change, outcome: &Outcome, delta: &mut Delta, now: Time) {
+        let House { host, keep, plan, .. } = &mut self.house;
+        let verdict = keep.routes.outcome(&change, outcome, host, now);
+        let (Change::Add(route) | Change::Remove(route)) = &change;
+        if verdict == Verdict::Made && plan.follows_routes() && keep.routes.guest_of(route).is_none() {
+            delta.routes.insert(route.destination);
+        }
+        if let Change::Add(route) = &change
+            && route.destination.prefix_len() == 128
+        {
+            self.release(route.destination.addr(), now);
+        }
+        let event = match (change, verdict, outcome) {
+            (Change::Add(route), Verdict::Made, _) => Event::RouteInstalled(route),
+            (Change::Remove(route), Verdict::Made, _) => Event::RouteRemoved(route),
+            (Change::Add(route), Verdict::KeptOut, _) => {
+                let other = self.house.in_the_way_of(&route).cloned();
+                Event::RouteConflict(route, other)
+            }
+            (Change::Add(route) | Change::Remove(route), Verdict::Refused, Outcome::Failed(said)) => {
+                Event::RouteFailed(route, said.clone())
+            }
+            _ => return,
+        };
+        self.tell(event);
+    }
+
+    /// Takes in what became of a change of a gateway's address.
+    pub fn address_changed(&mut self, change: AddressChange, outcome: &AddressOutcome, now: Time) {
+        let House { host, keep, .. } = &mut self.house;
+        keep.addresses.outcome(&change, outcome, &host.links, now);
+        match (change, outcome) {
+            (AddressChange::Add(ours), AddressOutcome::Done) => {
+                self.tell(Event::GatewayAdded(ours.link, ours.address));
+            }
+            (AddressChange::Remove(ours), AddressOutcome::Done) => {
+                self.tell(Event::GatewayRemoved(ours.link, ours.address));
+            }
+            _ => {}
+        }
+        self.tell_problems();
+    }
+
+    /// Tells which problems are new, and which are solved.
+    pub fn tell_problems(&mut self) {
+        let House { host, keep, plan, .. } = &self.house;
+        let mut problems = plan.bindings.problems.clone();
+        problems.extend(keep.addresses.problems(&host.links));
+        let before = std::mem::replace(&mut self.house.problems, problems);
+        if self.phase != Phase::Serving || before == self.house.problems {
+            return;
+        }
+        let is_missing = |problem: &&Problem, others: &[Problem]| !others.contains(problem);
+        let new = self.house.problems.iter().filter(|problem| is_missing(problem, &before));
+        let solved = before.iter().filter(|problem| is_missing(problem, &self.house.problems));
+        let events = new.cloned().map(Event::Problem).chain(solved.cloned().map(Event::Solved));
+        self.outputs.extend(events.map(Output::Event).collect::<Vec<_>>());
+    }
+
+    /// The interface did not take an advertisement: an answer that was counted is none.
+    pub fn unsent(&mut self, link: IfIndex, advertisement: &Advertisement) {
+        if advertisement.flags.solicited {
+            self.house.counters.unsent(link);
+        }
+    }
+
+    /// A snapshot has been told: it is compared with what is known.
+    pub fn compare(&mut self, facts: Vec<Fact>) -> Work {
+        let House { host, keep, manners, counters, seed, .. } = &mut self.house;
+        counters.resyncs += 1;
+        manners.routers.forget_entries();
+        keep.addresses.forget_answers();
+        let snapshot = Snapshot::new(facts, host.untold(), keep.routes.inherited(), *seed);
+        Work::Snapshot(Box::new(snapshot))
+    }
+
+    /// What a snapshot did not tell is gone; then what it did tell is taken in.
+    pub fn take_snapshot(&mut self, mut snapshot: Box<Snapshot>, left: &mut usize) -> Vec<Work> {
+        let House { host, keep, .. } = &mut self.house;
+        let guest_of = |fact: &Fact| match fact {
+            Fact::Route(route) => keep.routes.guest_of(route),
+            _ => None,
+        };
+        while *left > 0 && snapshot.compare_next(guest_of) {
+            *left -= 1;
+        }
+        while let Some((target, link)) = snapshot.next_untold_guest(left) {
+            keep.routes.heard_guest(target, link, false, host);
+        }
+        if *left == 0 {
+            return vec![Work::Snapshot(snapshot)];
+        }
+        let facts = snapshot.into_facts().map(|facts| Work::Facts(facts.into_iter()));
+        facts.into_iter().chain([Work::ToldAll]).collect()
+    }
+
+    /// A predecessor of this process left routes for its guests: they are answered for at once, and asked whether
+    /// they are still there.
+    pub fn inherit(&mut self, now: Time) {
+        for (target, link) in self.house.keep.routes.inherited() {
+            let House { plan, host, guests, .. } = &mut self.house;
+            let keeps = plan.find(target).is_some_and(|r| plan.range(r).routes == RangeRoutes::Guests);
+            if keeps && plan.may_live(target, link, host) && host.links.is_up(link) {
+                guests.inherit(target, link, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Other limits and timers.
+    pub fn change_limits(&mut self, policy: &Policy, now: Time) {
+        let Policy { limits, timers, .. } = policy;
+        let House { guests, neighbors, budget, manners, .. } = &mut self.house;
+        budget.change(limits.probes_per_second, now);
+        manners.announcements.change(limits, now);
+        manners.groups.change(limits.groups);
+        guests.change(limits.targets, *timers, limits);
+        neighbors.change(limits.pending, *timers, limits);
+    }
+
+    /// Tells what becomes of the ranges that the host brings about. Those of the start are not news.
+    pub fn tell_changes(&mut self, changes: &Changes) {
+        if self.phase == Phase::Serving {
+            Event::of_changes(changes).into_iter().for_each(|event| self.tell(event));
+        }
+    }
+
+    /// The administrator wants to know whether the target is there.
+    pub fn look(&mut self, target: Ipv6Addr, now: Time) {
+        let House { plan, host, .. } = &self.house;
+        if plan.find(target).is_some_and(|range| plan.is_looked_for(range, target, host)) {
+            let (guests, ground, budget) = self.house.guests();
+            guests.look(target, &ground, budget, now);
+        }
+    }
+
+    /// Sends the announcements that are due, at most so many. False if there are more.
+    pub fn announce(&mut self, most: usize, now: Time) -> bool {
+        let House { plan, host, guests, keep, manners, counters, .. } = &mut self.house;
+        let Manners { announcements, rivals, .. } = manners;
+        let is_serving = self.phase == Phase::Serving;
+        let audience = Audience { plan, host, guests, routes: &keep.routes, rivals, is_serving };
+        let mut out = Vec::new();
+        let is_all = announcements.tick(most, &audience, &mut out, now);
+        let sent = out.iter().filter(|output| matches!(output, Output::Advertise(..))).count();
+        counters.announcements += sent as u64;
+        self.outputs.extend(out);
+        is_all
+    }
+}
+
+/// What the kernel says of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    There,
+    /// There, in the place of another.
+    InPlace,
+    Gone,
+}
+
+/// What announcements have to know.
+struct Audience<'a> {
+    plan: &'a Plan,
+    host: &'a Host,
+    guests: &'a Liveness,
+    routes: &'a Routes,
+    rivals: &'a Rivals,
+    is_serving: bool,
+}
+
+impl Announced for Audience<'_> {
+    /// It exists behind us beyond its own word, answers for it are asked for, and nobody else says that it has it.
+    fn on(&self, target: Ipv6Addr, now: Time) -> Option<Upstream> {
+        let Self { plan, host, .. } = *self;
+        let range = plan.find(target)?;
+        let upstream = *plan.upstream(plan.place(range).upstream?)?;
+        let is_own = || plan.own_target(target, host).is_some();
+        let is_proved = || self.guests.live(target).is_some_and(|live| live.place().is_proved());
+        let is_known = match plan.range(range).answer {
+            Answer::Never => false,
+            Answer::Always => is_own(),
+            Answer::Live => is_own() || is_proved(),
+        };
+        let is_wanted = self.is_serving
+            && upstream.announce != Announce::No
+            && host.links.is_up(upstream.link)
+            && !plan.index.excludes(range, target)
+            && !host.links.has(upstream.link, target)
+            && !host.routes.is_router(target)
+            && !self.rivals.defend(target, now);
+        (is_known && is_wanted).then_some(upstream)
+    }
+
+    fn is_route_under_way(&self, target: Ipv6Addr) -> bool {
+        self.guests.live(target).is_some_and(|live| self.routes.is_under_way(target, live.link))
+    }
+
+    fn routers(&self, upstream: IfIndex) -> Vec<Ipv6Addr> {
+        self.host.routes.routers(upstream)
+    }
+
+    fn links(&self) -> &Links {
+        &self.host.links
+    }
+}

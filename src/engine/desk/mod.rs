@@ -1,0 +1,208 @@
+//! The desk: what arrives on the wire is decided, heard and answered here, and what follows from a change of a
+//! target is handed on.
+//!
+//! It composes the machines as far as frames and targets are concerned. What the kernel and the administrator say
+//! is the engine's.
+
+mod follow;
+mod kernel;
+mod signs;
+mod walks;
+
+use core::net::Ipv6Addr;
+use std::collections::VecDeque;
+
+use super::answer;
+use super::answers::{AlsoGuest, Decision};
+use super::asker::Asker;
+use super::effect::Output;
+use super::event::Event;
+use super::export::{Standing, Watch};
+use super::facts::IfIndex;
+use super::house::House;
+use super::liveness::Asking;
+use super::time::Time;
+use crate::wire::DropReason;
+
+/// The machines, and what comes out.
+#[derive(Debug)]
+pub struct Desk {
+    pub(super) house: House,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) watch: Watch,
+    pub(super) phase: Phase,
+}
+
+/// How far the engine's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The kernel is still telling what there is.
+    Learning,
+    /// Routes are kept as they should be.
+    Serving,
+    /// Everything is being given back.
+    Stopping,
+}
+
+/// What a question leads to at once.
+enum Said {
+    /// The answer is on its way.
+    Answered,
+    /// The answer, or its absence, will follow.
+    Later,
+}
+
+impl Desk {
+    /// A desk at which nothing has arrived yet.
+    pub fn new(house: House) -> Self {
+        Self { house, outputs: VecDeque::new(), watch: Watch::default(), phase: Phase::Learning }
+    }
+
+    /// Decides for an asker that has waited, or whose way back was missing.
+    pub(super) fn question(&mut self, asker: Asker, target: Ipv6Addr, now: Time) {
+        let decision = match self.house.plan.upstream(asker.link) {
+            Some(_) => self.house.scene().decide(&asker, target, now),
+            None => self.house.scene().decide_for_guest(&asker, target),
+        };
+        self.carry_out(decision, asker, target, now);
+    }
+
+    /// Carries a decision out.
+    pub(super) fn carry_out(&mut self, decision: Decision, asker: Asker, target: Ipv6Addr, now: Time) {
+        let share = self.house.share_of(&asker);
+        let (guests, ground, budget) = self.house.guests();
+        let later = |()| Said::Later;
+        let verdict = match decision {
+            Decision::Drop(reason) => Err(reason),
+            Decision::Answer(_) => self.answer(&asker, target),
+            Decision::AnswerLive(live) => {
+                let verdict = self.answer_once_routed(asker, target, live.link);
+                let (guests, ground, budget) = self.house.guests();
+                guests.confirm_if_old(target, &live, &ground, budget, now);
+                verdict
+            }
+            Decision::AskBefore(live) => {
+                match guests.ask_before_defending(target, asker, share, &ground, budget, now) {
+                    Ok(true) => Ok(Said::Later),
+                    Ok(false) => self.answer_once_routed(asker, target, live.link),
+                    Err(reason) => Err(reason),
+                }
+            }
+            Decision::Wait => guests.wait(target, asker).map(later),
+            Decision::Ask => {
+                guests.ask(target, Asking { askers: vec![asker], share }, &ground, budget, now).map(later)
+            }
+            Decision::Neighbor(_, also) => {
+                if also == AlsoGuest::Yes {
+                    // Nobody waits for it there.
+                    let _ = guests.ask(target, Asking { askers: Vec::new(), share }, &ground, budget, now);
+                }
+                let (neighbors, ground, budget) = self.house.neighbors();
+                match neighbors.standing(target) {
+                    Standing::Live(_) => {
+                        if let Some(live) = neighbors.live(target) {
+                            neighbors.confirm_if_old(target, &live, &ground, budget, now);
+                        }
+                        self.answer(&asker, target)
+                    }
+                    Standing::Probing => neighbors.wait(target, asker).map(later),
+                    Standing::Absent | Standing::Unknown => {
+                        let asking = Asking { askers: vec![asker], share };
+                        neighbors.ask(target, asking, &ground, budget, now).map(later)
+                    }
+                }
+            }
+        };
+        self.count(target, &asker, verdict);
+    }
+
+    fn answer(&mut self, asker: &Asker, target: Ipv6Addr) -> Result<Said, DropReason> {
+        let face = self.house.face_towards(asker, target).ok_or(DropReason::NotUpstream)?;
+        let advertisement = answer::advertisement(&face, asker, target, &self.house.host.links);
+        let advertisement = advertisement.ok_or(DropReason::NoSource)?;
+        self.outputs.push_back(Output::Advertise(asker.link, advertisement));
+        Ok(Said::Answered)
+    }
+
+    fn answer_once_routed(
+        &mut self,
+        asker: Asker,
+        target: Ipv6Addr,
+        link: IfIndex,
+    ) -> Result<Said, DropReason> {
+        // A target on the asker's own link answers for itself.
+        if link == asker.link {
+            return Err(DropReason::NotUpstream);
+        }
+        match self.house.keep.routes.is_under_way(target, link) {
+            true => self.house.held.hold(target, asker).map(|()| Said::Later),
+            false => self.answer(&asker, target),
+        }
+    }
+
+    /// The target is there: those who have waited for that are answered.
+    pub(super) fn answer_waiting(&mut self, askers: Vec<Asker>, target: Ipv6Addr) {
+        for asker in askers {
+            let link = self.house.guests.standing(target).live().map(|place| place.link);
+            let verdict =
+                link.ok_or(DropReason::Absent).and_then(|link| self.answer_once_routed(asker, target, link));
+            self.count(target, &asker, verdict);
+        }
+    }
+
+    /// A neighbor on an upstream is there: the guests that have waited for that are answered.
+    fn answer_neighbor(&mut self, askers: Vec<Asker>, target: Ipv6Addr) {
+        for asker in askers {
+            let verdict = self.answer(&asker, target);
+            self.count(target, &asker, verdict);
+        }
+    }
+
+    /// The kernel has said what became of a guest's route. Those who have waited for it are answered, also if it was
+    /// refused, because then there may be another way.
+    pub(super) fn release(&mut self, guest: Ipv6Addr, now: Time) {
+        let waited = self.house.held.release(guest);
+        self.answer_waiting(waited, guest);
+        for (asker, target) in self.house.held.release_back(guest) {
+            self.question(asker, target, now);
+        }
+    }
+
+    /// A question has arrived.
+    pub(super) fn solicited(&mut self, asker: Asker, target: Ipv6Addr) {
+        if self.watch == Watch::Questions {
+            self.tell(Event::Solicited(target, asker));
+        }
+    }
+
+    /// What became of a question.
+    fn count(&mut self, target: Ipv6Addr, asker: &Asker, verdict: Result<Said, DropReason>) {
+        match verdict {
+            Ok(Said::Answered) => {
+                self.house.counters.answered(asker.link);
+                if self.house.plan.upstream(asker.link).is_none() {
+                    self.house.counters.downstream_answers += 1;
+                }
+                self.house.guests.count_answer(target);
+                if self.watch == Watch::Questions {
+                    self.tell(Event::Answered(target, *asker));
+                }
+            }
+            Ok(Said::Later) => {}
+            Err(reason) => self.dropped(Some(target), asker.link, reason),
+        }
+    }
+
+    /// A frame on this interface, a question for the target if it was one, gets no answer.
+    pub(super) fn dropped(&mut self, target: Option<Ipv6Addr>, link: IfIndex, reason: DropReason) {
+        self.house.counters.dropped(link, reason);
+        if self.watch == Watch::Questions {
+            self.tell(Event::Dropped(target, link, reason));
+        }
+    }
+
+    /// Tells those who want to know.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}

@@ -1,0 +1,125 @@
+//! Signs of life and of rivals: what is heard on the wire and from the kernel's neighbor table.
+
+use core::net::Ipv6Addr;
+
+use super::{Desk, Said};
+use crate::engine::asker::Asker;
+use crate::engine::effect::Output;
+use crate::engine::event::Event;
+use crate::engine::export::Standing;
+use crate::engine::facts::{IfIndex, Neighbor, NeighborState};
+use crate::engine::house::House;
+use crate::engine::liveness::{Doubt, Heard, Sign};
+use crate::engine::time::Time;
+use crate::wire::{Advertisement, DropReason, Solicitation};
+
+impl Desk {
+    /// A solicitation arrived: a question on an upstream, a sign of life on a downstream, and a question there too
+    /// where guests are answered.
+    pub fn solicitation(&mut self, link: IfIndex, solicitation: &Solicitation, now: Time) {
+        let (asker, target) = (Asker::of(link, solicitation), solicitation.target);
+        if self.house.plan.upstream(link).is_some() {
+            self.solicited(asker, target);
+            let decision = self.house.scene().decide(&asker, target, now);
+            return self.carry_out(decision, asker, target, now);
+        }
+        // A guest asked for something, or checked that nobody else has its address. The latter is never
+        // answered, and the former only where the range says so.
+        let (address, sign) =
+            if solicitation.is_dad() { (target, Sign::Dad) } else { (solicitation.source, Sign::Asked) };
+        let is_answered = sign == Sign::Asked && self.house.answers_guests_on(link);
+        let House { masks, plan, host, .. } = &mut self.house;
+        if sign == Sign::Asked && !is_answered && masks.look(link, solicitation, plan, host) {
+            self.tell(Event::WideMask(address, link, target));
+        }
+        self.hear(address, Heard { link, mac: solicitation.asker_mac(), sign }, now);
+        if !is_answered {
+            return self.house.counters.dropped(link, DropReason::NotUpstream);
+        }
+        self.settle(now);
+        self.solicited(asker, target);
+        // An answer is a promise that packets arrive, and that the replies do.
+        if !self.house.keep.routes.is_under_way(asker.address, link) {
+            return self.question(asker, target, now);
+        }
+        let verdict = self.house.held.hold_back(asker, target).map(|()| Said::Later);
+        self.count(target, &asker, verdict);
+    }
+
+    /// An advertisement arrived.
+    pub fn advertisement(&mut self, link: IfIndex, advertisement: &Advertisement, now: Time) {
+        let (target, mac) = (advertisement.target, advertisement.owner_mac());
+        let Some(upstream) = self.house.plan.upstream(link).copied() else {
+            return self.hear(target, Heard { link, mac, sign: Sign::Advertised }, now);
+        };
+        let change = self.house.manners.routers.heard(link, upstream.global, advertisement, now);
+        self.outputs.extend(change.map(Output::ChangeNeighbor));
+        if self.house.is_our_station(mac) {
+            return;
+        }
+        let is_asked_for = self.house.neighbors.standing(target) != Standing::Unknown;
+        if is_asked_for && mac.is_station() && self.house.neighborhood.link_of(target) == Some(link) {
+            let (neighbors, ground, budget) = self.house.neighbors();
+            neighbors.hear(target, Heard { link, mac, sign: Sign::Advertised }, &ground, budget, now);
+        }
+        // On an upstream it makes nothing live, but it may be a rival's.
+        if self.house.plan.upstream_of(target).is_none_or(|upstream| upstream.link != link) {
+            return;
+        }
+        // An address of the host's own, say: not disputed here, but not announced either.
+        self.house.manners.announcements.stop(target);
+        if self.house.guests.live(target).is_some() {
+            self.house.counters.conflicts += 1;
+            let until = now + self.house.written.timers.reachable;
+            if self.house.manners.rivals.heard(target, link, mac, until) {
+                self.tell(Event::Conflict(target, link, mac));
+            }
+            self.doubt(target, Doubt::Rival, now);
+        }
+    }
+
+    /// A downstream, or the kernel, says something of a guest.
+    pub(super) fn hear(&mut self, target: Ipv6Addr, heard: Heard, now: Time) {
+        if !heard.mac.is_station() || !self.house.plan.may_live(target, heard.link, &self.house.host) {
+            return;
+        }
+        let (neighbors, ground, budget) = self.house.neighbors();
+        if !neighbors.contest(target, heard.claim(), &ground, budget, now) {
+            let (guests, ground, budget) = self.house.guests();
+            guests.hear(target, heard, &ground, budget, now);
+        }
+    }
+
+    pub fn doubt(&mut self, target: Ipv6Addr, doubt: Doubt, now: Time) {
+        let (guests, ground, budget) = self.house.guests();
+        guests.doubt(target, doubt, &ground, budget, now);
+    }
+
+    /// The kernel's neighbor table says something.
+    pub fn neighbor(&mut self, Neighbor { link, address, mac, state }: Neighbor, now: Time) {
+        use NeighborState::{Failed, Permanent, Reachable, Stale};
+        self.house.manners.routers.entry(link, address, Some(state), now);
+        match (state, mac) {
+            (Reachable | Permanent, Some(mac)) => {
+                let heard = Heard { link, mac, sign: Sign::Found };
+                let is_known = self.house.neighbors.standing(address) != Standing::Unknown;
+                // Half of the room is for those that guests ask for.
+                let has_room = is_known || self.house.neighbors.len() < self.house.written.limits.pending / 2;
+                let is_there = self.house.neighborhood.link_of(address) == Some(link) && mac.is_station();
+                let is_theirs =
+                    self.house.guests.live(address).is_none() && !self.house.host.links.is_of_host(address);
+                if is_there && is_theirs && has_room {
+                    let (neighbors, ground, budget) = self.house.neighbors();
+                    neighbors.hear(address, heard, &ground, budget, now);
+                }
+                self.hear(address, heard, now);
+            }
+            (Stale, Some(mac)) if self.house.guests.live(address).is_none() => {
+                self.hear(address, Heard { link, mac, sign: Sign::WasFound }, now);
+            }
+            // The kernel may have got no reply for a reason of its own: it is asked again first.
+            (Failed, _) => self.doubt(address, Doubt::Failed(link), now),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Walks over many targets, each a slice at a time.
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv6Net;
+
+use super::{Desk, Phase};
+use crate::engine::export::{Standing, Why};
+use crate::engine::house::House;
+use crate::engine::plan::{Changes, Plan};
+use crate::engine::policy::{Announce, RangeRoutes};
+use crate::engine::time::Time;
+use crate::engine::work::Work;
+
+impl Desk {
+    /// Goes on with a walk, for at most `left` targets, and takes off what it has cost. What is left of it.
+    pub fn walk(&mut self, work: Work, left: &mut usize, now: Time) -> Option<Work> {
+        let (most, known) = (*left, self.house.guests.len() + self.house.neighbors.len());
+        let is_end = matches!(work, Work::EndLink(_) | Work::Shrink);
+        let rest = self.walk_on(work, most, now);
+        let cost = match &rest {
+            Some(Work::Follow(0)) | None if is_end => {
+                known - self.house.guests.len() - self.house.neighbors.len()
+            }
+            Some(Work::Follow(0)) | None => known,
+            Some(_) => most,
+        };
+        *left -= cost.min(most);
+        rest
+    }
+
+    fn walk_on(&mut self, work: Work, most: usize, now: Time) -> Option<Work> {
+        match work {
+            Work::EndLink(link) => {
+                let (neighbors, ground, _) = self.house.neighbors();
+                let mut is_done = neighbors.end_on(link, most, &ground, now);
+                let (guests, ground, _) = self.house.guests();
+                is_done &= guests.end_on(link, most, &ground, now);
+                (!is_done).then_some(Work::EndLink(link))
+            }
+            Work::Stations(stations, from) => {
+                let (guests, ground, budget) = self.house.guests();
+                let is_gone = |link, mac| stations.contains(&(link, mac));
+                let next = guests.doubt_stations(is_gone, (from, most), &ground, budget, now);
+                next.map(|next| Work::Stations(stations, next))
+            }
+            Work::Review(changed, from) => match self.review(&changed, (from, most), now) {
+                Some(next) => Some(Work::Review(changed, next)),
+                None => Some(Work::Follow(0)),
+            },
+            Work::Follow(from) => self.follow_plan(from, most).map(Work::Follow),
+            Work::Announce(upstreams, from) => {
+                let House { guests, plan, manners, .. } = &mut self.house;
+                let (live, next) = guests.live_from(from, most);
+                let proved = live.into_iter().filter(|(_, _, live)| live.place().is_proved());
+                for (_, target, live) in proved {
+                    let upstream = plan.upstream_of(target).filter(|up| upstreams.contains(&up.link));
+                    if upstream.is_some_and(|upstream| upstream.announce != Announce::No) {
+                        manners.announcements.begin(target, live.since, now);
+                    }
+                }
+                next.map(|next| Work::Announce(upstreams, next))
+            }
+            Work::Hasten(from) => {
+                self.house.neighbors.hasten((from, most), now);
+                self.house.guests.hasten((from, most), now).map(Work::Hasten)
+            }
+            Work::Shrink => {
+                let mut is_done = self.house.guests.shrink(most);
+                is_done &= self.house.neighbors.shrink(most);
+                (!is_done).then_some(Work::Shrink)
+            }
+            other => Some(other),
+        }
+    }
+
+    /// What the kernel keeps and how we behave follows the plan, as many ranges as go in one slice. The rest.
+    pub fn serve(&mut self, mut changes: Changes, now: Time) -> Option<Changes> {
+        let rest = changes.split_off(RANGES);
+        let House { plan, host, keep, manners, neighborhood, .. } = &mut self.house;
+        keep.serve(plan, host, &changes, |upstream| neighborhood.prefixes_of(upstream));
+        if self.phase == Phase::Serving {
+            manners.serve(plan, host, &changes, now);
+        }
+        rest
+    }
+
+    /// Ends targets that the plan has no place for. Those who wait for one that is asked for in a range that is
+    /// another now have asked for something else: they ask again.
+    fn review(&mut self, changed: &BTreeSet<Ipv6Net>, slice: (u32, usize), now: Time) -> Option<u32> {
+        let House { guests, plan, host, .. } = &mut self.house;
+        let (plan, host): (&Plan, _) = (plan, host);
+        let verdict = |target, standing: Standing| {
+            let range = plan.find(target).filter(|range| {
+                plan.range(*range).looks_for_guests() && !plan.index.excludes(*range, target)
+            });
+            let Some(range) = range else { return Some(Why::Policy) };
+            let is_changed = changed.contains(&plan.range(range).prefix);
+            match standing {
+                Standing::Live(place) if plan.behind(range, target, host).contains(place.link) => None,
+                Standing::Live(_) if is_changed => Some(Why::Policy),
+                Standing::Live(_) => Some(Why::Downstream),
+                Standing::Probing => is_changed.then_some(Why::Policy),
+                Standing::Absent | Standing::Unknown => None,
+            }
+        };
+        guests.review(verdict, slice, now)
+    }
+
+    /// Wants routes and counts groups of live targets as the plan has it.
+    fn follow_plan(&mut self, from: u32, most: usize) -> Option<u32> {
+        let House { guests, plan, host, keep, manners, .. } = &mut self.house;
+        let (live, next) = guests.live_from(from, most);
+        for (number, target, live) in live {
+            let keeps = plan.find(target).is_some_and(|r| plan.range(r).routes == RangeRoutes::Guests);
+            match keeps {
+                true => keep.routes.want_guest(target, live.link, host),
+                false => keep.routes.unwant_guest(target),
+            }
+            if self.phase == Phase::Serving {
+                let joined = plan.group_link(target).filter(|_| live.was_proved);
+                manners.groups.count(number, target, joined);
+            }
+        }
+        next
+    }
+}
+
+/// Ranges that are served in one slice.
+const RANGES: usize = 128;

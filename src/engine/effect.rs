@@ -1,0 +1,67 @@
+//! What leaves the engine: effects to carry out.
+//!
+//! Every kind of change that is asked of the kernel is here. Each has an outcome that comes back as an
+//! [`super::Input`]; frames come back only where the interface did not take them.
+
+use core::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
+
+use super::change::{AddressChange, Change, NeighborChange, Suppression};
+use super::event::Event;
+use super::facts::IfIndex;
+use crate::wire::{Advertisement, Mac, Solicitation};
+
+/// Something to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// Send this advertisement on this interface.
+    Advertise(IfIndex, Advertisement),
+    /// Send this solicitation on this interface.
+    Solicit(IfIndex, Solicitation),
+    /// Change a route; the outcome comes back as an input.
+    ChangeRoute(Change),
+    /// Put the address of guests' gateway on a downstream, or remove it; the outcome comes back as an input.
+    ChangeAddress(AddressChange),
+    /// Change the kernel's neighbor entry of a router or a guest; what becomes of it is heard as a fact too.
+    ChangeNeighbor(NeighborChange),
+    /// Listen on this interface from now on, or differently than before.
+    Listen(IfIndex, Ear),
+    /// Stop listening on this interface.
+    Unlisten(IfIndex),
+    /// Be a member of this multicast group on this interface, so that switches pass it on.
+    Join(IfIndex, Ipv6Addr),
+    /// Be a member no more; also where the interface, and the membership with it, is gone.
+    Leave(IfIndex, Ipv6Addr),
+    /// Keep these solicitations from the kernel, and no others; none: take our table away.
+    Suppress(Vec<Suppression>),
+    /// Read again everything that the kernel says, and hand it in as [`super::Input::Snapshot`]: more of
+    /// it matters from now on than did so far.
+    Resync,
+    /// Tell those who want to know.
+    Event(Event),
+}
+
+/// What is heard on an interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ear {
+    /// The interface's own Ethernet address.
+    pub mac: Mac,
+    /// What it is listened to for.
+    pub role: Role,
+}
+
+/// What an interface is listened to for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Solicitations for targets inside these ranges, and advertisements of these neighbors.
+    Upstream {
+        /// What is answered for.
+        ranges: Vec<Ipv6Net>,
+        /// What guests may ask for (`proxy-downstream`).
+        neighbors: Vec<Ipv6Net>,
+    },
+    /// Signs of life, and questions of guests.
+    Downstream,
+}

@@ -1,0 +1,128 @@
+//! What the engine tells: one change that is worth a line in the log, or a question where each is watched.
+
+use core::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
+
+use super::asker::Asker;
+use super::facts::{IfIndex, KernelRoute};
+use super::liveness::{Evidence, Transition, Why};
+use super::plan::Changes;
+use super::plan::problem::Problem;
+use super::policy::{Origin, RangePolicy};
+use crate::wire::{DropReason, Mac};
+
+/// One change that is worth a line in the log; or, where every question is watched, a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The target exists, and is answered for from now on.
+    Live(Ipv6Addr, IfIndex, Mac, Evidence),
+    /// The target is not answered for any more.
+    Gone(Ipv6Addr, IfIndex, Loss),
+    /// The target is behind the second downstream now, and was behind the first.
+    Moved(Ipv6Addr, IfIndex, IfIndex, Mac),
+    /// The target is where it was; a claim from behind the second downstream came to nothing.
+    Contested(Ipv6Addr, IfIndex, IfIndex, Mac),
+    /// Another station on this upstream says that the target is its own; there are no answers meanwhile.
+    Conflict(Ipv6Addr, IfIndex, Mac),
+    /// This guest behind this downstream takes that address for a neighbor of its own, and it is one of
+    /// the upstream's: its mask is too short.
+    WideMask(Ipv6Addr, IfIndex, Ipv6Addr),
+    /// The route is in the kernel.
+    RouteInstalled(KernelRoute),
+    /// The route is not in the kernel any more.
+    RouteRemoved(KernelRoute),
+    /// Somebody else's route, if it is known, keeps ours out.
+    RouteConflict(KernelRoute, Option<KernelRoute>),
+    /// The kernel refused the route, and this is what it said.
+    RouteFailed(KernelRoute, String),
+    /// The guests' gateway has its address on this downstream.
+    GatewayAdded(IfIndex, Ipv6Addr),
+    /// It has it there no more.
+    GatewayRemoved(IfIndex, Ipv6Addr),
+    /// On this upstream as many groups are joined as may be; further targets wait for room.
+    GroupsFull(IfIndex, usize),
+    /// Every address of this prefix is answered for, too many to join a group for each.
+    TooWideToJoin(Ipv6Net),
+    /// The range follows from the host as it is, and is served from now on, or in another way than before.
+    Serving(Box<RangePolicy>),
+    /// The range does not follow from the host any more, and is not served.
+    Withdrawn(Box<RangePolicy>),
+    /// Something that the policy asks for is not there.
+    Problem(Problem),
+    /// It is there now.
+    Solved(Problem),
+    /// Somebody asked for the target.
+    Solicited(Ipv6Addr, Asker),
+    /// The asker got an answer.
+    Answered(Ipv6Addr, Asker),
+    /// A frame on this interface, a question for the target if it was one, got none.
+    Dropped(Option<Ipv6Addr>, IfIndex, DropReason),
+}
+
+impl Event {
+    /// What becomes of the ranges that the host brings about.
+    pub(super) fn of_changes(changes: &Changes) -> Vec<Self> {
+        let followed = |range: &RangePolicy| range.origin != Origin::Config;
+        let gone = changes.iter().filter_map(|(before, after)| match (before, after) {
+            (Some((range, _)), None) if followed(range) => Some(Self::Withdrawn(Box::new(range.clone()))),
+            _ => None,
+        });
+        let new = changes.iter().filter_map(|(before, after)| {
+            let (range, _) = after.filter(|(range, _)| followed(range))?;
+            let is_new = before
+                .is_none_or(|(old, _)| (&old.downstream, old.answer) != (&range.downstream, range.answer));
+            is_new.then(|| Self::Serving(Box::new(range.clone())))
+        });
+        gone.chain(new).collect()
+    }
+
+    /// What a change of a target is told as, if at all.
+    pub(super) fn of(transition: &Transition) -> Option<Self> {
+        let Transition { target, why, .. } = *transition;
+        let loss = match why {
+            Why::Unanswered => Loss::Unanswered,
+            Why::Downstream => Loss::Downstream,
+            Why::NoRoom => Loss::NoRoom,
+            Why::Policy => Loss::Policy,
+            _ => {
+                return match (transition.was(), transition.is()) {
+                    (None, Some(is)) => Some(Self::Live(target, is.link, is.mac?, is.evidence)),
+                    (Some(was), Some(is)) if was.link != is.link => {
+                        Some(Self::Moved(target, was.link, is.link, is.mac?))
+                    }
+                    _ => None,
+                };
+            }
+        };
+        let was = transition.was().filter(|_| transition.is().is_none())?;
+        Some(Self::Gone(target, was.link, loss))
+    }
+}
+
+/// Why a live target ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Loss {
+    /// Probes went unanswered.
+    Unanswered,
+    /// Its downstream is down or gone.
+    Downstream,
+    /// It had to make room: it had only announced itself and another took its place, or fewer may be
+    /// known than before.
+    NoRoom,
+    /// The policy does not serve it there any more.
+    Policy,
+}
+
+impl Loss {
+    /// The reason in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unanswered => "probes went unanswered",
+            Self::Downstream => "its downstream is down or gone",
+            Self::NoRoom => "the targets are full",
+            Self::Policy => "its range is not served there any more",
+        }
+    }
+}

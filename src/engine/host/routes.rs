@@ -1,0 +1,382 @@
+//! The kernel's routes that concern us, and what they say about where things are.
+//!
+//! The routes of single guests that are ours are not here: they follow from who is live, there may be as
+//! many as targets, and their keeper knows of them.
+
+use core::net::Ipv6Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv6Net;
+use prefix_trie::PrefixSet;
+
+use crate::engine::facts::{IfIndex, KernelRoute, NextHop};
+
+/// Every route of the kernel that concerns us.
+#[derive(Debug, Default)]
+pub struct Routes {
+    /// By destination, in the order of the addresses, an outer prefix before those inside it.
+    known: BTreeMap<Key, Vec<KernelRoute>>,
+    /// Their destinations, so that those around an address are found.
+    destinations: PrefixSet<Ipv6Net>,
+    by_link: BTreeMap<IfIndex, BTreeSet<Ipv6Net>>,
+}
+
+/// The first address of a prefix, and its length.
+type Key = (Ipv6Addr, u8);
+
+fn key(prefix: &Ipv6Net) -> Key {
+    (prefix.network(), prefix.prefix_len())
+}
+
+/// What became of a place that a route was put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing was known there.
+    Free,
+    /// What was there is gone.
+    Made,
+    /// One of several is gone, and which one is a guess.
+    Unsure,
+}
+
+impl Routes {
+    /// Learns of a route. False if it was known.
+    pub fn insert(&mut self, route: KernelRoute) -> bool {
+        let at = self.known.entry(key(&route.destination)).or_default();
+        if at.contains(&route) {
+            return false;
+        }
+        if at.is_empty() {
+            self.destinations.insert(route.destination);
+        }
+        if let Some(link) = route.link() {
+            self.by_link.entry(link).or_default().insert(route.destination);
+        }
+        at.push(route);
+        true
+    }
+
+    /// Forgets a route. False if it was not known.
+    pub fn remove(&mut self, route: &KernelRoute) -> bool {
+        self.remove_where(route.destination, |known| known == route) > 0
+    }
+
+    /// Forgets what the kernel has put this one into the place of: same destination, table and metric. Of several
+    /// such routes it takes the first of the same kind, else the first of all; one through a router goes with all
+    /// that lead through routers beside it (net/ipv6/ip6_fib.c, fib6_add_rt2node).
+    pub fn make_way(&mut self, route: &KernelRoute) -> Way {
+        let places: Vec<_> =
+            self.at(&route.destination).filter(|known| known.takes_the_place_of(route)).cloned().collect();
+        let is_via = |known: &KernelRoute| known.next_hop != NextHop::OnLink;
+        let same = places.iter().find(|known| is_via(known) == is_via(route));
+        let Some(gone) = same.or(places.first()).cloned() else { return Way::Free };
+        let is_certain = places.len() < 2 || places.iter().all(|known| is_via(known) && known.protocol != RA);
+        if is_via(&gone) {
+            self.remove_where(gone.destination, |known| is_via(known) && known.takes_the_place_of(&gone));
+        } else {
+            self.remove_where(gone.destination, |known| *known == gone);
+        }
+        if is_certain { Way::Made } else { Way::Unsure }
+    }
+
+    /// Forgets what goes with an interface that is switched off: all but one of several ways through routers, which
+    /// the kernel keeps as long as another interface has one. The destinations.
+    pub fn switch_off(&mut self, link: IfIndex) -> BTreeSet<Ipv6Net> {
+        let destinations = self.by_link.get(&link).cloned().unwrap_or_default();
+        for destination in &destinations {
+            let stays = |route: &KernelRoute| {
+                let is_via = |known: &KernelRoute| known.next_hop != NextHop::OnLink;
+                let mut beside = self.at(destination).filter(|other| other.takes_the_place_of(route));
+                is_via(route) && beside.any(|other| is_via(other) && other.link() != Some(link))
+            };
+            let here = self.at(destination).filter(|route| route.link() == Some(link));
+            let gone: Vec<_> = here.filter(|route| !stays(route)).cloned().collect();
+            gone.iter().for_each(|route| _ = self.remove(route));
+        }
+        destinations
+    }
+
+    /// Forgets the routes of an interface. The destinations that they had.
+    pub fn remove_link(&mut self, link: IfIndex) -> BTreeSet<Ipv6Net> {
+        let destinations = self.by_link.remove(&link).unwrap_or_default();
+        for destination in &destinations {
+            self.remove_where(*destination, |route| route.link() == Some(link));
+        }
+        destinations
+    }
+
+    fn remove_where(&mut self, destination: Ipv6Net, goes: impl Fn(&KernelRoute) -> bool) -> usize {
+        let Some(at) = self.known.get_mut(&key(&destination)) else { return 0 };
+        let before = at.len();
+        let links: BTreeSet<_> = at.iter().filter_map(KernelRoute::link).collect();
+        at.retain(|route| !goes(route));
+        let gone = before - at.len();
+        for link in links.into_iter().filter(|link| !at.iter().any(|route| route.link() == Some(*link))) {
+            if let Some(known) = self.by_link.get_mut(&link) {
+                known.remove(&destination);
+                if known.is_empty() {
+                    self.by_link.remove(&link);
+                }
+            }
+        }
+        if at.is_empty() {
+            self.known.remove(&key(&destination));
+            self.destinations.remove(&destination);
+        }
+        gone
+    }
+
+    /// Whether any route leaves by this interface.
+    pub fn has_any_on(&self, link: IfIndex) -> bool {
+        self.by_link.contains_key(&link)
+    }
+
+    /// Every route that concerns us.
+    pub fn iter(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.known.values().flatten()
+    }
+
+    /// True if it is in the kernel, as far as is known.
+    pub fn has(&self, route: &KernelRoute) -> bool {
+        self.at(&route.destination).any(|known| known == route)
+    }
+
+    /// The routes to exactly this destination.
+    pub fn at(&self, destination: &Ipv6Net) -> impl Iterator<Item = &KernelRoute> {
+        self.known.get(&key(destination)).into_iter().flatten()
+    }
+
+    /// The interfaces that default routes leave by, the preferred first.
+    pub fn default_links(&self) -> Vec<IfIndex> {
+        let mut defaults: Vec<_> =
+            self.defaults().filter_map(|route| Some((route.metric, route.unicast_link()?))).collect();
+        defaults.sort_unstable();
+        let mut links = Vec::new();
+        for (_, link) in defaults {
+            if !links.contains(&link) {
+                links.push(link);
+            }
+        }
+        links
+    }
+
+    /// The routers that default routes out of this interface lead through, the preferred first.
+    pub fn routers(&self, link: IfIndex) -> Vec<Ipv6Addr> {
+        let via = |route: &KernelRoute| match route.next_hop {
+            NextHop::Via(router) if route.unicast_link() == Some(link) => Some((route.metric, router)),
+            NextHop::Via(_) | NextHop::OnLink => None,
+        };
+        let mut found: Vec<_> = self.defaults().filter_map(via).collect();
+        found.sort_unstable();
+        let mut routers: Vec<Ipv6Addr> = Vec::new();
+        for (_, router) in found {
+            if !routers.contains(&router) && routers.len() < MOST_ROUTERS {
+                routers.push(router);
+            }
+        }
+        routers
+    }
+
+    /// Every router that a default route leads through.
+    pub fn all_routers(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.defaults().filter_map(|route| match route.next_hop {
+            NextHop::Via(router) => Some(router),
+            NextHop::OnLink => None,
+        })
+    }
+
+    /// True if a default route leads through this address.
+    pub fn is_router(&self, address: Ipv6Addr) -> bool {
+        self.defaults().any(|route| route.next_hop == NextHop::Via(address))
+    }
+
+    /// True if a default route out of this interface leads through this address.
+    pub fn is_router_of(&self, link: IfIndex, address: Ipv6Addr) -> bool {
+        let mut out_of = self.defaults().filter(|route| route.unicast_link() == Some(link));
+        out_of.any(|route| route.next_hop == NextHop::Via(address))
+    }
+
+    /// The interface that a packet to `target` leaves by, as far as the main table decides.
+    pub fn leads_to(&self, target: Ipv6Addr) -> Option<IfIndex> {
+        self.leads_to_all(&target.into())
+    }
+
+    /// The same for a whole prefix, where no route inside it decides.
+    pub fn leads_to_all(&self, prefix: &Ipv6Net) -> Option<IfIndex> {
+        self.deciding(prefix).and_then(KernelRoute::unicast_link)
+    }
+
+    /// The route that decides for a whole prefix, where none inside it does: as far as the main table
+    /// decides.
+    pub fn deciding(&self, prefix: &Ipv6Net) -> Option<&KernelRoute> {
+        let around = self.destinations.cover(prefix);
+        around.filter_map(|net| self.at(&net).filter(|r| r.table == MAIN).min_by_key(|r| r.metric)).last()
+    }
+
+    /// The interfaces that routes inside `prefix` leave by.
+    pub fn links_inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = IfIndex> + 'a {
+        self.inside(prefix).filter_map(KernelRoute::unicast_link)
+    }
+
+    /// The routes to destinations inside `prefix`, in the order of the addresses.
+    pub fn inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = &'a KernelRoute> + 'a {
+        self.children(prefix).flatten()
+    }
+
+    /// The routes to each destination inside `prefix`, in the order of the addresses.
+    fn children(&self, prefix: &Ipv6Net) -> impl Iterator<Item = &Vec<KernelRoute>> + use<'_> {
+        let (first, last) = (key(prefix), (prefix.broadcast(), 128));
+        self.known.range(first..=last).map(|(_, routes)| routes)
+    }
+
+    /// For each destination inside `prefix`, the route that decides there, but for ours: as far as the
+    /// main table decides, and in the order of the addresses.
+    pub fn deciding_inside<'a>(
+        &'a self,
+        prefix: &Ipv6Net,
+        is_ours: impl Fn(&KernelRoute) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a KernelRoute> + 'a {
+        let deciding = move |routes: &'a Vec<KernelRoute>| {
+            let foreign = routes.iter().filter(|route| route.table == MAIN && !is_ours(route));
+            foreign.min_by_key(|route| route.metric)
+        };
+        self.children(prefix).filter_map(deciding)
+    }
+
+    /// The interfaces on which `prefix` itself is on-link by foreign routes, the upstreams among them.
+    pub fn links_of(
+        &self,
+        prefix: &Ipv6Net,
+        is_ours: impl Fn(&KernelRoute) -> bool,
+    ) -> impl Iterator<Item = IfIndex> {
+        let foreign = self.at(prefix).filter(move |route| !is_ours(route));
+        let on_link = |route: &&KernelRoute| route.table == MAIN && route.next_hop == NextHop::OnLink;
+        foreign.filter(on_link).filter_map(KernelRoute::unicast_link)
+    }
+
+    /// The prefixes that foreign routes say are on this link itself, in the order of the addresses.
+    pub fn on_link(
+        &self,
+        link: IfIndex,
+        is_ours: impl Fn(&KernelRoute) -> bool,
+    ) -> impl Iterator<Item = Ipv6Net> {
+        let is_on_link = move |destination: &&Ipv6Net| {
+            let foreign = self.at(destination).filter(|route| !is_ours(route));
+            foreign
+                .filter(|route| route.table == MAIN && route.next_hop == NextHop::OnLink)
+                .any(|route| route.unicast_link() == Some(link))
+        };
+        self.by_link.get(&link).into_iter().flatten().filter(is_on_link).copied()
+    }
+
+    /// The default routes of the main table.
+    pub fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.at(&DEFAULT).filter(|route| route.table == MAIN)
+    }
+}
+
+/// A link has one router or two; each costs a frame for every target that is announced.
+const MOST_ROUTERS: usize = 2;
+/// What a router's advertisement has brought (`RTPROT_RA`).
+const RA: u8 = 9;
+/// The number of the table `main`.
+pub const MAIN: u32 = 254;
+/// `::/0`
+const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::facts::RouteKind;
+
+    fn foreign(text: &str, link: u32, metric: u32) -> KernelRoute {
+        KernelRoute {
+            destination: text.parse().expect("a prefix"),
+            kind: RouteKind::Unicast(IfIndex(link)),
+            next_hop: NextHop::OnLink,
+            table: MAIN,
+            protocol: 3,
+            metric,
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_and_then_the_lowest_metric_lead() {
+        let mut routes = Routes::default();
+        routes.insert(foreign("::/0", 2, 1024));
+        routes.insert(foreign("2001:db8::/64", 3, 1024));
+        routes.insert(foreign("2001:db8::/64", 4, 256));
+        routes.insert(KernelRoute { kind: RouteKind::Unreachable, ..foreign("2001:db8::c:0/112", 0, 1) });
+        let lead = |text: &str| routes.leads_to(text.parse().expect("an address"));
+        assert_eq!(lead("2001:db8::5"), Some(IfIndex(4)));
+        assert_eq!(lead("2001:db8::c:5"), None);
+        assert_eq!(lead("2001:db8:1::5"), Some(IfIndex(2)));
+        assert_eq!(routes.default_links(), [IfIndex(2)]);
+    }
+
+    #[test]
+    fn a_link_that_goes_takes_its_routes_along() {
+        let mut routes = Routes::default();
+        routes.insert(foreign("2001:db8::/112", 3, 1024));
+        routes.insert(foreign("2001:db8::/112", 4, 256));
+        assert_eq!(routes.remove_link(IfIndex(3)).len(), 1);
+        assert_eq!(routes.leads_to("2001:db8::5".parse().expect("an address")), Some(IfIndex(4)));
+        assert_eq!(routes.remove_link(IfIndex(3)).len(), 0);
+    }
+
+    #[test]
+    fn a_route_that_takes_a_place_makes_the_one_before_unknown() {
+        let (old, new) = (foreign("2001:db8::/112", 3, 1024), foreign("2001:db8::/112", 4, 1024));
+        let mut routes = Routes::default();
+        routes.insert(old.clone());
+        routes.insert(foreign("2001:db8::/112", 3, 7));
+        assert_eq!(routes.make_way(&new), Way::Made);
+        routes.insert(new.clone());
+        assert!(routes.has(&new) && !routes.has(&old));
+        assert_eq!(routes.at(&new.destination).count(), 2);
+        assert_eq!(routes.make_way(&foreign("2001:db8:1::/112", 4, 1024)), Way::Free);
+    }
+
+    #[test]
+    fn of_several_routes_in_one_place_the_kernel_takes_the_first_of_the_same_kind() {
+        let via = |link, router: &str| KernelRoute {
+            next_hop: NextHop::Via(router.parse().expect("an address")),
+            ..foreign("2001:db8::/112", link, 7)
+        };
+        let on_link = |link| foreign("2001:db8::/112", link, 7);
+        let with = |known: &[KernelRoute]| {
+            let mut routes = Routes::default();
+            known.iter().cloned().for_each(|route| _ = routes.insert(route));
+            routes
+        };
+        let mut routes = with(&[via(3, "fe80::1"), via(4, "fe80::2")]);
+        assert_eq!((routes.make_way(&on_link(5)), routes.iter().count()), (Way::Made, 0));
+        let mut routes = with(&[on_link(3), via(4, "fe80::2")]);
+        assert_eq!(routes.make_way(&via(5, "fe80::3")), Way::Unsure);
+        assert_eq!(routes.iter().cloned().collect::<Vec<_>>(), [on_link(3)]);
+    }
+
+    #[test]
+    fn an_interface_that_is_switched_off_keeps_one_of_several_ways() {
+        let via = |link| KernelRoute {
+            next_hop: NextHop::Via("fe80::1".parse().expect("an address")),
+            ..foreign("2001:db8:1::/64", link, 7)
+        };
+        let mut routes = Routes::default();
+        [via(3), via(4), foreign("2001:db8::/112", 3, 7)].into_iter().for_each(|r| _ = routes.insert(r));
+        assert_eq!(routes.switch_off(IfIndex(3)).len(), 2);
+        assert_eq!(routes.iter().cloned().collect::<Vec<_>>(), [via(3), via(4)]);
+        routes.switch_off(IfIndex(4));
+        assert_eq!(routes.iter().count(), 2);
+    }
+
+    #[test]
+    fn knows_the_router() {
+        let mut routes = Routes::default();
+        let router = "2001:db8::1".parse().expect("an address");
+        routes.insert(KernelRoute { next_hop: NextHop::Via(router), ..foreign("::/0", 2, 1024) });
+        assert!(routes.is_router(router) && routes.is_router_of(IfIndex(2), router));
+        assert!(!routes.is_router_of(IfIndex(3), router));
+        assert_eq!(routes.routers(IfIndex(2)), [router]);
+    }
+}

@@ -1,0 +1,326 @@
+//! The machines side by side, and what may be looked at of them.
+
+use core::net::Ipv6Addr;
+use std::collections::BTreeSet;
+
+use super::answers::explain::{Explainer, Explanation};
+use super::answers::guests::Neighborhood;
+use super::answers::held::Held;
+use super::answers::masks::{Masks, WideMask};
+use super::answers::{Downstreams, Scene, Upstreams};
+use super::asker::Asker;
+use super::change::{At, RouteState};
+use super::counters::Counters;
+use super::export::{self, Census, Target, Which};
+use super::facts::{IfIndex, KernelRoute};
+use super::host::Host;
+use super::host::links::Links;
+use super::keep::{self, Keep};
+use super::liveness::{Budget, Liveness, SHARES, State, Subject};
+use super::manners::Manners;
+use super::plan::bindings::{Bindings, Problem, Upstream};
+use super::plan::{self, Changes, Plan};
+use super::policy::Policy;
+use super::seed::Seed;
+use super::time::Time;
+use crate::wire::{Mac, Solicitation, solicited_node};
+
+/// Every machine of the engine.
+#[derive(Debug)]
+pub struct House {
+    /// What the administrator wrote.
+    pub(super) written: Policy,
+    pub(super) host: Host,
+    pub(super) plan: Plan,
+    pub(super) neighborhood: Neighborhood,
+    pub(super) guests: Liveness,
+    pub(super) neighbors: Liveness,
+    pub(super) budget: Budget,
+    pub(super) manners: Manners,
+    pub(super) keep: Keep,
+    pub(super) held: Held,
+    pub(super) masks: Masks,
+    pub(super) counters: Counters,
+    /// Those of the plan, and what the kernel refuses.
+    pub(super) problems: Vec<Problem>,
+    pub(super) seed: Seed,
+}
+
+impl House {
+    /// One that knows nothing but its policy.
+    pub(super) fn new(policy: Policy, seed: [u64; 2]) -> Self {
+        let Policy { limits, timers, routes, .. } = policy;
+        let host = Host::default();
+        let keep = Keep::new(routes, Seed(seed));
+        let plan = plan::make(&policy, &host, keep.routes.ours(), &[]);
+        let guests = Liveness::new(Subject::Guests, limits.targets, timers, limits.pending, seed);
+        let neighbors = Liveness::new(Subject::Neighbors, limits.pending, timers, limits.pending, seed);
+        Self {
+            written: policy,
+            host,
+            plan,
+            neighborhood: Neighborhood::default(),
+            guests,
+            neighbors,
+            budget: Budget::new(limits.probes_per_second),
+            manners: Manners::new(&limits),
+            keep,
+            held: Held::default(),
+            masks: Masks::default(),
+            counters: Counters::default(),
+            problems: Vec::new(),
+            seed: Seed(seed),
+        }
+    }
+
+    /// What the policy asks for and the host does not have, at this moment.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// What the policy means at this moment.
+    pub fn bindings(&self) -> &Bindings {
+        &self.plan.bindings
+    }
+
+    /// The policy as it was written.
+    pub fn written(&self) -> &Policy {
+        &self.written
+    }
+
+    /// The policy with its effective ranges: each says where it comes from.
+    pub fn policy(&self) -> &Policy {
+        &self.plan.policy
+    }
+
+    /// Whether all that is served are the host's own addresses (AnyIP), so that nothing is forwarded.
+    pub fn serves_itself_alone(&self) -> bool {
+        self.plan.serves_itself_alone()
+    }
+
+    /// The host's interfaces and addresses.
+    pub fn links(&self) -> &Links {
+        &self.host.links
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What is known of a target.
+    pub fn target(&self, address: Ipv6Addr) -> Option<State> {
+        self.guests.get(address)
+    }
+
+    /// Every target that something is known of.
+    pub fn targets(&self) -> impl Iterator<Item = (Ipv6Addr, State)> {
+        self.guests.iter()
+    }
+
+    /// How many questions for a target were answered since something is known of it.
+    pub fn answered_for(&self, address: Ipv6Addr) -> u64 {
+        self.guests.answered(address).into()
+    }
+
+    /// The first `limit` targets behind `after`, in the order of their addresses.
+    pub fn target_page(
+        &self,
+        which: Which,
+        after: Option<Ipv6Addr>,
+        limit: usize,
+    ) -> Vec<(Ipv6Addr, Target)> {
+        export::page(&self.guests, which, after, limit)
+    }
+
+    /// How many targets there are.
+    pub fn census(&self) -> Census {
+        export::census(&self.guests)
+    }
+
+    /// The targets that another station on the upstream link speaks up for, and its link-layer address.
+    pub fn conflicts(&self) -> impl Iterator<Item = (Ipv6Addr, Mac)> {
+        self.manners.rivals.iter()
+    }
+
+    /// The guests that take more for their own link than is on it, one for each downstream.
+    pub fn wide_masks(&self) -> impl Iterator<Item = (IfIndex, WideMask)> {
+        self.masks.iter()
+    }
+
+    /// How many targets are known.
+    pub fn known_targets(&self) -> usize {
+        self.guests.len()
+    }
+
+    /// How many of the upstreams' neighbors are known because guests may ask for them.
+    pub fn known_neighbors(&self) -> usize {
+        self.neighbors.len()
+    }
+
+    /// Every route that we want, and what became of it.
+    pub fn routes(&self) -> impl Iterator<Item = (KernelRoute, RouteState)> {
+        self.keep.routes.wanted()
+    }
+
+    /// The first `limit` of those routes that are meant, in the order of their destinations.
+    pub fn route_page(
+        &self,
+        is_meant: impl Fn(&KernelRoute, RouteState) -> bool,
+        limit: usize,
+    ) -> Vec<(KernelRoute, RouteState)> {
+        export::first(self.routes().filter(|(route, state)| is_meant(route, *state)), limit)
+    }
+
+    /// How many of the routes that we want are in this state.
+    pub fn count_routes(&self, state: RouteState) -> usize {
+        self.keep.routes.count(state)
+    }
+
+    /// A foreign route that keeps this one out.
+    pub fn in_the_way_of(&self, route: &KernelRoute) -> Option<&KernelRoute> {
+        self.keep.routes.in_the_way_of(route, &self.host)
+    }
+
+    /// The default routes of the main table.
+    pub fn default_routes(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.host.routes.defaults()
+    }
+
+    /// Where the policy wants a gateway's address, on the host as it is.
+    pub fn wanted_gateways(&self) -> BTreeSet<At> {
+        keep::wanted_gateways(&self.plan, &self.host)
+    }
+
+    /// The interfaces that are upstreams at this moment.
+    pub fn upstream_links(&self) -> impl Iterator<Item = IfIndex> {
+        self.plan.bindings.upstreams.iter().map(|upstream| upstream.link)
+    }
+
+    /// What would be missing on this host, were this the policy, and how many ranges it would have.
+    pub fn problems_of(&self, policy: &Policy) -> (Vec<Problem>, usize) {
+        let plan = plan::make(policy, &self.host, self.keep.routes.ours(), &self.plan.bindings.upstreams);
+        (plan.bindings.problems, plan.policy.ranges.len())
+    }
+
+    /// Why the address is answered for, or not, at the time `now`.
+    pub fn explain(&self, target: Ipv6Addr, now: Time) -> Explanation {
+        Explainer { scene: self.scene(), routes: &self.keep.routes }.explain(target, now)
+    }
+
+    /// The plan as it is to be on the host as it is, and in what it differs.
+    pub(super) fn replan(&self) -> (Plan, Changes) {
+        let ours = self.keep.routes.ours();
+        let next = plan::make(&self.written, &self.host, ours, &self.plan.bindings.upstreams);
+        let changes = next.changes_since(&self.plan);
+        (next, changes)
+    }
+
+    /// The administrator has written this. What was written before.
+    pub(super) fn rewrite(&mut self, policy: Policy) -> Policy {
+        let Self { written, host, keep, .. } = self;
+        if policy.routes != written.routes {
+            keep.routes.set_policy(policy.routes, host);
+            keep.addresses.set_protocol(policy.routes.protocol);
+        }
+        std::mem::replace(written, policy)
+    }
+
+    /// Looks for gateways' addresses of ours that a predecessor left, or that bear another number than they should.
+    pub(super) fn look_for_addresses(&mut self) {
+        self.keep.addresses.look_everywhere(&self.host.links);
+    }
+
+    /// What decisions look at.
+    pub(super) fn scene(&self) -> Scene<'_> {
+        Scene {
+            plan: &self.plan,
+            host: &self.host,
+            guests: &self.guests,
+            neighbors: &self.neighbors,
+            neighborhood: &self.neighborhood,
+            rivals: &self.manners.rivals,
+        }
+    }
+
+    /// The guests, and what their machine has to be handed.
+    pub(super) fn guests(&mut self) -> (&mut Liveness, Downstreams<'_>, &mut Budget) {
+        (&mut self.guests, Downstreams { plan: &self.plan, host: &self.host }, &mut self.budget)
+    }
+
+    /// The neighbors on the upstreams, and what their machine has to be handed.
+    pub(super) fn neighbors(&mut self) -> (&mut Liveness, Upstreams<'_>, &mut Budget) {
+        let ground = Upstreams { neighborhood: &self.neighborhood, host: &self.host };
+        (&mut self.neighbors, ground, &mut self.budget)
+    }
+
+    /// Whose share of the probes a question counts for. Routers and others on an upstream share by their station; a
+    /// few may share one, which is fair enough. A guest can pretend to be many stations, so those of one downstream
+    /// have one share together.
+    pub(super) fn share_of(&self, asker: &Asker) -> usize {
+        let fold = |sum: usize, byte: &u8| sum.wrapping_mul(31).wrapping_add(usize::from(*byte));
+        let link = asker.link.0 as usize;
+        match self.plan.upstream(asker.link) {
+            Some(_) => asker.mac.0.iter().fold(link, fold) % SHARES,
+            None => link % SHARES,
+        }
+    }
+
+    /// What an answer to this asker takes from the link that it is on.
+    pub(super) fn face_towards(&self, asker: &Asker, target: Ipv6Addr) -> Option<Upstream> {
+        match self.plan.upstream(asker.link) {
+            Some(upstream) => Some(*upstream),
+            None => self.scene().face_towards_guests(asker.link, target),
+        }
+    }
+
+    /// A probe for a guest: RFC 4861 §7.2.2, from an address of that downstream, with our link-layer address, to the
+    /// solicited-node group or to the station that is known.
+    pub(super) fn probe(&self, link: IfIndex, target: Ipv6Addr, known: Option<Mac>) -> Option<Solicitation> {
+        let links = &self.host.links;
+        let source = links.link_local(link).or_else(|| links.global(link))?;
+        self.solicitation(link, source, target, known)
+    }
+
+    /// A probe for a neighbor on an upstream, as a host on that link would ask: from a global address, because some
+    /// providers drop what comes from a link-local one.
+    pub(super) fn probe_upstream(
+        &self,
+        link: IfIndex,
+        target: Ipv6Addr,
+        known: Option<Mac>,
+    ) -> Option<Solicitation> {
+        let links = &self.host.links;
+        let source = links.global(link).or_else(|| links.link_local(link))?;
+        self.solicitation(link, source, target, known)
+    }
+
+    fn solicitation(
+        &self,
+        link: IfIndex,
+        source: Ipv6Addr,
+        target: Ipv6Addr,
+        known: Option<Mac>,
+    ) -> Option<Solicitation> {
+        let source_mac = self.host.links.mac(link)?;
+        let group = solicited_node(target);
+        Some(Solicitation {
+            source_mac,
+            destination_mac: known.unwrap_or(Mac::multicast(group)),
+            source,
+            destination: if known.is_some() { target } else { group },
+            target,
+            source_link_layer: Some(source_mac),
+        })
+    }
+
+    /// True for one of our own stations on an upstream.
+    pub(super) fn is_our_station(&self, mac: Mac) -> bool {
+        self.plan.bindings.upstreams.iter().any(|upstream| upstream.mac == mac)
+    }
+
+    /// True if guests on this link are answered there.
+    pub(super) fn answers_guests_on(&self, link: IfIndex) -> bool {
+        !self.neighborhood.upstreams_of(link).is_empty()
+    }
+}

@@ -1,0 +1,123 @@
+//! The interfaces that are listened to: upstreams for questions, downstreams for their guests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv6Net;
+
+use super::keeper::{Keeper, Manner, Step};
+use crate::engine::change::Outcome;
+use crate::engine::effect::{Ear, Output, Role};
+use crate::engine::facts::IfIndex;
+use crate::engine::host::Host;
+use crate::engine::plan::{Plan, Served};
+use crate::engine::policy::Answer;
+use crate::engine::seed::Seed;
+use crate::engine::time::Time;
+
+/// The ears that are wanted, and what becomes of them.
+#[derive(Debug)]
+pub struct Ears {
+    kept: Keeper<IfIndex, Ear>,
+    /// By range, the downstreams on which its guests are heard.
+    by_range: BTreeMap<Ipv6Net, Vec<IfIndex>>,
+    /// By downstream, for how many ranges.
+    heard_for: BTreeMap<IfIndex, usize>,
+    /// What has to be looked at again.
+    touched: BTreeSet<IfIndex>,
+}
+
+impl Ears {
+    /// None yet.
+    pub fn new(seed: Seed) -> Self {
+        Self {
+            kept: Keeper::new(Manner::Assumed, seed),
+            by_range: BTreeMap::new(),
+            heard_for: BTreeMap::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// The range is served like this now; `None` where it is gone.
+    pub fn serve(&mut self, prefix: Ipv6Net, served: Option<&Served>, plan: &Plan, host: &Host) {
+        let mut links = match served {
+            Some((range, place)) if range.looks_for_guests() || range.proxy_downstream => {
+                plan.downstreams_of(range, place, host)
+            }
+            _ => Vec::new(),
+        };
+        links.sort_unstable();
+        links.dedup();
+        let before = self.by_range.remove(&prefix).unwrap_or_default();
+        for link in links.iter().filter(|link| before.binary_search(link).is_err()) {
+            *self.heard_for.entry(*link).or_default() += 1;
+            self.touched.insert(*link);
+        }
+        for link in before.iter().filter(|link| links.binary_search(link).is_err()) {
+            if let Some(count) = self.heard_for.get_mut(link) {
+                *count -= 1;
+                if *count == 0 {
+                    self.heard_for.remove(link);
+                }
+            }
+            self.touched.insert(*link);
+        }
+        if !links.is_empty() {
+            self.by_range.insert(prefix, links);
+        }
+    }
+
+    /// Something happened to this interface.
+    pub fn touch(&mut self, link: IfIndex) {
+        self.touched.insert(link);
+    }
+
+    /// Wants the ears that the plan asks for, where something happened. `neighbors` are the prefixes on the link
+    /// of an upstream that guests may ask for.
+    pub fn settle(&mut self, plan: &Plan, host: &Host, neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>) {
+        for link in std::mem::take(&mut self.touched) {
+            // An upstream is never listened to as a downstream.
+            let ear = match (plan.upstream(link), host.links.mac(link)) {
+                (Some(upstream), _) => {
+                    let served = plan.served().filter(|(range, place)| {
+                        place.upstream == Some(link) && range.answer != Answer::Never
+                    });
+                    let ranges = served.map(|(range, _)| range.prefix);
+                    let routers = plan.routers_to_keep(upstream, host).into_iter().map(Ipv6Net::from);
+                    let role = Role::Upstream {
+                        ranges: ranges.chain(routers).collect(),
+                        neighbors: neighbors(link),
+                    };
+                    Some(Ear { mac: upstream.mac, role })
+                }
+                (None, Some(mac)) if self.heard_for.contains_key(&link) => {
+                    Some(Ear { mac, role: Role::Downstream })
+                }
+                _ => None,
+            };
+            self.kept.want(link, ear);
+        }
+    }
+
+    /// The changes to ask for.
+    pub fn changes(&mut self) -> impl Iterator<Item = Output> {
+        self.kept.steps().into_iter().map(|(link, step)| match step {
+            Step::Add(ear) => Output::Listen(link, ear),
+            Step::Remove(_) => Output::Unlisten(link),
+        })
+    }
+
+    /// What became of a change.
+    pub fn outcome(&mut self, link: IfIndex, outcome: &Outcome, now: Time) {
+        self.kept.outcome(link, true, outcome, now);
+    }
+
+    /// When something is tried again.
+    pub fn next_due(&self) -> Option<Time> {
+        self.kept.next_due()
+    }
+
+    /// Tries again what is due.
+    pub fn tick(&mut self, now: Time) {
+        self.kept.tick(now);
+    }
+}

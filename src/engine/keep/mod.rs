@@ -1,0 +1,209 @@
+//! What the kernel holds for us: routes, the gateway's addresses, ears, groups, the nftables table. One machine,
+//! [`keeper::Keeper`], for each kind of thing.
+
+pub mod addresses;
+mod ears;
+pub mod keeper;
+pub mod outcome;
+pub mod routes;
+mod wishes;
+
+use core::net::Ipv6Addr;
+use std::collections::BTreeSet;
+
+use ipnet::Ipv6Net;
+
+use super::change::{At, Outcome, Suppression};
+use super::effect::Output;
+use super::facts::{IfIndex, LinkLayer};
+use super::host::{Delta, Host};
+use super::plan::{Changes, Plan, Served};
+use super::policy::{Downstream, RoutePolicy};
+use super::seed::Seed;
+use super::time::Time;
+use addresses::Addresses;
+use ears::Ears;
+use keeper::{Keeper, Manner, Step};
+use routes::Routes;
+
+/// Everything that the kernel holds for us.
+#[derive(Debug)]
+pub struct Keep {
+    /// Routes, of ranges and of single guests.
+    pub routes: Routes,
+    /// The guests' gateway on its downstreams.
+    pub addresses: Addresses,
+    ears: Ears,
+    groups: Keeper<(IfIndex, Ipv6Addr), ()>,
+    table: Keeper<(), Vec<Suppression>>,
+}
+
+/// What is to be asked of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Ears alone: the kernel is still telling what there is.
+    Ears,
+    /// Everything.
+    All,
+    /// Everything but routes and addresses, which stay as they are.
+    AllButRoutes,
+}
+
+impl Keep {
+    /// Nothing yet.
+    pub fn new(policy: RoutePolicy, seed: Seed) -> Self {
+        Self {
+            routes: Routes::new(policy, seed),
+            addresses: Addresses::new(policy.protocol, seed),
+            ears: Ears::new(seed),
+            groups: Keeper::new(Manner::Assumed, seed),
+            table: Keeper::new(Manner::Assumed, seed),
+        }
+    }
+
+    /// Brings what is wanted in line with a plan, where the host has changed. `changes` are served apart. `neighbors` are
+    /// the prefixes on the link of an upstream that guests may ask for.
+    pub fn settle(
+        &mut self,
+        plan: &Plan,
+        host: &Host,
+        (delta, changes): (&Delta, &Changes),
+        neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>,
+    ) {
+        for (range, place) in plan.served() {
+            let has_route = delta.routes.contains(&range.prefix);
+            let first = place.downstreams.first();
+            let has_link = !delta.links.is_empty() && first.is_some_and(|link| delta.links.contains(link));
+            let follows_routes = range.downstream == Downstream::Kernel && !delta.routes.is_empty();
+            if (has_route || has_link || follows_routes) && !changes.ranges.contains_key(&range.prefix) {
+                self.serve_range(range.prefix, Some(&(range.clone(), place.clone())), plan, host);
+            }
+        }
+        delta.links.iter().for_each(|link| self.ears.touch(*link));
+        if !changes.is_empty() || !delta.routes.is_empty() {
+            plan.bindings.upstreams.iter().for_each(|upstream| self.ears.touch(upstream.link));
+        }
+        changes.upstreams_before.iter().for_each(|link| self.ears.touch(*link));
+        self.ears.settle(plan, host, neighbors);
+        self.settle_addresses(plan, host, delta);
+    }
+
+    /// The same where ranges are others than before.
+    pub fn serve(
+        &mut self,
+        plan: &Plan,
+        host: &Host,
+        changes: &Changes,
+        neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>,
+    ) {
+        for (prefix, (_, served)) in &changes.ranges {
+            self.serve_range(*prefix, served.as_ref(), plan, host);
+        }
+        self.ears.settle(plan, host, neighbors);
+    }
+
+    fn serve_range(&mut self, prefix: Ipv6Net, served: Option<&Served>, plan: &Plan, host: &Host) {
+        let wish = served.map(|(range, place)| (range, place.downstreams.first().copied()));
+        self.routes.want_of_range(prefix, wish, host);
+        self.ears.serve(prefix, served, plan, host);
+    }
+
+    fn settle_addresses(&mut self, plan: &Plan, host: &Host, delta: &Delta) {
+        let has_gateway = plan.policy.ranges.iter().any(|range| range.gateway.is_some());
+        if has_gateway || !self.addresses.is_idle() {
+            self.addresses.want(wanted_gateways(plan, host), &host.links);
+            delta.links.iter().for_each(|link| self.addresses.try_again_on(*link, &host.links));
+        }
+    }
+
+    /// To be a member of these groups, or no more.
+    pub fn want_groups(&mut self, wishes: impl IntoIterator<Item = ((IfIndex, Ipv6Addr), Option<()>)>) {
+        wishes.into_iter().for_each(|(membership, wish)| self.groups.want(membership, wish));
+    }
+
+    /// This is to be suppressed, and nothing else.
+    pub fn want_suppression(&mut self, suppressions: Vec<Suppression>) {
+        self.table.want((), (!suppressions.is_empty()).then_some(suppressions));
+    }
+
+    /// The changes that lead from what there is to what is wanted.
+    pub fn changes(&mut self, ask: Ask, outputs: &mut impl Extend<Output>) {
+        outputs.extend(self.ears.changes());
+        if ask == Ask::Ears {
+            return;
+        }
+        if ask == Ask::All {
+            outputs.extend(self.routes.changes().into_iter().map(Output::ChangeRoute));
+            outputs.extend(self.addresses.changes().into_iter().map(Output::ChangeAddress));
+        }
+        outputs.extend(self.groups.steps().into_iter().map(|((link, group), step)| match step {
+            Step::Add(()) => Output::Join(link, group),
+            Step::Remove(()) => Output::Leave(link, group),
+        }));
+        outputs.extend(self.table.steps().into_iter().map(|(_, step)| match step {
+            Step::Add(suppressions) => Output::Suppress(suppressions),
+            Step::Remove(_) => Output::Suppress(Vec::new()),
+        }));
+    }
+
+    /// What became of an ear.
+    pub fn ear_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) {
+        self.ears.outcome(link, outcome, now);
+    }
+
+    /// What became of a membership.
+    pub fn group_changed(&mut self, membership: (IfIndex, Ipv6Addr), outcome: &Outcome, now: Time) {
+        self.groups.outcome(membership, true, outcome, now);
+    }
+
+    /// What became of the table.
+    pub fn table_changed(&mut self, outcome: &Outcome, now: Time) {
+        self.table.outcome((), true, outcome, now);
+    }
+
+    /// Somebody else has removed the table, or changed it.
+    pub fn table_lost(&mut self) {
+        self.table.lost(());
+    }
+
+    /// Nothing is wanted any more of what outlives the process.
+    pub fn want_nothing(&mut self, host: &Host) {
+        self.routes.want_nothing();
+        self.addresses.want(BTreeSet::new(), &host.links);
+        self.table.want((), None);
+    }
+
+    /// When something is tried again.
+    pub fn next_due(&self) -> Option<Time> {
+        let due = [self.routes.next_due(), self.addresses.next_due(), self.ears.next_due()];
+        due.into_iter().chain([self.groups.next_due(), self.table.next_due()]).flatten().min()
+    }
+
+    /// Tries again what is due.
+    pub fn tick(&mut self, now: Time) {
+        self.routes.tick(now);
+        self.addresses.tick(now);
+        self.ears.tick(now);
+        self.groups.tick(now);
+        self.table.tick(now);
+    }
+}
+
+/// Where the plan wants a gateway's address. A gateway is asked for by Neighbor Discovery, which a tunnel has not;
+/// and what arrives at a port is its master's.
+pub fn wanted_gateways(plan: &Plan, host: &Host) -> BTreeSet<At> {
+    let takes_gateway = |link: &IfIndex| {
+        plan.upstream(*link).is_none()
+            && host
+                .links
+                .get(*link)
+                .is_some_and(|link| matches!(link.layer, LinkLayer::Ethernet(_)) && link.master.is_none())
+    };
+    let mut wanted = BTreeSet::new();
+    for (range, place) in plan.served() {
+        let Some(address) = range.gateway else { continue };
+        let links = plan.downstreams_of(range, place, host).into_iter().filter(takes_gateway);
+        wanted.extend(links.map(|link| (link, address)));
+    }
+    wanted
+}

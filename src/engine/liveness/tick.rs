@@ -1,0 +1,142 @@
+//! What is due: another probe, the end of probing, the end of an absence. And walks over many targets, in
+//! slices, so that answers need not wait for them.
+
+use core::net::Ipv6Addr;
+
+use super::ask::Paid;
+use super::{Budget, Ground, Live, Liveness, Out, Standing, State, Subject, Why};
+use crate::engine::facts::IfIndex;
+use crate::engine::time::Time;
+
+/// Unanswered questions after which a guest has moved.
+const CHALLENGES: u8 = 1;
+
+impl Liveness {
+    /// Does what is due by now, for at most `most` targets. False if there is more.
+    pub fn tick(&mut self, most: usize, ground: &impl Ground, budget: &mut Budget, now: Time) -> bool {
+        for _ in 0..most {
+            let Some(id) = self.table.first_due(now) else { return true };
+            let target = self.table.address(id);
+            match self.table.standing(id) {
+                Standing::Live(_) => self.live_is_due(target, ground, budget, now),
+                Standing::Probing => self.probing_is_due(target, ground, budget, now),
+                Standing::Absent | Standing::Unknown => {
+                    self.set(target, None, now, Why::Forgotten);
+                }
+            }
+        }
+        self.table.first_due(now).is_none()
+    }
+
+    fn live_is_due(&mut self, target: Ipv6Addr, ground: &impl Ground, budget: &mut Budget, now: Time) {
+        let Some(id) = self.table.find(target) else { return };
+        let Some(live) = self.table.live(id) else { return };
+        if live.unanswered > 0 {
+            // A check for duplicates lasts as long as one retransmission (RFC 4862 §5.4).
+            let waited = self.table.take_askers(id);
+            if !waited.is_empty() {
+                self.out.push(Out::Unconfirmed(target, waited));
+            }
+        }
+        match live.claim {
+            Some(_) if live.unanswered < CHALLENGES => self.challenge(target, live, ground, budget, now),
+            Some(claim) => match self.subject {
+                Subject::Guests => self.move_to(target, live, claim, ground, now),
+                Subject::Neighbors => {
+                    self.set(target, None, now, Why::Elsewhere);
+                    self.out.push(Out::Yielded(target, claim));
+                }
+            },
+            // Nobody has asked for it for long enough.
+            None if live.unanswered == 0 && self.subject == Subject::Neighbors => {
+                self.set(target, None, now, Why::Forgotten);
+            }
+            None if live.unanswered < self.timers.retries => self.confirm(target, live, ground, budget, now),
+            None => {
+                self.put(target, State::Absent, Why::Unanswered, now);
+                if self.subject == Subject::Guests {
+                    self.forget_station(target, live.link, None, budget, now);
+                }
+            }
+        }
+    }
+
+    fn probing_is_due(&mut self, target: Ipv6Addr, ground: &impl Ground, budget: &mut Budget, now: Time) {
+        let Some(id) = self.table.find(target) else { return };
+        if ground.behind(target).is_none() {
+            self.set(target, None, now, Why::Policy);
+            return;
+        }
+        // In the middle of a round, it goes on; between two, the next begins, if there is one.
+        let is_over =
+            self.table.probing_mut(id).is_none_or(|probing| probing.asked == 0 && probing.left == 0);
+        if is_over {
+            self.put(target, State::Absent, Why::Unanswered, now);
+        } else {
+            self.ask_round(target, Paid::None, ground, budget, now);
+        }
+    }
+
+    /// The link is down or gone, and what is behind it cannot be reached: ends at most `most` of its targets.
+    /// True when there are no more.
+    pub fn end_on(&mut self, link: IfIndex, most: usize, ground: &impl Ground, now: Time) -> bool {
+        for _ in 0..most {
+            let Some(id) = self.table.first_on(link) else { return true };
+            let target = self.table.address(id);
+            let Some(live) = self.table.live(id) else { return true };
+            match live.claim.filter(|claim| claim.link != link && ground.is_up(claim.link)) {
+                // It has been heard elsewhere: that is where it went.
+                Some(claim) => self.move_to(target, live, claim, ground, now),
+                None => {
+                    self.set(target, None, now, Why::Downstream);
+                }
+            }
+        }
+        self.table.first_on(link).is_none()
+    }
+
+    /// Walks over what is known from this number of an entry on, `most` entries at a time: ends the targets for
+    /// which `verdict` has a reason. Where to go on; `None` at the end.
+    pub fn review(
+        &mut self,
+        verdict: impl Fn(Ipv6Addr, Standing) -> Option<Why>,
+        (mut from, most): (u32, usize),
+        now: Time,
+    ) -> Option<u32> {
+        for _ in 0..most {
+            let (next, id) = self.table.known_from(from)?;
+            let target = self.table.address(id);
+            if let Some(why) = verdict(target, self.table.standing(id)) {
+                self.set(target, None, now, why);
+            }
+            from = next;
+        }
+        Some(from)
+    }
+
+    /// The timers are others now: nothing is due later than they say. Walks as [`Self::review`] does.
+    pub fn hasten(&mut self, (mut from, most): (u32, usize), now: Time) -> Option<u32> {
+        for _ in 0..most {
+            let (next, id) = self.table.known_from(from)?;
+            let due = now + self.comes_back_after(&self.table.state(id));
+            if self.table.due_at(id) > due {
+                self.table.postpone(id, due);
+            }
+            from = next;
+        }
+        Some(from)
+    }
+
+    /// The live targets from this number of an entry on, each with its number, `most` entries at a time, and where to
+    /// go on: for those who follow what is live, when the plan has changed.
+    pub fn live_from(&self, mut from: u32, most: usize) -> (Vec<(u32, Ipv6Addr, Live)>, Option<u32>) {
+        let mut found = Vec::new();
+        for _ in 0..most {
+            let Some((next, id)) = self.table.known_from(from) else { return (found, None) };
+            let live = self.table.live(id);
+            found.extend(live.map(|live| (id.number(), self.table.address(id), live)));
+            from = next;
+        }
+        (found, Some(from))
+    }
+}

@@ -1,0 +1,299 @@
+//! Multicast groups: the solicited-node groups of what is answered for, on its upstream.
+//!
+//! A switch that snoops MLD passes a solicitation on only to those who have reported its group
+//! (RFC 4541 §3). RFC 4861 §7.2.8: "A proxy MUST join the solicited-node multicast address(es) that
+//! correspond to the IP address(es) assigned to the node for which it is proxying."
+//!
+//! Counted are live targets that have replied. One that has merely announced itself is asked in a
+//! moment anyway, while announcements from invented addresses cost their sender nothing: a join for
+//! each would cost us a search through all groups of the link. One that moves to another downstream
+//! keeps its group meanwhile. Counted as well are addresses of the host on other interfaces, and
+//! every address of a small prefix that is answered for as a whole; and on downstreams on which guests
+//! are answered, the router and the upstream's addresses.
+
+use core::net::Ipv6Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv6Net;
+
+use crate::engine::event::Event;
+use crate::engine::facts::IfIndex;
+use crate::wire::solicited_node;
+
+/// The groups that are wanted on every upstream.
+#[derive(Debug, Default)]
+pub struct Groups {
+    /// By the number of a target, the link on which it is counted: its position in `known_links`, from one on.
+    members: Vec<u8>,
+    known_links: Vec<IfIndex>,
+    /// What is counted because of what the host is, not of who is live.
+    standing: BTreeMap<Standing, BTreeSet<(IfIndex, Ipv6Net)>>,
+    /// Prefixes that are answered for as a whole, and have too many addresses.
+    too_wide: BTreeSet<Ipv6Net>,
+    links: BTreeMap<IfIndex, LinkGroups>,
+    wishes: Vec<Wish>,
+    events: Vec<Event>,
+    /// As many are joined on one upstream.
+    limit: usize,
+}
+
+/// Why something is counted that is no live target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It is an address of the host.
+    Address(Ipv6Addr),
+    /// It is in a range that is answered for as a whole.
+    Range(Ipv6Net),
+    /// Guests are answered on their own link.
+    Downstreams,
+}
+
+/// To be a member of a group on a link, or no more.
+pub type Wish = ((IfIndex, Ipv6Addr), Option<()>);
+
+/// The groups of one upstream, by the last 24 bits of the addresses.
+#[derive(Debug, Default)]
+struct LinkGroups {
+    /// How many addresses each group is wanted for.
+    wanted: BTreeMap<u32, u32>,
+    /// Those of them for which there was no room.
+    waiting: BTreeSet<u32>,
+    was_full: bool,
+}
+
+impl Groups {
+    /// None yet. The kernel keeps groups in a list and walks it for every multicast packet that arrives:
+    /// in a flood, 4,096 make an answer two to four times as dear, 512 by a third. A Linux bridge gives up
+    /// snooping at 4,096 (`mcast_hash_max`), and other switches have room for fewer.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// From here on as many are joined: those that wait come, or the last ones wait again.
+    pub fn change(&mut self, limit: usize) {
+        self.limit = limit;
+        for (link, groups) in &mut self.links {
+            while groups.joined() < limit
+                && let Some(next) = groups.waiting.pop_first()
+            {
+                self.wishes.push(((*link, group(next)), Some(())));
+            }
+            let joined = groups.wanted.keys().rev().filter(|group| !groups.waiting.contains(*group));
+            let beyond = groups.joined().saturating_sub(limit);
+            let last: Vec<_> = joined.take(beyond).copied().collect();
+            for suffix in last {
+                groups.waiting.insert(suffix);
+                self.wishes.push(((*link, group(suffix)), None));
+            }
+        }
+    }
+
+    /// The target of this number is counted on this link from here on, or nowhere.
+    pub fn count(&mut self, number: u32, target: Ipv6Addr, link: Option<IfIndex>) {
+        let at = number as usize;
+        let before = self.members.get(at).copied().unwrap_or(0);
+        let after = link.map_or(0, |link| self.position(link));
+        if before == after {
+            return;
+        }
+        if self.members.len() <= at {
+            self.members.resize(at + 1, 0);
+        }
+        self.members[at] = after;
+        // First what comes, so that a group that both have is not left in between.
+        if let Some(link) = link {
+            self.add(link, target);
+        }
+        if let Some(link) = usize::from(before).checked_sub(1).map(|position| self.known_links[position]) {
+            self.remove(link, target);
+        }
+    }
+
+    /// This is counted for that reason, and nothing else.
+    pub fn stand(&mut self, reason: Standing, what: BTreeSet<(IfIndex, Ipv6Net)>) {
+        let before = self.standing.remove(&reason).unwrap_or_default();
+        for (link, prefix) in what.difference(&before) {
+            prefix.hosts().for_each(|address| self.add(*link, address));
+        }
+        for (link, prefix) in before.difference(&what) {
+            prefix.hosts().for_each(|address| self.remove(*link, address));
+        }
+        if !what.is_empty() {
+            self.standing.insert(reason, what);
+        }
+    }
+
+    /// Every address of the prefixes of this range is answered for. Those too wide to join a group for each are
+    /// told of, once.
+    pub fn stand_for_range(&mut self, range: Ipv6Net, link: IfIndex, whole: Vec<Ipv6Net>) {
+        let (narrow, wide): (Vec<_>, Vec<_>) =
+            whole.into_iter().partition(|prefix| prefix.prefix_len() >= WIDEST);
+        self.too_wide.retain(|prefix| !range.contains(prefix) || wide.contains(prefix));
+        for prefix in wide {
+            if self.too_wide.insert(prefix) {
+                self.events.push(Event::TooWideToJoin(prefix));
+            }
+        }
+        self.stand(Standing::Range(range), narrow.into_iter().map(|prefix| (link, prefix)).collect());
+    }
+
+    /// The range is gone, or nothing of it is answered for as a whole.
+    pub fn end_range(&mut self, range: Ipv6Net) {
+        self.too_wide.retain(|prefix| !range.contains(prefix));
+        self.stand(Standing::Range(range), BTreeSet::new());
+    }
+
+    /// What is to be joined and left since the last look, in order.
+    pub fn take_wishes(&mut self) -> Vec<Wish> {
+        std::mem::take(&mut self.wishes)
+    }
+
+    /// What is to be told since the last look.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn position(&mut self, link: IfIndex) -> u8 {
+        let known = self.known_links.iter().position(|known| *known == link);
+        let position = known.unwrap_or_else(|| {
+            // One that counts nothing any more makes room: interfaces come and go.
+            let free = self.known_links.iter().position(|known| !self.links.contains_key(known));
+            match free.filter(|_| self.known_links.len() >= MOST_LINKS) {
+                Some(free) => {
+                    self.known_links[free] = link;
+                    free
+                }
+                None => {
+                    self.known_links.push(link);
+                    self.known_links.len() - 1
+                }
+            }
+        });
+        u8::try_from(position + 1).unwrap_or(0)
+    }
+
+    /// Counts one more address.
+    fn add(&mut self, link: IfIndex, address: Ipv6Addr) {
+        let suffix = suffix(address);
+        let groups = self.links.entry(link).or_default();
+        let count = groups.wanted.entry(suffix).or_default();
+        *count += 1;
+        if *count > 1 {
+            return;
+        }
+        // The new one is among the wanted already.
+        if groups.joined() <= self.limit {
+            self.wishes.push(((link, group(suffix)), Some(())));
+            return;
+        }
+        groups.waiting.insert(suffix);
+        if !std::mem::replace(&mut groups.was_full, true) {
+            self.events.push(Event::GroupsFull(link, self.limit));
+        }
+    }
+
+    /// Counts one less; one that waits takes the place of a group that nobody needs any more.
+    fn remove(&mut self, link: IfIndex, address: Ipv6Addr) {
+        let suffix = suffix(address);
+        let Some(groups) = self.links.get_mut(&link) else { return };
+        let Some(count) = groups.wanted.get_mut(&suffix) else { return };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        groups.wanted.remove(&suffix);
+        if !groups.waiting.remove(&suffix) {
+            self.wishes.push(((link, group(suffix)), None));
+            if let Some(next) = groups.waiting.pop_first() {
+                self.wishes.push(((link, group(next)), Some(())));
+            }
+        }
+        if groups.wanted.is_empty() {
+            self.links.remove(&link);
+        }
+    }
+}
+
+impl LinkGroups {
+    fn joined(&self) -> usize {
+        self.wanted.len() - self.waiting.len()
+    }
+}
+
+/// RFC 4291 §2.7.1: "the low-order 24 bits of an address".
+fn suffix(address: Ipv6Addr) -> u32 {
+    (address.to_bits() & 0xff_ffff) as u32
+}
+
+fn group(suffix: u32) -> Ipv6Addr {
+    solicited_node(Ipv6Addr::from_bits(suffix.into()))
+}
+
+/// The length of the widest prefix for whose addresses, 256, a group each is joined.
+const WIDEST: u8 = 120;
+/// Upstreams that are told apart.
+const MOST_LINKS: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: IfIndex = IfIndex(2);
+    const OTHER: IfIndex = IfIndex(3);
+
+    fn target(last: u16) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last)
+    }
+
+    fn joins(groups: &mut Groups) -> Vec<(IfIndex, bool)> {
+        groups.take_wishes().into_iter().map(|((link, _), wish)| (link, wish.is_some())).collect()
+    }
+
+    #[test]
+    fn a_group_is_joined_for_the_first_and_left_with_the_last() {
+        let mut groups = Groups::new(9);
+        let same = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
+        groups.count(0, target(1), Some(UP));
+        groups.count(1, same, Some(UP));
+        assert_eq!(joins(&mut groups), [(UP, true)]);
+        groups.count(0, target(1), None);
+        groups.count(0, target(1), None);
+        assert_eq!(joins(&mut groups), []);
+        groups.count(1, same, None);
+        assert_eq!(joins(&mut groups), [(UP, false)]);
+    }
+
+    #[test]
+    fn a_target_that_is_counted_elsewhere_leaves_where_it_was() {
+        let mut groups = Groups::new(9);
+        groups.count(7, target(1), Some(UP));
+        groups.take_wishes();
+        groups.count(7, target(1), Some(OTHER));
+        assert_eq!(joins(&mut groups), [(OTHER, true), (UP, false)]);
+    }
+
+    #[test]
+    fn one_that_waits_comes_when_there_is_room() {
+        let mut groups = Groups::new(1);
+        groups.count(0, target(1), Some(UP));
+        groups.count(1, target(2), Some(UP));
+        assert_eq!(groups.take_events(), [Event::GroupsFull(UP, 1)]);
+        assert_eq!(joins(&mut groups), [(UP, true)]);
+        groups.count(0, target(1), None);
+        assert_eq!(joins(&mut groups), [(UP, false), (UP, true)]);
+        groups.change(0);
+        assert_eq!(joins(&mut groups), [(UP, false)]);
+    }
+
+    #[test]
+    fn a_prefix_too_wide_is_told_of_once() {
+        let mut groups = Groups::new(9);
+        let wide: Ipv6Net = "2001:db8::/112".parse().expect("a prefix");
+        groups.stand_for_range(wide, UP, vec![wide]);
+        groups.stand_for_range(wide, UP, vec![wide]);
+        assert_eq!(groups.take_events(), [Event::TooWideToJoin(wide)]);
+        groups.end_range(wide);
+        groups.stand_for_range(wide, UP, vec![wide]);
+        assert_eq!(groups.take_events().len(), 1);
+    }
+}

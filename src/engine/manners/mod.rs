@@ -1,0 +1,143 @@
+//! How we behave on an upstream: what is announced, who disputes it, the router's entry in the kernel's neighbor
+//! table, the groups that are joined, and what the kernel is kept from.
+
+pub mod announce;
+pub mod groups;
+pub mod rivals;
+pub mod routers;
+pub mod suppression;
+
+use core::net::Ipv6Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv6Net;
+
+use super::change::NeighborChange;
+use super::facts::IfIndex;
+use super::host::{Delta, Host};
+use super::plan::bindings::Place;
+use super::plan::{Changes, Plan};
+use super::policy::{Announce, Limits, RangePolicy};
+use super::time::Time;
+use announce::Announcements;
+use groups::{Groups, Standing};
+use rivals::Rivals;
+use routers::Routers;
+
+/// Everything that concerns how we behave on upstreams.
+#[derive(Debug)]
+pub struct Manners {
+    /// What is sent of our own accord.
+    pub announcements: Announcements,
+    /// Who disputes what is ours.
+    pub rivals: Rivals,
+    /// The routers whose entries are ours to keep.
+    pub routers: Routers,
+    /// The groups that are wanted.
+    pub groups: Groups,
+}
+
+impl Manners {
+    /// Nothing yet.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            announcements: Announcements::new(limits),
+            rivals: Rivals::default(),
+            routers: Routers::default(),
+            groups: Groups::new(limits.groups),
+        }
+    }
+
+    /// Brings announcements and groups in line with a plan, where the host has changed. The upstreams on which what
+    /// is live is to be announced from the beginning.
+    pub fn settle(
+        &mut self,
+        plan: &Plan,
+        host: &Host,
+        delta: &Delta,
+        on_downstreams: BTreeSet<(IfIndex, Ipv6Net)>,
+        now: Time,
+    ) -> BTreeSet<IfIndex> {
+        for (_, address) in &delta.addresses {
+            self.settle_address(*address, plan, host, now);
+        }
+        for (range, place) in plan.served() {
+            let has_link =
+                !delta.links.is_empty() && place.downstreams.iter().any(|l| delta.links.contains(l));
+            if has_link || delta.routes.iter().any(|destination| range.prefix.contains(destination)) {
+                self.settle_range(range, place, plan, host);
+            }
+        }
+        self.groups.stand(Standing::Downstreams, on_downstreams);
+        let heard = plan.bindings.upstreams.iter().filter(|upstream| upstream.announce != Announce::No);
+        let up = heard.filter(|upstream| host.links.is_up(upstream.link));
+        self.announcements.new_stations(up.map(|upstream| (upstream.link, upstream.mac)).collect(), now)
+    }
+
+    /// The same where ranges are others than before.
+    pub fn serve(&mut self, plan: &Plan, host: &Host, changes: &Changes, now: Time) {
+        for (prefix, (_, served)) in &changes.ranges {
+            let inside: BTreeSet<_> =
+                host.links.addresses_inside(prefix).map(|known| known.address).collect();
+            inside.into_iter().for_each(|address| self.settle_address(address, plan, host, now));
+            match served {
+                Some((range, place)) => self.settle_range(range, place, plan, host),
+                None => self.groups.end_range(*prefix),
+            }
+        }
+    }
+
+    fn settle_range(&mut self, range: &RangePolicy, place: &Place, plan: &Plan, host: &Host) {
+        match plan.joined_for(range, place) {
+            Some(link) => {
+                let whole = plan.answered_as_a_whole(range, place, host);
+                self.groups.stand_for_range(range.prefix, link, whole);
+            }
+            None => self.groups.end_range(range.prefix),
+        }
+    }
+
+    /// An address of the host has come or gone, or is served in another way: it is announced, and its group joined.
+    fn settle_address(&mut self, address: Ipv6Addr, plan: &Plan, host: &Host, now: Time) {
+        let own = plan.own_target(address, host);
+        self.announcements.set_own(address, own, now);
+        let range = plan.find(address).filter(|range| !plan.index.excludes(*range, address));
+        let joined = range.and_then(|_| plan.group_link(address)).filter(|upstream| {
+            !address.is_unicast_link_local() && host.links.owners(address).any(|owner| owner != *upstream)
+        });
+        let what = joined.map(|link| (link, Ipv6Net::from(address))).into_iter().collect();
+        self.groups.stand(Standing::Address(address), what);
+    }
+
+    /// The routers whose entries are ours to keep, on the upstreams as they are. What the kernel is to be told.
+    pub fn settle_routers(&mut self, plan: &Plan, host: &Host, now: Time) -> Vec<NeighborChange> {
+        let mut wanted = BTreeMap::new();
+        for upstream in plan.bindings.upstreams.iter().filter(|upstream| host.links.is_up(upstream.link)) {
+            for router in plan.routers_to_keep(upstream, host) {
+                wanted.insert((upstream.link, router), upstream.mac);
+            }
+        }
+        self.give_back_routers(wanted, host, now)
+    }
+
+    /// These are kept, and no others.
+    pub fn give_back_routers(
+        &mut self,
+        wanted: BTreeMap<(IfIndex, Ipv6Addr), crate::wire::Mac>,
+        host: &Host,
+        now: Time,
+    ) -> Vec<NeighborChange> {
+        let mut changes = self.routers.keep(wanted, now);
+        changes.retain(|change| {
+            let NeighborChange::Remove(link, _) = change else { return true };
+            host.links.get(*link).is_some()
+        });
+        changes
+    }
+
+    /// When something is due next.
+    pub fn next_due(&self) -> Option<Time> {
+        let due = [self.announcements.next_due(), self.rivals.next_due(), self.routers.next_due()];
+        due.into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,236 @@
+//! Which interfaces the policy means at this moment: names bound to indices.
+//!
+//! A pure function of policy, links and default routes, computed again whenever one of them changes;
+//! so an interface may appear, vanish or be renamed at any time.
+
+use core::net::Ipv6Addr;
+
+use crate::engine::facts::{IfIndex, Link, LinkLayer};
+use crate::engine::host::links::Links;
+use crate::engine::policy::{
+    Announce, Downstream, GatewaySource, Override, RangePolicy, Source, UpstreamInterface, UpstreamPolicy,
+};
+use crate::wire::Mac;
+
+pub use super::problem::{Problem, Scope};
+
+/// What the policy means at this moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Bindings {
+    /// The upstreams that are there.
+    pub upstreams: Vec<Upstream>,
+    /// For each range of the policy, in its order: where it is served.
+    pub ranges: Vec<Place>,
+    /// What is not there, or cannot be used.
+    pub problems: Vec<Problem>,
+}
+
+/// An upstream that is there, with everything that an answer takes from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upstream {
+    /// The interface.
+    pub link: IfIndex,
+    /// Its position in the policy.
+    pub policy: usize,
+    /// Its own address.
+    pub mac: Mac,
+    /// The R flag of answers.
+    pub router: bool,
+    /// When the O flag is set.
+    pub override_flag: Override,
+    /// Which source answers carry.
+    pub source: Source,
+    /// What is announced.
+    pub announce: Announce,
+    /// Who keeps the gateway's neighbor entry fresh.
+    pub gateway_source: GatewaySource,
+    /// Whether the groups of what is answered for are joined.
+    pub mld: bool,
+    /// Whether the kernel is kept from unicast solicitations.
+    pub suppress_kernel: bool,
+    /// Its link-local address.
+    pub link_local: Option<Ipv6Addr>,
+    /// Its address of wider scope, the preferred one if it has several.
+    pub global: Option<Ipv6Addr>,
+    /// True if it has several of wider scope, so that the asker decides which one answers.
+    pub has_several: bool,
+    /// The address that the policy names for it, if it has that.
+    pub fixed: Option<Ipv6Addr>,
+}
+
+/// Where one range is served.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The upstream on which it is answered for.
+    pub upstream: Option<IfIndex>,
+    /// Its downstreams that are there, in ascending order; none where the kernel's routes decide.
+    pub downstreams: Vec<IfIndex>,
+}
+
+impl Bindings {
+    /// The upstreams of the policy on the host as it is. `default_routes` are the interfaces that default
+    /// routes leave by; `before` are the upstreams that there were so far.
+    pub(super) fn of_upstreams(
+        policy: &[UpstreamPolicy],
+        links: &Links,
+        default_routes: &[IfIndex],
+        before: &[Upstream],
+    ) -> Self {
+        let mut bound = Self::default();
+        // An interface that is named follows its own policy, also if the default route leaves by it.
+        let (named, unnamed): (Vec<_>, Vec<_>) = policy
+            .iter()
+            .enumerate()
+            .partition(|(_, upstream)| upstream.interface != UpstreamInterface::DefaultRoute);
+        for upstream in named.into_iter().chain(unnamed) {
+            bound.bind_upstream(upstream, links, default_routes, before);
+        }
+        bound
+    }
+
+    /// Places the ranges; those whose place is known already keep it.
+    pub(super) fn place_ranges(&mut self, ranges: &[RangePolicy], known: Vec<Place>, links: &Links) {
+        let placed = ranges.len() - known.len();
+        self.ranges = ranges[..placed].iter().map(|range| self.place(range, links)).collect();
+        self.ranges.extend(known);
+        for (range, place) in ranges.iter().zip(&self.ranges) {
+            self.problems.extend(problem_of(range, place, links, &self.upstreams));
+        }
+    }
+
+    /// The upstream of this index.
+    pub fn upstream(&self, link: IfIndex) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.link == link)
+    }
+
+    fn bind_upstream(
+        &mut self,
+        (position, policy): (usize, &UpstreamPolicy),
+        links: &Links,
+        default_routes: &[IfIndex],
+        before: &[Upstream],
+    ) {
+        let candidates: Vec<IfIndex> = match &policy.interface {
+            UpstreamInterface::Named(name) => match links.named(name) {
+                Some(link) => vec![link.index],
+                None => return self.problems.push(Problem::UpstreamMissing(name.clone())),
+            },
+            UpstreamInterface::DefaultRoute if !default_routes.is_empty() => default_routes.to_vec(),
+            // The default route may go for a moment, while it is changed or the router's
+            // advertisement is late; the guests are still there, and the upstream still is it.
+            UpstreamInterface::DefaultRoute => {
+                let others = before.iter().map(|upstream| upstream.link);
+                others.filter(|link| self.upstream(*link).is_none()).collect()
+            }
+        };
+        let mut unusable = Vec::new();
+        let mut usable = false;
+        for link in candidates.into_iter().filter_map(|index| links.get(index)) {
+            match mac_of_upstream(link, links) {
+                Ok(mac) => {
+                    usable = true;
+                    self.add_upstream((position, policy), link.index, mac, links);
+                }
+                Err(problem) => unusable.push(problem),
+            }
+        }
+        // A default route may well leave by a tunnel besides; that is a fault only if it is all.
+        if !usable || policy.interface != UpstreamInterface::DefaultRoute {
+            if unusable.is_empty() && !usable {
+                unusable.push(Problem::NoDefaultRoute);
+            }
+            self.problems.append(&mut unusable);
+        }
+    }
+
+    fn add_upstream(
+        &mut self,
+        (position, policy): (usize, &UpstreamPolicy),
+        link: IfIndex,
+        mac: Mac,
+        links: &Links,
+    ) {
+        if self.upstream(link).is_none() {
+            let &UpstreamPolicy { router, override_flag, source, announce, gateway_source, .. } = policy;
+            let &UpstreamPolicy { mld, suppress_kernel, .. } = policy;
+            let (link_local, global) = (links.link_local(link), links.global(link));
+            let globals = links.addresses_of(link).filter(|known| !known.address.is_unicast_link_local());
+            let has_several = globals.take(2).count() > 1;
+            let fixed = match source {
+                Source::Address(address) => Some(address).filter(|address| links.can_use(link, *address)),
+                _ => None,
+            };
+            if let (Source::Address(address), None, Some(link)) = (source, fixed, links.get(link)) {
+                self.problems.push(Problem::SourceMissing(link.name.clone(), address));
+            }
+            self.upstreams.push(Upstream {
+                link,
+                policy: position,
+                mac,
+                router,
+                override_flag,
+                source,
+                announce,
+                gateway_source,
+                mld,
+                suppress_kernel,
+                link_local,
+                global,
+                has_several,
+                fixed,
+            });
+        }
+    }
+
+    fn place(&self, range: &RangePolicy, links: &Links) -> Place {
+        let upstream = match &range.upstream {
+            Some(name) => links.named(name).map(|link| link.index).filter(|up| self.upstream(*up).is_some()),
+            None => self
+                .upstreams
+                .iter()
+                .find(|upstream| links.is_on_link(upstream.link, &range.prefix))
+                .or_else(|| self.upstreams.first().filter(|_| self.upstreams.len() == 1))
+                .map(|upstream| upstream.link),
+        };
+        let mut downstreams: Vec<_> = match &range.downstream {
+            Downstream::Named(name) => links.named(name).map(|link| link.index).into_iter().collect(),
+            Downstream::Matching(patterns) => {
+                // `*` means those that guests can be behind, and nobody is behind `lo`.
+                let is_meant = |link: &&Link| {
+                    !link.name.is_loopback() && patterns.iter().any(|pattern| pattern.matches(&link.name))
+                };
+                links.iter().filter(is_meant).map(|link| link.index).collect()
+            }
+            Downstream::Kernel => Vec::new(),
+        };
+        downstreams.retain(|link| self.upstream(*link).is_none());
+        Place { upstream, downstreams }
+    }
+}
+
+/// The address of an interface that can be an upstream.
+fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
+    let LinkLayer::Ethernet(mac) = link.layer else {
+        return Err(Problem::UpstreamWithoutLinkLayer(link.name.clone()));
+    };
+    match link.master.and_then(|master| links.get(master)) {
+        Some(master) => Err(Problem::UpstreamIsPort(link.name.clone(), master.name.clone())),
+        None => Ok(mac),
+    }
+}
+
+fn problem_of(range: &RangePolicy, place: &Place, links: &Links, upstreams: &[Upstream]) -> Option<Problem> {
+    if let Downstream::Named(name) = &range.downstream
+        && place.downstreams.is_empty()
+    {
+        let is_there = links.named(name).is_some();
+        let problem = if is_there { Problem::DownstreamIsUpstream } else { Problem::DownstreamMissing };
+        return Some(problem(range.prefix, name.clone()));
+    }
+    // Without any upstream, that is the problem, and it has been named already.
+    (place.upstream.is_none() && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))
+}
+
+#[cfg(test)]
+#[path = "bindings_tests.rs"]
+mod tests;

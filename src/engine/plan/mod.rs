@@ -1,0 +1,348 @@
+//! What the policy means on this host: which interfaces are upstreams, which ranges there are, where each
+//! is served, and what is missing.
+//!
+//! [`make`] is a pure function. A plan is a value: it is made again when the host or the policy changes, and
+//! [`Changes`] says in what it differs from the one before.
+
+mod automatic;
+pub mod bindings;
+mod derive;
+pub mod problem;
+mod ranges;
+
+use core::net::Ipv6Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv6Net;
+
+use super::facts::{IfIndex, KernelRoute, LinkLayer, LinkState};
+use super::host::Host;
+use super::ours::Ours;
+use super::policy::{Answer, Downstream, GatewaySource, Policy, RangePolicy};
+use crate::wire::DropReason;
+use bindings::{Bindings, Place, Upstream};
+use derive::Around;
+pub use ranges::{RangeId, Ranges};
+
+/// What the policy means on this host.
+#[derive(Debug)]
+pub struct Plan {
+    /// The policy with its effective ranges: each says where it comes from.
+    pub policy: Policy,
+    /// Upstreams, where the ranges are served, and what is missing.
+    pub bindings: Bindings,
+    /// Which range a target belongs to.
+    pub index: Ranges,
+}
+
+/// A range, and where it is served.
+pub type Served = (RangePolicy, Place);
+
+/// In what a plan differs from the one before.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// By prefix, the range as it was and as it is.
+    pub ranges: BTreeMap<Ipv6Net, (Option<Served>, Option<Served>)>,
+    /// The upstreams are others, or have other addresses.
+    pub are_upstreams_new: bool,
+    /// The interfaces that were upstreams before.
+    pub upstreams_before: Vec<IfIndex>,
+}
+
+/// The downstreams that a target may be behind.
+#[derive(Debug, Clone, Copy)]
+pub enum Behind<'a> {
+    /// The one that the kernel's routes lead to.
+    Route(Option<IfIndex>),
+    /// Those that the policy names, in ascending order.
+    Named(&'a [IfIndex]),
+}
+
+/// What is on-link at this upstream: the prefixes of its addresses, and what routes say.
+pub fn on_link(upstream: IfIndex, plan: &Plan, host: &Host, ours: &Ours) -> BTreeSet<Ipv6Net> {
+    Around { upstreams: &plan.bindings.upstreams, host, ours }.on_link(upstream)
+}
+
+/// What `written` means on this host. `before` are the upstreams that there were so far: the default route
+/// may go for a moment.
+pub fn make(written: &Policy, host: &Host, ours: &Ours, before: &[Upstream]) -> Plan {
+    let defaults = host.routes.default_links();
+    let mut bindings = Bindings::of_upstreams(&written.upstreams, &host.links, &defaults, before);
+    let effective = written.derive(Around { upstreams: &bindings.upstreams, host, ours });
+    bindings.place_ranges(&effective.ranges, effective.places, &host.links);
+    bindings.problems.extend(effective.problems);
+    let policy = Policy {
+        upstreams: written.upstreams.clone(),
+        ranges: effective.ranges,
+        suffixes: written.suffixes.clone(),
+        ..*written
+    };
+    Plan { index: Ranges::new(&policy.ranges), policy, bindings }
+}
+
+impl Plan {
+    /// The range that decides for this target.
+    pub fn find(&self, target: Ipv6Addr) -> Option<RangeId> {
+        self.index.find(target)
+    }
+
+    /// What the range asks for.
+    pub fn range(&self, RangeId(range): RangeId) -> &RangePolicy {
+        &self.policy.ranges[range]
+    }
+
+    /// Where the range is served.
+    pub fn place(&self, RangeId(range): RangeId) -> &Place {
+        &self.bindings.ranges[range]
+    }
+
+    /// Every range, and where it is served.
+    pub fn served(&self) -> impl Iterator<Item = (&RangePolicy, &Place)> {
+        self.policy.ranges.iter().zip(&self.bindings.ranges)
+    }
+
+    /// The upstream of this index.
+    pub fn upstream(&self, link: IfIndex) -> Option<&Upstream> {
+        self.bindings.upstream(link)
+    }
+
+    /// The upstream on which the target is answered for.
+    pub fn upstream_of(&self, target: Ipv6Addr) -> Option<&Upstream> {
+        self.upstream(self.place(self.find(target)?).upstream?)
+    }
+
+    /// The routers of this upstream whose neighbor entries are ours to keep.
+    pub fn routers_to_keep(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
+        match upstream.gateway_source {
+            GatewaySource::Kernel => Vec::new(),
+            GatewaySource::Global => host.routes.routers(upstream.link),
+        }
+    }
+
+    /// The upstream on which the group of this target is joined, if groups are joined there for it.
+    pub fn group_link(&self, target: Ipv6Addr) -> Option<IfIndex> {
+        let range = self.find(target)?;
+        self.joined_for(self.range(range), self.place(range))
+    }
+
+    /// The upstream of the range, if groups are joined there for what is answered in it.
+    pub fn joined_for(&self, range: &RangePolicy, place: &Place) -> Option<IfIndex> {
+        let upstream = self.upstream(place.upstream?)?;
+        (upstream.mld && range.answer != Answer::Never).then_some(upstream.link)
+    }
+
+    /// What of the range is answered for as a whole: all of it, or, without Neighbor Discovery downstream, what
+    /// is routed there.
+    pub fn answered_as_a_whole(&self, range: &RangePolicy, place: &Place, host: &Host) -> Vec<Ipv6Net> {
+        let is_layer_3 = |link: IfIndex| {
+            host.links.get(link).is_some_and(|link| link.layer == LinkLayer::None)
+                && (place.downstreams.binary_search(&link).is_ok() || range.downstream == Downstream::Kernel)
+        };
+        match range.answer {
+            Answer::Always => vec![range.prefix],
+            Answer::Never => Vec::new(),
+            Answer::Live if !self.downstreams_of(range, place, host).into_iter().any(is_layer_3) => {
+                Vec::new()
+            }
+            Answer::Live => {
+                let routes = host.routes.inside(&range.prefix);
+                let there = routes.filter(|route| route.unicast_link().is_some_and(is_layer_3));
+                there.map(|route| route.destination).collect()
+            }
+        }
+    }
+
+    /// The downstreams that the target may be behind.
+    pub fn behind(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Behind<'_> {
+        match self.range(range).downstream {
+            Downstream::Named(_) | Downstream::Matching(_) => Behind::Named(&self.place(range).downstreams),
+            Downstream::Kernel => {
+                Behind::Route(host.routes.leads_to(target).filter(|link| self.upstream(*link).is_none()))
+            }
+        }
+    }
+
+    /// The downstreams of a range, also where the kernel's routes decide.
+    pub fn downstreams_of(&self, range: &RangePolicy, place: &Place, host: &Host) -> Vec<IfIndex> {
+        match range.downstream {
+            Downstream::Named(_) | Downstream::Matching(_) => place.downstreams.clone(),
+            // A guest may also be where a route for more than the range leads.
+            Downstream::Kernel => {
+                let around = host.routes.leads_to_all(&range.prefix);
+                host.routes.links_inside(&range.prefix).chain(around).collect()
+            }
+        }
+    }
+
+    /// Whether the target is one that is looked for on downstreams: not an excluded one, not the host's own,
+    /// not the provider's router.
+    pub fn is_looked_for(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> bool {
+        self.range(range).looks_for_guests()
+            && !self.index.excludes(range, target)
+            && !host.links.is_of_host(target)
+            && !host.routes.is_router(target)
+    }
+
+    /// Whether the target could be live on this link: nothing that a downstream says concerns an address
+    /// outside that downstream's ranges.
+    pub fn may_live(&self, target: Ipv6Addr, link: IfIndex, host: &Host) -> bool {
+        self.find(target).is_some_and(|range| {
+            self.is_looked_for(range, target, host) && self.behind(range, target, host).contains(link)
+        })
+    }
+
+    /// Without Neighbor Discovery a target is there while the kernel routes it there.
+    pub fn routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Option<IfIndex> {
+        let link = host.routes.leads_to(target)?;
+        let known = host.links.get(link)?;
+        let is_there = known.state == LinkState::Up && known.layer == LinkLayer::None;
+        (is_there && self.behind(range, target, host).contains(link)).then_some(link)
+    }
+
+    /// A target that no downstream can be asked for is absent where that is in the nature of the
+    /// downstreams, and merely out of reach where they are not there.
+    pub fn why_not_probed(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> DropReason {
+        let is_silent = |link: &IfIndex| {
+            host.links.get(*link).is_some_and(|link| {
+                link.state == LinkState::Up && !matches!(link.layer, LinkLayer::Ethernet(_))
+            })
+        };
+        let is_absent = self.behind(range, target, host).iter().any(is_silent);
+        if is_absent { DropReason::Absent } else { DropReason::NoDownstream }
+    }
+
+    /// `always` asks nobody whether the target exists, but there must be a way to it: a missing
+    /// interface must not turn a range into answers for everything.
+    pub fn check_downstream(&self, range: RangeId, host: &Host) -> Result<(), DropReason> {
+        let is_there =
+            |link: &IfIndex| host.links.get(*link).is_some_and(|link| link.state != LinkState::Down);
+        let is_served = match self.range(range).downstream {
+            Downstream::Kernel => true,
+            Downstream::Named(_) | Downstream::Matching(_) => {
+                self.place(range).downstreams.iter().any(is_there)
+            }
+        };
+        is_served.then_some(()).ok_or(DropReason::NoDownstream)
+    }
+
+    /// An address of the host on an interface that is no upstream, and the upstream on which it is answered
+    /// for.
+    pub fn own_target(&self, address: Ipv6Addr, host: &Host) -> Option<IfIndex> {
+        if address.is_unicast_link_local() {
+            return None;
+        }
+        let upstream = self.place(self.find(address)?).upstream?;
+        let is_own = host.links.owners(address).any(|owner| self.upstream(owner).is_none());
+        is_own.then_some(upstream)
+    }
+
+    /// Whether any range is served where the kernel's routes lead.
+    pub fn follows_routes(&self) -> bool {
+        self.policy.ranges.iter().any(|range| range.downstream == Downstream::Kernel)
+    }
+
+    /// Whether all that is served are the host's own addresses (AnyIP), so that nothing is forwarded.
+    pub fn serves_itself_alone(&self) -> bool {
+        let is_host =
+            |range: &RangePolicy| matches!(&range.downstream, Downstream::Named(n) if n.is_loopback());
+        !self.policy.ranges.is_empty() && self.policy.ranges.iter().all(is_host)
+    }
+
+    /// True for a route that says something about what is served here, or could be.
+    pub fn is_concerned_by(&self, route: &KernelRoute, written: &Policy, ours: &Ours) -> bool {
+        // A default route says which upstream is meant, also while there is no range.
+        let is_default = route.destination.prefix_len() == 0;
+        is_default
+            || ours.include(route)
+            || self.index.touch(&route.destination)
+            || written.could_follow(route)
+    }
+
+    /// Whether every route that concerns `next` concerned this plan too, so that it is known if it is there.
+    pub fn knew_routes_for(&self, next: &Self, was_derived: bool, is_derived: bool) -> bool {
+        let is_known = |range: &RangePolicy| self.index.covers(&range.prefix);
+        next.policy.ranges.iter().all(is_known)
+            && (was_derived || !is_derived)
+            && next.policy.routes.protocol == self.policy.routes.protocol
+    }
+
+    /// In what this plan differs from the one before.
+    pub fn changes_since(&self, before: &Self) -> Changes {
+        let (old, new) = (&before.policy.ranges, &self.policy.ranges);
+        let (old_at, new_at) = (&before.bindings.ranges, &self.bindings.ranges);
+        let is_same = |a: usize, b: usize| old[a] == new[b] && old_at[a] == new_at[b];
+        let shorter = old.len().min(new.len());
+        let alike = (0..shorter).take_while(|i| is_same(*i, *i)).count();
+        let behind = |i: &usize| is_same(old.len() - 1 - i, new.len() - 1 - i);
+        let alike_behind = (0..shorter - alike).take_while(behind).count();
+        let mut ranges: BTreeMap<Ipv6Net, (Option<Served>, Option<Served>)> = BTreeMap::new();
+        for i in alike..old.len() - alike_behind {
+            ranges.entry(old[i].prefix).or_default().0 = Some((old[i].clone(), old_at[i].clone()));
+        }
+        for i in alike..new.len() - alike_behind {
+            ranges.entry(new[i].prefix).or_default().1 = Some((new[i].clone(), new_at[i].clone()));
+        }
+        ranges.retain(|_, (before, after)| before != after);
+        let are_upstreams_new = self.bindings.upstreams != before.bindings.upstreams;
+        let upstreams_before =
+            before.bindings.upstreams.iter().filter(|_| are_upstreams_new).map(|upstream| upstream.link);
+        Changes { ranges, are_upstreams_new, upstreams_before: upstreams_before.collect() }
+    }
+}
+
+impl Changes {
+    /// Nothing is another.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty() && !self.are_upstreams_new
+    }
+
+    /// Every range of the plan is to be looked at as if it were new.
+    pub fn add_all_of(&mut self, plan: &Plan) {
+        for (range, place) in plan.served() {
+            self.ranges.entry(range.prefix).or_default().1 = Some((range.clone(), place.clone()));
+        }
+    }
+
+    /// Takes off as many ranges as are looked at in one go. `None` if there are no more.
+    pub fn split_off(&mut self, most: usize) -> Option<Self> {
+        let next = *self.ranges.keys().nth(most)?;
+        let ranges = self.ranges.split_off(&next);
+        Some(Self { ranges, ..Self::default() })
+    }
+
+    /// The prefixes whose ranges ask for something else than before, or are answered on another upstream.
+    pub fn other_ranges(&self) -> BTreeSet<Ipv6Net> {
+        let is_other = |(before, after): &(Option<Served>, Option<Served>)| match (before, after) {
+            (Some((old, old_place)), Some((new, place))) => {
+                old != new || old_place.upstream != place.upstream
+            }
+            _ => true,
+        };
+        self.ranges.iter().filter(|(_, change)| is_other(change)).map(|(prefix, _)| *prefix).collect()
+    }
+
+    /// The ranges as they are now; `None` for one that is gone.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<&Served>, Option<&Served>)> {
+        self.ranges.values().map(|(before, after)| (before.as_ref(), after.as_ref()))
+    }
+}
+
+impl Behind<'_> {
+    /// All of them.
+    pub fn as_slice(&self) -> &[IfIndex] {
+        match self {
+            Self::Route(link) => link.as_slice(),
+            Self::Named(links) => links,
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, IfIndex> {
+        self.as_slice().iter()
+    }
+
+    /// Whether this link is one of them.
+    pub fn contains(&self, link: IfIndex) -> bool {
+        self.as_slice().binary_search(&link).is_ok()
+    }
+}

@@ -1,0 +1,156 @@
+//! What the policy asks for and the host does not have, in words and with a remedy.
+
+use core::net::Ipv6Addr;
+use std::fmt;
+
+use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::change::Obstacle;
+use crate::engine::facts::IfName;
+
+/// Something that the policy asks for and the host does not have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Problem {
+    /// No interface has this name.
+    UpstreamMissing(IfName),
+    /// The upstream is to be the interface of the default route, and there is none.
+    NoDefaultRoute,
+    /// Nothing arrives at the socket of a port; its master is the interface to name.
+    UpstreamIsPort(IfName, IfName),
+    /// There is no Neighbor Discovery on such an interface.
+    UpstreamWithoutLinkLayer(IfName),
+    /// The upstream has no such address, or cannot use it yet; so nothing is answered.
+    SourceMissing(IfName, Ipv6Addr),
+    /// Several upstreams are there, and none has a prefix that covers the range.
+    NoUpstreamForRange(Ipv6Net),
+    /// No interface has this name.
+    DownstreamMissing(Ipv6Net, IfName),
+    /// The guests cannot be on the side that asks for them.
+    DownstreamIsUpstream(Ipv6Net, IfName),
+    /// No upstream has a /64 that the suffix could be put under.
+    NoPrefixForSuffix(Ipv6Net),
+    /// The whole on-link prefix of the first is on the second too, which automatic cannot serve.
+    SamePrefix(Ipv6Net, IfName, IfName),
+    /// The kernel routes more prefixes than can be served automatically.
+    TooManyRanges,
+    /// The kernel does not take the guests' gateway on this downstream.
+    GatewayRefused(IfName, Ipv6Addr, Obstacle),
+}
+
+/// How much of the policy a problem concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// An upstream, and whatever is served there.
+    Upstream,
+    /// One range; the others are served.
+    Range,
+    /// Nothing, for long: an address that is still being checked, say. Or one interface among others.
+    Passing,
+}
+
+impl Problem {
+    /// How much of the policy it concerns.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::UpstreamMissing(_)
+            | Self::NoDefaultRoute
+            | Self::UpstreamIsPort(..)
+            | Self::UpstreamWithoutLinkLayer(_) => Scope::Upstream,
+            Self::NoUpstreamForRange(_) | Self::DownstreamMissing(..) | Self::DownstreamIsUpstream(..) => {
+                Scope::Range
+            }
+            Self::SourceMissing(..)
+            | Self::NoPrefixForSuffix(_)
+            | Self::SamePrefix(..)
+            | Self::TooManyRanges
+            | Self::GatewayRefused(..) => Scope::Passing,
+        }
+    }
+
+    /// What to say when it is gone.
+    pub fn solved(&self) -> String {
+        match self {
+            Self::UpstreamMissing(name) => format!("upstream {name} is there now"),
+            Self::NoDefaultRoute => "there is an IPv6 default route again".to_owned(),
+            Self::UpstreamIsPort(name, master) => format!("upstream {name} is no port of {master} any more"),
+            Self::UpstreamWithoutLinkLayer(name) => format!("upstream {name} has a link layer now"),
+            Self::SourceMissing(name, address) => format!("upstream {name} has the address {address} now"),
+            Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),
+            Self::DownstreamMissing(prefix, name) | Self::DownstreamIsUpstream(prefix, name) => {
+                format!("range {prefix} has its interface {name} now")
+            }
+            Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 to be put under now"),
+            Self::SamePrefix(prefix, _, name) => format!("{name} has not the whole {prefix} any more"),
+            Self::GatewayRefused(name, address, _) => {
+                format!("the gateway {address} is missing on {name} no more")
+            }
+            Self::TooManyRanges => "all that the kernel routes can be served again".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UpstreamMissing(name) => write!(
+                f,
+                "upstream {name}: there is no such interface; `ip link` lists those there are, and the one \
+                 towards the provider's router is the upstream"
+            ),
+            Self::NoDefaultRoute => write!(
+                f,
+                "there is no IPv6 default route to tell the upstream by; name it with `interface` in \
+                 [[upstream]] or with --upstream"
+            ),
+            Self::UpstreamIsPort(name, master) => write!(
+                f,
+                "upstream {name} is a port of {master}, so solicitations arrive at {master}: name {master} \
+                 as the upstream"
+            ),
+            Self::UpstreamWithoutLinkLayer(name) => write!(
+                f,
+                "upstream {name} has no link layer (tun, WireGuard, PPP), so nobody sends solicitations \
+                 there: the provider routes to this host anyway, and no answers are needed"
+            ),
+            Self::SourceMissing(name, address) => write!(
+                f,
+                "upstream {name} has no address {address} that it can use, so nothing is answered there: add it \
+                 with `ip -6 addr add {address}/64 dev {name}`, or choose another `source` in [[upstream]]"
+            ),
+            Self::NoUpstreamForRange(prefix) => write!(
+                f,
+                "range {prefix}: several upstreams are there, and none has an address whose prefix covers \
+                 it; name one with `upstream` in [[range]]"
+            ),
+            Self::DownstreamMissing(prefix, name) => write!(
+                f,
+                "range {prefix}: there is no interface {name} for its guests; `ip link` lists those there \
+                 are: start what makes it, or mend `interface` in [[range]]"
+            ),
+            Self::DownstreamIsUpstream(prefix, name) => write!(
+                f,
+                "range {prefix}: {name} is the upstream, and the guests cannot be on the side that asks for \
+                 them; name the interface that they are behind"
+            ),
+            Self::NoPrefixForSuffix(suffix) => write!(
+                f,
+                "the suffix {suffix} is not served: its upstream has no /64 yet to put it under; \
+                 `ip -6 addr` and `ip -6 route` show what the upstream has"
+            ),
+            Self::SamePrefix(prefix, upstream, name) => write!(
+                f,
+                "{prefix} is on {upstream} and on {name}, so it is not served automatically: give {name} a \
+                 longer prefix out of it, a /112 say, or write a [[range]] for it"
+            ),
+            Self::GatewayRefused(name, address, obstacle) => {
+                write!(f, "the guests behind {name} have no gateway {address}: {}", obstacle.on(name))
+            }
+            Self::TooManyRanges => write!(
+                f,
+                "the kernel routes more prefixes to other interfaces than can be served automatically; the \
+                 others are left out: write a [[range]] that covers them"
+            ),
+        }
+    }
+}

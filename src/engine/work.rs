@@ -1,0 +1,104 @@
+//! Work that is taken in slices, so that no answer waits for all of it.
+
+use core::net::Ipv6Addr;
+use std::collections::{BTreeSet, HashSet};
+use std::vec::IntoIter;
+
+use ipnet::Ipv6Net;
+
+use super::facts::{Fact, IfIndex};
+use super::host::Untold;
+use super::plan::Changes;
+use super::policy::Policy;
+use super::seed::Seed;
+use crate::wire::Mac;
+
+/// One piece of work, or what is left of it. It is done in the order in which it came.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// The kernel has said this.
+    Facts(IntoIter<Fact>),
+    /// The kernel has said everything that there is.
+    Told(Vec<Fact>),
+    /// What it did not say is being found.
+    Snapshot(Box<Snapshot>),
+    /// A snapshot has been taken in.
+    ToldAll,
+    /// Everything of the start has been told.
+    Begin,
+    /// The administrator wants something else.
+    Reload(Box<Policy>),
+    /// The plan is another: what the kernel keeps and how we behave follows, range by range.
+    Serve(Box<Changes>),
+    /// A link is down or gone: its targets end.
+    EndLink(IfIndex),
+    /// Bridges have forgotten these stations: their targets are asked.
+    Stations(BTreeSet<(IfIndex, Mac)>, u32),
+    /// The plan is another: targets that it has no place for end. The prefixes whose ranges are others.
+    Review(BTreeSet<Ipv6Net>, u32),
+    /// After that, live targets are counted for groups, and their routes wanted, as the plan has it.
+    Follow(u32),
+    /// What is live behind these upstreams is announced.
+    Announce(BTreeSet<IfIndex>, u32),
+    /// Timers are shorter.
+    Hasten(u32),
+    /// Fewer targets may be known.
+    Shrink,
+}
+
+/// A snapshot, and how far it has been compared with what is known.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    facts: Vec<Fact>,
+    /// As many of them have been compared.
+    compared: usize,
+    /// What is known and was not among them.
+    untold: Untold,
+    /// The guests that the kernel was known to have routes for.
+    guests: Vec<(Ipv6Addr, IfIndex)>,
+    /// Those of them that were told.
+    told: HashSet<(Ipv6Addr, IfIndex), Seed>,
+}
+
+impl Snapshot {
+    /// Compares a fact with what is known. False when all have been compared.
+    pub(super) fn compare_next(&mut self, guest_of: impl Fn(&Fact) -> Option<(Ipv6Addr, IfIndex)>) -> bool {
+        let Some(fact) = self.facts.get(self.compared) else { return false };
+        self.untold.tick_off(fact);
+        self.told.extend(guest_of(fact));
+        self.compared += 1;
+        true
+    }
+
+    /// What was not told, and then what was.
+    pub(super) fn into_facts(self) -> [Vec<Fact>; 2] {
+        [self.untold.gone().collect(), self.facts]
+    }
+
+    /// The next guest whose route was not told, so that it is gone. As many are looked at as `left` says.
+    pub(super) fn next_untold_guest(&mut self, left: &mut usize) -> Option<(Ipv6Addr, IfIndex)> {
+        while *left > 0 {
+            *left -= 1;
+            let guest = self.guests.pop()?;
+            if !self.told.contains(&guest) {
+                return Some(guest);
+            }
+        }
+        None
+    }
+}
+
+impl Snapshot {
+    /// Of a kernel that has told these facts, against what is known of the host and of the routes of guests.
+    pub(super) fn new(
+        facts: Vec<Fact>,
+        untold: Untold,
+        guests: Vec<(Ipv6Addr, IfIndex)>,
+        seed: Seed,
+    ) -> Self {
+        Self { facts, compared: 0, untold, guests, told: HashSet::with_hasher(seed) }
+    }
+}
+
+/// What one slice may do: some hundred microseconds.
+pub(super) const SLICE: usize = 256;
