@@ -4,8 +4,10 @@
 mod announce;
 mod answers;
 mod automatic;
-
+mod bursts;
 mod convergence;
+mod door;
+mod doubts;
 mod evidence;
 mod exclusions;
 mod explain;
@@ -20,12 +22,14 @@ mod keepalive;
 mod limits;
 mod links;
 mod masks;
+mod measure;
 mod neighbors;
 mod probing;
 mod proxy_downstream;
 mod regressions;
 mod reload;
 mod remedies;
+mod replaced_routes;
 mod routed;
 mod routes;
 mod source;

@@ -2,8 +2,8 @@
 use crate::host::*;
 use lone64::engine::facts::*;
 use lone64::engine::policy::*;
-use lone64::engine::{Change, Event, Input, Outcome, Output};
-use lone64::wire::{DropReason, Mac};
+use lone64::engine::{Change, Engine, Event, Input, Outcome, Output, Time};
+use lone64::wire::{DropReason, Mac, solicited_node};
 
 #[test]
 fn what_is_not_in_a_snapshot_is_not_there_any_more() {
@@ -203,7 +203,6 @@ fn sync_twice() {
 
 /// Found by the fuzzer. While the owner on the upstream link is asked whether it objects, the guest's link goes.
 #[test]
-#[ignore = "engine rewrite"]
 fn claim_of_a_guest_ends_with_its_link() {
     let mut host = Host::new(with(|policy| {
         let range = &mut policy.ranges[0];
@@ -222,10 +221,9 @@ fn claim_of_a_guest_ends_with_its_link() {
     assert_eq!(host.answers(), []);
 }
 
-/// shared/rules.md, "Before we claim": the guest has checked its address, and has never replied. Who checks the same
-/// address upstream may be that guest, on another host now.
+/// The guest has checked its address, and has never replied. The station that checks the same address upstream may be
+/// that guest, on another host now.
 #[test]
-#[ignore = "engine rewrite"]
 fn stranger_is_not_kept_off_an_address_before_its_guest_has_replied() {
     let mut host = Host::new(live());
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
@@ -235,4 +233,120 @@ fn stranger_is_not_kept_off_an_address_before_its_guest_has_replied() {
     assert_eq!(host.answers(), []);
     host.advertise(guest(5), guest_mac(5));
     assert_eq!(host.answers().len(), 1);
+}
+
+/// A removal that fails while the same route is wanted again leaves it there, and nobody waits for it.
+#[test]
+fn a_removal_that_failed_leaves_no_route_under_way() {
+    let policy = with(|policy| policy.ranges[0].routes = RangeRoutes::Guests);
+    let mut engine = Engine::new(policy, [1, 2]);
+    let now = Time::at(seconds(1_000));
+    let drain = |engine: &mut Engine| std::iter::from_fn(|| engine.poll_output()).collect::<Vec<_>>();
+    engine.handle(Input::Facts(usual_facts()), now);
+    engine.handle(Input::Synced, now);
+    for output in drain(&mut engine) {
+        if let Output::ChangeRoute(change) = output {
+            engine.handle(Input::RouteChanged(change, Outcome::Done), now);
+        }
+    }
+    let (mac, state) = (Some(guest_mac(5)), NeighborState::Reachable);
+    let found = Fact::Neighbor(Neighbor { link: BRIDGE, address: guest(5), mac, state });
+    engine.handle(Input::Facts(vec![found.clone()]), now);
+    let own = route(&format!("{}/128", guest(5)), RouteKind::Unicast(BRIDGE));
+    drain(&mut engine);
+    engine.handle(Input::RouteChanged(Change::Add(own.clone()), Outcome::Done), now);
+    // It goes, and the removal is under way when it comes back.
+    engine.handle(Input::Facts(vec![bridge(LinkState::NoCarrier)]), now);
+    engine.handle(Input::Facts(vec![bridge(LinkState::Up), found]), now);
+    let asked = drain(&mut engine).into_iter().filter(|o| matches!(o, Output::ChangeRoute(_))).count();
+    assert_eq!(asked, 1, "one change of a route at a time");
+    engine.handle(Input::RouteChanged(Change::Remove(own), Outcome::Failed("ENOMEM".to_owned())), now);
+    drain(&mut engine);
+    engine.handle(Input::Solicitation(UP, question(guest(5))), now);
+    assert_eq!(advertisements(&drain(&mut engine)).len(), 1, "held for a route that is there");
+}
+
+#[test]
+fn a_guest_whose_address_the_host_may_not_use_is_answered_for() {
+    let mut host = Host::new(live()).with_guest(guest(5), guest_mac(5));
+    // The host's own check for duplicates has failed: the guest defended its address, and the kernel routes there.
+    let failed = host_address(BRIDGE, "2001:db8:1:2:c::5/112", AddressState::Tentative);
+    host.facts(vec![Fact::Address(failed)]);
+    host.ask(guest(5));
+    host.pass(seconds(4));
+    assert!(host.answers_for(guest(5)));
+}
+
+#[test]
+fn the_source_of_an_answer_is_of_the_askers_prefix() {
+    let mut host = Host::new(always());
+    host.facts(vec![has(UP, "2001:db8:1:1::2/64")]);
+    let answer = host.answer_to(question_from(address("2001:db8:1:2::1"), ROUTER_MAC, guest(5))).unwrap();
+    assert_eq!(answer.source, address("2001:db8:1:2::2"), "RFC 6724 section 5, rule 8");
+}
+
+#[test]
+fn effects_that_fail_are_asked_for_again() {
+    let mut host = Host::new(live());
+    host.make_live(guest(5), guest_mac(5));
+    let said = || Outcome::Failed("No buffer space available".to_owned());
+    host.input(Input::EarChanged(BRIDGE, said()));
+    host.input(Input::GroupChanged(UP, solicited_node(guest(5)), said()));
+    assert_eq!(host.take(), []);
+    host.pass(seconds(2));
+    let outputs = host.take();
+    assert!(outputs.iter().any(|output| matches!(output, Output::Listen(BRIDGE, _))), "{outputs:?}");
+    assert!(outputs.contains(&Output::Join(UP, solicited_node(guest(5)))), "{outputs:?}");
+    // Less often as it goes on, and no more once it works.
+    host.input(Input::EarChanged(BRIDGE, said()));
+    host.input(Input::GroupChanged(UP, solicited_node(guest(5)), Outcome::Done));
+    host.pass(millis(1_500));
+    assert_eq!(host.take(), []);
+    host.pass(seconds(1));
+    assert!(matches!(host.take()[..], [Output::Listen(BRIDGE, _)]));
+    host.input(Input::EarChanged(BRIDGE, Outcome::Done));
+    host.pass(seconds(50));
+    assert!(!host.take().iter().any(|output| matches!(output, Output::Listen(..) | Output::Join(..))));
+}
+
+#[test]
+fn a_table_that_somebody_flushed_is_put_back() {
+    let mut host = Host::bare(with(|policy| policy.upstreams[0].suppress_kernel = true));
+    host.facts(usual_facts());
+    host.input(Input::Synced);
+    let table = |host: &mut Host| {
+        host.take().into_iter().filter(|output| matches!(output, Output::Suppress(_))).collect::<Vec<_>>()
+    };
+    let first = table(&mut host);
+    assert_eq!(first.len(), 1);
+    host.input(Input::SuppressionLost);
+    assert_eq!(table(&mut host), first);
+    host.input(Input::SuppressionChanged(Outcome::Failed("no nft".to_owned())));
+    host.pass(seconds(2));
+    assert_eq!(table(&mut host), first);
+}
+
+#[test]
+fn a_route_that_the_kernel_refused_is_tried_again_by_itself() {
+    let mut engine = Engine::new(live(), [1, 2]);
+    let now = Time::at(seconds(1));
+    engine.handle(Input::Facts(usual_facts()), now);
+    engine.handle(Input::Synced, now);
+    let changes = |engine: &mut Engine| {
+        let outputs = std::iter::from_fn(|| engine.poll_output());
+        let change = |output| match output {
+            Output::ChangeRoute(change) => Some(change),
+            _ => None,
+        };
+        outputs.filter_map(change).collect::<Vec<_>>()
+    };
+    let asked = changes(&mut engine);
+    for change in &asked {
+        let said = Outcome::Failed("Cannot allocate memory".to_owned());
+        engine.handle(Input::RouteChanged(change.clone(), said), now);
+    }
+    assert_eq!(changes(&mut engine), []);
+    let due = engine.next_timeout().expect("it is tried again");
+    engine.handle(Input::Timeout, due);
+    assert_eq!(changes(&mut engine), asked);
 }

@@ -60,7 +60,6 @@ fn answers_those_who_wait_once_nobody_upstream_has_objected_to_a_claim() {
 }
 
 #[test]
-#[ignore = "engine rewrite: tests/engine/regressions.rs has it as a scenario"]
 fn a_claim_comes_to_nothing_once_its_link_is_down() {
     engine::run(include_bytes!("seeds/engine-claim-behind-a-dead-link"));
 }
