@@ -380,6 +380,9 @@ impl Engine {
     /// Asks the kernel for what is to change.
     fn ask_kernel(&mut self) {
         let House { keep, manners, written, .. } = &mut self.desk.house;
+        if keep.is_quiet() && manners.groups.is_quiet() {
+            return;
+        }
         let ask = match self.desk.phase {
             Phase::Learning => Ask::Ears,
             Phase::Stopping if written.routes.on_stop == OnStop::Keep => Ask::AllButRoutes,

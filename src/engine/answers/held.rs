@@ -46,3 +46,38 @@ impl Held {
         self.back.remove(&guest).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::facts::IfIndex;
+    use crate::wire::Mac;
+
+    const GUEST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+    fn asker(last: u16) -> Asker {
+        let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last);
+        Asker { link: IfIndex(2), mac: Mac([2, 0, 0, 0, 0, 1]), address }
+    }
+
+    #[test]
+    fn each_asker_waits_once_and_is_released_once() {
+        let mut held = Held::default();
+        for last in [1, 1, 2] {
+            assert_eq!(held.hold(GUEST, asker(last)), Ok(()));
+        }
+        assert_eq!((held.release(GUEST), held.release(GUEST)), (vec![asker(1), asker(2)], Vec::new()));
+        assert_eq!(held.hold_back(asker(1), GUEST), Ok(()));
+        assert_eq!(held.hold_back(asker(1), GUEST), Ok(()));
+        assert_eq!(held.release_back(asker(1).address), [(asker(1), GUEST)]);
+    }
+
+    #[test]
+    fn no_more_wait_than_a_link_has_routers() {
+        let mut held = Held::default();
+        for last in 0..8 {
+            assert_eq!(held.hold(GUEST, asker(last)), Ok(()));
+        }
+        assert_eq!(held.hold(GUEST, asker(9)), Err(DropReason::AskersFull));
+    }
+}

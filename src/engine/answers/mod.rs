@@ -112,25 +112,24 @@ impl<'a> Scene<'a> {
     }
 
     fn decide_live(&self, asker: &Asker, target: Ipv6Addr, range: RangeId, now: Time) -> Decision {
-        match self.guests.standing(target) {
-            Standing::Live(_) => {
-                let Some(live) = self.guests.live(target) else { return Decision::Wait };
-                // It was heard there before its link came up, or its end is still to be told of.
-                if !self.host.links.is_up(live.link) {
-                    return Decision::Drop(DropReason::NoDownstream);
-                }
-                if self.rivals.defend(target, now) {
-                    return Decision::Drop(DropReason::Conflict);
-                }
-                match asker.address.is_unspecified() {
-                    true => Decision::AskBefore(live),
-                    false => Decision::AnswerLive(live),
-                }
+        if let Some(live) = self.guests.live(target) {
+            // It was heard there before its link came up, or its end is still to be told of.
+            if !self.host.links.is_up(live.link) {
+                return Decision::Drop(DropReason::NoDownstream);
             }
-            // The provider's router is no guest, also in a range that is the whole link.
-            _ if self.host.routes.is_router(target) => Decision::Drop(DropReason::Excluded),
+            if self.rivals.defend(target, now) {
+                return Decision::Drop(DropReason::Conflict);
+            }
+            let is_check = asker.address.is_unspecified();
+            return if is_check { Decision::AskBefore(live) } else { Decision::AnswerLive(live) };
+        }
+        // The provider's router is no guest, also in a range that is the whole link.
+        if self.host.routes.is_router(target) {
+            return Decision::Drop(DropReason::Excluded);
+        }
+        match self.guests.standing(target) {
             Standing::Probing => Decision::Wait,
-            Standing::Absent | Standing::Unknown => self.decide_unknown(range, target),
+            Standing::Live(_) | Standing::Absent | Standing::Unknown => self.decide_unknown(range, target),
         }
     }
 

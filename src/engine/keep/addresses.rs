@@ -2,7 +2,7 @@
 //! that guests without a layer 2 in common have the same next hop.
 //!
 //! Ours bear our protocol number (IFA_PROTO, Linux 5.18). They are added exclusively, so that an equal one of
-//! somebody else stays as it is, and serves as well. A kernel that knows no such numbers tells none: there,
+//! another program stays as it is, and serves as well. A kernel that knows no such numbers tells none: there,
 //! ours are those that this engine has put there itself.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,7 +147,7 @@ impl Addresses {
             None if self.is_ours(at, links) => Found::Ours(self.protocol),
             None => Found::Other,
         };
-        // Going down takes every link-local address along. And somebody else's serves as well.
+        // Going down takes every link-local address along. And another program's serves as well.
         let is_down = links.get(at.0).is_none_or(|link| link.state == LinkState::Down);
         let is_needed = self.wanted.contains(&at) && found != Found::Other;
         let wanted = is_needed && (is_there || !is_down);
@@ -168,6 +168,11 @@ impl Addresses {
         let known = links.address(at.0, at.1).filter(|_| !self.answered.contains_key(&at))?;
         let is_former = self.former.contains(&known.protocol) && is_marked(known, known.protocol);
         is_former.then_some(known.protocol)
+    }
+
+    /// True if nothing has happened since the last look.
+    pub fn is_quiet(&self) -> bool {
+        self.kept.is_quiet()
     }
 
     /// The changes that lead from what there is to what is wanted, unless they are under way.

@@ -98,6 +98,11 @@ impl Ears {
         }
     }
 
+    /// True if nothing has happened since the last look.
+    pub fn is_quiet(&self) -> bool {
+        self.kept.is_quiet()
+    }
+
     /// The changes to ask for.
     pub fn changes(&mut self) -> impl Iterator<Item = Output> {
         self.kept.steps().into_iter().map(|(link, step)| match step {

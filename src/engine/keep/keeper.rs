@@ -40,7 +40,7 @@ pub enum Found<V> {
     Nothing,
     /// One of ours.
     Ours(V),
-    /// What is somebody else's, and is left alone.
+    /// What is another program's, and is left alone.
     Other,
 }
 
@@ -60,7 +60,7 @@ pub enum Keeping {
     Pending,
     /// There.
     Kept,
-    /// What is somebody else's keeps it out.
+    /// What is another program's keeps it out.
     KeptOut,
     /// The kernel refused it.
     Refused,
@@ -249,7 +249,7 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
         }
     }
 
-    /// What somebody else's keeps out is tried again: that may have gone without a word.
+    /// What a route of another program keeps out is tried again: that may have gone without a message.
     pub fn retry_kept_out(&mut self) {
         for (key, open) in &mut self.open {
             if open.refusal.as_ref().is_some_and(|refusal| refusal.said.is_none()) {
@@ -276,6 +276,11 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
                 self.touched.insert(key);
             }
         }
+    }
+
+    /// True if nothing has happened since the last look.
+    pub fn is_quiet(&self) -> bool {
+        self.touched.is_empty()
     }
 
     /// The changes that lead from what there is to what is wanted, where something happened.

@@ -126,6 +126,15 @@ impl Keep {
         self.table.want((), (!suppressions.is_empty()).then_some(suppressions));
     }
 
+    /// True if nothing has happened since the last look.
+    pub fn is_quiet(&self) -> bool {
+        self.routes.is_quiet()
+            && self.addresses.is_quiet()
+            && self.ears.is_quiet()
+            && self.groups.is_quiet()
+            && self.table.is_quiet()
+    }
+
     /// The changes that lead from what there is to what is wanted.
     pub fn changes(&mut self, ask: Ask, outputs: &mut impl Extend<Output>) {
         outputs.extend(self.ears.changes());

@@ -41,7 +41,7 @@ pub(super) enum Heard {
 
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
-    /// `None` where somebody else's is in the way.
+    /// `None` where another program's is in the way.
     pub(super) said: Option<String>,
     /// How often in a row.
     times: u32,

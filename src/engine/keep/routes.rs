@@ -34,7 +34,7 @@ pub struct Routes {
     by_range: BTreeMap<Ipv6Net, Vec<KernelRoute>>,
     /// Those of single guests: the link that each is on.
     guests: Keeper<Ipv6Addr, IfIndex>,
-    /// Guests to which somebody else's route leads just as ours would.
+    /// Guests to which another program's route leads just as ours would.
     shadowed: BTreeMap<Ipv6Addr, IfIndex>,
     /// Routes of guests that were on their way in when the policy changed.
     overtaken: BTreeSet<KernelRoute>,
@@ -268,6 +268,11 @@ impl Routes {
     pub fn tick(&mut self, now: Time) {
         self.ranges.tick(now);
         self.guests.tick(now);
+    }
+
+    /// True if nothing has happened since the last look.
+    pub fn is_quiet(&self) -> bool {
+        self.ranges.is_quiet() && self.guests.is_quiet()
     }
 
     /// The changes that lead from what there is to what is wanted, but for those that are under way.

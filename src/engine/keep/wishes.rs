@@ -42,7 +42,7 @@ impl Wishes<'_> {
         (!is_there).then(|| our(&self.policy, range.prefix, kind, self.policy.metric))
     }
 
-    /// True if somebody else has a route that does the same, of whatever metric.
+    /// True if another program has a route that does the same, of whatever metric.
     pub fn has_equal(&self, destination: &Ipv6Net, kind: RouteKind) -> bool {
         self.host.routes.at(destination).any(|route| {
             let is_foreign = !self.ours.include(route) && route.table == self.policy.table;

@@ -294,3 +294,100 @@ const RETRANS_TIMER: Duration = Duration::from_secs(1);
 const HEAD_START: Duration = Duration::from_millis(1);
 /// The kernel takes a route within milliseconds.
 const PAUSE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::policy::{GatewaySource, Source};
+
+    const UP: IfIndex = IfIndex(2);
+    const TARGET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+
+    /// An upstream on which everything may be announced, or nothing.
+    struct Link {
+        links: Links,
+        announce: Option<Announce>,
+    }
+
+    impl Announced for Link {
+        fn on(&self, _: Ipv6Addr, _: Time) -> Option<Upstream> {
+            Some(Upstream {
+                link: UP,
+                policy: 0,
+                mac: MAC,
+                router: false,
+                override_flag: Override::Takeover,
+                source: Source::Target,
+                announce: self.announce?,
+                gateway_source: GatewaySource::Kernel,
+                mld: true,
+                suppress_kernel: false,
+                link_local: None,
+                global: None,
+                has_several: false,
+                fixed: None,
+            })
+        }
+
+        fn is_route_under_way(&self, _: Ipv6Addr) -> bool {
+            false
+        }
+
+        fn routers(&self, _: IfIndex) -> Vec<Ipv6Addr> {
+            vec![Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)]
+        }
+
+        fn links(&self) -> &Links {
+            &self.links
+        }
+    }
+
+    /// What is sent until nothing is due any more, with the milliseconds at which it is.
+    fn run(announcements: &mut Announcements, announce: Option<Announce>) -> Vec<(u128, bool)> {
+        let ground = Link { links: Links::default(), announce };
+        let mut sent = Vec::new();
+        while let Some(due) = announcements.next_due() {
+            let mut out = Vec::new();
+            announcements.tick(9, &ground, &mut out, due);
+            let at = due.since(Time::ORIGIN).as_millis();
+            sent.extend(out.iter().map(|output| (at, matches!(output, Output::Advertise(..)))));
+        }
+        sent
+    }
+
+    #[test]
+    fn a_target_is_advertised_three_times_and_the_router_solicited_once() {
+        let mut announcements = Announcements::new(&Limits::default());
+        announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
+        let expected = [(1, true), (1, false), (1_001, true), (2_001, true)];
+        assert_eq!(run(&mut announcements, Some(Announce::Yes)), expected);
+    }
+
+    #[test]
+    fn duplicate_address_detection_comes_a_second_before() {
+        let mut announcements = Announcements::new(&Limits::default());
+        announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
+        let sent = run(&mut announcements, Some(Announce::Dad));
+        assert_eq!(sent[..2], [(1, false), (1_001, true)]);
+    }
+
+    #[test]
+    fn what_may_not_be_announced_any_more_is_forgotten() {
+        let mut announcements = Announcements::new(&Limits::default());
+        announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
+        assert_eq!(run(&mut announcements, None), []);
+    }
+
+    #[test]
+    fn an_upstream_that_is_new_or_has_another_address_is_told_of() {
+        let mut announcements = Announcements::new(&Limits::default());
+        let mut new = |mac| announcements.new_stations(BTreeMap::from([(UP, mac)]), Time::ORIGIN).len();
+        assert_eq!((new(MAC), new(MAC), new(Mac([2, 0, 0, 0, 0, 2]))), (1, 0, 1));
+        announcements.set_own(TARGET, Some(UP), Time::ORIGIN);
+        assert!(announcements.next_due().is_some(), "the host's own address is announced");
+        announcements.stop(TARGET);
+        announcements.set_own(TARGET, Some(UP), Time::ORIGIN);
+        assert_eq!(announcements.next_due(), None, "once");
+    }
+}

@@ -143,6 +143,11 @@ impl Groups {
         self.stand(Standing::Range(range), BTreeSet::new());
     }
 
+    /// True if nothing has happened since the last look.
+    pub fn is_quiet(&self) -> bool {
+        self.wishes.is_empty() && self.events.is_empty()
+    }
+
     /// What is to be joined and left since the last look, in order.
     pub fn take_wishes(&mut self) -> Vec<Wish> {
         std::mem::take(&mut self.wishes)

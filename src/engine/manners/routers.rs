@@ -1,7 +1,7 @@
 //! The provider's router: its entry in the kernel's neighbor table, kept fresh from a global address: for
 //! providers that drop Neighbor Discovery from link-local addresses (`gateway-source = "global"`).
 //!
-//! When it forwards, the kernel asks for its router from its link-local address, in vain there, and
+//! When it forwards, the kernel asks for its router from its link-local address, without an answer there, and
 //! the guests lose their way out. So the router is asked from the upstream's global address, often
 //! enough that its entry never needs confirming: RFC 4861 §7.2.2 and §7.3.3. The kernel takes the
 //! answer to our question as one to its own wherever it has an entry that has not failed (measured:
@@ -198,3 +198,71 @@ const PERIOD: Duration = Duration::from_secs(10);
 const RETRANS_TIMER: Duration = Duration::from_secs(1);
 /// RFC 4861 §10.
 const MAX_MULTICAST_SOLICIT: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Flags;
+
+    const UP: IfIndex = IfIndex(2);
+    const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    const OWN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+    const STATION: Mac = Mac([2, 0, 0, 0, 0, 1]);
+    const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+    fn at(seconds: u64) -> Time {
+        Time::at(Duration::from_secs(seconds))
+    }
+
+    fn kept() -> Routers {
+        let mut routers = Routers::default();
+        routers.keep(BTreeMap::from([((UP, ROUTER), STATION)]), at(0));
+        routers
+    }
+
+    fn answer() -> Advertisement {
+        Advertisement {
+            source_mac: MAC,
+            destination_mac: STATION,
+            source: ROUTER,
+            destination: OWN,
+            target: ROUTER,
+            flags: Flags { router: true, solicited: true, override_entry: true },
+            target_link_layer: Some(MAC),
+        }
+    }
+
+    #[test]
+    fn a_router_is_asked_from_the_global_address_and_the_kernel_told_of_its_answer() {
+        let mut routers = kept();
+        assert_eq!(routers.next_due(), Some(at(0)));
+        let questions = routers.tick(|_| Some(OWN), at(0));
+        assert_eq!((questions.len(), questions[0].1.source, questions[0].1.target), (1, OWN, ROUTER));
+        let change = routers.heard(UP, Some(OWN), &answer(), at(0));
+        assert_eq!(change, Some(NeighborChange::Add(UP, ROUTER, MAC)));
+        routers.entry(UP, ROUTER, Some(NeighborState::Reachable), at(0));
+        assert_eq!(routers.next_due(), Some(at(10)));
+        let gone = routers.keep(BTreeMap::new(), at(1));
+        assert_eq!(gone, [NeighborChange::Remove(UP, ROUTER)], "what the kernel has from us is given back");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_asked_for_tells_nothing() {
+        let mut routers = kept();
+        assert_eq!(routers.heard(UP, Some(OWN), &answer(), at(0)), None);
+        routers.tick(|_| Some(OWN), at(0));
+        let unsolicited = Advertisement { flags: Flags { solicited: false, ..answer().flags }, ..answer() };
+        assert_eq!(routers.heard(UP, Some(OWN), &unsolicited, at(0)), None);
+        let own = Advertisement { target_link_layer: Some(STATION), ..answer() };
+        assert_eq!(routers.heard(UP, Some(OWN), &own, at(0)), None, "it is our own, sent back by a switch");
+    }
+
+    #[test]
+    fn an_entry_of_the_kernels_own_is_left_to_it() {
+        let mut routers = kept();
+        routers.entry(UP, ROUTER, Some(NeighborState::Stale), at(0));
+        routers.tick(|_| Some(OWN), at(0));
+        assert_eq!(routers.heard(UP, Some(OWN), &answer(), at(0)), None, "it has found its answer");
+        assert_eq!(routers.keep(BTreeMap::new(), at(1)), []);
+    }
+}

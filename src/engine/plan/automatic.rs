@@ -55,7 +55,7 @@ pub fn extend(effective: &mut Effective, automatic: &Automatic, upstream: &Upstr
                     effective.places.push(Place { upstream: Some(up.index), downstreams: vec![link.index] });
                     Some(effective.ranges.len() - 1)
                 }
-                // A part that is somebody else's affair.
+                // A part that is another program's.
                 (None, Some(outer)) => {
                     effective.ranges[outer].exclude.push(net);
                     None

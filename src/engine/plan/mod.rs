@@ -346,3 +346,7 @@ impl Behind<'_> {
         self.as_slice().binary_search(&link).is_ok()
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -126,7 +126,7 @@ impl fmt::Display for Problem {
             Self::DownstreamMissing(prefix, name) => write!(
                 f,
                 "range {prefix}: there is no interface {name} for its guests; `ip link` lists those there \
-                 are: start what makes it, or mend `interface` in [[range]]"
+                 are: start what makes it, or correct `interface` in [[range]]"
             ),
             Self::DownstreamIsUpstream(prefix, name) => write!(
                 f,

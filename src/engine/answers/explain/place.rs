@@ -121,7 +121,7 @@ impl Explainer<'_> {
             (RouteState::Pending, _) => open(Subject::Route, format!("{route} is to be added"), None),
             (_, Some(other)) => no(
                 Subject::Route,
-                format!("somebody else's route keeps ours out: {other}"),
+                format!("another program's route keeps ours out: {other}"),
                 Some("remove that route, or give ours another `metric` in [routes]".to_owned()),
             ),
             (_, None) => no(Subject::Route, format!("the kernel refuses {route}"), None),
