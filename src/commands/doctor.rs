@@ -50,10 +50,10 @@ pub struct DoctorArgs {
     /// Do not ask.
     #[arg(long, requires = "fix")]
     pub yes: bool,
-    /// Put a temporary guest behind the host and follow a packet of its, out and back.
+    /// Put a temporary guest behind the host and follow its packet, out and back.
     ///
     /// Needs root. Tells the first of five legs at which the packet is lost, and the configuration
-    /// that mends it. Nothing is left behind.
+    /// that repairs it. Nothing is left behind.
     #[arg(long)]
     pub live: bool,
     /// The temporary guest's address, instead of a free one at random.

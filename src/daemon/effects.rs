@@ -33,7 +33,7 @@ pub(super) struct Effects {
 pub(super) enum Mode {
     /// It is the reason not to start.
     Starting,
-    /// It is told, and whoever asked for it tries again.
+    /// It is told, and what asked for it tries again.
     Serving,
     /// Something is left in the kernel.
     Leaving,
@@ -219,7 +219,7 @@ impl Effects {
         }
     }
 
-    /// A line of the log, once until it succeeds: whoever asked for it tries again.
+    /// A line of the log, once until it succeeds: what asked for it tries again.
     fn complain(&mut self, object: Object, error: &Error) {
         let text = crate::explanation::of(error);
         let text = text.strip_prefix("lone64: ").unwrap_or(&text);

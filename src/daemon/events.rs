@@ -90,7 +90,7 @@ fn write(event: &Event, links: &Links) {
         }
         Event::Contested(target, link, by, mac) => {
             let (interface, by) = (name(link), name(by));
-            tracing::warn!(%target, %interface, %by, %mac, "claimed in vain: the guest that has it replies");
+            tracing::warn!(%target, %interface, %by, %mac, "the claim failed: the guest that has it replies");
         }
         Event::WideMask(guest, link, asked_for) => tracing::warn!(
             target = %guest, interface = %name(link), %asked_for,

@@ -1,6 +1,6 @@
 //! Log lines on their way to standard error, which somebody may have stopped reading.
 //!
-//! May touch: standard error, on a thread of its own. Whoever logs only queues a line and never waits. What does not
+//! May touch: standard error, on a thread of its own. A logger only queues a line and never waits. What does not
 //! fit is counted, and the count is a line itself as soon as there is room again.
 
 use std::io::{self, Write};

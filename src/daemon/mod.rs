@@ -6,7 +6,7 @@
 //! kernel's, or a disk, is done by another thread, and its outcome is one more thing that happens.
 //!
 //! `frames` are sockets and what comes and leaves by them, `effects` everything else that is asked of the kernel,
-//! `settings` its sysctls, `resync` what is read anew, `way_out` what every end goes through.
+//! `settings` its sysctls, `resync` what is read again, `way_out` what every end goes through.
 
 pub mod control;
 mod effects;

@@ -24,11 +24,11 @@ pub enum Refusal {
     /// There is no file.
     #[error(
         "there is nothing to read again: this lone64 runs on its options alone; write \
-         /etc/lone64/lone64.toml, or start it anew with others"
+         /etc/lone64/lone64.toml, or restart it with others"
     )]
     NoFile,
     /// A pipe, say, which has been read already.
-    #[error("{} is no file that could be read again; start lone64 anew to change what it says", .0.display())]
+    #[error("{} is no file that could be read again; restart lone64 to change what it says", .0.display())]
     NotAFile(PathBuf),
     /// It has mistakes.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Everything anew: when changes were lost, or more of what the kernel says matters. A dump is one more thing that
+//! Reads everything again: when changes were lost, or more of what the kernel says matters. A dump is one more thing that
 //! the loop waits for.
 //!
 //! What the kernel has said before a dump is taken in before what the dump says, and what it says meanwhile is kept
@@ -15,7 +15,7 @@ use crate::engine::Input;
 use crate::engine::facts::Fact;
 use crate::kernel::netlink::{NetlinkError, Notice};
 
-/// Whether everything is to be read anew, and how far that has come.
+/// Whether everything is to be read again, and how far that has come.
 #[derive(Default)]
 pub(super) struct Resync {
     due: Option<Due>,
@@ -91,7 +91,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// One step towards reading everything anew, if it is time.
+    /// One step towards reading everything again, if it is time.
     pub(super) fn resync_if_due(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         let taken = match self.resync.phase {
@@ -118,7 +118,7 @@ impl Daemon {
     pub(super) fn dumped(&mut self, result: Result<Vec<Fact>, NetlinkError>) -> Result<(), Error> {
         match result {
             Ok(facts) => {
-                tracing::info!("read anew everything that the kernel says");
+                tracing::info!("read all of the kernel's tables again");
                 self.handle(Input::Snapshot(facts));
             }
             Err(NetlinkError::Closed) => return Err(NetlinkError::Closed.into()),
@@ -161,7 +161,7 @@ impl Daemon {
 
 /// What the kernel says is taken in by as much, so that a storm of it does not hold up answers.
 const FACTS_AT_ONCE: usize = 4_096;
-/// From a lost change until everything is read anew.
+/// From a lost change until everything is read again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The same, where changes are lost all the time.
 const LATEST: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
 //! The table of nftables under change: one change at a time, and of those that wait only the last. What
-//! somebody else does to it is noticed.
+//! another program does to it is noticed.
 //!
 //! May touch: nft(8), and the kernel's word of nftables, through their rooms.
 
@@ -20,7 +20,7 @@ pub(super) struct Suppressor {
     next: Option<Vec<Suppression>>,
     /// While there is a table.
     watch: Option<TableWatch>,
-    /// Our table as nft lists it; empty where somebody else has changed it already, `None` where there is none of
+    /// Our table as nft lists it; empty where another program has changed it already, `None` where there is none of
     /// ours, or it is not known.
     installed: Option<String>,
     /// Somebody has changed the table, perhaps we: it is to be looked at then.
@@ -55,7 +55,7 @@ impl Suppressor {
     pub(super) fn ask(&mut self, suppressions: Vec<Suppression>) {
         if !suppressions.is_empty() && self.watch.is_none() {
             let opened = TableWatch::open();
-            let cause = "whoever changes the table ip6 lone64 is not noticed";
+            let cause = "changes that other programs make to the table ip6 lone64 are not noticed";
             self.watch = opened.inspect_err(|error| tracing::warn!(%error, "{cause}")).ok();
         }
         self.next = Some(suppressions);
@@ -157,7 +157,7 @@ impl Suppressor {
             if result.is_err() || next.is_empty() {
                 return Ended::Change(result, None);
             }
-            // Whoever has changed it before it is listed is found out by the look that follows every change.
+            // A change before it is listed is found by the look that follows every change.
             let whole = |table: Option<String>| table.filter(|table| nft::is_whole(table, &next));
             Ended::Change(result, nft::list().await.ok().map(|table| whole(table).unwrap_or_default()))
         }));

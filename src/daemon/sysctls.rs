@@ -3,7 +3,7 @@
 //! `forwarding=1` with `accept_ra=1` deletes a default route that came from router advertisements at
 //! once, and `all.accept_ra` does nothing for an interface; hence the order. What was there before is
 //! written down first, so that it is found again also after a crash, and comes back in the reverse
-//! order at the end, unless somebody else has changed it meanwhile.
+//! order at the end, unless another program has changed it meanwhile.
 //!
 //! To write one takes the kernel's lock of all network settings: `settings` does it on another thread.
 
@@ -44,7 +44,7 @@ struct Record {
 /// An upstream, as far as it decides here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Upstream {
-    /// One that was made anew has its settings from the kernel again.
+    /// One that was made again has its settings from the kernel again.
     index: IfIndex,
     name: IfName,
     default: DefaultRoute,
@@ -69,7 +69,7 @@ struct Setting {
 }
 
 impl Sysctls {
-    /// What a predecessor that crashed has changed is ours to restore. Whatever somebody else has
+    /// What a predecessor that crashed has changed is ours to restore. Whatever another program has
     /// changed since is his.
     pub(super) fn inherit(file: &Path) -> Self {
         let record = fs::read(file).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
@@ -96,7 +96,7 @@ impl Sysctls {
         self.upstreams = upstreams;
         for Setting { key, value } in wanted(&self.upstreams, |key| sysctl::read(key).ok()) {
             let before = sysctl::read(&key)?;
-            // An interface that was made anew has its setting from the kernel again.
+            // An interface that was made again has its setting from the kernel again.
             if !self.changed.iter().any(|one| one.key == key) {
                 self.changed.push(Changed {
                     key: key.clone(),
@@ -117,7 +117,7 @@ impl Sysctls {
             match sysctl::read(&key) {
                 Ok(now) if now == before => {}
                 Ok(now) if now != set => {
-                    tracing::info!("net/ipv6/{key} stays {now}: somebody else has changed it");
+                    tracing::info!("net/ipv6/{key} stays {now}: another program has changed it");
                 }
                 Ok(_) => match sysctl::write(&key, &before) {
                     Ok(()) => tracing::info!("net/ipv6/{key}: {set} -> {before}, as it was"),
@@ -213,7 +213,7 @@ fn wanted(upstreams: &[Upstream], read: impl Fn(&str) -> Option<String>) -> Vec<
     let mut settings = Vec::new();
     for upstream in upstreams.iter().filter(|upstream| upstream.default != DefaultRoute::Configured) {
         let key = format!("conf/{}/accept_ra", upstream.name);
-        // 0: somebody else takes care of advertisements, systemd-networkd for one.
+        // 0: another program takes care of advertisements, systemd-networkd for one.
         if read(&key).as_deref() == Some("1") {
             settings.push(Setting { key, value: "2" });
         }

@@ -111,7 +111,7 @@ impl Obstacle {
             ),
             Self::NoIpv6 => format!(
                 "the kernel has no IPv6 there, as where the MTU is below 1280; `ip link set {name} mtu 1500` \
-                 mends that"
+                 removes the cause"
             ),
             Self::Other(said) => format!("the kernel refuses it ({said})"),
         }

@@ -17,7 +17,7 @@ pub struct Counters {
     pub downstream_answers: u64,
     /// Advertisements of others, heard on an upstream, for targets of ours.
     pub conflicts: u64,
-    /// How often everything had to be told anew, because changes were lost.
+    /// How often everything had to be told again, because changes were lost.
     pub resyncs: u64,
 }
 

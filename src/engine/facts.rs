@@ -298,7 +298,7 @@ pub enum NeighborState {
     Stale,
     /// Being asked for, never yet answered.
     Incomplete,
-    /// Asked for in vain.
+    /// Asked for without success.
     Failed,
     /// The link has no Neighbor Discovery, or the address needs none.
     Noarp,

@@ -8,7 +8,7 @@ use super::facts::KernelRoute;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ours {
     protocol: u8,
-    /// Protocol numbers that were ours before, until everything has been told anew.
+    /// Protocol numbers that were ours before, until everything has been told again.
     former: BTreeSet<u8>,
     /// Ours under one of these, until they are gone.
     leaving: BTreeSet<KernelRoute>,
@@ -48,7 +48,7 @@ impl Ours {
     }
 
     /// Everything that there is has been told, and these are known. Those under a former number are the last
-    /// of it: what else comes under that number is somebody else's.
+    /// of it: what else comes under that number is another program's.
     pub fn told_all<'a>(&mut self, known: impl Iterator<Item = &'a KernelRoute>) {
         let old = known.filter(|route| self.former.contains(&route.protocol)).cloned();
         self.leaving.extend(old.collect::<Vec<_>>());

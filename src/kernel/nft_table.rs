@@ -23,7 +23,7 @@ impl TableWatch {
         Ok(Self { socket, buffer: Vec::with_capacity(LONGEST_DATAGRAM) })
     }
 
-    /// Waits until our table was changed, or perhaps was; by us, or by somebody else. Cancel-safe.
+    /// Waits until our table was changed, or perhaps was; by us, or by another program. Cancel-safe.
     pub async fn touched(&mut self) -> io::Result<()> {
         loop {
             self.buffer.clear();

@@ -207,7 +207,7 @@ fn another_protocol_takes_the_old_routes_out_of_the_way_and_nothing_is_a_conflic
     assert_eq!(host.kernel.len(), 2);
     let conflict = |event: &Event| matches!(event, Event::RouteConflict(..));
     assert!(!events(&outputs).iter().any(conflict), "{outputs:?}");
-    // When everything has been told anew, the number is somebody else's.
+    // When everything has been told again, the number is another program's.
     assert!(outputs.contains(&Output::Resync));
     let routes = host.kernel.iter().cloned().map(Fact::Route);
     let all = usual_facts().into_iter().chain(routes).collect();

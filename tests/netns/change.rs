@@ -43,7 +43,7 @@ fn held(lab: &Lab, daemon: &Daemon) -> (String, usize, String, usize) {
     let (sockets, groups) = lab.host.run(|| {
         let read =
             |file: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("/proc");
-        // The index of an interface that was made anew is another.
+        // The index of an interface that was made again is another.
         let groups: Vec<_> = read("igmp6")
             .lines()
             .map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" "))

@@ -103,7 +103,7 @@ fn leaves_alone_what_somebody_else_has_changed() {
     lab.host.sysctls(&[(ACCEPT_RA, "0")]);
     let said = daemon.stop();
     assert_eq!(values(&lab), ["0", "0"], "{said}");
-    assert!(said.contains("conf/up0/accept_ra stays 0: somebody else has changed it"), "{said}");
+    assert!(said.contains("conf/up0/accept_ra stays 0: another program has changed it"), "{said}");
     fs::remove_dir_all(place).unwrap();
 }
 

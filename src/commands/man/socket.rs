@@ -120,7 +120,7 @@ const PAGING: &str = "\
 A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
 ranges, problems, conflicts, wide_masks and totals. The next one is asked for with both: what more says or, where that \
 is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
-not begin anew. The last page has null for both:";
+not begin again. The last page has null for both:";
 
 const PAGED: &str = r#"
 {"method":"status","params":{"after":"2001:db8::1f",
@@ -152,7 +152,7 @@ const EXPLAIN_FIELDS: &[Term] = &[
     (
         "steps",
         "The decision, up to the step that ends it, each with subject, holds (yes, no or open), value (what was \
-         found) and remedy (what would mend it, or null).",
+         found) and remedy (what would repair it, or null).",
     ),
     ("answered", "How often it was answered for since it is known."),
 ];
@@ -197,7 +197,7 @@ const EVENTS: &[Term] = &[
     ("moved", "target, from, interface, mac: it is behind another interface than before."),
     (
         "contested",
-        "target, interface, by, mac: a claim behind the interface by is in vain, because the guest that has the \
+        "target, interface, by, mac: a claim behind the interface by failed, because the guest that has the \
          address replies.",
     ),
     ("conflict", "target, interface, mac: another station on the upstream says that it has it."),
@@ -208,7 +208,7 @@ const EVENTS: &[Term] = &[
         "target, interface, asked_for: a guest asks its own link for an address that is not on it; its mask is \
          too short.",
     ),
-    ("route_conflict", "route, other (or null): somebody else's keeps it out."),
+    ("route_conflict", "route, other (or null): another program's keeps it out."),
     ("route_refused", "route, why: the kernel refuses it."),
     ("gateway_added", "address, interface: the guests' gateway is on that downstream."),
     ("gateway_removed", "address, interface: it is taken from there."),

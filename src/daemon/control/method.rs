@@ -17,7 +17,7 @@ pub enum Method {
     Status(StatusParams),
     /// Why an address is answered for, or not.
     Explain(ExplainParams),
-    /// Read the configuration anew.
+    /// Read the configuration again.
     Reload,
     /// Tell whatever happens from now on.
     Watch,
@@ -131,7 +131,7 @@ fn params_of<P: DeserializeOwned>(method: &str, params: Map<String, Value>) -> R
     })
 }
 
-/// Characters of what somebody else wrote that are said back to him.
+/// Characters of a client's text that are said back to it.
 const LONGEST_NAME: usize = 64;
 const LONGEST_ERROR: usize = 300;
 

@@ -122,7 +122,7 @@ impl Collector for Snapshot {
                 "Advertisements of others on an upstream for targets of ours.",
                 self.rivals,
             ),
-            ("lone64_netlink_resyncs", "How often everything was read anew from the kernel.", self.resyncs),
+            ("lone64_netlink_resyncs", "How often everything was read again from the kernel.", self.resyncs),
         ] {
             page.counters(name, help, [([], count)])?;
         }

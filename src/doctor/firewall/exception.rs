@@ -140,7 +140,7 @@ fn in_nft(exception: &Exception) -> String {
     }
 }
 
-/// Its chains are written anew whenever it reloads, so it has to be told itself: between zones, only
+/// Its chains are written again whenever it reloads, so it has to be told itself: between zones, only
 /// a policy lets packets pass.
 fn firewalld(end: &str, net: Ipv6Net) -> Vec<String> {
     let permanent = "firewall-cmd --permanent";

@@ -4,7 +4,7 @@
 //! (`spot`); it sends one small packet whose answer has to come back through the provider's router,
 //! and everything that passes on the upstream is watched (`rig`, `sighting`). What was seen
 //! (`journey`) becomes five legs with a verdict each (`verdict`); where a leg is broken by what the
-//! provider accepts, the policies that could mend it are tried (`trial`).
+//! provider accepts, the policies that could repair it are tried (`trial`).
 //!
 //! Nothing is left behind, however the process ends: the guest's namespace is held by a descriptor
 //! alone, and takes its wire along.
@@ -89,7 +89,7 @@ pub struct Step {
     pub value: String,
     /// What shows it, a line each.
     pub evidence: Vec<String>,
-    /// What mends it: all of it, in this order.
+    /// What repairs it: all of it, in this order.
     pub remedies: Vec<Remedy>,
 }
 

@@ -1,5 +1,5 @@
 //! What `lone64 doctor` wants to know of links beyond what the engine does: kinds, bridges, the
-//! entries for which the kernel itself is a proxy, routers, and addresses that somebody else has too.
+//! entries for which the kernel itself is a proxy, routers, and addresses that another station has too.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -49,10 +49,10 @@ fn publishes(rules: &Ruleset, range: Ipv6Net, objection: &Objection<'_>) -> bool
         .any(|rule| rule.steps.iter().any(names_guest) && rule.steps.iter().any(accepts))
 }
 
-/// What makes it last, since Docker writes its rules anew at every boot.
+/// What makes it last, since Docker writes its rules again at every boot.
 pub fn for_good() -> Remedy {
     Remedy::Advice(
-        "for good, create the network anew with `docker network create --ipv6 --subnet PREFIX \
+        "for good, create the network again with `docker network create --ipv6 --subnet PREFIX \
          -o com.docker.network.bridge.gateway_mode_ipv6=routed NAME`, and publish the ports that are to be \
          reached (Docker 27 or later); or take `ip6tables` out of /etc/docker/daemon.json, and boot (an \
          older one)"
