@@ -61,8 +61,13 @@ impl Daemon {
         let mut confirmed = Instant::now();
         let mut told = confirmed;
         let mut refusal = Ok(());
-        while self.effects.is_giving_back() || self.is_engine_due() {
-            let (is_due, has_ears) = (self.is_engine_due(), self.frames.ears.is_busy());
+        loop {
+            // What the engine still has to give back it says in slices.
+            let is_due = self.engine.is_behind() || self.is_engine_due();
+            if !is_due && !self.effects.is_giving_back() {
+                break;
+            }
+            let has_ears = self.frames.ears.is_busy();
             let step = tokio::select! {
                 Some(_) = stop.next() => Step::Again,
                 done = self.effects.next() => Step::Done(done),

@@ -20,7 +20,7 @@ use super::liveness::{Budget, Liveness, SHARES, State, Subject};
 use super::manners::Manners;
 use super::plan::bindings::{Bindings, Problem, Upstream};
 use super::plan::{self, Changes, Plan};
-use super::policy::Policy;
+use super::policy::{Policy, RoutePolicy};
 use super::seed::Seed;
 use super::time::Time;
 use crate::wire::{Mac, Solicitation, solicited_node};
@@ -218,12 +218,18 @@ impl House {
 
     /// The administrator has written this. What was written before.
     pub(super) fn rewrite(&mut self, policy: Policy) -> Policy {
-        let Self { written, host, keep, .. } = self;
-        if policy.routes != written.routes {
-            keep.routes.set_policy(policy.routes, host);
-            keep.addresses.set_protocol(policy.routes.protocol);
+        std::mem::replace(&mut self.written, policy)
+    }
+
+    /// Our routes are to be like this. False if they are already; else what is there is given back, in slices.
+    pub(super) fn reroute(&mut self, routes: RoutePolicy) -> bool {
+        let Self { host, keep, .. } = self;
+        let is_new = !keep.routes.policy().looks_like(&routes);
+        keep.routes.set_policy(routes, self.seed, host);
+        if is_new {
+            keep.addresses.set_protocol(routes.protocol);
         }
-        std::mem::replace(written, policy)
+        is_new
     }
 
     /// Looks for gateways' addresses of ours that a predecessor left, or that bear another number than they should.

@@ -53,7 +53,7 @@ mod seed;
 mod time;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Deref;
 use std::vec::IntoIter;
 
@@ -138,8 +138,7 @@ impl Engine {
             Input::GroupChanged(link, group, outcome) => keep.group_changed((link, group), &outcome, now),
             Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
             Input::SuppressionLost => keep.table_lost(),
-            // What becomes of it is heard as a fact; a router that was not told is asked and told again.
-            Input::NeighborChanged(..) => {}
+            Input::NeighborChanged(change, outcome) => self.desk.neighbor_changed(&change, &outcome),
             Input::Timeout => self.due(now),
             Input::Stop => self.stop(now),
         }
@@ -346,8 +345,11 @@ impl Engine {
         if policy == self.desk.house.written || self.desk.phase == Phase::Stopping {
             return Vec::new();
         }
+        if self.desk.house.reroute(policy.routes) {
+            return vec![Work::Reroute, Work::Reload(Box::new(policy))];
+        }
         let before = self.desk.house.rewrite(policy.clone());
-        let is_routing_new = before.routes != policy.routes;
+        let is_routing_new = !before.routes.looks_like(&policy.routes);
         let (next, mut changes) = self.desk.house.replan();
         let knew_all = self.plan.knew_routes_for(&next, before.is_derived(), policy.is_derived());
         if is_routing_new || before.upstreams != policy.upstreams {
@@ -369,12 +371,9 @@ impl Engine {
 
     /// Everything that the kernel holds for us is given back.
     fn stop(&mut self, now: Time) {
-        self.desk.phase = Phase::Stopping;
         self.backlog.clear();
-        let House { keep, host, manners, .. } = &mut self.desk.house;
-        let told = manners.give_back_routers(BTreeMap::new(), host, now);
-        keep.want_nothing(host);
-        self.desk.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
+        self.desk.give_back(now);
+        self.begin_work(Work::GiveBack, now);
     }
 
     /// Asks the kernel for what is to change.

@@ -270,6 +270,11 @@ pub struct RoutePolicy {
 impl RoutePolicy {
     /// Behind every other route for the same prefix that somebody could have installed.
     pub const BACKSTOP_METRIC: u32 = (1 << 24) - 1;
+
+    /// Whether routes of both look the same in the kernel.
+    pub fn looks_like(&self, other: &Self) -> bool {
+        (self.protocol, self.table, self.metric) == (other.protocol, other.table, other.metric)
+    }
 }
 
 impl Default for RoutePolicy {

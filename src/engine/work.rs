@@ -44,6 +44,10 @@ pub(super) enum Work {
     Hasten(u32),
     /// Fewer targets may be known.
     Shrink,
+    /// Our routes are to look different in the kernel: those that are there are given back.
+    Reroute,
+    /// The end: the routes that the kernel has for us are given back.
+    GiveBack,
 }
 
 /// A snapshot, and how far it has been compared with what is known.

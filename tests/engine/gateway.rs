@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{Fact, LinkLayer, LinkState, Neighbor, NeighborState};
 use lone64::engine::policy::{GatewaySource, Policy};
-use lone64::engine::{Input, NeighborChange, Output, Role};
+use lone64::engine::{Input, NeighborChange, Outcome, Output, Role};
 use lone64::wire::{Advertisement, Flags, Mac, Solicitation, solicited_node};
 
 use crate::host::{
@@ -72,6 +72,32 @@ fn the_gateway_is_asked_at_the_start_from_the_global_address() {
         source_link_layer: Some(UP_MAC),
     };
     assert_eq!(host.probes(), [expected]);
+}
+
+#[test]
+fn an_entry_that_had_failed_before_the_start_is_revived() {
+    let mut host = Host::bare(policy());
+    host.facts(usual_facts());
+    host.input(entry(NeighborState::Failed));
+    host.input(Input::Synced);
+    host.pass(millis(1));
+    host.input(Input::Advertisement(UP, answer()));
+    let told = changes(&mut host);
+    assert_eq!(told, [NeighborChange::Add(UP, GATEWAY, ROUTER_MAC)]);
+    // The kernel refuses to make a second one.
+    host.input(Input::NeighborChanged(told[0], Outcome::Exists));
+    assert!(host.take().contains(&Output::Resync));
+    let mut facts = usual_facts();
+    facts.extend(host.kernel.iter().cloned().map(Fact::Route));
+    let failed = Neighbor { link: UP, address: GATEWAY, mac: None, state: NeighborState::Failed };
+    facts.push(Fact::Neighbor(failed));
+    host.input(Input::Snapshot(facts));
+    host.pass(seconds(1));
+    host.input(Input::Advertisement(UP, answer()));
+    assert_eq!(changes(&mut host), [NeighborChange::Revive(UP, GATEWAY, ROUTER_MAC)]);
+    // It is asked for once, however often that happens.
+    host.input(Input::NeighborChanged(told[0], Outcome::Exists));
+    assert!(!host.take().contains(&Output::Resync));
 }
 
 #[test]

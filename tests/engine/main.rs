@@ -32,6 +32,7 @@ mod remedies;
 mod replaced_routes;
 mod routed;
 mod routes;
+mod slices;
 mod source;
 mod storm;
 mod suffix;

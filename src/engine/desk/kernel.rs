@@ -4,7 +4,7 @@
 use core::net::Ipv6Addr;
 
 use super::{Desk, Phase};
-use crate::engine::change::{AddressChange, AddressOutcome, Change, Outcome};
+use crate::engine::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outcome};
 use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::Why;
@@ -179,6 +179,16 @@ impl Desk {
     pub fn unsent(&mut self, link: IfIndex, advertisement: &Advertisement) {
         if advertisement.flags.solicited {
             self.house.counters.unsent(link);
+        }
+    }
+
+    /// What became of a neighbor entry. The rest is heard as a fact; a router that was not told is asked and told
+    /// again.
+    pub fn neighbor_changed(&mut self, change: &NeighborChange, outcome: &Outcome) {
+        if let (NeighborChange::Add(link, address, _), Outcome::Exists) = (change, outcome)
+            && self.house.manners.routers.has_entry(*link, *address)
+        {
+            self.outputs.push_back(Output::Resync);
         }
     }
 

@@ -1,10 +1,11 @@
 //! Walks over many targets, each a slice at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
 use super::{Desk, Phase};
+use crate::engine::effect::Output;
 use crate::engine::export::{Standing, Why};
 use crate::engine::house::House;
 use crate::engine::plan::{Changes, Plan};
@@ -70,8 +71,25 @@ impl Desk {
                 is_done &= self.house.neighbors.shrink(most);
                 (!is_done).then_some(Work::Shrink)
             }
+            Work::Reroute => {
+                let House { keep, host, .. } = &mut self.house;
+                (keep.routes.hand_over(host, most) == most).then_some(Work::Reroute)
+            }
+            Work::GiveBack => {
+                let House { keep, host, .. } = &mut self.house;
+                (keep.routes.want_less(host, most) == most).then_some(Work::GiveBack)
+            }
             other => Some(other),
         }
+    }
+
+    /// Nothing that the kernel holds for us is wanted any more; its routes follow with [`Work::GiveBack`].
+    pub fn give_back(&mut self, now: Time) {
+        self.phase = Phase::Stopping;
+        let House { keep, host, manners, .. } = &mut self.house;
+        let told = manners.give_back_routers(BTreeMap::new(), host, now);
+        keep.want_nothing(host);
+        self.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
     }
 
     /// What the kernel keeps and how we behave follows the plan, as many ranges as go in one slice. The rest.

@@ -5,6 +5,7 @@
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use ipnet::Ipv6Net;
 use prefix_trie::PrefixSet;
@@ -139,6 +140,13 @@ impl Routes {
     /// True if it is in the kernel, as far as is known.
     pub fn has(&self, route: &KernelRoute) -> bool {
         self.at(&route.destination).any(|known| known == route)
+    }
+
+    /// The first destination of all, or the one that comes after this.
+    pub fn destination_after(&self, before: Option<&Ipv6Net>) -> Option<Ipv6Net> {
+        let from = before.map_or(Bound::Unbounded, |before| Bound::Excluded(key(before)));
+        let (_, routes) = self.known.range((from, Bound::Unbounded)).next()?;
+        routes.first().map(|route| route.destination)
     }
 
     /// The routes to exactly this destination.

@@ -88,14 +88,18 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
         }
     }
 
-    /// Nothing is wanted any more.
-    pub fn want_nothing(&mut self) {
-        for key in self.at_rest.keys().copied().collect::<Vec<_>>() {
-            self.want(key, None);
-        }
+    /// Nothing is wanted any more of what is not at rest.
+    pub fn want_nothing_open(&mut self) {
         for key in self.open.keys().copied().collect::<Vec<_>>() {
             self.want(key, None);
         }
+    }
+
+    /// As many that are at rest are not wanted any more. How many they were.
+    pub fn want_less(&mut self, most: usize) -> usize {
+        let keys: Vec<_> = self.at_rest.keys().copied().take(most).collect();
+        keys.iter().for_each(|key| self.want(*key, None));
+        keys.len()
     }
 
     /// The kernel says what it has there.
@@ -180,17 +184,23 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
         })
     }
 
+    /// What is not at rest, and is wanted and there.
+    pub fn open_and_there(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.open.iter().filter_map(|(key, open)| match &open.found {
+            Found::Ours(_) => Some((key, open.wanted.as_ref()?)),
+            Found::Nothing | Found::Other => None,
+        })
+    }
+
+    /// As many that are at rest, of which nothing is known any more.
+    pub fn take_at_rest(&mut self, most: usize) -> Vec<(K, V)> {
+        let keys: Vec<_> = self.at_rest.keys().copied().take(most).collect();
+        keys.into_iter().filter_map(|key| self.at_rest.remove_entry(&key)).collect()
+    }
+
     /// The keys of this range of which something is not at rest.
     pub fn open_in(&self, keys: impl RangeBounds<K>) -> impl Iterator<Item = &K> {
         self.open.range(keys).map(|(key, _)| key)
-    }
-
-    /// Knows nothing any more.
-    pub fn forget_all(&mut self) {
-        self.at_rest.clear();
-        self.open.clear();
-        self.touched.clear();
-        self.retries.clear();
     }
 
     /// Every key of which something is known or wanted.

@@ -151,6 +151,7 @@ fn counts_and_lists_what_is_wanted() {
     assert_eq!(keeper.count(|keeping| keeping == Keeping::Pending), 1);
     assert_eq!(keeper.iter().count(), 2);
     assert_eq!(keeper.adding().collect::<Vec<_>>(), [(&2, &'b')]);
-    keeper.want_nothing();
+    assert_eq!(keeper.want_less(1), 1);
+    keeper.want_nothing_open();
     assert_eq!(keeper.steps(), [(1, Step::Remove('a'))]);
 }

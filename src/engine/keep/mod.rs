@@ -3,6 +3,7 @@
 
 pub mod addresses;
 mod ears;
+mod handover;
 pub mod keeper;
 pub mod outcome;
 pub mod routes;
@@ -175,9 +176,10 @@ impl Keep {
         self.table.lost(());
     }
 
-    /// Nothing is wanted any more of what outlives the process.
+    /// Nothing is wanted any more of what outlives the process. The routes that are there follow, in slices, by
+    /// [`Routes::want_less`].
     pub fn want_nothing(&mut self, host: &Host) {
-        self.routes.want_nothing();
+        self.routes.want_nothing_new();
         self.addresses.want(BTreeSet::new(), &host.links);
         self.table.want((), None);
     }

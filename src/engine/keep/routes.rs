@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
+use super::handover::Former;
 use super::keeper::{Found, Keeper, Keeping, Manner, Step};
 use super::outcome::Verdict;
 use super::wishes::{Wishes, our};
@@ -26,18 +27,20 @@ type Slot = (Ipv6Net, u32, u32);
 /// What is wanted of the kernel's routes, and what becomes of it.
 #[derive(Debug)]
 pub struct Routes {
-    policy: RoutePolicy,
-    ours: Ours,
+    pub(super) policy: RoutePolicy,
+    pub(super) ours: Ours,
     /// Those that follow from ranges, and all else that is ours and not a guest's.
-    ranges: Keeper<Slot, KernelRoute>,
+    pub(super) ranges: Keeper<Slot, KernelRoute>,
     /// By range, what it asks for.
-    by_range: BTreeMap<Ipv6Net, Vec<KernelRoute>>,
+    pub(super) by_range: BTreeMap<Ipv6Net, Vec<KernelRoute>>,
     /// Those of single guests: the link that each is on.
-    guests: Keeper<Ipv6Addr, IfIndex>,
+    pub(super) guests: Keeper<Ipv6Addr, IfIndex>,
     /// Guests to which another program's route leads just as ours would.
-    shadowed: BTreeMap<Ipv6Addr, IfIndex>,
+    pub(super) shadowed: BTreeMap<Ipv6Addr, IfIndex>,
     /// Routes of guests that were on their way in when the policy changed.
-    overtaken: BTreeSet<KernelRoute>,
+    pub(super) overtaken: BTreeSet<KernelRoute>,
+    /// What is still as the policy before wanted it.
+    pub(super) former: Option<Former>,
 }
 
 impl Routes {
@@ -51,6 +54,7 @@ impl Routes {
             guests: Keeper::new(Manner::Confirmed, seed),
             shadowed: BTreeMap::new(),
             overtaken: BTreeSet::new(),
+            former: None,
         }
     }
 
@@ -79,34 +83,6 @@ impl Routes {
         match route.kind {
             RouteKind::Unicast(link) if is_guests => Some((route.destination.addr(), link)),
             _ => None,
-        }
-    }
-
-    /// From here on ours are installed like this. Those that are there become unwanted, also under a protocol
-    /// number that is not ours any more.
-    pub fn set_policy(&mut self, policy: RoutePolicy, host: &mut Host) {
-        let guests: Vec<_> = self.guests.keys().copied().collect();
-        // Under the old policy these were guests' routes; under the new one they are some of ours.
-        for target in guests {
-            if let Some(link) = self.guests.wanted(&target).copied().filter(|_| self.guests.has_ours(&target))
-            {
-                host.routes.insert(self.guest(target, link));
-            }
-        }
-        let adding = self.guests.adding().map(|(target, link)| self.guest(*target, *link));
-        let adding: Vec<_> = adding.collect();
-        self.overtaken.extend(adding);
-        let touched: Vec<_> = self.guests.keys().map(|target| Ipv6Net::from(*target)).collect();
-        self.guests.forget_all();
-        self.shadowed.clear();
-        self.by_range.clear();
-        self.ranges.want_nothing();
-        self.ours.change(policy.protocol);
-        self.policy = policy;
-        let known: Vec<_> = host.routes.iter().map(|route| route.destination).collect();
-        let touched: BTreeSet<_> = touched.into_iter().chain(known).collect();
-        for destination in touched {
-            self.touch(destination, host);
         }
     }
 
@@ -227,14 +203,6 @@ impl Routes {
         if !wish.is_empty() {
             self.by_range.insert(prefix, wish);
         }
-    }
-
-    /// Wants nothing any more.
-    pub fn want_nothing(&mut self) {
-        self.by_range.clear();
-        self.shadowed.clear();
-        self.ranges.want_nothing();
-        self.guests.want_nothing();
     }
 
     /// A link or an address has changed: what the kernel refused may work now.

@@ -31,6 +31,8 @@ struct Router {
     mac: Option<Mac>,
     /// What the kernel believes of it; `None` without an entry.
     entry: Option<NeighborState>,
+    /// The kernel has said something of its entry since it is kept.
+    is_told: bool,
     /// When it was asked last.
     asked: Option<Time>,
     /// How often it was, since it last answered.
@@ -67,6 +69,7 @@ impl Routers {
     pub fn entry(&mut self, link: IfIndex, address: Ipv6Addr, entry: Option<NeighborState>, now: Time) {
         let Some(router) = self.known.get_mut(&(link, address)) else { return };
         router.entry = entry;
+        router.is_told = true;
         router.origin = match (entry, router.origin) {
             (Some(NeighborState::Reachable), Origin::Told) => Origin::Us,
             (None, _) => Origin::Kernel,
@@ -82,6 +85,13 @@ impl Routers {
             let earliest = router.asked.map_or(now, |asked| (asked + RETRANS_TIMER).max(now));
             router.due = router.due.min(earliest);
         }
+    }
+
+    /// The kernel was told of this router, and has an entry already. True if it has never said what it believes of
+    /// that one, so that it is to be asked: it may have failed before the router was to be kept.
+    pub fn has_entry(&mut self, link: IfIndex, address: Ipv6Addr) -> bool {
+        let router = self.known.get_mut(&(link, address));
+        router.is_some_and(|router| !std::mem::replace(&mut router.is_told, true))
     }
 
     /// An advertisement on the upstream, whose global address is `own`: the answer of a router, if we asked for
@@ -155,6 +165,7 @@ impl Routers {
                 station,
                 mac: None,
                 entry: None,
+                is_told: false,
                 asked: None,
                 unanswered: 0,
                 unconfirmed: 0,
@@ -244,6 +255,17 @@ mod tests {
         assert_eq!(routers.next_due(), Some(at(10)));
         let gone = routers.keep(BTreeMap::new(), at(1));
         assert_eq!(gone, [NeighborChange::Remove(UP, ROUTER)], "what the kernel has from us is given back");
+    }
+
+    #[test]
+    fn an_entry_that_was_never_told_is_asked_for_once() {
+        let mut routers = kept();
+        assert!(routers.has_entry(UP, ROUTER));
+        assert!(!routers.has_entry(UP, ROUTER));
+        assert!(!routers.has_entry(UP, OWN), "it is not kept");
+        let mut routers = kept();
+        routers.entry(UP, ROUTER, Some(NeighborState::Stale), at(0));
+        assert!(!routers.has_entry(UP, ROUTER));
     }
 
     #[test]

@@ -144,13 +144,22 @@ impl Scene {
         let mut engine = Engine::new(policy, [1, 2]);
         engine.handle(Input::Facts(self.facts()), NOW);
         engine.handle(Input::Synced, NOW);
-        obey(&mut engine);
+        finish(&mut engine);
         for fact in self.neighbors() {
             engine.handle(Input::Facts(vec![fact]), NOW);
-            obey(&mut engine);
+            finish(&mut engine);
         }
         assert_eq!(engine.known_targets(), self.guests() as usize, "every guest is live");
         engine
+    }
+}
+
+/// The engine goes on with what it has left over, until nothing is; and the kernel obeys.
+fn finish(engine: &mut Engine) {
+    obey(engine);
+    while engine.is_behind() {
+        engine.handle(Input::Timeout, NOW);
+        obey(engine);
     }
 }
 

@@ -76,7 +76,7 @@ fn title(scene: Scene) -> String {
     }
 }
 
-const INPUTS: [(&str, Make); 13] = [
+const INPUTS: [(&str, Make); 14] = [
     ("all keepalives are due", |_, _| Input::Timeout),
     ("a snapshot with everything", |scene, engine| Input::Snapshot(everything(scene, engine))),
     ("a link message that says nothing new", |_, _| fact(Fact::Link(downstream_link(0)))),
@@ -92,6 +92,11 @@ const INPUTS: [(&str, Make); 13] = [
         reload(policy)
     }),
     ("a reload that excludes half", |scene, _| reload(scene.half())),
+    ("a reload with another metric", |scene, _| {
+        let mut policy = scene.policy();
+        policy.routes.metric += 1;
+        reload(policy)
+    }),
     ("the default route is replaced", |_, _| fact(Fact::RouteReplaced(default_route(OTHER)))),
     ("the default route goes, another comes", |_, _| {
         Input::Facts(vec![Fact::RouteGone(default_route(UPSTREAM)), Fact::Route(default_route(OTHER))])
