@@ -78,7 +78,7 @@ fn gives_no_guest_the_address_of_another() {
     link.answered(&Solicitation::multicast(ROUTER, GUEST));
     veths.lab.router.ping(&format!("{}", e(5)));
     let said = daemon.stop();
-    assert_eq!(said.matches("claimed in vain").count(), 4, "{said}");
+    assert_eq!(said.matches("the claim failed").count(), 4, "{said}");
     assert!(!said.contains(" moved "), "{said}");
 }
 
