@@ -11,7 +11,7 @@ use crate::endpoint::PATIENCE;
 use crate::frame::{ADVERTISEMENT, Mac, mac, sender, target_of};
 use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, UPSTREAM_GLOBAL, UPSTREAM_MAC, d};
 use crate::link::Link;
-use crate::namespace::{Namespace, eventually};
+use crate::namespace::{Namespace, eventually, in_time};
 use crate::solicitation::Solicitation;
 
 crate::cases![
@@ -38,8 +38,10 @@ fn answered_again(link: &mut Link, what: &str, target: Ipv6Addr, from: Mac) {
     link.settle();
 }
 
+type Held = (String, usize, String, usize);
+
 /// What the host has of ours: routes, packet sockets, groups; and the descriptors of the daemon.
-fn held(lab: &Lab, daemon: &Daemon) -> (String, usize, String, usize) {
+fn held(lab: &Lab, daemon: &Daemon) -> Held {
     let (sockets, groups) = lab.host.run(|| {
         let read =
             |file: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("/proc");
@@ -53,6 +55,30 @@ fn held(lab: &Lab, daemon: &Daemon) -> (String, usize, String, usize) {
     let mut groups = groups;
     groups.sort();
     (lab.host.show("route show table all proto 64"), sockets, groups.join("\n"), daemon.descriptors())
+}
+
+/// The same, once both guests are answered for and their groups are joined: that follows the answer.
+fn held_for_both(lab: &Lab, daemon: &Daemon, link: &mut Link) -> Held {
+    let guests = [PLAIN, GUEST];
+    for guest in guests {
+        link.answered(&Solicitation::multicast(ROUTER, guest));
+    }
+    eventually("the groups of both are joined", PATIENCE, || {
+        let now = held(lab, daemon);
+        let is_joined = |guest: &Ipv6Addr| {
+            let [.., a, b, c] = guest.octets();
+            now.2.contains(&format!("up0 ff0200000000000000000001ff{a:02x}{b:02x}{c:02x}"))
+        };
+        guests.iter().all(is_joined).then_some(now)
+    })
+}
+
+/// Waits until the host has of ours what it had before.
+fn holds(lab: &Lab, daemon: &Daemon, before: &Held) {
+    let is_back = || (held(lab, daemon) == *before).then_some(());
+    if in_time("it holds what it held", PATIENCE, is_back).is_none() {
+        assert_eq!(held(lab, daemon), *before, "addresses: {}", lab.host.show("addr"));
+    }
 }
 
 /// The macvlan that is the upstream of [`Lab::macvlan`], with everything that it needs.
@@ -79,8 +105,7 @@ fn lives_through_whatever_happens_to_its_upstream() {
     let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
     let mut link = Link::open(&lab);
     let other = mac(0x22);
-    link.answered(&Solicitation::multicast(ROUTER, PLAIN));
-    let before = held(&lab, &daemon);
+    let before = held_for_both(&lab, &daemon, &mut link);
     let mut again = |what: &str, from: Mac| {
         answered_again(&mut link, what, PLAIN, from);
         answered_again(&mut link, what, GUEST, from);
@@ -122,7 +147,7 @@ fn lives_through_whatever_happens_to_its_upstream() {
     give_addresses(&lab);
     again("in another namespace and back", UPSTREAM_MAC);
 
-    eventually("it holds what it held", PATIENCE, || (held(&lab, &daemon) == before).then_some(()));
+    holds(&lab, &daemon, &before);
     daemon.stop();
 }
 
@@ -146,10 +171,7 @@ fn lives_through_whatever_happens_to_a_downstream() {
     let lab = Lab::veth();
     let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").range(D, "gv1", ""));
     let mut link = Link::open(&lab);
-    for target in [PLAIN, GUEST] {
-        link.answered(&Solicitation::multicast(ROUTER, target));
-    }
-    let before = held(&lab, &daemon);
+    let before = held_for_both(&lab, &daemon, &mut link);
     let mut again = |what: &str| {
         answered_again(&mut link, what, PLAIN, UPSTREAM_MAC);
         // And the packet finds its way.
@@ -214,7 +236,7 @@ fn lives_through_whatever_happens_to_a_downstream() {
     lab.host.ip("link set gv1 nomaster\nlink del br9");
     again("a port of a bridge for a while");
 
-    eventually("it holds what it held", PATIENCE, || (held(&lab, &daemon) == before).then_some(()));
+    holds(&lab, &daemon, &before);
     daemon.stop();
 }
 

@@ -147,14 +147,21 @@ impl Namespace {
 
 /// Looks again and again until `look` finds something; the looking itself takes milliseconds,
 /// because it starts processes or exchanges frames.
-pub(crate) fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, within: Duration, look: impl FnMut() -> Option<T>) -> T {
+    in_time(what, within, look).unwrap_or_else(|| panic!("within {within:?} it never was so that {what}"))
+}
+
+/// The same, for a test that can tell more of what there is instead.
+pub(crate) fn in_time<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             took(what, start.elapsed());
-            return found;
+            return Some(found);
         }
-        assert!(start.elapsed() < within, "within {within:?} it never was so that {what}");
+        if start.elapsed() >= within {
+            return None;
+        }
     }
 }
 
