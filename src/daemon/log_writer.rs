@@ -29,7 +29,7 @@ pub(super) struct Line<'a> {
 #[derive(Debug)]
 enum Item {
     Text(Vec<u8>),
-    /// Whoever waits for everything before this to be written hears it when it is.
+    /// A waiting task hears when everything before this is written.
     Mark(SyncSender<()>),
 }
 

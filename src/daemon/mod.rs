@@ -161,7 +161,7 @@ impl Daemon {
         let mut alarm = pin!(sleep_until(self.origin));
         loop {
             self.tell_of_unsent();
-            // Also before the first question: whoever logs or watches packets is told of that one, too.
+            // Also before the first question: those who log or watch packets are told of that one, too.
             self.settle_watch();
             let wake = self.next(&mut stop, alarm.as_mut()).await?;
             let is_of_frames = matches!(wake, Wake::Frames(_));

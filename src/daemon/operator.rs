@@ -25,13 +25,13 @@ use crate::kernel::sysctl::SysctlError;
 pub struct Operator {
     /// The control socket.
     control: Option<Control>,
-    /// Whoever scrapes.
+    /// The clients that scrape.
     pub(super) metrics: Option<Metrics>,
     /// Where the configuration comes from.
     source: Option<Source>,
-    /// Whoever presses the signal wants it to be read again.
+    /// The sender of the signal wants it to be read again.
     hangup: Option<Signal>,
-    /// Whoever started us.
+    /// The service manager.
     pub(super) service: Service,
     /// Under way.
     reading: Option<JoinHandle<Result<Config, Refusal>>>,
@@ -81,7 +81,7 @@ impl Operator {
         }
     }
 
-    /// Tells whoever watches.
+    /// Tells the watchers.
     pub(super) fn publish(&mut self, event: &Event, links: &Links, now: Time) {
         if let Some(control) = &mut self.control {
             control.publish(event, links, now);
@@ -177,7 +177,7 @@ impl Daemon {
         }
     }
 
-    /// Follows whoever begins or ceases to watch.
+    /// Follows who begins or ceases to watch.
     pub(super) fn settle_watch(&mut self) {
         if let Some(watch) = self.operator.watch() {
             self.handle(Input::Watch(watch));
@@ -250,7 +250,7 @@ impl Daemon {
         self.settle_reload();
     }
 
-    /// A reload is over when whoever is told of it gets answers by it.
+    /// A reload is over when a client that is told of it gets answers by it.
     pub(super) fn settle_reload(&mut self) {
         if !self.frames.ears.is_busy()
             && let Some(changes) = self.operator.taken.take()

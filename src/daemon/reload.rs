@@ -45,7 +45,7 @@ pub enum Refusal {
     /// Its sysctls cannot be set.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
-    /// Whoever read it came to an unexpected end.
+    /// Its reader came to an unexpected end.
     #[error("reading the configuration ended unexpectedly; please report this")]
     Broken,
 }

@@ -32,7 +32,7 @@ pub(super) struct Suppressor {
 pub(super) enum News {
     /// What became of the change that was asked for.
     Changed(Result<(), NftError>),
-    /// Somebody else has changed our table, or removed it.
+    /// Another program has changed our table, or removed it.
     Lost,
     /// Nothing.
     Nothing,

@@ -33,7 +33,7 @@ pub enum Event {
     RouteInstalled(KernelRoute),
     /// The route is not in the kernel any more.
     RouteRemoved(KernelRoute),
-    /// Somebody else's route, if it is known, keeps ours out.
+    /// Another program's route, if it is known, keeps ours out.
     RouteConflict(KernelRoute, Option<KernelRoute>),
     /// The kernel refused the route, and this is what it said.
     RouteFailed(KernelRoute, String),

@@ -38,7 +38,7 @@ pub enum Input {
     NeighborChanged(NeighborChange, Outcome),
     /// What became of [`super::Output::Suppress`].
     SuppressionChanged(Outcome),
-    /// Somebody else has changed or removed our nftables table.
+    /// Another program has changed or removed our nftables table.
     SuppressionLost,
     /// The interface did not take this advertisement, which left as [`super::Output::Advertise`].
     Unsent(IfIndex, Advertisement),

@@ -23,7 +23,7 @@ pub struct Namespace {
 /// Why there is no namespace of our own.
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
-    /// The kernel, or whoever configured it, forbids it to this user.
+    /// The kernel, or its administrator, forbids it to this user.
     #[error("this user may not create namespaces: {0}")]
     Forbidden(String),
     /// Anything else.
@@ -48,7 +48,7 @@ impl Namespace {
         let outcome = thread::scope(|scope| {
             scope
                 .spawn(|| {
-                    self.enter().expect("whoever created a namespace may enter it");
+                    self.enter().expect("the creator of a namespace may enter it");
                     inside()
                 })
                 .join()
@@ -63,7 +63,7 @@ impl Namespace {
     ) -> io::Result<thread::JoinHandle<T>> {
         let namespace = Self { file: self.file.try_clone()? };
         Ok(thread::spawn(move || {
-            namespace.enter().expect("whoever created a namespace may enter it");
+            namespace.enter().expect("the creator of a namespace may enter it");
             inside()
         }))
     }

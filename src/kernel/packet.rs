@@ -99,7 +99,7 @@ impl PacketSocket {
     }
 
     /// Sends all frames of the batch, and empties it. What the interface has no room for is
-    /// dropped: whoever asked asks again. Returns how many were sent.
+    /// dropped: who asked asks again. Returns how many were sent.
     pub fn send_batch(&self, batch: &mut SendBatch) -> io::Result<usize> {
         let mut sent = 0;
         let count = std::mem::take(&mut batch.filled);

@@ -36,7 +36,7 @@ use socket::Socket;
 pub struct Control {
     socket: Socket,
     calls: mpsc::Receiver<Call>,
-    /// Whoever watches has a receiver; what is in here is shared by all of them.
+    /// Each watcher has a receiver; what is in here is shared by all of them.
     events: broadcast::Sender<Arc<str>>,
     limit: Limiter,
     left_out: u64,
@@ -89,7 +89,7 @@ impl Control {
         }
         match self.calls.recv().await {
             Some(call) => call,
-            // Whoever accepts has ended, and nobody will ever call.
+            // The accepting task has ended, and nobody will ever call.
             None => std::future::pending().await,
         }
     }
@@ -132,7 +132,7 @@ impl Control {
     }
 }
 
-/// Serves whoever connects, until nobody takes calls any more. Then those who have been answered get
+/// Serves the clients that connect, until nobody takes calls any more. Then those who have been answered get
 /// what they were answered.
 async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
     let mut clients = JoinSet::new();
@@ -142,7 +142,7 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
             Some(_) = clients.join_next() => continue,
             () = calls.closed() => break,
         };
-        // Those that have ended do not count, whoever was looked at first.
+        // Those that have ended do not count, in whatever order they are looked at.
         while clients.try_join_next().is_some() {}
         match accepted {
             Ok((mut stream, _)) if clients.len() >= MOST_CLIENTS => {

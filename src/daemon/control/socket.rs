@@ -178,5 +178,5 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Clients that wait to be accepted. Whoever fills it does not keep the others waiting for long.
+/// Clients that wait to be accepted. A client that fills it does not keep the others waiting for long.
 const BACKLOG: i32 = 64;

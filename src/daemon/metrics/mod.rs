@@ -86,7 +86,7 @@ impl Metrics {
         }
         match self.scrapes.recv().await {
             Some(scrape) => scrape,
-            // Whoever accepts has ended, and nobody will ever scrape.
+            // The accepting task has ended, and nobody will ever scrape.
             None => pending().await,
         }
     }
@@ -124,7 +124,7 @@ pub(super) async fn next(metrics: &mut Option<Metrics>) -> Scrape {
     }
 }
 
-/// Serves whoever connects. The clients end with this.
+/// Serves the clients that connect. The clients end with this.
 async fn accept(listener: TcpListener, scrapes: mpsc::Sender<Scrape>) {
     let mut clients = JoinSet::new();
     let mut by_age: VecDeque<AbortHandle> = VecDeque::new();

@@ -171,7 +171,7 @@ impl Keep {
         self.table.outcome((), true, outcome, now);
     }
 
-    /// Somebody else has removed the table, or changed it.
+    /// Another program has removed the table, or changed it.
     pub fn table_lost(&mut self) {
         self.table.lost(());
     }

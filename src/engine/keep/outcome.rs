@@ -12,7 +12,7 @@ use crate::engine::time::Time;
 pub enum Verdict {
     /// The change is made.
     Made,
-    /// Somebody else's is in the way, which is news.
+    /// Another program's is in the way, which is news.
     KeptOut,
     /// The kernel refuses, which is news.
     Refused,
@@ -81,7 +81,7 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
                 open.refusal = None;
                 Verdict::Made
             }
-            // Somebody else's, unless the word of our own is only late.
+            // Another program's, unless the word of our own is only late.
             (Some(Step::Add(_)), Outcome::Exists) if !matches!(open.found, Found::Ours(_)) => {
                 let is_news = open.refusal.as_ref().is_none_or(|refusal| refusal.said.is_some());
                 let until = now + KEPT_OUT;
@@ -113,7 +113,7 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
         }
     }
 
-    /// Somebody else has removed it.
+    /// Another program has removed it.
     pub fn lost(&mut self, key: K) {
         if self.wanted(&key).is_some() {
             self.opened(key).found = Found::Nothing;

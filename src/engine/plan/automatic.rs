@@ -2,7 +2,7 @@
 //! upstream, is a range.
 //!
 //! Nothing of ours is put into the kernel for such a range: its route is there, and when that goes the
-//! range goes with it. So it has no backstop either; whoever wants one writes a `[[range]]`.
+//! range goes with it. So it has no backstop either; to have one, write a `[[range]]`.
 
 use ipnet::Ipv6Net;
 
@@ -98,7 +98,7 @@ fn range(route: &KernelRoute, upstream: &Link, downstream: &Link) -> RangePolicy
         downstream: Downstream::Named(downstream.name.clone()),
         answer: match route.next_hop {
             NextHop::OnLink => Answer::Live,
-            // Guests behind a router of their own cannot be asked. Whoever delegated the prefix to it
+            // Guests behind a router of their own cannot be asked. The program that delegated the prefix to it
             // has said that all of it is there.
             NextHop::Via(_) => Answer::Always,
         },

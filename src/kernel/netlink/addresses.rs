@@ -15,7 +15,7 @@ impl Requests {
     /// Adds or removes the address of a gateway.
     ///
     /// It is added for use at once, without DAD, and never in the place of another. The kernel looks at
-    /// interface, address and length when it removes one, not at whose it is: whoever asks has to know.
+    /// interface, address and length when it removes one, not at whose it is: who asks has to know.
     pub fn change_address(
         &self,
         change: &AddressChange,

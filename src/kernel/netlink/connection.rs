@@ -1,7 +1,7 @@
 //! The socket that requests go through: many of them in one datagram, answered in the order of their calls.
 //!
 //! The kernel carries out a request inside sendto(2), where it waits for the lock of all network
-//! settings. So whoever must not wait has the connection on a thread of its own. Only the last request of a
+//! settings. So a task that must not wait has the connection on a thread of its own. Only the last request of a
 //! datagram asks for an acknowledgement: the kernel takes them one after the other, and always tells of a
 //! refusal, so that one acknowledgement confirms all before it that were not refused.
 

@@ -27,7 +27,7 @@ pub struct Requests {
 /// Why a route was not added or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
-    /// Somebody else's route with this destination, table and metric is in the way.
+    /// Another program's route with this destination, table and metric is in the way.
     #[error("a route to the same destination with the same metric exists")]
     Exists,
     /// There is no such route of ours.
