@@ -127,6 +127,9 @@ impl Table {
         if let Ok(found) = self.index.find_entry(hash, |other| *other == id) {
             found.remove();
         }
+        if self.last_found.get() == id {
+            self.last_found.set(NONE);
+        }
         self.free.push(id);
     }
 

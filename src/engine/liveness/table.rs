@@ -4,6 +4,7 @@
 //! four heaps of numbers, one for each kind of state, have the order in which something is due. What few
 //! targets have (askers that wait, claims) is beside the table.
 
+use core::cell::Cell;
 use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 
@@ -30,6 +31,8 @@ pub struct Table {
     pub(super) extras: BTreeMap<u32, Extra>,
     pub(super) by_share: [usize; SHARES],
     pub(super) limit: usize,
+    /// A question looks its target up several times; [`NONE`] if that one is forgotten.
+    pub(super) last_found: Cell<u32>,
 }
 
 /// The number of an entry, as long as its target is known.
@@ -73,6 +76,7 @@ impl Table {
             extras: BTreeMap::new(),
             by_share: [0; SHARES],
             limit,
+            last_found: Cell::new(NONE),
         }
     }
 
@@ -112,7 +116,13 @@ impl Table {
     /// The number of this target.
     pub fn find(&self, address: Ipv6Addr) -> Option<Id> {
         let is_it = |id: &u32| self.entry(*id).address == address;
-        self.index.find(hash(&self.hasher, address), is_it).map(|id| Id(*id))
+        let last = self.last_found.get();
+        if last != NONE && is_it(&last) {
+            return Some(Id(last));
+        }
+        let id = *self.index.find(hash(&self.hasher, address), is_it)?;
+        self.last_found.set(id);
+        Some(Id(id))
     }
 
     /// The target's address.
