@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lone64::engine::{Engine, Input};
 
-use crate::host::{NOW, Scene, obey, upstream_facts};
+use crate::host::{NOW, Scene, finish, upstream_facts};
 use crate::verdict;
 
 pub(crate) fn print(is_quick: bool) {
@@ -34,12 +34,12 @@ fn arrive(scene: Scene) -> Duration {
     let mut engine = Engine::new(scene.policy(), [1, 2]);
     engine.handle(Input::Facts(upstream_facts()), NOW);
     engine.handle(Input::Synced, NOW);
-    obey(&mut engine);
+    finish(&mut engine);
     let start = Instant::now();
     for number in 0..scene.links() {
         for fact in scene.downstream(number).into_iter().chain([scene.found(number)]) {
             engine.handle(Input::Facts(vec![fact]), NOW);
-            obey(&mut engine);
+            finish(&mut engine);
         }
     }
     start.elapsed()

@@ -155,7 +155,7 @@ impl Scene {
 }
 
 /// The engine goes on with what it has left over, until nothing is; and the kernel obeys.
-fn finish(engine: &mut Engine) {
+pub(crate) fn finish(engine: &mut Engine) {
     obey(engine);
     while engine.is_behind() {
         engine.handle(Input::Timeout, NOW);
