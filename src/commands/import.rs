@@ -15,6 +15,7 @@ use super::Outcome;
 use super::print;
 use crate::import::kernel::{self, ProxyEntry};
 use crate::import::{self, Format, ImportError, Imported};
+use crate::kernel::interface_name;
 use crate::kernel::netlink::{NetlinkError, Requests};
 
 /// The options of `import`.
@@ -95,8 +96,10 @@ fn read(path: &Path) -> Result<(String, String), ReadError> {
 fn proxies() -> Result<Vec<ProxyEntry>, Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entries = runtime.block_on(async { Requests::open()?.proxies().await }).map_err(ReadError::Kernel)?;
-    let name = |index| nix::net::if_::if_indextoname(index).ok().and_then(|name| name.into_string().ok());
-    Ok(entries.into_iter().map(|(link, address)| ProxyEntry { interface: name(link.0), address }).collect())
+    Ok(entries
+        .into_iter()
+        .map(|(link, address)| ProxyEntry { interface: interface_name(link), address })
+        .collect())
 }
 
 fn described(origin: &str, imported: &Imported) -> Value {

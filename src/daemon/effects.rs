@@ -8,9 +8,10 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 
 use super::Error;
+use super::error::describe;
 use super::suppressor::{News, Suppressor};
 use crate::engine::facts::IfIndex;
-use crate::engine::{AddressChange, AddressOutcome, Change, Input, NeighborChange, Outcome, Output};
+use crate::engine::{AddressChange, AddressOutcome, Change, Input, Links, NeighborChange, Outcome, Output};
 use crate::kernel::groups::{Grouped, Groups};
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
 
@@ -143,14 +144,18 @@ impl Effects {
         self.changes.next().now_or_never().flatten()
     }
 
-    /// What has ended, as the engine takes it.
-    pub(super) fn outcomes(&mut self, done: Done) -> Vec<Input> {
+    /// What has ended, as the engine takes it. The links are for the names in what is told.
+    pub(super) fn outcomes(&mut self, done: Done, links: &Links) -> Vec<Input> {
         match done {
-            Done::Route(change, result) => vec![self.route(change, result)],
+            Done::Route(change, result) => vec![self.route(change, result, links)],
             Done::Address(change, outcome) => vec![Input::AddressChanged(change, outcome)],
             Done::Neighbor(change, result) => vec![neighbor(change, result)],
-            Done::Groups(grouped) => grouped.into_iter().map(|grouped| self.grouped(grouped)).collect(),
-            Done::Ears(tuned) => tuned.into_iter().map(|(link, result)| self.tuned(link, result)).collect(),
+            Done::Groups(grouped) => {
+                grouped.into_iter().map(|grouped| self.grouped(grouped, links)).collect()
+            }
+            Done::Ears(tuned) => {
+                tuned.into_iter().map(|(link, result)| self.tuned(link, result, links)).collect()
+            }
             Done::Suppression(News::Changed(result)) => {
                 let outcome = outcome(&result);
                 match result {
@@ -167,7 +172,7 @@ impl Effects {
         }
     }
 
-    fn route(&mut self, change: Change, result: Result<(), RouteError>) -> Input {
+    fn route(&mut self, change: Change, result: Result<(), RouteError>, links: &Links) -> Input {
         let outcome = match (&change, result) {
             (_, Ok(())) | (Change::Remove(_), Err(RouteError::Missing)) => Outcome::Done,
             (Change::Add(_), Err(RouteError::Exists)) => Outcome::Exists,
@@ -175,7 +180,7 @@ impl Effects {
                 let said = source.to_string();
                 // One interface's own trouble is no reason to serve nobody behind the others. The engine tells.
                 if self.mode == Mode::Starting && !matches!(source, RouteError::SwitchedOff) {
-                    self.failure.get_or_insert(Error::Route { route: route.clone(), source });
+                    self.failure.get_or_insert(Error::Route { route: describe(route, links), source });
                 }
                 Outcome::Failed(said)
             }
@@ -183,7 +188,7 @@ impl Effects {
         Input::RouteChanged(change, outcome)
     }
 
-    fn tuned(&mut self, link: IfIndex, result: io::Result<()>) -> Input {
+    fn tuned(&mut self, link: IfIndex, result: io::Result<()>, links: &Links) -> Input {
         let outcome = outcome(&result);
         match result {
             Ok(()) => self.succeeded(Object::Ear(link)),
@@ -191,19 +196,22 @@ impl Effects {
             Err(error) if self.mode != Mode::Starting && is_gone(&error) => {
                 tracing::debug!(%link, %error, "not listened on");
             }
-            Err(source) => self.failed(Object::Ear(link), Error::Listen { link, source }),
+            Err(source) => self.failed(Object::Ear(link), Error::Listen { link: links.name(link), source }),
         }
         Input::EarChanged(link, outcome)
     }
 
     /// An interface that goes takes its groups along; the engine hears of it in a moment. No other failure is a
     /// reason not to start: switches that do not snoop pass everything on.
-    fn grouped(&mut self, (link, group, result): Grouped) -> Input {
+    fn grouped(&mut self, (link, group, result): Grouped, links: &Links) -> Input {
         let outcome = outcome(&result);
         match result {
             Ok(()) => self.succeeded(Object::Groups(link)),
             Err(error) if is_gone(&error) => tracing::debug!(%link, %group, %error, "not in the group"),
-            Err(error) => self.complain(Object::Groups(link), &Error::Group { link, group, source: error }),
+            Err(error) => self.complain(
+                Object::Groups(link),
+                &Error::Group { link: links.name(link), group, source: error },
+            ),
         }
         Input::GroupChanged(link, group, outcome)
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::net::Ipv6Addr;
 
-use crate::engine::facts::{IfIndex, KernelRoute, RouteKind};
+use crate::engine::facts::{KernelRoute, RouteKind};
 use crate::engine::{Links, Problem};
 use crate::kernel::netlink::{NetlinkError, RouteError};
 use crate::kernel::nft::NftError;
@@ -17,34 +17,34 @@ pub enum Error {
     #[error("{}", sentences(.0))]
     Unusable(Vec<Problem>),
     /// An interface cannot be listened on.
-    #[error("cannot open a packet socket on {}{}", name(*.link), remedy(.source, "CAP_NET_RAW"))]
+    #[error("cannot open a packet socket on {link}{}", remedy(.source, "CAP_NET_RAW"))]
     Listen {
-        /// The interface.
-        link: IfIndex,
+        /// The interface's name.
+        link: String,
         /// What the kernel said.
         source: io::Error,
     },
     /// An interface that was listened on fails.
-    #[error("cannot read from the packet socket of {}", name(*.link))]
+    #[error("cannot read from the packet socket of {link}")]
     Receive {
-        /// The interface.
-        link: IfIndex,
+        /// The interface's name.
+        link: String,
         /// What the kernel said.
         source: io::Error,
     },
     /// A route cannot be installed.
-    #[error("cannot install the route '{}'", with_name(.route))]
+    #[error("cannot install the route '{route}'")]
     Route {
-        /// The route.
-        route: KernelRoute,
+        /// The route, as `ip -6 route` prints it.
+        route: String,
         /// What the kernel said.
         source: RouteError,
     },
     /// A multicast group cannot be joined or left.
-    #[error("cannot join or leave the multicast group {group} on {}", name(*.link))]
+    #[error("cannot join or leave the multicast group {group} on {link}")]
     Group {
-        /// The interface.
-        link: IfIndex,
+        /// The interface's name.
+        link: String,
         /// The group.
         group: Ipv6Addr,
         /// What the kernel said.
@@ -121,24 +121,10 @@ fn in_table(table: u32) -> String {
 /// As `ip -6 route` prints it, and takes it.
 pub(super) fn describe(route: &KernelRoute, links: &Links) -> String {
     let mut text = route.to_string();
-    if let RouteKind::Unicast(link) | RouteKind::Local(link) = route.kind
-        && let Some(known) = links.get(link)
-    {
-        text = text.replace(&format!("#{link}"), known.name.as_str());
+    if let RouteKind::Unicast(link) | RouteKind::Local(link) = route.kind {
+        text = text.replace(&format!("#{link}"), &links.name(link));
     }
     text
-}
-
-fn with_name(route: &KernelRoute) -> String {
-    let text = route.to_string();
-    route.link().map_or(text.clone(), |link| text.replace(&format!("#{link}"), &name(link)))
-}
-
-/// The present name of an interface, asked of the kernel: errors must be readable also where
-/// nobody has told the engine yet.
-fn name(link: IfIndex) -> String {
-    let name = nix::net::if_::if_indextoname(link.0).ok().and_then(|name| name.into_string().ok());
-    name.unwrap_or_else(|| format!("interface #{link}"))
 }
 
 fn sentences(problems: &[Problem]) -> String {

@@ -76,7 +76,7 @@ fn is_of_one_packet(event: &Event) -> bool {
 }
 
 fn write(event: &Event, links: &Links) {
-    let name = |link: &IfIndex| links.get(*link).map_or_else(|| format!("#{link}"), |l| l.name.to_string());
+    let name = |link: &IfIndex| links.name(*link);
     match event {
         Event::Live(target, link, mac, evidence) => {
             tracing::info!(%target, interface = %name(link), %mac, evidence = %evidence.as_str(), "live");

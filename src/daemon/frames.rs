@@ -129,14 +129,14 @@ impl Frames {
     }
 
     /// One batch of frames of this interface, if there are any.
-    pub(super) fn receive(&mut self, link: IfIndex) -> Result<Option<Received>, Error> {
+    pub(super) fn receive(&mut self, link: IfIndex) -> io::Result<Option<Received>> {
         let Some(ear) = self.ears.get(link) else { return Ok(None) };
         let mut batch = self.received.take().unwrap_or_default();
         match ear.socket.recv_batch(&mut batch) {
             Ok(()) => return Ok(Some(Received { link, mac: ear.mac, batch })),
             // Down or deleted for now; the kernel's events say what becomes of it.
             Err(error) if is_passing(&error) => {}
-            Err(source) => return Err(Error::Receive { link, source }),
+            Err(error) => return Err(error),
         }
         self.received = Some(batch);
         Ok(None)

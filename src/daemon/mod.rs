@@ -253,7 +253,10 @@ impl Daemon {
         self.frames.note_ready(interfaces);
         let now = self.now();
         while let Some(link) = self.frames.ready.pop() {
-            let Some(batch) = self.frames.receive(link)? else { continue };
+            let batch = self.frames.receive(link);
+            let links = self.engine.links();
+            let batch = batch.map_err(|source| Error::Receive { link: links.name(link), source })?;
+            let Some(batch) = batch else { continue };
             match &mut self.measures.stopwatch {
                 None => batch.inputs().for_each(|input| self.engine.handle(input, now)),
                 Some(stopwatch) => stopwatch.handle(&mut self.engine, &batch, now),
@@ -275,13 +278,16 @@ impl Daemon {
             if let Done::Ears(tuned) = &done {
                 self.frames.release(tuned);
             }
-            for input in self.effects.outcomes(done) {
+            for input in self.effects.outcomes(done, self.engine.links()) {
                 self.engine.handle(input, now);
             }
             next = self.effects.try_next();
         }
         if let Some(done) = next {
-            self.effects.outcomes(done).into_iter().for_each(|input| self.engine.handle(input, now));
+            self.effects
+                .outcomes(done, self.engine.links())
+                .into_iter()
+                .for_each(|input| self.engine.handle(input, now));
         }
         self.carry_out(now);
         self.frames.flush();

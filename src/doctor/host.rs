@@ -103,7 +103,7 @@ impl Host {
 
     /// The name of an interface; its number if it has none.
     pub fn name(&self, link: IfIndex) -> String {
-        self.links().get(link).map_or_else(|| format!("#{link}"), |link| link.name.to_string())
+        self.links().name(link)
     }
 
     /// The interfaces behind which guests are, each once: those that ranges name or match.

@@ -11,3 +11,14 @@ pub mod nft;
 pub mod nft_table;
 pub mod packet;
 pub mod sysctl;
+
+use crate::engine::facts::IfIndex;
+
+/// The present name of an interface, asked of the kernel; none where no interface has the number.
+///
+/// Only for who has no [`crate::engine::Links`] at hand: asking takes a descriptor, and there may be none left.
+pub fn interface_name(link: IfIndex) -> Option<String> {
+    let name = nix::net::if_::if_indextoname(link.0).ok()?.into_string().ok()?;
+    // if_indextoname(3) fails with a null pointer, which nix 0.31 takes for success: an empty name.
+    (!name.is_empty()).then_some(name)
+}

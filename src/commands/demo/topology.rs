@@ -13,7 +13,7 @@ use crate::engine::facts::{Fact, IfIndex, IfName, KernelRoute, NextHop, RouteKin
 use crate::engine::policy::RoutePolicy;
 use crate::kernel::netlink::{Monitor, NetlinkError, Requests, RouteError};
 use crate::kernel::netns::Namespace;
-use crate::kernel::sysctl;
+use crate::kernel::{interface_name, sysctl};
 use crate::wire::Mac;
 
 /// Router, host and guest. All gone when dropped.
@@ -132,8 +132,7 @@ impl From<KernelRoute> for ShownRoute {
     fn from(route: KernelRoute) -> Self {
         let interface = match route.kind {
             RouteKind::Unicast(link) | RouteKind::Local(link) => {
-                let name = nix::net::if_::if_indextoname(link.0);
-                Some(name.map_or_else(|_| link.to_string(), |name| name.to_string_lossy().into_owned()))
+                Some(interface_name(link).unwrap_or_else(|| format!("#{link}")))
             }
             RouteKind::Unreachable | RouteKind::Other => None,
         };

@@ -23,7 +23,7 @@ pub(super) fn dropped(count: u64) -> String {
 }
 
 fn object(event: &Event, links: &Links) -> Value {
-    let name = |link: &IfIndex| links.get(*link).map_or_else(|| format!("#{link}"), |l| l.name.to_string());
+    let name = |link: &IfIndex| links.name(*link);
     let route = |route: &KernelRoute| describe(route, links);
     let asked = |kind: &str, target: &std::net::Ipv6Addr, asker: &Asker| {
         json!({

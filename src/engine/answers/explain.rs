@@ -318,7 +318,7 @@ impl Explainer<'_> {
     }
 
     fn name(&self, link: IfIndex) -> String {
-        self.scene.host.links.get(link).map_or_else(|| format!("#{link}"), |link| link.name.to_string())
+        self.scene.host.links.name(link)
     }
 }
 

@@ -70,6 +70,11 @@ impl Links {
         self.links.get(&index)
     }
 
+    /// The link's name; `#7` where no link has the number.
+    pub fn name(&self, index: IfIndex) -> String {
+        self.get(index).map_or_else(|| format!("#{index}"), |link| link.name.to_string())
+    }
+
     /// The link of this name.
     pub fn named(&self, name: &IfName) -> Option<&Link> {
         // Two may have the same name for a moment, where word of a renaming is still to come.
