@@ -43,7 +43,7 @@ impl Downstreams {
     /// What the engine makes of it.
     pub(super) fn policy(&self) -> Downstream {
         match self {
-            Self::Named(name) => Downstream::Named(name.clone()),
+            Self::Named(name) => Downstream::Named(*name),
             Self::Matching(patterns) => {
                 Downstream::Matching(patterns.iter().map(|(pattern, _)| pattern.clone()).collect())
             }

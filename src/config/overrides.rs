@@ -100,7 +100,7 @@ impl Overrides {
                 problem.help("leave one of them out");
                 continue;
             }
-            let interface = Field::Is(Downstreams::Named(interface.clone()), place.clone());
+            let interface = Field::Is(Downstreams::Named(*interface), place.clone());
             match file.ranges.iter_mut().find(|range| range.prefix.value() == Some(&prefix.trunc())) {
                 Some(range) => range.interface = interface,
                 None => {
@@ -117,7 +117,7 @@ fn named(name: &IfName, written: &[Upstream]) -> Upstream {
     let place = Place::Option(format!("--upstream {name}"));
     let same = written.iter().find(|upstream| upstream.interface.value() == Some(name));
     let unnamed = written.iter().find(|upstream| upstream.interface == Field::Absent);
-    let interface = Field::Is(name.clone(), place.clone());
+    let interface = Field::Is(*name, place.clone());
     match same.or(unnamed) {
         Some(upstream) => Upstream { place, interface, ..upstream.clone() },
         None => Upstream::new(place, interface),

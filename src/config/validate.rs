@@ -123,7 +123,7 @@ fn check_suffix(range: &Range, earlier: &[Range], report: &mut Report<'_>) {
 fn check_automatic(written: &[Upstream], policies: &[UpstreamPolicy], report: &mut Report<'_>) {
     for upstream in written {
         let means_it = |policy: &&UpstreamPolicy| match upstream.interface.value() {
-            Some(name) => policy.interface == UpstreamInterface::Named(name.clone()),
+            Some(name) => policy.interface == UpstreamInterface::Named(*name),
             None => true,
         };
         let is_automatic = policies.iter().filter(means_it).any(|policy| policy.automatic.is_some());
@@ -309,7 +309,7 @@ fn upstream_policies<'a>(
     let mut interfaces: Vec<Option<IfName>> = Vec::new();
     for range in ranges.clone() {
         if !interfaces.contains(&range.upstream) {
-            interfaces.push(range.upstream.clone());
+            interfaces.push(range.upstream);
         }
     }
     // Nothing of it is served otherwise.

@@ -178,7 +178,7 @@ pub(super) fn upstreams(engine: &Engine) -> Vec<Upstream> {
             all if all.iter().all(|protocol| *protocol == RTPROT_RA) => DefaultRoute::Advertised,
             _ => DefaultRoute::Configured,
         };
-        Upstream { index, name: link.name.clone(), default }
+        Upstream { index, name: link.name, default }
     };
     named.map(upstream).collect()
 }

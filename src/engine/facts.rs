@@ -5,7 +5,6 @@
 use core::net::Ipv6Addr;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use ipnet::Ipv6Net;
 use serde::de::Error as _;
@@ -24,8 +23,14 @@ impl fmt::Display for IfIndex {
 }
 
 /// A name that an interface can have: 1 to 15 bytes, no `/`, no `:`, no white space.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IfName(Arc<str>);
+///
+/// A value of 16 bytes, so that thousands of ranges are compared and copied without a look elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IfName {
+    /// The name, and zeros behind it: so names are in the order of their bytes.
+    bytes: [u8; Self::LONGEST],
+    length: u8,
+}
 
 /// Text that no interface can be named.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,12 +45,12 @@ impl IfName {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("it was made from text")
     }
 
     /// True for the loopback interface, behind which the host itself owns the range.
     pub fn is_loopback(&self) -> bool {
-        &*self.0 == "lo"
+        self.as_str() == "lo"
     }
 }
 
@@ -57,7 +62,12 @@ impl FromStr for IfName {
             && text != "."
             && text != ".."
             && !text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
-        if fits { Ok(Self(text.into())) } else { Err(ParseIfNameError(text.to_owned())) }
+        if !fits {
+            return Err(ParseIfNameError(text.to_owned()));
+        }
+        let mut bytes = [0; Self::LONGEST];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Self { bytes, length: text.len() as u8 })
     }
 }
 
@@ -74,9 +84,15 @@ impl<'de> Deserialize<'de> for IfName {
     }
 }
 
+impl fmt::Debug for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
 impl fmt::Display for IfName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -60,7 +60,7 @@ fn likely(host: &Host, range: &RangePolicy) -> Option<IfName> {
         .or_else(|| {
             links().find(|link| host.prefixes_of(link.index).any(|(own, _)| range.prefix.contains(&own)))
         })
-        .map(|link| link.name.clone())
+        .map(|link| link.name)
 }
 
 fn silent(host: &Host, link: &Link) -> Option<Finding> {

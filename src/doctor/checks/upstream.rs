@@ -120,7 +120,7 @@ fn likely(host: &Host) -> Option<IfName> {
         let is_downstream = downstreams.iter().any(|other| other.index == link.index);
         matches!(link.layer, LinkLayer::Ethernet(_)) && link.master.is_none() && !is_downstream
     });
-    fit.next().map(|link| link.name.clone())
+    fit.next().map(|link| link.name)
 }
 
 fn there_are(host: &Host) -> String {

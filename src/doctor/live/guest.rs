@@ -44,7 +44,7 @@ impl Guest {
         let (name, mtu) = match seat {
             Seat::Host { .. } => return Ok(Self { wire: None }),
             Seat::Port { mtu, .. } => (port_name(), Some(*mtu)),
-            Seat::Beside(name) => (name.clone(), None),
+            Seat::Beside(name) => (*name, None),
         };
         let [a, b, c, d] = tag.to_be_bytes();
         // A bridge takes the lowest MAC of its ports for its own: this one is never it.
