@@ -19,7 +19,7 @@ use super::keep::{self, Keep};
 use super::liveness::{Budget, Liveness, SHARES, State, Subject};
 use super::manners::Manners;
 use super::plan::bindings::{Bindings, Problem, Upstream};
-use super::plan::{self, Changes, Plan};
+use super::plan::{self, Changes, Grounds, Making, Plan};
 use super::policy::{Policy, RoutePolicy};
 use super::seed::Seed;
 use super::time::Time;
@@ -52,7 +52,8 @@ impl House {
         let Policy { limits, timers, routes, .. } = policy;
         let host = Host::default();
         let keep = Keep::new(routes, Seed(seed));
-        let plan = plan::make(&policy, &host, keep.routes.ours(), &[]);
+        let grounds = Grounds { written: &policy, host: &host, ours: keep.routes.ours() };
+        let plan = plan::make(grounds, &[]);
         let guests = Liveness::new(Subject::Guests, limits.targets, timers, limits.pending, seed);
         let neighbors = Liveness::new(Subject::Neighbors, limits.pending, timers, limits.pending, seed);
         Self {
@@ -199,7 +200,8 @@ impl House {
 
     /// What would be missing on this host, were this the policy, and how many ranges it would have.
     pub fn problems_of(&self, policy: &Policy) -> (Vec<Problem>, usize) {
-        let plan = plan::make(policy, &self.host, self.keep.routes.ours(), &self.plan.bindings.upstreams);
+        let grounds = Grounds { written: policy, ..self.grounds() };
+        let plan = plan::make(grounds, &self.plan.bindings.upstreams);
         (plan.bindings.problems, plan.policy.ranges.len())
     }
 
@@ -208,12 +210,19 @@ impl House {
         Explainer { scene: self.scene(), routes: &self.keep.routes }.explain(target, now)
     }
 
-    /// The plan as it is to be on the host as it is, and in what it differs.
-    pub(super) fn replan(&self) -> (Plan, Changes) {
-        let ours = self.keep.routes.ours();
-        let next = plan::make(&self.written, &self.host, ours, &self.plan.bindings.upstreams);
-        let changes = next.changes_since(&self.plan);
-        (next, changes)
+    /// One step on with the plan as it is to be on the host as it is. `Ok` at the end: in what it differs, too.
+    pub(super) fn go_on(&self, making: Making) -> Result<(Plan, Changes), Making> {
+        making.go_on(self.grounds(), &self.plan)
+    }
+
+    /// How much a plan has to look at: links, ranges, exclusions.
+    pub(super) fn plan_weight(&self) -> usize {
+        let excluded = self.written.ranges.iter().map(|range| range.exclude.len()).sum::<usize>();
+        self.host.links.count() + self.written.ranges.len() + self.plan.policy.ranges.len() + excluded
+    }
+
+    fn grounds(&self) -> Grounds<'_> {
+        Grounds { written: &self.written, host: &self.host, ours: self.keep.routes.ours() }
     }
 
     /// The administrator has written this. What was written before.

@@ -53,7 +53,7 @@ mod seed;
 mod time;
 mod work;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Deref;
 use std::vec::IntoIter;
 
@@ -83,9 +83,9 @@ use facts::Fact;
 use host::{Delta, News};
 use keep::Ask;
 use manners::suppression;
-use plan::{Changes, Plan};
+use plan::{Changes, Making, Plan};
 use policy::{OnStop, Policy};
-use work::{SLICE, Work};
+use work::{Occasion, Planning, SLICE, Serving, Work};
 
 /// The responder, without its sockets. What may be looked at is in the [`House`].
 #[derive(Debug)]
@@ -206,10 +206,8 @@ impl Engine {
                 if self.delta.is_empty() {
                     break;
                 }
-                left = left.saturating_sub(SETTLING);
-                let rest = self.settle(now);
-                self.backlog.extend(rest);
-                self.desk.settle(now);
+                let plan = self.replan(Occasion::Host);
+                self.backlog.push_back(plan);
                 continue;
             };
             let rest = self.step(work, &mut left, now);
@@ -225,17 +223,10 @@ impl Engine {
             Work::Facts(facts) => self.take_facts(facts, left, now),
             Work::Told(facts) => vec![self.desk.compare(facts)],
             Work::Snapshot(snapshot) => self.desk.take_snapshot(snapshot, left),
-            Work::ToldAll => {
-                let rest = self.settle(now);
-                self.desk.house.keep.routes.told_all(&self.desk.house.host);
-                rest
-            }
+            Work::ToldAll => vec![self.replan(Occasion::Host), Work::TakenIn],
+            Work::Plan(planning) => self.plan(*planning, left, now),
             Work::Begin => self.begin(now),
-            Work::Reload(policy) => self.reload(*policy, now),
-            Work::Serve(changes) => {
-                *left = left.saturating_sub(SETTLING);
-                self.desk.serve(*changes, now).map(|rest| Work::Serve(Box::new(rest))).into_iter().collect()
-            }
+            Work::Reload(policy) => self.reload(*policy),
             walk => self.desk.walk(walk, left, now).into_iter().collect(),
         }
     }
@@ -250,22 +241,12 @@ impl Engine {
             let Some(next) = facts.as_slice().first() else { return first };
             *left -= 1;
             if self.delta.has_seen(next) {
-                *left = left.saturating_sub(SETTLING);
-                first = self.settle(now);
-                self.desk.settle(now);
-                if first.is_empty() {
-                    self.ask_kernel();
-                }
+                first.push(self.replan(Occasion::Host));
                 continue;
             }
             match facts.next() {
                 Some(Fact::StationGone { bridge, mac }) => {
-                    let mut gone = BTreeSet::from([(bridge, mac)]);
-                    while let Some(Fact::StationGone { bridge, mac }) = facts.as_slice().first() {
-                        gone.insert((*bridge, *mac));
-                        facts.next();
-                    }
-                    first.push(Work::Stations(gone, 0));
+                    first.push(Work::stations_gone((bridge, mac), &mut facts));
                 }
                 Some(fact) => {
                     let news = self.desk.learn(fact, &mut self.delta, now);
@@ -283,17 +264,34 @@ impl Engine {
 
     // ---- The plan, and who follows it ----
 
-    /// The host has changed: the plan is made again.
-    fn settle(&mut self, now: Time) -> Vec<Work> {
-        let (next, changes) = self.desk.house.replan();
-        self.desk.tell_changes(&changes);
-        self.adopt(next, changes, now)
+    /// The plan is to be made again.
+    fn replan(&mut self, occasion: Occasion) -> Work {
+        let delta = std::mem::take(&mut self.delta);
+        Work::Plan(Box::new(Planning { making: Making::default(), delta, occasion }))
+    }
+
+    /// One step on with a plan.
+    fn plan(&mut self, planning: Planning, left: &mut usize, now: Time) -> Vec<Work> {
+        let Planning { making, delta, occasion } = planning;
+        *left = left.saturating_sub(work::plan_step(self.plan_weight()));
+        let (next, changes) = match self.desk.house.go_on(making) {
+            Err(making) => return vec![Work::Plan(Box::new(Planning { making, delta, occasion }))],
+            Ok(made) => made,
+        };
+        match occasion {
+            Occasion::Host => self.adopt(next, changes, delta, now),
+            Occasion::Begin => {
+                let work = self.adopt(next, Changes { concern_all: true, ..changes }, delta, now);
+                self.desk.house.look_for_addresses();
+                work
+            }
+            Occasion::Reload(before) => self.reloaded(&before, (next, changes, delta), now),
+        }
     }
 
     /// A plan takes the place of the one before: neighborhood, what the kernel keeps, manners, problems follow, in
     /// this order, and then the targets.
-    fn adopt(&mut self, next: Plan, changes: Changes, now: Time) -> Vec<Work> {
-        let delta = std::mem::take(&mut self.delta);
+    fn adopt(&mut self, next: Plan, changes: Changes, delta: Delta, now: Time) -> Vec<Work> {
         self.desk.outputs.extend(delta.is_unsure.then_some(Output::Resync));
         let House { host, plan, neighborhood, keep, manners, masks, .. } = &mut self.desk.house;
         *plan = next;
@@ -320,7 +318,7 @@ impl Engine {
             work.insert(0, Work::Review(changes.other_ranges(), 0));
         }
         self.desk.tell_problems();
-        work.splice(0..0, self.desk.serve(changes, now).map(|rest| Work::Serve(Box::new(rest))));
+        work.insert(0, Work::Serve(Box::new(Serving::of(changes))));
         work
     }
 
@@ -333,31 +331,34 @@ impl Engine {
         // Problems are told as they come; those there are from the start, now.
         self.desk.house.problems.clear();
         self.desk.inherit(now);
-        let (next, mut changes) = self.desk.house.replan();
-        changes.add_all_of(&next);
-        let work = self.adopt(next, changes, now);
-        self.desk.house.look_for_addresses();
-        work
+        vec![self.replan(Occasion::Begin)]
     }
 
     /// From here on this is what the administrator wants. What both policies share goes on undisturbed.
-    fn reload(&mut self, policy: Policy, now: Time) -> Vec<Work> {
+    fn reload(&mut self, policy: Policy) -> Vec<Work> {
         if policy == self.desk.house.written || self.desk.phase == Phase::Stopping {
             return Vec::new();
         }
         if self.desk.house.reroute(policy.routes) {
             return vec![Work::Reroute, Work::Reload(Box::new(policy))];
         }
-        let before = self.desk.house.rewrite(policy.clone());
+        let before = self.desk.house.rewrite(policy);
+        vec![self.replan(Occasion::Reload(Box::new(before)))]
+    }
+
+    /// The plan that another policy has brought about. The policy as it was before.
+    fn reloaded(
+        &mut self,
+        before: &Policy,
+        (next, mut changes, delta): (Plan, Changes, Delta),
+        now: Time,
+    ) -> Vec<Work> {
+        let policy = self.desk.house.written.clone();
         let is_routing_new = !before.routes.looks_like(&policy.routes);
-        let (next, mut changes) = self.desk.house.replan();
         let knew_all = self.plan.knew_routes_for(&next, before.is_derived(), policy.is_derived());
-        if is_routing_new || before.upstreams != policy.upstreams {
-            changes.add_all_of(&next);
-        }
+        changes.concern_all = is_routing_new || before.upstreams != policy.upstreams;
         self.desk.change_limits(&policy, now);
-        self.desk.tell_changes(&changes);
-        let mut work = self.adopt(next, changes, now);
+        let mut work = self.adopt(next, changes, delta, now);
         if is_routing_new {
             self.desk.house.look_for_addresses();
         }
@@ -393,6 +394,3 @@ impl Engine {
         self.desk.outputs.extend(events.into_iter().map(Output::Event));
     }
 }
-
-/// What making a plan counts for in a slice.
-const SETTLING: usize = SLICE / 8;

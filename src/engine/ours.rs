@@ -20,11 +20,6 @@ impl Ours {
         Self { protocol, former: BTreeSet::new(), leaving: BTreeSet::new() }
     }
 
-    /// The present number.
-    pub fn protocol(&self) -> u8 {
-        self.protocol
-    }
-
     /// From here on ours have this number. What there is under the one before is ours to remove.
     pub fn change(&mut self, protocol: u8) {
         if protocol != self.protocol {

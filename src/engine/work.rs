@@ -7,8 +7,8 @@ use std::vec::IntoIter;
 use ipnet::Ipv6Net;
 
 use super::facts::{Fact, IfIndex};
-use super::host::Untold;
-use super::plan::Changes;
+use super::host::{Delta, Untold};
+use super::plan::{Changes, Making};
 use super::policy::Policy;
 use super::seed::Seed;
 use crate::wire::Mac;
@@ -22,14 +22,18 @@ pub(super) enum Work {
     Told(Vec<Fact>),
     /// What it did not say is being found.
     Snapshot(Box<Snapshot>),
-    /// A snapshot has been taken in.
+    /// All of a snapshot has been told.
     ToldAll,
+    /// And the plan has followed.
+    TakenIn,
+    /// The plan is being made.
+    Plan(Box<Planning>),
     /// Everything of the start has been told.
     Begin,
     /// The administrator wants something else.
     Reload(Box<Policy>),
     /// The plan is another: what the kernel keeps and how we behave follows, range by range.
-    Serve(Box<Changes>),
+    Serve(Box<Serving>),
     /// A link is down or gone: its targets end.
     EndLink(IfIndex),
     /// Bridges have forgotten these stations: their targets are asked.
@@ -48,6 +52,55 @@ pub(super) enum Work {
     Reroute,
     /// The end: the routes that the kernel has for us are given back.
     GiveBack,
+}
+
+impl Work {
+    /// A bridge has forgotten this station, and those that the next facts are about.
+    pub(super) fn stations_gone(first: (IfIndex, Mac), facts: &mut IntoIter<Fact>) -> Self {
+        let mut gone = BTreeSet::from([first]);
+        while let Some(Fact::StationGone { bridge, mac }) = facts.as_slice().first() {
+            gone.insert((*bridge, *mac));
+            facts.next();
+        }
+        Self::Stations(gone, 0)
+    }
+}
+
+/// What is to follow a plan, and how far that has come.
+#[derive(Debug)]
+pub(super) struct Serving {
+    /// These ranges are others, or are looked at as if they were.
+    pub(super) changes: Changes,
+    /// Behind those, every range of the plan from this position on.
+    pub(super) all_from: Option<usize>,
+    /// And these addresses of the host.
+    pub(super) addresses: Vec<Ipv6Addr>,
+}
+
+impl Serving {
+    pub(super) fn of(changes: Changes) -> Self {
+        Self { all_from: changes.concern_all.then_some(0), changes, addresses: Vec::new() }
+    }
+}
+
+/// A plan in the making.
+#[derive(Debug)]
+pub(super) struct Planning {
+    pub(super) making: Making,
+    /// What has changed on the host since the plan was last made.
+    pub(super) delta: Delta,
+    pub(super) occasion: Occasion,
+}
+
+/// Why a plan is made.
+#[derive(Debug)]
+pub(super) enum Occasion {
+    /// The host has changed.
+    Host,
+    /// Everything of the start has been told.
+    Begin,
+    /// The administrator has written another policy in the place of this one.
+    Reload(Box<Policy>),
 }
 
 /// A snapshot, and how far it has been compared with what is known.
@@ -100,8 +153,15 @@ impl Snapshot {
         guests: Vec<(Ipv6Addr, IfIndex)>,
         seed: Seed,
     ) -> Self {
-        Self { facts, compared: 0, untold, guests, told: HashSet::with_hasher(seed) }
+        // Room for all of them, because a set that grows is copied as a whole.
+        let told = HashSet::with_capacity_and_hasher(guests.len(), seed);
+        Self { facts, compared: 0, untold, guests, told }
     }
+}
+
+/// What one step of a plan costs that looks at so many links, ranges and exclusions.
+pub(super) const fn plan_step(weight: usize) -> usize {
+    SLICE / 64 + weight / 16
 }
 
 /// What one slice may do: some hundred microseconds.

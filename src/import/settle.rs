@@ -47,7 +47,7 @@ pub(super) fn settle(mut draft: Draft) -> Draft {
 
 fn leave_out_unservable(upstream: &mut Upstream, notes: &mut Vec<Note>) {
     upstream.ranges.retain_mut(|range| {
-        let own = upstream.interface.clone();
+        let own = upstream.interface;
         let asks_itself = range.interfaces.contains(&own);
         range.interfaces.retain(|name| *name != own);
         let why = if let Some(why) = config::unservable(range.prefix) {
@@ -123,7 +123,7 @@ fn tell_upstreams_from_downstreams(draft: &mut Draft) {
     let mut kept: HashSet<IfName> = HashSet::new();
     for upstream in draft.upstreams.iter().filter(|upstream| !upstream.ranges.is_empty()) {
         if !downstreams.contains(&upstream.interface) {
-            kept.insert(upstream.interface.clone());
+            kept.insert(upstream.interface);
             downstreams.extend(upstream.ranges.iter().flat_map(|range| range.interfaces.iter().cloned()));
         }
     }
@@ -172,7 +172,7 @@ fn serve_each_prefix_once(draft: &mut Draft) {
                 notes.push(range.place.beside(message));
                 false
             }
-            None => served.insert(range.prefix, own.clone()).is_none(),
+            None => served.insert(range.prefix, *own).is_none(),
         });
     }
 }

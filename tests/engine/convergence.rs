@@ -83,6 +83,14 @@ impl World {
 
     fn input(&mut self, input: Input) {
         self.engine.handle(input, self.now);
+        self.drain();
+        while self.engine.is_behind() {
+            self.engine.handle(Input::Timeout, self.now);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::ChangeRoute(change) => self.changes.push_back(Asked::Route(change)),

@@ -3,7 +3,7 @@
 use lone64::engine::bindings::Problem;
 use lone64::engine::facts::{AddressState, Fact, IfIndex, KernelRoute, LinkLayer, RouteKind};
 use lone64::engine::policy::{Origin, Policy, RangePolicy};
-use lone64::engine::{Change, Event, Output};
+use lone64::engine::{Change, Event, Input, Output};
 use lone64::wire::Mac;
 
 use crate::host::{
@@ -95,6 +95,19 @@ fn without_any_64_the_suffix_is_a_problem_until_there_is_one() {
     assert!(host.events().contains(&Event::Problem(problem.clone())));
     host.facts(vec![has(UP, "2001:db8:9:9::2/64")]);
     assert!(host.events().contains(&Event::Solved(problem)));
+}
+
+#[test]
+fn a_reload_that_leaves_the_range_as_it_is_does_not_tell_of_it_again() {
+    let mut host = Host::new(suffix()).with_guest(guest(5), guest_mac(5));
+    host.make_live(guest(5), guest_mac(5));
+    let mut policy = suffix();
+    policy.upstreams[0].router = !policy.upstreams[0].router;
+    host.take();
+    host.input(Input::Reload(Box::new(policy)));
+    let told = host.events();
+    assert!(!told.iter().any(|event| matches!(event, Event::Serving(_) | Event::Withdrawn(_))), "{told:?}");
+    assert!(host.answers_for(guest(5)));
 }
 
 #[test]

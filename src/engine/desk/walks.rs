@@ -8,18 +8,26 @@ use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::export::{Standing, Why};
 use crate::engine::house::House;
+use crate::engine::liveness::ENDED;
 use crate::engine::plan::{Changes, Plan};
 use crate::engine::policy::{Announce, RangeRoutes};
 use crate::engine::time::Time;
-use crate::engine::work::Work;
+use crate::engine::work::{SLICE, Serving, Work};
 
 impl Desk {
     /// Goes on with a walk, for at most `left` targets, and takes off what it has cost. What is left of it.
     pub fn walk(&mut self, work: Work, left: &mut usize, now: Time) -> Option<Work> {
+        if let Work::Serve(mut serving) = work {
+            let (is_done, cost) = self.serve(&mut serving, now);
+            *left = left.saturating_sub(cost);
+            return (!is_done).then_some(Work::Serve(serving));
+        }
         let (most, known) = (*left, self.house.guests.len() + self.house.neighbors.len());
         let is_end = matches!(work, Work::EndLink(_) | Work::Shrink);
+        let is_short = matches!(work, Work::TakenIn);
         let rest = self.walk_on(work, most, now);
         let cost = match &rest {
+            None if is_short => SLICE / 32,
             Some(Work::Follow(0)) | None if is_end => {
                 known - self.house.guests.len() - self.house.neighbors.len()
             }
@@ -33,6 +41,7 @@ impl Desk {
     fn walk_on(&mut self, work: Work, most: usize, now: Time) -> Option<Work> {
         match work {
             Work::EndLink(link) => {
+                let most = most.div_ceil(ENDED);
                 let (neighbors, ground, _) = self.house.neighbors();
                 let mut is_done = neighbors.end_on(link, most, &ground, now);
                 let (guests, ground, _) = self.house.guests();
@@ -75,6 +84,11 @@ impl Desk {
                 let House { keep, host, .. } = &mut self.house;
                 (keep.routes.hand_over(host, most) == most).then_some(Work::Reroute)
             }
+            Work::TakenIn => {
+                let House { keep, host, .. } = &mut self.house;
+                keep.routes.told_all(host);
+                None
+            }
             Work::GiveBack => {
                 let House { keep, host, .. } = &mut self.house;
                 (keep.routes.want_less(host, most) == most).then_some(Work::GiveBack)
@@ -92,15 +106,37 @@ impl Desk {
         self.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
     }
 
-    /// What the kernel keeps and how we behave follows the plan, as many ranges as go in one slice. The rest.
-    pub fn serve(&mut self, mut changes: Changes, now: Time) -> Option<Changes> {
-        let rest = changes.split_off(RANGES);
+    /// What the kernel keeps and how we behave follows the plan, as many ranges or addresses as go in one slice.
+    /// Whether that is all, and what it has cost.
+    fn serve(&mut self, serving: &mut Serving, now: Time) -> (bool, usize) {
         let House { plan, host, keep, manners, neighborhood, .. } = &mut self.house;
+        if !serving.addresses.is_empty() {
+            let left = serving.addresses.len().saturating_sub(ADDRESSES);
+            let cost = (serving.addresses.len() - left) / 2;
+            for address in serving.addresses.drain(left..) {
+                manners.settle_address(address, plan, host, now);
+            }
+            return (false, cost);
+        }
+        if serving.changes.ranges.is_empty() {
+            let Some(from) = serving.all_from.take() else {
+                let cost = keep.serve_rest(plan, host, |upstream| neighborhood.prefixes_of(upstream));
+                return (cost == 0, cost);
+            };
+            serving.changes = Changes::none_but(plan, from, RANGES);
+            serving.all_from = Some(from + RANGES).filter(|next| *next < plan.policy.ranges.len());
+        }
+        let rest = serving.changes.split_off(RANGES).unwrap_or_default();
+        let changes = std::mem::replace(&mut serving.changes, rest);
         keep.serve(plan, host, &changes, |upstream| neighborhood.prefixes_of(upstream));
         if self.phase == Phase::Serving {
-            manners.serve(plan, host, &changes, now);
+            manners.serve(plan, host, &changes);
+            let inside = changes.ranges.keys().flat_map(|prefix| host.links.addresses_inside(prefix));
+            serving.addresses = inside.map(|known| known.address).collect();
+            serving.addresses.dedup();
         }
-        rest
+        self.tell_changes(&changes);
+        (false, 2 * changes.ranges.len())
     }
 
     /// Ends targets that the plan has no place for. Those who wait for one that is asked for in a range that is
@@ -146,3 +182,5 @@ impl Desk {
 
 /// Ranges that are served in one slice.
 const RANGES: usize = 128;
+/// Addresses of the host that follow in one slice.
+const ADDRESSES: usize = 512;

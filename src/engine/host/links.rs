@@ -81,6 +81,11 @@ impl Links {
         self.links.get(self.by_name.get(name)?.first()?)
     }
 
+    /// How many links there are.
+    pub fn count(&self) -> usize {
+        self.links.len()
+    }
+
     /// All links.
     pub fn iter(&self) -> impl Iterator<Item = &Link> {
         self.links.values()

@@ -10,6 +10,7 @@ use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
+use prefix_trie::PrefixSet;
 
 use super::facts::{Fact, IfIndex, KernelRoute, Link, LinkState};
 use links::Links;
@@ -205,6 +206,19 @@ impl Delta {
             }
             News::Route(destination) => _ = self.routes.insert(destination),
         }
+    }
+
+    /// What routes to `prefix`, to parts of it and to what is around it could say has changed.
+    pub fn touched(&self) -> impl Fn(&Ipv6Net) -> bool {
+        let destinations: PrefixSet<Ipv6Net> = self.routes.iter().copied().collect();
+        move |prefix| destinations.get_lpm(prefix).is_some() || destinations.children(prefix).next().is_some()
+    }
+
+    /// True if a route to `prefix` or to a part of it is new or gone.
+    pub fn has_inside(&self, prefix: &Ipv6Net) -> bool {
+        let first = Ipv6Net::new_assert(prefix.network(), 0);
+        let last = Ipv6Net::new_assert(prefix.broadcast(), 128);
+        self.routes.range(first..=last).any(|destination| prefix.contains(destination))
     }
 
     /// True for a fact about something that has changed already since the plan was last made. What the

@@ -228,27 +228,33 @@ impl Routes {
 
     /// The routes to destinations inside `prefix`, in the order of the addresses.
     pub fn inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = &'a KernelRoute> + 'a {
-        self.children(prefix).flatten()
+        self.children(prefix, None).flatten()
     }
 
-    /// The routes to each destination inside `prefix`, in the order of the addresses.
-    fn children(&self, prefix: &Ipv6Net) -> impl Iterator<Item = &Vec<KernelRoute>> + use<'_> {
-        let (first, last) = (key(prefix), (prefix.broadcast(), 128));
-        self.known.range(first..=last).map(|(_, routes)| routes)
+    /// The routes to each destination inside `prefix`, in the order of the addresses; those after this one.
+    fn children(
+        &self,
+        prefix: &Ipv6Net,
+        after: Option<&Ipv6Net>,
+    ) -> impl Iterator<Item = &Vec<KernelRoute>> + use<'_> {
+        let first = after.map_or(Bound::Included(key(prefix)), |after| Bound::Excluded(key(after)));
+        let last = Bound::Included((prefix.broadcast(), 128));
+        self.known.range((first, last)).map(|(_, routes)| routes)
     }
 
     /// For each destination inside `prefix`, the route that decides there, but for ours: as far as the
-    /// main table decides, and in the order of the addresses.
+    /// main table decides, and in the order of the addresses. Those after this one.
     pub fn deciding_inside<'a>(
         &'a self,
         prefix: &Ipv6Net,
+        after: Option<&Ipv6Net>,
         is_ours: impl Fn(&KernelRoute) -> bool + 'a,
     ) -> impl Iterator<Item = &'a KernelRoute> + 'a {
         let deciding = move |routes: &'a Vec<KernelRoute>| {
             let foreign = routes.iter().filter(|route| route.table == MAIN && !is_ours(route));
             foreign.min_by_key(|route| route.metric)
         };
-        self.children(prefix).filter_map(deciding)
+        self.children(prefix, after).filter_map(deciding)
     }
 
     /// The interfaces on which `prefix` itself is on-link by foreign routes, the upstreams among them.

@@ -235,7 +235,7 @@ impl Addresses {
         let wanted = self.obstacles.iter().filter(|(at, _)| refused(at));
         let told = wanted.filter(|(_, obstacle)| **obstacle != Obstacle::NoDevice);
         let problem = |((link, address), obstacle): (&At, &Obstacle)| {
-            let name = links.get(*link)?.name.clone();
+            let name = links.get(*link)?.name;
             Some(Problem::GatewayRefused(name, *address, obstacle.clone()))
         };
         told.filter_map(problem).take(MOST_TOLD).collect()

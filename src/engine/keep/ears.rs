@@ -71,10 +71,14 @@ impl Ears {
         self.touched.insert(link);
     }
 
-    /// Wants the ears that the plan asks for, where something happened. `neighbors` are the prefixes on the link
-    /// of an upstream that guests may ask for.
-    pub fn settle(&mut self, plan: &Plan, host: &Host, neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>) {
-        for link in std::mem::take(&mut self.touched) {
+    /// Wants the ears that the plan asks for, where something happened: on a few interfaces at a time. `neighbors` are
+    /// the prefixes on the link of an upstream that guests may ask for. How many interfaces that were.
+    pub fn settle(&mut self, plan: &Plan, host: &Host, neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>) -> usize {
+        let mut count = 0;
+        while count < AT_ONCE
+            && let Some(link) = self.touched.pop_first()
+        {
+            count += 1;
             // An upstream is never listened to as a downstream.
             let ear = match (plan.upstream(link), host.links.mac(link)) {
                 (Some(upstream), _) => {
@@ -96,6 +100,7 @@ impl Ears {
             };
             self.kept.want(link, ear);
         }
+        count
     }
 
     /// True if nothing has happened since the last look.
@@ -126,3 +131,6 @@ impl Ears {
         self.kept.tick(now);
     }
 }
+
+/// On as many interfaces at a time.
+const AT_ONCE: usize = 256;

@@ -21,6 +21,9 @@ pub struct Keeper<K, V> {
     /// Something happened to these since the last look.
     pub(super) touched: BTreeSet<K>,
     pub(super) retries: BTreeSet<(Time, K)>,
+    /// Once there are more than a few, there is room for so many at once: a table that grows is copied as a whole,
+    /// and answers would wait.
+    room: usize,
 }
 
 /// How changes are made.
@@ -75,7 +78,13 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
             open: BTreeMap::new(),
             touched: BTreeSet::new(),
             retries: BTreeSet::new(),
+            room: 0,
         }
+    }
+
+    /// The same, for things of which there may be thousands.
+    pub fn for_many(self) -> Self {
+        Self { room: MANY, ..self }
     }
 
     /// From here on this is wanted; or nothing.
@@ -313,6 +322,9 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
             (Some(wanted), Found::Ours(there)) if wanted == there => {
                 let wanted = wanted.clone();
                 self.open.remove(&key);
+                if self.at_rest.len() == FEW {
+                    self.at_rest.reserve(self.room);
+                }
                 self.at_rest.insert(key, wanted);
                 return None;
             }
@@ -356,6 +368,11 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
         })
     }
 }
+
+/// With more than that many there will be thousands.
+const FEW: usize = 448;
+/// As many targets are known by default.
+const MANY: usize = 65_536;
 
 #[cfg(test)]
 #[path = "keeper_tests.rs"]

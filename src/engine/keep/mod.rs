@@ -71,11 +71,12 @@ impl Keep {
         (delta, changes): (&Delta, &Changes),
         neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>,
     ) {
+        let is_touched = delta.touched();
         for (range, place) in plan.served() {
             let has_route = delta.routes.contains(&range.prefix);
             let first = place.downstreams.first();
             let has_link = !delta.links.is_empty() && first.is_some_and(|link| delta.links.contains(link));
-            let follows_routes = range.downstream == Downstream::Kernel && !delta.routes.is_empty();
+            let follows_routes = range.downstream == Downstream::Kernel && is_touched(&range.prefix);
             if (has_route || has_link || follows_routes) && !changes.ranges.contains_key(&range.prefix) {
                 self.serve_range(range.prefix, Some(&(range.clone(), place.clone())), plan, host);
             }
@@ -101,6 +102,16 @@ impl Keep {
             self.serve_range(*prefix, served.as_ref(), plan, host);
         }
         self.ears.settle(plan, host, neighbors);
+    }
+
+    /// Goes on with what [`Self::settle`] and [`Self::serve`] have left over. How much it was.
+    pub fn serve_rest(
+        &mut self,
+        plan: &Plan,
+        host: &Host,
+        neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>,
+    ) -> usize {
+        self.ears.settle(plan, host, neighbors)
     }
 
     fn serve_range(&mut self, prefix: Ipv6Net, served: Option<&Served>, plan: &Plan, host: &Host) {

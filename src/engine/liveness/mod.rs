@@ -24,6 +24,7 @@ pub use entry::Kind;
 pub use state::{
     Claim, Evidence, Heard, Live, Place, Probing, Proof, Sign, Standing, State, Transition, Why,
 };
+pub use tick::ENDED;
 
 use super::asker::{Asker, join};
 use super::facts::IfIndex;

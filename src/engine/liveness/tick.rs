@@ -96,18 +96,21 @@ impl Liveness {
     }
 
     /// Walks over what is known from this number of an entry on, `most` entries at a time: ends the targets for
-    /// which `verdict` has a reason. Where to go on; `None` at the end.
+    /// which `verdict` has a reason, each of which costs as much as a few that stay. Where to go on; `None` at the end.
     pub fn review(
         &mut self,
         verdict: impl Fn(Ipv6Addr, Standing) -> Option<Why>,
         (mut from, most): (u32, usize),
         now: Time,
     ) -> Option<u32> {
-        for _ in 0..most {
+        let mut cost = 0;
+        while cost < most {
             let (next, id) = self.table.known_from(from)?;
             let target = self.table.address(id);
+            cost += 1;
             if let Some(why) = verdict(target, self.table.standing(id)) {
                 self.set(target, None, now, why);
+                cost += ENDED;
             }
             from = next;
         }
@@ -140,3 +143,6 @@ impl Liveness {
         (found, Some(from))
     }
 }
+
+/// To end a target costs as much as to look at so many that stay.
+pub const ENDED: usize = 3;

@@ -64,7 +64,7 @@ impl Manners {
         for (range, place) in plan.served() {
             let has_link =
                 !delta.links.is_empty() && place.downstreams.iter().any(|l| delta.links.contains(l));
-            if has_link || delta.routes.iter().any(|destination| range.prefix.contains(destination)) {
+            if has_link || delta.has_inside(&range.prefix) {
                 self.settle_range(range, place, plan, host);
             }
         }
@@ -74,12 +74,10 @@ impl Manners {
         self.announcements.new_stations(up.map(|upstream| (upstream.link, upstream.mac)).collect(), now)
     }
 
-    /// The same where ranges are others than before.
-    pub fn serve(&mut self, plan: &Plan, host: &Host, changes: &Changes, now: Time) {
+    /// The same where ranges are others than before; the host's addresses in them follow with
+    /// [`Self::settle_address`].
+    pub fn serve(&mut self, plan: &Plan, host: &Host, changes: &Changes) {
         for (prefix, (_, served)) in &changes.ranges {
-            let inside: BTreeSet<_> =
-                host.links.addresses_inside(prefix).map(|known| known.address).collect();
-            inside.into_iter().for_each(|address| self.settle_address(address, plan, host, now));
             match served {
                 Some((range, place)) => self.settle_range(range, place, plan, host),
                 None => self.groups.end_range(*prefix),
@@ -98,7 +96,7 @@ impl Manners {
     }
 
     /// An address of the host has come or gone, or is served in another way: it is announced, and its group joined.
-    fn settle_address(&mut self, address: Ipv6Addr, plan: &Plan, host: &Host, now: Time) {
+    pub fn settle_address(&mut self, address: Ipv6Addr, plan: &Plan, host: &Host, now: Time) {
         let own = plan.own_target(address, host);
         self.announcements.set_own(address, own, now);
         let range = plan.find(address).filter(|range| !plan.index.excludes(*range, address));

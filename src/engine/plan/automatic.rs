@@ -4,66 +4,132 @@
 //! Nothing of ours is put into the kernel for such a range: its route is there, and when that goes the
 //! range goes with it. So it has no backstop either; to have one, write a `[[range]]`.
 
+use std::collections::BTreeSet;
+use std::vec::IntoIter;
+
 use ipnet::Ipv6Net;
 
 use super::bindings::{Place, Problem, Upstream};
 use super::derive::{Around, Effective};
+use super::ranges::Ranges;
 use crate::engine::facts::{IfIndex, KernelRoute, Link, LinkLayer, NextHop};
 use crate::engine::policy::{Answer, Automatic, Downstream, Origin, RangePolicy, RangeRoutes};
 
-/// Adds what follows for this upstream.
-pub fn extend(effective: &mut Effective, automatic: &Automatic, upstream: &Upstream, around: Around<'_>) {
-    let Some(up) = around.host.links.get(upstream.link) else { return };
-    let on_link = around.on_link(up.index);
-    let written = effective.ranges.len();
-    let mut outermost: Option<Ipv6Net> = None;
-    for prefix in &on_link {
-        let links = around.host.routes.links_of(prefix, |route| around.ours.include(route));
-        let guests_links = links.filter_map(|link| guests_link(link, automatic, around));
-        if let Some(both) = guests_links.min_by_key(|link| link.index) {
-            effective.problems.push(Problem::SamePrefix(*prefix, up.name.clone(), both.name.clone()));
+/// What follows for one upstream is being looked for.
+#[derive(Debug)]
+pub struct Search {
+    /// What is on-link at the upstream.
+    on_link: BTreeSet<Ipv6Net>,
+    /// The outermost of it that are still to be looked through.
+    left: IntoIter<Ipv6Net>,
+    /// The one that is being looked through, and the last destination in it that was looked at.
+    within: Option<(Ipv6Net, Option<Ipv6Net>)>,
+    /// What there is around the next destination.
+    nested: Vec<Nested>,
+    /// The ranges that there were before, where what the configuration says holds.
+    before: Ranges,
+    /// How many those are.
+    written: usize,
+}
+
+impl Search {
+    /// For this upstream.
+    pub fn begin(
+        effective: &mut Effective,
+        (automatic, upstream): (&Automatic, &Upstream),
+        around: Around<'_>,
+    ) -> Self {
+        let on_link = around.on_link(upstream.link);
+        let mut outermost: Vec<Ipv6Net> = Vec::new();
+        for prefix in &on_link {
+            let links = around.host.routes.links_of(prefix, |route| around.ours.include(route));
+            let guests_links = links.filter_map(|link| guests_link(link, automatic, around));
+            if let (Some(up), Some(both)) =
+                (around.host.links.get(upstream.link), guests_links.min_by_key(|link| link.index))
+            {
+                effective.problems.push(Problem::SamePrefix(*prefix, up.name, both.name));
+            }
+            // An outer one comes before those in it, which are looked through with it.
+            if outermost.last().is_none_or(|outer| !outer.contains(prefix)) {
+                outermost.push(*prefix);
+            }
         }
-        // An outer one comes before those in it, and has been looked through with them.
-        if outermost.is_some_and(|outer| outer.contains(prefix)) {
-            continue;
+        Self {
+            on_link,
+            left: outermost.into_iter(),
+            within: None,
+            nested: Vec::new(),
+            before: Ranges::new(&effective.ranges),
+            written: effective.ranges.len(),
         }
-        outermost = Some(*prefix);
-        let mut nested: Vec<Nested> = Vec::new();
-        for route in around.host.routes.deciding_inside(prefix, |route| around.ours.include(route)) {
-            let net = route.destination;
-            // Where the configuration says something, that holds.
-            if effective.ranges[..written].iter().any(|range| range.prefix.contains(&net)) {
-                continue;
-            }
-            while nested.last().is_some_and(|outer| !outer.net.contains(&net)) {
-                nested.pop();
-            }
-            let link = route.unicast_link().and_then(|link| guests_link(link, automatic, around));
-            let link = link.filter(|_| !on_link.contains(&net));
-            let way = link.map(|link| Way { link: link.index, next_hop: route.next_hop });
-            let outer = nested.last().copied();
-            if outer.is_some_and(|outer| outer.way == way) {
-                continue;
-            }
-            let range = match (link, outer.and_then(|outer| outer.range)) {
-                (Some(_), _) if effective.ranges.len() - written >= MOST_RANGES => {
+    }
+
+    /// Adds what follows, and looks at `most` more destinations at most. False if there are more.
+    pub fn go_on(
+        &mut self,
+        effective: &mut Effective,
+        (automatic, upstream): (&Automatic, &Upstream),
+        around: Around<'_>,
+        most: usize,
+    ) -> bool {
+        let Some(up) = around.host.links.get(upstream.link) else { return true };
+        let mut left = most;
+        while let Some((prefix, after)) = self.within.or_else(|| Some((self.left.next()?, None))) {
+            let is_ours = |route: &KernelRoute| around.ours.include(route);
+            for route in around.host.routes.deciding_inside(&prefix, after.as_ref(), is_ours) {
+                if left == 0 {
+                    return false;
+                }
+                left -= 1;
+                self.within = Some((prefix, Some(route.destination)));
+                let link = route.unicast_link().and_then(|link| guests_link(link, automatic, around));
+                if !self.take(effective, route, link, up) {
                     effective.problems.push(Problem::TooManyRanges);
-                    return;
+                    return true;
                 }
-                (Some(link), _) => {
-                    effective.ranges.push(range(route, up, link));
-                    effective.places.push(Place { upstream: Some(up.index), downstreams: vec![link.index] });
-                    Some(effective.ranges.len() - 1)
-                }
-                // A part that is another program's.
-                (None, Some(outer)) => {
-                    effective.ranges[outer].exclude.push(net);
-                    None
-                }
-                (None, None) => None,
-            };
-            nested.push(Nested { net, way, range });
+            }
+            (self.within, self.nested) = (None, Vec::new());
         }
+        true
+    }
+
+    /// Takes in a route, and the link that it leads to, if guests can be behind it. False if there are too many.
+    fn take(
+        &mut self,
+        effective: &mut Effective,
+        route: &KernelRoute,
+        link: Option<&Link>,
+        up: &Link,
+    ) -> bool {
+        let net = route.destination;
+        if self.before.covers(&net) {
+            return true;
+        }
+        while self.nested.last().is_some_and(|outer| !outer.net.contains(&net)) {
+            self.nested.pop();
+        }
+        let link = link.filter(|_| !self.on_link.contains(&net));
+        let way = link.map(|link| Way { link: link.index, next_hop: route.next_hop });
+        let outer = self.nested.last().copied();
+        if outer.is_some_and(|outer| outer.way == way) {
+            return true;
+        }
+        let range = match (link, outer.and_then(|outer| outer.range)) {
+            (Some(_), _) if effective.ranges.len() - self.written >= MOST_RANGES => return false,
+            (Some(link), _) => {
+                effective.ranges.push(range(route, up, link));
+                effective.places.push(Place { upstream: Some(up.index), downstreams: vec![link.index] });
+                Some(effective.ranges.len() - 1)
+            }
+            // A part that is another program's.
+            (None, Some(outer)) => {
+                effective.ranges[outer].exclude.push(net);
+                None
+            }
+            (None, None) => None,
+        };
+        self.nested.push(Nested { net, way, range });
+        true
     }
 }
 
@@ -94,8 +160,8 @@ fn guests_link<'a>(link: IfIndex, automatic: &Automatic, around: Around<'a>) -> 
 fn range(route: &KernelRoute, upstream: &Link, downstream: &Link) -> RangePolicy {
     RangePolicy {
         prefix: route.destination,
-        upstream: Some(upstream.name.clone()),
-        downstream: Downstream::Named(downstream.name.clone()),
+        upstream: Some(upstream.name),
+        downstream: Downstream::Named(downstream.name),
         answer: match route.next_hop {
             NextHop::OnLink => Answer::Live,
             // Guests behind a router of their own cannot be asked. The program that delegated the prefix to it

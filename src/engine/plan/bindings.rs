@@ -113,7 +113,7 @@ impl Bindings {
         let candidates: Vec<IfIndex> = match &policy.interface {
             UpstreamInterface::Named(name) => match links.named(name) {
                 Some(link) => vec![link.index],
-                None => return self.problems.push(Problem::UpstreamMissing(name.clone())),
+                None => return self.problems.push(Problem::UpstreamMissing(*name)),
             },
             UpstreamInterface::DefaultRoute if !default_routes.is_empty() => default_routes.to_vec(),
             // The default route may go for a moment, while it is changed or the router's
@@ -161,7 +161,7 @@ impl Bindings {
                 _ => None,
             };
             if let (Source::Address(address), None, Some(link)) = (source, fixed, links.get(link)) {
-                self.problems.push(Problem::SourceMissing(link.name.clone(), address));
+                self.problems.push(Problem::SourceMissing(link.name, address));
             }
             self.upstreams.push(Upstream {
                 link,
@@ -211,10 +211,10 @@ impl Bindings {
 /// The address of an interface that can be an upstream.
 fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
     let LinkLayer::Ethernet(mac) = link.layer else {
-        return Err(Problem::UpstreamWithoutLinkLayer(link.name.clone()));
+        return Err(Problem::UpstreamWithoutLinkLayer(link.name));
     };
     match link.master.and_then(|master| links.get(master)) {
-        Some(master) => Err(Problem::UpstreamIsPort(link.name.clone(), master.name.clone())),
+        Some(master) => Err(Problem::UpstreamIsPort(link.name, master.name)),
         None => Ok(mac),
     }
 }
@@ -225,7 +225,7 @@ fn problem_of(range: &RangePolicy, place: &Place, links: &Links, upstreams: &[Up
     {
         let is_there = links.named(name).is_some();
         let problem = if is_there { Problem::DownstreamIsUpstream } else { Problem::DownstreamMissing };
-        return Some(problem(range.prefix, name.clone()));
+        return Some(problem(range.prefix, *name));
     }
     // Without any upstream, that is the problem, and it has been named already.
     (place.upstream.is_none() && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))

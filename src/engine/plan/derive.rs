@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
 
-use super::automatic;
+use super::automatic::Search;
 use super::bindings::{Place, Problem, Upstream};
 use crate::engine::facts::{AddressState, IfIndex, KernelRoute, NextHop};
 use crate::engine::host::Host;
@@ -57,24 +57,47 @@ impl Policy {
             && (is_on_link || route.destination.prefix_len() > 48)
             && !is_local(route.destination.addr())
     }
+}
 
-    /// What it means on this host.
-    pub fn derive(&self, around: Around<'_>) -> Effective {
-        let mut effective = Effective { ranges: self.ranges.clone(), ..Effective::default() };
-        let mut prefixes: BTreeSet<_> = self.ranges.iter().map(|range| range.prefix).collect();
-        for suffix in &self.suffixes {
+/// Effective ranges, as far as they have been found.
+#[derive(Debug)]
+pub struct Derivation {
+    /// What has been found.
+    pub effective: Effective,
+    /// The upstream that is being looked at, and what is looked for there by itself.
+    upstream: usize,
+    search: Option<Search>,
+}
+
+impl Derivation {
+    /// Those that are written, and those of suffixes.
+    pub fn begin(written: &Policy, around: Around<'_>) -> Self {
+        let mut effective = Effective { ranges: written.ranges.clone(), ..Effective::default() };
+        let mut prefixes: BTreeSet<_> = written.ranges.iter().map(|range| range.prefix).collect();
+        for suffix in &written.suffixes {
             let found = under_prefixes(suffix, around);
             if found.is_empty() && !around.upstreams.is_empty() {
                 effective.problems.push(Problem::NoPrefixForSuffix(suffix.prefix));
             }
             effective.ranges.extend(found.into_iter().filter(|range| prefixes.insert(range.prefix)));
         }
-        for upstream in around.upstreams {
-            if let Some(automatic) = &self.upstreams[upstream.policy].automatic {
-                automatic::extend(&mut effective, automatic, upstream, around);
+        Self { effective, upstream: 0, search: None }
+    }
+
+    /// Those that follow from routes; `most` are looked at. True at the end.
+    pub fn go_on(&mut self, written: &Policy, around: Around<'_>, most: usize) -> bool {
+        while let Some(upstream) = around.upstreams.get(self.upstream) {
+            if let Some(automatic) = &written.upstreams[upstream.policy].automatic {
+                let effective = &mut self.effective;
+                let asked = (automatic, upstream);
+                let search = self.search.get_or_insert_with(|| Search::begin(effective, asked, around));
+                if !search.go_on(effective, asked, around, most) {
+                    return false;
+                }
             }
+            (self.upstream, self.search) = (self.upstream + 1, None);
         }
-        effective
+        true
     }
 }
 
@@ -145,7 +168,7 @@ fn under_prefixes(suffix: &RangePolicy, around: Around<'_>) -> Vec<RangePolicy> 
             continue;
         }
         let ranges = around.slash_64s(link.index).into_iter().map(|prefix| suffix.under(prefix));
-        found.extend(ranges.map(|range| RangePolicy { upstream: Some(link.name.clone()), ..range }));
+        found.extend(ranges.map(|range| RangePolicy { upstream: Some(link.name), ..range }));
     }
     found
 }

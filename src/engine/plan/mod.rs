@@ -1,17 +1,19 @@
 //! What the policy means on this host: which interfaces are upstreams, which ranges there are, where each
 //! is served, and what is missing.
 //!
-//! [`make`] is a pure function. A plan is a value: it is made again when the host or the policy changes, and
+//! A plan is a value. It is made again when the host or the policy changes, step by step ([`Making`]), and
 //! [`Changes`] says in what it differs from the one before.
 
 mod automatic;
 pub mod bindings;
+mod changes;
 mod derive;
+mod making;
 pub mod problem;
 mod ranges;
 
 use core::net::Ipv6Addr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
 
@@ -21,7 +23,9 @@ use super::ours::Ours;
 use super::policy::{Answer, Downstream, GatewaySource, Policy, RangePolicy};
 use crate::wire::DropReason;
 use bindings::{Bindings, Place, Upstream};
+pub use changes::{Changes, Served};
 use derive::Around;
+pub use making::{Grounds, Making, make};
 pub use ranges::{RangeId, Ranges};
 
 /// What the policy means on this host.
@@ -33,20 +37,6 @@ pub struct Plan {
     pub bindings: Bindings,
     /// Which range a target belongs to.
     pub index: Ranges,
-}
-
-/// A range, and where it is served.
-pub type Served = (RangePolicy, Place);
-
-/// In what a plan differs from the one before.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// By prefix, the range as it was and as it is.
-    pub ranges: BTreeMap<Ipv6Net, (Option<Served>, Option<Served>)>,
-    /// The upstreams are others, or have other addresses.
-    pub are_upstreams_new: bool,
-    /// The interfaces that were upstreams before.
-    pub upstreams_before: Vec<IfIndex>,
 }
 
 /// The downstreams that a target may be behind.
@@ -61,23 +51,6 @@ pub enum Behind<'a> {
 /// What is on-link at this upstream: the prefixes of its addresses, and what routes say.
 pub fn on_link(upstream: IfIndex, plan: &Plan, host: &Host, ours: &Ours) -> BTreeSet<Ipv6Net> {
     Around { upstreams: &plan.bindings.upstreams, host, ours }.on_link(upstream)
-}
-
-/// What `written` means on this host. `before` are the upstreams that there were so far: the default route
-/// may go for a moment.
-pub fn make(written: &Policy, host: &Host, ours: &Ours, before: &[Upstream]) -> Plan {
-    let defaults = host.routes.default_links();
-    let mut bindings = Bindings::of_upstreams(&written.upstreams, &host.links, &defaults, before);
-    let effective = written.derive(Around { upstreams: &bindings.upstreams, host, ours });
-    bindings.place_ranges(&effective.ranges, effective.places, &host.links);
-    bindings.problems.extend(effective.problems);
-    let policy = Policy {
-        upstreams: written.upstreams.clone(),
-        ranges: effective.ranges,
-        suffixes: written.suffixes.clone(),
-        ..*written
-    };
-    Plan { index: Ranges::new(&policy.ranges), policy, bindings }
 }
 
 impl Plan {
@@ -264,66 +237,6 @@ impl Plan {
         next.policy.ranges.iter().all(is_known)
             && (was_derived || !is_derived)
             && next.policy.routes.protocol == self.policy.routes.protocol
-    }
-
-    /// In what this plan differs from the one before.
-    pub fn changes_since(&self, before: &Self) -> Changes {
-        let (old, new) = (&before.policy.ranges, &self.policy.ranges);
-        let (old_at, new_at) = (&before.bindings.ranges, &self.bindings.ranges);
-        let is_same = |a: usize, b: usize| old[a] == new[b] && old_at[a] == new_at[b];
-        let shorter = old.len().min(new.len());
-        let alike = (0..shorter).take_while(|i| is_same(*i, *i)).count();
-        let behind = |i: &usize| is_same(old.len() - 1 - i, new.len() - 1 - i);
-        let alike_behind = (0..shorter - alike).take_while(behind).count();
-        let mut ranges: BTreeMap<Ipv6Net, (Option<Served>, Option<Served>)> = BTreeMap::new();
-        for i in alike..old.len() - alike_behind {
-            ranges.entry(old[i].prefix).or_default().0 = Some((old[i].clone(), old_at[i].clone()));
-        }
-        for i in alike..new.len() - alike_behind {
-            ranges.entry(new[i].prefix).or_default().1 = Some((new[i].clone(), new_at[i].clone()));
-        }
-        ranges.retain(|_, (before, after)| before != after);
-        let are_upstreams_new = self.bindings.upstreams != before.bindings.upstreams;
-        let upstreams_before =
-            before.bindings.upstreams.iter().filter(|_| are_upstreams_new).map(|upstream| upstream.link);
-        Changes { ranges, are_upstreams_new, upstreams_before: upstreams_before.collect() }
-    }
-}
-
-impl Changes {
-    /// Nothing is another.
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty() && !self.are_upstreams_new
-    }
-
-    /// Every range of the plan is to be looked at as if it were new.
-    pub fn add_all_of(&mut self, plan: &Plan) {
-        for (range, place) in plan.served() {
-            self.ranges.entry(range.prefix).or_default().1 = Some((range.clone(), place.clone()));
-        }
-    }
-
-    /// Takes off as many ranges as are looked at in one go. `None` if there are no more.
-    pub fn split_off(&mut self, most: usize) -> Option<Self> {
-        let next = *self.ranges.keys().nth(most)?;
-        let ranges = self.ranges.split_off(&next);
-        Some(Self { ranges, ..Self::default() })
-    }
-
-    /// The prefixes whose ranges ask for something else than before, or are answered on another upstream.
-    pub fn other_ranges(&self) -> BTreeSet<Ipv6Net> {
-        let is_other = |(before, after): &(Option<Served>, Option<Served>)| match (before, after) {
-            (Some((old, old_place)), Some((new, place))) => {
-                old != new || old_place.upstream != place.upstream
-            }
-            _ => true,
-        };
-        self.ranges.iter().filter(|(_, change)| is_other(change)).map(|(prefix, _)| *prefix).collect()
-    }
-
-    /// The ranges as they are now; `None` for one that is gone.
-    pub fn iter(&self) -> impl Iterator<Item = (Option<&Served>, Option<&Served>)> {
-        self.ranges.values().map(|(before, after)| (before.as_ref(), after.as_ref()))
     }
 }
 

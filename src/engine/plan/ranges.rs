@@ -4,7 +4,6 @@ use core::net::Ipv6Addr;
 use std::cmp::Reverse;
 
 use ipnet::Ipv6Net;
-use prefix_trie::PrefixSet;
 
 use crate::engine::policy::{Answer, RangePolicy, RangeRoutes};
 
@@ -16,8 +15,8 @@ pub struct Ranges {
     /// The same, the longest prefix first. Hosts have few ranges, and for these a look at each is cheaper than a
     /// search; it was a twentieth of an answer's cost. Empty where there are many.
     longest_first: Vec<(Ipv6Net, RangeId)>,
-    /// By range; most exclude nothing.
-    excluded: Vec<Option<PrefixSet<Ipv6Net>>>,
+    /// By range, what it excludes: in the order of the addresses, none inside another. Most exclude nothing.
+    excluded: Vec<Box<[Ipv6Net]>>,
 }
 
 /// A range among all.
@@ -64,10 +63,11 @@ impl Ranges {
             longest_first.extend(sorted.iter().map(|range| (range.prefix, range.id)));
             longest_first.sort_by_key(|(prefix, _)| Reverse(prefix.prefix_len()));
         }
-        let set = |range: &RangePolicy| {
-            (!range.exclude.is_empty()).then(|| range.exclude.iter().copied().collect())
-        };
-        Self { sorted, longest_first, excluded: ranges.iter().map(set).collect() }
+        Self {
+            sorted,
+            longest_first,
+            excluded: ranges.iter().map(|range| outermost(&range.exclude)).collect(),
+        }
     }
 
     /// The range that decides for this target.
@@ -96,7 +96,9 @@ impl Ranges {
 
     /// True if the target is never answered in its range.
     pub fn excludes(&self, RangeId(id): RangeId, target: Ipv6Addr) -> bool {
-        self.excluded[id].as_ref().is_some_and(|set| set.get_lpm(&Ipv6Net::from(target)).is_some())
+        let excluded = &self.excluded[id];
+        let behind = excluded.partition_point(|prefix| prefix.network() <= target);
+        behind.checked_sub(1).is_some_and(|last| excluded[last].contains(&target))
     }
 
     /// The ranges inside `prefix`, itself among them.
@@ -114,6 +116,14 @@ impl Ranges {
     pub fn touch(&self, prefix: &Ipv6Net) -> bool {
         self.around(prefix).is_some() || self.inside(prefix).next().is_some()
     }
+}
+
+/// The same addresses by as few prefixes as are not inside another, in order.
+fn outermost(prefixes: &[Ipv6Net]) -> Box<[Ipv6Net]> {
+    let mut all = prefixes.to_vec();
+    all.sort_by_key(|prefix| (prefix.network(), prefix.prefix_len()));
+    all.dedup_by(|inner, outer| outer.contains(&*inner));
+    all.into()
 }
 
 /// As many are looked at one by one.
@@ -165,6 +175,18 @@ mod tests {
             let expected = few.find(target).map(|id| if bit < 32 { RangeId(16) } else { id });
             assert_eq!(many.find(target), expected, "{target}");
         }
+    }
+
+    #[test]
+    fn an_exclusion_inside_another_hides_nothing_of_it() {
+        let ranges = Ranges::new(&[range(
+            "2001:db8::/64",
+            &["2001:db8::20/124", "2001:db8::/120", "2001:db8::4:0/112"],
+        )]);
+        let is_excluded = |text| ranges.excludes(RangeId(0), address(text));
+        let excluded = ["2001:db8::", "2001:db8::1f", "2001:db8::2a", "2001:db8::ff", "2001:db8::4:1"];
+        let left = ["2001:db8::100", "2001:db8::3:ffff", "2001:db8::5:0"];
+        assert!(excluded.into_iter().all(is_excluded) && !left.into_iter().any(is_excluded));
     }
 
     #[test]

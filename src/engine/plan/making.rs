@@ -1,0 +1,125 @@
+//! A plan in the making, step by step: on a host with thousands of networks no step takes long, and questions
+//! are answered between two of them by the plan that there is.
+
+use super::Plan;
+use super::bindings::{Bindings, Upstream};
+use super::changes::{Changes, Comparison};
+use super::derive::{Around, Derivation, Effective};
+use super::ranges::Ranges;
+use crate::engine::host::Host;
+use crate::engine::ours::Ours;
+use crate::engine::policy::Policy;
+
+/// A plan in the making. The host and the policy may not be others between two steps, or the plan is made again.
+#[derive(Debug, Default)]
+pub struct Making(Stage);
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Begun,
+    /// Which upstreams there are, and which ranges, as far as they have been found.
+    Derived(Box<(Bindings, Derivation)>),
+    /// And all of them.
+    Found(Box<(Bindings, Effective)>),
+    /// The plan.
+    Made(Box<Plan>),
+    /// The plan, and how far it has been compared with the one before.
+    Compared(Box<(Plan, Comparison)>),
+}
+
+/// What is known when a plan is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Grounds<'a> {
+    /// What the administrator wrote.
+    pub written: &'a Policy,
+    /// The host as it is.
+    pub host: &'a Host,
+    /// Which of its routes are ours.
+    pub ours: &'a Ours,
+}
+
+/// What is asked for by `written` on this host. `before` are the upstreams that there were so far: the default route
+/// may go for a moment.
+pub fn make(grounds: Grounds<'_>, before: &[Upstream]) -> Plan {
+    let bindings = grounds.bind(before);
+    let around = grounds.around(&bindings);
+    let mut derivation = Derivation::begin(grounds.written, around);
+    let is_all = derivation.go_on(grounds.written, around, usize::MAX);
+    debug_assert!(is_all, "nothing is left over");
+    grounds.plan(bindings, derivation.effective)
+}
+
+impl Making {
+    /// One step on. `Ok` at the end: the plan, and in what it differs from the one before.
+    pub fn go_on(self, grounds: Grounds<'_>, before: &Plan) -> Result<(Plan, Changes), Self> {
+        match self.0 {
+            Stage::Begun => {
+                let bindings = grounds.bind(&before.bindings.upstreams);
+                let derivation = Derivation::begin(grounds.written, grounds.around(&bindings));
+                Err(grounds.derive(bindings, derivation))
+            }
+            Stage::Derived(derived) => Err(grounds.derive(derived.0, derived.1)),
+            Stage::Found(found) => {
+                let plan = grounds.plan(found.0, found.1);
+                Err(Self(Stage::Made(Box::new(plan))))
+            }
+            Stage::Made(plan) => {
+                let comparison = Comparison::of(before, &plan);
+                Self::compare(*plan, comparison, before, 0)
+            }
+            Stage::Compared(both) => Self::compare(both.0, both.1, before, COMPARED),
+        }
+    }
+
+    fn compare(
+        plan: Plan,
+        comparison: Comparison,
+        before: &Plan,
+        most: usize,
+    ) -> Result<(Plan, Changes), Self> {
+        match comparison.go_on(before, &plan, most) {
+            Ok(changes) => Ok((plan, changes)),
+            Err(comparison) => Err(Self(Stage::Compared(Box::new((plan, comparison))))),
+        }
+    }
+}
+
+impl Grounds<'_> {
+    /// The upstreams. `before` are those that there were so far.
+    fn bind(self, before: &[Upstream]) -> Bindings {
+        let Self { written, host, .. } = self;
+        let defaults = host.routes.default_links();
+        Bindings::of_upstreams(&written.upstreams, &host.links, &defaults, before)
+    }
+
+    fn around<'b>(&'b self, bindings: &'b Bindings) -> Around<'b> {
+        Around { upstreams: &bindings.upstreams, host: self.host, ours: self.ours }
+    }
+
+    fn derive(self, bindings: Bindings, mut derivation: Derivation) -> Making {
+        let is_all = derivation.go_on(self.written, self.around(&bindings), DERIVED);
+        Making(match is_all {
+            true => Stage::Found(Box::new((bindings, derivation.effective))),
+            false => Stage::Derived(Box::new((bindings, derivation))),
+        })
+    }
+
+    fn plan(self, mut bindings: Bindings, effective: Effective) -> Plan {
+        let Self { written, host, .. } = self;
+        bindings.place_ranges(&effective.ranges, effective.places, &host.links);
+        bindings.problems.extend(effective.problems);
+        let policy = Policy {
+            upstreams: written.upstreams.clone(),
+            ranges: effective.ranges,
+            suffixes: written.suffixes.clone(),
+            ..*written
+        };
+        Plan { index: Ranges::new(&policy.ranges), policy, bindings }
+    }
+}
+
+/// As many routes are looked at in one step.
+const DERIVED: usize = 1_024;
+/// As many ranges that are others are compared in one step.
+const COMPARED: usize = 512;
