@@ -53,6 +53,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
     match event {
         Event::Live(..) | Event::Gone(..) | Event::Moved(..) => true,
         Event::Contested(..) | Event::Conflict(..) | Event::WideMask(..) => true,
+        Event::ConflictOver(..) | Event::Defended(..) => true,
         // A guest's own route comes and goes with the guest, who has a line already.
         Event::RouteInstalled(route) | Event::RouteRemoved(route) => route.destination.prefix_len() == 128,
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
@@ -102,6 +103,17 @@ fn write(event: &Event, links: &Links) {
             tracing::warn!(
                 %target, %interface, %mac,
                 "conflict: another station on the upstream has it; not answered for until it is silent"
+            );
+        }
+        Event::ConflictOver(target, link) => {
+            let interface = name(link);
+            tracing::info!(%target, %interface, "the conflict is over: no other station has it; answered for again");
+        }
+        Event::Defended(target, link, mac) => {
+            let interface = name(link);
+            tracing::warn!(
+                %target, %interface, %mac,
+                "conflict: another station on the upstream wanted it, and was refused: a guest has it"
             );
         }
         Event::RouteInstalled(route) => tracing::info!("route installed: {}", describe(route, links)),

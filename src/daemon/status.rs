@@ -107,7 +107,7 @@ impl Status {
 
 impl Whole {
     fn of(engine: &Engine) -> Self {
-        let conflict = |(address, mac): (_, Mac)| json!({ "address": address, "mac": mac.to_string() });
+        let conflict = |(address, mac, is_theirs): (_, Mac, bool)| json!({ "address": address, "mac": mac.to_string(), "answered": !is_theirs });
         let wide_mask = |(link, mask): (_, WideMask)| json!({ "interface": name(engine, link), "guest": mask.guest, "asked_for": mask.asked_for });
         Self {
             upstreams: upstreams(engine),

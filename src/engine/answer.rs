@@ -8,11 +8,12 @@ use super::plan::bindings::Upstream;
 use super::policy::{Override, Source};
 use crate::wire::{Advertisement, Flags, Mac};
 
-/// The answer, or none if the upstream has no address that it could come from.
+/// The answer, or none if the upstream has no address that it could come from. It overrides nothing as long as
+/// somebody else may have the target (`is_free`).
 pub fn advertisement(
     upstream: &Upstream,
     asker: &Asker,
-    target: Ipv6Addr,
+    (target, is_free): (Ipv6Addr, bool),
     links: &Links,
 ) -> Option<Advertisement> {
     let source = source(upstream, asker, target, links)?;
@@ -34,7 +35,7 @@ pub fn advertisement(
             solicited: !is_dad,
             // "If the Target Address is either an anycast address or a unicast address for which
             // the node is providing proxy service [...] the Override flag SHOULD be set to zero."
-            override_entry: upstream.override_flag == Override::Always,
+            override_entry: is_free && upstream.override_flag == Override::Always,
         },
         // "If the solicitation's IP Destination Address is not a multicast address, the Target
         // Link-Layer Address option MAY be omitted"; it is always there, because some routers

@@ -26,6 +26,10 @@ pub enum Event {
     Contested(Ipv6Addr, IfIndex, IfIndex, Mac),
     /// Another station on this upstream says that the target is its own; there are no answers meanwhile.
     Conflict(Ipv6Addr, IfIndex, Mac),
+    /// Nobody else on this upstream has the target any more; it is answered for again.
+    ConflictOver(Ipv6Addr, IfIndex),
+    /// Another station on this upstream wanted the target, and was refused.
+    Defended(Ipv6Addr, IfIndex, Mac),
     /// This guest behind this downstream takes that address for a neighbor of its own, and it is one of
     /// the upstream's: its mask is too short.
     WideMask(Ipv6Addr, IfIndex, Ipv6Addr),

@@ -64,7 +64,7 @@ impl House {
             guests,
             neighbors,
             budget: Budget::new(limits.probes_per_second),
-            manners: Manners::new(&limits),
+            manners: Manners::new(&limits, Seed(seed)),
             keep,
             held: Held::default(),
             masks: Masks::default(),
@@ -139,8 +139,9 @@ impl House {
         export::census(&self.guests)
     }
 
-    /// The targets that another station on the upstream link speaks up for, and its link-layer address.
-    pub fn conflicts(&self) -> impl Iterator<Item = (Ipv6Addr, Mac)> {
+    /// The targets that another station on the upstream link has or wanted, its link-layer address, and whether it has
+    /// it, so that it is not answered for.
+    pub fn conflicts(&self) -> impl Iterator<Item = (Ipv6Addr, Mac, bool)> {
         self.manners.rivals.iter()
     }
 
@@ -255,6 +256,7 @@ impl House {
             neighbors: &self.neighbors,
             neighborhood: &self.neighborhood,
             rivals: &self.manners.rivals,
+            asked: &self.manners.asked,
         }
     }
 

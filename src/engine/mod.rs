@@ -172,7 +172,6 @@ impl Engine {
         let mut is_all = guests.tick(SLICE, &ground, budget, now);
         let ground = answers::Upstreams { neighborhood, host };
         is_all &= neighbors.tick(SLICE, &ground, budget, now);
-        manners.rivals.tick(now);
         let questions = manners.routers.tick(|link| plan.upstream(link).and_then(|up| up.global), now);
         keep.tick(now);
         let questions = questions.into_iter().map(|(link, question)| Output::Solicit(link, question));

@@ -1,7 +1,7 @@
 //! Work that is taken in slices, so that no answer waits for all of it.
 
 use core::net::Ipv6Addr;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::vec::IntoIter;
 
 use ipnet::Ipv6Net;
@@ -42,8 +42,8 @@ pub(super) enum Work {
     Review(BTreeSet<Ipv6Net>, u32),
     /// After that, live targets are counted for groups, and their routes wanted, as the plan has it.
     Follow(u32),
-    /// What is live behind these upstreams is announced.
-    Announce(BTreeSet<IfIndex>, u32),
+    /// What is live behind these upstreams is announced; whether each is new.
+    Announce(BTreeMap<IfIndex, bool>, u32),
     /// Timers are shorter.
     Hasten(u32),
     /// Fewer targets may be known.

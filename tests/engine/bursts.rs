@@ -91,9 +91,9 @@ fn an_announcement_does_not_begin_before_its_head_start() {
     host.make_live(guest(5), guest_mac(5));
     host.take();
     host.input(Input::Timeout);
-    assert!(host.answers().is_empty(), "those who have asked are answered first");
+    assert!(host.probes().is_empty(), "those who have asked are answered first");
     host.pass(millis(1));
-    assert_eq!(host.answers().len(), 1);
+    assert_eq!(host.probes().len(), 1, "the link is asked");
 }
 
 fn a_fact() -> impl Strategy<Value = Fact> {

@@ -140,7 +140,7 @@ fn dad_with_another_mac_does_not_delay_a_claim() {
     assert!(host.take().contains(&Output::ChangeNeighbor(forget)), "it may have been there before");
     host.pass(millis(100));
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(77), guest(5))));
-    host.pass(millis(400));
+    host.pass(millis(900));
     assert!(matches!(host.engine.target(guest(5)), Some(State::Live(l)) if l.link == OTHER));
 }
 

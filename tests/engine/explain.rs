@@ -170,7 +170,7 @@ fn liveness() -> Vec<Row> {
     // The guest is asked on a rival's word, and is still there.
     silent_rival.guests.insert(guest(5), guest_mac(5));
     silent_rival.input(Input::Advertisement(UP, reply(guest(5), Mac([2, 0, 0, 0, 9, 9]))));
-    silent_rival.pass(seconds(31));
+    silent_rival.pass(seconds(33));
     let mut old = live_guest();
     old.guests.insert(guest(5), guest_mac(5));
     old.pass(seconds(45));

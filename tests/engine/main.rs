@@ -5,6 +5,7 @@ mod announce;
 mod answers;
 mod automatic;
 mod bursts;
+mod claims;
 mod convergence;
 mod door;
 mod doubts;

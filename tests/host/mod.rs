@@ -96,10 +96,14 @@ impl Host {
         self.take()
     }
 
-    /// Somebody asks, and this is the one answer that follows at once; what came before is forgotten.
+    /// Somebody asks, and this is the one answer that follows at once; what came before is forgotten. A check for
+    /// duplicates may be answered half a second later, when nobody else on the link has spoken up.
     pub fn answer_to(&mut self, solicitation: Solicitation) -> Option<Advertisement> {
         self.take();
         self.solicit(solicitation);
+        if solicitation.is_dad() {
+            self.pass(Duration::from_millis(600));
+        }
         let answers = self.answers();
         assert!(answers.len() <= 1, "one question, one answer: {answers:?}");
         answers.first().copied()

@@ -23,8 +23,8 @@ fn answers_stop_while_a_rival_speaks_up_and_resume_when_he_is_silent() {
     assert!(village.events.contains(&Event::Conflict(guest(5), UP, RIVAL)));
     assert_eq!(village.ask(guest(5)), 0);
     assert_eq!(village.engine.counters().of(UP).dropped(DropReason::Conflict), 1);
-    assert_eq!(village.engine.conflicts().collect::<Vec<_>>(), [(guest(5), RIVAL)]);
-    village.pass(seconds(31));
+    assert_eq!(village.engine.conflicts().collect::<Vec<_>>(), [(guest(5), RIVAL, true)]);
+    village.pass(seconds(33));
     assert_eq!(village.ask(guest(5)), 1);
     assert_eq!(village.engine.conflicts().count(), 0);
 }

@@ -88,8 +88,8 @@ const STATUS_FIELDS: &[Term] = &[
     ),
     (
         "conflicts",
-        "Targets that another station on the upstream says it has, each with address and mac; they are not answered \
-         for.",
+        "Targets that another station on the upstream has, or wanted a moment ago, each with address, mac and answered \
+         (false where it has it, so that it is not answered for).",
     ),
     (
         "wide_masks",
@@ -201,6 +201,8 @@ const EVENTS: &[Term] = &[
          address replies.",
     ),
     ("conflict", "target, interface, mac: another station on the upstream says that it has it."),
+    ("conflict_over", "target, interface: no other station has it any more."),
+    ("defended", "target, interface, mac: another station on the upstream wanted it, and was refused."),
     ("route_installed", "route: it is in the kernel."),
     ("route_removed", "route: it is no more."),
     (

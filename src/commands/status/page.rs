@@ -85,6 +85,7 @@ struct Problem {
 struct Conflict {
     address: String,
     mac: String,
+    answered: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,8 +135,13 @@ impl Page {
         for Problem { message } in &self.problems {
             text += &wrapped(message, &colour.paint("problem: ", RED), "    ");
         }
-        for Conflict { address, mac } in &self.conflicts {
-            let sentence = format!("{address} is another's on the upstream ({mac}), and not answered for");
+        for Conflict { address, mac, answered } in &self.conflicts {
+            let sentence = match answered {
+                false => {
+                    format!("another station on the upstream ({mac}) has {address}; it is not answered for")
+                }
+                true => format!("another station on the upstream ({mac}) wanted {address}, and was refused"),
+            };
             text += &wrapped(&sentence, &colour.paint("conflict: ", RED), "    ");
         }
         for WideMask { interface, guest, asked_for } in &self.wide_masks {

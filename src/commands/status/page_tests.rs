@@ -57,7 +57,8 @@ fn begins_with_what_is_wrong_and_is_unhealthy_then() {
     let both = page(|status| {
         status["routes"] = json!([route]);
         status["problems"] = json!([{ "scope": "range", "message": message }]);
-        status["conflicts"] = json!([{ "address": "2001:db8:1:2:c::6", "mac": "02:00:00:00:00:66" }]);
+        status["conflicts"] =
+            json!([{ "address": "2001:db8:1:2:c::6", "mac": "02:00:00:00:00:66", "answered": false }]);
     });
     assert_eq!(both.health(), ExitCode::FAILURE);
     let text = both.text(Colour::None);

@@ -58,6 +58,12 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::Conflict(target, link, mac) => json!({
             "event": "conflict", "target": target, "interface": name(link), "mac": mac.to_string(),
         }),
+        Event::ConflictOver(target, link) => json!({
+            "event": "conflict_over", "target": target, "interface": name(link),
+        }),
+        Event::Defended(target, link, mac) => json!({
+            "event": "defended", "target": target, "interface": name(link), "mac": mac.to_string(),
+        }),
         Event::WideMask(guest, link, asked_for) => json!({
             "event": "wide_mask", "target": guest, "interface": name(link), "asked_for": asked_for,
         }),

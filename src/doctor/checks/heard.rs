@@ -68,10 +68,17 @@ fn rivals(host: &Host) -> Vec<Finding> {
     let all = heard(host, "conflicts");
     let finding = |conflict: &Value| {
         let [address, mac] = ["address", "mac"].map(|key| text(conflict, key));
-        Finding::fault(format!(
-            "{mac}, on the upstream link, answers for {address} too, so that is not answered for here meanwhile"
-        ))
-        .seen(format!("lone64 heard an advertisement of {address} from {mac}"))
+        let (what, seen) = match conflict["answered"].as_bool() {
+            Some(true) => (
+                format!("{mac}, on the upstream link, wants {address}, and was refused: a guest here has it"),
+                format!("lone64 heard {mac} check whether {address} is free"),
+            ),
+            _ => (
+                format!("{mac}, on the upstream link, has {address}, so that is not answered for here"),
+                format!("lone64 heard from {mac} that it has {address}"),
+            ),
+        };
+        Finding::fault(what).seen(seen)
         .remedy(Remedy::Advice(format!(
             "find out who {mac} is (another host of yours with the same guest, or another responder), and let one \
              of the two give {address} up"

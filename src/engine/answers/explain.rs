@@ -235,7 +235,7 @@ impl Explainer<'_> {
                 if let Some(live) = self.scene.guests.live(target) {
                     steps.extend([downstream(live.link), yes(Subject::Liveness, alive(&live, now))]);
                 }
-                let rival = self.scene.rivals.speaks_for(target, now).unwrap_or(Mac([0; 6]));
+                let rival = self.scene.rivals.owner(target).unwrap_or(Mac([0; 6]));
                 let value = format!("{rival}, on the upstream link, says that it has this address");
                 let remedy = "one of the two has to give the address up".to_owned();
                 steps.push(no(Subject::Rival, value, Some(remedy)));
@@ -252,6 +252,8 @@ impl Explainer<'_> {
                 }
                 Expected::Dropped(reason)
             }
+            // Only of a stranger that checks for duplicates, which this asker does not.
+            Decision::Listen => Expected::Probing,
             Decision::Wait => {
                 steps.push(yes(Subject::Downstream, self.downstream_named(range)));
                 steps.push(open(Subject::Liveness, "being asked for at this moment".to_owned(), None));
@@ -287,7 +289,7 @@ impl Explainer<'_> {
 
     fn tell_source(&self, upstream: &Upstream, target: Ipv6Addr, steps: &mut Vec<Step>) -> bool {
         let links = &self.scene.host.links;
-        match answer::advertisement(upstream, &router_on(upstream.link), target, links) {
+        match answer::advertisement(upstream, &router_on(upstream.link), (target, true), links) {
             Some(advertisement) => {
                 steps.push(yes(Subject::Source, format!("from {}", advertisement.source)));
                 true

@@ -11,7 +11,8 @@ use core::net::Ipv6Addr;
 use super::asker::Asker;
 use super::facts::IfIndex;
 use super::host::Host;
-use super::liveness::{Ground, Live, Liveness, Standing};
+use super::liveness::{Ground, Live, Liveness, Owner, Standing};
+use super::manners::asked::Asked;
 use super::manners::rivals::Rivals;
 use super::plan::{Behind, Plan, RangeId};
 use super::policy::Answer;
@@ -34,6 +35,8 @@ pub struct Scene<'a> {
     pub neighborhood: &'a Neighborhood,
     /// Who disputes what is ours.
     pub rivals: &'a Rivals,
+    /// What the upstreams' links say of who has the others.
+    pub asked: &'a Asked,
 }
 
 /// What a question comes to.
@@ -47,6 +50,8 @@ pub enum Decision {
     AnswerLive(Live),
     /// The guest is asked first: a stranger checks whether its address is free.
     AskBefore(Live),
+    /// A stranger checks whether the address is free, and it is not known yet whether somebody on the link has it.
+    Listen,
     /// The target is being asked for already.
     Wait,
     /// The target is asked for on its downstreams.
@@ -97,17 +102,43 @@ impl<'a> Scene<'a> {
         if plan.index.excludes(range, target) {
             return Decision::Drop(DropReason::Excluded);
         }
-        match plan.range(range).answer {
-            Answer::Never => Decision::Drop(DropReason::NeverAnswered),
-            Answer::Always => match plan.check_downstream(range, host) {
-                Ok(()) => Decision::Answer(Because::Always),
+        let answer = plan.range(range).answer;
+        if answer == Answer::Never {
+            return Decision::Drop(DropReason::NeverAnswered);
+        }
+        // The provider's router answers for itself, whatever the range says and whichever guest has its address.
+        if host.routes.is_router(target) {
+            return Decision::Drop(DropReason::Excluded);
+        }
+        if answer == Answer::Always {
+            return match plan.check_downstream(range, host) {
+                Ok(()) => self.decide_there(asker, target, Because::Always, now),
                 Err(reason) => Decision::Drop(reason),
-            },
-            // Linux answers on the upstream for the upstream's addresses only.
-            Answer::Live => match host.links.owners(target).find(|owner| *owner != asker.link) {
-                Some(owner) => Decision::Answer(Because::Host(owner)),
-                None => self.decide_live(asker, target, range, now),
-            },
+            };
+        }
+        // Linux answers on the upstream for the upstream's addresses only.
+        match host.links.owners(target).find(|owner| *owner != asker.link) {
+            Some(owner) => self.decide_there(asker, target, Because::Host(owner), now),
+            None => self.decide_live(asker, target, range, now),
+        }
+    }
+
+    /// A target that is there without being asked for, unless a rival has it.
+    fn decide_there(&self, asker: &Asker, target: Ipv6Addr, because: Because, now: Time) -> Decision {
+        if self.rivals.defend(target) {
+            return Decision::Drop(DropReason::Conflict);
+        }
+        match asker.address.is_unspecified() && self.owner(target, now) != Owner::Nobody {
+            true => Decision::Listen,
+            false => Decision::Answer(because),
+        }
+    }
+
+    /// What the upstream's link says of who has the target.
+    pub fn owner(&self, target: Ipv6Addr, now: Time) -> Owner {
+        match self.guests.live(target) {
+            Some(_) => self.guests.owner(target),
+            None => self.asked.owner(target, now),
         }
     }
 
@@ -117,27 +148,23 @@ impl<'a> Scene<'a> {
             if !self.host.links.is_up(live.link) {
                 return Decision::Drop(DropReason::NoDownstream);
             }
-            if self.rivals.defend(target, now) {
+            if self.rivals.defend(target) {
                 return Decision::Drop(DropReason::Conflict);
             }
-            let is_check = asker.address.is_unspecified();
-            return if is_check { Decision::AskBefore(live) } else { Decision::AnswerLive(live) };
-        }
-        // The provider's router is no guest, also in a range that is the whole link.
-        if self.host.routes.is_router(target) {
-            return Decision::Drop(DropReason::Excluded);
+            return match (asker.address.is_unspecified(), self.guests.owner(target)) {
+                (false, _) => Decision::AnswerLive(live),
+                (true, Owner::Nobody) => Decision::AskBefore(live),
+                (true, Owner::Unknown | Owner::Asked) => Decision::Listen,
+            };
         }
         match self.guests.standing(target) {
             Standing::Probing => Decision::Wait,
-            Standing::Live(_) | Standing::Absent | Standing::Unknown => self.decide_unknown(range, target),
-        }
-    }
-
-    /// What becomes of a question for a target of which nothing is known.
-    fn decide_unknown(&self, range: RangeId, target: Ipv6Addr) -> Decision {
-        match self.plan.routed_to_layer_3(range, target, self.host) {
-            Some(link) => Decision::Answer(Because::Layer3(link)),
-            None => Decision::Ask,
+            Standing::Live(_) | Standing::Absent | Standing::Unknown => {
+                match self.plan.routed_to_layer_3(range, target, self.host) {
+                    Some(link) => self.decide_there(asker, target, Because::Layer3(link), now),
+                    None => Decision::Ask,
+                }
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::engine::export::{Place, Transition, Why};
 use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
 use crate::engine::liveness::Out;
-use crate::engine::policy::{Announce, Answer, RangeRoutes};
+use crate::engine::policy::{Answer, RangeRoutes};
 use crate::engine::time::Time;
 use crate::wire::{DropReason, Solicitation};
 
@@ -37,11 +37,11 @@ impl Desk {
             Out::Changed(transition, number, waited) => {
                 self.follow(transition, number, now);
                 match transition.is() {
-                    Some(_) => self.answer_waiting(waited, transition.target),
+                    Some(_) => self.answer_waiting(waited, transition.target, now),
                     None => self.resolve(&transition, waited, now),
                 }
             }
-            Out::Confirmed(target, askers) => self.answer_waiting(askers, target),
+            Out::Confirmed(target, askers) => self.answer_waiting(askers, target, now),
             Out::Unconfirmed(target, askers) => self.absent(target, &askers),
             Out::Contested(target, link, claim) => {
                 self.tell(Event::Contested(target, link, claim.link, claim.mac));
@@ -61,7 +61,7 @@ impl Desk {
                 self.send_probe(link, probe);
             }
             Out::Changed(transition, _, waited) => match transition.is() {
-                Some(_) => self.answer_neighbor(waited, transition.target),
+                Some(_) => self.answer_neighbor(waited, transition.target, now),
                 None => self.resolve(&transition, waited, now),
             },
             Out::Confirmed(target, askers) | Out::Unconfirmed(target, askers) => self.absent(target, &askers),
@@ -106,10 +106,7 @@ impl Desk {
         }
         let key = |place: Place| (place.link, place.proof);
         if is.is_some_and(|place| place.is_proved()) && is.map(key) != was.map(key) {
-            let upstream = self.house.plan.upstream_of(target);
-            if upstream.is_some_and(|upstream| upstream.announce != Announce::No) {
-                self.house.manners.announcements.begin(target, now, now);
-            }
+            self.begin_claim(target, now, now);
         }
         if let Some(event) = Event::of(&transition).filter(|_| !self.is_still_answered(target, why)) {
             self.tell(event);

@@ -14,11 +14,11 @@ use crate::engine::host::{Delta, Host, News};
 use crate::engine::house::House;
 use crate::engine::keep::outcome::Verdict;
 use crate::engine::keep::routes::Routes;
-use crate::engine::liveness::Liveness;
+use crate::engine::liveness::{Liveness, Owner};
 use crate::engine::manners::Manners;
-use crate::engine::manners::announce::Announced;
+use crate::engine::manners::announce::{Announced, Footing};
+use crate::engine::manners::asked::Asked;
 use crate::engine::manners::rivals::Rivals;
-use crate::engine::plan::bindings::Upstream;
 use crate::engine::plan::problem::Problem;
 use crate::engine::plan::{Changes, Plan};
 use crate::engine::policy::{Announce, Answer, Policy, RangeRoutes};
@@ -264,15 +264,20 @@ impl Desk {
 
     /// Sends the announcements that are due, at most so many. False if there are more.
     pub fn announce(&mut self, most: usize, now: Time) -> bool {
+        self.tick_claims(now);
         let House { plan, host, guests, keep, manners, counters, .. } = &mut self.house;
-        let Manners { announcements, rivals, .. } = manners;
+        let Manners { announcements, rivals, asked, .. } = manners;
         let is_serving = self.phase == Phase::Serving;
-        let audience = Audience { plan, host, guests, routes: &keep.routes, rivals, is_serving };
+        let audience = Audience { plan, host, guests, routes: &keep.routes, rivals, asked, is_serving };
         let mut out = Vec::new();
         let is_all = announcements.tick(most, &audience, &mut out, now);
         let sent = out.iter().filter(|output| matches!(output, Output::Advertise(..))).count();
         counters.announcements += sent as u64;
         self.outputs.extend(out);
+        for target in self.house.manners.announcements.take_free() {
+            self.link_is_silent(target, now);
+        }
+        self.end_checks();
         is_all
     }
 }
@@ -293,30 +298,37 @@ struct Audience<'a> {
     guests: &'a Liveness,
     routes: &'a Routes,
     rivals: &'a Rivals,
+    asked: &'a Asked,
     is_serving: bool,
 }
 
 impl Announced for Audience<'_> {
-    /// It exists behind us beyond its own word, answers for it are asked for, and nobody else says that it has it.
-    fn on(&self, target: Ipv6Addr, now: Time) -> Option<Upstream> {
+    /// It is answered for, and announced if it exists behind us beyond its own word and that is wanted.
+    fn footing(&self, target: Ipv6Addr, now: Time) -> Option<Footing> {
         let Self { plan, host, .. } = *self;
         let range = plan.find(target)?;
         let upstream = *plan.upstream(plan.place(range).upstream?)?;
-        let is_own = || plan.own_target(target, host).is_some();
-        let is_proved = || self.guests.live(target).is_some_and(|live| live.place().is_proved());
-        let is_known = match plan.range(range).answer {
+        let (is_own, live) = (plan.own_target(target, host).is_some(), self.guests.live(target));
+        let is_answered = match plan.range(range).answer {
             Answer::Never => false,
-            Answer::Always => is_own(),
-            Answer::Live => is_own() || is_proved(),
+            Answer::Always => true,
+            Answer::Live => is_own || live.is_some() || plan.routed_to_layer_3(range, target, host).is_some(),
         };
-        let is_wanted = self.is_serving
-            && upstream.announce != Announce::No
+        let is_ours = self.is_serving
+            && is_answered
             && host.links.is_up(upstream.link)
             && !plan.index.excludes(range, target)
             && !host.links.has(upstream.link, target)
-            && !host.routes.is_router(target)
-            && !self.rivals.defend(target, now);
-        (is_known && is_wanted).then_some(upstream)
+            && !host.routes.is_router(target);
+        let owner = if live.is_some() { self.guests.owner(target) } else { self.asked.owner(target, now) };
+        let is_disputed = self.rivals.defend(target);
+        let is_proved = live.is_some_and(|live| live.place().is_proved());
+        is_ours.then_some(Footing {
+            upstream,
+            is_free: owner == Owner::Nobody && !is_disputed,
+            is_disputed,
+            is_announced: upstream.announce != Announce::No && (is_own || is_proved),
+        })
     }
 
     fn is_route_under_way(&self, target: Ipv6Addr) -> bool {

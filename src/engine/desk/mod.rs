@@ -4,6 +4,7 @@
 //! It composes the machines as far as frames and targets are concerned. What the kernel and the administrator say
 //! is the engine's.
 
+mod claims;
 mod follow;
 mod kernel;
 mod signs;
@@ -20,7 +21,7 @@ use super::event::Event;
 use super::export::{Standing, Watch};
 use super::facts::IfIndex;
 use super::house::House;
-use super::liveness::Asking;
+use super::liveness::{Asking, Owner};
 use super::time::Time;
 use crate::wire::DropReason;
 
@@ -74,9 +75,10 @@ impl Desk {
         let later = |()| Said::Later;
         let verdict = match decision {
             Decision::Drop(reason) => Err(reason),
-            Decision::Answer(_) => self.answer(&asker, target),
+            Decision::Answer(_) => self.answer(&asker, target, now),
+            Decision::Listen => self.listen(asker, target, now).map(later),
             Decision::AnswerLive(live) => {
-                let verdict = self.answer_once_routed(asker, target, live.link);
+                let verdict = self.answer_once_routed(asker, target, live.link, now);
                 let (guests, ground, budget) = self.house.guests();
                 guests.confirm_if_old(target, &live, &ground, budget, now);
                 verdict
@@ -84,7 +86,7 @@ impl Desk {
             Decision::AskBefore(live) => {
                 match guests.ask_before_defending(target, asker, share, &ground, budget, now) {
                     Ok(true) => Ok(Said::Later),
-                    Ok(false) => self.answer_once_routed(asker, target, live.link),
+                    Ok(false) => self.answer_once_routed(asker, target, live.link, now),
                     Err(reason) => Err(reason),
                 }
             }
@@ -103,7 +105,7 @@ impl Desk {
                         if let Some(live) = neighbors.live(target) {
                             neighbors.confirm_if_old(target, &live, &ground, budget, now);
                         }
-                        self.answer(&asker, target)
+                        self.answer(&asker, target, now)
                     }
                     Standing::Probing => neighbors.wait(target, asker).map(later),
                     Standing::Absent | Standing::Unknown => {
@@ -113,12 +115,15 @@ impl Desk {
                 }
             }
         };
-        self.count(target, &asker, verdict);
+        self.count(target, &asker, verdict, now);
     }
 
-    fn answer(&mut self, asker: &Asker, target: Ipv6Addr) -> Result<Said, DropReason> {
+    fn answer(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> Result<Said, DropReason> {
         let face = self.house.face_towards(asker, target).ok_or(DropReason::NotUpstream)?;
-        let advertisement = answer::advertisement(&face, asker, target, &self.house.host.links);
+        // Only guests ask on a downstream, and what they are told concerns their own link.
+        let is_free = self.house.plan.upstream(asker.link).is_none()
+            || self.house.scene().owner(target, now) == Owner::Nobody;
+        let advertisement = answer::advertisement(&face, asker, (target, is_free), &self.house.host.links);
         let advertisement = advertisement.ok_or(DropReason::NoSource)?;
         self.outputs.push_back(Output::Advertise(asker.link, advertisement));
         Ok(Said::Answered)
@@ -129,6 +134,7 @@ impl Desk {
         asker: Asker,
         target: Ipv6Addr,
         link: IfIndex,
+        now: Time,
     ) -> Result<Said, DropReason> {
         // A target on the asker's own link answers for itself.
         if link == asker.link {
@@ -136,25 +142,27 @@ impl Desk {
         }
         match self.house.keep.routes.is_under_way(target, link) {
             true => self.house.held.hold(target, asker).map(|()| Said::Later),
-            false => self.answer(&asker, target),
+            false => self.answer(&asker, target, now),
         }
     }
 
     /// The target is there: those who have waited for that are answered.
-    pub(super) fn answer_waiting(&mut self, askers: Vec<Asker>, target: Ipv6Addr) {
+    pub(super) fn answer_waiting(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
         for asker in askers {
             let link = self.house.guests.standing(target).live().map(|place| place.link);
-            let verdict =
-                link.ok_or(DropReason::Absent).and_then(|link| self.answer_once_routed(asker, target, link));
-            self.count(target, &asker, verdict);
+            let verdict = match link {
+                Some(link) => self.answer_once_routed(asker, target, link, now),
+                None => Err(DropReason::Absent),
+            };
+            self.count(target, &asker, verdict, now);
         }
     }
 
     /// A neighbor on an upstream is there: the guests that have waited for that are answered.
-    fn answer_neighbor(&mut self, askers: Vec<Asker>, target: Ipv6Addr) {
+    fn answer_neighbor(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
         for asker in askers {
-            let verdict = self.answer(&asker, target);
-            self.count(target, &asker, verdict);
+            let verdict = self.answer(&asker, target, now);
+            self.count(target, &asker, verdict, now);
         }
     }
 
@@ -162,7 +170,7 @@ impl Desk {
     /// refused, because then there may be another way.
     pub(super) fn release(&mut self, guest: Ipv6Addr, now: Time) {
         let waited = self.house.held.release(guest);
-        self.answer_waiting(waited, guest);
+        self.answer_waiting(waited, guest, now);
         for (asker, target) in self.house.held.release_back(guest) {
             self.question(asker, target, now);
         }
@@ -176,12 +184,14 @@ impl Desk {
     }
 
     /// What became of a question.
-    fn count(&mut self, target: Ipv6Addr, asker: &Asker, verdict: Result<Said, DropReason>) {
+    fn count(&mut self, target: Ipv6Addr, asker: &Asker, verdict: Result<Said, DropReason>, now: Time) {
         match verdict {
             Ok(Said::Answered) => {
                 self.house.counters.answered(asker.link);
-                if self.house.plan.upstream(asker.link).is_none() {
-                    self.house.counters.downstream_answers += 1;
+                match self.house.plan.upstream(asker.link) {
+                    None => self.house.counters.downstream_answers += 1,
+                    Some(_) if asker.address.is_unspecified() => self.refused(asker, target, now),
+                    Some(_) => self.ask_link(target, asker.link, now),
                 }
                 self.house.guests.count_answer(target);
                 if self.watch == Watch::Questions {

@@ -11,7 +11,7 @@ use crate::engine::facts::{IfIndex, Neighbor, NeighborState};
 use crate::engine::house::House;
 use crate::engine::liveness::{Doubt, Heard, Sign};
 use crate::engine::time::Time;
-use crate::wire::{Advertisement, DropReason, Solicitation};
+use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
 
 impl Desk {
     /// A solicitation arrived: a question on an upstream, a sign of life on a downstream, and a question there too
@@ -20,6 +20,10 @@ impl Desk {
         let (asker, target) = (Asker::of(link, solicitation), solicitation.target);
         if self.house.plan.upstream(link).is_some() {
             self.solicited(asker, target);
+            self.asked_by(&asker, target, now);
+            if self.gives_way(&asker, target, now) {
+                return self.dropped(Some(target), link, DropReason::Conflict);
+            }
             let decision = self.house.scene().decide(&asker, target, now);
             return self.carry_out(decision, asker, target, now);
         }
@@ -43,7 +47,7 @@ impl Desk {
             return self.question(asker, target, now);
         }
         let verdict = self.house.held.hold_back(asker, target).map(|()| Said::Later);
-        self.count(target, &asker, verdict);
+        self.count(target, &asker, verdict, now);
     }
 
     /// An advertisement arrived.
@@ -62,19 +66,11 @@ impl Desk {
             let (neighbors, ground, budget) = self.house.neighbors();
             neighbors.hear(target, Heard { link, mac, sign: Sign::Advertised }, &ground, budget, now);
         }
-        // On an upstream it makes nothing live, but it may be a rival's.
-        if self.house.plan.upstream_of(target).is_none_or(|upstream| upstream.link != link) {
-            return;
-        }
-        // An address of the host's own, say: not disputed here, but not announced either.
-        self.house.manners.announcements.stop(target);
-        if self.house.guests.live(target).is_some() {
-            self.house.counters.conflicts += 1;
-            let until = now + self.house.written.timers.reachable;
-            if self.house.manners.rivals.heard(target, link, mac, until) {
-                self.tell(Event::Conflict(target, link, mac));
-            }
-            self.doubt(target, Doubt::Rival, now);
+        // On an upstream it makes nothing live, but it may be a rival's. Not the word of one that says so of everything,
+        // unless it says that it is more than a proxy.
+        let is_proxy = self.house.manners.rivals.is_proxy(link, mac);
+        if !is_proxy || advertisement.flags.override_entry {
+            self.belongs_to(target, link, mac, now);
         }
     }
 
@@ -100,20 +96,7 @@ impl Desk {
         use NeighborState::{Failed, Permanent, Reachable, Stale};
         self.house.manners.routers.entry(link, address, Some(state), now);
         match (state, mac) {
-            (Reachable | Permanent, Some(mac)) => {
-                let heard = Heard { link, mac, sign: Sign::Found };
-                let is_known = self.house.neighbors.standing(address) != Standing::Unknown;
-                // Half of the room is for those that guests ask for.
-                let has_room = is_known || self.house.neighbors.len() < self.house.written.limits.pending / 2;
-                let is_there = self.house.neighborhood.link_of(address) == Some(link) && mac.is_station();
-                let is_theirs =
-                    self.house.guests.live(address).is_none() && !self.house.host.links.is_of_host(address);
-                if is_there && is_theirs && has_room {
-                    let (neighbors, ground, budget) = self.house.neighbors();
-                    neighbors.hear(address, heard, &ground, budget, now);
-                }
-                self.hear(address, heard, now);
-            }
+            (Reachable | Permanent, Some(mac)) => self.found(link, address, mac, now),
             (Stale, Some(mac)) if self.house.guests.live(address).is_none() => {
                 self.hear(address, Heard { link, mac, sign: Sign::WasFound }, now);
             }
@@ -121,5 +104,22 @@ impl Desk {
             (Failed, _) => self.doubt(address, Doubt::Failed(link), now),
             _ => {}
         }
+    }
+
+    /// The kernel has found the address on this link.
+    fn found(&mut self, link: IfIndex, address: Ipv6Addr, mac: Mac, now: Time) {
+        let heard = Heard { link, mac, sign: Sign::Found };
+        let is_known = self.house.neighbors.standing(address) != Standing::Unknown;
+        // Half of the room is for those that guests ask for.
+        let has_room = is_known || self.house.neighbors.len() < self.house.written.limits.pending / 2;
+        let is_there = self.house.neighborhood.link_of(address) == Some(link) && mac.is_station();
+        let is_theirs =
+            self.house.guests.live(address).is_none() && !self.house.host.links.is_of_host(address);
+        if is_there && is_theirs && has_room {
+            let (neighbors, ground, budget) = self.house.neighbors();
+            neighbors.hear(address, heard, &ground, budget, now);
+        }
+        self.found_on_link(address, link, mac, now);
+        self.hear(address, heard, now);
     }
 }

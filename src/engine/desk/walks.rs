@@ -8,9 +8,9 @@ use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::export::{Standing, Why};
 use crate::engine::house::House;
-use crate::engine::liveness::ENDED;
+use crate::engine::liveness::{ENDED, Owner};
 use crate::engine::plan::{Changes, Plan};
-use crate::engine::policy::{Announce, RangeRoutes};
+use crate::engine::policy::RangeRoutes;
 use crate::engine::time::Time;
 use crate::engine::work::{SLICE, Serving, Work};
 
@@ -60,13 +60,15 @@ impl Desk {
             },
             Work::Follow(from) => self.follow_plan(from, most).map(Work::Follow),
             Work::Announce(upstreams, from) => {
-                let House { guests, plan, manners, .. } = &mut self.house;
-                let (live, next) = guests.live_from(from, most);
-                let proved = live.into_iter().filter(|(_, _, live)| live.place().is_proved());
-                for (_, target, live) in proved {
-                    let upstream = plan.upstream_of(target).filter(|up| upstreams.contains(&up.link));
-                    if upstream.is_some_and(|upstream| upstream.announce != Announce::No) {
-                        manners.announcements.begin(target, live.since, now);
+                let (live, next) = self.house.guests.live_from(from, most);
+                for (_, target, live) in live {
+                    let upstream = self.house.plan.upstream_of(target);
+                    let Some(is_new) = upstream.and_then(|up| upstreams.get(&up.link)) else { continue };
+                    if *is_new {
+                        self.house.guests.set_owner(target, Owner::Unknown);
+                    }
+                    if live.place().is_proved() {
+                        self.begin_claim(target, live.since, now);
                     }
                 }
                 next.map(|next| Work::Announce(upstreams, next))

@@ -211,8 +211,9 @@ impl Liveness {
         }
     }
 
-    /// Another station says that it has the target's address: asks the one that had it, and gives it half of a
-    /// retransmission time, so that a guest that moved is not out of reach for long.
+    /// Another station says that it has the target's address: asks the one that had it. The first question goes to the
+    /// station, which replies at once if it is there; the second to the group, and it has more time: a proxy that
+    /// stands before a guest replies to no other, and up to 0.8 s late. A guest that moved is followed within a second.
     pub(super) fn challenge(
         &mut self,
         target: Ipv6Addr,
@@ -221,7 +222,12 @@ impl Liveness {
         budget: &mut Budget,
         now: Time,
     ) {
-        self.ask_live(target, (live, live.mac, self.timers.retransmit / 2), ground, budget, now);
+        let retransmit = self.timers.retransmit;
+        let (known, pause) = match live.unanswered {
+            0 => (live.mac, retransmit / 8),
+            _ => (None, retransmit / 32 * 27),
+        };
+        self.ask_live(target, (live, known, pause), ground, budget, now);
     }
 
     /// There is a sign that the target has gone: asks it a last time, whichever station has its address now,

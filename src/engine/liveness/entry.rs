@@ -2,7 +2,7 @@
 
 use core::net::Ipv6Addr;
 
-use super::state::{Evidence, Live, Proof};
+use super::state::{Evidence, Live, Owner, Proof};
 use crate::engine::facts::IfIndex;
 use crate::engine::time::Time;
 use crate::wire::Mac;
@@ -26,8 +26,8 @@ pub struct Entry {
     pub previous: u32,
     mac: Mac,
     unanswered: u8,
-    /// From the lowest: two bits of kind, whether a link-layer address is known, whether it was proved, then
-    /// the evidence.
+    /// From the lowest: two bits of kind, whether a link-layer address is known, whether it was proved, two bits of
+    /// evidence, and two of what the upstream's link says.
     bits: u8,
 }
 
@@ -98,12 +98,23 @@ impl Entry {
         })
     }
 
+    /// What the upstream's link says of who has it.
+    pub fn owner(&self) -> Owner {
+        OWNERS[usize::from(self.bits >> OWNER)]
+    }
+
+    /// The upstream's link says this. It is forgotten when the target is not live any more.
+    pub fn set_owner(&mut self, owner: Owner) {
+        self.bits = self.bits & ((1 << OWNER) - 1) | (owner as u8) << OWNER;
+    }
+
     /// It is live, and this is known of it.
     pub fn set_live(&mut self, live: &Live) {
         let kind = if live.proof == Proof::Replied { Kind::Live } else { Kind::Announced };
         let has_mac = if live.mac.is_some() { HAS_MAC } else { 0 };
         let was_proved = if live.was_proved { WAS_PROVED } else { 0 };
-        self.bits = kind as u8 | has_mac | was_proved | (live.evidence as u8) << EVIDENCE;
+        let owner = self.bits & !((1 << OWNER) - 1);
+        self.bits = kind as u8 | has_mac | was_proved | (live.evidence as u8) << EVIDENCE | owner;
         self.link = live.link;
         self.mac = live.mac.unwrap_or(Mac([0; 6]));
         self.since = live.since.coarse();
@@ -120,8 +131,10 @@ const KIND: u8 = 0b11;
 const HAS_MAC: u8 = 1 << 2;
 const WAS_PROVED: u8 = 1 << 3;
 const EVIDENCE: u8 = 4;
+const OWNER: u8 = 6;
 /// In the order of their numbers.
 const EVIDENCES: [Evidence; 4] = [Evidence::Probe, Evidence::Neighbor, Evidence::Dad, Evidence::Route];
+const OWNERS: [Owner; 4] = [Owner::Unknown, Owner::Asked, Owner::Nobody, Owner::Unknown];
 
 #[cfg(test)]
 mod tests {
@@ -144,10 +157,11 @@ mod tests {
                 unanswered: 2,
                 claim: None,
             };
+            entry.set_owner(Owner::Nobody);
             entry.set_live(&live);
-            assert_eq!(entry.live(), Some(live));
+            assert_eq!((entry.live(), entry.owner()), (Some(live), Owner::Nobody));
         }
         entry.set_kind(Kind::Probing);
-        assert_eq!((entry.live(), entry.kind()), (None, Kind::Probing));
+        assert_eq!((entry.live(), entry.kind(), entry.owner()), (None, Kind::Probing, Owner::Unknown));
     }
 }

@@ -7,8 +7,8 @@
 use core::net::Ipv6Addr;
 
 use super::{
-    Budget, Claim, Doubt, Evidence, Ground, Heard, Kind, Live, Liveness, Out, Proof, Sign, Standing, State,
-    Subject, Why,
+    Budget, Claim, Doubt, Evidence, Ground, Heard, Kind, Live, Liveness, Out, Owner, Proof, Sign, Standing,
+    State, Subject, Why,
 };
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
@@ -70,6 +70,8 @@ impl Liveness {
             claim: None,
         };
         self.set(target, Some(State::Live(live)), now, Why::Inherited);
+        // It was ours a moment ago: the link need not be asked.
+        self.set_owner(target, Owner::Nobody);
     }
 
     fn seen_first(&mut self, target: Ipv6Addr, heard: Heard, proof: Proof, budget: &mut Budget, now: Time) {
@@ -234,14 +236,16 @@ impl Liveness {
         now: Time,
     ) {
         let Some(live) = self.live(target) else { return };
-        match doubt {
-            Doubt::StationGone if live.claim.is_none() => {
-                self.ask_once_more(target, live, ground, budget, now)
+        match (doubt, live.claim) {
+            // The place where it was is gone, by the kernel's word.
+            (Doubt::StationGone, Some(claim)) if self.subject == Subject::Guests => {
+                self.move_to(target, live, claim, ground, now);
             }
-            Doubt::Failed(link) if live.link == link => self.ask_soon(target, live, ground, budget, now),
-            Doubt::Rival => self.ask_soon(target, live, ground, budget, now),
-            Doubt::Wanted if live.is_idle() => self.confirm(target, live, ground, budget, now),
-            Doubt::StationGone | Doubt::Failed(_) | Doubt::Wanted => {}
+            (Doubt::StationGone, None) => self.ask_once_more(target, live, ground, budget, now),
+            (Doubt::Failed(link), _) if live.link == link => self.ask_soon(target, live, ground, budget, now),
+            (Doubt::Rival, _) => self.ask_soon(target, live, ground, budget, now),
+            (Doubt::Wanted, _) if live.is_idle() => self.confirm(target, live, ground, budget, now),
+            (Doubt::StationGone | Doubt::Failed(_) | Doubt::Wanted, _) => {}
         }
     }
 

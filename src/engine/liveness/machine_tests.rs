@@ -130,7 +130,9 @@ fn the_word_of_a_guest_alone_takes_no_place_from_another() {
     let outs = room.hear(TARGET, LINK, Sign::Advertised);
     assert!(matches!(outs[0], Out::Contested(TARGET, LINK, _)), "the claim came to nothing");
     room.hear(TARGET, OTHER, Sign::Advertised);
-    let outs = room.pass(Duration::from_secs(1));
+    let outs = room.pass(Duration::from_millis(500));
+    assert_eq!((asked(&outs), transitions(&outs).len()), (vec![(LINK, None)], 0), "its group is asked, too");
+    let outs = room.pass(Duration::from_millis(500));
     let moved = outs.iter().any(|out| matches!(out, Out::Changed(t, ..) if t.why == Why::Moved));
     assert!(moved, "where it was it is silent: {outs:?}");
 }

@@ -22,7 +22,7 @@ pub use ask::Asking;
 pub use budget::{Budget, SHARES};
 pub use entry::Kind;
 pub use state::{
-    Claim, Evidence, Heard, Live, Place, Probing, Proof, Sign, Standing, State, Transition, Why,
+    Claim, Evidence, Heard, Live, Owner, Place, Probing, Proof, Sign, Standing, State, Transition, Why,
 };
 pub use tick::ENDED;
 
@@ -172,6 +172,21 @@ impl Liveness {
     pub fn count_answer(&mut self, target: Ipv6Addr) {
         if let Some(id) = self.table.find(target) {
             self.table.count_answer(id);
+        }
+    }
+
+    /// What the upstream's link says of who has a live target.
+    pub fn owner(&self, target: Ipv6Addr) -> Owner {
+        self.table.find(target).map_or(Owner::Unknown, |id| self.table.owner(id))
+    }
+
+    /// The upstream's link says this of a live target, as long as it is live. It is nothing that the target does, so
+    /// nobody is told.
+    pub fn set_owner(&mut self, target: Ipv6Addr, owner: Owner) {
+        if let Some(id) = self.table.find(target)
+            && self.table.standing(id).live().is_some()
+        {
+            self.table.set_owner(id, owner);
         }
     }
 

@@ -93,6 +93,18 @@ pub enum Evidence {
     Route,
 }
 
+/// What the upstream's link says of who has an address there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Owner {
+    /// It was not asked.
+    #[default]
+    Unknown,
+    /// It is being asked, or will be.
+    Asked,
+    /// It was asked, and nobody has said anything.
+    Nobody,
+}
+
 /// What was heard of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {

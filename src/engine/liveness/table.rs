@@ -13,7 +13,7 @@ use siphasher::sip::SipHasher13;
 
 use super::budget::SHARES;
 use super::entry::{Entry, KINDS, Kind, NONE};
-use super::state::{Claim, Live, Probing, Standing, State};
+use super::state::{Claim, Live, Owner, Probing, Standing, State};
 use super::store::{entry_of, hash};
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
@@ -192,6 +192,16 @@ impl Table {
     pub fn count_answer(&mut self, Id(id): Id) {
         let entry = self.entry_mut(id);
         entry.answered = entry.answered.saturating_add(1);
+    }
+
+    /// What the upstream's link says of who has it.
+    pub fn owner(&self, Id(id): Id) -> Owner {
+        self.entry(id).owner()
+    }
+
+    /// The upstream's link says this.
+    pub fn set_owner(&mut self, Id(id): Id, owner: Owner) {
+        self.entry_mut(id).set_owner(owner);
     }
 
     /// When something is due for it.

@@ -8,8 +8,8 @@ use super::{Budget, Ground, Live, Liveness, Out, Standing, State, Subject, Why};
 use crate::engine::facts::IfIndex;
 use crate::engine::time::Time;
 
-/// Unanswered questions after which a guest has moved.
-const CHALLENGES: u8 = 1;
+/// Unanswered questions after which a guest has moved: one to its station, one to its group.
+const CHALLENGES: u8 = 2;
 
 impl Liveness {
     /// Does what is due by now, for at most `most` targets. False if there is more.
@@ -39,7 +39,9 @@ impl Liveness {
             }
         }
         match live.claim {
-            Some(_) if live.unanswered < CHALLENGES => self.challenge(target, live, ground, budget, now),
+            Some(_) if live.unanswered < CHALLENGES => {
+                self.challenge(target, live, ground, budget, now);
+            }
             Some(claim) => match self.subject {
                 Subject::Guests => self.move_to(target, live, claim, ground, now),
                 Subject::Neighbors => {

@@ -1,6 +1,10 @@
 //! Announcing: what is sent of our own accord, so that routers need not ask, nor believe what they
 //! knew before. RFC 4861 §7.2.6, and §7.2.8 for proxies.
 //!
+//! An announcement changes what others on the link believe, so the link is asked first (RFC 4862 §5.4): a
+//! solicitation of duplicate address detection, and one retransmission time of silence. The station that has the
+//! address already defends it in that time, and nothing is announced. What is not to be announced may be asked for, too.
+//!
 //! An unsolicited advertisement changes an entry that a router has, and makes none where it has none
 //! (§7.2.5); a solicitation that comes *from* the target's address makes one (§7.2.3), so the router
 //! is sent one besides. It replies to the target, at our link-layer address, and the kernel treats
@@ -13,16 +17,15 @@ use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::engine::answer;
-use crate::engine::asker::Asker;
+use super::claims::{dad, solicitation_from, unsolicited};
 use crate::engine::effect::Output;
 use crate::engine::facts::IfIndex;
 use crate::engine::host::links::Links;
 use crate::engine::limiter::Limiter;
 use crate::engine::plan::bindings::Upstream;
-use crate::engine::policy::{Announce, Limits, Override};
+use crate::engine::policy::{Announce, Limits};
 use crate::engine::time::Time;
-use crate::wire::{Advertisement, Mac, Solicitation, solicited_node};
+use crate::wire::Mac;
 
 /// The targets that are being announced, or wait for it.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct Announcements {
     stations: BTreeMap<IfIndex, Mac>,
     /// The host's own addresses that are announced, and where.
     own: BTreeMap<Ipv6Addr, IfIndex>,
+    /// The link was asked for these, and nobody has spoken up.
+    free: Vec<Ipv6Addr>,
 }
 
 /// How far the announcing of one target has come.
@@ -60,18 +65,33 @@ enum Run {
 enum Step {
     /// Nothing; then it waits for its turn again.
     Pause,
-    /// The solicitation of Duplicate Address Detection.
-    Dad,
+    /// The link is asked once more.
+    Ask,
+    /// Nothing more: the link was asked a retransmission time ago.
+    Asked,
     /// An advertisement, and the routers' solicitations.
     First,
     /// An advertisement, so many more afterwards.
     Again(u8),
 }
 
+/// On what a target stands on its upstream's link.
+#[derive(Debug, Clone, Copy)]
+pub struct Footing {
+    /// The upstream.
+    pub upstream: Upstream,
+    /// The link was asked, and nobody else has the target.
+    pub is_free: bool,
+    /// A rival has it, as far as is known: the link is asked twice, because a frame may be lost.
+    pub is_disputed: bool,
+    /// Announcing is wanted, and the target is there beyond its own word.
+    pub is_announced: bool,
+}
+
 /// What an announcement has to know of the target and of the host.
 pub trait Announced {
-    /// The upstream on which the target may be announced at this moment.
-    fn on(&self, target: Ipv6Addr, now: Time) -> Option<Upstream>;
+    /// On what the target stands at this moment, if it is ours to ask for and to announce.
+    fn footing(&self, target: Ipv6Addr, now: Time) -> Option<Footing>;
     /// Whether the route of the target is on its way into the kernel.
     fn is_route_under_way(&self, target: Ipv6Addr) -> bool;
     /// The provider's routers on this upstream.
@@ -93,6 +113,31 @@ impl Announcements {
             limit: limits.targets,
             stations: BTreeMap::new(),
             own: BTreeMap::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// The targets for which the link was asked since the last look, and nobody has spoken up.
+    pub fn take_free(&mut self) -> Vec<Ipv6Addr> {
+        std::mem::take(&mut self.free)
+    }
+
+    /// How many are being announced, or asked for, or wait for that.
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// True while the link is being asked for the target.
+    pub fn is_asking(&self, target: Ipv6Addr) -> bool {
+        matches!(self.runs.get(&target), Some(Run::Next(_, Step::Ask | Step::Asked)))
+    }
+
+    /// A stranger asks the link for the target: that serves us as well, but its time is up sooner than ours would be.
+    pub fn listen(&mut self, target: Ipv6Addr, now: Time) {
+        let until = now + RETRANS_TIMER / 2;
+        match self.runs.get(&target) {
+            Some(Run::Next(due, Step::Asked)) if *due <= until => {}
+            _ => self.go_on(target, until, Step::Asked),
         }
     }
 
@@ -135,13 +180,13 @@ impl Announcements {
     }
 
     /// These upstreams are up, with these addresses. Those that are new, or have another address: everything
-    /// that is known behind them is to be announced there.
-    pub fn new_stations(&mut self, stations: BTreeMap<IfIndex, Mac>, now: Time) -> BTreeSet<IfIndex> {
+    /// that is known behind them is to be announced there. Whether each is new: what its link has said was said before.
+    pub fn new_stations(&mut self, stations: BTreeMap<IfIndex, Mac>, now: Time) -> BTreeMap<IfIndex, bool> {
         let before = std::mem::replace(&mut self.stations, stations);
-        let is_new = |link: &IfIndex| self.stations.get(link) != before.get(link);
-        let new: BTreeSet<_> = self.stations.keys().copied().filter(is_new).collect();
+        let other = self.stations.iter().filter(|(link, mac)| before.get(link) != Some(mac));
+        let new: BTreeMap<_, _> = other.map(|(link, _)| (*link, !before.contains_key(link))).collect();
         let own: Vec<_> =
-            self.own.iter().filter(|(_, link)| new.contains(link)).map(|(target, _)| *target).collect();
+            self.own.iter().filter(|(_, link)| new.contains_key(link)).map(|(target, _)| *target).collect();
         own.into_iter().for_each(|target| self.begin(target, now, now));
         new
     }
@@ -178,16 +223,17 @@ impl Announcements {
     pub fn tick(&mut self, most: usize, ground: &impl Announced, out: &mut Vec<Output>, now: Time) -> bool {
         for _ in 0..most {
             let Some((target, step)) = self.first_due(now) else { break };
-            match ground.on(target, now) {
+            match ground.footing(target, now) {
                 None => self.stop(target),
                 Some(_) if step == Step::Pause => self.begin(target, now, now),
-                Some(upstream) => self.send(&upstream, target, step, ground, out, now),
+                Some(footing) if step == Step::Ask => self.ask(target, &footing, Step::Asked, out, now),
+                Some(footing) => self.go_through(step, target, &footing, ground, out, now),
             }
         }
         for _ in 0..most {
             let newest = self.waiting.last_key_value().map(|(_, target)| *target);
             let Some(target) = newest.filter(|_| self.earliest <= now) else { break };
-            let Some(upstream) = ground.on(target, now) else {
+            let Some(footing) = ground.footing(target, now) else {
                 self.stop(target);
                 continue;
             };
@@ -199,50 +245,55 @@ impl Announcements {
             if !self.pace.take(now) {
                 break;
             }
-            let first = if upstream.announce == Announce::Dad { Step::Dad } else { Step::First };
-            self.send(&upstream, target, first, ground, out, now);
+            let is_asked = footing.is_free && footing.upstream.announce != Announce::Dad;
+            match (is_asked, footing.is_disputed) {
+                (true, _) => self.go_through(Step::First, target, &footing, ground, out, now),
+                (false, true) => self.ask(target, &footing, Step::Ask, out, now),
+                (false, false) => self.ask(target, &footing, Step::Asked, out, now),
+            }
         }
         self.next_due().is_none_or(|due| due > now)
     }
 
-    fn send(
+    /// Its owner, if there is one, has a retransmission time to defend it (RFC 4862 §5.4), and a switch has as long
+    /// to let in what follows (RFC 6620, TENT_LT).
+    fn ask(&mut self, target: Ipv6Addr, footing: &Footing, next: Step, out: &mut Vec<Output>, now: Time) {
+        out.push(Output::Solicit(footing.upstream.link, dad(&footing.upstream, target)));
+        self.go_on(target, now + RETRANS_TIMER, next);
+    }
+
+    fn go_through(
         &mut self,
-        upstream: &Upstream,
-        target: Ipv6Addr,
         step: Step,
+        target: Ipv6Addr,
+        footing: &Footing,
         ground: &impl Announced,
         out: &mut Vec<Output>,
         now: Time,
     ) {
-        let advertise = |out: &mut Vec<Output>| {
-            let unsolicited = unsolicited(upstream, target, ground.links());
-            out.extend(unsolicited.map(|advertisement| Output::Advertise(upstream.link, advertisement)));
-        };
-        let next = match step {
-            Step::Pause => None,
-            // Its owner, if there is one, has a retransmission time to defend it (RFC 4862 §5.4), and
-            // a switch has as long to let in what follows (RFC 6620, TENT_LT).
-            Step::Dad => {
-                out.push(Output::Solicit(upstream.link, dad(upstream, target)));
-                Some(Step::First)
-            }
-            Step::First => {
-                advertise(out);
+        let Footing { upstream, is_announced, .. } = footing;
+        if step == Step::Asked {
+            self.free.push(target);
+        }
+        if !is_announced {
+            return self.stop(target);
+        }
+        let advertisement = unsolicited(upstream, target, ground.links());
+        out.extend(advertisement.map(|advertisement| Output::Advertise(upstream.link, advertisement)));
+        let left = match step {
+            Step::Again(left) => left - 1,
+            Step::Pause | Step::Ask | Step::Asked | Step::First => {
                 for router in ground.routers(upstream.link) {
                     let solicitation = solicitation_from(upstream, target, router);
                     out.push(Output::Solicit(upstream.link, solicitation));
                 }
-                Some(Step::Again(MAX_NEIGHBOR_ADVERTISEMENT - 1))
-            }
-            Step::Again(left) => {
-                advertise(out);
-                (left > 1).then(|| Step::Again(left - 1))
+                MAX_NEIGHBOR_ADVERTISEMENT - 1
             }
         };
-        match next {
-            // "These advertisements MUST be separated by at least RetransTimer seconds."
-            Some(step) => self.go_on(target, now + RETRANS_TIMER, step),
-            None => self.stop(target),
+        // "These advertisements MUST be separated by at least RetransTimer seconds."
+        match left {
+            0 => self.stop(target),
+            left => self.go_on(target, now + RETRANS_TIMER, Step::Again(left)),
         }
     }
 }
@@ -255,37 +306,6 @@ fn pace(limits: &Limits) -> Limiter {
     Limiter::deep(rate, rate.div_ceil(100))
 }
 
-/// "The Solicited flag MUST be set to zero", "to the all-nodes multicast address": as the answer to
-/// an asker with `::`, but that it may override.
-fn unsolicited(upstream: &Upstream, target: Ipv6Addr, links: &Links) -> Option<Advertisement> {
-    let nobody = Asker { link: upstream.link, mac: upstream.mac, address: Ipv6Addr::UNSPECIFIED };
-    let mut advertisement = answer::advertisement(upstream, &nobody, target, links)?;
-    // RFC 4861 §7.2.8: "A proxy MAY send unsolicited advertisements with the Override flag set to one".
-    advertisement.flags.override_entry = upstream.override_flag != Override::Never;
-    Some(advertisement)
-}
-
-/// As if the target asked for the router: RFC 4861 §7.2.3, "the recipient SHOULD create or update
-/// the Neighbor Cache entry for the IP Source Address of the solicitation".
-fn solicitation_from(upstream: &Upstream, target: Ipv6Addr, router: Ipv6Addr) -> Solicitation {
-    let group = solicited_node(router);
-    Solicitation {
-        source_mac: upstream.mac,
-        destination_mac: Mac::multicast(group),
-        source: target,
-        destination: group,
-        target: router,
-        source_link_layer: Some(upstream.mac),
-    }
-}
-
-/// RFC 4862 §5.4.2. The interface does not hear what it sends, and a switch that sends it back is
-/// ignored by its source; the defence of an owner arrives as a rival's advertisement.
-fn dad(upstream: &Upstream, target: Ipv6Addr) -> Solicitation {
-    let asked_by_nobody = solicitation_from(upstream, Ipv6Addr::UNSPECIFIED, target);
-    Solicitation { source_link_layer: None, ..asked_by_nobody }
-}
-
 /// RFC 4861 §10.
 const MAX_NEIGHBOR_ADVERTISEMENT: u8 = 3;
 /// RFC 4861 §10; the upstream's, and not that of our probes.
@@ -296,98 +316,5 @@ const HEAD_START: Duration = Duration::from_millis(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::policy::{GatewaySource, Source};
-
-    const UP: IfIndex = IfIndex(2);
-    const TARGET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-    const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
-
-    /// An upstream on which everything may be announced, or nothing.
-    struct Link {
-        links: Links,
-        announce: Option<Announce>,
-    }
-
-    impl Announced for Link {
-        fn on(&self, _: Ipv6Addr, _: Time) -> Option<Upstream> {
-            Some(Upstream {
-                link: UP,
-                policy: 0,
-                mac: MAC,
-                router: false,
-                override_flag: Override::Takeover,
-                source: Source::Target,
-                announce: self.announce?,
-                gateway_source: GatewaySource::Kernel,
-                mld: true,
-                suppress_kernel: false,
-                link_local: None,
-                global: None,
-                has_several: false,
-                fixed: None,
-            })
-        }
-
-        fn is_route_under_way(&self, _: Ipv6Addr) -> bool {
-            false
-        }
-
-        fn routers(&self, _: IfIndex) -> Vec<Ipv6Addr> {
-            vec![Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)]
-        }
-
-        fn links(&self) -> &Links {
-            &self.links
-        }
-    }
-
-    /// What is sent until nothing is due any more, with the milliseconds at which it is.
-    fn run(announcements: &mut Announcements, announce: Option<Announce>) -> Vec<(u128, bool)> {
-        let ground = Link { links: Links::default(), announce };
-        let mut sent = Vec::new();
-        while let Some(due) = announcements.next_due() {
-            let mut out = Vec::new();
-            announcements.tick(9, &ground, &mut out, due);
-            let at = due.since(Time::ORIGIN).as_millis();
-            sent.extend(out.iter().map(|output| (at, matches!(output, Output::Advertise(..)))));
-        }
-        sent
-    }
-
-    #[test]
-    fn a_target_is_advertised_three_times_and_the_router_solicited_once() {
-        let mut announcements = Announcements::new(&Limits::default());
-        announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
-        let expected = [(1, true), (1, false), (1_001, true), (2_001, true)];
-        assert_eq!(run(&mut announcements, Some(Announce::Yes)), expected);
-    }
-
-    #[test]
-    fn duplicate_address_detection_comes_a_second_before() {
-        let mut announcements = Announcements::new(&Limits::default());
-        announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
-        let sent = run(&mut announcements, Some(Announce::Dad));
-        assert_eq!(sent[..2], [(1, false), (1_001, true)]);
-    }
-
-    #[test]
-    fn what_may_not_be_announced_any_more_is_forgotten() {
-        let mut announcements = Announcements::new(&Limits::default());
-        announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
-        assert_eq!(run(&mut announcements, None), []);
-    }
-
-    #[test]
-    fn an_upstream_that_is_new_or_has_another_address_is_told_of() {
-        let mut announcements = Announcements::new(&Limits::default());
-        let mut new = |mac| announcements.new_stations(BTreeMap::from([(UP, mac)]), Time::ORIGIN).len();
-        assert_eq!((new(MAC), new(MAC), new(Mac([2, 0, 0, 0, 0, 2]))), (1, 0, 1));
-        announcements.set_own(TARGET, Some(UP), Time::ORIGIN);
-        assert!(announcements.next_due().is_some(), "the host's own address is announced");
-        announcements.stop(TARGET);
-        announcements.set_own(TARGET, Some(UP), Time::ORIGIN);
-        assert_eq!(announcements.next_due(), None, "once");
-    }
-}
+#[path = "announce_tests.rs"]
+mod tests;

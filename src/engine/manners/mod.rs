@@ -2,6 +2,8 @@
 //! table, the groups that are joined, and what the kernel is kept from.
 
 pub mod announce;
+pub mod asked;
+mod claims;
 pub mod groups;
 pub mod rivals;
 pub mod routers;
@@ -12,14 +14,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
+use super::asker::Asker;
 use super::change::NeighborChange;
 use super::facts::IfIndex;
 use super::host::{Delta, Host};
 use super::plan::bindings::Place;
 use super::plan::{Changes, Plan};
-use super::policy::{Announce, Limits, RangePolicy};
+use super::policy::{Limits, RangePolicy};
+use super::seed::Seed;
 use super::time::Time;
 use announce::Announcements;
+use asked::Asked;
 use groups::{Groups, Standing};
 use rivals::Rivals;
 use routers::Routers;
@@ -31,6 +36,10 @@ pub struct Manners {
     pub announcements: Announcements,
     /// Who disputes what is ours.
     pub rivals: Rivals,
+    /// What the link says of addresses that are no live guests.
+    pub asked: Asked,
+    /// Strangers that check whether a target is free, and wait until the link has been asked.
+    pub checks: BTreeMap<Ipv6Addr, Asker>,
     /// The routers whose entries are ours to keep.
     pub routers: Routers,
     /// The groups that are wanted.
@@ -39,17 +48,19 @@ pub struct Manners {
 
 impl Manners {
     /// Nothing yet.
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, seed: Seed) -> Self {
         Self {
             announcements: Announcements::new(limits),
             rivals: Rivals::default(),
+            asked: Asked::new(seed),
+            checks: BTreeMap::new(),
             routers: Routers::default(),
             groups: Groups::new(limits.groups),
         }
     }
 
     /// Brings announcements and groups in line with a plan, where the host has changed. The upstreams on which what
-    /// is live is to be announced from the beginning.
+    /// is live is to be announced from the beginning, and whether each is new.
     pub fn settle(
         &mut self,
         plan: &Plan,
@@ -57,7 +68,7 @@ impl Manners {
         delta: &Delta,
         on_downstreams: BTreeSet<(IfIndex, Ipv6Net)>,
         now: Time,
-    ) -> BTreeSet<IfIndex> {
+    ) -> BTreeMap<IfIndex, bool> {
         for (_, address) in &delta.addresses {
             self.settle_address(*address, plan, host, now);
         }
@@ -69,9 +80,14 @@ impl Manners {
             }
         }
         self.groups.stand(Standing::Downstreams, on_downstreams);
-        let heard = plan.bindings.upstreams.iter().filter(|upstream| upstream.announce != Announce::No);
+        let heard = plan.bindings.upstreams.iter().filter(|upstream| upstream.is_claimed_on());
         let up = heard.filter(|upstream| host.links.is_up(upstream.link));
-        self.announcements.new_stations(up.map(|upstream| (upstream.link, upstream.mac)).collect(), now)
+        let new =
+            self.announcements.new_stations(up.map(|upstream| (upstream.link, upstream.mac)).collect(), now);
+        if new.values().any(|is_new| *is_new) {
+            self.asked.forget();
+        }
+        new
     }
 
     /// The same where ranges are others than before; the host's addresses in them follow with

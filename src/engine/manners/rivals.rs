@@ -1,112 +1,199 @@
 //! Rivals: other stations on the upstream link that say that one of our targets is their own.
 //!
 //! A real owner wins over a proxy (RFC 4861 §7.2.8: proxies leave the override flag clear for it), so there are
-//! no answers of ours while it speaks up.
+//! no answers of ours while one has the address. Whether it still has it is asked from time to time, ever less
+//! often. Another kind of rival only wants the address, and was refused.
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::engine::facts::IfIndex;
 use crate::engine::time::Time;
 use crate::wire::Mac;
 
-/// Those that have spoken up lately. Only for live targets, so there are no more than these.
+/// Those that have spoken up.
 #[derive(Debug, Default)]
 pub struct Rivals {
     by_target: BTreeMap<Ipv6Addr, Rival>,
     ends: BTreeSet<(Time, Ipv6Addr)>,
+    /// Stations that say of what they do not have that they have it: a router that answers for its whole link.
+    proxies: BTreeSet<(IfIndex, Mac)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Rival {
     link: IfIndex,
     mac: Mac,
+    /// It has the address, and did not merely want it.
+    stands: bool,
+    /// How often the link was asked again.
+    again: u8,
+    /// When the link is asked again, or the rival forgotten.
     until: Time,
 }
 
 impl Rivals {
-    /// True while another station speaks up for the target.
-    pub fn defend(&self, target: Ipv6Addr, now: Time) -> bool {
-        !self.by_target.is_empty() && self.speaks_for(target, now).is_some()
+    /// True while another station has the target.
+    pub fn defend(&self, target: Ipv6Addr) -> bool {
+        !self.by_target.is_empty() && self.owner(target).is_some()
     }
 
-    /// The station that speaks up for the target, if one does.
-    pub fn speaks_for(&self, target: Ipv6Addr, now: Time) -> Option<Mac> {
-        self.by_target.get(&target).filter(|rival| rival.until > now).map(|rival| rival.mac)
+    /// The station that has the target, if one does.
+    pub fn owner(&self, target: Ipv6Addr) -> Option<Mac> {
+        self.by_target.get(&target).filter(|rival| rival.stands).map(|rival| rival.mac)
     }
 
-    /// Every target that another station speaks up for, and its link-layer address.
-    pub fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, Mac)> {
-        self.by_target.iter().map(|(target, rival)| (*target, rival.mac))
+    /// Every target that another station has or wanted, that station, and whether it has it.
+    pub fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, Mac, bool)> {
+        self.by_target.iter().map(|(target, rival)| (*target, rival.mac, rival.stands))
     }
 
-    /// A station speaks up for a live target, which counts until then. True if that is news.
-    pub fn heard(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac, until: Time) -> bool {
-        let before = self.by_target.insert(target, Rival { link, mac, until });
-        if let Some(before) = &before {
-            self.ends.remove(&(before.until, target));
-        }
-        self.ends.insert((until, target));
+    /// Whether there is room for one more that is not a live guest's.
+    pub fn has_room(&self) -> bool {
+        self.by_target.len() < MOST
+    }
+
+    /// True for a station that was caught saying what is not so.
+    pub fn is_proxy(&self, link: IfIndex, mac: Mac) -> bool {
+        self.proxies.contains(&(link, mac))
+    }
+
+    /// A station has the target. True if that is news.
+    pub fn heard(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac, pause: Duration, now: Time) -> bool {
+        let before = self.by_target.get(&target).filter(|rival| rival.stands).copied();
+        let again = before.map_or(0, |rival| rival.again);
+        let until = now + pause * (1 << again.min(LONGEST));
+        self.put(target, Rival { link, mac, stands: true, again, until });
         before.is_none_or(|before| before.mac != mac)
     }
 
-    /// The target is not ours any more, so nobody disputes it.
-    pub fn end(&mut self, target: Ipv6Addr) {
-        if let Some(rival) = self.by_target.remove(&target) {
-            self.ends.remove(&(rival.until, target));
+    /// A station wanted the target, and was refused; it counts until then. True if that is news.
+    pub fn refused(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac, until: Time) -> bool {
+        let before = self.by_target.get(&target).copied();
+        if before.is_some_and(|rival| rival.stands) || before.is_none() && !self.has_room() {
+            return false;
         }
+        self.put(target, Rival { link, mac, stands: false, again: 0, until });
+        before.is_none_or(|before| before.mac != mac)
+    }
+
+    fn put(&mut self, target: Ipv6Addr, rival: Rival) {
+        self.end(target);
+        self.ends.insert((rival.until, target));
+        self.by_target.insert(target, rival);
+    }
+
+    /// This station asks for the target, so it does not have it. True if it has said that it has.
+    pub fn asks(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac) -> bool {
+        if self.by_target.is_empty() || self.owner(target) != Some(mac) {
+            return false;
+        }
+        if self.proxies.len() < MOST_PROXIES {
+            self.proxies.insert((link, mac));
+        }
+        self.end(target);
+        true
+    }
+
+    /// Nobody disputes the target any more: it is not ours, or the link was asked and is silent. The station that
+    /// had it, if one did.
+    pub fn end(&mut self, target: Ipv6Addr) -> Option<Mac> {
+        let rival = self.by_target.remove(&target)?;
+        self.ends.remove(&(rival.until, target));
+        rival.stands.then_some(rival.mac)
     }
 
     /// The upstream is gone, and with it those that were heard there.
     pub fn end_link(&mut self, link: IfIndex) {
         let gone = self.by_target.iter().filter(|(_, rival)| rival.link == link);
         let gone: Vec<_> = gone.map(|(target, _)| *target).collect();
-        gone.into_iter().for_each(|target| self.end(target));
+        gone.into_iter().for_each(|target| _ = self.end(target));
+        self.proxies.retain(|(on, _)| *on != link);
     }
 
-    /// When one of them is forgotten.
+    /// When something is due for one of them.
     pub fn next_due(&self) -> Option<Time> {
         self.ends.first().map(|(until, _)| *until)
     }
 
-    /// Forgets those that have been silent for long enough.
-    pub fn tick(&mut self, now: Time) {
+    /// Forgets those that only wanted something. The targets of which the link is to be asked again; their owners
+    /// stay until the answer is there.
+    pub fn tick(&mut self, pause: Duration, now: Time) -> Vec<Ipv6Addr> {
+        let mut asked = Vec::new();
         while let Some((_, target)) = self.ends.first().copied().filter(|(until, _)| *until <= now) {
+            let Some(rival) = self.by_target.get(&target).copied() else { break };
             self.end(target);
+            if rival.stands {
+                let again = rival.again.saturating_add(1).min(LONGEST);
+                self.put(target, Rival { again, until: now + pause * (1 << again), ..rival });
+                asked.push(target);
+            }
         }
+        asked
     }
 }
+
+/// The longest pause is this power of two of the first one.
+const LONGEST: u8 = 3;
+/// Of targets that are no live guests, so many are known: anybody on the link can say that it has an address.
+const MOST: usize = 4_096;
+/// A link has one router, or two.
+const MOST_PROXIES: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const TARGET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+    const LINK: IfIndex = IfIndex(2);
+    const PAUSE: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Time {
+        Time::at(Duration::from_secs(seconds))
+    }
 
     #[test]
-    fn a_rival_is_news_once_and_forgotten_when_it_is_silent() {
+    fn a_rival_is_news_once_and_stays_until_the_link_is_silent() {
         let mut rivals = Rivals::default();
-        let at = |seconds| Time::at(Duration::from_secs(seconds));
-        assert!(rivals.heard(TARGET, IfIndex(2), MAC, at(30)));
-        assert!(!rivals.heard(TARGET, IfIndex(2), MAC, at(40)));
-        rivals.tick(at(39));
-        assert!(rivals.defend(TARGET, at(39)) && rivals.next_due() == Some(at(40)));
-        rivals.tick(at(40));
+        assert!(rivals.heard(TARGET, LINK, MAC, PAUSE, at(0)));
+        assert!(!rivals.heard(TARGET, LINK, MAC, PAUSE, at(10)));
+        assert!(rivals.tick(PAUSE, at(39)).is_empty() && rivals.next_due() == Some(at(40)));
+        assert_eq!(rivals.tick(PAUSE, at(40)), [TARGET], "the link is asked again");
+        assert!(rivals.defend(TARGET) && rivals.next_due() == Some(at(100)), "ever less often");
+        assert!(!rivals.heard(TARGET, LINK, MAC, PAUSE, at(41)));
+        assert_eq!(rivals.next_due(), Some(at(101)));
+        assert_eq!((rivals.end(TARGET), rivals.end(TARGET)), (Some(MAC), None));
         assert_eq!((rivals.iter().count(), rivals.next_due()), (0, None));
     }
 
     #[test]
-    fn a_rival_goes_with_its_link_and_with_its_target() {
+    fn one_that_only_wanted_it_keeps_no_answer_back_and_is_forgotten() {
         let mut rivals = Rivals::default();
-        rivals.heard(TARGET, IfIndex(2), MAC, Time::at(Duration::from_secs(9)));
+        assert!(rivals.refused(TARGET, LINK, MAC, at(30)) && !rivals.refused(TARGET, LINK, MAC, at(31)));
+        assert!(!rivals.defend(TARGET) && rivals.iter().count() == 1);
+        assert_eq!((rivals.tick(PAUSE, at(31)), rivals.iter().count()), (vec![], 0));
+        rivals.heard(TARGET, LINK, MAC, PAUSE, at(40));
+        assert!(!rivals.refused(TARGET, LINK, MAC, at(99)) && rivals.defend(TARGET));
+    }
+
+    #[test]
+    fn one_that_asks_does_not_have_it() {
+        let mut rivals = Rivals::default();
+        rivals.heard(TARGET, LINK, MAC, PAUSE, at(0));
+        assert!(!rivals.asks(TARGET, LINK, Mac([2, 0, 0, 0, 0, 9])) && !rivals.is_proxy(LINK, MAC));
+        assert!(rivals.asks(TARGET, LINK, MAC) && rivals.is_proxy(LINK, MAC));
+        assert!(!rivals.defend(TARGET) && !rivals.asks(TARGET, LINK, MAC));
+    }
+
+    #[test]
+    fn a_rival_goes_with_its_link() {
+        let mut rivals = Rivals::default();
+        rivals.heard(TARGET, LINK, MAC, PAUSE, at(9));
         rivals.end_link(IfIndex(3));
         assert_eq!(rivals.iter().count(), 1);
-        rivals.end_link(IfIndex(2));
+        rivals.end_link(LINK);
         assert_eq!((rivals.iter().count(), rivals.next_due()), (0, None));
-        rivals.heard(TARGET, IfIndex(2), MAC, Time::at(Duration::from_secs(9)));
-        rivals.end(TARGET);
-        assert_eq!(rivals.next_due(), None);
     }
 }

@@ -58,6 +58,13 @@ pub struct Upstream {
     pub fixed: Option<Ipv6Addr>,
 }
 
+impl Upstream {
+    /// Whether anything is sent here unasked, or overrides what others believe.
+    pub fn is_claimed_on(&self) -> bool {
+        self.announce != Announce::No || self.override_flag == Override::Always
+    }
+}
+
 /// Where one range is served.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {

@@ -1,0 +1,193 @@
+//! Before we claim: who has a target on its upstream's own link. The link is asked before anything rewrites what
+//! others there believe, and a station that has the address wins.
+//!
+//! Three things rewrite it: an advertisement with the override flag, a solicitation sent from the target's address, and
+//! the defence against a stranger's duplicate address detection.
+
+use core::net::Ipv6Addr;
+
+use super::Desk;
+use crate::engine::asker::Asker;
+use crate::engine::event::Event;
+use crate::engine::facts::IfIndex;
+use crate::engine::house::House;
+use crate::engine::liveness::{Doubt, Owner};
+use crate::engine::policy::Answer;
+use crate::engine::time::Time;
+use crate::wire::{DropReason, Mac};
+
+impl Desk {
+    /// A guest has proved to be there, or an address of the host's: it is announced, once the link has been asked.
+    pub(super) fn begin_claim(&mut self, target: Ipv6Addr, since: Time, now: Time) {
+        let House { plan, manners, guests, .. } = &mut self.house;
+        let Some(upstream) = plan.upstream_of(target) else { return };
+        if upstream.is_claimed_on() {
+            if guests.owner(target) == Owner::Unknown {
+                guests.set_owner(target, Owner::Asked);
+            }
+            manners.announcements.begin(target, since, now);
+        }
+    }
+
+    /// The target was answered for on this upstream, and nothing is known of an owner there: the link is asked. Not
+    /// where nothing is to be sent unasked: an answer that overrides nothing does an owner no harm.
+    pub(super) fn ask_link(&mut self, target: Ipv6Addr, upstream: IfIndex, now: Time) {
+        let is_silent = self.house.plan.upstream(upstream).is_none_or(|up| !up.is_claimed_on());
+        if is_silent || self.house.scene().owner(target, now) != Owner::Unknown {
+            return;
+        }
+        // Strangers choose what they ask for in a range that is answered for as a whole.
+        let is_guest = self.house.guests.live(target).is_some();
+        if is_guest || self.house.manners.announcements.len() < FEW {
+            self.set_owner(target, Owner::Asked, now);
+            self.house.manners.announcements.begin(target, now, now);
+        }
+    }
+
+    fn set_owner(&mut self, target: Ipv6Addr, owner: Owner, now: Time) {
+        let House { guests, manners, .. } = &mut self.house;
+        match guests.live(target) {
+            Some(_) => guests.set_owner(target, owner),
+            None => _ = manners.asked.set(target, owner, now),
+        }
+    }
+
+    /// A stranger checks whether the address is free, and the link has not been asked yet. Its question asks the link as
+    /// ours would: an owner would speak up at once. Where nobody does it is defended, while the stranger still waits.
+    pub(super) fn listen(&mut self, asker: Asker, target: Ipv6Addr, now: Time) -> Result<(), DropReason> {
+        let checks = &mut self.house.manners.checks;
+        if checks.len() >= MOST_CHECKS && !checks.contains_key(&target) {
+            return Err(DropReason::AskersFull);
+        }
+        checks.insert(target, asker);
+        self.set_owner(target, Owner::Asked, now);
+        self.house.manners.announcements.listen(target, now);
+        Ok(())
+    }
+
+    /// Two ask the link for the same address at the same moment. RFC 4862 §5.4.3 has both give it up; here the lower
+    /// link-layer address goes on, and both sides know which that is. True if it is the stranger's.
+    pub(super) fn gives_way(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> bool {
+        let House { manners, plan, .. } = &self.house;
+        let is_lower = plan.upstream(asker.link).is_some_and(|upstream| asker.mac < upstream.mac);
+        let is_asking = manners.announcements.is_asking(target) && !manners.checks.contains_key(&target);
+        let gives_way = asker.address.is_unspecified()
+            && is_lower
+            && is_asking
+            && !manners.rivals.defend(target)
+            && self.is_ours_to_answer(target, now);
+        if gives_way {
+            self.belongs_to(target, asker.link, asker.mac, now);
+        }
+        gives_way
+    }
+
+    /// A station that asks for an address does not have it, also if it has said so: a router that answers for all
+    /// of its link.
+    pub(super) fn asked_by(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) {
+        if !asker.address.is_unspecified() && self.house.manners.rivals.asks(target, asker.link, asker.mac) {
+            self.tell(Event::ConflictOver(target, asker.link));
+            self.set_owner(target, Owner::Nobody, now);
+            self.house.manners.announcements.begin(target, now, now);
+        }
+    }
+
+    /// Another station on this upstream has the target, by its own word or the kernel's. Nothing of it is claimed or
+    /// answered any more, until the link is silent about it.
+    pub(super) fn belongs_to(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac, now: Time) {
+        if !mac.is_station() || self.house.is_our_station(mac) {
+            return;
+        }
+        let House { plan, manners, .. } = &mut self.house;
+        if plan.upstream_of(target).is_none_or(|upstream| upstream.link != link) {
+            return;
+        }
+        manners.announcements.stop(target);
+        if let Some(asker) = manners.checks.remove(&target) {
+            self.dropped(Some(target), asker.link, DropReason::Conflict);
+        }
+        if !self.is_ours_to_answer(target, now) {
+            return;
+        }
+        self.house.counters.conflicts += 1;
+        let pause = self.house.written.timers.reachable;
+        if self.house.manners.rivals.heard(target, link, mac, pause, now) {
+            self.tell(Event::Conflict(target, link, mac));
+        }
+        self.doubt(target, Doubt::Rival, now);
+    }
+
+    /// The kernel has found another station with this address on an upstream's link. That may be over: the link is
+    /// asked.
+    pub(super) fn found_on_link(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac, now: Time) {
+        let is_known = self.house.manners.rivals.owner(target) == Some(mac);
+        self.belongs_to(target, link, mac, now);
+        if !is_known && self.house.manners.rivals.defend(target) {
+            self.house.manners.announcements.begin(target, now, now);
+        }
+    }
+
+    /// Whether the target would be answered for, were there no rival.
+    fn is_ours_to_answer(&self, target: Ipv6Addr, now: Time) -> bool {
+        let House { plan, host, guests, manners, .. } = &self.house;
+        let Some(range) = plan.find(target) else { return false };
+        let is_there = match plan.range(range).answer {
+            Answer::Never => false,
+            Answer::Always => manners.rivals.has_room() || manners.rivals.defend(target),
+            Answer::Live => {
+                guests.live(target).is_some()
+                    || plan.own_target(target, host).is_some()
+                    || manners.asked.owner(target, now) != Owner::Unknown
+            }
+        };
+        let upstream = plan.place(range).upstream;
+        let is_upstreams = upstream.is_some_and(|upstream| host.links.has(upstream, target));
+        is_there && !is_upstreams && !plan.index.excludes(range, target)
+    }
+
+    /// The link was asked, and nobody has spoken up.
+    pub(super) fn link_is_silent(&mut self, target: Ipv6Addr, now: Time) {
+        self.set_owner(target, Owner::Nobody, now);
+        let link = self.house.plan.upstream_of(target).map(|upstream| upstream.link);
+        if let (Some(_), Some(link)) = (self.house.manners.rivals.end(target), link) {
+            self.tell(Event::ConflictOver(target, link));
+        }
+        if let Some(asker) = self.house.manners.checks.remove(&target) {
+            self.question(asker, target, now);
+        }
+    }
+
+    /// What is due: rivals that may have gone are asked for again, and checks of strangers that nothing came of end.
+    pub(super) fn tick_claims(&mut self, now: Time) {
+        for target in self.house.manners.rivals.tick(self.house.written.timers.reachable, now) {
+            if self.is_ours_to_answer(target, now) {
+                self.house.manners.announcements.begin(target, now, now);
+            } else {
+                self.house.manners.rivals.end(target);
+            }
+        }
+    }
+
+    /// A stranger's check was answered: it wanted what is ours.
+    pub(super) fn refused(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) {
+        let until = now + self.house.written.timers.reachable;
+        if self.house.manners.rivals.refused(target, asker.link, asker.mac, until) {
+            self.tell(Event::Defended(target, asker.link, asker.mac));
+        }
+    }
+
+    /// Checks whose target is not asked for any more get no answer.
+    pub(super) fn end_checks(&mut self) {
+        let House { manners, .. } = &mut self.house;
+        let announcements = &manners.announcements;
+        let ended = manners.checks.extract_if(.., |target, _| !announcements.is_asking(*target));
+        for (target, asker) in ended.collect::<Vec<_>>() {
+            self.dropped(Some(target), asker.link, DropReason::Absent);
+        }
+    }
+}
+
+/// The link is asked for addresses that are no live guests as long as no more than so many are announced.
+const FEW: usize = 64;
+/// Checks of strangers that wait at a time, one for each target.
+const MOST_CHECKS: usize = 256;
