@@ -132,7 +132,7 @@ const UPSTREAM: &[Key] = &[
     (
         "announce",
         Some("true"),
-        "When a target proves live, when the upstream comes up and when its MAC changes: tell the neighbors, and ask the gateway from the target's address. \"dad\": also as in duplicate address detection. false: not.",
+        "When a target proves live, when the upstream comes up and when its MAC changes: ask the link whether another station has it (duplicate address detection) and, a second later, tell the neighbors, and ask the gateway from the target's address. \"dad\": ask the link each time. false: not.",
     ),
     (
         "gateway-source",

@@ -113,7 +113,7 @@ fn write(event: &Event, links: &Links) {
             let interface = name(link);
             tracing::warn!(
                 %target, %interface, %mac,
-                "conflict: another station on the upstream wanted it, and was refused: a guest has it"
+                "conflict: another station on the upstream wanted it, and was refused: it is in use here"
             );
         }
         Event::RouteInstalled(route) => tracing::info!("route installed: {}", describe(route, links)),

@@ -8,12 +8,11 @@ use super::plan::bindings::Upstream;
 use super::policy::{Override, Source};
 use crate::wire::{Advertisement, Flags, Mac};
 
-/// The answer, or none if the upstream has no address that it could come from. It overrides nothing as long as
-/// somebody else may have the target (`is_free`).
+/// The answer, or none if the upstream has no address that it could come from.
 pub fn advertisement(
     upstream: &Upstream,
     asker: &Asker,
-    (target, is_free): (Ipv6Addr, bool),
+    target: Ipv6Addr,
     links: &Links,
 ) -> Option<Advertisement> {
     let source = source(upstream, asker, target, links)?;
@@ -35,7 +34,7 @@ pub fn advertisement(
             solicited: !is_dad,
             // "If the Target Address is either an anycast address or a unicast address for which
             // the node is providing proxy service [...] the Override flag SHOULD be set to zero."
-            override_entry: is_free && upstream.override_flag == Override::Always,
+            override_entry: upstream.override_flag == Override::Always,
         },
         // "If the solicitation's IP Destination Address is not a multicast address, the Target
         // Link-Layer Address option MAY be omitted"; it is always there, because some routers

@@ -11,7 +11,7 @@ use crate::frame::{ADVERTISEMENT, IP, SOLICITATION, address, mac, sender, target
 use crate::lab::{C, D, GATEWAY, GUEST, GUEST_MAC, Lab, ROUTER, UPSTREAM_LINK_LOCAL, UPSTREAM_MAC, c};
 use crate::link::{Link, is_announcement};
 use crate::namespace::{Namespace, eventually};
-use crate::solicitation::{Solicitation, option};
+use crate::solicitation::Solicitation;
 
 crate::cases![
     takes_over_from_an_old_entry_of_the_router,
@@ -161,13 +161,7 @@ fn overrides_no_owner_that_defends_himself_against_the_detection() {
     wake(&lab);
     // The other owner, at whose link-layer address it is (RFC 4862 §5.4.4).
     let owner = crate::solicitation::Asker { mac: mac(0x77), address: c(5) };
-    let defence = Solicitation::multicast(owner, GUEST).with(|q| {
-        q.icmp_type = ADVERTISEMENT;
-        q.reserved = 0x2000_0000;
-        q.options = option(2, &mac(0x77));
-        let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-        (q.destination, q.eth_dst) = (all_nodes, [0x33, 0x33, 0, 0, 0, 1]);
-    });
+    let defence = Solicitation::defence(owner, GUEST, true);
     let deadline = Instant::now() + PATIENCE;
     let detection = Solicitation::dad(UPSTREAM_MAC, GUEST).frame();
     while link.receive(deadline).expect("a detection comes") != detection {}

@@ -199,7 +199,7 @@ fn gives_way_to_a_rival_on_the_upstream_until_it_is_silent() {
     link.answered(&question);
     assert_eq!(veths.routes(), Veths::wanted(&[(e(5), 0)]), "the guest is where it was");
     let said = daemon.stop();
-    let warnings: Vec<_> = said.lines().filter(|line| line.contains("conflict")).collect();
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("conflict: ")).collect();
     assert_eq!(warnings.len(), 1, "{said}");
     assert!(warnings[0].contains("02:00:00:00:00:03") && warnings[0].contains("WARN"), "{said}");
 }

@@ -40,6 +40,7 @@ mod advertisement;
 mod announce;
 mod answers;
 mod change;
+mod claims;
 mod client;
 mod control;
 mod crowd;
@@ -97,6 +98,7 @@ fn main() {
     arguments.test_threads.get_or_insert(4);
     const ROOMS: &[(&str, &[Case])] = &[
         ("answers", answers::CASES),
+        ("claims", claims::CASES),
         ("defence", defence::CASES),
         ("silence", silence::CASES),
         ("addresses", addresses::CASES),

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::frame::{ICMP, Mac, SOLICITATION, checksum, group_mac, solicited_node};
+use crate::frame::{ADVERTISEMENT, ICMP, Mac, SOLICITATION, checksum, group_mac, solicited_node};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,20 @@ impl Solicitation {
     pub(crate) fn dad(from: Mac, target: Ipv6Addr) -> Self {
         let nobody = Asker { mac: from, address: Ipv6Addr::UNSPECIFIED };
         Self { options: Vec::new(), ..Self::multicast(nobody, target) }
+    }
+
+    /// What the owner of an address sends to all nodes when somebody checks it (RFC 4862 §5.4.4): with the override
+    /// flag, or without, as a proxy does.
+    pub(crate) fn defence(owner: Asker, target: Ipv6Addr, overrides: bool) -> Self {
+        let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        Self {
+            icmp_type: ADVERTISEMENT,
+            reserved: if overrides { 0x2000_0000 } else { 0 },
+            options: option(2, &owner.mac),
+            destination: all_nodes,
+            eth_dst: [0x33, 0x33, 0, 0, 0, 1],
+            ..Self::multicast(owner, target)
+        }
     }
 
     /// The same with one thing changed.

@@ -70,7 +70,7 @@ fn rivals(host: &Host) -> Vec<Finding> {
         let [address, mac] = ["address", "mac"].map(|key| text(conflict, key));
         let (what, seen) = match conflict["answered"].as_bool() {
             Some(true) => (
-                format!("{mac}, on the upstream link, wants {address}, and was refused: a guest here has it"),
+                format!("{mac}, on the upstream link, wants {address}, and was refused: it is in use here"),
                 format!("lone64 heard {mac} check whether {address} is free"),
             ),
             _ => (

@@ -103,12 +103,8 @@ async fn works(
                 let before = again.questions;
                 again.note(seen);
                 if let Some(asked) = again.asked.filter(|_| again.questions > before)
-                    && let Some(answer) = advertisement(
-                        &upstream,
-                        &Asker::of(upstream.link, &asked),
-                        (asked.target, true),
-                        &links,
-                    )
+                    && let Some(answer) =
+                        advertisement(&upstream, &Asker::of(upstream.link, &asked), asked.target, &links)
                 {
                     rig.tell(Own::Advertisement(answer));
                 }

@@ -289,7 +289,7 @@ impl Explainer<'_> {
 
     fn tell_source(&self, upstream: &Upstream, target: Ipv6Addr, steps: &mut Vec<Step>) -> bool {
         let links = &self.scene.host.links;
-        match answer::advertisement(upstream, &router_on(upstream.link), (target, true), links) {
+        match answer::advertisement(upstream, &router_on(upstream.link), target, links) {
             Some(advertisement) => {
                 steps.push(yes(Subject::Source, format!("from {}", advertisement.source)));
                 true

@@ -21,7 +21,7 @@ use super::event::Event;
 use super::export::{Standing, Watch};
 use super::facts::IfIndex;
 use super::house::House;
-use super::liveness::{Asking, Owner};
+use super::liveness::Asking;
 use super::time::Time;
 use crate::wire::DropReason;
 
@@ -75,10 +75,10 @@ impl Desk {
         let later = |()| Said::Later;
         let verdict = match decision {
             Decision::Drop(reason) => Err(reason),
-            Decision::Answer(_) => self.answer(&asker, target, now),
+            Decision::Answer(_) => self.answer(&asker, target),
             Decision::Listen => self.listen(asker, target, now).map(later),
             Decision::AnswerLive(live) => {
-                let verdict = self.answer_once_routed(asker, target, live.link, now);
+                let verdict = self.answer_once_routed(asker, target, live.link);
                 let (guests, ground, budget) = self.house.guests();
                 guests.confirm_if_old(target, &live, &ground, budget, now);
                 verdict
@@ -86,7 +86,7 @@ impl Desk {
             Decision::AskBefore(live) => {
                 match guests.ask_before_defending(target, asker, share, &ground, budget, now) {
                     Ok(true) => Ok(Said::Later),
-                    Ok(false) => self.answer_once_routed(asker, target, live.link, now),
+                    Ok(false) => self.answer_once_routed(asker, target, live.link),
                     Err(reason) => Err(reason),
                 }
             }
@@ -105,7 +105,7 @@ impl Desk {
                         if let Some(live) = neighbors.live(target) {
                             neighbors.confirm_if_old(target, &live, &ground, budget, now);
                         }
-                        self.answer(&asker, target, now)
+                        self.answer(&asker, target)
                     }
                     Standing::Probing => neighbors.wait(target, asker).map(later),
                     Standing::Absent | Standing::Unknown => {
@@ -118,12 +118,9 @@ impl Desk {
         self.count(target, &asker, verdict, now);
     }
 
-    fn answer(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> Result<Said, DropReason> {
+    fn answer(&mut self, asker: &Asker, target: Ipv6Addr) -> Result<Said, DropReason> {
         let face = self.house.face_towards(asker, target).ok_or(DropReason::NotUpstream)?;
-        // Only guests ask on a downstream, and what they are told concerns their own link.
-        let is_free = self.house.plan.upstream(asker.link).is_none()
-            || self.house.scene().owner(target, now) == Owner::Nobody;
-        let advertisement = answer::advertisement(&face, asker, (target, is_free), &self.house.host.links);
+        let advertisement = answer::advertisement(&face, asker, target, &self.house.host.links);
         let advertisement = advertisement.ok_or(DropReason::NoSource)?;
         self.outputs.push_back(Output::Advertise(asker.link, advertisement));
         Ok(Said::Answered)
@@ -134,7 +131,6 @@ impl Desk {
         asker: Asker,
         target: Ipv6Addr,
         link: IfIndex,
-        now: Time,
     ) -> Result<Said, DropReason> {
         // A target on the asker's own link answers for itself.
         if link == asker.link {
@@ -142,7 +138,7 @@ impl Desk {
         }
         match self.house.keep.routes.is_under_way(target, link) {
             true => self.house.held.hold(target, asker).map(|()| Said::Later),
-            false => self.answer(&asker, target, now),
+            false => self.answer(&asker, target),
         }
     }
 
@@ -151,7 +147,7 @@ impl Desk {
         for asker in askers {
             let link = self.house.guests.standing(target).live().map(|place| place.link);
             let verdict = match link {
-                Some(link) => self.answer_once_routed(asker, target, link, now),
+                Some(link) => self.answer_once_routed(asker, target, link),
                 None => Err(DropReason::Absent),
             };
             self.count(target, &asker, verdict, now);
@@ -161,7 +157,7 @@ impl Desk {
     /// A neighbor on an upstream is there: the guests that have waited for that are answered.
     fn answer_neighbor(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
         for asker in askers {
-            let verdict = self.answer(&asker, target, now);
+            let verdict = self.answer(&asker, target);
             self.count(target, &asker, verdict, now);
         }
     }

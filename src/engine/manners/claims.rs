@@ -13,7 +13,7 @@ use crate::wire::{Advertisement, Mac, Solicitation, solicited_node};
 /// an asker with `::`, but that it may override.
 pub fn unsolicited(upstream: &Upstream, target: Ipv6Addr, links: &Links) -> Option<Advertisement> {
     let nobody = Asker { link: upstream.link, mac: upstream.mac, address: Ipv6Addr::UNSPECIFIED };
-    let mut advertisement = answer::advertisement(upstream, &nobody, (target, true), links)?;
+    let mut advertisement = answer::advertisement(upstream, &nobody, target, links)?;
     // RFC 4861 §7.2.8: "A proxy MAY send unsolicited advertisements with the Override flag set to one".
     advertisement.flags.override_entry = upstream.override_flag != Override::Never;
     Some(advertisement)
