@@ -9,7 +9,9 @@
 //!   with a timeout, if that is left over from one of these; or
 //! * with the timeout at which somebody on the upstream link, who was known to have the address, has let a claim
 //!   of a guest's pass in silence. ("A real owner of the address on the upstream link wins over us", so the guest's
-//!   sign of life, which may be older than the question, counts only then.)
+//!   sign of life, which may be older than the question, counts only then); or
+//! * with a timeout, if it checks whether the address is free: an owner on the link has some time to speak up first
+//!   ("Before we claim").
 //!
 //! Anything else that happens answers nobody, also not for a target that is live.
 
@@ -132,7 +134,9 @@ impl Oracle {
             waiting.is_due |= match &self.current {
                 Current::About(targets) => targets.contains(&waiting.target),
                 Current::AboutAll => true,
-                Current::Timeout => self.claims.contains_key(&waiting.target),
+                Current::Timeout => {
+                    self.claims.contains_key(&waiting.target) || waiting.asker.address.is_unspecified()
+                }
                 Current::Question | Current::Other => false,
             };
         }

@@ -7,7 +7,7 @@
 use core::net::Ipv6Addr;
 
 use super::Desk;
-use crate::engine::asker::Asker;
+use crate::engine::asker::{Asker, join};
 use crate::engine::event::Event;
 use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
@@ -59,7 +59,7 @@ impl Desk {
         if checks.len() >= MOST_CHECKS && !checks.contains_key(&target) {
             return Err(DropReason::AskersFull);
         }
-        checks.insert(target, asker);
+        join(checks.entry(target).or_default(), asker)?;
         self.set_owner(target, Owner::Asked, now);
         self.house.manners.announcements.listen(target, now);
         Ok(())
@@ -103,7 +103,7 @@ impl Desk {
             return;
         }
         manners.announcements.stop(target);
-        if let Some(asker) = manners.checks.remove(&target) {
+        for asker in manners.checks.remove(&target).unwrap_or_default() {
             self.dropped(Some(target), asker.link, DropReason::Conflict);
         }
         if !self.is_ours_to_answer(target, now) {
@@ -152,7 +152,7 @@ impl Desk {
         if let (Some(_), Some(link)) = (self.house.manners.rivals.end(target), link) {
             self.tell(Event::ConflictOver(target, link));
         }
-        if let Some(asker) = self.house.manners.checks.remove(&target) {
+        for asker in self.house.manners.checks.remove(&target).unwrap_or_default() {
             self.question(asker, target, now);
         }
     }
@@ -181,13 +181,13 @@ impl Desk {
         let House { manners, .. } = &mut self.house;
         let announcements = &manners.announcements;
         let ended = manners.checks.extract_if(.., |target, _| !announcements.is_asking(*target));
-        for (target, asker) in ended.collect::<Vec<_>>() {
-            self.dropped(Some(target), asker.link, DropReason::Absent);
+        for (target, askers) in ended.collect::<Vec<_>>() {
+            askers.iter().for_each(|asker| self.dropped(Some(target), asker.link, DropReason::Absent));
         }
     }
 }
 
 /// The link is asked for addresses that are no live guests as long as no more than so many are announced.
 const FEW: usize = 64;
-/// Checks of strangers that wait at a time, one for each target.
+/// Targets of which checks of strangers wait at a time.
 const MOST_CHECKS: usize = 256;

@@ -39,7 +39,7 @@ pub struct Manners {
     /// What the link says of addresses that are no live guests.
     pub asked: Asked,
     /// Strangers that check whether a target is free, and wait until the link has been asked.
-    pub checks: BTreeMap<Ipv6Addr, Asker>,
+    pub checks: BTreeMap<Ipv6Addr, Vec<Asker>>,
     /// The routers whose entries are ours to keep.
     pub routers: Routers,
     /// The groups that are wanted.
