@@ -20,6 +20,7 @@ crate::cases![
     containers_of_a_network,
     restarts_of_docker_and_moves_of_a_container_are_followed,
     what_docker_filters_and_translates_is_found_and_mended,
+    a_bridge_with_the_routers_address_takes_it_from_nobody,
 ];
 
 const WEB: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xd, 0, 0, 5);
@@ -126,6 +127,45 @@ fn what_docker_filters_and_translates_is_found_and_mended() {
     connects(&provider, WEB, 81);
     host.type_in("systemctl restart docker");
     is_mended();
+}
+
+/// `fixed-cidr-v6` over the whole link's first /80 gives docker0 the address that the provider's router has.
+fn a_bridge_with_the_routers_address_takes_it_from_nobody() {
+    let provider = Provider::new();
+    let host = with_an_image(&provider);
+    let customer = provider.plug(9);
+    customer.ip("link set eth0 up
+         addr add 2001:db8:1:2::9/64 dev eth0 nodad
+         route add default via 2001:db8:1:2::1 dev eth0");
+    customer.ping("2001:db8:1:2::1");
+    host.type_in(
+        "echo '{ \"ipv6\": true, \"fixed-cidr-v6\": \"2001:db8:1:2::/80\" }' >/etc/docker/daemon.json
+         systemctl enable --now docker
+         docker run -d --init --name web busybox httpd -f",
+    );
+    let address = host.type_in("docker inspect -f '{{.NetworkSettings.GlobalIPv6Address}}' web");
+    let web: Ipv6Addr = address.trim().parse().unwrap_or_else(|_| panic!("no address: {address}"));
+    assert!(host.namespace.show("addr show docker0").contains("2001:db8:1:2::1/80"));
+
+    let mut ping = Command::new("ping");
+    ping.args(["-n", "-i", "0.1", "-c", "40", "-w", "60", BEYOND]).stdout(Stdio::piped());
+    let pings = customer.spawn(&mut ping);
+    host.type_in("systemctl start lone64");
+    eventually("the conflict is told", PATIENCE, || {
+        let output = host.command("lone64 status --json").output().expect("nsenter");
+        let status: Value = serde_json::from_slice(&output.stdout).ok()?;
+        let is_told =
+            |conflict: &Value| conflict["address"] == "2001:db8:1:2::1" && conflict["answered"] == false;
+        status["conflicts"].as_array()?.iter().any(is_told).then_some(())
+    });
+    // From somewhere else than the address that docker0 has, too.
+    provider.beyond.ping(&web.to_string());
+    host.type_in("systemctl stop lone64");
+    let output = pings.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("40 received"), "another customer has lost packets:\n{said}");
+    let entry = customer.show("neigh show 2001:db8:1:2::1 dev eth0");
+    assert!(entry.contains("02:00:00:00:00:01"), "{entry}");
 }
 
 fn followed() -> (Provider, Machine) {
