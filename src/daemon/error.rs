@@ -16,6 +16,9 @@ pub enum Error {
     /// The host lacks what the configuration names.
     #[error("{}", sentences(.0))]
     Unusable(Vec<Problem>),
+    /// Another one serves in this network namespace; its process id, where it is in sight.
+    #[error("another lone64 is running{} in this network namespace, and two would answer every question twice; {}", with_pid(*.0), stop(*.0))]
+    Another(Option<i32>),
     /// An interface cannot be listened on.
     #[error("cannot open a packet socket on {link}{}", remedy(.source, "CAP_NET_RAW"))]
     Listen {
@@ -105,6 +108,20 @@ impl Error {
                 in_table(route.table)
             ),
         })
+    }
+}
+
+fn with_pid(pid: Option<i32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+}
+
+fn stop(pid: Option<i32>) -> String {
+    match pid {
+        Some(pid) => format!("stop it first, with `systemctl stop lone64` or `kill {pid}`"),
+        None => {
+            "stop it first; it is in another container, and `ss -xlp src @lone64` shows it to root outside"
+                .to_owned()
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! `frames` are sockets and what comes and leaves by them, `effects` everything else that is asked of the kernel,
 //! `settings` its sysctls, `resync` what is read again, `way_out` what every end goes through.
 
+mod alone;
 pub mod control;
 mod effects;
 mod error;
@@ -36,6 +37,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+pub use alone::Alone;
 pub use error::Error;
 pub use operator::Operator;
 pub use record::Recorder;
@@ -70,6 +72,8 @@ pub struct Daemon {
     settings: Settings,
     resync: Resync,
     origin: Instant,
+    /// Given up last.
+    _alone: Alone,
 }
 
 /// What woke the loop.
@@ -91,11 +95,16 @@ impl Daemon {
     ///
     /// On an error nothing of ours is left in the kernel.
     pub async fn start(config: &Config) -> Result<Self, Error> {
-        Self::start_recorded(config, None).await
+        Self::start_recorded(config, Alone::claim().await?, None).await
     }
 
-    /// The same, and everything that enters and leaves the engine is written down.
-    pub async fn start_recorded(config: &Config, recorder: Option<Recorder>) -> Result<Self, Error> {
+    /// The same in a network namespace that is claimed, and everything that enters and leaves the engine is written
+    /// down.
+    pub async fn start_recorded(
+        config: &Config,
+        alone: Alone,
+        recorder: Option<Recorder>,
+    ) -> Result<Self, Error> {
         let (monitor, requests) = Monitor::start_beside()?;
         let mut daemon = Self {
             engine: Recorded::new(config.policy.clone(), random_seed(), recorder),
@@ -109,6 +118,7 @@ impl Daemon {
             settings: Settings::default(),
             resync: Resync::default(),
             origin: Instant::now(),
+            _alone: alone,
         };
         // What went wrong says more than whatever the way out could meet.
         if let Err(error) = daemon.learn().await {

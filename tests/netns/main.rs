@@ -23,6 +23,7 @@
 //! * `shipped`: the configurations under `config/`
 //! * `follow`: the kernel's routes and the upstream's prefix decide what is served
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
+//! * `alone`: one lone64 in a network namespace
 //! * `way_out`: what is given back, whatever ends the daemon
 //! * `record`: `--record`, and what the engine is told of what became of its effects
 //! * `import`: imported configurations answer as those that they were made from
@@ -37,6 +38,7 @@
 
 mod addresses;
 mod advertisement;
+mod alone;
 mod announce;
 mod answers;
 mod change;
@@ -113,6 +115,7 @@ fn main() {
         ("record", record::CASES),
         ("change", change::CASES),
         ("startup", startup::CASES),
+        ("alone", alone::CASES),
         ("shipped", shipped::CASES),
         ("import", import::CASES),
         ("suppress", suppress::CASES),
