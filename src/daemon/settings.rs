@@ -119,7 +119,12 @@ fn carry_out(task: Task, ours: Option<Sysctls>) -> (Option<Sysctls>, Settled) {
             match ours.apply(upstreams) {
                 Ok(()) => (Some(ours), Settled::Configured(Ok(()))),
                 // What was set already is given back at once, because it is dropped.
-                Err(error) => (None, Settled::Configured(Err(error))),
+                Err(error) if error.is_of_privilege() => (None, Settled::Configured(Err(error))),
+                // An interface that goes at this moment comes back, and is looked at again then.
+                Err(error) => {
+                    tracing::warn!("{}", crate::explanation::of(&error));
+                    (Some(ours), Settled::Configured(Ok(())))
+                }
             }
         }
         (Task::Configure(false, ..), Some(mut ours)) => {

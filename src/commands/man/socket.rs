@@ -84,7 +84,7 @@ const STATUS_FIELDS: &[Term] = &[
     ),
     (
         "problems",
-        "What keeps it from serving, each with scope (upstream, range or passing) and message. It is \
+        "What keeps it from serving, or is waited for, each with scope (upstream, range or passing) and message. It is \
          healthy without any.",
     ),
     (
