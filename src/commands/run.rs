@@ -70,7 +70,6 @@ async fn serve(args: &RunArgs, config: &Config) -> Result<(), Box<dyn std::error
     let control = open_control(&config.control.socket)?;
     let recorder = args.record.as_deref().and_then(record);
     let mut daemon = Daemon::start_recorded(config, alone, recorder).await?;
-    daemon.missing_sysctls().iter().for_each(|sentence| tracing::warn!("{sentence}"));
     warn_of_small_neighbor_table(daemon.downstreams());
     for line in daemon.summary() {
         tracing::info!("{line}");

@@ -134,6 +134,7 @@ impl Daemon {
             return Err(error);
         }
         daemon.effects.enter(Mode::Serving);
+        daemon.warn_of_missing();
         Ok(daemon)
     }
 
