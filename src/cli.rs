@@ -50,6 +50,10 @@ pub enum Command {
     ///
     /// Options override the file. Without --config the default file may be absent: with no range at all,
     /// whatever the kernel routes to another interface out of the upstream's prefix is served.
+    ///
+    /// What is not there yet (interfaces, a default route) is waited for, and a foreign route in the way is a
+    /// conflict: both are told, and the rest is served. It ends by itself only for a mistake in the
+    /// configuration, a missing privilege, or another lone64 in the same network namespace.
     Run(RunArgs),
     /// Validate a configuration and show what it would serve.
     ///

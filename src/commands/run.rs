@@ -17,7 +17,7 @@ use super::Outcome;
 use super::options::RunArgs;
 use crate::config::Config;
 use crate::daemon::control::{Control, SocketError};
-use crate::daemon::{Daemon, Operator, Recorder, Service, Source, logging};
+use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging};
 use crate::explanation;
 use crate::kernel::sysctl;
 
@@ -64,11 +64,12 @@ fn raise_file_limit() {
 async fn serve(args: &RunArgs, config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let stop = stop_signals()?;
     let hangup = signal(SignalKind::hangup())?;
-    // First of all: two that answer for the same guests would be in each other's way.
+    // First of all: two that answer for the same guests would be in each other's way. Neither may two that have
+    // network namespaces of their own have one control socket.
+    let alone = Alone::claim().await?;
     let control = open_control(&config.control.socket)?;
     let recorder = args.record.as_deref().and_then(record);
-    let mut daemon = Daemon::start_recorded(config, recorder).await?;
-    daemon.missing_sysctls().iter().for_each(|sentence| tracing::warn!("{sentence}"));
+    let mut daemon = Daemon::start_recorded(config, alone, recorder).await?;
     warn_of_small_neighbor_table(daemon.downstreams());
     for line in daemon.summary() {
         tracing::info!("{line}");
@@ -91,7 +92,7 @@ fn record(path: &Path) -> Option<Recorder> {
     recorder.inspect_err(told).ok()
 }
 
-/// Without a control socket there are answers all the same; next to another lone64 there are none.
+/// Without a control socket there are answers all the same; but not where it is another lone64's.
 fn open_control(path: &Path) -> Result<Option<Control>, SocketError> {
     match Control::open(path) {
         Ok(control) => Ok(Some(control)),

@@ -11,7 +11,9 @@ use super::Error;
 use super::error::describe;
 use super::suppressor::{News, Suppressor};
 use crate::engine::facts::IfIndex;
-use crate::engine::{AddressChange, AddressOutcome, Change, Input, Links, NeighborChange, Outcome, Output};
+use crate::engine::{
+    AddressChange, AddressOutcome, Change, House, Input, Links, NeighborChange, Outcome, Output,
+};
 use crate::kernel::groups::{Grouped, Groups};
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
 
@@ -32,7 +34,7 @@ pub(super) struct Effects {
 /// What a failure means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// It is the reason not to start.
+    /// A missing privilege is the reason not to start. Everything else can heal: it is as later.
     Starting,
     /// It is told, and what asked for it tries again.
     Serving,
@@ -144,8 +146,9 @@ impl Effects {
         self.changes.next().now_or_never().flatten()
     }
 
-    /// What has ended, as the engine takes it. The links are for the names in what is told.
-    pub(super) fn outcomes(&mut self, done: Done, links: &Links) -> Vec<Input> {
+    /// What has ended, as the engine takes it. The house is for what is told.
+    pub(super) fn outcomes(&mut self, done: Done, house: &House) -> Vec<Input> {
+        let links = house.links();
         match done {
             Done::Route(change, result) => vec![self.route(change, result, links)],
             Done::Address(change, outcome) => vec![Input::AddressChanged(change, outcome)],
@@ -154,7 +157,7 @@ impl Effects {
                 grouped.into_iter().map(|grouped| self.grouped(grouped, links)).collect()
             }
             Done::Ears(tuned) => {
-                tuned.into_iter().map(|(link, result)| self.tuned(link, result, links)).collect()
+                tuned.into_iter().map(|(link, result)| self.tuned(link, result, house)).collect()
             }
             Done::Suppression(News::Changed(result)) => {
                 let outcome = outcome(&result);
@@ -178,9 +181,10 @@ impl Effects {
             (Change::Add(_), Err(RouteError::Exists)) => Outcome::Exists,
             (Change::Add(route) | Change::Remove(route), Err(source)) => {
                 let said = source.to_string();
-                // One interface's own trouble is no reason to serve nobody behind the others. The engine tells.
-                if self.mode == Mode::Starting && !matches!(source, RouteError::SwitchedOff) {
-                    self.failure.get_or_insert(Error::Route { route: describe(route, links), source });
+                let error = Error::Route { route: describe(route, links), source };
+                // Of everything else the engine tells.
+                if self.mode == Mode::Starting && error.is_of_privilege() {
+                    self.failure.get_or_insert(error);
                 }
                 Outcome::Failed(said)
             }
@@ -188,15 +192,20 @@ impl Effects {
         Input::RouteChanged(change, outcome)
     }
 
-    fn tuned(&mut self, link: IfIndex, result: io::Result<()>, links: &Links) -> Input {
+    fn tuned(&mut self, link: IfIndex, result: io::Result<()>, house: &House) -> Input {
         let outcome = outcome(&result);
         match result {
             Ok(()) => self.succeeded(Object::Ear(link)),
             // The engine hears of that in a moment.
-            Err(error) if self.mode != Mode::Starting && is_gone(&error) => {
-                tracing::debug!(%link, %error, "not listened on");
+            Err(error) if is_gone(&error) => tracing::debug!(%link, %error, "not listened on"),
+            Err(source) => {
+                let error = Error::Listen { link: house.links().name(link), source };
+                // Of an upstream the engine tells.
+                let is_told = house.upstream_links().any(|upstream| upstream == link);
+                if !is_told || self.mode == Mode::Starting && error.is_of_privilege() {
+                    self.failed(Object::Ear(link), error);
+                }
             }
-            Err(source) => self.failed(Object::Ear(link), Error::Listen { link: links.name(link), source }),
         }
         Input::EarChanged(link, outcome)
     }
@@ -221,9 +230,15 @@ impl Effects {
     }
 
     fn failed(&mut self, object: Object, error: Error) {
-        match (self.mode, object) {
-            (Mode::Starting, _) | (Mode::Leaving, Object::Table) => _ = self.failure.get_or_insert(error),
-            _ => self.complain(object, &error),
+        let is_last = match self.mode {
+            Mode::Starting => error.is_of_privilege(),
+            Mode::Serving => false,
+            Mode::Leaving => object == Object::Table,
+        };
+        if is_last {
+            self.failure.get_or_insert(error);
+        } else {
+            self.complain(object, &error);
         }
     }
 

@@ -1,11 +1,10 @@
 //! Why the daemon cannot start, or cannot go on: what is wrong, and what to do.
 
-use std::fmt::Write;
 use std::io;
 use std::net::Ipv6Addr;
 
+use crate::engine::Links;
 use crate::engine::facts::{KernelRoute, RouteKind};
-use crate::engine::{Links, Problem};
 use crate::kernel::netlink::{NetlinkError, RouteError};
 use crate::kernel::nft::NftError;
 use crate::kernel::sysctl::SysctlError;
@@ -13,9 +12,17 @@ use crate::kernel::sysctl::SysctlError;
 /// Why the daemon cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The host lacks what the configuration names.
-    #[error("{}", sentences(.0))]
-    Unusable(Vec<Problem>),
+    /// Another one serves in this network namespace; its process id, where it is in sight.
+    #[error("another lone64 is running{} in this network namespace, and two would answer every question twice; {}", with_pid(*.0), stop(*.0))]
+    Another(Option<i32>),
+    /// The privilege to hear and send frames is missing.
+    #[error("no permission to open packet sockets; run lone64 as root or with CAP_NET_RAW and CAP_NET_ADMIN")]
+    NoPackets(#[source] io::Error),
+    /// The privilege to change routes is missing.
+    #[error(
+        "no permission to change routes and addresses; run lone64 as root or with CAP_NET_RAW and CAP_NET_ADMIN"
+    )]
+    NoChanges(#[source] RouteError),
     /// An interface cannot be listened on.
     #[error("cannot open a packet socket on {link}{}", remedy(.source, "CAP_NET_RAW"))]
     Listen {
@@ -51,9 +58,6 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A foreign route keeps ours out.
-    #[error("{0}")]
-    BusyRoute(String),
     /// The kernel cannot be kept from solicitations.
     #[error(transparent)]
     Suppress(#[from] NftError),
@@ -86,25 +90,50 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn busy_route(route: &KernelRoute, other: Option<&KernelRoute>, links: &Links) -> Self {
-        let wanted = describe(route, links);
-        let KernelRoute { destination, metric, .. } = route;
-        Self::BusyRoute(match other {
-            Some(other) => {
-                let there = describe(other, links);
-                let remedy = format!("{there}{}", in_table(other.table));
-                format!(
-                    "cannot install the route '{wanted}': '{there}' is in the way, and foreign routes are never \
-                     replaced; remove it with `ip -6 route del {remedy}`, or choose another `metric` in [routes]"
-                )
-            }
-            None => format!(
-                "cannot install the route '{wanted}': another route to {destination} with metric {metric} is in \
-                 the way, and foreign routes are never replaced; `ip -6 route show{} {destination}` shows it: \
-                 remove it, or choose another `metric` in [routes]",
-                in_table(route.table)
-            ),
-        })
+    /// Whether a privilege is missing, which does not come by itself.
+    pub(super) fn is_of_privilege(&self) -> bool {
+        match self {
+            Self::Listen { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Route { source, .. } => matches!(source, RouteError::Denied),
+            Self::Suppress(source) => matches!(source, NftError::Denied(_)),
+            _ => false,
+        }
+    }
+}
+
+/// That a foreign route keeps ours out, and what to do.
+pub(super) fn kept_out(route: &KernelRoute, other: Option<&KernelRoute>, links: &Links) -> String {
+    let wanted = describe(route, links);
+    let KernelRoute { destination, metric, .. } = route;
+    match other {
+        Some(other) => {
+            let there = describe(other, links);
+            let remedy = format!("{there}{}", in_table(other.table));
+            format!(
+                "the route '{wanted}' is kept out: '{there}' is in the way, and foreign routes are never \
+                 replaced; remove it with `ip -6 route del {remedy}`, or choose another `metric` in [routes]"
+            )
+        }
+        None => format!(
+            "the route '{wanted}' is kept out: another route to {destination} with metric {metric} is in the way, \
+             and foreign routes are never replaced; `ip -6 route show{} {destination}` shows it: remove it, or \
+             choose another `metric` in [routes]",
+            in_table(route.table)
+        ),
+    }
+}
+
+fn with_pid(pid: Option<i32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+}
+
+fn stop(pid: Option<i32>) -> String {
+    match pid {
+        Some(pid) => format!("stop it first, with `systemctl stop lone64` or `kill {pid}`"),
+        None => {
+            "stop it first; it is in another container, and `ss -xlp src @lone64` shows it to root outside"
+                .to_owned()
+        }
     }
 }
 
@@ -123,16 +152,6 @@ pub(super) fn describe(route: &KernelRoute, links: &Links) -> String {
     let mut text = route.to_string();
     if let RouteKind::Unicast(link) | RouteKind::Local(link) = route.kind {
         text = text.replace(&format!("#{link}"), &links.name(link));
-    }
-    text
-}
-
-fn sentences(problems: &[Problem]) -> String {
-    let mut text = String::new();
-    for (position, problem) in problems.iter().enumerate() {
-        let separator = if position == 0 { "" } else { "\n" };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{separator}{problem}");
     }
     text
 }

@@ -3,7 +3,7 @@
 //! A guest, or a stranger on the link, can bring about as many changes as he likes; so lines that he
 //! can trigger are limited, and what is left out is counted.
 
-use super::error::describe;
+use super::error::{describe, kept_out};
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Answer, Origin, RangePolicy};
 use crate::engine::{Event, Limiter, Links, Time};
@@ -119,9 +119,7 @@ fn write(event: &Event, links: &Links) {
         Event::RouteInstalled(route) => tracing::info!("route installed: {}", describe(route, links)),
         Event::RouteRemoved(route) => tracing::info!("route removed: {}", describe(route, links)),
         Event::RouteConflict(route, other) => {
-            let there =
-                other.as_ref().map_or_else(|| "another one".to_owned(), |other| describe(other, links));
-            tracing::warn!("route kept out: {}; in the way is {there}", describe(route, links));
+            tracing::warn!("{}", kept_out(route, other.as_ref(), links));
         }
         Event::RouteFailed(route, said) => {
             tracing::warn!("route refused: {}: {said}", describe(route, links));

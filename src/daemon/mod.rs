@@ -6,8 +6,10 @@
 //! kernel's, or a disk, is done by another thread, and its outcome is one more thing that happens.
 //!
 //! `frames` are sockets and what comes and leaves by them, `effects` everything else that is asked of the kernel,
-//! `settings` its sysctls, `resync` what is read again, `way_out` what every end goes through.
+//! `settings` its sysctls, `resync` what is read again, `way_out` what every end goes through. `alone` and
+//! `privileges` are what a start may fail of; what `waiting` tells of is waited for.
 
+mod alone;
 pub mod control;
 mod effects;
 mod error;
@@ -18,6 +20,7 @@ mod log_writer;
 pub mod logging;
 pub mod metrics;
 mod operator;
+mod privileges;
 mod record;
 mod reload;
 mod resync;
@@ -27,6 +30,7 @@ pub mod status;
 mod summary;
 mod suppressor;
 mod sysctls;
+mod waiting;
 mod way_out;
 
 use std::io;
@@ -36,6 +40,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+pub use alone::Alone;
 pub use error::Error;
 pub use operator::Operator;
 pub use record::Recorder;
@@ -43,9 +48,8 @@ pub use reload::{Refusal, Source};
 pub use service::Service;
 
 use crate::config::Config;
-use crate::engine::bindings::Scope;
 use crate::engine::facts::Fact;
-use crate::engine::{Input, Output, Problem, RouteState, Time};
+use crate::engine::{Input, Output, Time};
 use crate::kernel::ears::Heard;
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use effects::{Done, Effects, Mode};
@@ -70,6 +74,8 @@ pub struct Daemon {
     settings: Settings,
     resync: Resync,
     origin: Instant,
+    /// Given up last.
+    _alone: Alone,
 }
 
 /// What woke the loop.
@@ -89,14 +95,21 @@ impl Daemon {
     /// namespace of this thread. Must be called within a Tokio runtime with I/O and time, whose threads begin
     /// there, too.
     ///
-    /// On an error nothing of ours is left in the kernel.
+    /// What is not there yet, or is in the way, is waited for and told, at the start as later. An error is what does
+    /// not heal: another lone64, a missing privilege. On an error nothing of ours is left in the kernel.
     pub async fn start(config: &Config) -> Result<Self, Error> {
-        Self::start_recorded(config, None).await
+        Self::start_recorded(config, Alone::claim().await?, None).await
     }
 
-    /// The same, and everything that enters and leaves the engine is written down.
-    pub async fn start_recorded(config: &Config, recorder: Option<Recorder>) -> Result<Self, Error> {
+    /// The same in a network namespace that is claimed, and everything that enters and leaves the engine is written
+    /// down.
+    pub async fn start_recorded(
+        config: &Config,
+        alone: Alone,
+        recorder: Option<Recorder>,
+    ) -> Result<Self, Error> {
         let (monitor, requests) = Monitor::start_beside()?;
+        privileges::check(config, &requests).await?;
         let mut daemon = Self {
             engine: Recorded::new(config.policy.clone(), random_seed(), recorder),
             monitor,
@@ -109,6 +122,7 @@ impl Daemon {
             settings: Settings::default(),
             resync: Resync::default(),
             origin: Instant::now(),
+            _alone: alone,
         };
         // What went wrong says more than whatever the way out could meet.
         if let Err(error) = daemon.learn().await {
@@ -120,6 +134,7 @@ impl Daemon {
             return Err(error);
         }
         daemon.effects.enter(Mode::Serving);
+        daemon.warn_of_missing();
         Ok(daemon)
     }
 
@@ -127,7 +142,7 @@ impl Daemon {
     pub fn attach(&mut self, operator: Operator) {
         self.operator = operator;
         self.serve_metrics();
-        let status = self.summary().join("; ");
+        let status = self.first_status_line();
         self.operator.service.ready(status);
     }
 
@@ -141,9 +156,8 @@ impl Daemon {
     }
 
     async fn learn(&mut self) -> Result<(), Error> {
-        let facts = self.monitor.dump().await?;
+        let facts = self.first_dump().await?;
         self.handle(Input::Facts(facts));
-        self.refuse_problems()?;
         let config = self.config.clone();
         self.configure_settings(&config);
         match self.settings.done().await {
@@ -278,14 +292,14 @@ impl Daemon {
             if let Done::Ears(tuned) = &done {
                 self.frames.release(tuned);
             }
-            for input in self.effects.outcomes(done, self.engine.links()) {
+            for input in self.effects.outcomes(done, &self.engine) {
                 self.engine.handle(input, now);
             }
             next = self.effects.try_next();
         }
         if let Some(done) = next {
             self.effects
-                .outcomes(done, self.engine.links())
+                .outcomes(done, &self.engine)
                 .into_iter()
                 .for_each(|input| self.engine.handle(input, now));
         }
@@ -304,17 +318,8 @@ impl Daemon {
         }
     }
 
-    /// A host on which nothing of the configuration can work is refused; what is merely incomplete
-    /// is told, and served as far as it goes.
-    fn refuse_problems(&self) -> Result<(), Error> {
-        let problems = self.engine.problems();
-        if is_unusable(problems, self.engine.bindings().ranges.len()) {
-            return Err(Error::Unusable(problems.to_vec()));
-        }
-        Ok(())
-    }
-
-    /// Waits until everything that was asked for is done; at the start a refusal is fatal.
+    /// Waits until everything that was asked for is done, or refused and to be tried again. A foreign route in the way
+    /// is a conflict, now as later: it may go.
     async fn settle_kernel(&mut self) -> Result<(), Error> {
         loop {
             self.effects.check()?;
@@ -330,11 +335,6 @@ impl Daemon {
                 else => break,
             };
             self.done(done);
-        }
-        let kept_out = self.engine.routes().find(|(_, state)| *state == RouteState::Conflict);
-        if let Some((route, _)) = kept_out {
-            let other = self.engine.in_the_way_of(&route);
-            return Err(Error::busy_route(&route, other, self.engine.links()));
         }
         Ok(())
     }
@@ -355,12 +355,6 @@ impl Daemon {
     fn instant(&self, time: Time) -> Instant {
         self.origin + time.since(Time::ORIGIN)
     }
-}
-
-/// Whether nothing of a policy with so many ranges can work.
-fn is_unusable(problems: &[Problem], ranges: usize) -> bool {
-    let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
-    count(Scope::Upstream) > 0 || ranges > 0 && count(Scope::Range) == ranges
 }
 
 /// From the kernel's pool: nobody else may know it, or addresses that collide could be chosen.

@@ -17,7 +17,8 @@ use super::reload::{Refusal, Source, differences};
 use super::service::{Due, Service};
 use super::status::Status;
 use crate::config::Config;
-use crate::engine::{Event, Input, Links, Time, Watch};
+use crate::engine::bindings::Scope;
+use crate::engine::{Event, Input, Links, Problem, Time, Watch};
 use crate::kernel::sysctl::SysctlError;
 
 /// Those who may want something of a daemon; by default nobody.
@@ -259,24 +260,20 @@ impl Daemon {
         }
     }
 
-    /// What would be refused at a start is refused here, unless what runs is no better off.
+    /// What a start would wait for is refused here where all that is served would be lost for it: it may be a slip of
+    /// the pen.
     fn refuse_unusable(&self, config: &Config) -> Result<(), Refusal> {
         let (problems, ranges) = self.engine.problems_of(&config.policy);
-        let is_unusable = super::is_unusable(&problems, ranges);
-        let present = super::is_unusable(self.engine.problems(), self.engine.bindings().ranges.len());
+        let is_unusable = is_unusable(&problems, ranges);
+        let present = self::is_unusable(self.engine.problems(), self.engine.bindings().ranges.len());
         if is_unusable && !present { Err(Refusal::Unusable(problems)) } else { Ok(()) }
     }
+}
 
-    fn status_line(&self) -> String {
-        let (ranges, problems) = (self.engine.policy().ranges.len(), self.engine.problems());
-        let live = self.engine.census().live;
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let mut line = format!("{ranges} range{}, {live} guest{} live", plural(ranges), plural(live));
-        if let Some(first) = problems.first() {
-            line += &format!("; {} problem{}: {first}", problems.len(), plural(problems.len()));
-        }
-        line
-    }
+/// Whether nothing of a policy with so many ranges can work at this moment.
+fn is_unusable(problems: &[Problem], ranges: usize) -> bool {
+    let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
+    count(Scope::Upstream) > 0 || ranges > 0 && count(Scope::Range) == ranges
 }
 
 async fn next_call(control: &mut Option<Control>) -> Call {

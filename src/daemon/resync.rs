@@ -8,7 +8,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{Daemon, Error};
 use crate::engine::Input;
@@ -80,6 +80,17 @@ impl Resync {
 }
 
 impl Daemon {
+    /// Everything that there is, at the start. A host that boots may change faster than it can be read.
+    pub(super) async fn first_dump(&mut self) -> Result<Vec<Fact>, Error> {
+        loop {
+            match self.monitor.dump().await {
+                Err(error @ NetlinkError::Unsettled(_)) => tracing::warn!("{error}"),
+                result => return Ok(result?),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
     /// What the kernel says, as much as has come by now, as one.
     pub(super) fn kernel(&mut self, first: Notice) -> Result<(), Error> {
         let (facts, _) = self.said(Some(first))?;

@@ -22,6 +22,8 @@ pub(super) struct Settings {
     is_managing: bool,
     /// Those that were told last.
     upstreams: Vec<Upstream>,
+    /// What was said last to be missing, and for which upstreams.
+    warned: (Vec<Upstream>, Vec<String>),
 }
 
 /// Something to be done.
@@ -119,7 +121,12 @@ fn carry_out(task: Task, ours: Option<Sysctls>) -> (Option<Sysctls>, Settled) {
             match ours.apply(upstreams) {
                 Ok(()) => (Some(ours), Settled::Configured(Ok(()))),
                 // What was set already is given back at once, because it is dropped.
-                Err(error) => (None, Settled::Configured(Err(error))),
+                Err(error) if error.is_of_privilege() => (None, Settled::Configured(Err(error))),
+                // An interface that goes at this moment comes back, and is looked at again then.
+                Err(error) => {
+                    tracing::warn!("{}", crate::explanation::of(&error));
+                    (Some(ours), Settled::Configured(Ok(())))
+                }
             }
         }
         (Task::Configure(false, ..), Some(mut ours)) => {
@@ -153,7 +160,22 @@ impl Daemon {
     pub(super) fn follow_upstreams(&mut self) {
         if self.settings.are_ours() {
             self.settings.follow(upstreams(&self.engine));
+        } else if !self.settings.is_busy() {
+            self.warn_of_missing();
         }
+    }
+
+    /// Says what is missing for guests to be reached, where that is not ours to change: once for the upstreams as they
+    /// are, which may come long after the start.
+    pub(super) fn warn_of_missing(&mut self) {
+        let upstreams = upstreams(&self.engine);
+        if self.settings.are_ours() || upstreams == self.settings.warned.0 {
+            return;
+        }
+        let sentences = missing(&self.engine);
+        let new = sentences.iter().filter(|sentence| !self.settings.warned.1.contains(sentence));
+        new.for_each(|sentence| tracing::warn!("{sentence}"));
+        self.settings.warned = (upstreams, sentences);
     }
 
     /// Some have been set, or not. The reload that waits for them goes on.
@@ -167,10 +189,5 @@ impl Daemon {
             Settled::Followed(Ok(())) => {}
             Settled::Followed(Err(error)) => tracing::warn!("{}", crate::explanation::of(&error)),
         }
-    }
-
-    /// What is missing for guests to be reached, a sentence each, where that is not ours to change.
-    pub fn missing_sysctls(&self) -> Vec<String> {
-        if self.settings.are_ours() { Vec::new() } else { missing(&self.engine) }
     }
 }

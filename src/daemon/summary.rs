@@ -3,7 +3,7 @@
 use super::Daemon;
 use crate::engine::bindings::Place;
 use crate::engine::facts::IfIndex;
-use crate::engine::policy::{Origin, RangePolicy};
+use crate::engine::policy::{Answer, Downstream, Origin, RangePolicy};
 
 impl Daemon {
     /// How many interfaces are listened to for their guests.
@@ -11,7 +11,7 @@ impl Daemon {
         self.engine.bindings().ranges.iter().map(|place| place.downstreams.len()).sum()
     }
 
-    /// What is served, a line for each range.
+    /// What is served, a line for each range. What is waited for has been told.
     pub fn summary(&self) -> Vec<String> {
         let bindings = self.engine.bindings();
         let name = |link: Option<IfIndex>| {
@@ -21,21 +21,29 @@ impl Daemon {
         if ranges.is_empty() {
             let upstreams = bindings.upstreams.iter().filter_map(|upstream| name(Some(upstream.link)));
             let upstreams: Vec<_> = upstreams.collect();
+            if upstreams.is_empty() {
+                return Vec::new();
+            }
             let nothing = "serving nothing yet: nothing to serve follows from the addresses and routes of";
             return vec![format!("{nothing} {}", upstreams.join(", "))];
         }
         let line = |(range, place): (&RangePolicy, &Place)| {
+            let is_there = !matches!(range.downstream, Downstream::Named(_)) || !place.downstreams.is_empty();
+            if !is_there || place.upstream.is_none() && range.answer != Answer::Never {
+                return None;
+            }
             let upstream = name(place.upstream).unwrap_or_else(|| "no upstream".to_owned());
             let RangePolicy { prefix, downstream, answer, .. } = range;
             let origin = match range.origin {
                 Origin::Config => String::new(),
                 origin => format!(", {}", origin.as_str()),
             };
-            format!("serving {prefix} on {upstream} for {downstream} ({answer}{origin})")
+            Some(format!("serving {prefix} on {upstream} for {downstream} ({answer}{origin})"))
         };
-        let mut lines: Vec<_> = ranges.iter().zip(&bindings.ranges).take(SUMMARY).map(line).collect();
-        if ranges.len() > SUMMARY {
-            lines.push(format!("and {} more", ranges.len() - SUMMARY));
+        let mut lines: Vec<_> = ranges.iter().zip(&bindings.ranges).filter_map(line).collect();
+        if lines.len() > SUMMARY {
+            let left = lines.split_off(SUMMARY).len();
+            lines.push(format!("and {left} more"));
         }
         lines
     }

@@ -94,6 +94,10 @@ impl Sysctls {
         }
         // What fails is tried again when they are others, not at every word of the kernel's.
         self.upstreams = upstreams;
+        // A host that forwards already would not take the advertisement that its default route is waited for from.
+        if self.upstreams.is_empty() {
+            return Ok(());
+        }
         for Setting { key, value } in wanted(&self.upstreams, |key| sysctl::read(key).ok()) {
             let before = sysctl::read(&key)?;
             // An interface that was made again has its setting from the kernel again.
@@ -186,6 +190,10 @@ pub(super) fn upstreams(engine: &Engine) -> Vec<Upstream> {
 /// What is missing, as sentences with the command that sets it; for those who manage it themselves.
 pub(super) fn missing(engine: &Engine) -> Vec<String> {
     let upstreams = upstreams(engine);
+    // To forward before there is one may keep its default route from coming.
+    if upstreams.is_empty() {
+        return Vec::new();
+    }
     let read = |key: &str| sysctl::read(key).ok();
     let advertised: Vec<_> =
         upstreams.iter().filter(|up| up.default == DefaultRoute::Advertised).cloned().collect();

@@ -134,7 +134,7 @@ impl Engine {
                 self.begin_work(Work::Facts(Vec::new().into_iter()), now);
             }
             Input::AddressChanged(change, outcome) => self.desk.address_changed(change, &outcome, now),
-            Input::EarChanged(link, outcome) => keep.ear_changed(link, &outcome, now),
+            Input::EarChanged(link, outcome) => self.desk.ear_changed(link, &outcome, now),
             Input::GroupChanged(link, group, outcome) => keep.group_changed((link, group), &outcome, now),
             Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
             Input::SuppressionLost => keep.table_lost(),

@@ -30,6 +30,14 @@ pub enum SysctlError {
     },
 }
 
+impl SysctlError {
+    /// Whether a privilege is missing, or `/proc/sys` is read-only, as in a container without any: neither heals.
+    pub fn is_of_privilege(&self) -> bool {
+        let (Self::Read { source, .. } | Self::Write { source, .. }) = self;
+        matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
 /// Reads a setting, as in `read("conf/eth0/accept_ra")`. Parts are separated by `/`, because the
 /// name of an interface may contain a dot.
 pub fn read(key: &str) -> Result<String, SysctlError> {

@@ -2,7 +2,7 @@
 
 use lone64::engine::facts::{Fact, IfIndex, LinkLayer};
 use lone64::engine::policy::{Answer, Policy, UpstreamInterface};
-use lone64::engine::{Ear, Event, Input, Output, Problem, Role};
+use lone64::engine::{Ear, Event, Input, Outcome, Output, Problem, Role};
 use lone64::wire::{DropReason, Mac};
 
 use crate::host::{
@@ -139,6 +139,35 @@ fn without_a_default_route_from_the_start_there_is_a_problem_until_there_is_one(
     host.facts(routes);
     assert!(host.events().contains(&Event::Solved(Problem::NoDefaultRoute)));
     assert!(host.answers_for(guest(5)));
+}
+
+#[test]
+fn an_upstream_without_an_address_to_answer_from_is_a_problem_until_it_has_one() {
+    let mut host = Host::new(with(|policy| policy.upstreams = vec![upstream(named("up1"))]));
+    let (name, facts) = ("up1".parse().unwrap(), second_upstream());
+    host.facts(facts[..1].to_vec());
+    assert_eq!(host.engine.problems(), [Problem::UpstreamWithoutAddress(name)]);
+    assert!(host.events().contains(&Event::Problem(Problem::UpstreamWithoutAddress(name))));
+    host.facts(facts[1..].to_vec());
+    assert_eq!(host.engine.problems(), []);
+}
+
+#[test]
+fn an_upstream_that_the_kernel_lets_nobody_hear_is_a_problem_until_it_does() {
+    let mut host = Host::new(always());
+    let said = "Cannot allocate memory".to_owned();
+    host.input(Input::EarChanged(UP, Outcome::Failed(said.clone())));
+    let problem = Problem::UpstreamNotHeard("up0".parse().unwrap(), said.clone());
+    assert!(host.events().contains(&Event::Problem(problem.clone())));
+    // The same again is no news.
+    host.input(Input::EarChanged(UP, Outcome::Failed(said)));
+    assert!(!host.events().contains(&Event::Problem(problem.clone())));
+    assert_eq!(host.engine.problems(), std::slice::from_ref(&problem));
+    host.input(Input::EarChanged(UP, Outcome::Done));
+    assert!(host.events().contains(&Event::Solved(problem)));
+    // A downstream is one among others.
+    host.input(Input::EarChanged(BRIDGE, Outcome::Failed("Too many open files".to_owned())));
+    assert_eq!(host.engine.problems(), []);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 
 mod anyip;
 mod docker;
+mod first_minute;
 mod guide;
 mod hooks;
 mod ifupdown;
@@ -54,6 +55,7 @@ fn main() {
     const ROOMS: &[(&str, &[Case])] = &[
         ("anyip", anyip::CASES),
         ("docker", docker::CASES),
+        ("first_minute", first_minute::CASES),
         ("hooks", hooks::CASES),
         ("ifupdown", ifupdown::CASES),
         ("libvirt", libvirt::CASES),

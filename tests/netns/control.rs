@@ -27,7 +27,7 @@ crate::cases![
     is_disturbed_by_no_client,
     takes_over_the_socket_of_one_that_died,
     leaves_a_file_alone_that_is_no_socket,
-    does_not_serve_beside_another,
+    has_no_socket_that_is_anothers,
 ];
 
 fn tells_everything_that_it_serves() {
@@ -273,14 +273,16 @@ fn leaves_a_file_alone_that_is_no_socket() {
     fs::remove_dir_all(place).unwrap();
 }
 
-fn does_not_serve_beside_another() {
-    let lab = Lab::veth();
+fn has_no_socket_that_is_anothers() {
+    // Each has a network namespace of its own, and both have one /run.
+    let (lab, other) = (Lab::veth(), Lab::veth());
     let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
     let settings = Settings::default()
         .range(C, "br0", "")
         .rest(&format!("[control]\nsocket = \"{}\"\n", daemon.socket().display()));
-    let said = Daemon::refusal(&lab, &[], settings);
-    assert!(said.contains(&format!("another lone64 is running (pid {})", daemon.pid())), "{said}");
+    let said = Daemon::refusal(&other, &[], settings);
+    let who = format!("another lone64 is running (pid {}): it holds ", daemon.pid());
+    assert!(said.contains(&who) && said.contains("a `socket` of its own"), "{said}");
     assert_eq!(status(&daemon)["pid"], daemon.pid(), "the first is as it was");
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
     // Nor beside something that answers there and is no lone64.
@@ -290,7 +292,7 @@ fn does_not_serve_beside_another() {
     let settings = Settings::default()
         .range(D, "gv1", "")
         .rest(&format!("[control]\nsocket = \"{}\"\n", socket.display()));
-    let said = Daemon::refusal(&lab, &[], settings);
+    let said = Daemon::refusal(&other, &[], settings);
     assert!(said.contains(&format!("(pid {})", std::process::id())), "{said}");
     let (mut stream, _) = listener.accept().unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "only asked whether somebody is there");

@@ -23,6 +23,8 @@
 //! * `shipped`: the configurations under `config/`
 //! * `follow`: the kernel's routes and the upstream's prefix decide what is served
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
+//! * `waiting`: what is not there yet at the start, and comes later
+//! * `alone`: one lone64 in a network namespace
 //! * `way_out`: what is given back, whatever ends the daemon
 //! * `record`: `--record`, and what the engine is told of what became of its effects
 //! * `import`: imported configurations answer as those that they were made from
@@ -37,6 +39,7 @@
 
 mod addresses;
 mod advertisement;
+mod alone;
 mod announce;
 mod answers;
 mod change;
@@ -79,6 +82,7 @@ mod traffic;
 mod trials;
 mod upheaval;
 mod veths;
+mod waiting;
 mod way_out;
 
 use std::fs;
@@ -115,6 +119,8 @@ fn main() {
         ("record", record::CASES),
         ("change", change::CASES),
         ("startup", startup::CASES),
+        ("waiting", waiting::CASES),
+        ("alone", alone::CASES),
         ("shipped", shipped::CASES),
         ("import", import::CASES),
         ("suppress", suppress::CASES),

@@ -20,7 +20,7 @@ crate::cases![
     loses_no_answer_while_it_reloads,
     reports_five_mistakes_and_changes_nothing,
     reads_again_on_sighup_and_tells_the_service_manager,
-    refuses_what_it_would_refuse_at_the_start,
+    refuses_what_would_leave_nothing_served,
     says_that_there_is_nothing_to_read_again,
     moves_its_socket_and_its_log,
     tells_the_service_manager_how_it_is_and_that_it_is_there,
@@ -131,7 +131,7 @@ fn reads_again_on_sighup_and_tells_the_service_manager() {
     assert!(said.contains("reloaded: range 2001:db8:1:2:d::/112 added, range"), "{said}");
 }
 
-fn refuses_what_it_would_refuse_at_the_start() {
+fn refuses_what_would_leave_nothing_served() {
     let lab = Lab::veth();
     let daemon = Daemon::start(&lab, both());
     both().upstream_named("missing0").write(&daemon.config());

@@ -1,8 +1,9 @@
 //! What is owned in the kernel: routes of protocol 64, the interface's multicast filter, nothing else.
 
+use crate::client::lone64;
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::PATIENCE;
-use crate::lab::{C, D, Lab, PLAIN, ROUTER, UPSTREAM_GLOBAL};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, UPSTREAM_GLOBAL};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
@@ -14,7 +15,7 @@ crate::cases![
     removes_its_routes_and_restores_the_flags_when_it_stops,
     keeps_its_routes_if_told_so_and_adopts_them,
     adopts_the_routes_of_a_killed_predecessor,
-    refuses_to_share_a_place_with_a_foreign_route_and_leaves_it_alone,
+    waits_for_a_foreign_route_in_its_place_to_go_and_serves_the_rest,
     never_touches_foreign_routes,
     falls_silent_when_it_stops,
 ];
@@ -127,20 +128,35 @@ fn adopts_the_routes_of_a_killed_predecessor() {
     assert!(ours(&lab).is_empty());
 }
 
-fn refuses_to_share_a_place_with_a_foreign_route_and_leaves_it_alone() {
-    let lab = Lab::veth();
+fn waits_for_a_foreign_route_in_its_place_to_go_and_serves_the_rest() {
     for foreign in [
         format!("{D} dev br0 proto static metric 1024"),
         format!("unreachable {D} dev lo proto static metric 1024"),
         format!("unreachable {D} dev lo proto static metric 16777215"),
     ] {
+        let lab = Lab::veth();
         lab.host.ip(&format!("route add {foreign}"));
-        let before = lab.host.show("-o route show table all");
-        let said = Daemon::refusal(&lab, &[], Settings::default().range(D, "gv1", ""));
-        assert!(said.contains(D), "it names the route: {said}");
-        assert_eq!(lab.host.show("-o route show table all"), before);
+        let theirs = || lab.host.show(&format!("-o route show table all proto static root {D}"));
+        let before = theirs();
+        let settings = Settings::default().range(C, "br0", "").range(D, "gv1", "");
+        let mut daemon = Daemon::start_unready(&lab, settings);
+        let ready = daemon.notified("READY=1");
+        assert!(ready.contains("STATUS=waiting for a foreign route to go"), "{ready}");
+        Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+        let output = lone64(&daemon.socket(), "status");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(": conflict") && text.contains(D), "{text}");
+        assert_eq!(theirs(), before);
         lab.host.ip(&format!("route del {foreign}"));
-        Daemon::start(&lab, Settings::default().range(D, "gv1", "")).stop();
+        eventually("its routes are there", PATIENCE, || {
+            let ours = ours(&lab);
+            (has(&ours, &[D]) && ours.iter().filter(|route| route.contains(D)).count() == 2).then_some(())
+        });
+        assert_eq!(lone64(&daemon.socket(), "status").status.code(), Some(0));
+        let said = daemon.stop();
+        assert_eq!(said.matches("is in the way").count(), 1, "{said}");
+        assert!(said.contains("remove it with `ip -6 route del ") && said.contains(D), "{said}");
     }
 }
 

@@ -13,7 +13,7 @@ crate::cases![
     leaves_the_upstreams_own_addresses_to_the_kernel,
     the_table_is_replaced_after_a_crash_and_removed_on_exit,
     needs_no_more_privilege_than_the_unit_grants,
-    says_what_to_install_where_nft_is_missing,
+    serves_and_says_what_to_install_where_nft_is_missing,
     runs_no_nft_unless_it_is_asked_for,
     removes_the_table_of_one_that_crashed_where_it_is_not_asked_for_any_more,
 ];
@@ -124,13 +124,16 @@ fn needs_no_more_privilege_than_the_unit_grants() {
     daemon.stop();
 }
 
-fn says_what_to_install_where_nft_is_missing() {
+fn serves_and_says_what_to_install_where_nft_is_missing() {
     let lab = Lab::veth();
     // A mount namespace in which the directories of nft are empty.
     let hide = "for d in /usr/sbin /usr/local/sbin /sbin; do mount -t tmpfs none $d || exit 9; done; \
                 exec \"$0\" \"$@\"";
     let settings = Settings::default().upstream(SUPPRESS).range(C, "br0", "");
-    let said = Daemon::refusal(&lab, &["unshare", "--mount", "sh", "-c", hide], settings);
+    let daemon = Daemon::start_under(&lab, &["unshare", "--mount", "sh", "-c", hide], settings);
+    // It can be installed at any time, and answers do not depend on it.
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+    let said = daemon.stop();
     assert!(said.contains("suppress-kernel") && said.contains("Debian package nftables"), "{said}");
     assert_eq!(lab.host.show("-o route show table all proto 64"), "", "left behind: {said}");
 }

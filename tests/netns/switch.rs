@@ -19,7 +19,7 @@ crate::cases![
     keeps_its_groups_while_the_upstream_is_down_and_joins_them_anew_on_a_new_one,
     serves_an_upstream_that_is_a_bridge,
     serves_an_upstream_that_is_a_macvlan_over_a_bridge,
-    refuses_an_upstream_without_link_layer,
+    waits_for_an_upstream_with_a_link_layer,
 ];
 
 fn reaches_live_guests_behind_a_snooping_switch_and_without_mld_does_not() {
@@ -143,12 +143,19 @@ fn serves(lab: &Lab, upstream: &str) {
     daemon.stop();
 }
 
-fn refuses_an_upstream_without_link_layer() {
+fn waits_for_an_upstream_with_a_link_layer() {
     let lab = Lab::veth();
     lab.host.ip("tuntap add dev tun7 mode tun\nlink set tun7 up");
     let settings = Settings::default().upstream_named("tun7").range(C, "br0", "");
-    let said = Daemon::refusal(&lab, &[], settings);
-    assert!(said.contains("tun7 has no link layer"), "{said}");
+    let mut daemon = Daemon::start_unready(&lab, settings);
+    let ready = daemon.notified("READY=1");
+    assert!(ready.contains("STATUS=waiting for a link layer on tun7"), "{ready}");
+    // Another interface may take that name.
+    lab.host.ip("link set tun7 name tun8\nlink set up0 down\nlink set up0 name tun7\nlink set tun7 up
+         addr replace fe80::2/64 dev tun7 nodad\naddr replace 2001:db8:1:2::2/64 dev tun7 nodad");
+    eventually("the guest is reached", PATIENCE, || is_answered(&lab).then_some(()));
+    let said = daemon.stop();
+    assert_eq!(said.matches("tun7 has no link layer").count(), 1, "{said}");
 }
 
 fn is_answered(lab: &Lab) -> bool {

@@ -17,6 +17,7 @@ crate::cases![
     puts_back_what_one_that_crashed_has_changed,
     leaves_alone_what_somebody_else_has_changed,
     warns_of_what_is_missing_where_it_is_not_ours,
+    forwards_only_when_the_default_route_is_there_that_it_waits_for,
     says_that_sysctls_are_read_only,
     follows_a_reload_and_an_upstream_that_is_made_anew,
 ];
@@ -114,6 +115,35 @@ fn warns_of_what_is_missing_where_it_is_not_ours() {
         "`sysctl -w net/ipv6/conf/up0/accept_ra=2`, then `sysctl -w net/ipv6/conf/all/forwarding=1`";
     assert!(said.contains(commands), "{said}");
     assert_eq!(values(&lab), ["0", "1"]);
+}
+
+/// A host that forwards takes no advertisement: what is waited for would never come.
+fn forwards_only_when_the_default_route_is_there_that_it_waits_for() {
+    for is_ours in [true, false] {
+        let lab = lab();
+        lab.host.ip("route del default");
+        let rest = format!("[sysctl]\nmanage = {is_ours}\n");
+        let settings = Settings::default().range(C, "br0", "").without_upstream().rest(&rest);
+        let mut daemon = Daemon::start_unready(&lab, settings);
+        let ready = daemon.notified("READY=1");
+        assert!(ready.contains("STATUS=waiting for a default route"), "{ready}");
+        assert_eq!(values(&lab), ["0", "1"]);
+        let mut router = Endpoint::open(&lab.router, "rt0");
+        eventually("the default route is learned", PATIENCE, || {
+            router.send(&advertisement().frame());
+            lab.host.show("route show default").contains("proto ra").then_some(())
+        });
+        daemon.notified("STATUS=2 ranges, ");
+        if is_ours {
+            eventually("it forwards", PATIENCE, || (values(&lab) == ["1", "2"]).then_some(()));
+            assert!(lab.host.show("route show default").contains("proto ra"));
+        }
+        let said = daemon.stop();
+        let command =
+            "`sysctl -w net/ipv6/conf/up0/accept_ra=2`, then `sysctl -w net/ipv6/conf/all/forwarding=1`";
+        assert_eq!(said.matches(command).count(), usize::from(!is_ours), "{said}");
+        assert_eq!(said.contains("forwarding is off"), !is_ours, "{said}");
+    }
 }
 
 fn says_that_sysctls_are_read_only() {

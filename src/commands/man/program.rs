@@ -123,6 +123,11 @@ const FILES: &[Term] = &[
          follows one that was killed puts them back at its end.",
     ),
     (
+        "@lone64",
+        "No file, but a socket name of the network namespace (unix(7), abstract), by which one lone64 knows of another. \
+         It goes with the process.",
+    ),
+    (
         "/proc/sys/net/ipv6",
         "Read at the start, to warn where forwarding is off or the neighbor table is small.",
     ),

@@ -17,7 +17,8 @@ const ABOUT: &str = "\
 A running daemon listens on the Unix stream socket /run/lone64/control.sock, or on the one that [control] \
 socket or --socket names. Its directory is made, with mode 0755, if it is missing. The socket has mode \
 0660: its owner and its group may ask for everything; nothing else is checked. A daemon whose socket \
-cannot be made serves without one; but it does not start where another one has it.
+cannot be made serves without one; but it does not start where another one has it, nor where another one serves in \
+its network namespace, whatever the socket.
 
 One line of the socket is one JSON object. A request has a method and, where it takes some, params; a \
 field that is not known is an error. A connection may ask again and again; each request has one line of \
@@ -83,8 +84,8 @@ const STATUS_FIELDS: &[Term] = &[
     ),
     (
         "problems",
-        "What keeps it from serving, each with scope (upstream, range or passing) and message. It is healthy without \
-         any.",
+        "What keeps it from serving, or is waited for, each with scope (upstream, range or passing) and message. It is \
+         healthy without any.",
     ),
     (
         "conflicts",

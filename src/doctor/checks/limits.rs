@@ -1,4 +1,4 @@
-//! Limits of the kernel's that the daemon meets when it starts.
+//! Limits of the kernel's that the daemon meets.
 
 use ipnet::Ipv6Net;
 
@@ -30,7 +30,7 @@ fn examine(host: &Host) -> Vec<Finding> {
     let plural = if ranges.len() == 1 { "" } else { "s" };
     let finding = if limit < filter::upstream_in_brief(&ranges, &neighbors).len() * BYTES {
         Finding::fault(format!(
-            "the kernel allows a socket {limit} bytes of options, and the daemon does not start: with {} \
+            "the kernel allows a socket {limit} bytes of options, and the daemon hears no question: with {} \
              range{plural} its packet filter takes up to {needed}",
             ranges.len(),
         ))

@@ -86,8 +86,10 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         Problem::TooManyRanges => Finding::warning(problem.to_string())
             .seen("ip -6 route show table main".to_owned())
             .remedy(Remedy::Advice("write a [[range]] that covers what is left out".to_owned())),
-        // The downstreams have checks of their own.
+        // Downstreams, addresses and limits have checks of their own.
         Problem::NoDefaultRoute
+        | Problem::UpstreamNotHeard(..)
+        | Problem::UpstreamWithoutAddress(_)
         | Problem::DownstreamMissing(..)
         | Problem::DownstreamIsUpstream(..)
         | Problem::GatewayRefused(..) => return None,

@@ -159,11 +159,18 @@ impl Desk {
         self.tell_problems();
     }
 
+    /// What became of an ear.
+    pub fn ear_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) {
+        if self.house.keep.ear_changed(link, outcome, now) {
+            self.tell_problems();
+        }
+    }
+
     /// Tells which problems are new, and which are solved.
     pub fn tell_problems(&mut self) {
         let House { host, keep, plan, .. } = &self.house;
         let mut problems = plan.bindings.problems.clone();
-        problems.extend(keep.addresses.problems(&host.links));
+        problems.extend(keep.problems(plan, host));
         let before = std::mem::replace(&mut self.house.problems, problems);
         if self.phase != Phase::Serving || before == self.house.problems {
             return;

@@ -9,6 +9,7 @@ use crate::engine::change::Outcome;
 use crate::engine::effect::{Ear, Output, Role};
 use crate::engine::facts::IfIndex;
 use crate::engine::host::Host;
+use crate::engine::plan::problem::Problem;
 use crate::engine::plan::{Plan, Served};
 use crate::engine::policy::Answer;
 use crate::engine::seed::Seed;
@@ -24,6 +25,8 @@ pub struct Ears {
     heard_for: BTreeMap<IfIndex, usize>,
     /// What has to be looked at again.
     touched: BTreeSet<IfIndex>,
+    /// Those that the kernel refuses, and what it said last.
+    refused: BTreeMap<IfIndex, String>,
 }
 
 impl Ears {
@@ -34,6 +37,7 @@ impl Ears {
             by_range: BTreeMap::new(),
             heard_for: BTreeMap::new(),
             touched: BTreeSet::new(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -98,6 +102,9 @@ impl Ears {
                 }
                 _ => None,
             };
+            if ear.is_none() {
+                self.refused.remove(&link);
+            }
             self.kept.want(link, ear);
         }
         count
@@ -116,9 +123,23 @@ impl Ears {
         })
     }
 
-    /// What became of a change.
-    pub fn outcome(&mut self, link: IfIndex, outcome: &Outcome, now: Time) {
+    /// What became of a change. True if that is another refusal than before, or none any more.
+    pub fn outcome(&mut self, link: IfIndex, outcome: &Outcome, now: Time) -> bool {
         self.kept.outcome(link, true, outcome, now);
+        match outcome {
+            Outcome::Failed(said) if self.kept.wanted(&link).is_some() => {
+                self.refused.insert(link, said.clone()).as_ref() != Some(said)
+            }
+            _ => self.refused.remove(&link).is_some(),
+        }
+    }
+
+    /// The upstreams that are not heard. A downstream that is not heard is one among others, and may be about to go.
+    pub fn problems(&self, plan: &Plan, host: &Host) -> impl Iterator<Item = Problem> {
+        let upstreams = self.refused.iter().filter(|(link, _)| plan.upstream(**link).is_some());
+        upstreams.filter_map(|(link, said)| {
+            Some(Problem::UpstreamNotHeard(host.links.get(*link)?.name, said.clone()))
+        })
     }
 
     /// When something is tried again.

@@ -18,6 +18,7 @@ use super::change::{At, Outcome, Suppression};
 use super::effect::Output;
 use super::facts::{IfIndex, LinkLayer};
 use super::host::{Delta, Host};
+use super::plan::problem::Problem;
 use super::plan::{Changes, Plan, Served};
 use super::policy::{Downstream, RoutePolicy};
 use super::seed::Seed;
@@ -167,9 +168,16 @@ impl Keep {
         }));
     }
 
-    /// What became of an ear.
-    pub fn ear_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) {
-        self.ears.outcome(link, outcome, now);
+    /// What became of an ear. True if that is news.
+    pub fn ear_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) -> bool {
+        self.ears.outcome(link, outcome, now)
+    }
+
+    /// What the kernel refuses, and does not say with a route.
+    pub fn problems(&self, plan: &Plan, host: &Host) -> Vec<Problem> {
+        let mut problems = self.addresses.problems(&host.links);
+        problems.extend(self.ears.problems(plan, host));
+        problems
     }
 
     /// What became of a membership.

@@ -170,6 +170,15 @@ impl Bindings {
             if let (Source::Address(address), None, Some(link)) = (source, fixed, links.get(link)) {
                 self.problems.push(Problem::SourceMissing(link.name, address));
             }
+            let is_mute = match source {
+                Source::Scope => link_local.or(global).is_none(),
+                Source::LinkLocal => link_local.is_none(),
+                Source::Global => global.is_none(),
+                Source::Target | Source::Address(_) => false,
+            };
+            if let Some(link) = links.get(link).filter(|_| is_mute) {
+                self.problems.push(Problem::UpstreamWithoutAddress(link.name));
+            }
             self.upstreams.push(Upstream {
                 link,
                 policy: position,

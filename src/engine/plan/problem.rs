@@ -20,6 +20,10 @@ pub enum Problem {
     UpstreamIsPort(IfName, IfName),
     /// There is no Neighbor Discovery on such an interface.
     UpstreamWithoutLinkLayer(IfName),
+    /// The kernel refuses a socket for its frames, and this is what it said.
+    UpstreamNotHeard(IfName, String),
+    /// The upstream has no address that answers could come from: IPv6 is off there, or it is down.
+    UpstreamWithoutAddress(IfName),
     /// The upstream has no such address, or cannot use it yet; so nothing is answered.
     SourceMissing(IfName, Ipv6Addr),
     /// Several upstreams are there, and none has a prefix that covers the range.
@@ -56,15 +60,38 @@ impl Problem {
             Self::UpstreamMissing(_)
             | Self::NoDefaultRoute
             | Self::UpstreamIsPort(..)
-            | Self::UpstreamWithoutLinkLayer(_) => Scope::Upstream,
+            | Self::UpstreamWithoutLinkLayer(_)
+            | Self::UpstreamNotHeard(..) => Scope::Upstream,
             Self::NoUpstreamForRange(_) | Self::DownstreamMissing(..) | Self::DownstreamIsUpstream(..) => {
                 Scope::Range
             }
-            Self::SourceMissing(..)
+            Self::UpstreamWithoutAddress(_)
+            | Self::SourceMissing(..)
             | Self::NoPrefixForSuffix(_)
             | Self::SamePrefix(..)
             | Self::TooManyRanges
             | Self::GatewayRefused(..) => Scope::Passing,
+        }
+    }
+
+    /// What is waited for until it is gone, as in "waiting for lxcbr0"; `None` where nothing is missing, but left out.
+    ///
+    /// None of it is a reason not to start, not even what looks as if it would stay: a port can be taken off its
+    /// bridge, a tunnel made again as an Ethernet, a default route moved to another interface, and all of it happens
+    /// to hosts that boot. What cannot heal (`lo` as the upstream, say) is a mistake, and the configuration's to tell.
+    pub fn waits_for(&self) -> Option<String> {
+        match self {
+            Self::UpstreamMissing(name) | Self::DownstreamMissing(_, name) => Some(name.to_string()),
+            Self::NoDefaultRoute => Some("a default route".to_owned()),
+            Self::UpstreamIsPort(name, master) => Some(format!("{name} to be no port of {master}")),
+            Self::UpstreamWithoutLinkLayer(name) => Some(format!("a link layer on {name}")),
+            Self::UpstreamNotHeard(name, _) => Some(format!("a packet socket on {name}")),
+            Self::UpstreamWithoutAddress(name) => Some(format!("an IPv6 address on {name}")),
+            Self::SourceMissing(name, address) => Some(format!("the address {address} on {name}")),
+            Self::NoUpstreamForRange(prefix) => Some(format!("an upstream for {prefix}")),
+            Self::DownstreamIsUpstream(_, name) => Some(format!("{name} to be no upstream")),
+            Self::NoPrefixForSuffix(suffix) => Some(format!("a /64 for {suffix}")),
+            Self::SamePrefix(..) | Self::TooManyRanges | Self::GatewayRefused(..) => None,
         }
     }
 
@@ -75,6 +102,10 @@ impl Problem {
             Self::NoDefaultRoute => "there is an IPv6 default route again".to_owned(),
             Self::UpstreamIsPort(name, master) => format!("upstream {name} is no port of {master} any more"),
             Self::UpstreamWithoutLinkLayer(name) => format!("upstream {name} has a link layer now"),
+            Self::UpstreamNotHeard(name, _) => format!("upstream {name} is heard now"),
+            Self::UpstreamWithoutAddress(name) => {
+                format!("upstream {name} has an address to answer from now")
+            }
             Self::SourceMissing(name, address) => format!("upstream {name} has the address {address} now"),
             Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),
             Self::DownstreamMissing(prefix, name) | Self::DownstreamIsUpstream(prefix, name) => {
@@ -95,13 +126,13 @@ impl fmt::Display for Problem {
         match self {
             Self::UpstreamMissing(name) => write!(
                 f,
-                "upstream {name}: there is no such interface; `ip link` lists those there are, and the one \
-                 towards the provider's router is the upstream"
+                "upstream {name}: there is no such interface, and nothing is answered until there is; `ip link` \
+                 lists those there are, and the one towards the provider's router is the upstream"
             ),
             Self::NoDefaultRoute => write!(
                 f,
-                "there is no IPv6 default route to tell the upstream by; name it with `interface` in \
-                 [[upstream]] or with --upstream"
+                "there is no IPv6 default route to tell the upstream by, and nothing is answered until there is; \
+                 or name it with `interface` in [[upstream]] or with --upstream"
             ),
             Self::UpstreamIsPort(name, master) => write!(
                 f,
@@ -112,6 +143,17 @@ impl fmt::Display for Problem {
                 f,
                 "upstream {name} has no link layer (tun, WireGuard, PPP), so nobody sends solicitations \
                  there: the provider routes to this host anyway, and no answers are needed"
+            ),
+            Self::UpstreamNotHeard(name, said) => write!(
+                f,
+                "upstream {name} is not heard, because the kernel refuses a packet socket there ({said}), and nothing \
+                 is answered until it takes one; `lone64 doctor` looks for the limit that is too low"
+            ),
+            Self::UpstreamWithoutAddress(name) => write!(
+                f,
+                "upstream {name} has no IPv6 address for answers to come from, so nothing is answered there: IPv6 is \
+                 off on it (`sysctl -w net/ipv6/conf/{name}/disable_ipv6=0`), it is down (`ip link set {name} up`), or \
+                 its addresses are still being checked; `ip -6 addr show dev {name}` lists them"
             ),
             Self::SourceMissing(name, address) => write!(
                 f,
@@ -125,8 +167,8 @@ impl fmt::Display for Problem {
             ),
             Self::DownstreamMissing(prefix, name) => write!(
                 f,
-                "range {prefix}: there is no interface {name} for its guests; `ip link` lists those there \
-                 are: start what makes it, or correct `interface` in [[range]]"
+                "range {prefix}: there is no interface {name} for its guests, and it is served when there is; `ip \
+                 link` lists those there are: start what makes it, or correct `interface` in [[range]]"
             ),
             Self::DownstreamIsUpstream(prefix, name) => write!(
                 f,
