@@ -5,6 +5,7 @@
 //!
 //! * `answers`: An answer; DAD; Reachability probes
 //! * `silence`: Silence
+//! * `offload`: checksums that are not computed yet
 //! * `addresses`: Whose addresses
 //! * `liveness`, `probing`: Probing
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
@@ -61,6 +62,7 @@ mod liveness;
 mod load;
 mod metrics;
 mod namespace;
+mod offload;
 mod pings;
 mod probing;
 mod proxy_downstream;
@@ -99,6 +101,7 @@ fn main() {
         ("answers", answers::CASES),
         ("defence", defence::CASES),
         ("silence", silence::CASES),
+        ("offload", offload::CASES),
         ("addresses", addresses::CASES),
         ("liveness", liveness::CASES),
         ("probing", probing::CASES),
