@@ -4,7 +4,7 @@
 //! proxy entries.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::print;
+use crate::config::bytes;
 use crate::import::kernel::{self, ProxyEntry};
 use crate::import::{self, Format, ImportError, Imported};
 use crate::kernel::interface_name;
@@ -60,8 +61,8 @@ pub fn run(args: &ImportArgs) -> Outcome {
     let (origin, result) = match args.file.as_deref() {
         None => (String::from("kernel"), kernel::import(&proxies()?)),
         Some(path) => {
-            let (text, origin) = read(path)?;
-            let result = import::import(&text, &origin, args.from);
+            let (bytes, origin) = read(path)?;
+            let result = import::import_bytes(bytes, &origin, args.from);
             (origin, result)
         }
     };
@@ -79,18 +80,16 @@ pub fn run(args: &ImportArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The text, and what problems call it. Bytes that are no text are shown as such.
-fn read(path: &Path) -> Result<(String, String), ReadError> {
-    let mut bytes = Vec::new();
-    // Of a file without end, enough to see that it is too long.
+/// The bytes, as many as there may be and one more, and what problems call them.
+fn read(path: &Path) -> Result<(Vec<u8>, String), ReadError> {
     if path == Path::new("-") {
-        io::stdin().lock().take(MOST).read_to_end(&mut bytes).map_err(ReadError::Input)?;
-        return Ok((String::from_utf8_lossy(&bytes).into_owned(), "<stdin>".to_owned()));
+        let bytes = bytes::read(io::stdin().lock(), import::LONGEST).map_err(ReadError::Input)?;
+        return Ok((bytes, "<stdin>".to_owned()));
     }
-    File::open(path)
-        .and_then(|file| file.take(MOST).read_to_end(&mut bytes))
+    let bytes = File::open(path)
+        .and_then(|file| bytes::read(file, import::LONGEST))
         .map_err(|error| ReadError::File(path.to_owned(), error))?;
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), path.display().to_string()))
+    Ok((bytes, path.display().to_string()))
 }
 
 fn proxies() -> Result<Vec<ProxyEntry>, Box<dyn std::error::Error>> {
@@ -122,5 +121,3 @@ fn refused(origin: &str, error: &ImportError) -> Value {
         }),
     }
 }
-
-const MOST: u64 = 1 << 20;
