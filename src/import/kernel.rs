@@ -140,31 +140,31 @@ fn range(address: Ipv6Addr, way: &Way, upstream: IfName) -> Range {
         Way::Link { interface: name, discovery, table } => match (interface(name), discovery) {
             (Ok(downstream), Discovery::Neighbors) => {
                 range.interfaces.push(downstream);
-                format!("a rule leads to it by table {table}; if that changes, change `interface` too")
+                format!("a rule leads to {address} by table {table}; if that changes, change `interface` too")
             }
             _ => {
                 range.answer_always();
                 format!(
-                    "a rule leads to it by table {table}, over {name}, where nobody can be asked for it: \
+                    "a rule leads to {address} by table {table}, over {name}, where nobody can be asked for it: \
                      answered always"
                 )
             }
         },
         Way::Router { interface, router } => {
             range.answer_always();
-            format!("behind the router {router} on {interface}: answered always")
+            format!("{address} is behind the router {router} on {interface}: answered always")
         }
         Way::HostPrefix => {
             range.answer_always();
-            "the host itself takes every address around it: answered always".to_owned()
+            format!("the host itself takes every address around {address}: answered always")
         }
         Way::Back => {
             range.answer_always();
-            format!("no route leads to it but the one back out of {upstream}: answered always")
+            format!("no route leads to {address} but the one back out of {upstream}: answered always")
         }
         Way::Nowhere => {
             range.answer_always();
-            "no route leads to it: answered always".to_owned()
+            format!("no route leads to {address}: answered always")
         }
     };
     range.notes.push(Note::general(message));
@@ -306,16 +306,28 @@ mod tests {
                 "",
                 "by table 100, over wg0, where nobody",
             ),
-            ("2001:db8:1:2::5", router, Answer::Always, "", "behind the router fe80::5 on br0"),
+            (
+                "2001:db8:1:2::5",
+                router,
+                Answer::Always,
+                "",
+                "2001:db8:1:2::5 is behind the router fe80::5 on br0",
+            ),
             ("2001:db8:1:2::6", Way::HostPrefix, Answer::Always, "", "the host itself takes"),
             (
                 "2001:db8:1:2::7",
                 Way::Back,
                 Answer::Always,
                 "",
-                "no route leads to it but the one back out of eth0",
+                "no route leads to 2001:db8:1:2::7 but the one back out of eth0",
             ),
-            ("2001:db8:1:2::8", Way::Nowhere, Answer::Always, "", "no route leads to it: answered always"),
+            (
+                "2001:db8:1:2::8",
+                Way::Nowhere,
+                Answer::Always,
+                "",
+                "no route leads to 2001:db8:1:2::8: answered always",
+            ),
         ];
         let entries: Vec<_> =
             cases.iter().map(|(address, way, ..)| led("eth0", address, way.clone())).collect();
