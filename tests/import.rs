@@ -142,7 +142,7 @@ fn refuses_wrong_usage_with_status_2_and_missing_files_with_1() {
 /// A device and a pipe without an end, for whatever reads a configuration.
 #[test]
 fn ends_with_what_has_no_end() {
-    let [import, check] = [262_144, 16 << 20].map(|most| format!("longer than {most} bytes"));
+    let [import, check] = [262_144, 4 << 20].map(|most| format!("longer than {most} bytes"));
     for (command, sentence) in [("import", import), ("check", check)] {
         let device = lone64(&[command, "/dev/zero"], "");
         let endless = fs::File::open("/dev/zero").unwrap();

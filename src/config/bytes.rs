@@ -45,7 +45,7 @@ pub(crate) fn unmarked(text: &str) -> &str {
 }
 
 /// Bytes that a lone64.toml may have: thousands of ranges with a page about each.
-pub(crate) const MOST: usize = 16 << 20;
+pub(crate) const MOST: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {

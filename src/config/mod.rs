@@ -59,7 +59,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// matter: it is those that make one want to ask.
 pub fn socket_in(path: &Path) -> PathBuf {
     let bytes = File::open(path).and_then(|file| bytes::read(file, bytes::MOST)).unwrap_or_default();
-    let text = String::from_utf8(bytes).unwrap_or_default();
+    let text = String::from_utf8(bytes).ok().filter(|text| text.len() <= bytes::MOST).unwrap_or_default();
     // Mistakes of grammar in another table still leave this one readable.
     let (table, _) = toml::de::DeTable::parse_recoverable(&text);
     let socket = table.get_ref().get("control").and_then(|control| control.get_ref().get("socket"));

@@ -3,6 +3,7 @@
 //! May touch: nothing outside; text in, text out.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -171,9 +172,10 @@ impl<'t> Report<'t> {
     /// Forgets what may only follow from the mistakes in the grammar: whatever is on their lines,
     /// and everything behind a broken header, since nobody knows what table that is in.
     pub(super) fn retain_beside(&mut self, grammar: &Report<'_>) {
-        let lines: Vec<usize> = grammar.found.iter().filter_map(|(_, problem)| problem.line).collect();
+        let lines: HashSet<usize> = grammar.found.iter().filter_map(|(_, problem)| problem.line).collect();
         let is_header = |line: &usize| {
-            self.text.lines().nth(line - 1).is_some_and(|text| text.trim_start().starts_with('['))
+            let start = self.lines.get(line - 1).copied().unwrap_or(self.text.len());
+            self.text[start..].trim_start_matches([' ', '\t']).starts_with('[')
         };
         let end = lines.iter().copied().filter(is_header).min().unwrap_or(usize::MAX);
         self.found
