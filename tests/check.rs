@@ -269,3 +269,11 @@ fn every_help_has_an_example_and_fits_80_columns() {
         }
     }
 }
+
+#[test]
+fn tells_a_thousand_mistakes_of_a_file_that_is_no_toml_and_no_more() {
+    let output = lone64(&["check", "-"], &"x\n".repeat(50_000));
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr).matches("<stdin>:").count();
+    assert_eq!(told, 1_000);
+}

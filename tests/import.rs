@@ -138,3 +138,32 @@ fn refuses_wrong_usage_with_status_2_and_missing_files_with_1() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).starts_with("lone64: cannot read /nonexistent/ndppd.conf"));
 }
+
+/// A device and a pipe without an end, for whatever reads a configuration.
+#[test]
+fn ends_with_what_has_no_end() {
+    let [import, check] = [262_144, 4 << 20].map(|most| format!("longer than {most} bytes"));
+    for (command, sentence) in [("import", import), ("check", check)] {
+        let device = lone64(&[command, "/dev/zero"], "");
+        let endless = fs::File::open("/dev/zero").unwrap();
+        let pipe = Command::new(env!("CARGO_BIN_EXE_lone64")).args([command, "-"]).stdin(endless).output();
+        for (output, name) in [(device, "/dev/zero"), (pipe.unwrap(), "<stdin>")] {
+            assert_eq!(output.status.code(), Some(1));
+            let said = text(&output.stderr);
+            assert!(said.starts_with(&format!("{name}: {sentence}")) && said.contains("  help: "), "{said}");
+        }
+    }
+}
+
+#[test]
+fn reads_a_file_that_begins_with_a_mark() {
+    let conf = "proxy eth0 {\n  rule 2001:db8::/112 {\n    iface br0\n  }\n}\n";
+    let toml = lone64(&["import", "-"], conf);
+    let marked = lone64(&["import", "-"], &format!("\u{feff}{conf}"));
+    assert_eq!((marked.status.code(), text(&marked.stdout)), (Some(0), text(&toml.stdout)));
+    // The same of what was printed, when an editor has saved it.
+    let checked = lone64(&["check", "-"], &format!("\u{feff}{}", text(&toml.stdout)));
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    let wrong = lone64(&["check", "-"], "\u{feff}what = 1\n");
+    assert!(text(&wrong.stderr).starts_with("<stdin>:1:1: "), "{}", text(&wrong.stderr));
+}

@@ -2,7 +2,7 @@
 //!
 //! May touch: the file that it is told to read, standard input, output and error.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,9 +38,7 @@ pub struct CheckArgs {
 /// Checks one configuration; the status is 1 if it has a problem.
 pub fn run(args: &CheckArgs) -> Outcome {
     let (origin, result) = if args.file == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes)?;
-        ("<stdin>".to_owned(), config::parse_bytes(bytes, "<stdin>"))
+        ("<stdin>".to_owned(), config::read(io::stdin().lock(), "<stdin>"))
     } else {
         (args.file.display().to_string(), config::load(&args.file))
     };

@@ -1,10 +1,11 @@
 //! `lone64 import`: another responder's configuration as a lone64.toml.
 //!
 //! May touch: the file that it is told to read, standard input, output and error, and the kernel's
-//! proxy entries.
+//! proxy entries with the ways to them.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,10 +14,11 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::print;
-use crate::import::kernel::{self, ProxyEntry};
+use crate::config::bytes;
+use crate::engine::facts::{IfIndex, Link, LinkLayer, NextHop};
+use crate::import::kernel::{self, Discovery, ProxyEntry, Way};
 use crate::import::{self, Format, ImportError, Imported};
-use crate::kernel::interface_name;
-use crate::kernel::netlink::{NetlinkError, Requests};
+use crate::kernel::netlink::{NetlinkError, Proxy, Requests, WayTo};
 
 /// The options of `import`.
 #[derive(Debug, Clone, Args)]
@@ -51,7 +53,7 @@ enum ReadError {
     File(PathBuf, #[source] io::Error),
     #[error("cannot read standard input")]
     Input(#[source] io::Error),
-    #[error("cannot ask the kernel for its proxy entries")]
+    #[error("cannot ask the kernel for its proxy entries and the ways to them")]
     Kernel(#[from] NetlinkError),
 }
 
@@ -60,8 +62,8 @@ pub fn run(args: &ImportArgs) -> Outcome {
     let (origin, result) = match args.file.as_deref() {
         None => (String::from("kernel"), kernel::import(&proxies()?)),
         Some(path) => {
-            let (text, origin) = read(path)?;
-            let result = import::import(&text, &origin, args.from);
+            let (bytes, origin) = read(path)?;
+            let result = import::import_bytes(bytes, &origin, args.from);
             (origin, result)
         }
     };
@@ -79,27 +81,60 @@ pub fn run(args: &ImportArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The text, and what problems call it. Bytes that are no text are shown as such.
-fn read(path: &Path) -> Result<(String, String), ReadError> {
-    let mut bytes = Vec::new();
-    // Of a file without end, enough to see that it is too long.
+/// The bytes, as many as there may be and one more, and what problems call them.
+fn read(path: &Path) -> Result<(Vec<u8>, String), ReadError> {
     if path == Path::new("-") {
-        io::stdin().lock().take(MOST).read_to_end(&mut bytes).map_err(ReadError::Input)?;
-        return Ok((String::from_utf8_lossy(&bytes).into_owned(), "<stdin>".to_owned()));
+        let bytes = bytes::read(io::stdin().lock(), import::LONGEST).map_err(ReadError::Input)?;
+        return Ok((bytes, "<stdin>".to_owned()));
     }
-    File::open(path)
-        .and_then(|file| file.take(MOST).read_to_end(&mut bytes))
+    let bytes = File::open(path)
+        .and_then(|file| bytes::read(file, import::LONGEST))
         .map_err(|error| ReadError::File(path.to_owned(), error))?;
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), path.display().to_string()))
+    Ok((bytes, path.display().to_string()))
 }
 
 fn proxies() -> Result<Vec<ProxyEntry>, Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let entries = runtime.block_on(async { Requests::open()?.proxies().await }).map_err(ReadError::Kernel)?;
-    Ok(entries
-        .into_iter()
-        .map(|(link, address)| ProxyEntry { interface: interface_name(link), address })
-        .collect())
+    Ok(runtime.block_on(entries()).map_err(ReadError::Kernel)?)
+}
+
+/// The entries, each with where the kernel sends what comes for it.
+async fn entries() -> Result<Vec<ProxyEntry>, NetlinkError> {
+    let requests = Requests::open()?;
+    let entries = requests.proxies().await?;
+    let links = requests.links().await?;
+    let links: HashMap<IfIndex, Link> = links.into_iter().map(|link| (link.index, link)).collect();
+    // All are asked for before the first reply is waited for: many go in one datagram.
+    let ways: Vec<_> = entries.iter().map(|entry| requests.way_to(entry.address, entry.link)).collect();
+    let mut found = Vec::new();
+    for (Proxy { link, address, is_router }, way) in entries.into_iter().zip(ways) {
+        let interface = links.get(&link).map(|link| link.name.to_string());
+        let way = match interface {
+            Some(_) => named(way.await?, link, &links),
+            None => Way::Nowhere,
+        };
+        found.push(ProxyEntry { interface, address, way, is_router });
+    }
+    Ok(found)
+}
+
+/// The way in the words of people.
+fn named(way: WayTo, from: IfIndex, links: &HashMap<IfIndex, Link>) -> Way {
+    match way {
+        WayTo::Link { link, .. } if link == from => Way::Back,
+        WayTo::Link { link, next_hop, table } => match (links.get(&link), next_hop) {
+            (None, _) => Way::Nowhere,
+            (Some(link), NextHop::Via(router)) => Way::Router { interface: link.name.to_string(), router },
+            (Some(link), NextHop::OnLink) => {
+                let is_ethernet = matches!(link.layer, LinkLayer::Ethernet(_));
+                let discovery = if is_ethernet { Discovery::Neighbors } else { Discovery::None };
+                Way::Link { interface: link.name.to_string(), discovery, table }
+            }
+        },
+        WayTo::Host => Way::Host,
+        WayTo::HostPrefix => Way::HostPrefix,
+        WayTo::Nowhere => Way::Nowhere,
+    }
 }
 
 fn described(origin: &str, imported: &Imported) -> Value {
@@ -122,5 +157,3 @@ fn refused(origin: &str, error: &ImportError) -> Value {
         }),
     }
 }
-
-const MOST: u64 = 1 << 20;

@@ -18,7 +18,7 @@ use super::tables;
 /// other lines.
 pub(super) fn read(text: &str, report: &mut Report<'_>) -> (File, Grammar) {
     let (document, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
+    for error in errors.iter().take(MOST_ERRORS) {
         let place = error.span().map_or(Place::Whole, Place::Text);
         grammar_problem(text, error.message(), &place, report);
     }
@@ -153,3 +153,6 @@ fn grammar_problem(text: &str, message: &str, place: &Place, report: &mut Report
         }
     }
 }
+
+/// Mistakes in the grammar that are told: a file with more of them is something else than TOML.
+const MOST_ERRORS: usize = 1_000;

@@ -1,10 +1,12 @@
 //! The configuration room: TOML text, and options of the command line, become a [`Config`].
 //!
-//! May touch: the one file that [`load`] or [`socket_in`] is told to read. The way of a text: `file` reads every
+//! May touch: the one file that [`load`] or [`socket_in`] is told to read, of which `bytes` takes no more than a
+//! configuration can have. The way of a text: `file` reads every
 //! value with its place (`tables`, `section`, `schema`, `downstreams`, `duration`, `prefix`) into the `mirror`,
 //! `overrides` puts the options over it, `validate` compares the values with each other and makes the
 //! `configuration`. Every mistake is reported, each with its place, and nothing is ever ignored silently.
 
+pub(crate) mod bytes;
 mod configuration;
 mod downstreams;
 mod duration;
@@ -20,6 +22,8 @@ mod section;
 mod tables;
 mod validate;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv6Net;
@@ -41,9 +45,9 @@ pub fn parse(text: &str, origin: &str) -> Result<Config, Problems> {
     Overrides::default().parse(text, origin)
 }
 
-/// As [`parse`], of what may not even be text.
-pub fn parse_bytes(bytes: Vec<u8>, origin: &str) -> Result<Config, Problems> {
-    Overrides::default().parse_bytes(bytes, origin)
+/// As [`parse`], of what may not even be text, nor have an end.
+pub fn read(reader: impl Read, origin: &str) -> Result<Config, Problems> {
+    Overrides::default().read(reader, origin)
 }
 
 /// Reads the configuration in a file.
@@ -54,7 +58,8 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// Where the daemon that has read this file can be asked. Mistakes elsewhere in the file do not
 /// matter: it is those that make one want to ask.
 pub fn socket_in(path: &Path) -> PathBuf {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let bytes = File::open(path).and_then(|file| bytes::read(file, bytes::MOST)).unwrap_or_default();
+    let text = String::from_utf8(bytes).ok().filter(|text| text.len() <= bytes::MOST).unwrap_or_default();
     // Mistakes of grammar in another table still leave this one readable.
     let (table, _) = toml::de::DeTable::parse_recoverable(&text);
     let socket = table.get_ref().get("control").and_then(|control| control.get_ref().get("socket"));

@@ -4,11 +4,12 @@
 //! before it is validated, so that a mistake in their combination has the place of its part.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv6Net;
 
+use super::bytes;
 use super::configuration::Config;
 use super::downstreams::Downstreams;
 use super::file::{self, Grammar};
@@ -40,6 +41,7 @@ impl Overrides {
 
     /// The configuration that a file and the options make; `origin` is what problems call the file.
     pub fn parse(&self, text: &str, origin: &str) -> Result<Config, Problems> {
+        let text = bytes::unmarked(text);
         let mut report = Report::new(origin, text);
         match file::read(text, &mut report) {
             (file, Grammar::Right) => self.finish(file, report),
@@ -50,23 +52,16 @@ impl Overrides {
     /// The configuration that the file at this path and the options make.
     pub fn load(&self, path: &Path) -> Result<Config, Problems> {
         let origin = path.display().to_string();
-        let bytes = fs::read(path).map_err(|error| {
-            let remedy = match error.kind() {
-                ErrorKind::NotFound => format!("write one with these lines:\n\n{}", EXAMPLE),
-                ErrorKind::PermissionDenied => "run lone64 as root, or let its user read the file".to_owned(),
-                ErrorKind::IsADirectory => "name a file in it".to_owned(),
-                _ => "look at the file system, or name another file".to_owned(),
-            };
-            // The number is for programs, and the words before it say the same.
-            let error = error.to_string();
-            let words = error.split(" (os error").next().unwrap_or_default();
-            Problems::single(&origin, format!("the configuration cannot be read: {words}"), remedy)
-        })?;
-        self.parse_bytes(bytes, &origin)
+        match fs::File::open(path) {
+            Ok(file) => self.read(file, &origin),
+            Err(error) => Err(unreadable(&origin, &error)),
+        }
     }
 
-    /// As [`Overrides::parse`], of what may not even be text.
-    pub(super) fn parse_bytes(&self, bytes: Vec<u8>, origin: &str) -> Result<Config, Problems> {
+    /// As [`Overrides::parse`], of what may not even be text, nor have an end.
+    pub(super) fn read(&self, reader: impl Read, origin: &str) -> Result<Config, Problems> {
+        let bytes = bytes::read(reader, bytes::MOST).map_err(|error| unreadable(origin, &error))?;
+        let bytes = bytes::plain(bytes, bytes::MOST, origin, "name a configuration of lone64")?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -110,6 +105,19 @@ impl Overrides {
             }
         }
     }
+}
+
+fn unreadable(origin: &str, error: &io::Error) -> Problems {
+    let remedy = match error.kind() {
+        ErrorKind::NotFound => format!("write one with these lines:\n\n{}", EXAMPLE),
+        ErrorKind::PermissionDenied => "run lone64 as root, or let its user read the file".to_owned(),
+        ErrorKind::IsADirectory => "name a file in it".to_owned(),
+        _ => "look at the file system, or name another file".to_owned(),
+    };
+    // The number is for programs, and the words before it say the same.
+    let error = error.to_string();
+    let words = error.split(" (os error").next().unwrap_or_default();
+    Problems::single(origin, format!("the configuration cannot be read: {words}"), remedy)
 }
 
 /// The upstream of this name, with the settings that the file has for it.
@@ -221,7 +229,7 @@ mod tests {
             found,
             ["/nonexistent/lone64.toml: the configuration cannot be read: No such file or directory"]
         );
-        let found = sentences(Overrides::default().parse_bytes(b"#\n#\xff".to_vec(), "f"));
+        let found = sentences(Overrides::default().read(&b"#\n#\xff"[..], "f"));
         assert_eq!(found, ["f: line 2 is not UTF-8, so the file is not TOML"]);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! May touch: nothing outside; text in, text out.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -86,7 +88,7 @@ impl fmt::Display for Problems {
 
 impl Problem {
     pub(crate) fn help(&mut self, help: impl Into<String>) {
-        self.help = Some(shown(&help.into()));
+        self.help = Some(shortened(&shown(&help.into())));
     }
 }
 
@@ -136,7 +138,7 @@ impl<'t> Report<'t> {
             origin: self.origin.to_owned(),
             line: None,
             column: None,
-            message: shown(&message.into()).replace('\n', "\u{fffd}"),
+            message: shortened(&shown(&message.into()).replace('\n', "\u{fffd}")),
             help: None,
             excerpt: None,
         };
@@ -170,9 +172,10 @@ impl<'t> Report<'t> {
     /// Forgets what may only follow from the mistakes in the grammar: whatever is on their lines,
     /// and everything behind a broken header, since nobody knows what table that is in.
     pub(super) fn retain_beside(&mut self, grammar: &Report<'_>) {
-        let lines: Vec<usize> = grammar.found.iter().filter_map(|(_, problem)| problem.line).collect();
+        let lines: HashSet<usize> = grammar.found.iter().filter_map(|(_, problem)| problem.line).collect();
         let is_header = |line: &usize| {
-            self.text.lines().nth(line - 1).is_some_and(|text| text.trim_start().starts_with('['))
+            let start = self.lines.get(line - 1).copied().unwrap_or(self.text.len());
+            self.text[start..].trim_start_matches([' ', '\t']).starts_with('[')
         };
         let end = lines.iter().copied().filter(is_header).min().unwrap_or(usize::MAX);
         self.found
@@ -207,10 +210,35 @@ fn excerpt(text: &str, start: usize, end: usize) -> Excerpt {
     let line_end = line_start + text[line_start..line_end].trim_end_matches('\r').len();
     let start = start.min(line_end);
     let end = end.clamp(start, line_end);
-    Excerpt {
-        before: shown(&text[line_start..start]),
-        marked: shown(&text[start..end]),
-        after: shown(&text[end..line_end]),
+    let (before, marked, after) = (&text[line_start..start], &text[start..end], &text[end..line_end]);
+    Excerpt { before: shown(&cut_before(before)), marked: shown(&cut(marked)), after: shown(&cut(after)) }
+}
+
+/// The beginning of what is too long to be shown.
+fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// The end of it.
+fn cut_before(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth_back(MOST_SHOWN) {
+        Some((at, last)) => Cow::Owned(format!("…{}", &text[at + last.len_utf8()..])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// A sentence about something that is too long to be quoted, without the middle of it.
+pub(crate) fn shortened(sentence: &str) -> String {
+    match sentence.char_indices().nth(2 * MOST_SAID) {
+        Some(_) => {
+            let start = sentence.char_indices().nth(MOST_SAID).map_or(0, |(at, _)| at);
+            let end = sentence.char_indices().nth_back(MOST_SAID - 1).map_or(0, |(at, _)| at);
+            format!("{}…{}", &sentence[..start], &sentence[end..])
+        }
+        None => sentence.to_owned(),
     }
 }
 
@@ -237,6 +265,11 @@ fn cells(text: &str) -> usize {
         })
         .sum()
 }
+
+/// Characters of a line on either side of what is meant, and of that itself.
+const MOST_SHOWN: usize = 100;
+/// Characters at the beginning and at the end of a sentence.
+const MOST_SAID: usize = 300;
 
 #[cfg(test)]
 mod tests {
@@ -294,5 +327,27 @@ mod tests {
     #[test]
     fn marks_only_the_first_line_of_a_long_value() {
         assert!(shown_at("a = [\n1,\n]", "[\n1,\n]").ends_with("1 | a = [\n    |     ^\n  help: right"));
+    }
+
+    #[test]
+    fn shows_of_an_endless_line_what_is_around_the_mistake() {
+        let long = "é".repeat(MOST_SHOWN + 1);
+        let (before, marked) = ("é".repeat(MOST_SHOWN), "^".repeat(MOST_SHOWN + 1));
+        let around = shown_at(&format!("{long}bad{long}"), "bad");
+        assert!(around.contains(&format!("| …{before}bad{before}…\n")), "{around}");
+        let of_itself = shown_at(&format!("a = {long}"), &long);
+        assert!(of_itself.contains(&format!("| a = {before}…\n    |     {marked}\n")), "{of_itself}");
+        let whole = format!("{0}bad{0}", &before[2..]);
+        assert!(shown_at(&whole, "bad").contains(&format!("| {whole}\n")));
+    }
+
+    #[test]
+    fn says_of_an_endless_word_how_it_begins_and_what_is_wrong() {
+        let mut report = Report::new("f", "");
+        report.push(&Place::Whole, format!("'{}' is not a prefix", "é".repeat(100_000)));
+        let said = report.into_problems().to_string();
+        assert!(said.starts_with("f: 'éé") && said.ends_with("éé' is not a prefix"), "{said}");
+        assert!(said.chars().count() < 700, "{said}");
+        assert_eq!(shortened(&"é".repeat(2 * MOST_SAID)), "é".repeat(2 * MOST_SAID));
     }
 }

@@ -58,7 +58,6 @@ impl Frames {
     /// From now on frames come with the moment at which the kernel received them, or without.
     pub(super) fn stamp(&mut self, stamps: Stamps) {
         self.ears.stamp(stamps);
-        self.received = Some(RecvBatch::with(stamps));
     }
 
     /// On so many interfaces there are frames.
@@ -178,8 +177,8 @@ impl Received {
     /// Each frame, as the engine takes it.
     pub(super) fn inputs(&self) -> impl Iterator<Item = Input> {
         self.batch.frames().map(|frame| {
-            let message = frame.ok_or(DropReason::FrameTooLong).and_then(|f| Message::parse(f, self.mac));
-            match message {
+            let message = frame.ok_or(DropReason::FrameTooLong);
+            match message.and_then(|(frame, checksum)| Message::parse_with(checksum, frame, self.mac)) {
                 Ok(Message::Solicitation(solicitation)) => Input::Solicitation(self.link, solicitation),
                 Ok(Message::Advertisement(advertisement)) => Input::Advertisement(self.link, advertisement),
                 Err(reason) => Input::Discarded(self.link, reason),

@@ -40,7 +40,7 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
         engine,
         routes,
         neighbors,
-        proxies: requests.proxies().await?,
+        proxies: requests.proxies().await?.into_iter().map(|proxy| (proxy.link, proxy.address)).collect(),
         duplicates: requests.duplicates().await?,
         routers: requests.routers().await?,
         makes: requests.makes().await?,

@@ -10,7 +10,11 @@ fn good(conf: &str) -> Imported {
 }
 
 fn notes(imported: &Imported) -> String {
-    imported.notes.iter().map(|note| format!("{}\n", note.message)).collect()
+    notes_of(&imported.notes)
+}
+
+fn notes_of(notes: &[Note]) -> String {
+    notes.iter().map(|note| format!("{}\n", note.message)).collect()
 }
 
 #[test]
@@ -66,8 +70,57 @@ fn comments_hold_no_more_than_they_were_given() {
 
 #[test]
 fn a_file_as_long_as_none_is_refused() {
-    let error = import(&"# a\n".repeat(LONGEST), "f", None).unwrap_err();
-    assert!(error.to_string().contains("longer than"), "{error}");
+    let error = import_bytes("# a\n".repeat(LONGEST).into(), "f", None).unwrap_err();
+    assert!(error.to_string().contains("longer than 262144 bytes"), "{error}");
+}
+
+#[test]
+fn a_mark_before_the_text_changes_nothing() {
+    for conf in [
+        "proxy eth0 {\n rule 2001:db8::1 { static }\n}\n",
+        "prefix=2001:db8:1:2:\ninterface=eth0\n",
+        "proxy eth0 {\n rule 2001:db8::x { static }\n}\n",
+    ] {
+        let outcome = |text: &str| import(text, "f", None).map_err(|error| error.to_string());
+        assert_eq!(outcome(&format!("\u{feff}{conf}")), outcome(conf));
+    }
+}
+
+#[test]
+fn a_text_in_utf_16_is_told_as_that() {
+    let units = "proxy eth0 { rule 2001:db8::1 { static } }".encode_utf16();
+    let error = import_bytes(units.flat_map(u16::to_le_bytes).collect(), "f", None).unwrap_err();
+    assert!(error.to_string().starts_with("f: the text is UTF-16"), "{error}");
+}
+
+#[test]
+fn an_endless_line_does_not_make_an_endless_answer() {
+    let long = "1".repeat(LONGEST / 2);
+    for conf in [
+        format!("proxy eth0 {{ rule {long} {{ static }} }}"),
+        format!("proxy eth0 {{ {long}"),
+        format!("proxy {long} {{ rule 2001:db8::1 {{ static }} }}"),
+        format!("proxy eth0 {{ rule 2001:db8::1 {{ static }}\n {long} }}"),
+        format!("{long}=1\nprefix=2001:db8:1:2:\ninterface=eth0\n"),
+        format!("prefix={long}\ninterface=eth0\n"),
+        // Two hundred mistakes in one line: it is not shown two hundred times.
+        format!("{}{long}", "proxy e { rule x { y } } ".repeat(200)),
+    ] {
+        let said = match import(&conf, "f", None) {
+            Ok(imported) => imported.toml + &notes_of(&imported.notes),
+            Err(ImportError::Nothing { notes, origin, remedy }) => {
+                notes_of(&notes) + &ImportError::Nothing { notes, origin, remedy }.to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        let longest = said.lines().map(|line| line.chars().count()).max();
+        assert!(
+            longest < Some(2_000) && said.len() < 1 << 20,
+            "{}: {longest:?}, {}",
+            &conf[..20],
+            said.len()
+        );
+    }
 }
 
 /// An accepted one is read again; `true` if there was any.

@@ -1,4 +1,8 @@
 //! The kernel's own proxy entries (`ip -6 neigh add proxy`) as a configuration.
+//!
+//! The kernel answers for each of them, whether anybody has it or not. lone64 asks whether somebody has it, where the
+//! one who has it can be asked; where that is not so, it answers always, as the kernel did. So each entry comes with
+//! the way that the kernel has to it.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -8,6 +12,7 @@ use ipnet::Ipv6Net;
 use super::draft::{Draft, Overlap, Range, Router, Timers, Upstream};
 use super::settle::interface;
 use super::{ImportError, Imported, Note, finish};
+use crate::engine::facts::IfName;
 use crate::engine::policy::Answer;
 
 /// An address that the kernel answers for.
@@ -17,15 +22,57 @@ pub struct ProxyEntry {
     pub interface: Option<String>,
     /// The address.
     pub address: Ipv6Addr,
+    /// Where it sends what arrives there for the address.
+    pub way: Way,
+    /// The R flag of the kernel's answers.
+    pub is_router: bool,
 }
 
-/// The configuration that answers for these addresses, each only while somebody has it.
+/// Where the kernel sends what arrives for an address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// Out of this interface, where the address itself is.
+    Link {
+        /// The name.
+        interface: String,
+        /// Whether neighbors can be asked for there.
+        discovery: Discovery,
+        /// The table that the route is in.
+        table: u32,
+    },
+    /// To a router.
+    Router {
+        /// The interface that the router is behind.
+        interface: String,
+        /// The router's address.
+        router: Ipv6Addr,
+    },
+    /// The host has the address.
+    Host,
+    /// The host takes every address of a prefix that this one is in.
+    HostPrefix,
+    /// Back out of the interface that it came in by: no other route leads there.
+    Back,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Whether an interface has Neighbor Discovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Discovery {
+    /// It has.
+    Neighbors,
+    /// It has none: a tun, WireGuard.
+    None,
+}
+
+/// The configuration that answers for these addresses.
 pub fn import(entries: &[ProxyEntry]) -> Result<Imported, ImportError> {
     let mut notes = Vec::new();
-    let mut by_interface: BTreeMap<&str, Vec<Ipv6Addr>> = BTreeMap::new();
+    let mut by_interface: BTreeMap<&str, BTreeMap<Ipv6Addr, &ProxyEntry>> = BTreeMap::new();
     for entry in entries {
         match &entry.interface {
-            Some(name) => by_interface.entry(name).or_default().push(entry.address),
+            Some(name) => _ = by_interface.entry(name).or_default().insert(entry.address, entry),
             None => {
                 let message = format!("left out: {} was on an interface that is gone", entry.address);
                 notes.push(Note::general(message));
@@ -33,20 +80,12 @@ pub fn import(entries: &[ProxyEntry]) -> Result<Imported, ImportError> {
         }
     }
     let mut upstreams = Vec::new();
-    for (name, mut addresses) in by_interface {
-        addresses.sort();
-        addresses.dedup();
+    for (name, entries) in by_interface {
         match interface(name) {
-            Ok(interface) => upstreams.push(Upstream {
-                notes: covering(&addresses),
-                ranges: addresses
-                    .iter()
-                    .map(|address| Range::new((*address).into(), Answer::Live, Note::general("")))
-                    .collect(),
-                place: Note::general(""),
-                router: Router::Set,
-                interface,
-            }),
+            Ok(interface) => {
+                let entries: Vec<&ProxyEntry> = entries.into_values().collect();
+                upstreams.push(upstream(interface, &entries));
+            }
             Err(message) => notes.push(Note::general(format!("left out: {message}"))),
         }
     }
@@ -65,6 +104,71 @@ pub fn import(entries: &[ProxyEntry]) -> Result<Imported, ImportError> {
         timers: Timers::default(),
     };
     finish(draft, "ip -6 neigh show proxy", REMEDY)
+}
+
+/// What the kernel answered for on one interface; the addresses are in order, each once.
+fn upstream(interface: IfName, entries: &[&ProxyEntry]) -> Upstream {
+    let ranges: Vec<Range> =
+        entries.iter().map(|entry| range(entry.address, &entry.way, interface)).collect();
+    let is_by_routes = |range: &&Range| range.answer == Answer::Live && range.interfaces.is_empty();
+    let followed: Vec<_> = ranges.iter().filter(is_by_routes).map(|range| range.prefix.addr()).collect();
+    let mut notes = covering(&followed);
+    let any = |is_meant: fn(&Way) -> bool| entries.iter().any(|entry| is_meant(&entry.way));
+    if any(|way| matches!(way, Way::Router { .. })) {
+        notes.push(Note::general(BEHIND_ROUTERS));
+    }
+    if any(|way| matches!(way, Way::Back | Way::Nowhere)) {
+        notes.push(Note::general(WITHOUT_ROUTE));
+    }
+    let routers = entries.iter().filter(|entry| entry.is_router).count();
+    if routers > 0 && routers < entries.len() {
+        let message = format!(
+            "the R flag was set for {routers} of {} addresses, and is for all of them now",
+            entries.len()
+        );
+        notes.push(Note::general(message));
+    }
+    let router = if routers > 0 { Router::Set } else { Router::Clear };
+    Upstream { notes, ranges, place: Note::general(""), router, interface }
+}
+
+/// One entry, and what is to be said of it.
+fn range(address: Ipv6Addr, way: &Way, upstream: IfName) -> Range {
+    let mut range = Range::new(address.into(), Answer::Live, Note::general(""));
+    let message = match way {
+        Way::Link { table: MAIN, .. } | Way::Host => return range,
+        Way::Link { interface: name, discovery, table } => match (interface(name), discovery) {
+            (Ok(downstream), Discovery::Neighbors) => {
+                range.interfaces.push(downstream);
+                format!("a rule leads to {address} by table {table}; if that changes, change `interface` too")
+            }
+            _ => {
+                range.answer_always();
+                format!(
+                    "a rule leads to {address} by table {table}, over {name}, where nobody can be asked for it: \
+                     answered always"
+                )
+            }
+        },
+        Way::Router { interface, router } => {
+            range.answer_always();
+            format!("{address} is behind the router {router} on {interface}: answered always")
+        }
+        Way::HostPrefix => {
+            range.answer_always();
+            format!("the host itself takes every address around {address}: answered always")
+        }
+        Way::Back => {
+            range.answer_always();
+            format!("no route leads to {address} but the one back out of {upstream}: answered always")
+        }
+        Way::Nowhere => {
+            range.answer_always();
+            format!("no route leads to {address}: answered always")
+        }
+    };
+    range.notes.push(Note::general(message));
+    range
 }
 
 /// The shortest prefix around several addresses, unless it is as large as a link's own.
@@ -91,17 +195,43 @@ fn covering(addresses: &[Ipv6Addr]) -> Vec<Note> {
 const REMEDY: &str =
     "there is an entry for each `ip -6 neigh add proxy ADDRESS dev INTERFACE` of this namespace";
 
-const PREFACE: &str = "The kernel answers for these addresses whether somebody has them or not, with the R flag \
-set; lone64 only while the guest exists. The routes to the guests stay as they are. Once lone64 runs, remove \
-the kernel's entries, or both answer: `ip -6 neigh del proxy ADDRESS dev INTERFACE`.";
+const PREFACE: &str = "The kernel answers for these addresses whether somebody has them or not; lone64 only while the \
+guest exists, wherever it can ask for it. The routes to the guests stay as they are. Once lone64 runs, remove the \
+kernel's entries, or both answer: `ip -6 neigh del proxy ADDRESS dev INTERFACE`.";
+
+const BEHIND_ROUTERS: &str = "an address behind a router cannot be asked for, so it is answered always, as the kernel \
+did, also while nobody has it. One [[range]] for the whole prefix that the router has would do for all of its \
+addresses";
+
+const WITHOUT_ROUTE: &str = "addresses without a route of their own are answered always, as the kernel did. Where an \
+IPsec policy takes what comes for them (`ip xfrm policy` shows it), that is right. Where none does, nobody is reached \
+there: give the guest a route (`ip -6 route add ADDRESS dev INTERFACE`) and write answer = \"live\", or remove its \
+[[range]]";
+
+/// RT_TABLE_MAIN.
+const MAIN: u32 = 254;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config;
+    use crate::engine::policy::{Downstream, RangeRoutes};
 
     fn entry(interface: &str, address: &str) -> ProxyEntry {
-        ProxyEntry { interface: Some(interface.to_owned()), address: address.parse().unwrap() }
+        led(interface, address, on_link("br0", MAIN))
+    }
+
+    fn led(interface: &str, address: &str, way: Way) -> ProxyEntry {
+        ProxyEntry {
+            interface: Some(interface.to_owned()),
+            address: address.parse().unwrap(),
+            way,
+            is_router: false,
+        }
+    }
+
+    fn on_link(interface: &str, table: u32) -> Way {
+        Way::Link { interface: interface.to_owned(), discovery: Discovery::Neighbors, table }
     }
 
     #[test]
@@ -132,7 +262,12 @@ mod tests {
     #[test]
     fn tells_of_interfaces_that_are_gone_and_of_addresses_that_cannot_be_served() {
         let entries = [
-            ProxyEntry { interface: None, address: "2001:db8::1".parse().unwrap() },
+            ProxyEntry {
+                interface: None,
+                address: "2001:db8::1".parse().unwrap(),
+                way: Way::Nowhere,
+                is_router: false,
+            },
             entry("eth0", "fe80::1"),
             entry("lo", "2001:db8::2"),
             entry("eth0", "2001:db8::3"),
@@ -153,5 +288,96 @@ mod tests {
             error.starts_with("ip -6 neigh show proxy has nothing") && error.contains("add proxy"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn asks_where_somebody_can_be_asked_and_answers_always_elsewhere() {
+        let without_discovery =
+            Way::Link { interface: "wg0".to_owned(), discovery: Discovery::None, table: 100 };
+        let router = Way::Router { interface: "br0".to_owned(), router: "fe80::5".parse().unwrap() };
+        let cases = [
+            ("2001:db8:1:2::1", on_link("br0", MAIN), Answer::Live, "", ""),
+            ("2001:db8:1:2::2", Way::Host, Answer::Live, "", ""),
+            ("2001:db8:1:2::3", on_link("br1", 100), Answer::Live, "br1", "by table 100; if that changes"),
+            (
+                "2001:db8:1:2::4",
+                without_discovery,
+                Answer::Always,
+                "",
+                "by table 100, over wg0, where nobody",
+            ),
+            (
+                "2001:db8:1:2::5",
+                router,
+                Answer::Always,
+                "",
+                "2001:db8:1:2::5 is behind the router fe80::5 on br0",
+            ),
+            ("2001:db8:1:2::6", Way::HostPrefix, Answer::Always, "", "the host itself takes"),
+            (
+                "2001:db8:1:2::7",
+                Way::Back,
+                Answer::Always,
+                "",
+                "no route leads to 2001:db8:1:2::7 but the one back out of eth0",
+            ),
+            (
+                "2001:db8:1:2::8",
+                Way::Nowhere,
+                Answer::Always,
+                "",
+                "no route leads to 2001:db8:1:2::8: answered always",
+            ),
+        ];
+        let entries: Vec<_> =
+            cases.iter().map(|(address, way, ..)| led("eth0", address, way.clone())).collect();
+        let imported = import(&entries).unwrap();
+        let policy = config::parse(&imported.toml, "f").unwrap_or_else(|p| panic!("{p}")).policy;
+        for (range, (address, _, answer, interface, message)) in policy.ranges.iter().zip(&cases) {
+            assert_eq!(range.prefix.to_string(), format!("{address}/128"));
+            assert_eq!(range.answer, *answer, "{address}");
+            assert_eq!(range.routes, RangeRoutes::None, "{address}");
+            assert!(!range.backstop, "{address}");
+            let downstream = match *interface {
+                "" => Downstream::Kernel,
+                name => Downstream::Named(name.parse().unwrap()),
+            };
+            assert_eq!(range.downstream, downstream, "{address}");
+            let told = imported.notes.iter().any(|note| note.message.contains(message));
+            assert!(told, "{message}: {:#?}", imported.notes);
+        }
+        for remedy in ["One [[range]] for the whole prefix", "`ip xfrm policy` shows it"] {
+            assert!(imported.notes.iter().any(|note| note.message.contains(remedy)), "{remedy}");
+        }
+        // One range for all would be right for those two only whose guests can be asked by the routes.
+        let around = imported.notes.iter().find(|note| note.message.starts_with("one [[range]]")).unwrap();
+        assert!(around.message.contains("2001:db8:1:2::/126 would do for all 2"), "{}", around.message);
+    }
+
+    #[test]
+    fn says_nothing_more_where_all_are_on_downstreams() {
+        let imported = import(&[entry("eth0", "2001:db8:1:2:c::5")]).unwrap();
+        assert_eq!(imported.notes, []);
+    }
+
+    #[test]
+    fn sets_the_r_flag_as_the_entries_have_it() {
+        let entries = |routers: &[bool]| -> Vec<ProxyEntry> {
+            let address = |last: usize| format!("2001:db8:1:2:c::{last}");
+            let entry = |(last, is_router): (usize, &bool)| ProxyEntry {
+                is_router: *is_router,
+                ..entry("eth0", &address(last))
+            };
+            routers.iter().enumerate().map(entry).collect()
+        };
+        let router = |routers: &[bool]| {
+            let imported = import(&entries(routers)).unwrap();
+            let policy = config::parse(&imported.toml, "f").unwrap().policy;
+            let told = imported.notes.iter().filter(|note| note.message.contains("R flag")).count();
+            (policy.upstreams[0].router, told)
+        };
+        assert_eq!(router(&[false, false]), (false, 0));
+        assert_eq!(router(&[true, true]), (true, 0));
+        assert_eq!(router(&[true, false]), (true, 1));
     }
 }

@@ -15,8 +15,8 @@ mod text;
 
 use serde::Serialize;
 
-use crate::config::Problems;
 use crate::config::problem::{Place, Report};
+use crate::config::{Problems, bytes};
 use draft::Draft;
 
 /// Whose configuration it is.
@@ -69,15 +69,16 @@ pub enum ImportError {
 }
 
 /// Reads another responder's configuration; `origin` is what problems call it. Without a format it
-/// is told by what is in it.
+/// is told by what is in it. Bytes that are no text are shown as such.
+pub fn import_bytes(bytes: Vec<u8>, origin: &str, format: Option<Format>) -> Result<Imported, ImportError> {
+    let bytes = bytes::plain(bytes, LONGEST, origin, "name a configuration of ndppd or npd6")?;
+    import(&String::from_utf8_lossy(&bytes), origin, format)
+}
+
+/// The same of a text.
 pub fn import(text: &str, origin: &str, format: Option<Format>) -> Result<Imported, ImportError> {
+    let text = bytes::unmarked(text);
     let mut report = Report::new(origin, text);
-    if text.len() > LONGEST {
-        let problem =
-            report.push(&Place::Whole, format!("longer than {LONGEST} bytes, which no configuration is"));
-        problem.help("name a configuration of ndppd or npd6");
-        return Err(report.into_problems().into());
-    }
     let draft = match format.or_else(|| recognized(text)) {
         Some(Format::Ndppd) => ndppd::read(text, &mut report),
         Some(Format::Npd6) => npd6::read(text, &mut report),
@@ -129,8 +130,8 @@ fn because(notes: &[Note]) -> String {
     if shown.is_empty() { String::new() } else { format!(" ({})", shown.join("; ")) }
 }
 
-/// Bytes; the largest that anybody posted has some thousand.
-const LONGEST: usize = 256 << 10;
+/// Bytes that a configuration may have; the largest that anybody posted has some thousand.
+pub(crate) const LONGEST: usize = 256 << 10;
 
 #[cfg(test)]
 #[path = "import_tests.rs"]

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Note;
+use crate::config::problem::shortened;
 
 /// A word, and the bytes that it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +53,9 @@ impl Note {
     }
 }
 
-/// On one line, and without anything that steers a terminal or ends a comment.
+/// On one line, without anything that steers a terminal or ends a comment, and no longer than is read.
 pub(super) fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    shortened(&text.replace(char::is_control, "\u{fffd}"))
 }
 
 const MOST_NOTES: usize = 500;

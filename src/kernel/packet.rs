@@ -6,6 +6,8 @@
 //! membership is held; so no frame of another kind is ever in its queue.
 #![allow(unsafe_code)]
 
+mod said;
+
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -17,8 +19,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::engine::facts::IfIndex;
-use crate::wire::MAX_EMITTED;
 use crate::wire::filter::Instruction;
+use crate::wire::{Checksum, MAX_EMITTED};
+use said::{CONTROL, Control, SO_TIMESTAMPNS_NEW, Said};
 
 /// Whether frames come with the moment at which the kernel received them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,6 +59,7 @@ impl PacketSocket {
     fn begin(self, link: IfIndex, filter: &[Instruction], protocol: c_int) -> io::Result<Self> {
         let socket = self;
         socket.attach(filter)?;
+        socket.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
         // Forced where the privilege is there, else as far as net.core.rmem_max goes.
         if socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER).is_err() {
             socket.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER)?;
@@ -81,10 +85,10 @@ impl PacketSocket {
 
     /// Takes as many frames as are there and fit; `WouldBlock` if there are none.
     pub fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
-        batch.make_room_for_stamps();
+        batch.make_room_for_controls();
         batch.received = 0;
-        // SAFETY: every header points at one buffer of its own inside `batch`, and at one room for
-        // control messages or at none; `batch` outlives the call and is borrowed mutably for it.
+        // SAFETY: every header points at one buffer and at one room for control messages of its own inside
+        // `batch`, which outlives the call and is borrowed mutably for it.
         let received = unsafe {
             libc::recvmmsg(
                 self.fd.as_raw_fd(),
@@ -173,34 +177,26 @@ impl AsFd for PacketSocket {
 /// Room for the frames of one reception. Made once and used again.
 pub struct RecvBatch {
     buffer: Box<[[u8; LONGEST_FRAME]]>,
-    /// What `headers` points at, which in turn points into `buffer`. All three stay where they are
+    /// What `headers` points at, which in turn points into `buffer`. All four stay where they are
     /// on the heap, wherever the batch itself moves.
     _vectors: Box<[iovec]>,
     headers: Box<[mmsghdr]>,
-    /// What the kernel says of each frame, if it is to say anything; `headers` points at it, too.
+    /// What the kernel says of each frame; `headers` points at it, too.
     controls: Box<[Control]>,
     received: usize,
 }
 
 impl RecvBatch {
-    /// An empty batch for frames without their moments.
+    /// An empty batch.
     pub fn new() -> Self {
         let mut buffer = vec![[0; LONGEST_FRAME]; BATCH].into_boxed_slice();
-        let (vectors, headers) = point_at(&mut buffer);
-        Self { buffer, _vectors: vectors, headers, controls: Box::default(), received: 0 }
-    }
-
-    /// An empty batch for frames with or without their moments.
-    pub fn with(stamps: Stamps) -> Self {
-        let mut batch = Self::new();
-        if stamps == Stamps::On {
-            batch.controls = vec![Control([0; CONTROL]); BATCH].into_boxed_slice();
-            for (header, control) in batch.headers.iter_mut().zip(&mut batch.controls) {
-                header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
-                header.msg_hdr.msg_controllen = CONTROL as _;
-            }
+        let (vectors, mut headers) = point_at(&mut buffer);
+        let mut controls = vec![Control([0; CONTROL]); BATCH].into_boxed_slice();
+        for (header, control) in headers.iter_mut().zip(&mut controls) {
+            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = CONTROL as _;
         }
-        batch
+        Self { buffer, _vectors: vectors, headers, controls, received: 0 }
     }
 
     /// How many frames came.
@@ -213,27 +209,34 @@ impl RecvBatch {
         self.received == 0
     }
 
-    /// The frames that came; `None` for one that was longer than the buffer.
-    pub fn frames(&self) -> impl Iterator<Item = Option<&[u8]>> {
-        self.headers[..self.received].iter().zip(&self.buffer).map(|(header, buffer)| {
-            let was_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            (!was_cut).then(|| buffer.get(..header.msg_len as usize)).flatten()
-        })
+    /// The frames that came, each with whether its checksum is there; `None` for one that was longer than the
+    /// buffer.
+    pub fn frames(&self) -> impl Iterator<Item = Option<(&[u8], Checksum)>> {
+        self.headers[..self.received].iter().zip(&self.buffer).zip(self.said()).map(
+            |((header, buffer), said)| {
+                let was_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+                let frame = (!was_cut).then(|| buffer.get(..header.msg_len as usize)).flatten();
+                frame.map(|frame| (frame, said.checksum))
+            },
+        )
     }
 
     /// When the kernel received each of them, since 1970; `None` where it did not say.
     pub fn stamps(&self) -> impl Iterator<Item = Option<Duration>> {
-        self.headers[..self.received].iter().enumerate().map(|(position, header)| {
-            let control = &self.controls.get(position)?.0;
+        self.said().map(|said| said.stamp)
+    }
+
+    fn said(&self) -> impl Iterator<Item = Said> {
+        self.headers[..self.received].iter().zip(&self.controls).map(|(header, control)| {
             #[allow(clippy::unnecessary_cast, reason = "another C library has another type")]
             let length = header.msg_hdr.msg_controllen as usize;
-            stamp_in(control.get(..length)?)
+            Said::read(control.0.get(..length).unwrap_or_default())
         })
     }
 
     /// The kernel has left there how much it wrote the last time.
-    fn make_room_for_stamps(&mut self) {
-        for (header, _) in self.headers.iter_mut().zip(&self.controls).take(self.received) {
+    fn make_room_for_controls(&mut self) {
+        for header in &mut self.headers[..self.received] {
             header.msg_hdr.msg_controllen = CONTROL as _;
         }
     }
@@ -352,25 +355,6 @@ fn point_at<const LENGTH: usize>(buffer: &mut [[u8; LENGTH]]) -> (Box<[iovec]>, 
     (vectors, headers)
 }
 
-/// Room for one control message, aligned as the kernel writes it (cmsg(3)).
-#[derive(Clone, Copy)]
-#[repr(align(8))]
-struct Control([u8; CONTROL]);
-
-/// The moment in a control message: a length of one machine word, level and type, and then seconds and
-/// nanoseconds of eight bytes each.
-fn stamp_in(control: &[u8]) -> Option<Duration> {
-    let (_, rest) = control.split_at_checked(size_of::<usize>())?;
-    let (level, rest) = rest.split_first_chunk()?;
-    let (kind, rest) = rest.split_first_chunk()?;
-    if (c_int::from_ne_bytes(*level), c_int::from_ne_bytes(*kind)) != (libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW) {
-        return None;
-    }
-    let (seconds, rest) = rest.split_first_chunk()?;
-    let nanoseconds = u32::try_from(i64::from_ne_bytes(*rest.first_chunk()?)).ok()?;
-    Some(Duration::new(u64::try_from(i64::from_ne_bytes(*seconds)).ok()?, nanoseconds.min(999_999_999)))
-}
-
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -385,10 +369,6 @@ const RECEIVE_BUFFER: c_int = 1 << 20;
 /// Protocol 0: nothing is received before bind(2) names one.
 const PROTOCOL_NONE: c_int = 0;
 const FLAGS: c_int = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-/// Bytes for the control messages of one frame; the one that there can be takes 32.
-const CONTROL: usize = 64;
-// asm-generic/socket.h
-const SO_TIMESTAMPNS_NEW: c_int = 64;
 // linux/if_packet.h
 const PACKET_IGNORE_OUTGOING: c_int = 23;
 const PACKET_MR_ALLMULTI: u16 = 2;

@@ -59,7 +59,7 @@ drop_reasons! {
     // The ICMPv6 message.
     /// RFC 4861 §7.1.1: the ICMPv6 length is under 24.
     MessageTruncated => "message_truncated",
-    /// RFC 4861 §7.1.1: the ICMPv6 checksum is wrong.
+    /// RFC 4861 §7.1.1: the ICMPv6 checksum is wrong, and the sender had computed it.
     Checksum => "checksum",
     /// RFC 4861 §7.1.1: the ICMPv6 code is not 0.
     Code => "code",

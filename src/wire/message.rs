@@ -12,6 +12,17 @@ pub enum Message {
     Advertisement(Advertisement),
 }
 
+/// Whether the sender of a frame has computed the ICMPv6 checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checksum {
+    /// It has: the sum is checked.
+    #[default]
+    Written,
+    /// It has not. The sender is on this machine and left the sum to an interface, which the frame has not come
+    /// to: what stands in its place says nothing. As `CHECKSUM_PARTIAL` the kernel takes such frames.
+    Pending,
+}
+
 impl Message {
     /// Parses a whole Ethernet frame that arrived on the interface whose own address is `station`.
     ///
@@ -25,7 +36,13 @@ impl Message {
     /// assert_eq!(Message::parse(&[0; 10], station), Err(DropReason::FrameTruncated));
     /// ```
     pub fn parse(frame: &[u8], station: Mac) -> Result<Self, DropReason> {
-        let envelope = Envelope::open(frame, station)?;
+        Self::parse_with(Checksum::Written, frame, station)
+    }
+
+    /// The same for a frame whose checksum may not be there yet. Where it is not, that one check is not made; every
+    /// other is.
+    pub fn parse_with(checksum: Checksum, frame: &[u8], station: Mac) -> Result<Self, DropReason> {
+        let envelope = Envelope::open(frame, station, checksum)?;
         match envelope.message[0] {
             Solicitation::TYPE => Solicitation::parse(&envelope).map(Self::Solicitation),
             Advertisement::TYPE => Advertisement::parse(&envelope).map(Self::Advertisement),

@@ -5,7 +5,8 @@
 //! kernel's neighbor table. Guarantees that the property tests and the fuzzer hold this room to:
 //!
 //! * `parse` never panics, whatever the bytes; it names the one [`DropReason`] that applies first.
-//! * What `parse` accepts satisfies every check of §7.1.1 (or §7.1.2) and of RFC 6980.
+//! * What `parse` accepts satisfies every check of §7.1.1 (or §7.1.2) and of RFC 6980. Only the checksum is left
+//!   out, where the caller says that it has not been computed ([`Checksum::Pending`]).
 //! * `parse(emit(x)) == x`, and `emit` writes nothing behind the IPv6 payload.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -21,7 +22,7 @@ mod solicitation;
 pub use advertisement::{Advertisement, Flags};
 pub use drop_reason::DropReason;
 pub use mac::{Mac, ParseMacError};
-pub use message::Message;
+pub use message::{Checksum, Message};
 pub use solicitation::{Solicitation, solicited_node};
 
 /// The longest frame that this room emits, in bytes: Ethernet, IPv6, a message and one option.

@@ -1,6 +1,7 @@
 //! The netlink room against the real kernel, in namespaces of its own. Needs no root.
 
 mod lab;
+mod lookups;
 mod replaced;
 mod vanished;
 
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         trial("a_dump_holds_all_that_there_is", a_dump_holds_all_that_there_is),
         trial("an_overrun_is_told_and_a_dump_mends_it", an_overrun_is_told_and_a_dump_mends_it),
     ];
-    let others = replaced::TRIALS.iter().chain(vanished::TRIALS);
+    let others = replaced::TRIALS.iter().chain(vanished::TRIALS).chain(lookups::TRIALS);
     trials.extend(others.map(|(name, run)| trial(name, *run)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -49,6 +49,11 @@ impl Endpoint {
         })
     }
 
+    /// The socket, for what else it can be told.
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     /// Sends one frame as it is.
     pub(crate) fn send(&mut self, frame: &[u8]) {
         self.sender

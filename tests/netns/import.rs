@@ -9,12 +9,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lone64::config;
+use lone64::engine::policy::{Answer, Downstream};
 
 use crate::daemon::Daemon;
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, ICMP, SOLICITATION, receiver, sender, target_of};
 use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_MAC, SENTINELS, UPSTREAM_MAC, c, d};
-use crate::namespace::eventually;
+use crate::namespace::{eventually, took};
 use crate::solicitation::Solicitation;
 
 crate::cases![
@@ -23,6 +24,8 @@ crate::cases![
     answers_as_npd6_did,
     answers_as_npd6_did_with_a_whitelist,
     imports_what_the_kernel_answers_for,
+    answers_as_the_kernel_did_whatever_the_way_to_each_address,
+    imports_all_that_the_kernel_may_answer_for,
 ];
 
 /// An answered target, and whether the R flag was set.
@@ -65,7 +68,7 @@ fn answers_as_npd6_did_with_a_whitelist() {
 
 fn imports_what_the_kernel_answers_for() {
     let lab = Lab::veth();
-    lab.host.ip(&format!("neigh add proxy {GUEST} dev up0\nneigh add proxy {} dev up0", c(6)));
+    lab.host.ip(&format!("neigh add proxy {GUEST} dev up0 router\nneigh add proxy {} dev up0 router", c(6)));
     let toml = lab.host.output(LONE64, "import --kernel");
     let policy = config::parse(&toml, "printed").unwrap_or_else(|problems| panic!("{problems}")).policy;
     let prefixes: Vec<String> = policy.ranges.iter().map(|range| range.prefix.to_string()).collect();
@@ -81,6 +84,92 @@ fn imports_what_the_kernel_answers_for() {
     assert_eq!(answered(&lab, &[GUEST, c(6)], 1), BTreeSet::from([(GUEST, true)]));
     lab.router.ping(&GUEST.to_string());
     daemon.stop();
+}
+
+/// Behind the bridge, behind a router of the guests, by a rule, without a route.
+fn answers_as_the_kernel_did_whatever_the_way_to_each_address() {
+    let lab = Lab::veth();
+    let [routed, unrouted, refused, far, anyip] = [0xf, 0xa, 0xb, 7, 9].map(behind);
+    lab.host.sysctls(&[("net/ipv6/conf/up0/proxy_ndp", "1"), ("net/ipv6/neigh/up0/proxy_delay", "0")]);
+    lab.host.ip(&format!(
+        "route add {routed} via {GUEST} dev br0
+         rule add to {D} lookup 100
+         route add {D} dev gv1 table 100
+         route add unreachable {refused}
+         rule add iif up0 to {far} lookup 101
+         route add default via {} dev br0 table 101
+         route add local {anyip} dev lo
+         route add local {SENTINELS} dev lo",
+        c(7)
+    ));
+    lab.guest.ip(&format!("addr add {routed}/128 dev lo"));
+    let on_bridge = d(1);
+    let targets = [GUEST, PLAIN, routed, unrouted, refused, far, anyip, on_bridge];
+    let each = |verb: &str| {
+        let line = |address: &Ipv6Addr| format!("neigh {verb} proxy {address} dev up0\n");
+        targets.iter().chain([&SENTINEL]).map(line).collect::<String>()
+    };
+    lab.host.ip(&each("add"));
+    // The kernel sets the R flag only for what was added with `router`.
+    let all: Answered = targets.iter().map(|target| (*target, false)).collect();
+    assert_eq!(answered(&lab, &targets, all.len()), all, "the kernel");
+
+    let toml = lab.host.output(LONE64, "import --kernel");
+    lab.host.ip(&each("del"));
+    let policy = config::parse(&toml, "printed").unwrap_or_else(|problems| panic!("{problems}")).policy;
+    let written = |address: Ipv6Addr| {
+        let range = policy.ranges.iter().find(|range| range.prefix.addr() == address).unwrap();
+        (range.answer, range.downstream.clone())
+    };
+    let by_routes = Downstream::Kernel;
+    assert_eq!(written(GUEST), (Answer::Live, by_routes.clone()), "{toml}");
+    assert_eq!(written(on_bridge), (Answer::Live, by_routes.clone()), "{toml}");
+    assert_eq!(written(PLAIN), (Answer::Live, Downstream::Named("gv1".parse().unwrap())), "{toml}");
+    for address in [routed, unrouted, refused, far, anyip] {
+        assert_eq!(written(address), (Answer::Always, by_routes.clone()), "{address}: {toml}");
+    }
+    for why in [
+        "by table 100;".to_owned(),
+        format!("behind the router {GUEST} on br0"),
+        format!("behind the router {} on br0", c(7)),
+        "the one back out of up0".to_owned(),
+    ] {
+        assert!(toml.replace("\n# ", " ").contains(&why), "{why}: {toml}");
+    }
+
+    let file = Directory::new();
+    let daemon = Daemon::start_with_options(&lab, &format!("--config {}", file.write("lone64.toml", &toml)));
+    assert_eq!(answered(&lab, &targets, all.len()), all, "lone64 in the place of the kernel\n{toml}");
+    for target in [GUEST, PLAIN, routed, anyip] {
+        lab.router.ping(&target.to_string());
+    }
+    daemon.stop();
+}
+
+/// Each is looked up.
+fn imports_all_that_the_kernel_may_answer_for() {
+    let lab = Lab::veth();
+    let address = |number: u16| {
+        let group = if number.is_multiple_of(2) { 0xc } else { 0xf };
+        Ipv6Addr::new(0x2001, 0xdb8, 1, 2, group, 0, 1, number)
+    };
+    lab.host.ip(&format!(
+        "route add 2001:db8:1:2:c:0:1:0/112 dev br0
+         route add 2001:db8:1:2:f:0:1:0/112 via {GUEST} dev br0"
+    ));
+    let lines: Vec<String> =
+        (0..ENTRIES).map(|number| format!("neigh add proxy {} dev up0", address(number))).collect();
+    lab.host.ip(&lines.join("\n"));
+    let start = Instant::now();
+    let toml = lab.host.output(LONE64, "import --kernel");
+    took(&format!("{ENTRIES} entries were imported"), start.elapsed());
+    let policy = config::parse(&toml, "printed").unwrap_or_else(|problems| panic!("{problems}")).policy;
+    assert_eq!(policy.ranges.len(), usize::from(ENTRIES));
+    for range in &policy.ranges {
+        let is_behind_router = range.prefix.addr().segments()[4] == 0xf;
+        let wanted = if is_behind_router { Answer::Always } else { Answer::Live };
+        assert_eq!(range.answer, wanted, "{}", range.prefix);
+    }
 }
 
 /// Asks `program` and then lone64 for the targets.
@@ -201,5 +290,13 @@ const SENTINEL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0x5e, 0, 0, 1);
 const OUTSIDE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xe, 0, 0, 5);
 /// The guest's interface identifier in another /64.
 const OTHER_LINK: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 3, 0xc, 0, 0, 5);
+
+/// An address of this group of the link's.
+const fn behind(group: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 1, 2, group, 0, 0, 5)
+}
+
+/// As many as a host was seen to have.
+const ENTRIES: u16 = 1_023;
 
 const LONE64: &str = env!("CARGO_BIN_EXE_lone64");

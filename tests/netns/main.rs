@@ -5,6 +5,7 @@
 //!
 //! * `answers`: An answer; DAD; Reachability probes
 //! * `silence`: Silence
+//! * `offload`: checksums that are not computed yet
 //! * `addresses`: Whose addresses
 //! * `liveness`, `probing`: Probing
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
@@ -65,6 +66,7 @@ mod liveness;
 mod load;
 mod metrics;
 mod namespace;
+mod offload;
 mod pings;
 mod probing;
 mod proxy_downstream;
@@ -105,6 +107,7 @@ fn main() {
         ("claims", claims::CASES),
         ("defence", defence::CASES),
         ("silence", silence::CASES),
+        ("offload", offload::CASES),
         ("addresses", addresses::CASES),
         ("liveness", liveness::CASES),
         ("probing", probing::CASES),

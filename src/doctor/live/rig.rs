@@ -142,7 +142,9 @@ fn frames(socket: &PacketSocket, batch: &mut RecvBatch, request: &Request) -> Ve
         if socket.recv_batch(batch).is_err() || batch.is_empty() {
             break;
         }
-        all.extend(batch.frames().flatten().filter_map(|frame| request.sighting(frame)));
+        all.extend(
+            batch.frames().flatten().filter_map(|(frame, checksum)| request.sighting(frame, checksum)),
+        );
     }
     all
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::wire::{Advertisement, Mac, Message, Solicitation};
+use crate::wire::{Advertisement, Checksum, Mac, Message, Solicitation};
 
 /// The packet that is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,10 +62,10 @@ impl Request {
     }
 
     /// What a frame is to the journey; `None` if nothing.
-    pub(super) fn sighting(&self, frame: &[u8]) -> Option<Sighting> {
+    pub(super) fn sighting(&self, frame: &[u8], checksum: Checksum) -> Option<Sighting> {
         let (to, from) = (mac(frame, 0)?, mac(frame, 6)?);
         // Both ways are looked at, so every frame counts as one for whom it is addressed to.
-        let what = match Message::parse(frame, to) {
+        let what = match Message::parse_with(checksum, frame, to) {
             Ok(Message::Solicitation(solicitation)) => What::Solicitation(solicitation),
             Ok(Message::Advertisement(advertisement)) => What::Advertisement(advertisement),
             Err(_) => {
@@ -154,6 +154,10 @@ mod tests {
         frame
     }
 
+    fn seen(request: &Request, frame: &[u8]) -> Option<Sighting> {
+        request.sighting(frame, Checksum::Written)
+    }
+
     fn error(kind: u8, guest: Ipv6Addr, to: Ipv6Addr) -> Vec<u8> {
         let mut message = vec![0; 8 + 40];
         message[0] = kind;
@@ -167,11 +171,11 @@ mod tests {
         let request = request();
         let other = "2001:db8::2".parse().unwrap();
         for source in [request.guest, other] {
-            let seen = request.sighting(&frame(source, request.to, &request.message(1))).unwrap();
-            assert_eq!(seen.what, What::Request(source));
+            let sighting = seen(&request, &frame(source, request.to, &request.message(1))).unwrap();
+            assert_eq!(sighting.what, What::Request(source));
         }
         let stranger = Request { identifier: [0, 0], ..request };
-        assert_eq!(request.sighting(&frame(request.guest, request.to, &stranger.message(1))), None);
+        assert_eq!(seen(&request, &frame(request.guest, request.to, &stranger.message(1))), None);
     }
 
     #[test]
@@ -179,12 +183,31 @@ mod tests {
         let request = request();
         let router = "fe80::1".parse().unwrap();
         let own = error(3, request.guest, request.to);
-        let seen = request.sighting(&frame(router, request.guest, &own)).unwrap();
-        assert_eq!(seen.what, What::Reply(Reply { source: router, kind: 3, code: 0 }));
+        let sighting = seen(&request, &frame(router, request.guest, &own)).unwrap();
+        assert_eq!(sighting.what, What::Reply(Reply { source: router, kind: 3, code: 0 }));
         let foreign = error(3, request.guest, router);
-        assert_eq!(request.sighting(&frame(router, request.guest, &foreign)), None);
+        assert_eq!(seen(&request, &frame(router, request.guest, &foreign)), None);
         for length in 0..own.len() {
-            assert_eq!(request.sighting(&frame(router, request.guest, &own[..length])), None, "{length}");
+            assert_eq!(seen(&request, &frame(router, request.guest, &own[..length])), None, "{length}");
         }
+    }
+
+    #[test]
+    fn knows_a_question_whose_checksum_is_not_computed_yet() {
+        let request = request();
+        let question = Solicitation {
+            source_mac: Mac([2, 0, 0, 0, 0, 1]),
+            destination_mac: Mac([0x33, 0x33, 0xff, 0, 0, 5]),
+            source: "fe80::1".parse().unwrap(),
+            destination: "ff02::1:ff00:5".parse().unwrap(),
+            target: request.guest,
+            source_link_layer: None,
+        };
+        let mut frame = [0; crate::wire::MAX_EMITTED];
+        let length = question.emit(&mut frame);
+        frame[56] ^= 1;
+        let seen = |checksum| request.sighting(&frame[..length], checksum).map(|sighting| sighting.what);
+        assert_eq!(seen(Checksum::Pending), Some(What::Solicitation(question)));
+        assert_eq!(seen(Checksum::Written), None);
     }
 }

@@ -9,6 +9,7 @@ mod addresses;
 mod connection;
 mod convert;
 mod lab;
+mod lookup;
 mod monitor;
 mod neighbors;
 mod proxies;
@@ -18,7 +19,9 @@ mod table;
 
 use std::io;
 
+pub use lookup::WayTo;
 pub use monitor::{Monitor, Notice};
+pub use proxies::Proxy;
 pub use requests::{Requests, RouteError};
 pub use survey::{Bridge, Make};
 

@@ -10,9 +10,20 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::{NetlinkError, Requests};
 use crate::engine::facts::IfIndex;
 
+/// An address that the kernel answers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proxy {
+    /// Where it does.
+    pub link: IfIndex,
+    /// The address.
+    pub address: Ipv6Addr,
+    /// The R flag of the answers: the entry was made with `router`.
+    pub is_router: bool,
+}
+
 impl Requests {
     /// Every proxy entry of the namespace, in no order. Needs no privileges.
-    pub async fn proxies(&self) -> Result<Vec<(IfIndex, Ipv6Addr)>, NetlinkError> {
+    pub async fn proxies(&self) -> Result<Vec<Proxy>, NetlinkError> {
         let mut question = NeighbourMessage::default();
         question.header.family = AddressFamily::Inet6;
         // With exactly this flag the kernel lists these entries instead of its neighbors.
@@ -25,7 +36,7 @@ impl Requests {
     }
 }
 
-fn entry(message: &NeighbourMessage) -> Option<(IfIndex, Ipv6Addr)> {
+fn entry(message: &NeighbourMessage) -> Option<Proxy> {
     let header = &message.header;
     if header.family != AddressFamily::Inet6 || !header.flags.contains(NeighbourFlags::Proxy) {
         return None;
@@ -34,5 +45,6 @@ fn entry(message: &NeighbourMessage) -> Option<(IfIndex, Ipv6Addr)> {
         NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(*address),
         _ => None,
     })?;
-    Some((IfIndex(header.ifindex), address))
+    let is_router = header.flags.contains(NeighbourFlags::Router);
+    Some(Proxy { link: IfIndex(header.ifindex), address, is_router })
 }

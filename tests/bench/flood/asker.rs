@@ -184,7 +184,7 @@ impl Asker {
             Err(error) => return Err(error),
         }
         let mut answers = 0;
-        for frame in self.received.frames().flatten() {
+        for (frame, _) in self.received.frames().flatten() {
             if is_answer(frame) {
                 answers += 1;
             } else if let Ok(Message::Solicitation(probe)) = Message::parse(frame, ASKER_MAC)
@@ -207,7 +207,7 @@ impl Asker {
                 thread::sleep(Duration::from_millis(1));
                 continue;
             }
-            for frame in self.received.frames().flatten() {
+            for (frame, _) in self.received.frames().flatten() {
                 if let Ok(Message::Advertisement(answer)) = Message::parse(frame, ASKER_MAC) {
                     tell(answer);
                 }

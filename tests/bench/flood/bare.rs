@@ -26,7 +26,7 @@ pub fn answer_for_ever() -> io::Result<Infallible> {
             }
             other => other?,
         }
-        for answer in received.frames().flatten().filter_map(answer) {
+        for answer in received.frames().flatten().filter_map(|(frame, _)| answer(frame)) {
             answers.push(|buffer| answer.emit(buffer));
         }
         socket.send_batch(&mut answers)?;

@@ -51,7 +51,7 @@ fn answer_until(stopped: &AtomicBool, socket: &PacketSocket) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             other => other?,
         }
-        for frame in received.frames().flatten() {
+        for (frame, _) in received.frames().flatten() {
             if let Ok(Message::Solicitation(probe)) = Message::parse(frame, GUEST_MAC)
                 && !probe.is_dad()
             {
