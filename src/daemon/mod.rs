@@ -27,6 +27,7 @@ pub mod status;
 mod summary;
 mod suppressor;
 mod sysctls;
+pub mod unserved;
 mod way_out;
 
 use std::io;

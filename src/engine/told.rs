@@ -3,6 +3,7 @@
 //! A host may have thousands of them, so only the first are told one by one.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use ipnet::Ipv6Net;
 
@@ -37,8 +38,8 @@ impl Told {
             if self.networks.len() >= MOST_TOLD {
                 break;
             }
-            if !self.networks.contains_key(&at) {
-                self.networks.insert(at, network.clone());
+            if let Entry::Vacant(free) = self.networks.entry(at) {
+                free.insert(network.clone());
                 events.push(Event::Unserved(Box::new(network.clone())));
             }
         }

@@ -240,6 +240,33 @@ fn what_is_left_alone_on_purpose_is_not_told() {
 }
 
 #[test]
+fn where_nobody_can_be_or_another_host_serves_is_not_named() {
+    let mut host = host(live());
+    let own = "2001:db8:1:2:e::1";
+    host.facts(vec![
+        has(TUNNEL, &format!("{own}/128")),
+        Fact::Route(connected(&format!("{own}/128"), TUNNEL)),
+        // A guest of another host, as FRR tells of it.
+        Fact::Route(KernelRoute {
+            next_hop: NextHop::Via(address("fe80::7")),
+            protocol: 186,
+            ..connected("2001:db8:1:2:e::7/128", TUNNEL)
+        }),
+    ]);
+    assert_eq!(unserved(&host), docker());
+    // A single guest on the same link is one.
+    host.facts(vec![Fact::Route(connected("2001:db8:1:2:e::8/128", TUNNEL))]);
+    assert_eq!(unserved(&host).len(), 2);
+}
+
+#[test]
+fn a_range_of_the_same_prefix_is_not_named_twice() {
+    let elsewhere = range("2001:db8:1:2:d::/80", "lxcbr0");
+    let host = host(with(|policy| policy.ranges.push(elsewhere)));
+    assert_eq!(unserved(&host), []);
+}
+
+#[test]
 fn only_what_automatic_would_serve_is_named() {
     let mut host = host(live());
     let kinds =

@@ -22,6 +22,7 @@
 //! * `sysctls`: what is changed in the kernel, and changed back
 //! * `shipped`: the configurations under `config/`
 //! * `follow`: the kernel's routes and the upstream's prefix decide what is served
+//! * `unserved`: networks that nobody serves, and what says so
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `way_out`: what is given back, whatever ends the daemon
 //! * `record`: `--record`, and what the engine is told of what became of its effects
@@ -76,6 +77,7 @@ mod switch;
 mod sysctls;
 mod traffic;
 mod trials;
+mod unserved;
 mod upheaval;
 mod veths;
 mod way_out;
@@ -122,6 +124,7 @@ fn main() {
         ("explain", explain::CASES),
         ("sysctls", sysctls::CASES),
         ("follow", follow::CASES),
+        ("unserved", unserved::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

@@ -16,6 +16,7 @@ use super::automatic::Search;
 use super::bindings::Upstream;
 use super::derive::{Around, Effective};
 use crate::engine::facts::{IfName, KernelRoute};
+use crate::engine::host::Host;
 use crate::engine::policy::{Answer, Automatic, Downstream, LeftOut, RangePolicy, UpstreamPolicy};
 
 /// A network that the kernel routes inside an on-link prefix of an upstream, and that nobody serves.
@@ -81,7 +82,7 @@ impl Lookout {
                 let asked = (&automatic, upstream);
                 let found = &mut self.found;
                 let search = self.search.get_or_insert_with(|| Search::begin(found, asked, around));
-                if !search.go_on(found, asked, around, |route| is_served(route, plan), most) {
+                if !search.go_on(found, asked, around, |route| is_served(route, plan, around.host), most) {
                     return false;
                 }
             }
@@ -109,14 +110,22 @@ fn names_them(upstream: &Upstream, plan: &Plan) -> bool {
     automatic.is_none() && *left_out == LeftOut::Named
 }
 
-/// Whether somebody is served where the route leads, or all of its destination is left alone on purpose.
-fn is_served(route: &KernelRoute, plan: &Plan) -> bool {
-    let Some(id) = plan.index.around_all(&route.destination) else { return false };
+/// Whether there is nothing to be named: somebody is served where the route leads, nobody can be there, or all of its
+/// destination is left alone on purpose.
+fn is_served(route: &KernelRoute, plan: &Plan, host: &Host) -> bool {
+    let net = route.destination;
+    let is_own = net.prefix_len() == 128 && host.links.is_of_host(net.addr());
+    if is_own || route.link_to_another_host().is_some() {
+        return true;
+    }
+    let Some(id) = plan.index.around_all(&net) else { return false };
     let (range, place) = (plan.range(id), plan.place(id));
-    range.answer != Answer::Live
+    // Where a range of this very prefix has its guests elsewhere, a second one would be a mistake.
+    range.prefix == net
+        || range.answer != Answer::Live
         || range.downstream == Downstream::Kernel
         || route.unicast_link().is_none_or(|link| place.downstreams.contains(&link))
-        || plan.index.excludes_all(id, &route.destination)
+        || plan.index.excludes_all(id, &net)
 }
 
 fn named(found: &RangePolicy, plan: &Plan, around: Around<'_>) -> Option<Unserved> {
