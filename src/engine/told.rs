@@ -23,6 +23,9 @@ impl Told {
     /// What is new, and what is over, now that there are these. `is_served` says of a network whether a range serves
     /// it.
     pub fn follow(&mut self, networks: &Networks, is_served: impl Fn(&Ipv6Net) -> bool) -> Vec<Event> {
+        if networks.first.is_empty() && self.networks.is_empty() {
+            return Vec::new();
+        }
         let key = |network: &Unserved| (network.prefix, network.interface);
         let there: BTreeMap<_, _> = networks.first.iter().map(|network| (key(network), network)).collect();
         let mut events = Vec::new();

@@ -106,6 +106,14 @@ fn the_sentence_names_the_network_and_both_remedies() {
 }
 
 #[test]
+fn an_explanation_of_one_of_its_guests_has_the_same_remedy() {
+    let host = host(live());
+    let explanation = host.engine.explain(address("2001:db8:1:2:d::5"), host.now);
+    let remedies: Vec<_> = explanation.steps.into_iter().filter_map(|step| step.remedy).collect();
+    assert_eq!(remedies, [only(&host).remedy()]);
+}
+
+#[test]
 fn one_that_comes_is_told_and_one_that_goes_is_told_to_be_gone() {
     let mut host = host(live());
     host.take();

@@ -191,6 +191,19 @@ impl Unserved {
         }
     }
 
+    /// All of that as one sentence.
+    pub fn remedy(&self) -> String {
+        let keys = self.keys().join(" and ");
+        match self.around {
+            Some(_) => format!("add a [[range]] with {keys}; {}", self.instead()),
+            None => format!(
+                "add a [[range]] with {keys}, or automatic = true in {} for all such networks; automatic = false \
+                 leaves them alone",
+                self.section()
+            ),
+        }
+    }
+
     /// Where the settings of the upstream are.
     fn section(&self) -> String {
         match self.is_one_of_several {
@@ -213,16 +226,7 @@ impl Unserved {
 impl fmt::Display for Unserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { prefix, interface, .. } = self;
-        let keys = self.keys().join(" and ");
-        write!(f, "nobody serves {prefix} on {interface}: add a [[range]] with {keys}")?;
-        match self.around {
-            Some(_) => write!(f, "; {}", self.instead()),
-            None => write!(
-                f,
-                ", or automatic = true in {} for all such networks; automatic = false leaves them alone",
-                self.section()
-            ),
-        }
+        write!(f, "nobody serves {prefix} on {interface}: {}", self.remedy())
     }
 }
 
