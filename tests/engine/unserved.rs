@@ -343,6 +343,21 @@ fn of_two_upstreams_the_one_that_has_it_on_its_link_is_named() {
 }
 
 #[test]
+fn one_that_is_on_the_links_of_two_upstreams_is_named_once() {
+    let policy = with(|policy| {
+        policy.upstreams =
+            ["up0", "up1"].map(|name| upstream(UpstreamInterface::Named(name.parse().unwrap()))).into();
+        policy.ranges[0].upstream = Some("up0".parse().unwrap());
+    });
+    let mut host = host(policy);
+    host.facts(vec![
+        Fact::Link(link(SECOND, "up1", LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, 9])))),
+        has(SECOND, "2001:db8:1:2::9/64"),
+    ]);
+    assert_eq!((unserved(&host), host.engine.count_unserved()), (docker(), 1));
+}
+
+#[test]
 fn thousands_of_them_are_found_in_slices_and_told_in_a_few_lines() {
     let mut host = host(live());
     host.take();

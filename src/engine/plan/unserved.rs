@@ -5,7 +5,6 @@
 //! administrator may mean it so, and then says it with `automatic = false`, a range with `answer = "never"`, or
 //! `exclude`.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use ipnet::Ipv6Net;
@@ -93,13 +92,11 @@ impl Lookout {
 
     /// What was found.
     pub fn into_networks(self, plan: &Plan, around: Around<'_>) -> Networks {
-        // One that lies inside on-link prefixes of two upstreams is named once.
-        let mut prefixes = BTreeSet::new();
-        let found = self.found.ranges.iter().filter(|range| prefixes.insert(range.prefix));
-        let found: Vec<_> = found.collect();
-        let mut first = found.clone();
-        first.sort_unstable_by_key(|range| range.prefix);
-        let named = first.into_iter().take(MOST_NAMED).filter_map(|range| named(range, plan, around));
+        let mut found: Vec<_> = self.found.ranges.iter().collect();
+        // Those of one upstream are in order. One that lies inside on-link prefixes of two is named once.
+        found.sort_by_key(|range| range.prefix);
+        found.dedup_by_key(|range| range.prefix);
+        let named = found.iter().take(MOST_NAMED).filter_map(|range| named(range, plan, around));
         Networks { first: named.collect(), count: found.len() }
     }
 }
