@@ -28,7 +28,7 @@ fn examine(host: &Host) -> Vec<Finding> {
 fn finding(network: &Unserved) -> Finding {
     let Unserved { prefix, interface, upstream, .. } = network;
     let sentence = format!(
-        "nobody serves {prefix} on {interface}, so what asks for its guests on {upstream} gets no answer"
+        "nobody serves {prefix} on {interface}, so the router's questions for its guests get no answer on {upstream}"
     );
     Finding::warning(sentence)
         .seen(format!("ip -6 route show {prefix}: dev {interface}"))
