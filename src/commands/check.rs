@@ -1,6 +1,7 @@
-//! `lone64 check`: every problem of a configuration, or what it would serve.
+//! `lone64 check`: every problem of a configuration, or what it would serve; and what nobody would on this host.
 //!
-//! May touch: the file that it is told to read, standard input, output and error.
+//! May touch: the file that it is told to read, standard input, output and error, and the kernel's tables, which it
+//! only reads.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Outcome, print};
+use super::{Outcome, host, print, unserved};
 use crate::config::{self, Config, DEFAULT_FILE, Problems};
+use crate::daemon::unserved::{Network, networks};
 use crate::engine::policy::{
     Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes, Source,
     UpstreamInterface, UpstreamPolicy,
@@ -24,6 +26,9 @@ Examples:
   lone64 check ./lone64.toml
   lone64 check --json ./lone64.toml | jq '.problems[].message'
   ssh host cat /etc/lone64/lone64.toml | lone64 check -
+
+Networks that the kernel of this host routes inside an on-link prefix, and that
+nobody would serve, are named with the lines that serve them.
 
 Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage.")]
 pub struct CheckArgs {
@@ -43,8 +48,17 @@ pub fn run(args: &CheckArgs) -> Outcome {
         (args.file.display().to_string(), config::load(&args.file))
     };
     match result {
-        Ok(config) if args.json => print(&format!("{:#}\n", described(&origin, &config)))?,
-        Ok(config) => print(&format!("{}\n{}\n", table(&config.policy), summary(&origin, &config.policy)))?,
+        Ok(config) => {
+            let unserved = Unserved::under(&config.policy);
+            if args.json {
+                let mut object = described(&origin, &config);
+                object["unserved"] = json!(unserved.networks);
+                print(&format!("{object:#}\n"))?;
+            } else {
+                let (table, summary) = (table(&config.policy), summary(&origin, &config.policy));
+                print(&format!("{table}{}\n{summary}\n", unserved.text(&table)))?;
+            }
+        }
         Err(problems) => {
             if args.json {
                 print(&format!("{:#}\n", refused(&origin, &problems)))?;
@@ -55,6 +69,29 @@ pub fn run(args: &CheckArgs) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What nobody would serve on this host.
+#[derive(Default)]
+struct Unserved {
+    /// The first of them; `None` where the kernel's routes cannot be read.
+    networks: Option<Vec<Network>>,
+    count: usize,
+}
+
+impl Unserved {
+    /// The configuration is good also where the kernel does not say what it routes.
+    fn under(policy: &Policy) -> Self {
+        let Ok(facts) = host::facts() else { return Self::default() };
+        let engine = host::engine(policy.clone(), facts);
+        Self { networks: Some(networks(&engine)), count: engine.count_unserved() }
+    }
+
+    /// Behind the table.
+    fn text(&self, table: &str) -> String {
+        let text = unserved::text(self.networks.as_deref().unwrap_or_default(), self.count);
+        if text.is_empty() || table.is_empty() { text } else { format!("\n{text}") }
+    }
 }
 
 fn count_of_problems(origin: &str, problems: &Problems) -> String {

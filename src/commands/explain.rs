@@ -14,12 +14,11 @@ use serde_json::json;
 
 use super::control::{Client, ControlError};
 use super::options::SocketArgs;
-use super::{Outcome, print};
+use super::{Outcome, host, print};
 use crate::config::{self, Config, DEFAULT_FILE, Overrides};
 use crate::daemon::explained::{Explained, ExplainedStep};
+use crate::engine::Time;
 use crate::engine::facts::{Fact, IfIndex, Neighbor, NeighborState};
-use crate::engine::{Engine, Input, Time};
-use crate::kernel::netlink::{Monitor, NetlinkError};
 
 /// The options of `explain`.
 #[derive(Debug, Clone, Args)]
@@ -47,7 +46,7 @@ pub struct ExplainArgs {
 
 /// Explains one address; the status is 0 if it is answered for.
 pub fn run(args: &ExplainArgs) -> Outcome {
-    let facts = kernel()?;
+    let facts = host::facts()?;
     let (mut explained, is_running) = match from_daemon(args) {
         Ok(explained) => (explained, true),
         Err(ControlError::NotRunning(_)) if !args.probe => (without_daemon(args, &facts)?, false),
@@ -93,20 +92,8 @@ fn without_daemon(args: &ExplainArgs, facts: &[Fact]) -> Result<Explained, Box<d
         None if Path::new(DEFAULT_FILE).exists() => config::load(Path::new(DEFAULT_FILE))?,
         None => Overrides::default().config()?,
     };
-    // Nothing of what it wants done is done.
-    let mut engine = Engine::new(config.policy, [0, 0]);
-    engine.handle(Input::Facts(facts.to_vec()), Time::ORIGIN);
-    engine.handle(Input::Synced, Time::ORIGIN);
+    let engine = host::engine(config.policy, facts.to_vec());
     Ok(Explained::of(&engine, args.address, Time::ORIGIN))
-}
-
-fn kernel() -> Result<Vec<Fact>, Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let facts: Result<_, NetlinkError> = runtime.block_on(async {
-        let (monitor, _requests) = Monitor::start()?;
-        monitor.dump().await
-    });
-    Ok(facts?)
 }
 
 /// What the kernel's neighbor table says of it: not a part of the decision, and often the reason

@@ -12,12 +12,14 @@ mod control;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+mod host;
 pub mod import;
 pub mod man;
 pub mod options;
 pub mod reload;
 pub mod run;
 pub mod status;
+mod unserved;
 pub mod watch;
 
 /// How a command ends: with its exit status, or with an error that is shown once, with status 1.

@@ -25,6 +25,9 @@ Examples:
   lone64 status --watch
   lone64 status --json | jq '.targets[] | select(.state == \"live\") | .address'
 
+Networks that nobody serves are named, each with the lines that serve it; they
+are no problem.
+
 Exit status: 0 healthy, 1 not running or with problems, 2 wrong usage.")]
 pub struct StatusArgs {
     /// Print one JSON object instead, with everything.

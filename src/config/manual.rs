@@ -115,7 +115,7 @@ const UPSTREAM: &[Key] = &[
     (
         "automatic",
         None,
-        "Serve every prefix that the kernel routes to another interface and that lies inside an on-link prefix of this upstream. The default is true if no range is configured for it.",
+        "Serve every prefix that the kernel routes to another interface and that lies inside an on-link prefix of this upstream. The default is true if no range is configured for it: the first range turns it off, and networks that nobody serves then are named by run, check, status and doctor, each with the lines that serve it. true serves them beside the ranges; false leaves them alone, without a word.",
     ),
     ("ignore", Some("[]"), "Names or patterns of interfaces that are not served automatically."),
     ("router", Some("false"), "Call ourselves a router in answers (the R flag)."),

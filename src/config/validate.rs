@@ -13,7 +13,7 @@ use super::section::Field;
 use super::{gateway, section};
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
-    Answer, Automatic, Downstream, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
+    Answer, Automatic, Downstream, LeftOut, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
     UpstreamPolicy,
 };
 
@@ -330,6 +330,10 @@ fn upstream_policy<'a>(
     UpstreamPolicy {
         interface: interface.map_or(UpstreamInterface::DefaultRoute, UpstreamInterface::Named),
         automatic: is_automatic.then(|| Automatic { ignore: upstream.ignore.or(Vec::new()) }),
+        left_out: match upstream.automatic.value() {
+            Some(false) => LeftOut::OnPurpose,
+            Some(true) | None => LeftOut::Named,
+        },
         router: upstream.router,
         override_flag: upstream.override_flag,
         source: upstream.source,

@@ -63,6 +63,8 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
+        // A container engine makes networks and takes them away as fast as it likes.
+        Event::Unserved(_) | Event::UnservedEnded(..) | Event::ManyUnserved(_) => true,
         Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => true,
     }
 }
@@ -144,6 +146,11 @@ fn write(event: &Event, links: &Links) {
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
+        Event::Unserved(network) => tracing::warn!("{network}"),
+        Event::UnservedEnded(network, ended) => tracing::info!("{}", network.ended(*ended)),
+        Event::ManyUnserved(count) => tracing::warn!(
+            "nobody serves {count} networks that the kernel routes inside an on-link prefix; `lone64 status` names more"
+        ),
         // Those who watch see them; a log with a line for each question would be a weapon.
         Event::Solicited(target, asker) => {
             tracing::trace!(%target, interface = %name(&asker.link), asker = %asker.address, "solicited");

@@ -30,6 +30,7 @@ pub mod status;
 mod summary;
 mod suppressor;
 mod sysctls;
+pub mod unserved;
 mod waiting;
 mod way_out;
 

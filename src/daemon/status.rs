@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::control::{StatusParams, Truth};
+use super::unserved::{Network, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
@@ -35,6 +36,7 @@ struct Whole {
     problems: Vec<Value>,
     conflicts: Vec<Value>,
     wide_masks: Vec<Value>,
+    unserved: Vec<Network>,
     totals: Value,
 }
 
@@ -115,6 +117,7 @@ impl Whole {
             problems: problems(engine),
             conflicts: engine.conflicts().map(conflict).collect(),
             wide_masks: engine.wide_masks().map(wide_mask).collect(),
+            unserved: networks(engine),
             totals: totals(engine),
         }
     }
@@ -241,6 +244,7 @@ fn totals(engine: &Engine) -> Value {
             "installed": count(RouteState::Installed), "conflict": count(RouteState::Conflict),
             "pending": count(RouteState::Pending), "refused": count(RouteState::Refused),
         },
+        "unserved": engine.count_unserved(),
         "probes": counters.probes,
         "downstream_answers": counters.downstream_answers,
         "rival_advertisements": counters.conflicts,

@@ -10,6 +10,7 @@ use super::facts::{IfIndex, KernelRoute};
 use super::liveness::{Evidence, Transition, Why};
 use super::plan::Changes;
 use super::plan::problem::Problem;
+pub use super::plan::unserved::{Ended, Guests, Unserved};
 use super::policy::{Origin, RangePolicy};
 use crate::wire::{DropReason, Mac};
 
@@ -57,6 +58,12 @@ pub enum Event {
     Problem(Problem),
     /// It is there now.
     Solved(Problem),
+    /// The kernel routes this network inside an on-link prefix, and nobody serves it.
+    Unserved(Box<Unserved>),
+    /// That is over.
+    UnservedEnded(Box<Unserved>, Ended),
+    /// There are so many of them that those behind the first ones are not told one by one.
+    ManyUnserved(usize),
     /// Somebody asked for the target.
     Solicited(Ipv6Addr, Asker),
     /// The asker got an answer.

@@ -19,10 +19,12 @@ use super::keep::{self, Keep};
 use super::liveness::{Budget, Liveness, SHARES, State, Subject};
 use super::manners::Manners;
 use super::plan::bindings::{Bindings, Problem, Upstream};
+use super::plan::unserved::Unserved;
 use super::plan::{self, Changes, Grounds, Making, Plan};
 use super::policy::{Policy, RoutePolicy};
 use super::seed::Seed;
 use super::time::Time;
+use super::told::Told;
 use crate::wire::{Mac, Solicitation, solicited_node};
 
 /// Every machine of the engine.
@@ -43,6 +45,8 @@ pub struct House {
     pub(super) counters: Counters,
     /// Those of the plan, and what the kernel refuses.
     pub(super) problems: Vec<Problem>,
+    /// What was told of networks that nobody serves.
+    pub(super) told: Told,
     pub(super) seed: Seed,
 }
 
@@ -70,6 +74,7 @@ impl House {
             masks: Masks::default(),
             counters: Counters::default(),
             problems: Vec::new(),
+            told: Told::default(),
             seed: Seed(seed),
         }
     }
@@ -77,6 +82,16 @@ impl House {
     /// What the policy asks for and the host does not have, at this moment.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// The networks that automatic would serve where it is off, and that no range does: the first of them.
+    pub fn unserved(&self) -> &[Unserved] {
+        &self.plan.unserved.first
+    }
+
+    /// How many there are of them.
+    pub fn count_unserved(&self) -> usize {
+        self.plan.unserved.count
     }
 
     /// What the policy means at this moment.

@@ -51,6 +51,7 @@ mod plan;
 pub mod policy;
 mod seed;
 mod time;
+mod told;
 mod work;
 
 use std::collections::VecDeque;
@@ -67,7 +68,7 @@ pub use change::{
 };
 pub use counters::{Counters, LinkCounters};
 pub use effect::{Ear, Output, Role};
-pub use event::{Event, Loss};
+pub use event::{Ended, Event, Guests, Loss, Unserved};
 pub use export::{Census, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
 pub use house::House;
@@ -312,7 +313,7 @@ impl Engine {
         let House { host, plan, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
         host.routes.all_routers().for_each(|router| guests.end(router, Why::Router, now));
-        let follows = plan.follows_routes() && !delta.routes.is_empty();
+        let follows = plan.is_led_by(&delta.routes);
         if guests.len() > 0 && (!changes.is_empty() || follows) {
             work.insert(0, Work::Review(changes.other_ranges(), 0));
         }
@@ -354,7 +355,7 @@ impl Engine {
     ) -> Vec<Work> {
         let policy = self.desk.house.written.clone();
         let is_routing_new = !before.routes.looks_like(&policy.routes);
-        let knew_all = self.plan.knew_routes_for(&next, before.is_derived(), policy.is_derived());
+        let knew_all = self.plan.knew_routes_for(&next, before, &policy);
         changes.concern_all = is_routing_new || before.upstreams != policy.upstreams;
         self.desk.change_limits(&policy, now);
         let mut work = self.adopt(next, changes, delta, now);

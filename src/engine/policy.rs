@@ -38,6 +38,9 @@ pub struct UpstreamPolicy {
     pub interface: UpstreamInterface,
     /// Whether the kernel's routes make ranges.
     pub automatic: Option<Automatic>,
+    /// Where automatic is off: what becomes of the networks that it would serve.
+    #[serde(default)]
+    pub left_out: LeftOut,
     /// The R flag of answers (RFC 4861 §4.4).
     pub router: bool,
     /// When the O flag is set.
@@ -60,6 +63,7 @@ impl UpstreamPolicy {
         Self {
             interface,
             automatic: None,
+            left_out: LeftOut::default(),
             router: false,
             override_flag: Override::default(),
             source: Source::default(),
@@ -77,6 +81,16 @@ impl UpstreamPolicy {
 pub struct Automatic {
     /// Interfaces that are left alone.
     pub ignore: Vec<IfPattern>,
+}
+
+/// What becomes of networks that automatic would serve, where it is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum LeftOut {
+    /// They are named: a range that is written turns automatic off, and that is easily overlooked.
+    #[default]
+    Named,
+    /// Nothing is said of them: automatic was turned off in so many words.
+    OnPurpose,
 }
 
 /// What is sent of our own accord.

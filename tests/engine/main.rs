@@ -38,5 +38,6 @@ mod source;
 mod storm;
 mod suffix;
 mod suppress;
+mod unserved;
 mod upstreams;
 mod whole_link;

@@ -23,6 +23,7 @@
 //! * `sysctls`: what is changed in the kernel, and changed back
 //! * `shipped`: the configurations under `config/`
 //! * `follow`: the kernel's routes and the upstream's prefix decide what is served
+//! * `unserved`: networks that nobody serves, and what says so
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `waiting`: what is not there yet at the start, and comes later
 //! * `alone`: one lone64 in a network namespace
@@ -82,6 +83,7 @@ mod switch;
 mod sysctls;
 mod traffic;
 mod trials;
+mod unserved;
 mod upheaval;
 mod veths;
 mod waiting;
@@ -133,6 +135,7 @@ fn main() {
         ("explain", explain::CASES),
         ("sysctls", sysctls::CASES),
         ("follow", follow::CASES),
+        ("unserved", unserved::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

@@ -98,9 +98,15 @@ const STATUS_FIELDS: &[Term] = &[
          interface, guest, asked_for.",
     ),
     (
+        "unserved",
+        "Networks that the kernel routes inside an on-link prefix of an upstream, and that nobody serves (the first 256): \
+         each with prefix, interface, upstream, lines (of the configuration, which serve it) and instead (what else can \
+         be done). It is healthy with them.",
+    ),
+    (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
-         conflict, pending and refused; probes, downstream_answers (to guests on their own link), \
+         conflict, pending and refused; unserved: how many networks nobody serves; probes, downstream_answers (to guests on their own link), \
          rival_advertisements and netlink_resyncs since the start.",
     ),
     (
@@ -119,8 +125,8 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
-ranges, problems, conflicts, wide_masks and totals. The next one is asked for with both: what more says or, where that \
-is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
+ranges, problems, conflicts, wide_masks, unserved and totals. The next one is asked for with both: what more says \
+or, where that is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
 not begin again. The last page has null for both:";
 
 const PAGED: &str = r#"
@@ -219,6 +225,12 @@ const EVENTS: &[Term] = &[
     ("withdrawn", "range: it is not served any more."),
     ("groups_full", "interface, most: no more multicast groups are joined."),
     ("too_wide_to_join", "range: it has too many addresses to join their groups."),
+    (
+        "unserved",
+        "range, interface, message: the kernel routes it inside an on-link prefix, and nobody serves it.",
+    ),
+    ("unserved_ended", "range, interface, message: that is over."),
+    ("many_unserved", "count: there are so many that the others are not told one by one."),
     ("problem", "message: something keeps it from serving."),
     ("solved", "message: it does not any more."),
     ("dropped", "count: so many events are missing before the next line."),

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
+use crate::commands::unserved;
+use crate::daemon::unserved::Network;
 use crate::wire::Mac;
 
 /// What the daemon says, as far as it is shown.
@@ -22,6 +24,8 @@ pub(super) struct Page {
     conflicts: Vec<Conflict>,
     #[serde(default)]
     wide_masks: Vec<WideMask>,
+    #[serde(default)]
+    unserved: Vec<Network>,
     totals: Totals,
 }
 
@@ -98,6 +102,8 @@ struct WideMask {
 #[derive(Debug, Deserialize)]
 struct Totals {
     targets: TargetTotals,
+    #[serde(default)]
+    unserved: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,6 +159,7 @@ impl Page {
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line(colour);
         }
+        text += &unserved::text(&self.unserved, self.totals.unserved);
         self.upstreams.iter().for_each(|upstream| text += &upstream.lines(colour));
         self.ranges.iter().for_each(|range| text += &range.lines(colour));
         text + &self.guests(colour)

@@ -67,6 +67,24 @@ fn begins_with_what_is_wrong_and_is_unhealthy_then() {
 }
 
 #[test]
+fn names_what_nobody_serves_and_is_healthy_all_the_same() {
+    let page = page(|status| {
+        let lines = "[[range]]\nprefix = \"2001:db8:1:2:d::/80\"\ninterface = \"docker0\"\n";
+        status["unserved"] = json!([{
+            "prefix": "2001:db8:1:2:d::/80", "interface": "docker0", "upstream": "eth0", "lines": lines,
+            "instead": "automatic = true in [[upstream]] serves all such networks",
+        }]);
+        status["totals"]["unserved"] = json!(1);
+    });
+    let text = page.text(Colour::None);
+    let begin =
+        "unserved: nobody serves 2001:db8:1:2:d::/80 on docker0; these lines do:\n              [[range]]\n";
+    assert!(text.lines().nth(1).is_some_and(|line| begin.starts_with(line)), "{text}");
+    assert!(text.contains(begin), "{text}");
+    assert_eq!(page.health(), ExitCode::SUCCESS);
+}
+
+#[test]
 fn fits_eighty_columns_at_its_widest() {
     let longest = "2001:db8:1111:2222:3333:4444:5555:6666";
     let page = page(|status| {

@@ -90,6 +90,15 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::TooWideToJoin(prefix) => json!({
             "event": "too_wide_to_join", "range": prefix.to_string(),
         }),
+        Event::Unserved(network) => json!({
+            "event": "unserved", "range": network.prefix.to_string(), "interface": network.interface,
+            "message": network.to_string(),
+        }),
+        Event::UnservedEnded(network, ended) => json!({
+            "event": "unserved_ended", "range": network.prefix.to_string(), "interface": network.interface,
+            "message": network.ended(*ended),
+        }),
+        Event::ManyUnserved(count) => json!({ "event": "many_unserved", "count": count }),
         Event::Problem(problem) => json!({ "event": "problem", "message": problem.to_string() }),
         Event::Solved(problem) => json!({ "event": "solved", "message": problem.solved() }),
     }

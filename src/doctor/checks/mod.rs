@@ -20,6 +20,7 @@ mod privileges;
 mod reserved;
 mod shared_prefix;
 mod sysctl_files;
+mod unserved;
 mod upstream;
 
 use super::Check;
@@ -45,6 +46,7 @@ pub static ALL: &[&Check] = &[
     &reserved::CHECK,
     &lookups::CHECK,
     &heard::MASKS,
+    &unserved::CHECK,
     &path::unread::CHECK,
     &path::upstream_bridge::CHECK,
     &path::forward::CHECK,

@@ -166,12 +166,13 @@ impl Desk {
         }
     }
 
-    /// Tells which problems are new, and which are solved.
+    /// Tells which problems are new, and which are solved; and what nobody serves.
     pub fn tell_problems(&mut self) {
         let House { host, keep, plan, .. } = &self.house;
         let mut problems = plan.bindings.problems.clone();
         problems.extend(keep.problems(plan, host));
         let before = std::mem::replace(&mut self.house.problems, problems);
+        self.tell_unserved();
         if self.phase != Phase::Serving || before == self.house.problems {
             return;
         }
@@ -180,6 +181,14 @@ impl Desk {
         let solved = before.iter().filter(|problem| is_missing(problem, &self.house.problems));
         let events = new.cloned().map(Event::Problem).chain(solved.cloned().map(Event::Solved));
         self.outputs.extend(events.map(Output::Event).collect::<Vec<_>>());
+    }
+
+    fn tell_unserved(&mut self) {
+        if self.phase == Phase::Serving {
+            let House { plan, told, .. } = &mut self.house;
+            let news = told.follow(&plan.unserved, |prefix| plan.may_answer_in(prefix));
+            self.outputs.extend(news.into_iter().map(Output::Event));
+        }
     }
 
     /// The interface did not take an advertisement: an answer that was counted is none.

@@ -11,7 +11,6 @@ use ipnet::Ipv6Net;
 
 use super::bindings::{Place, Problem, Upstream};
 use super::derive::{Around, Effective};
-use super::ranges::Ranges;
 use crate::engine::facts::{IfIndex, KernelRoute, Link, LinkLayer, NextHop};
 use crate::engine::policy::{Answer, Automatic, Downstream, Origin, RangePolicy, RangeRoutes};
 
@@ -26,9 +25,7 @@ pub struct Search {
     within: Option<(Ipv6Net, Option<Ipv6Net>)>,
     /// What there is around the next destination.
     nested: Vec<Nested>,
-    /// The ranges that there were before, where what the configuration says holds.
-    before: Ranges,
-    /// How many those are.
+    /// How many ranges there were before.
     written: usize,
 }
 
@@ -59,17 +56,18 @@ impl Search {
             left: outermost.into_iter(),
             within: None,
             nested: Vec::new(),
-            before: Ranges::new(&effective.ranges),
             written: effective.ranges.len(),
         }
     }
 
-    /// Adds what follows, and looks at `most` more destinations at most. False if there are more.
+    /// Adds what follows and is not served as it is, and looks at `most` more destinations at most. False if there
+    /// are more.
     pub fn go_on(
         &mut self,
         effective: &mut Effective,
         (automatic, upstream): (&Automatic, &Upstream),
         around: Around<'_>,
+        is_served: impl Fn(&KernelRoute) -> bool,
         most: usize,
     ) -> bool {
         let Some(up) = around.host.links.get(upstream.link) else { return true };
@@ -82,6 +80,9 @@ impl Search {
                 }
                 left -= 1;
                 self.within = Some((prefix, Some(route.destination)));
+                if is_served(route) {
+                    continue;
+                }
                 let link = route.unicast_link().and_then(|link| guests_link(link, automatic, around));
                 if !self.take(effective, route, link, up) {
                     effective.problems.push(Problem::TooManyRanges);
@@ -102,9 +103,6 @@ impl Search {
         up: &Link,
     ) -> bool {
         let net = route.destination;
-        if self.before.covers(&net) {
-            return true;
-        }
         while self.nested.last().is_some_and(|outer| !outer.net.contains(&net)) {
             self.nested.pop();
         }

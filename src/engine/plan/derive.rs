@@ -11,11 +11,12 @@ use ipnet::Ipv6Net;
 
 use super::automatic::Search;
 use super::bindings::{Place, Problem, Upstream};
+use super::ranges::Ranges;
 use crate::engine::facts::{AddressState, IfIndex, KernelRoute, NextHop};
 use crate::engine::host::Host;
 use crate::engine::host::routes::MAIN;
 use crate::engine::ours::Ours;
-use crate::engine::policy::{Origin, Policy, RangePolicy};
+use crate::engine::policy::{LeftOut, Origin, Policy, RangePolicy, UpstreamPolicy};
 
 /// What a policy means on the host as it is.
 #[derive(Debug, Default)]
@@ -40,23 +41,44 @@ pub struct Around<'a> {
 }
 
 impl Policy {
-    /// True if its ranges depend on the host.
-    pub fn is_derived(&self) -> bool {
-        !self.suffixes.is_empty() || self.upstreams.iter().any(|upstream| upstream.automatic.is_some())
+    /// Which routes say something, beside those to its ranges.
+    pub fn curiosity(&self) -> Curiosity {
+        let any = |is: fn(&UpstreamPolicy) -> bool| self.upstreams.iter().any(is);
+        if !self.suffixes.is_empty() || any(|upstream| upstream.automatic.is_some()) {
+            Curiosity::Ranges
+        } else if any(|upstream| upstream.left_out == LeftOut::Named) {
+            Curiosity::Networks
+        } else {
+            Curiosity::Nothing
+        }
     }
 
-    /// True for a foreign route that could make a range, or be a part that a range leaves out. That
-    /// must not depend on what else is known, because routes are told before the addresses that make
-    /// them matter, and after. Those that are not on-link count from /49 on, so that a full table of
-    /// the Internet is not kept.
+    /// True for a foreign route that could make a range, be a part that a range leaves out, or lead to a network that
+    /// nobody serves. That must not depend on what else is known, because routes are told before the addresses that
+    /// make them matter, and after. Those that are not on-link count from /49 on, so that a full table of the
+    /// Internet is not kept.
     pub fn could_follow(&self, route: &KernelRoute) -> bool {
         let is_local = |address: Ipv6Addr| address.is_multicast() || address.is_unicast_link_local();
         let is_on_link = route.unicast_link().is_some() && route.next_hop == NextHop::OnLink;
-        self.is_derived()
-            && route.table == MAIN
-            && (is_on_link || route.destination.prefix_len() > 48)
-            && !is_local(route.destination.addr())
+        let is_long = route.destination.prefix_len() > 48;
+        let is_asked_for = match self.curiosity() {
+            Curiosity::Ranges => is_on_link || is_long,
+            Curiosity::Networks => is_long,
+            Curiosity::Nothing => false,
+        };
+        is_asked_for && route.table == MAIN && !is_local(route.destination.addr())
     }
+}
+
+/// Which routes say something, beside those to ranges. What comes later takes in more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Curiosity {
+    /// None.
+    Nothing,
+    /// Those to networks that nobody serves.
+    Networks,
+    /// Those from which ranges follow.
+    Ranges,
 }
 
 /// Effective ranges, as far as they have been found.
@@ -64,9 +86,10 @@ impl Policy {
 pub struct Derivation {
     /// What has been found.
     pub effective: Effective,
-    /// The upstream that is being looked at, and what is looked for there by itself.
+    /// The upstream that is being looked at, the ranges that there were before, and what is looked for there by
+    /// itself.
     upstream: usize,
-    search: Option<Search>,
+    search: Option<(Ranges, Search)>,
 }
 
 impl Derivation {
@@ -90,8 +113,12 @@ impl Derivation {
             if let Some(automatic) = &written.upstreams[upstream.policy].automatic {
                 let effective = &mut self.effective;
                 let asked = (automatic, upstream);
-                let search = self.search.get_or_insert_with(|| Search::begin(effective, asked, around));
-                if !search.go_on(effective, asked, around, most) {
+                let (before, search) = self.search.get_or_insert_with(|| {
+                    (Ranges::new(&effective.ranges), Search::begin(effective, asked, around))
+                });
+                // There what the configuration says holds.
+                let is_served = |route: &KernelRoute| before.covers(&route.destination);
+                if !search.go_on(effective, asked, around, is_served, most) {
                     return false;
                 }
             }

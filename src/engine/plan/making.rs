@@ -6,6 +6,7 @@ use super::bindings::{Bindings, Upstream};
 use super::changes::{Changes, Comparison};
 use super::derive::{Around, Derivation, Effective};
 use super::ranges::Ranges;
+use super::unserved::{Lookout, Networks};
 use crate::engine::host::Host;
 use crate::engine::ours::Ours;
 use crate::engine::policy::Policy;
@@ -22,6 +23,8 @@ enum Stage {
     Derived(Box<(Bindings, Derivation)>),
     /// And all of them.
     Found(Box<(Bindings, Effective)>),
+    /// The plan, and what nobody serves, as far as it has been found.
+    Looking(Box<(Plan, Lookout)>),
     /// The plan.
     Made(Box<Plan>),
     /// The plan, and how far it has been compared with the one before.
@@ -39,7 +42,7 @@ pub struct Grounds<'a> {
     pub ours: &'a Ours,
 }
 
-/// What is asked for by `written` on this host. `before` are the upstreams that there were so far: the default route
+/// What is asked for by `written` on this host; what nobody serves is left out. `before` are the upstreams that there were so far: the default route
 /// may go for a moment.
 pub fn make(grounds: Grounds<'_>, before: &[Upstream]) -> Plan {
     let bindings = grounds.bind(before);
@@ -62,8 +65,12 @@ impl Making {
             Stage::Derived(derived) => Err(grounds.derive(derived.0, derived.1)),
             Stage::Found(found) => {
                 let plan = grounds.plan(found.0, found.1);
-                Err(Self(Stage::Made(Box::new(plan))))
+                Err(Self(match Lookout::is_needed(&plan) {
+                    true => Stage::Looking(Box::new((plan, Lookout::default()))),
+                    false => Stage::Made(Box::new(plan)),
+                }))
             }
+            Stage::Looking(both) => Err(grounds.look(both.0, both.1)),
             Stage::Made(plan) => {
                 let comparison = Comparison::of(before, &plan);
                 Self::compare(*plan, comparison, before, 0)
@@ -105,6 +112,15 @@ impl Grounds<'_> {
         })
     }
 
+    fn look(self, mut plan: Plan, mut lookout: Lookout) -> Making {
+        let around = self.around(&plan.bindings);
+        if !lookout.go_on(&plan, around, DERIVED) {
+            return Making(Stage::Looking(Box::new((plan, lookout))));
+        }
+        plan.unserved = lookout.into_networks(&plan, around);
+        Making(Stage::Made(Box::new(plan)))
+    }
+
     fn plan(self, mut bindings: Bindings, effective: Effective) -> Plan {
         let Self { written, host, .. } = self;
         bindings.place_ranges(&effective.ranges, effective.places, &host.links);
@@ -115,7 +131,7 @@ impl Grounds<'_> {
             suffixes: written.suffixes.clone(),
             ..*written
         };
-        Plan { index: Ranges::new(&policy.ranges), policy, bindings }
+        Plan { index: Ranges::new(&policy.ranges), policy, bindings, unserved: Networks::default() }
     }
 }
 

@@ -11,6 +11,7 @@ mod derive;
 mod making;
 pub mod problem;
 mod ranges;
+pub mod unserved;
 
 use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ pub use changes::{Changes, Served};
 use derive::Around;
 pub use making::{Grounds, Making, make};
 pub use ranges::{RangeId, Ranges};
+use unserved::Networks;
 
 /// What the policy means on this host.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct Plan {
     pub bindings: Bindings,
     /// Which range a target belongs to.
     pub index: Ranges,
+    /// What automatic would serve where it is off, and no range does.
+    pub unserved: Networks,
 }
 
 /// The downstreams that a target may be behind.
@@ -209,9 +213,21 @@ impl Plan {
         is_own.then_some(upstream)
     }
 
+    /// Whether there may be answers for addresses of this prefix by one range.
+    pub fn may_answer_in(&self, prefix: &Ipv6Net) -> bool {
+        self.index.around_all(prefix).is_some_and(|range| {
+            self.range(range).answer != Answer::Never && !self.index.excludes_all(range, prefix)
+        })
+    }
+
     /// Whether any range is served where the kernel's routes lead.
     pub fn follows_routes(&self) -> bool {
         self.policy.ranges.iter().any(|range| range.downstream == Downstream::Kernel)
+    }
+
+    /// Whether ranges are served where the kernel's routes lead, and a route to one of these could say where.
+    pub fn is_led_by(&self, routes: &BTreeSet<Ipv6Net>) -> bool {
+        self.follows_routes() && routes.iter().any(|destination| self.index.touch(destination))
     }
 
     /// Whether all that is served are the host's own addresses (AnyIP), so that nothing is forwarded.
@@ -231,11 +247,12 @@ impl Plan {
             || written.could_follow(route)
     }
 
-    /// Whether every route that concerns `next` concerned this plan too, so that it is known if it is there.
-    pub fn knew_routes_for(&self, next: &Self, was_derived: bool, is_derived: bool) -> bool {
+    /// Whether every route that concerns `next`, the plan of the policy `is`, concerned this plan of the policy `was`
+    /// too, so that it is known if it is there.
+    pub fn knew_routes_for(&self, next: &Self, was: &Policy, is: &Policy) -> bool {
         let is_known = |range: &RangePolicy| self.index.covers(&range.prefix);
         next.policy.ranges.iter().all(is_known)
-            && (was_derived || !is_derived)
+            && was.curiosity() >= is.curiosity()
             && next.policy.routes.protocol == self.policy.routes.protocol
     }
 }

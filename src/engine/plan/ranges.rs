@@ -84,6 +84,10 @@ impl Ranges {
     }
 
     /// The innermost range that holds all of `prefix`.
+    pub fn around_all(&self, prefix: &Ipv6Net) -> Option<RangeId> {
+        self.around(prefix).map(|range| range.id)
+    }
+
     fn around(&self, prefix: &Ipv6Net) -> Option<&Indexed> {
         let key = (prefix.network(), prefix.prefix_len());
         let behind = self.sorted.partition_point(|r| (r.prefix.network(), r.prefix.prefix_len()) <= key);
@@ -99,6 +103,13 @@ impl Ranges {
         let excluded = &self.excluded[id];
         let behind = excluded.partition_point(|prefix| prefix.network() <= target);
         behind.checked_sub(1).is_some_and(|last| excluded[last].contains(&target))
+    }
+
+    /// True if no address of `prefix` is answered in this range.
+    pub fn excludes_all(&self, RangeId(id): RangeId, prefix: &Ipv6Net) -> bool {
+        let excluded = &self.excluded[id];
+        let behind = excluded.partition_point(|other| other.network() <= prefix.network());
+        behind.checked_sub(1).is_some_and(|last| excluded[last].contains(prefix))
     }
 
     /// The ranges inside `prefix`, itself among them.

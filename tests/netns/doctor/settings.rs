@@ -69,6 +69,8 @@ fn is_content_with_forwarding_by_interface() {
 fn asks_for_no_forwarding_where_the_host_owns_the_range() {
     let patient = Patient::with(Lab::veth(), ANYIP);
     patient.lab.host.sysctls(&[(FORWARDING, "0")]);
+    // Guests that nobody serves would be named.
+    patient.lab.host.ip("addr flush dev br0 scope global");
     patient.is_well();
 }
 

@@ -202,7 +202,8 @@ fn finds_a_range_beside_an_address_with_a_narrow_mask() {
 
 fn finds_a_range_that_the_provider_routes_here() {
     let lab = Lab::veth();
-    lab.host.ip("addr add 2001:db8:7::1/112 dev br0 nodad");
+    // Without the network that it has, which nobody would serve.
+    lab.host.ip("addr flush dev br0 scope global\naddr add 2001:db8:7::1/112 dev br0 nodad");
     let patient = one_range(lab, "2001:db8:7::/112");
     patient.is_healed("on-link", "warning", &["lies outside every prefix", "no proxy is needed"]);
     patient.is_well();

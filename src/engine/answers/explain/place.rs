@@ -12,6 +12,10 @@ use crate::engine::time::Time;
 impl Explainer<'_> {
     /// What to do about an address that is in no range: a neighbor on the upstream link needs nothing.
     pub(super) fn remedy_for_no_range(&self, target: Ipv6Addr) -> String {
+        let mut unserved = self.scene.plan.unserved.first.iter();
+        if let Some(network) = unserved.find(|network| network.prefix.contains(&target)) {
+            return network.remedy();
+        }
         let ours = self.routes.ours();
         let routes = &self.scene.host.routes;
         let is_on = |link: &IfIndex| {

@@ -1,0 +1,26 @@
+//! The host that a command runs on, for those that need no daemon.
+//!
+//! May touch: the kernel's tables, which it only reads.
+
+use crate::engine::facts::Fact;
+use crate::engine::policy::Policy;
+use crate::engine::{Engine, Input, Time};
+use crate::kernel::netlink::{Monitor, NetlinkError};
+
+/// Everything that the kernel says.
+pub(super) fn facts() -> Result<Vec<Fact>, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let facts: Result<_, NetlinkError> = runtime.block_on(async {
+        let (monitor, _requests) = Monitor::start()?;
+        monitor.dump().await
+    });
+    Ok(facts?)
+}
+
+/// What a daemon with this policy would know on such a host. Nothing of what it wants done is done.
+pub(super) fn engine(policy: Policy, facts: Vec<Fact>) -> Engine {
+    let mut engine = Engine::new(policy, [0, 0]);
+    engine.handle(Input::Facts(facts), Time::ORIGIN);
+    engine.handle(Input::Synced, Time::ORIGIN);
+    engine
+}
