@@ -90,6 +90,7 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         Problem::NoDefaultRoute
         | Problem::DownstreamMissing(..)
         | Problem::DownstreamIsUpstream(..)
+        | Problem::DownstreamBesideUpstream(..)
         | Problem::GatewayRefused(..) => return None,
     })
 }

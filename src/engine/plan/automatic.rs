@@ -118,7 +118,8 @@ impl Search {
             (Some(_), _) if effective.ranges.len() - self.written >= MOST_RANGES => return false,
             (Some(link), _) => {
                 effective.ranges.push(range(route, up, link));
-                effective.places.push(Place { upstream: Some(up.index), downstreams: vec![link.index] });
+                let (upstream, downstreams) = (Some(up.index), vec![link.index]);
+                effective.places.push(Place { upstream, downstreams, ..Place::default() });
                 Some(effective.ranges.len() - 1)
             }
             // A part that is another program's.
@@ -152,7 +153,7 @@ struct Way {
 /// The link, if guests can be behind it and it is not to be left alone.
 fn guests_link<'a>(link: IfIndex, automatic: &Automatic, around: Around<'a>) -> Option<&'a Link> {
     let link = around.host.links.get(link)?;
-    let is_upstream = around.upstreams.iter().any(|upstream| upstream.link == link.index);
+    let is_upstream = around.bindings.is_on_an_upstream(link.index);
     let is_ignored = automatic.ignore.iter().any(|pattern| pattern.matches(&link.name));
     (!is_upstream && !is_ignored && link.layer != LinkLayer::Loopback).then_some(link)
 }

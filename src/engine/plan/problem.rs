@@ -28,6 +28,8 @@ pub enum Problem {
     DownstreamMissing(Ipv6Net, IfName),
     /// The guests cannot be on the side that asks for them.
     DownstreamIsUpstream(Ipv6Net, IfName),
+    /// Stations on the first are on the own link of the second, the upstream, and answer for themselves.
+    DownstreamBesideUpstream(Ipv6Net, IfName, IfName),
     /// No upstream has a /64 that the suffix could be put under.
     NoPrefixForSuffix(Ipv6Net),
     /// The whole on-link prefix of the first is on the second too, which automatic cannot serve.
@@ -57,9 +59,10 @@ impl Problem {
             | Self::NoDefaultRoute
             | Self::UpstreamIsPort(..)
             | Self::UpstreamWithoutLinkLayer(_) => Scope::Upstream,
-            Self::NoUpstreamForRange(_) | Self::DownstreamMissing(..) | Self::DownstreamIsUpstream(..) => {
-                Scope::Range
-            }
+            Self::NoUpstreamForRange(_)
+            | Self::DownstreamMissing(..)
+            | Self::DownstreamIsUpstream(..)
+            | Self::DownstreamBesideUpstream(..) => Scope::Range,
             Self::SourceMissing(..)
             | Self::NoPrefixForSuffix(_)
             | Self::SamePrefix(..)
@@ -77,7 +80,9 @@ impl Problem {
             Self::UpstreamWithoutLinkLayer(name) => format!("upstream {name} has a link layer now"),
             Self::SourceMissing(name, address) => format!("upstream {name} has the address {address} now"),
             Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),
-            Self::DownstreamMissing(prefix, name) | Self::DownstreamIsUpstream(prefix, name) => {
+            Self::DownstreamMissing(prefix, name)
+            | Self::DownstreamIsUpstream(prefix, name)
+            | Self::DownstreamBesideUpstream(prefix, name, _) => {
                 format!("range {prefix} has its interface {name} now")
             }
             Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 to be put under now"),
@@ -132,6 +137,12 @@ impl fmt::Display for Problem {
                 f,
                 "range {prefix}: {name} is the upstream, and the guests cannot be on the side that asks for \
                  them; name the interface that they are behind"
+            ),
+            Self::DownstreamBesideUpstream(prefix, name, upstream) => write!(
+                f,
+                "range {prefix}: {name} (a macvlan, macvtap or ipvlan, or the port of a bridge) is on the own link of \
+                 the upstream {upstream}, so the guests there are asked by the router itself and answer for \
+                 themselves: leave {name} out, or put its guests on a bridge of their own"
             ),
             Self::NoPrefixForSuffix(suffix) => write!(
                 f,
