@@ -115,7 +115,7 @@ const UPSTREAM: &[Key] = &[
     (
         "automatic",
         None,
-        "Serve every prefix that the kernel routes to another interface and that lies inside an on-link prefix of this upstream. The default is true if no range is configured for it.",
+        "Serve every prefix that the kernel routes to another interface and that lies inside an on-link prefix of this upstream, and the host's own addresses there, also those on lo. The default is true if no range is configured for it.",
     ),
     ("ignore", Some("[]"), "Names or patterns of interfaces that are not served automatically."),
     ("router", Some("false"), "Call ourselves a router in answers (the R flag)."),

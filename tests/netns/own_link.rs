@@ -18,6 +18,7 @@ crate::cases![
     has_no_backstop_over_its_own_link,
     has_a_backstop_in_another_table_only_beside_the_upstreams_prefix,
     answers_behind_a_link_without_discovery_as_long_as_it_is_up,
+    serves_addresses_of_the_host_on_lo_and_on_links_without_carrier,
 ];
 
 /// What `static` of ndppd is imported as, here for all of the link.
@@ -179,5 +180,28 @@ fn answers_behind_a_link_without_discovery_as_long_as_it_is_up() {
     eventually("it is not answered for any more", PATIENCE, || {
         link.advertisements(&Solicitation::multicast(ROUTER, PLAIN)).is_empty().then_some(())
     });
+    daemon.stop();
+}
+
+fn serves_addresses_of_the_host_on_lo_and_on_links_without_carrier() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, Settings::default().upstream("automatic = true\n"));
+    let own = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xf, 0, 0, 1);
+    let mut link = Link::open(&lab);
+    link.unanswered(&Solicitation::multicast(ROUTER, own));
+    for made in ["lo", "br7"] {
+        // A bridge without ports has no carrier.
+        lab.host.ip(if made == "lo" { "" } else { "link add br7 type bridge\nlink set br7 up" });
+        lab.host.ip(&format!("addr replace {own}/128 dev {made} nodad noprefixroute"));
+        eventually("it is answered for", PATIENCE, || {
+            let heard = link.advertisements(&Solicitation::multicast(ROUTER, own));
+            (!heard.is_empty()).then_some(())
+        });
+        lab.router.ping(&own.to_string());
+        lab.host.ip(&format!("addr del {own}/128 dev {made}"));
+        eventually("it is not answered for any more", PATIENCE, || {
+            link.advertisements(&Solicitation::multicast(ROUTER, own)).is_empty().then_some(())
+        });
+    }
     daemon.stop();
 }
