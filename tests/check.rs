@@ -171,6 +171,48 @@ gateway: fe80::1 on every downstream of 2001:db8:1:2:c::/112
 }
 
 #[test]
+fn says_where_there_is_no_backstop() {
+    let range = |keys: &str| format!("[[range]]\n{keys}\n");
+    let on_bridge = |keys: &str| range(&format!("{keys}\ninterface = \"br0\""));
+    let translated = range("prefix = \"2001:db8:1:2:c::/112\"\nanswer = \"always\"");
+    let lo = range("prefix = \"2001:db8:1:2::/64\"\ninterface = \"lo\"");
+    let upper = on_bridge("suffix = \"::8000:0:0:0/65\"");
+    for (input, flag, notes) in [
+        (translated, false, &["may be translated"][..]),
+        (
+            on_bridge("suffix = \"::/65\"") + &upper,
+            false,
+            &["no backstop for ::/65: it would cover the", "no backstop for ::8000:"],
+        ),
+        (upper, true, &[]),
+        (
+            on_bridge("prefix = \"2001:db8:1:2::/64\""),
+            true,
+            &["2001:db8:1:2::/64 if an upstream has an address"],
+        ),
+        (
+            on_bridge("prefix = \"2001:db8:1:2:c::/112\"") + "[routes]\ntable = 100\n",
+            true,
+            &["in table 100 while"],
+        ),
+        (on_bridge("prefix = \"2001:db8:1:2::/64\"\nbackstop = false"), false, &[]),
+        (lo, true, &[]),
+    ] {
+        let output = lone64(&["check", "--json", "-"], &input);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["ranges"][0]["backstop"], flag, "{input}");
+        let told: Vec<_> =
+            value["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+        assert_eq!(told.len(), notes.len(), "{input}{told:?}");
+        assert!(told.iter().zip(notes).all(|(told, note)| told.contains(note)), "{input}{told:?}");
+        let output = lone64(&["check", "-"], &input);
+        let printed = text(&output.stdout);
+        assert_eq!(printed.matches("\nnote: no backstop").count(), notes.len(), "{printed}");
+        assert!(printed.lines().all(|line| line.len() <= 80), "{printed}");
+    }
+}
+
+#[test]
 fn prints_one_json_object_for_a_good_file() {
     let output = lone64(&["check", "--json", "-"], GOOD);
     assert_eq!(output.status.code(), Some(0));

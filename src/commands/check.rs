@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Outcome, host, print, unserved};
+use super::{Outcome, backstops, host, print, unserved, wrapped};
 use crate::config::{self, Config, DEFAULT_FILE, Problems};
 use crate::daemon::unserved::{Network, networks};
 use crate::engine::policy::{
@@ -143,13 +143,15 @@ fn table(policy: &Policy) -> String {
         text.push('\n');
     }
     let has_gateway = all_ranges(policy).any(|range| range.gateway.is_some());
-    if (is_automatic(policy) || has_gateway) && is_table {
+    let notes = backstops::notes(policy);
+    if (is_automatic(policy) || has_gateway || !notes.is_empty()) && is_table {
         text.push('\n');
     }
     for range in all_ranges(policy) {
         let line = |gateway| format!("gateway: {gateway} on every downstream of {}\n", range.prefix);
         text.extend(range.gateway.map(line));
     }
+    text.extend(notes.iter().map(|note| wrapped("note: ", note)));
     for upstream in &policy.upstreams {
         text.extend(upstream.automatic.iter().map(|automatic| automatic_line(upstream, automatic)));
     }
@@ -193,7 +195,7 @@ fn row(range: &RangePolicy, policy: &Policy) -> [String; 8] {
         downstream(range).unwrap_or_else(|| "by routes".to_owned()),
         answer(range.answer).to_owned(),
         routes(range).to_owned(),
-        if range.backstop { "yes" } else { "no" }.to_owned(),
+        if range.backstop && !backstops::is_without(range, policy) { "yes" } else { "no" }.to_owned(),
         range.exclude.len().to_string(),
         if range.proxy_downstream { "yes" } else { "no" }.to_owned(),
     ]
@@ -234,14 +236,22 @@ fn described(origin: &str, config: &Config) -> Value {
                 },
                 "answer": answer(range.answer),
                 "routes": routes(range),
-                "backstop": range.backstop,
+                "backstop": range.backstop && !backstops::is_without(range, policy),
                 "exclude": range.exclude.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "gateway": range.gateway,
                 "proxy_downstream": range.proxy_downstream,
             })
         })
         .collect();
-    json!({ "origin": origin, "valid": true, "upstreams": upstreams, "ranges": ranges, "problems": [] })
+    let notes = backstops::notes(policy);
+    json!({
+        "origin": origin,
+        "valid": true,
+        "upstreams": upstreams,
+        "ranges": ranges,
+        "problems": [],
+        "notes": notes,
+    })
 }
 
 fn refused(origin: &str, problems: &Problems) -> Value {

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+mod backstops;
 pub mod check;
 pub mod completions;
 mod control;

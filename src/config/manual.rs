@@ -80,12 +80,12 @@ const RANGE: &[Key] = &[
     (
         "interface",
         None,
-        "The interface behind which the guests are: a name, a pattern such as \"veth*\", or a list of both. \"lo\": the host itself owns every address of the range. Without it, guests are wherever the kernel's own routes lead.",
+        "The interface behind which the guests are: a name, a pattern such as \"veth*\", or a list of both. \"lo\": the host itself owns every address of the range. Without it, guests are wherever the kernel's own routes lead. A macvlan, macvtap or ipvlan of the upstream, and a port of the bridge that is the upstream, are on the upstream's own link: their guests answer for themselves, a pattern leaves them out, and a name is refused.",
     ),
     (
         "answer",
         None,
-        "For which addresses there are answers: \"live\", only for guests that exist; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\". The default is \"live\", and \"always\" for \"lo\".",
+        "For which addresses there are answers: \"live\", only for guests that exist; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\". \"always\" does not answer for the router of a default route, nor, in a range that is all of the upstream's link or whose route lone64 keeps, for what the kernel routes back out of the upstream: the station that has such an address is there, and answers for itself. The default is \"live\", and \"always\" for \"lo\".",
     ),
     (
         "routes",
@@ -95,7 +95,7 @@ const RANGE: &[Key] = &[
     (
         "backstop",
         Some("true"),
-        "Keep an unreachable route for the whole range, so that packets for unknown addresses end here instead of looping to the router and back. Where a route for more than the range leads to its guests, write false.",
+        "Keep an unreachable route for the whole range, so that packets for unknown addresses end here instead of looping to the router and back. Where a route for more than the range leads to its guests, write false. There is none where it would take away what is not behind this host: where the range covers, alone or with others, an on-link prefix of the upstream, or has an address of the upstream or a router of a default route in it; in a table in which the upstream's own prefix is not; and with answer = \"always\" and no interface, because such addresses may be translated.",
     ),
     ("exclude", Some("[]"), "Addresses and prefixes inside the range that are never answered."),
     (
@@ -115,7 +115,7 @@ const UPSTREAM: &[Key] = &[
     (
         "automatic",
         None,
-        "Serve every prefix that the kernel routes to another interface and that lies inside an on-link prefix of this upstream. The default is true if no range is configured for it: the first range turns it off, and networks that nobody serves then are named by run, check, status and doctor, each with the lines that serve it. true serves them beside the ranges; false leaves them alone, without a word.",
+        "Serve every prefix that the kernel routes to another interface and that lies inside an on-link prefix of this upstream, and the host's own addresses there, also those on lo. The default is true if no range is configured for it: the first range turns it off, and networks that nobody serves then are named by run, check, status and doctor, each with the lines that serve it. true serves them beside the ranges; false leaves them alone, without a word.",
     ),
     ("ignore", Some("[]"), "Names or patterns of interfaces that are not served automatically."),
     ("router", Some("false"), "Call ourselves a router in answers (the R flag)."),

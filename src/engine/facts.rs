@@ -151,6 +151,19 @@ pub struct Link {
     pub layer: LinkLayer,
     /// The bridge, bond or team that it is a port of, and that takes its frames. A VRF takes none.
     pub master: Option<IfIndex>,
+    /// The link that this one stands on and shares: of a macvlan, macvtap or ipvlan. Stations on either are on one
+    /// link. A VLAN is a link of its own.
+    #[serde(default)]
+    pub lower: Option<Lower>,
+}
+
+/// A link that others stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lower {
+    /// The kernel's number of the network namespace that it is in, where that is another one.
+    pub namespace: Option<i32>,
+    /// Its number there.
+    pub link: IfIndex,
 }
 
 /// Whether a link carries traffic.
@@ -169,10 +182,19 @@ pub enum LinkState {
 pub enum LinkLayer {
     /// Ethernet frames; the link's own address.
     Ethernet(Mac),
+    /// Ethernet frames without Neighbor Discovery (`arp off`, IFF_NOARP); the link's own address.
+    NoDiscovery(Mac),
     /// The loopback interface.
     Loopback,
     /// No link layer, so no Neighbor Discovery (tun, WireGuard, PPP).
     None,
+}
+
+impl LinkLayer {
+    /// True where nobody can be asked for: what is there is what the kernel routes there.
+    pub fn is_layer_3(self) -> bool {
+        matches!(self, Self::NoDiscovery(_) | Self::None)
+    }
 }
 
 /// An address of the host.

@@ -178,6 +178,14 @@ pub struct RangePolicy {
     pub origin: Origin,
 }
 
+impl RangePolicy {
+    /// Whether its addresses may be translated, or be behind an IPsec policy: all of them are answered for, and there
+    /// is no interface.
+    pub fn may_be_translated(&self) -> bool {
+        self.answer == Answer::Always && self.downstream == Downstream::Kernel
+    }
+}
+
 /// Where a range comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {

@@ -105,6 +105,8 @@ drop_reasons! {
     NeverAnswered => "never_answered",
     /// The target is an address of the upstream itself: the kernel answers.
     UpstreamAddress => "upstream_address",
+    /// The kernel routes the target back out of the upstream: the one that has it is there, and answers for itself.
+    RoutedBack => "routed_back",
     /// The upstream has no address that the answer could come from.
     NoSource => "no_source",
     /// Somebody else on the upstream link says that the target is his.

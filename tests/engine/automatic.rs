@@ -1,7 +1,7 @@
 //! Automatic: what the kernel routes is what is served, and follows it.
 
 use lone64::engine::bindings::Problem;
-use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkLayer, NextHop, RouteKind};
+use lone64::engine::facts::{Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, NextHop, RouteKind};
 use lone64::engine::policy::{Answer, Automatic, Downstream, Origin, Policy, RangePolicy, UpstreamInterface};
 use lone64::engine::{Event, Input, Output};
 use lone64::wire::{DropReason, Mac};
@@ -298,4 +298,46 @@ fn as_many_routes_as_there_may_be_are_served_and_no_more() {
     host.facts(many(5_000).collect());
     assert_eq!(host.engine.policy().ranges.len(), 4_096);
     assert!(host.events().contains(&Event::Problem(Problem::TooManyRanges)));
+}
+
+#[test]
+fn addresses_of_the_host_that_no_route_shows_are_served_as_they_come_and_go() {
+    let dummy = IfIndex(9);
+    let down = |index, name| {
+        Fact::Link(Link { state: LinkState::Down, ..link(index, name, LinkLayer::Ethernet(guest_mac(9))) })
+    };
+    for (owner, made) in
+        [(LO, None), (dummy, Some(down(dummy, "kube-ipvs0"))), (OTHER, Some(down(OTHER, "br1")))]
+    {
+        let mut host = host(automatic());
+        host.facts(vec![bridged()]);
+        host.facts(made.into_iter().collect());
+        // One inside a network of guests, whose route to `lo` takes it out of that, and one beside it.
+        let own = [guest(0x77), address("2001:db8:1:2:ee::1")];
+        for target in own {
+            host.facts(vec![
+                has(owner, &format!("{target}/128")),
+                Fact::Route(connected(&format!("{target}/128"), LO)),
+            ]);
+            assert!(host.answers_for(target), "{owner} {target}");
+            assert_eq!(host.probes(), []);
+        }
+        host.facts(vec![has(owner, "2001:db8:7:7::1/128"), has(owner, "fe80::77/64")]);
+        assert_eq!(served(&host).len(), 3, "{:?}", served(&host));
+        host.facts(vec![Fact::AddressGone { link: owner, address: own[1] }]);
+        assert!(!host.answers_for(own[1]), "{owner}");
+        assert_eq!(served(&host).len(), 2);
+    }
+}
+
+#[test]
+fn an_address_of_the_host_is_left_alone_where_it_is_the_upstreams_or_the_routers_or_ignored() {
+    let mut host = host(ignoring(&["br1"]));
+    host.facts(vec![
+        has(LO, "2001:db8:1:2::2/128"),
+        has(LO, "2001:db8:1:2::1/128"),
+        has(OTHER, "2001:db8:1:2:b::1/128"),
+        Fact::Route(KernelRoute { next_hop: NextHop::Via(address("2001:db8:1:2::1")), ..default_route(UP) }),
+    ]);
+    assert_eq!(served(&host), []);
 }

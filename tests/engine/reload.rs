@@ -183,6 +183,7 @@ fn the_routes_of_guests_follow_the_mode_of_the_range() {
 fn another_metric_or_table_has_the_new_route_in_before_the_old_one_goes() {
     for change in [|p: &mut Policy| p.routes.metric = 512, |p: &mut Policy| p.routes.table = 100] {
         let mut host = Host::new(guests());
+        host.facts(vec![crate::own_link::connected(100)]);
         host.make_live(guest(5), guest_mac(5));
         let (old, new) = (guest_route(5), with(change).routes);
         let outputs = reload(&mut host, Policy { routes: new, ..guests() });

@@ -77,11 +77,12 @@ fn which_routes_there_are_is_the_policys_choice() {
 
 #[test]
 fn protocol_table_and_metric_are_those_of_the_policy() {
-    let host = Host::new(with(|policy| {
+    let mut host = Host::new(with(|policy| {
         policy.routes.protocol = 99;
         policy.routes.table = 77;
         policy.routes.metric = 5;
     }));
+    host.facts(vec![crate::own_link::connected(77)]);
     let ours = KernelRoute { protocol: 99, table: 77, metric: 5, ..range_route() };
     assert!(host.kernel.contains(&ours));
     assert!(host.kernel.contains(&KernelRoute { protocol: 99, table: 77, ..backstop() }));

@@ -227,7 +227,14 @@ fn advertisement(target: Ipv6Addr, who: u8) -> Advertisement {
 fn link_facts(downstream: LinkState) -> [Fact; 2] {
     [(UPSTREAM, "up0", LinkState::Up), (DOWNSTREAM, "down0", downstream)].map(|(index, name, state)| {
         let layer = LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, index.0 as u8]));
-        Fact::Link(Link { index, name: name.parse().expect("a name"), state, layer, master: None })
+        Fact::Link(Link {
+            index,
+            name: name.parse().expect("a name"),
+            state,
+            layer,
+            master: None,
+            lower: None,
+        })
     })
 }
 

@@ -282,7 +282,7 @@ pub fn usual_facts() -> Vec<Fact> {
 }
 
 pub fn link(index: IfIndex, name: &str, layer: LinkLayer) -> Link {
-    Link { index, name: name.parse().unwrap(), state: LinkState::Up, layer, master: None }
+    Link { index, name: name.parse().unwrap(), state: LinkState::Up, layer, master: None, lower: None }
 }
 
 /// The downstream of the usual host, in this state.

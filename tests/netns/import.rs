@@ -55,7 +55,10 @@ fn answers_as_ndppd_did_where_rules_overlap() {
 fn answers_as_npd6_did() {
     let conf = format!("prefix=2001:db8:1:2:\ninterface=up0\nlisttype=black\naddrlist={}\n", d(9));
     let expected = [GUEST, c(6), PLAIN, OUTSIDE].map(|target| (target, true));
-    compare("npd6", &conf, &[GUEST, c(6), PLAIN, d(9), OUTSIDE, OTHER_LINK], &expected);
+    let targets = [GUEST, c(6), PLAIN, d(9), OUTSIDE, OTHER_LINK];
+    // npd6 also takes what the kernel looks for on the link itself from the station that has it.
+    let routes = format!("route add {D} dev gv1\nroute add {SENTINELS} dev br0");
+    compare_but_for(&[OUTSIDE], &routes, ("npd6", &conf), &targets, &expected);
 }
 
 fn answers_as_npd6_did_with_a_whitelist() {
@@ -174,16 +177,30 @@ fn imports_all_that_the_kernel_may_answer_for() {
 
 /// Asks `program` and then lone64 for the targets.
 fn compare(program: &str, conf: &str, targets: &[Ipv6Addr], expected: &[(Ipv6Addr, bool)]) {
+    compare_but_for(&[], "", (program, conf), targets, expected);
+}
+
+/// The same on a host with these routes, where lone64 leaves some of the targets alone.
+fn compare_but_for(
+    left_alone: &[Ipv6Addr],
+    routes: &str,
+    (program, conf): (&str, &str),
+    targets: &[Ipv6Addr],
+    expected: &[(Ipv6Addr, bool)],
+) {
     let files = Directory::new();
     let conf = files.write("conf", conf);
-    let expected: Answered = expected.iter().copied().collect();
+    let mut expected: Answered = expected.iter().copied().collect();
 
     let lab = Lab::veth();
+    lab.host.ip(routes);
     let running = Peer::start(&lab, program, &conf);
     assert_eq!(answered(&lab, targets, expected.len()), expected, "{program}");
     drop(running);
 
+    expected.retain(|(target, _)| !left_alone.contains(target));
     let lab = Lab::veth();
+    lab.host.ip(routes);
     let toml = lab.host.output(LONE64, &format!("import {conf}"));
     let before = lab.host.show("-o route show table all");
     let toml = files.write("lone64.toml", &toml);

@@ -33,6 +33,7 @@
 //! * `announce`: what is sent unasked, and what a router makes of it
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
+//! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -68,6 +69,7 @@ mod load;
 mod metrics;
 mod namespace;
 mod offload;
+mod own_link;
 mod pings;
 mod probing;
 mod proxy_downstream;
@@ -136,6 +138,7 @@ fn main() {
         ("sysctls", sysctls::CASES),
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
+        ("own_link", own_link::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

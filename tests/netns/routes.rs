@@ -70,6 +70,7 @@ fn routes_a_range_on_lo_to_the_host() {
 
 fn installs_what_the_keys_ask_for() {
     let lab = Lab::veth();
+    lab.host.ip("route add 2001:db8:1:2::/64 dev up0 table 100");
     let settings = Settings::default()
         .range(C, "br0", "routes = \"none\"\nbackstop = false")
         .range(D, "gv1", "answer = \"never\"\nbackstop = false")

@@ -27,7 +27,9 @@ fn runs_every_shipped_configuration() {
         let routes = lab.host.show("-o route show table all proto 64");
         for range in &config.policy.ranges {
             let is_there = routes.contains(&range.prefix.to_string());
-            let is_wanted = range.backstop || range.routes == RangeRoutes::Range;
+            // What is all of the upstream's link has no backstop.
+            let is_guarded = range.backstop && range.prefix.prefix_len() > 64;
+            let is_wanted = is_guarded || range.routes == RangeRoutes::Range;
             assert!(is_there || !is_wanted, "{}: {}: {routes}", file.display(), range.prefix);
         }
         // The /64 of the lab's upstream.

@@ -36,6 +36,12 @@ fn explained(host: &Host, range: &RangePolicy, problem: &Problem) -> Option<Find
                 format!("{prefix} names {name} as the guests' interface, and that is the upstream");
             (name, Finding::fault(sentence).seen(format!("upstream and downstream of {prefix}: {name}")))
         }
+        Problem::DownstreamBesideUpstream(prefix, name, upstream) if *prefix == range.prefix => {
+            let finding = Finding::fault(problem.to_string());
+            return Some(finding.seen(format!("ip -d link show {name}: on the link of {upstream}")).remedy(
+                Remedy::Advice(format!("take {name} out of the [[range]] of {prefix}: it needs no proxy")),
+            ));
+        }
         _ => return None,
     };
     Some(match likely(host, range) {

@@ -73,13 +73,13 @@ fn matches(entries: &[Entry<'_>], link: &Link, kind: &str) -> bool {
             "Name" => is_one_of(&entry.value, link.name.as_str()),
             "Kind" => is_one_of(&entry.value, kind),
             "MACAddress" | "PermanentMACAddress" => match link.layer {
-                LinkLayer::Ethernet(mac) => {
+                LinkLayer::Ethernet(mac) | LinkLayer::NoDiscovery(mac) => {
                     entry.value.split_whitespace().any(|one| one.eq_ignore_ascii_case(&mac.to_string()))
                 }
                 LinkLayer::Loopback | LinkLayer::None => false,
             },
             "Type" => match link.layer {
-                LinkLayer::Ethernet(_) => {
+                LinkLayer::Ethernet(_) | LinkLayer::NoDiscovery(_) => {
                     is_one_of(&entry.value, if kind == "bridge" { "bridge" } else { "ether" })
                 }
                 LinkLayer::Loopback => is_one_of(&entry.value, "loopback"),
@@ -129,6 +129,7 @@ mod tests {
             state: LinkState::Up,
             layer: LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, 0xaa])),
             master: None,
+            lower: None,
         };
         let fits = |text: &str| matches(&ini::entries(text), &link, "veth");
         for text in [

@@ -92,6 +92,7 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         | Problem::UpstreamWithoutAddress(_)
         | Problem::DownstreamMissing(..)
         | Problem::DownstreamIsUpstream(..)
+        | Problem::DownstreamBesideUpstream(..)
         | Problem::GatewayRefused(..) => return None,
     })
 }

@@ -21,7 +21,14 @@ fn host(ranges: &str) -> Host {
     {
         let (link, layer) = (IfIndex(index), LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, index as u8])));
         let name = name.parse().unwrap();
-        facts.push(Fact::Link(Link { index: link, name, state: LinkState::Up, layer, master: None }));
+        facts.push(Fact::Link(Link {
+            index: link,
+            name,
+            state: LinkState::Up,
+            layer,
+            master: None,
+            lower: None,
+        }));
         let (address, state) = (address.parse().unwrap(), AddressState::Preferred);
         facts.push(Fact::Address(Address { link, address, prefix_len, state, protocol: 0 }));
     }

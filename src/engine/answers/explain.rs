@@ -148,6 +148,11 @@ impl Explainer<'_> {
             return Expected::Dropped(DropReason::NoRange);
         };
         let decision = self.scene.decide(&router_on(upstream.link), target, now);
+        if decision == Decision::Drop(DropReason::UpstreamAddress) {
+            let value = "an address of an interface on the upstream's own link: the kernel answers there";
+            steps.push(no(Subject::Address, value.to_owned(), None));
+            return Expected::Dropped(DropReason::UpstreamAddress);
+        }
         if plan.index.excludes(range, target) {
             let remedy = "take it out of `exclude` of the range".to_owned();
             steps.push(no(Subject::Exclude, "excluded from its range".to_owned(), Some(remedy)));
@@ -247,8 +252,10 @@ impl Explainer<'_> {
                 Expected::Dropped(DropReason::Excluded)
             }
             Decision::Drop(reason) => {
-                if reason == DropReason::NoDownstream {
-                    steps.push(self.no_downstream(range, target));
+                match reason {
+                    DropReason::NoDownstream => steps.push(self.no_downstream(range, target)),
+                    DropReason::RoutedBack => steps.push(self.routed_back(range, target)),
+                    _ => {}
                 }
                 Expected::Dropped(reason)
             }

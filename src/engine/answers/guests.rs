@@ -145,7 +145,8 @@ impl Scene<'_> {
         if plan.behind(range, target, host).contains(asker.link) {
             return NOT_OURS;
         }
-        match plan.check_downstream(range, host) {
+        match self.check_always(range, target) {
+            Err(DropReason::RoutedBack) => neighbor(DropReason::RoutedBack),
             Ok(()) => Decision::Answer(Because::Always),
             Err(reason) => Decision::Drop(reason),
         }

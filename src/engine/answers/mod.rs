@@ -92,7 +92,7 @@ impl<'a> Scene<'a> {
         }
         // RFC 4861 §7.2.3: for "a valid unicast or anycast address assigned to the receiving
         // interface" the kernel answers, and DAD that is under way must not be defended against.
-        if host.links.has(asker.link, target) {
+        if host.links.has(asker.link, target) || plan.is_beside(target, asker.link, host) {
             return Decision::Drop(DropReason::UpstreamAddress);
         }
         let Some(range) = plan.find(target) else { return Decision::Drop(DropReason::NoRange) };
@@ -111,7 +111,7 @@ impl<'a> Scene<'a> {
             return Decision::Drop(DropReason::Excluded);
         }
         if answer == Answer::Always {
-            return match plan.check_downstream(range, host) {
+            return match self.check_always(range, target) {
                 Ok(()) => self.decide_there(asker, target, Because::Always, now),
                 Err(reason) => Decision::Drop(reason),
             };
@@ -140,6 +140,11 @@ impl<'a> Scene<'a> {
             Some(_) => self.guests.owner(target),
             None => self.asked.owner(target, now),
         }
+    }
+
+    fn check_always(&self, range: RangeId, target: Ipv6Addr) -> Result<(), DropReason> {
+        self.plan.check_downstream(range, self.host)?;
+        self.plan.check_way(range, target, self.host)
     }
 
     fn decide_live(&self, asker: &Asker, target: Ipv6Addr, range: RangeId, now: Time) -> Decision {
@@ -198,7 +203,8 @@ impl Ground for Downstreams<'_> {
     }
 
     fn has_source(&self, link: IfIndex) -> bool {
-        has_source(self.host, link)
+        let has_discovery = self.host.links.get(link).is_some_and(|link| !link.layer.is_layer_3());
+        has_discovery && has_source(self.host, link)
     }
 
     fn is_up(&self, link: IfIndex) -> bool {

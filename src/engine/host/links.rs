@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
-use crate::engine::facts::{Address, AddressState, IfIndex, IfName, Link, LinkLayer, LinkState};
+use crate::engine::facts::{Address, AddressState, IfIndex, IfName, Link, LinkLayer, LinkState, Lower};
 use crate::wire::Mac;
 
 /// All interfaces and addresses of the host.
@@ -94,9 +94,25 @@ impl Links {
     /// The link's own Ethernet address.
     pub fn mac(&self, index: IfIndex) -> Option<Mac> {
         match self.get(index)?.layer {
-            LinkLayer::Ethernet(mac) => Some(mac),
+            LinkLayer::Ethernet(mac) | LinkLayer::NoDiscovery(mac) => Some(mac),
             LinkLayer::Loopback | LinkLayer::None => None,
         }
+    }
+
+    /// The link at the bottom: what a macvlan or ipvlan stands on, the bridge that a port is of, and so on. Two with the
+    /// same one are one link, and what is sent to everybody on either is heard on both.
+    pub fn bottom(&self, index: IfIndex) -> Lower {
+        let mut bottom = Lower { namespace: None, link: index };
+        for _ in 0..DEEPEST {
+            let Some(link) = self.get(bottom.link) else { break };
+            match (link.lower, link.master) {
+                (Some(lower @ Lower { namespace: Some(_), .. }), _) => return lower,
+                (Some(lower), _) => bottom = lower,
+                (None, Some(master)) => bottom.link = master,
+                (None, None) => break,
+            }
+        }
+        bottom
     }
 
     /// True if the link is there and carries traffic.
@@ -206,6 +222,8 @@ impl Links {
     }
 }
 
+/// As many links stand on each other (the kernel's MAX_NEST_DEV).
+const DEEPEST: usize = 8;
 /// The first of fe80::/10 (RFC 4291 §2.5.6).
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 const ALL_ONES: Ipv6Addr = Ipv6Addr::from_bits(u128::MAX);
@@ -251,6 +269,7 @@ mod tests {
             state: LinkState::Up,
             layer: LinkLayer::None,
             master: None,
+            lower: None,
         };
         let mut links = Links::default();
         let named = |links: &Links, name: &str| links.named(&name.parse().ok()?).map(|link| link.index);

@@ -244,7 +244,14 @@ mod tests {
 
     fn link(index: u32, state: LinkState) -> Fact {
         let name: IfName = "br0".parse().expect("a name");
-        Fact::Link(Link { index: IfIndex(index), name, state, layer: LinkLayer::None, master: None })
+        Fact::Link(Link {
+            index: IfIndex(index),
+            name,
+            state,
+            layer: LinkLayer::None,
+            master: None,
+            lower: None,
+        })
     }
 
     #[test]

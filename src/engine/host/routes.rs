@@ -10,7 +10,7 @@ use std::ops::Bound;
 use ipnet::Ipv6Net;
 use prefix_trie::PrefixSet;
 
-use crate::engine::facts::{IfIndex, KernelRoute, NextHop};
+use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 
 /// Every route of the kernel that concerns us.
 #[derive(Debug, Default)]
@@ -221,6 +221,12 @@ impl Routes {
         around.filter_map(|net| self.at(&net).filter(|r| r.table == MAIN).min_by_key(|r| r.metric)).last()
     }
 
+    /// True for an address that the table `local`, which comes before all others, gives to the host itself.
+    pub fn is_local(&self, address: Ipv6Addr) -> bool {
+        let is_local = |r: &KernelRoute| r.table == LOCAL && matches!(r.kind, RouteKind::Local(_));
+        self.destinations.cover(&address.into()).any(|net| self.at(&net).any(is_local))
+    }
+
     /// The interfaces that routes inside `prefix` leave by.
     pub fn links_inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = IfIndex> + 'a {
         self.inside(prefix).filter_map(KernelRoute::unicast_link)
@@ -295,23 +301,19 @@ const MOST_ROUTERS: usize = 2;
 const RA: u8 = 9;
 /// The number of the table `main`.
 pub const MAIN: u32 = 254;
+/// The number of the table `local`.
+const LOCAL: u32 = 255;
 /// `::/0`
 const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::facts::RouteKind;
 
     fn foreign(text: &str, link: u32, metric: u32) -> KernelRoute {
-        KernelRoute {
-            destination: text.parse().expect("a prefix"),
-            kind: RouteKind::Unicast(IfIndex(link)),
-            next_hop: NextHop::OnLink,
-            table: MAIN,
-            protocol: 3,
-            metric,
-        }
+        let (destination, kind) = (text.parse().expect("a prefix"), RouteKind::Unicast(IfIndex(link)));
+        let (next_hop, table, protocol) = (NextHop::OnLink, MAIN, 3);
+        KernelRoute { destination, kind, next_hop, table, protocol, metric }
     }
 
     #[test]

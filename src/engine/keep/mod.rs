@@ -16,7 +16,7 @@ use ipnet::Ipv6Net;
 
 use super::change::{At, Outcome, Suppression};
 use super::effect::Output;
-use super::facts::{IfIndex, LinkLayer};
+use super::facts::IfIndex;
 use super::host::{Delta, Host};
 use super::plan::problem::Problem;
 use super::plan::{Changes, Plan, Served};
@@ -116,8 +116,7 @@ impl Keep {
     }
 
     fn serve_range(&mut self, prefix: Ipv6Net, served: Option<&Served>, plan: &Plan, host: &Host) {
-        let wish = served.map(|(range, place)| (range, place.downstreams.first().copied()));
-        self.routes.want_of_range(prefix, wish, host);
+        self.routes.want_of_range(prefix, served, host);
         self.ears.serve(prefix, served, plan, host);
     }
 
@@ -227,7 +226,7 @@ pub fn wanted_gateways(plan: &Plan, host: &Host) -> BTreeSet<At> {
             && host
                 .links
                 .get(*link)
-                .is_some_and(|link| matches!(link.layer, LinkLayer::Ethernet(_)) && link.master.is_none())
+                .is_some_and(|known| host.links.mac(*link).is_some() && known.master.is_none())
     };
     let mut wanted = BTreeSet::new();
     for (range, place) in plan.served() {

@@ -17,7 +17,8 @@ use crate::engine::change::{Change, Outcome, RouteState};
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 use crate::engine::host::Host;
 use crate::engine::ours::Ours;
-use crate::engine::policy::{RangePolicy, RoutePolicy};
+use crate::engine::plan::Served;
+use crate::engine::policy::RoutePolicy;
 use crate::engine::seed::Seed;
 use crate::engine::time::Time;
 
@@ -185,13 +186,8 @@ impl Routes {
     }
 
     /// This is what a range asks for now, besides its guests' routes; `None` where it is gone.
-    pub fn want_of_range(
-        &mut self,
-        prefix: Ipv6Net,
-        served: Option<(&RangePolicy, Option<IfIndex>)>,
-        host: &Host,
-    ) {
-        let wish = served.map(|(range, link)| self.wishes(host).of(range, link)).unwrap_or_default();
+    pub fn want_of_range(&mut self, prefix: Ipv6Net, served: Option<&Served>, host: &Host) {
+        let wish = served.map(|served| self.wishes(host).of(served)).unwrap_or_default();
         let before = self.by_range.remove(&prefix).unwrap_or_default();
         for gone in before.iter().filter(|route| !wish.contains(route)) {
             self.ranges.want(slot(gone), None);

@@ -5,6 +5,7 @@ use ipnet::Ipv6Net;
 use crate::engine::facts::{IfIndex, KernelRoute, LinkLayer, LinkState, NextHop, RouteKind};
 use crate::engine::host::Host;
 use crate::engine::ours::Ours;
+use crate::engine::plan::Served;
 use crate::engine::policy::{RangePolicy, RangeRoutes, RoutePolicy};
 
 /// What a wish follows from, besides the range.
@@ -19,11 +20,11 @@ pub struct Wishes<'a> {
 }
 
 impl Wishes<'_> {
-    /// The routes that a range with this first downstream asks for, besides those of single guests.
-    pub fn of(&self, range: &RangePolicy, link: Option<IfIndex>) -> Vec<KernelRoute> {
-        let route = link.and_then(|link| self.route_of(range, link));
+    /// The routes that a range asks for where it is served here, besides those of single guests.
+    pub fn of(&self, (range, place): &Served) -> Vec<KernelRoute> {
+        let route = place.downstreams.first().copied().and_then(|link| self.route_of(range, link));
         let owns_all = matches!(route, Some(KernelRoute { kind: RouteKind::Local(_), .. }));
-        let backstop = (range.backstop && !owns_all)
+        let backstop = (place.has_backstop && !owns_all)
             .then(|| our(&self.policy, range.prefix, RouteKind::Unreachable, RoutePolicy::BACKSTOP_METRIC));
         route.into_iter().chain(backstop).collect()
     }
@@ -35,7 +36,9 @@ impl Wishes<'_> {
         let link = self.host.links.get(link).filter(|link| link.state != LinkState::Down)?;
         let kind = match link.layer {
             LinkLayer::Loopback => RouteKind::Local(link.index),
-            LinkLayer::Ethernet(_) | LinkLayer::None => RouteKind::Unicast(link.index),
+            LinkLayer::Ethernet(_) | LinkLayer::NoDiscovery(_) | LinkLayer::None => {
+                RouteKind::Unicast(link.index)
+            }
         };
         // The kernel made an equal one for the interface's own prefix, or the administrator did.
         let is_there = self.has_equal(&range.prefix, kind);

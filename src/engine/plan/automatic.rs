@@ -1,5 +1,5 @@
 //! Automatic: every prefix that the kernel routes to another interface, inside an on-link prefix of the
-//! upstream, is a range.
+//! upstream, is a range; so is each of the host's own addresses there that is in none of these.
 //!
 //! Nothing of ours is put into the kernel for such a range: its route is there, and when that goes the
 //! range goes with it. So it has no backstop either; to have one, write a `[[range]]`.
@@ -11,7 +11,8 @@ use ipnet::Ipv6Net;
 
 use super::bindings::{Place, Problem, Upstream};
 use super::derive::{Around, Effective};
-use crate::engine::facts::{IfIndex, KernelRoute, Link, LinkLayer, NextHop};
+use super::ranges::Ranges;
+use crate::engine::facts::{AddressState, IfIndex, KernelRoute, Link, LinkLayer, NextHop};
 use crate::engine::policy::{Answer, Automatic, Downstream, Origin, RangePolicy, RangeRoutes};
 
 /// What follows for one upstream is being looked for.
@@ -94,6 +95,40 @@ impl Search {
         true
     }
 
+    /// Adds addresses of the host that no route to another interface shows: on `lo`, on a dummy, on a link that is
+    /// down. Where the configuration says something (`written`), that holds.
+    pub fn take_own(
+        &self,
+        effective: &mut Effective,
+        (automatic, upstream): (&Automatic, &Upstream),
+        around: Around<'_>,
+        written: &Ranges,
+    ) {
+        let Some(up) = around.host.links.get(upstream.link) else { return };
+        let found = Ranges::new(&effective.ranges);
+        let links = &around.host.links;
+        let mut taken = BTreeSet::new();
+        for known in self.on_link.iter().flat_map(|prefix| links.addresses_inside(prefix)) {
+            let is_served =
+                |address| found.find(address).is_some_and(|range| !found.excludes(range, address));
+            let is_theirs = known.state == AddressState::Tentative
+                || links.owners(known.address).any(|owner| around.bindings.is_on_an_upstream(owner))
+                || around.host.routes.is_router(known.address);
+            let link = links.get(known.link).filter(|link| !is_ignored(link, automatic));
+            let Some(link) = link.filter(|_| !is_theirs && !is_served(known.address)) else { continue };
+            let prefix = Ipv6Net::from(known.address);
+            if written.covers(&prefix) || !taken.insert(prefix) {
+                continue;
+            }
+            if effective.ranges.len() - self.written >= MOST_RANGES {
+                return effective.problems.push(Problem::TooManyRanges);
+            }
+            effective.ranges.push(range((prefix, NextHop::OnLink), up, link));
+            let (upstream, downstreams) = (Some(up.index), vec![link.index]);
+            effective.places.push(Place { upstream, downstreams, ..Place::default() });
+        }
+    }
+
     /// Takes in a route, and the link that it leads to, if guests can be behind it. False if there are too many.
     fn take(
         &mut self,
@@ -115,8 +150,9 @@ impl Search {
         let range = match (link, outer.and_then(|outer| outer.range)) {
             (Some(_), _) if effective.ranges.len() - self.written >= MOST_RANGES => return false,
             (Some(link), _) => {
-                effective.ranges.push(range(route, up, link));
-                effective.places.push(Place { upstream: Some(up.index), downstreams: vec![link.index] });
+                effective.ranges.push(range((route.destination, route.next_hop), up, link));
+                let (upstream, downstreams) = (Some(up.index), vec![link.index]);
+                effective.places.push(Place { upstream, downstreams, ..Place::default() });
                 Some(effective.ranges.len() - 1)
             }
             // A part that is another program's.
@@ -150,17 +186,20 @@ struct Way {
 /// The link, if guests can be behind it and it is not to be left alone.
 fn guests_link<'a>(link: IfIndex, automatic: &Automatic, around: Around<'a>) -> Option<&'a Link> {
     let link = around.host.links.get(link)?;
-    let is_upstream = around.upstreams.iter().any(|upstream| upstream.link == link.index);
-    let is_ignored = automatic.ignore.iter().any(|pattern| pattern.matches(&link.name));
-    (!is_upstream && !is_ignored && link.layer != LinkLayer::Loopback).then_some(link)
+    let is_upstream = around.bindings.is_on_an_upstream(link.index);
+    (!is_upstream && !is_ignored(link, automatic) && link.layer != LinkLayer::Loopback).then_some(link)
 }
 
-fn range(route: &KernelRoute, upstream: &Link, downstream: &Link) -> RangePolicy {
+fn is_ignored(link: &Link, automatic: &Automatic) -> bool {
+    automatic.ignore.iter().any(|pattern| pattern.matches(&link.name))
+}
+
+fn range((prefix, next_hop): (Ipv6Net, NextHop), upstream: &Link, downstream: &Link) -> RangePolicy {
     RangePolicy {
-        prefix: route.destination,
+        prefix,
         upstream: Some(upstream.name),
         downstream: Downstream::Named(downstream.name),
-        answer: match route.next_hop {
+        answer: match next_hop {
             NextHop::OnLink => Answer::Live,
             // Guests behind a router of their own cannot be asked. The program that delegated the prefix to it
             // has said that all of it is there.

@@ -4,6 +4,7 @@
 //! so an interface may appear, vanish or be renamed at any time.
 
 use core::net::Ipv6Addr;
+use std::collections::BTreeMap;
 
 use crate::engine::facts::{IfIndex, Link, LinkLayer};
 use crate::engine::host::links::Links;
@@ -13,6 +14,7 @@ use crate::engine::policy::{
 use crate::wire::Mac;
 
 pub use super::problem::{Problem, Scope};
+pub use super::reach::Extent;
 
 /// What the policy means at this moment.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub struct Bindings {
     pub ranges: Vec<Place>,
     /// What is not there, or cannot be used.
     pub problems: Vec<Problem>,
+    /// Links that are none of the upstreams, and on the same link as one of them: a macvlan, macvtap or ipvlan that
+    /// shares it, a port of the bridge that it is. Stations there answer for themselves.
+    pub beside: BTreeMap<IfIndex, IfIndex>,
 }
 
 /// An upstream that is there, with everything that an answer takes from it.
@@ -72,6 +77,10 @@ pub struct Place {
     pub upstream: Option<IfIndex>,
     /// Its downstreams that are there, in ascending order; none where the kernel's routes decide.
     pub downstreams: Vec<IfIndex>,
+    /// How much of the upstream's own link it is.
+    pub extent: Extent,
+    /// Whether it has the backstop that it asks for: not where that would take away what is not behind this host.
+    pub has_backstop: bool,
 }
 
 impl Bindings {
@@ -92,7 +101,19 @@ impl Bindings {
         for upstream in named.into_iter().chain(unnamed) {
             bound.bind_upstream(upstream, links, default_routes, before);
         }
+        bound.beside = bound.beside_upstreams(links);
         bound
+    }
+
+    fn beside_upstreams(&self, links: &Links) -> BTreeMap<IfIndex, IfIndex> {
+        let bottoms: Vec<_> = self.upstreams.iter().map(|up| (links.bottom(up.link), up.link)).collect();
+        let others = links.iter().filter(|link| self.upstream(link.index).is_none());
+        let beside = others.filter_map(|link| {
+            let bottom = links.bottom(link.index);
+            let (_, upstream) = bottoms.iter().find(|(other, _)| *other == bottom)?;
+            Some((link.index, *upstream))
+        });
+        beside.collect()
     }
 
     /// Places the ranges; those whose place is known already keep it.
@@ -101,13 +122,18 @@ impl Bindings {
         self.ranges = ranges[..placed].iter().map(|range| self.place(range, links)).collect();
         self.ranges.extend(known);
         for (range, place) in ranges.iter().zip(&self.ranges) {
-            self.problems.extend(problem_of(range, place, links, &self.upstreams));
+            self.problems.extend(problem_of(range, place, links, (&self.upstreams, &self.beside)));
         }
     }
 
     /// The upstream of this index.
     pub fn upstream(&self, link: IfIndex) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.link == link)
+    }
+
+    /// Whether stations on this link are on the own link of an upstream: it is one, or is beside one.
+    pub fn is_on_an_upstream(&self, link: IfIndex) -> bool {
+        self.upstream(link).is_some() || self.beside.contains_key(&link)
     }
 
     fn bind_upstream(
@@ -219,14 +245,14 @@ impl Bindings {
             }
             Downstream::Kernel => Vec::new(),
         };
-        downstreams.retain(|link| self.upstream(*link).is_none());
-        Place { upstream, downstreams }
+        downstreams.retain(|link| !self.is_on_an_upstream(*link));
+        Place { upstream, downstreams, ..Place::default() }
     }
 }
 
 /// The address of an interface that can be an upstream.
 fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
-    let LinkLayer::Ethernet(mac) = link.layer else {
+    let (LinkLayer::Ethernet(mac) | LinkLayer::NoDiscovery(mac)) = link.layer else {
         return Err(Problem::UpstreamWithoutLinkLayer(link.name));
     };
     match link.master.and_then(|master| links.get(master)) {
@@ -235,13 +261,23 @@ fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
     }
 }
 
-fn problem_of(range: &RangePolicy, place: &Place, links: &Links, upstreams: &[Upstream]) -> Option<Problem> {
+fn problem_of(
+    range: &RangePolicy,
+    place: &Place,
+    links: &Links,
+    (upstreams, beside): (&[Upstream], &BTreeMap<IfIndex, IfIndex>),
+) -> Option<Problem> {
     if let Downstream::Named(name) = &range.downstream
         && place.downstreams.is_empty()
     {
-        let is_there = links.named(name).is_some();
-        let problem = if is_there { Problem::DownstreamIsUpstream } else { Problem::DownstreamMissing };
-        return Some(problem(range.prefix, *name));
+        let Some(link) = links.named(name) else {
+            return Some(Problem::DownstreamMissing(range.prefix, *name));
+        };
+        let upstream = beside.get(&link.index).and_then(|upstream| links.get(*upstream));
+        return Some(match upstream {
+            Some(upstream) => Problem::DownstreamBesideUpstream(range.prefix, *name, upstream.name),
+            None => Problem::DownstreamIsUpstream(range.prefix, *name),
+        });
     }
     // Without any upstream, that is the problem, and it has been named already.
     (place.upstream.is_none() && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))

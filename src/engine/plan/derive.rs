@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use ipnet::Ipv6Net;
 
 use super::automatic::Search;
-use super::bindings::{Place, Problem, Upstream};
+use super::bindings::{Bindings, Place, Problem};
 use super::ranges::Ranges;
 use crate::engine::facts::{AddressState, IfIndex, KernelRoute, NextHop};
 use crate::engine::host::Host;
@@ -32,8 +32,8 @@ pub struct Effective {
 /// The host as it is, and which of its interfaces are upstreams.
 #[derive(Debug, Clone, Copy)]
 pub struct Around<'a> {
-    /// The upstreams that are there.
-    pub upstreams: &'a [Upstream],
+    /// The upstreams that are there, and what is beside them.
+    pub bindings: &'a Bindings,
     /// What the kernel says.
     pub host: &'a Host,
     /// Which of its routes are ours, so that nothing follows from them.
@@ -99,7 +99,7 @@ impl Derivation {
         let mut prefixes: BTreeSet<_> = written.ranges.iter().map(|range| range.prefix).collect();
         for suffix in &written.suffixes {
             let found = under_prefixes(suffix, around);
-            if found.is_empty() && !around.upstreams.is_empty() {
+            if found.is_empty() && !around.bindings.upstreams.is_empty() {
                 effective.problems.push(Problem::NoPrefixForSuffix(suffix.prefix));
             }
             effective.ranges.extend(found.into_iter().filter(|range| prefixes.insert(range.prefix)));
@@ -109,7 +109,7 @@ impl Derivation {
 
     /// Those that follow from routes; `most` are looked at. True at the end.
     pub fn go_on(&mut self, written: &Policy, around: Around<'_>, most: usize) -> bool {
-        while let Some(upstream) = around.upstreams.get(self.upstream) {
+        while let Some(upstream) = around.bindings.upstreams.get(self.upstream) {
             if let Some(automatic) = &written.upstreams[upstream.policy].automatic {
                 let effective = &mut self.effective;
                 let asked = (automatic, upstream);
@@ -121,6 +121,7 @@ impl Derivation {
                 if !search.go_on(effective, asked, around, is_served, most) {
                     return false;
                 }
+                search.take_own(effective, asked, around, before);
             }
             (self.upstream, self.search) = (self.upstream + 1, None);
         }
@@ -177,7 +178,7 @@ impl Around<'_> {
     }
 
     /// The addresses of this upstream that are in use, each with the length of its prefix.
-    fn prefixes(&self, link: IfIndex) -> impl Iterator<Item = Ipv6Net> {
+    pub fn prefixes(&self, link: IfIndex) -> impl Iterator<Item = Ipv6Net> {
         let addresses = self.host.links.addresses_of(link);
         addresses
             .filter(|known| known.state != AddressState::Tentative)
@@ -189,7 +190,7 @@ impl Around<'_> {
 /// The range of this suffix under every /64 of its upstreams.
 fn under_prefixes(suffix: &RangePolicy, around: Around<'_>) -> Vec<RangePolicy> {
     let mut found = Vec::new();
-    for upstream in around.upstreams {
+    for upstream in &around.bindings.upstreams {
         let Some(link) = around.host.links.get(upstream.link) else { continue };
         if suffix.upstream.as_ref().is_some_and(|name| *name != link.name) {
             continue;

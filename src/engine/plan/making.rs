@@ -6,6 +6,7 @@ use super::bindings::{Bindings, Upstream};
 use super::changes::{Changes, Comparison};
 use super::derive::{Around, Derivation, Effective};
 use super::ranges::Ranges;
+use super::reach::Reach;
 use super::unserved::{Lookout, Networks};
 use crate::engine::host::Host;
 use crate::engine::ours::Ours;
@@ -101,7 +102,7 @@ impl Grounds<'_> {
     }
 
     fn around<'b>(&'b self, bindings: &'b Bindings) -> Around<'b> {
-        Around { upstreams: &bindings.upstreams, host: self.host, ours: self.ours }
+        Around { bindings, host: self.host, ours: self.ours }
     }
 
     fn derive(self, bindings: Bindings, mut derivation: Derivation) -> Making {
@@ -125,6 +126,8 @@ impl Grounds<'_> {
         let Self { written, host, .. } = self;
         bindings.place_ranges(&effective.ranges, effective.places, &host.links);
         bindings.problems.extend(effective.problems);
+        let reach = Reach::of(self.around(&bindings), written.routes.table);
+        reach.add_to(&effective.ranges, &mut bindings.ranges);
         let policy = Policy {
             upstreams: written.upstreams.clone(),
             ranges: effective.ranges,

@@ -11,6 +11,7 @@ mod derive;
 mod making;
 pub mod problem;
 mod ranges;
+mod reach;
 pub mod unserved;
 
 use core::net::Ipv6Addr;
@@ -18,12 +19,13 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
 
-use super::facts::{IfIndex, KernelRoute, LinkLayer, LinkState};
+use super::facts::{IfIndex, KernelRoute, LinkLayer, LinkState, NextHop};
 use super::host::Host;
+use super::host::routes::MAIN;
 use super::ours::Ours;
-use super::policy::{Answer, Downstream, GatewaySource, Policy, RangePolicy};
+use super::policy::{Answer, Downstream, GatewaySource, Policy, RangePolicy, RangeRoutes};
 use crate::wire::DropReason;
-use bindings::{Bindings, Place, Upstream};
+use bindings::{Bindings, Extent, Place, Upstream};
 pub use changes::{Changes, Served};
 use derive::Around;
 pub use making::{Grounds, Making, make};
@@ -54,7 +56,7 @@ pub enum Behind<'a> {
 
 /// What is on-link at this upstream: the prefixes of its addresses, and what routes say.
 pub fn on_link(upstream: IfIndex, plan: &Plan, host: &Host, ours: &Ours) -> BTreeSet<Ipv6Net> {
-    Around { upstreams: &plan.bindings.upstreams, host, ours }.on_link(upstream)
+    Around { bindings: &plan.bindings, host, ours }.on_link(upstream)
 }
 
 impl Plan {
@@ -112,7 +114,7 @@ impl Plan {
     /// is routed there.
     pub fn answered_as_a_whole(&self, range: &RangePolicy, place: &Place, host: &Host) -> Vec<Ipv6Net> {
         let is_layer_3 = |link: IfIndex| {
-            host.links.get(link).is_some_and(|link| link.layer == LinkLayer::None)
+            host.links.get(link).is_some_and(|link| link.layer.is_layer_3())
                 && (place.downstreams.binary_search(&link).is_ok() || range.downstream == Downstream::Kernel)
         };
         match range.answer {
@@ -133,9 +135,9 @@ impl Plan {
     pub fn behind(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Behind<'_> {
         match self.range(range).downstream {
             Downstream::Named(_) | Downstream::Matching(_) => Behind::Named(&self.place(range).downstreams),
-            Downstream::Kernel => {
-                Behind::Route(host.routes.leads_to(target).filter(|link| self.upstream(*link).is_none()))
-            }
+            Downstream::Kernel => Behind::Route(
+                host.routes.leads_to(target).filter(|link| !self.bindings.is_on_an_upstream(*link)),
+            ),
         }
     }
 
@@ -146,7 +148,8 @@ impl Plan {
             // A guest may also be where a route for more than the range leads.
             Downstream::Kernel => {
                 let around = host.routes.leads_to_all(&range.prefix);
-                host.routes.links_inside(&range.prefix).chain(around).collect()
+                let all = host.routes.links_inside(&range.prefix).chain(around);
+                all.filter(|link| !self.bindings.beside.contains_key(link)).collect()
             }
         }
     }
@@ -172,7 +175,7 @@ impl Plan {
     pub fn routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Option<IfIndex> {
         let link = host.routes.leads_to(target)?;
         let known = host.links.get(link)?;
-        let is_there = known.state == LinkState::Up && known.layer == LinkLayer::None;
+        let is_there = known.state == LinkState::Up && known.layer.is_layer_3();
         (is_there && self.behind(range, target, host).contains(link)).then_some(link)
     }
 
@@ -202,6 +205,30 @@ impl Plan {
         is_served.then_some(()).ok_or(DropReason::NoDownstream)
     }
 
+    /// `always` answers for nobody whom the kernel looks for on the upstream's own link: that station is there, and
+    /// answers for itself. But the main table does not always decide: a part of the link may be translated, or be
+    /// behind an IPsec policy, and another program may route what has an interface.
+    pub fn check_way(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Result<(), DropReason> {
+        let policy = self.range(range);
+        let is_routed_by_us = policy.routes == RangeRoutes::Range && self.policy.routes.table == MAIN;
+        let is_whole = self.place(range).extent == Extent::Whole;
+        if !is_whole && !is_routed_by_us {
+            return Ok(());
+        }
+        let says_more = |route: &&KernelRoute| {
+            let is_default = route.next_hop != NextHop::OnLink;
+            !is_default || is_routed_by_us || policy.downstream == Downstream::Kernel
+        };
+        let deciding = host.routes.deciding(&target.into()).filter(says_more);
+        let leads_back = deciding
+            .and_then(KernelRoute::unicast_link)
+            .is_some_and(|link| self.bindings.is_on_an_upstream(link));
+        if leads_back && !host.links.is_of_host(target) && !host.routes.is_local(target) {
+            return Err(DropReason::RoutedBack);
+        }
+        Ok(())
+    }
+
     /// An address of the host on an interface that is no upstream, and the upstream on which it is answered
     /// for.
     pub fn own_target(&self, address: Ipv6Addr, host: &Host) -> Option<IfIndex> {
@@ -210,7 +237,13 @@ impl Plan {
         }
         let upstream = self.place(self.find(address)?).upstream?;
         let is_own = host.links.owners(address).any(|owner| self.upstream(owner).is_none());
-        is_own.then_some(upstream)
+        (is_own && !self.is_beside(address, upstream, host)).then_some(upstream)
+    }
+
+    /// Whether the host has the address on an interface that is on this upstream's own link, and is asked there.
+    pub fn is_beside(&self, address: Ipv6Addr, upstream: IfIndex, host: &Host) -> bool {
+        let beside = &self.bindings.beside;
+        !beside.is_empty() && host.links.owners(address).any(|owner| beside.get(&owner) == Some(&upstream))
     }
 
     /// Whether there may be answers for addresses of this prefix by one range.

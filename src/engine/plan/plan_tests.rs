@@ -25,7 +25,10 @@ fn host() -> Host {
     for (index, name) in [(UP, "up0"), (BRIDGE, "br0")] {
         let layer = LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, index.0 as u8]));
         let name = name.parse().expect("a name");
-        host.learn(Fact::Link(Link { index, name, state: LinkState::Up, layer, master: None }), &mut delta);
+        host.learn(
+            Fact::Link(Link { index, name, state: LinkState::Up, layer, master: None, lower: None }),
+            &mut delta,
+        );
     }
     let address = Address {
         link: UP,

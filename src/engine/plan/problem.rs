@@ -32,6 +32,8 @@ pub enum Problem {
     DownstreamMissing(Ipv6Net, IfName),
     /// The guests cannot be on the side that asks for them.
     DownstreamIsUpstream(Ipv6Net, IfName),
+    /// Stations on the first are on the own link of the second, the upstream, and answer for themselves.
+    DownstreamBesideUpstream(Ipv6Net, IfName, IfName),
     /// No upstream has a /64 that the suffix could be put under.
     NoPrefixForSuffix(Ipv6Net),
     /// The whole on-link prefix of the first is on the second too, which automatic cannot serve.
@@ -62,9 +64,10 @@ impl Problem {
             | Self::UpstreamIsPort(..)
             | Self::UpstreamWithoutLinkLayer(_)
             | Self::UpstreamNotHeard(..) => Scope::Upstream,
-            Self::NoUpstreamForRange(_) | Self::DownstreamMissing(..) | Self::DownstreamIsUpstream(..) => {
-                Scope::Range
-            }
+            Self::NoUpstreamForRange(_)
+            | Self::DownstreamMissing(..)
+            | Self::DownstreamIsUpstream(..)
+            | Self::DownstreamBesideUpstream(..) => Scope::Range,
             Self::UpstreamWithoutAddress(_)
             | Self::SourceMissing(..)
             | Self::NoPrefixForSuffix(_)
@@ -90,6 +93,7 @@ impl Problem {
             Self::SourceMissing(name, address) => Some(format!("the address {address} on {name}")),
             Self::NoUpstreamForRange(prefix) => Some(format!("an upstream for {prefix}")),
             Self::DownstreamIsUpstream(_, name) => Some(format!("{name} to be no upstream")),
+            Self::DownstreamBesideUpstream(_, name, up) => Some(format!("{name} to leave the link of {up}")),
             Self::NoPrefixForSuffix(suffix) => Some(format!("a /64 for {suffix}")),
             Self::SamePrefix(..) | Self::TooManyRanges | Self::GatewayRefused(..) => None,
         }
@@ -108,7 +112,9 @@ impl Problem {
             }
             Self::SourceMissing(name, address) => format!("upstream {name} has the address {address} now"),
             Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),
-            Self::DownstreamMissing(prefix, name) | Self::DownstreamIsUpstream(prefix, name) => {
+            Self::DownstreamMissing(prefix, name)
+            | Self::DownstreamIsUpstream(prefix, name)
+            | Self::DownstreamBesideUpstream(prefix, name, _) => {
                 format!("range {prefix} has its interface {name} now")
             }
             Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 to be put under now"),
@@ -174,6 +180,12 @@ impl fmt::Display for Problem {
                 f,
                 "range {prefix}: {name} is the upstream, and the guests cannot be on the side that asks for \
                  them; name the interface that they are behind"
+            ),
+            Self::DownstreamBesideUpstream(prefix, name, upstream) => write!(
+                f,
+                "range {prefix}: {name} (a macvlan, macvtap or ipvlan, or the port of a bridge) is on the own link of \
+                 the upstream {upstream}, so the guests there are asked by the router itself and answer for \
+                 themselves: leave {name} out, or put its guests on a bridge of their own"
             ),
             Self::NoPrefixForSuffix(suffix) => write!(
                 f,

@@ -130,7 +130,7 @@ impl Ranges {
 }
 
 /// The same addresses by as few prefixes as are not inside another, in order.
-fn outermost(prefixes: &[Ipv6Net]) -> Box<[Ipv6Net]> {
+pub fn outermost(prefixes: &[Ipv6Net]) -> Box<[Ipv6Net]> {
     let mut all = prefixes.to_vec();
     all.sort_by_key(|prefix| (prefix.network(), prefix.prefix_len()));
     all.dedup_by(|inner, outer| outer.contains(&*inner));

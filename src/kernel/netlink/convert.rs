@@ -8,7 +8,7 @@ use ipnet::Ipv6Net;
 use rtnetlink::packet_core::NLM_F_REPLACE;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
@@ -19,8 +19,8 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::engine::facts::{
-    Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, Neighbor, NeighborState,
-    NextHop, RouteKind,
+    Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, Lower, Neighbor,
+    NeighborState, NextHop, RouteKind,
 };
 use crate::wire::Mac;
 
@@ -62,31 +62,51 @@ fn link(message: &LinkMessage) -> Option<Link> {
     let mut mac = None;
     let mut master = None;
     let mut is_in_vrf = false;
+    let (mut on_top_of, mut namespace) = (None, None);
+    let mut kind = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = text.parse().ok(),
             LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac),
             LinkAttribute::Controller(index) if *index != 0 => master = Some(IfIndex(*index)),
-            LinkAttribute::LinkInfo(all) => is_in_vrf |= all.contains(&LinkInfo::PortKind(InfoPortKind::Vrf)),
+            LinkAttribute::LinkInfo(all) => {
+                is_in_vrf |= all.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
+                kind = all.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind),
+                    _ => None,
+                });
+            }
+            LinkAttribute::Link(index) if *index != 0 => on_top_of = Some(IfIndex(*index)),
+            LinkAttribute::LinkNetNsId(id) => namespace = Some(*id),
             _ => {}
         }
     }
     // A VRF only chooses the routing table; frames arrive at its members.
     let master = master.filter(|_| !is_in_vrf);
+    // The numbers of a VLAN's device and of a veth's other end are told in the same way.
+    let lower = on_top_of.filter(|_| kind.is_some_and(shares_its_link)).map(|link| Lower { namespace, link });
+    let flags = message.header.flags;
+    // A dummy bears the flag too, and nobody is behind it.
+    let has_discovery = !flags.contains(LinkFlags::Noarp) || kind == Some(&InfoKind::Dummy);
     let layer = match (message.header.link_layer_type, mac) {
-        (LinkLayerType::Ether, Some(mac)) => LinkLayer::Ethernet(mac),
+        (LinkLayerType::Ether, Some(mac)) if has_discovery => LinkLayer::Ethernet(mac),
+        (LinkLayerType::Ether, Some(mac)) => LinkLayer::NoDiscovery(mac),
         (LinkLayerType::Loopback, _) => LinkLayer::Loopback,
         _ => LinkLayer::None,
     };
     // The kernel sets RUNNING for operstate UP and for UNKNOWN (lo, tun, WireGuard), so that it
     // need not be looked at.
-    let flags = message.header.flags;
     let state = match (flags.contains(LinkFlags::Up), flags.contains(LinkFlags::Running)) {
         (true, true) => LinkState::Up,
         (true, false) => LinkState::NoCarrier,
         (false, _) => LinkState::Down,
     };
-    Some(Link { index: IfIndex(message.header.index), name: name?, state, layer, master })
+    Some(Link { index: IfIndex(message.header.index), name: name?, state, layer, master, lower })
+}
+
+/// Whether a device of this kind has its stations on the link of the device that it is on top of.
+fn shares_its_link(kind: &InfoKind) -> bool {
+    matches!(kind, InfoKind::MacVlan | InfoKind::MacVtap | InfoKind::IpVlan | InfoKind::IpVtap)
 }
 
 fn address(message: &AddressMessage) -> Option<Address> {

@@ -100,6 +100,39 @@ fn the_layer_follows_the_link_type() {
 }
 
 #[test]
+fn ethernet_without_discovery_says_so_but_for_a_dummy_that_nobody_is_behind() {
+    let mac = Mac([2, 0, 0, 0, 0, 7]);
+    let layer = |kind| {
+        let mut message = link_message("x", LinkLayerType::Ether, LinkFlags::Up | LinkFlags::Noarp);
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        one_link(message).layer
+    };
+    assert_eq!(layer(InfoKind::Veth), LinkLayer::NoDiscovery(mac));
+    assert_eq!(layer(InfoKind::Dummy), LinkLayer::Ethernet(mac));
+    let tunnel = link_message("tun0", LinkLayerType::None, LinkFlags::Up | LinkFlags::Noarp);
+    assert_eq!(one_link(tunnel).layer, LinkLayer::None);
+}
+
+#[test]
+fn a_macvlan_or_ipvlan_shares_the_link_below_and_a_vlan_or_veth_does_not() {
+    let lower = |kind, namespace: Option<i32>| {
+        let mut message = link_message("x", LinkLayerType::Ether, LinkFlags::Up);
+        message.attributes.push(LinkAttribute::Link(2));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        message.attributes.extend(namespace.map(LinkAttribute::LinkNetNsId));
+        one_link(message).lower
+    };
+    for kind in [InfoKind::MacVlan, InfoKind::MacVtap, InfoKind::IpVlan, InfoKind::IpVtap] {
+        assert_eq!(lower(kind.clone(), None), Some(Lower { namespace: None, link: IfIndex(2) }), "{kind}");
+        let elsewhere = Lower { namespace: Some(4), link: IfIndex(2) };
+        assert_eq!(lower(kind, Some(4)), Some(elsewhere), "in another namespace");
+    }
+    for kind in [InfoKind::Vlan, InfoKind::Veth, InfoKind::Bridge] {
+        assert_eq!(lower(kind.clone(), None), None, "{kind}");
+    }
+}
+
+#[test]
 fn the_master_is_the_bridge_and_0_is_none() {
     let mut message = link_message("eth0", LinkLayerType::Ether, LinkFlags::empty());
     assert_eq!(one_link(message.clone()).master, None);

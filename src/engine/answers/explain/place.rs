@@ -4,7 +4,7 @@ use core::net::Ipv6Addr;
 
 use super::{Explainer, Step, Subject, alive, no, open, yes};
 use crate::engine::change::RouteState;
-use crate::engine::facts::{IfIndex, KernelRoute, LinkLayer, LinkState};
+use crate::engine::facts::{IfIndex, IfName, KernelRoute, LinkLayer, LinkState};
 use crate::engine::plan::RangeId;
 use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
 use crate::engine::time::Time;
@@ -40,6 +40,10 @@ impl Explainer<'_> {
                 "no route of the kernel leads to a guest".to_owned(),
                 "add a route to the guest's interface, or name that in `interface` of the range".to_owned(),
             ),
+            Downstream::Named(name) if self.is_beside(name) => (
+                format!("{name} is on the upstream's own link, and its guests answer for themselves"),
+                format!("take {name} out of the range, or put its guests on a bridge of their own"),
+            ),
             _ => match self.scene.plan.bindings.ranges[range].downstreams.as_slice() {
                 [] => (
                     "no interface of the range is there".to_owned(),
@@ -49,6 +53,32 @@ impl Explainer<'_> {
             },
         };
         no(Subject::Downstream, value, Some(remedy))
+    }
+
+    fn is_beside(&self, name: &IfName) -> bool {
+        let link = self.scene.host.links.named(name);
+        link.is_some_and(|link| self.scene.plan.bindings.beside.contains_key(&link.index))
+    }
+
+    /// Why an address is not answered for although all of its range is.
+    pub(super) fn routed_back(&self, range: RangeId, target: Ipv6Addr) -> Step {
+        let route = self.scene.host.routes.deciding(&target.into());
+        let value = match route.and_then(|route| Some((route, route.unicast_link()?))) {
+            Some((route, link)) => format!(
+                "the route to {} leads back out of {}: the station that has the address answers for itself",
+                route.destination,
+                self.name(link)
+            ),
+            None => "no route leads to it".to_owned(),
+        };
+        let remedy = match self.scene.plan.range(range).downstream {
+            Downstream::Kernel => format!(
+                "nothing, if it is on that link; if it is behind this host, `ip -6 route add {target} dev` its \
+                 interface, or a [[range]] that is smaller and has it"
+            ),
+            _ => "the route of the range to its `interface` is missing: `lone64 status` says why".to_owned(),
+        };
+        no(Subject::Route, value, Some(remedy))
     }
 
     /// What is wrong with a downstream that is there.
@@ -147,6 +177,14 @@ impl Explainer<'_> {
             {
                 let name = self.name(link);
                 let value = format!("its route is added once it is live; until then {name}'s own holds");
+                open(Subject::Route, value, None)
+            }
+            Some(link) if self.scene.plan.bindings.upstream(link).is_some() && policy.may_be_translated() => {
+                let value = format!(
+                    "packets for it leave by the upstream {} again, unless they are translated or an IPsec policy \
+                     takes them before",
+                    self.name(link)
+                );
                 open(Subject::Route, value, None)
             }
             Some(link) if self.scene.plan.bindings.upstream(link).is_some() => {

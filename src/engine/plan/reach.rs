@@ -1,0 +1,97 @@
+//! How far ranges reach into the upstreams' own links: where other stations have addresses in them, and where a
+//! backstop would take those away.
+
+use core::net::Ipv6Addr;
+use std::collections::BTreeSet;
+
+use ipnet::Ipv6Net;
+
+use super::bindings::Place;
+use super::derive::Around;
+use super::ranges::outermost;
+use crate::engine::facts::IfIndex;
+use crate::engine::host::routes::MAIN;
+use crate::engine::policy::{Answer, RangePolicy};
+
+/// How much of an upstream's link a range is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extent {
+    /// A part of it, or something else: the administrator says that these addresses are here.
+    #[default]
+    Part,
+    /// All of a prefix that is on-link there, alone or together with other ranges: so there are addresses in it that
+    /// other stations of the link have.
+    Whole,
+}
+
+/// What is on the upstreams' own links.
+#[derive(Debug)]
+pub struct Reach {
+    /// The prefixes that are on-link. Of an upstream that has a single address and nothing around it, the /64.
+    on_link: BTreeSet<Ipv6Net>,
+    /// The upstreams' addresses, the routers of default routes, and whatever else a route of its own puts there.
+    stations: BTreeSet<Ipv6Addr>,
+    /// The upstreams whose own prefix stands in the table of our routes.
+    routed: BTreeSet<IfIndex>,
+}
+
+impl Reach {
+    /// On this host, where our routes are in this table.
+    pub fn of(around: Around<'_>, table: u32) -> Self {
+        let host = around.host;
+        let (mut on_link, mut routed) = (BTreeSet::new(), BTreeSet::new());
+        let mut stations: BTreeSet<_> = host.routes.all_routers().collect();
+        for upstream in around.bindings.upstreams.iter().map(|upstream| upstream.link) {
+            let (single, prefixes): (BTreeSet<_>, BTreeSet<_>) =
+                around.on_link(upstream).into_iter().partition(|prefix| prefix.prefix_len() == 128);
+            stations.extend(single.iter().map(Ipv6Net::addr));
+            let is_routed = |prefix: &Ipv6Net| {
+                let mut routes = host.routes.at(prefix).filter(|route| route.table == table);
+                routes.any(|route| route.unicast_link() == Some(upstream))
+            };
+            if table == MAIN || prefixes.iter().chain(&single).any(is_routed) {
+                routed.insert(upstream);
+            }
+            for address in around.prefixes(upstream) {
+                stations.insert(address.addr());
+                if !prefixes.iter().any(|prefix| prefix.contains(&address.addr())) {
+                    on_link.insert(Ipv6Net::new_assert(address.addr(), 64).trunc());
+                }
+            }
+            on_link.extend(prefixes);
+        }
+        Self { on_link, stations, routed }
+    }
+
+    /// Adds to the places of these ranges how far they reach.
+    pub fn add_to(&self, ranges: &[RangePolicy], places: &mut [Place]) {
+        let answered = self.covering(ranges, |range| range.answer == Answer::Always);
+        let guarded = self.covering(ranges, |range| range.backstop);
+        for (range, place) in ranges.iter().zip(places) {
+            if range.answer == Answer::Always && answered.contains(&range.prefix) {
+                place.extent = Extent::Whole;
+            }
+            place.has_backstop = range.backstop
+                && !range.may_be_translated()
+                && !guarded.contains(&range.prefix)
+                && self.stations_in(&range.prefix) == 0
+                && place.upstream.is_none_or(|upstream| self.routed.contains(&upstream));
+        }
+    }
+
+    fn stations_in(&self, prefix: &Ipv6Net) -> usize {
+        self.stations.range(prefix.network()..=prefix.broadcast()).count()
+    }
+
+    /// Those of such ranges that cover an on-link prefix, each alone or all together. One inside another adds nothing.
+    fn covering(&self, ranges: &[RangePolicy], is_meant: impl Fn(&RangePolicy) -> bool) -> BTreeSet<Ipv6Net> {
+        let meant: Vec<_> = ranges.iter().filter(|range| is_meant(range)).map(|range| range.prefix).collect();
+        let meant = outermost(&meant);
+        let all = Ipv6Net::aggregate(&meant.to_vec());
+        let is_covered = |prefix: &&Ipv6Net| all.iter().any(|range| range.contains(*prefix));
+        let covered: Vec<_> = self.on_link.iter().filter(is_covered).collect();
+        let touches =
+            |range: &Ipv6Net| covered.iter().any(|prefix| prefix.contains(range) || range.contains(*prefix));
+        meant.into_iter().filter(touches).collect()
+    }
+}
