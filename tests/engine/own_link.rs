@@ -141,6 +141,7 @@ fn always_answers_for_a_part_of_the_link_that_may_be_translated() {
 #[test]
 fn always_with_an_interface_answers_once_its_route_is_in() {
     let mut host = on_usual_link(with(|policy| policy.ranges[0].answer = Answer::Always));
+    assert_eq!(host.engine.bindings().may_lead_back, [false], "its route is in: no question costs a look");
     assert!(host.answers_for(guest(5)));
     let mut policy = with(|policy| policy.ranges[0].answer = Answer::Always);
     policy.ranges[0].backstop = false;

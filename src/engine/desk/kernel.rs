@@ -120,7 +120,9 @@ impl Desk {
         let House { host, keep, plan, .. } = &mut self.house;
         let verdict = keep.routes.outcome(&change, outcome, host, now);
         let (Change::Add(route) | Change::Remove(route)) = &change;
-        if verdict == Verdict::Made && plan.follows_routes() && keep.routes.guest_of(route).is_none() {
+        let is_watched = plan.find(route.destination.addr()).is_some_and(|range| plan.may_lead_back(range));
+        let concerns_plan = plan.follows_routes() || is_watched;
+        if verdict == Verdict::Made && concerns_plan && keep.routes.guest_of(route).is_none() {
             delta.routes.insert(route.destination);
         }
         if let Change::Add(route) = &change

@@ -23,6 +23,9 @@ pub struct Bindings {
     pub upstreams: Vec<Upstream>,
     /// For each range of the policy, in its order: where it is served.
     pub ranges: Vec<Place>,
+    /// For each of them: whether a route leads some of it, or all, back out of an upstream. So a question costs a look
+    /// at the routes only where that can matter.
+    pub may_lead_back: Vec<bool>,
     /// What is not there, or cannot be used.
     pub problems: Vec<Problem>,
     /// Links that are none of the upstreams, and on the same link as one of them: a macvlan, macvtap or ipvlan that

@@ -205,10 +205,18 @@ impl Plan {
         is_served.then_some(()).ok_or(DropReason::NoDownstream)
     }
 
+    /// Whether a route leads some of the range, or all, back out of an upstream.
+    pub fn may_lead_back(&self, RangeId(range): RangeId) -> bool {
+        self.bindings.may_lead_back.get(range).is_some_and(|back| *back)
+    }
+
     /// `always` answers for nobody whom the kernel looks for on the upstream's own link: that station is there, and
     /// answers for itself. But the main table does not always decide: a part of the link may be translated, or be
     /// behind an IPsec policy, and another program may route what has an interface.
     pub fn check_way(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Result<(), DropReason> {
+        if !self.may_lead_back(range) {
+            return Ok(());
+        }
         let policy = self.range(range);
         let is_routed_by_us = policy.routes == RangeRoutes::Range && self.policy.routes.table == MAIN;
         let is_whole = self.place(range).extent == Extent::Whole;

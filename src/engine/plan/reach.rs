@@ -9,7 +9,7 @@ use ipnet::Ipv6Net;
 use super::bindings::Place;
 use super::derive::Around;
 use super::ranges::outermost;
-use crate::engine::facts::IfIndex;
+use crate::engine::facts::{IfIndex, KernelRoute};
 use crate::engine::host::routes::MAIN;
 use crate::engine::policy::{Answer, RangePolicy};
 
@@ -77,6 +77,18 @@ impl Reach {
                 && self.stations_in(&range.prefix) == 0
                 && place.upstream.is_none_or(|upstream| self.routed.contains(&upstream));
         }
+    }
+
+    /// Whether a route leads some of a range that is answered for as a whole, or all, back out of an upstream.
+    pub fn may_lead_back(range: &RangePolicy, around: Around<'_>) -> bool {
+        let routes = &around.host.routes;
+        let is_back = |route: &KernelRoute| {
+            let is_main = route.table == MAIN;
+            is_main && route.unicast_link().is_some_and(|link| around.bindings.is_on_an_upstream(link))
+        };
+        range.answer == Answer::Always
+            && (routes.deciding(&range.prefix).is_some_and(is_back)
+                || routes.inside(&range.prefix).any(is_back))
     }
 
     fn stations_in(&self, prefix: &Ipv6Net) -> usize {
