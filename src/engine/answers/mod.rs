@@ -143,8 +143,7 @@ impl<'a> Scene<'a> {
     }
 
     fn check_always(&self, range: RangeId, target: Ipv6Addr) -> Result<(), DropReason> {
-        self.plan.check_downstream(range, self.host)?;
-        self.plan.check_way(range, target, self.host)
+        self.plan.check_whole(range, target, self.host)
     }
 
     fn decide_live(&self, asker: &Asker, target: Ipv6Addr, range: RangeId, now: Time) -> Decision {

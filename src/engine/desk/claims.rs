@@ -133,7 +133,10 @@ impl Desk {
         let Some(range) = plan.find(target) else { return false };
         let is_there = match plan.range(range).answer {
             Answer::Never => false,
-            Answer::Always => manners.rivals.has_room() || manners.rivals.defend(target),
+            Answer::Always => {
+                let has_room = manners.rivals.has_room() || manners.rivals.defend(target);
+                has_room && plan.check_whole(range, target, host).is_ok()
+            }
             Answer::Live => {
                 guests.live(target).is_some()
                     || plan.own_target(target, host).is_some()

@@ -329,7 +329,7 @@ impl Announced for Audience<'_> {
         let (is_own, live) = (plan.own_target(target, host).is_some(), self.guests.live(target));
         let is_answered = match plan.range(range).answer {
             Answer::Never => false,
-            Answer::Always => true,
+            Answer::Always => plan.check_whole(range, target, host).is_ok(),
             Answer::Live => is_own || live.is_some() || plan.routed_to_layer_3(range, target, host).is_some(),
         };
         let is_ours = self.is_serving

@@ -210,10 +210,16 @@ impl Plan {
         self.bindings.may_lead_back.get(range).is_some_and(|back| *back)
     }
 
+    /// Whether a target of a range that is answered for as a whole is: there is a way to it, and it does not lead back.
+    pub fn check_whole(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Result<(), DropReason> {
+        self.check_downstream(range, host)?;
+        self.check_way(range, target, host)
+    }
+
     /// `always` answers for nobody whom the kernel looks for on the upstream's own link: that station is there, and
     /// answers for itself. But the main table does not always decide: a part of the link may be translated, or be
     /// behind an IPsec policy, and another program may route what has an interface.
-    pub fn check_way(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Result<(), DropReason> {
+    fn check_way(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Result<(), DropReason> {
         if !self.may_lead_back(range) {
             return Ok(());
         }
