@@ -169,6 +169,9 @@ fn answers_behind_a_link_without_discovery_as_long_as_it_is_up() {
          link set eth0 up
          addr replace 2001:db8:1:2:d::5/128 dev eth0 nodad
          route add default dev eth0");
+    eventually("the link has its carrier", PATIENCE, || {
+        lab.host.show("-o link show dev gv1").contains("state UP").then_some(())
+    });
     let daemon = Daemon::start(&lab, Settings::default().range(D, "gv1", ""));
     let mut link = Link::open(&lab);
     let mut guest = Endpoint::open(&lab.plain, "eth0");
