@@ -106,8 +106,9 @@ impl<'a> Scene<'a> {
         if answer == Answer::Never {
             return Decision::Drop(DropReason::NeverAnswered);
         }
-        // The provider's router answers for itself, whatever the range says and whichever guest has its address.
-        if host.routes.is_router(target) {
+        // The provider's router answers for itself, whatever the range says and whichever interface has its address. It
+        // is no live guest: it ends as one when a route leads through it.
+        if self.guests.live(target).is_none() && host.routes.is_router(target) {
             return Decision::Drop(DropReason::Excluded);
         }
         if answer == Answer::Always {

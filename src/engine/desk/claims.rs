@@ -68,14 +68,14 @@ impl Desk {
     /// Two ask the link for the same address at the same moment. RFC 4862 §5.4.3 has both give it up; here the lower
     /// link-layer address goes on, and both sides know which that is. True if it is the stranger's.
     pub(super) fn gives_way(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> bool {
+        if !asker.address.is_unspecified() {
+            return false;
+        }
         let House { manners, plan, .. } = &self.house;
         let is_lower = plan.upstream(asker.link).is_some_and(|upstream| asker.mac < upstream.mac);
         let is_asking = manners.announcements.is_asking(target) && !manners.checks.contains_key(&target);
-        let gives_way = asker.address.is_unspecified()
-            && is_lower
-            && is_asking
-            && !manners.rivals.defend(target)
-            && self.is_ours_to_answer(target, now);
+        let gives_way =
+            is_lower && is_asking && !manners.rivals.defend(target) && self.is_ours_to_answer(target, now);
         if gives_way {
             self.belongs_to(target, asker.link, asker.mac, now);
         }

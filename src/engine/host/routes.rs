@@ -248,19 +248,18 @@ impl Routes {
         self.known.range((first, last)).map(|(_, routes)| routes)
     }
 
-    /// For each destination inside `prefix`, the route that decides there, but for ours: as far as the
+    /// Each destination inside `prefix` and the route that decides there, if any does but ours: as far as the
     /// main table decides, and in the order of the addresses. Those after this one.
     pub fn deciding_inside<'a>(
         &'a self,
         prefix: &Ipv6Net,
         after: Option<&Ipv6Net>,
         is_ours: impl Fn(&KernelRoute) -> bool + 'a,
-    ) -> impl Iterator<Item = &'a KernelRoute> + 'a {
-        let deciding = move |routes: &'a Vec<KernelRoute>| {
+    ) -> impl Iterator<Item = (Ipv6Net, Option<&'a KernelRoute>)> + 'a {
+        self.children(prefix, after).filter_map(move |routes| {
             let foreign = routes.iter().filter(|route| route.table == MAIN && !is_ours(route));
-            foreign.min_by_key(|route| route.metric)
-        };
-        self.children(prefix, after).filter_map(deciding)
+            Some((routes.first()?.destination, foreign.min_by_key(|route| route.metric)))
+        })
     }
 
     /// The interfaces on which `prefix` itself is on-link by foreign routes, the upstreams among them.

@@ -75,15 +75,14 @@ impl Search {
         let mut left = most;
         while let Some((prefix, after)) = self.within.or_else(|| Some((self.left.next()?, None))) {
             let is_ours = |route: &KernelRoute| around.ours.include(route);
-            for route in around.host.routes.deciding_inside(&prefix, after.as_ref(), is_ours) {
+            let inside = around.host.routes.deciding_inside(&prefix, after.as_ref(), is_ours);
+            for (destination, deciding) in inside {
                 if left == 0 {
                     return false;
                 }
                 left -= 1;
-                self.within = Some((prefix, Some(route.destination)));
-                if is_served(route) {
-                    continue;
-                }
+                self.within = Some((prefix, Some(destination)));
+                let Some(route) = deciding.filter(|route| !is_served(route)) else { continue };
                 let link = route.unicast_link().and_then(|link| guests_link(link, automatic, around));
                 if !self.take(effective, route, link, up) {
                     effective.problems.push(Problem::TooManyRanges);
