@@ -231,10 +231,11 @@ impl House {
         making.go_on(self.grounds(), &self.plan)
     }
 
-    /// How much a plan has to look at: links, ranges, exclusions.
+    /// How much a plan has to look at: links, routes, ranges, exclusions.
     pub(super) fn plan_weight(&self) -> usize {
         let excluded = self.written.ranges.iter().map(|range| range.exclude.len()).sum::<usize>();
-        self.host.links.count() + self.written.ranges.len() + self.plan.policy.ranges.len() + excluded
+        let known = self.host.links.count() + self.host.routes.destinations();
+        known + self.written.ranges.len() + self.plan.policy.ranges.len() + excluded
     }
 
     fn grounds(&self) -> Grounds<'_> {

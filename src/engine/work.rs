@@ -159,7 +159,7 @@ impl Snapshot {
     }
 }
 
-/// What one step of a plan costs that looks at so many links, ranges and exclusions.
+/// What one step of a plan costs that looks at so many links, routes, ranges and exclusions.
 pub(super) const fn plan_step(weight: usize) -> usize {
     SLICE / 64 + weight / 16
 }

@@ -127,6 +127,11 @@ impl Routes {
         gone
     }
 
+    /// How many destinations there are.
+    pub fn destinations(&self) -> usize {
+        self.known.len()
+    }
+
     /// Whether any route leaves by this interface.
     pub fn has_any_on(&self, link: IfIndex) -> bool {
         self.by_link.contains_key(&link)
@@ -225,11 +230,6 @@ impl Routes {
     pub fn is_local(&self, address: Ipv6Addr) -> bool {
         let is_local = |r: &KernelRoute| r.table == LOCAL && matches!(r.kind, RouteKind::Local(_));
         self.destinations.cover(&address.into()).any(|net| self.at(&net).any(is_local))
-    }
-
-    /// The interfaces that routes inside `prefix` leave by.
-    pub fn links_inside<'a>(&'a self, prefix: &Ipv6Net) -> impl Iterator<Item = IfIndex> + 'a {
-        self.inside(prefix).filter_map(KernelRoute::unicast_link)
     }
 
     /// The routes to destinations inside `prefix`, in the order of the addresses.

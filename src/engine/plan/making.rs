@@ -115,7 +115,7 @@ impl Grounds<'_> {
 
     fn look(self, mut plan: Plan, mut lookout: Lookout) -> Making {
         let around = self.around(&plan.bindings);
-        if !lookout.go_on(&plan, around, DERIVED) {
+        if !lookout.go_on(&plan, around, LOOKED_AT) {
             return Making(Stage::Looking(Box::new((plan, lookout))));
         }
         plan.unserved = lookout.into_networks(&plan, around);
@@ -142,5 +142,7 @@ impl Grounds<'_> {
 
 /// As many routes are looked at in one step.
 const DERIVED: usize = 1_024;
+/// The same for networks that nobody serves: to find out which of thousands of routes are still ours takes longer.
+const LOOKED_AT: usize = 256;
 /// As many ranges that are others are compared in one step.
 const COMPARED: usize = 512;

@@ -148,7 +148,8 @@ impl Plan {
             // A guest may also be where a route for more than the range leads.
             Downstream::Kernel => {
                 let around = host.routes.leads_to_all(&range.prefix);
-                let all = host.routes.links_inside(&range.prefix).chain(around);
+                let all =
+                    host.routes.inside(&range.prefix).filter_map(KernelRoute::unicast_link).chain(around);
                 all.filter(|link| !self.bindings.beside.contains_key(link)).collect()
             }
         }
