@@ -108,7 +108,8 @@ impl<'a> Scene<'a> {
         }
         // The provider's router answers for itself, whatever the range says and whichever interface has its address. It
         // is no live guest: it ends as one when a route leads through it.
-        if self.guests.live(target).is_none() && host.routes.is_router(target) {
+        let live = self.guests.live(target);
+        if live.is_none() && host.routes.is_router(target) {
             return Decision::Drop(DropReason::Excluded);
         }
         if answer == Answer::Always {
@@ -120,7 +121,7 @@ impl<'a> Scene<'a> {
         // Linux answers on the upstream for the upstream's addresses only.
         match host.links.owners(target).find(|owner| *owner != asker.link) {
             Some(owner) => self.decide_there(asker, target, Because::Host(owner), now),
-            None => self.decide_live(asker, target, range, now),
+            None => self.decide_live(asker, target, (range, live), now),
         }
     }
 
@@ -137,18 +138,21 @@ impl<'a> Scene<'a> {
 
     /// What the upstream's link says of who has the target.
     pub fn owner(&self, target: Ipv6Addr, now: Time) -> Owner {
-        match self.guests.live(target) {
-            Some(_) => self.guests.owner(target),
-            None => self.asked.owner(target, now),
-        }
+        self.guests.owner(target).unwrap_or_else(|| self.asked.owner(target, now))
     }
 
     fn check_always(&self, range: RangeId, target: Ipv6Addr) -> Result<(), DropReason> {
         self.plan.check_whole(range, target, self.host)
     }
 
-    fn decide_live(&self, asker: &Asker, target: Ipv6Addr, range: RangeId, now: Time) -> Decision {
-        if let Some(live) = self.guests.live(target) {
+    fn decide_live(
+        &self,
+        asker: &Asker,
+        target: Ipv6Addr,
+        (range, live): (RangeId, Option<Live>),
+        now: Time,
+    ) -> Decision {
+        if let Some(live) = live {
             // It was heard there before its link came up, or its end is still to be told of.
             if !self.host.links.is_up(live.link) {
                 return Decision::Drop(DropReason::NoDownstream);
@@ -156,10 +160,11 @@ impl<'a> Scene<'a> {
             if self.rivals.defend(target) {
                 return Decision::Drop(DropReason::Conflict);
             }
-            return match (asker.address.is_unspecified(), self.guests.owner(target)) {
-                (false, _) => Decision::AnswerLive(live),
-                (true, Owner::Nobody) => Decision::AskBefore(live),
-                (true, Owner::Unknown | Owner::Asked) => Decision::Listen,
+            let is_check = asker.address.is_unspecified();
+            return match is_check && self.guests.owner(target) != Some(Owner::Nobody) {
+                true => Decision::Listen,
+                false if is_check => Decision::AskBefore(live),
+                false => Decision::AnswerLive(live),
             };
         }
         match self.guests.standing(target) {

@@ -22,7 +22,7 @@ impl Desk {
         let House { plan, manners, guests, .. } = &mut self.house;
         let Some(upstream) = plan.upstream_of(target) else { return };
         if upstream.is_claimed_on() {
-            if guests.owner(target) == Owner::Unknown {
+            if guests.owner(target) == Some(Owner::Unknown) {
                 guests.set_owner(target, Owner::Asked);
             }
             manners.announcements.begin(target, since, now);

@@ -338,7 +338,7 @@ impl Announced for Audience<'_> {
             && !plan.index.excludes(range, target)
             && !host.links.has(upstream.link, target)
             && !host.routes.is_router(target);
-        let owner = if live.is_some() { self.guests.owner(target) } else { self.asked.owner(target, now) };
+        let owner = self.guests.owner(target).unwrap_or_else(|| self.asked.owner(target, now));
         let is_disputed = self.rivals.defend(target);
         let is_proved = live.is_some_and(|live| live.place().is_proved());
         is_ours.then_some(Footing {

@@ -175,9 +175,10 @@ impl Liveness {
         }
     }
 
-    /// What the upstream's link says of who has a live target.
-    pub fn owner(&self, target: Ipv6Addr) -> Owner {
-        self.table.find(target).map_or(Owner::Unknown, |id| self.table.owner(id))
+    /// What the upstream's link says of who has a live target; none of another.
+    pub fn owner(&self, target: Ipv6Addr) -> Option<Owner> {
+        let is_live = |id: &Id| matches!(self.table.kind(*id), Kind::Live | Kind::Announced);
+        self.table.find(target).filter(is_live).map(|id| self.table.owner(id))
     }
 
     /// The upstream's link says this of a live target, as long as it is live. It is nothing that the target does, so
