@@ -308,7 +308,7 @@ fn a_guest_behind_a_proxy_that_replies_late_and_to_its_group_alone_keeps_its_add
         let asked = host.probes();
         let to_group = asked.iter().filter(|probe| probe.destination.is_multicast()).count();
         assert_eq!((asked.len(), to_group), (2, 1), "its station, and its group");
-        host.pass(millis(725));
+        host.pass(millis(616));
         host.advertise(guest(5), guest_mac(5));
         host.pass(seconds(5));
         let place = host.engine.targets().find(|(target, _)| *target == guest(5));

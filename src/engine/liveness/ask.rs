@@ -212,8 +212,9 @@ impl Liveness {
     }
 
     /// Another station says that it has the target's address: asks the one that had it. The first question goes to the
-    /// station, which replies at once if it is there; the second to the group, and it has more time: a proxy that
-    /// stands before a guest replies to no other, and up to 0.8 s late. A guest that moved is followed within a second.
+    /// station, which replies at once if it is there; the second soon after it to the group, and it has more time: a
+    /// proxy that stands before a guest replies to no other, and up to 0.8 s late. A guest that moved is followed
+    /// within a second.
     pub(super) fn challenge(
         &mut self,
         target: Ipv6Addr,
@@ -224,7 +225,7 @@ impl Liveness {
     ) {
         let retransmit = self.timers.retransmit;
         let (known, pause) = match live.unanswered {
-            0 => (live.mac, retransmit / 8),
+            0 => (live.mac, retransmit / 64),
             _ => (None, retransmit / 32 * 27),
         };
         self.ask_live(target, (live, known, pause), ground, budget, now);
