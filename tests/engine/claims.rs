@@ -48,6 +48,19 @@ fn conflicts(host: &Host) -> Vec<(Ipv6Addr, Mac, bool)> {
     host.engine.conflicts().collect()
 }
 
+/// The range has its guests on the bridge, and on a veth.
+fn with_two_downstreams() -> Host {
+    let mut host = Host::new(also(|policy| {
+        policy.ranges[0].downstream =
+            Downstream::Matching(["lxcbr0", "veth*"].map(|pattern| pattern.parse().unwrap()).to_vec())
+    }));
+    host.facts(vec![
+        Fact::Link(link(VETH, "veth0", LinkLayer::Ethernet(Mac([2; 6])))),
+        has(VETH, "fe80::7/64"),
+    ]);
+    host
+}
+
 /// For so long; the owner defends the address as often as it is asked for. The claims that we made.
 fn beside_an_owner(host: &mut Host, target: Ipv6Addr, ticks: u32) -> usize {
     let mut claimed = 0;
@@ -137,14 +150,7 @@ fn the_link_is_asked_again_after_it_was_down_and_not_for_another_link_layer_addr
 
 #[test]
 fn a_guest_that_moves_is_announced_at_once() {
-    let mut host = Host::new(also(|policy| {
-        policy.ranges[0].downstream =
-            Downstream::Matching(["lxcbr0", "veth*"].map(|pattern| pattern.parse().unwrap()).to_vec())
-    }));
-    host.facts(vec![
-        Fact::Link(link(VETH, "veth0", LinkLayer::Ethernet(Mac([2; 6])))),
-        has(VETH, "fe80::7/64"),
-    ]);
+    let mut host = with_two_downstreams();
     host.make_live(guest(5), guest_mac(5));
     host.pass(seconds(10));
     host.take();
@@ -291,14 +297,7 @@ fn a_scan_of_such_a_range_is_not_asked_on_to_the_link() {
 
 #[test]
 fn a_guest_behind_a_proxy_that_replies_late_and_to_its_group_alone_keeps_its_address() {
-    let mut host = Host::new(also(|policy| {
-        policy.ranges[0].downstream =
-            Downstream::Matching(["lxcbr0", "veth*"].map(|pattern| pattern.parse().unwrap()).to_vec())
-    }));
-    host.facts(vec![
-        Fact::Link(link(VETH, "veth0", LinkLayer::Ethernet(Mac([2; 6])))),
-        has(VETH, "fe80::7/64"),
-    ]);
+    let mut host = with_two_downstreams();
     host.make_live(guest(5), guest_mac(5));
     host.pass(seconds(10));
     for _ in 0..3 {

@@ -145,7 +145,7 @@ impl Scene<'_> {
         if plan.behind(range, target, host).contains(asker.link) {
             return NOT_OURS;
         }
-        match self.check_always(range, target) {
+        match plan.check_whole(range, target, host) {
             Err(DropReason::RoutedBack) => neighbor(DropReason::RoutedBack),
             Ok(()) => Decision::Answer(Because::Always),
             Err(reason) => Decision::Drop(reason),

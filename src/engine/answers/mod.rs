@@ -113,7 +113,7 @@ impl<'a> Scene<'a> {
             return Decision::Drop(DropReason::Excluded);
         }
         if answer == Answer::Always {
-            return match self.check_always(range, target) {
+            return match plan.check_whole(range, target, host) {
                 Ok(()) => self.decide_there(asker, target, Because::Always, now),
                 Err(reason) => Decision::Drop(reason),
             };
@@ -139,10 +139,6 @@ impl<'a> Scene<'a> {
     /// What the upstream's link says of who has the target.
     pub fn owner(&self, target: Ipv6Addr, now: Time) -> Owner {
         self.guests.owner(target).unwrap_or_else(|| self.asked.owner(target, now))
-    }
-
-    fn check_always(&self, range: RangeId, target: Ipv6Addr) -> Result<(), DropReason> {
-        self.plan.check_whole(range, target, self.host)
     }
 
     fn decide_live(
