@@ -111,6 +111,17 @@ impl Frames {
         }
     }
 
+    /// What was heard on these interfaces before their sockets were open, as the engine takes it.
+    pub(super) fn heard_before(&mut self, tuned: &[(IfIndex, io::Result<()>)]) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for link in tuned.iter().filter(|(_, result)| result.is_ok()).map(|(link, _)| *link) {
+            let frames = self.ears.take_newcomers(link);
+            let Some(ear) = self.ears.get(link) else { continue };
+            inputs.extend(frames.iter().map(|frame| input(link, Message::parse(frame, ear.mac))));
+        }
+        inputs
+    }
+
     /// Sends what waits.
     pub(super) fn flush(&mut self) {
         self.flush_advertisements();
@@ -178,12 +189,17 @@ impl Received {
     pub(super) fn inputs(&self) -> impl Iterator<Item = Input> {
         self.batch.frames().map(|frame| {
             let message = frame.ok_or(DropReason::FrameTooLong);
-            match message.and_then(|(frame, checksum)| Message::parse_with(checksum, frame, self.mac)) {
-                Ok(Message::Solicitation(solicitation)) => Input::Solicitation(self.link, solicitation),
-                Ok(Message::Advertisement(advertisement)) => Input::Advertisement(self.link, advertisement),
-                Err(reason) => Input::Discarded(self.link, reason),
-            }
+            let parsed = message.and_then(|(frame, checksum)| Message::parse_with(checksum, frame, self.mac));
+            input(self.link, parsed)
         })
+    }
+}
+
+fn input(link: IfIndex, message: Result<Message, DropReason>) -> Input {
+    match message {
+        Ok(Message::Solicitation(solicitation)) => Input::Solicitation(link, solicitation),
+        Ok(Message::Advertisement(advertisement)) => Input::Advertisement(link, advertisement),
+        Err(reason) => Input::Discarded(link, reason),
     }
 }
 

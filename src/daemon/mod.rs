@@ -287,22 +287,18 @@ impl Daemon {
     /// What has ended, and whatever else has by now, as one.
     fn done(&mut self, first: Done) {
         let now = self.now();
-        let mut next = Some(first);
-        for _ in 0..DONE_AT_ONCE {
-            let Some(done) = next else { break };
+        let (mut next, mut count) = (Some(first), 0);
+        while let Some(done) = next {
+            let mut heard = Vec::new();
             if let Done::Ears(tuned) = &done {
                 self.frames.release(tuned);
+                heard = self.frames.heard_before(tuned);
             }
-            for input in self.effects.outcomes(done, &self.engine) {
+            for input in self.effects.outcomes(done, &self.engine).into_iter().chain(heard) {
                 self.engine.handle(input, now);
             }
-            next = self.effects.try_next();
-        }
-        if let Some(done) = next {
-            self.effects
-                .outcomes(done, &self.engine)
-                .into_iter()
-                .for_each(|input| self.engine.handle(input, now));
+            count += 1;
+            next = if count < DONE_AT_ONCE { self.effects.try_next() } else { None };
         }
         self.carry_out(now);
         self.frames.flush();

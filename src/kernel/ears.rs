@@ -14,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
+use super::newcomers::Newcomers;
 use super::packet::{PacketSocket, Stamps, Waiter};
 use crate::engine::facts::IfIndex;
 use crate::engine::{Ear, Role};
@@ -30,6 +31,7 @@ pub struct Ears {
     open: HashMap<IfIndex, OpenEar>,
     events: Vec<EpollEvent>,
     stamps: Stamps,
+    newcomers: Newcomers,
     /// What was asked of sockets so far, open and closed ones: the kernel forgets it when it has said
     /// it, and with the socket.
     drops: BTreeMap<IfIndex, u64>,
@@ -81,11 +83,14 @@ impl Ears {
     /// this one.
     pub fn new() -> io::Result<Self> {
         let epoll = Waiter(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?).register()?;
+        let newcomers = Newcomers::new()?;
+        epoll.get_ref().0.add(newcomers.socket(), EpollEvent::new(EpollFlags::EPOLLIN, ALL_INTERFACES))?;
         Ok(Self {
             epoll,
             open: HashMap::new(),
             events: vec![EpollEvent::empty(); READY_AT_ONCE],
             stamps: Stamps::default(),
+            newcomers,
             drops: BTreeMap::new(),
             asked: BTreeMap::new(),
             under_way: None,
@@ -148,11 +153,13 @@ impl Ears {
                 guard = self.epoll.readable() => {
                     let mut guard = guard?;
                     let ready = guard.get_inner().0.wait(&mut self.events, EpollTimeout::ZERO)?;
-                    if ready > 0 {
-                        return Ok(Heard::Frames(ready));
+                    if ready == 0 {
+                        guard.clear_ready();
                     }
-                    guard.clear_ready();
-                    continue;
+                    match self.read_newcomers(ready) {
+                        0 => continue,
+                        ready => return Ok(Heard::Frames(ready)),
+                    }
                 }
                 ended = end_of(&mut self.under_way) => ended,
             };
@@ -165,8 +172,24 @@ impl Ears {
     pub fn ready_now(&mut self) -> io::Result<usize> {
         match self.epoll.get_ref().0.wait(&mut self.events, EpollTimeout::ZERO) {
             Err(Errno::EINTR) => Ok(0),
-            result => Ok(result?),
+            result => Ok(self.read_newcomers(result?)),
         }
+    }
+
+    /// The duplicate address detection that came on this interface before it was listened to.
+    pub fn take_newcomers(&mut self, link: IfIndex) -> Vec<Vec<u8>> {
+        self.newcomers.take(link)
+    }
+
+    /// Reads the socket of all interfaces if it is among so many that have frames; how many others there are, the
+    /// first ones of `events`.
+    fn read_newcomers(&mut self, ready: usize) -> usize {
+        let Some(at) = self.events[..ready].iter().position(|event| event.data() == ALL_INTERFACES) else {
+            return ready;
+        };
+        self.events.swap(at, ready - 1);
+        self.newcomers.read(|link| self.open.contains_key(&link));
+        ready - 1
     }
 
     /// Where frames have come, as many interfaces as [`Heard::Frames`] said.
@@ -234,9 +257,13 @@ impl Ears {
             close(new);
             return self.told.push((link, Err(error.into())));
         }
+        // What came before this one was open is there by now; what comes from here on it hears itself.
+        self.newcomers.read(|link| self.open.contains_key(&link));
         if let Some(old) = self.open.insert(link, new) {
             self.close(link, old);
         }
+        let upstreams = self.open.iter().filter(|(_, ear)| matches!(ear.role, Role::Upstream { .. }));
+        self.newcomers.leave_out(upstreams.map(|(link, _)| *link));
         self.told.push((link, Ok(())));
     }
 
@@ -341,6 +368,8 @@ fn close(ear: OpenEar) {
     }
 }
 
+/// In place of an interface's number, which is never 0.
+const ALL_INTERFACES: u64 = 0;
 /// Interfaces without a socket whose drops are still known.
 const MOST_DROPS: usize = 4_096;
 /// Sockets that are opened one after the other before the first of them is listened on.

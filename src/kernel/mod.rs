@@ -7,6 +7,7 @@ pub mod ears;
 pub mod groups;
 pub mod netlink;
 pub mod netns;
+mod newcomers;
 pub mod nft;
 pub mod nft_table;
 pub mod packet;

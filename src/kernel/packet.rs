@@ -56,6 +56,16 @@ impl PacketSocket {
         Self { fd: unbound()?, out: unbound()? }.begin(link, filter, libc::ETH_P_ALL)
     }
 
+    /// The same on every interface there is or will be, as far as each takes such frames by itself. Nothing leaves by
+    /// it.
+    pub fn everywhere(filter: &[Instruction]) -> io::Result<Self> {
+        let socket = Self { fd: unbound()?, out: unbound()? };
+        socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
+        socket.attach(filter)?;
+        bind(&socket.fd, 0, libc::ETH_P_IPV6)?;
+        Ok(socket)
+    }
+
     fn begin(self, link: IfIndex, filter: &[Instruction], protocol: c_int) -> io::Result<Self> {
         let socket = self;
         socket.attach(filter)?;
@@ -165,6 +175,12 @@ impl PacketSocket {
         // what it points at.
         check(unsafe { libc::setsockopt(self.fd.as_raw_fd(), level, option, pointer, length) })?;
         Ok(())
+    }
+}
+
+impl AsRawFd for PacketSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

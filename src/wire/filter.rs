@@ -61,6 +61,28 @@ pub fn downstream() -> Vec<Instruction> {
     program
 }
 
+/// For all interfaces at once: the duplicate address detection of stations, but for what `upstreams` bring, as many as
+/// [`MAX_UPSTREAMS`] of them.
+pub fn newcomers(upstreams: &[u32]) -> Vec<Instruction> {
+    let upstreams = &upstreams[..upstreams.len().min(MAX_UPSTREAMS)];
+    let mut program = PROLOGUE.to_vec();
+    program.push(Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: SOLICITATION });
+    program.push(DROP);
+    for word in 0..4 {
+        // RFC 4862 §5.4.2: "The IP source is set to the unspecified address".
+        program.push(load(LOAD_WORD, SOURCE + 4 * word));
+        program.push(Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: 0 });
+        program.push(DROP);
+    }
+    program.push(load(LOAD_WORD, INTERFACE));
+    for upstream in upstreams {
+        program.push(Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 1, operand: *upstream });
+        program.push(DROP);
+    }
+    program.push(PASS);
+    program
+}
+
 /// For an observer: every ICMPv6 message, whoever sent it and whoever it is for.
 pub fn observer() -> Vec<Instruction> {
     vec![
@@ -76,6 +98,9 @@ pub fn observer() -> Vec<Instruction> {
 /// As many ranges are compared one by one. A linear list of this length costs under half a
 /// microsecond; each takes some 500 bytes of the kernel's memory for such programs (`optmem_max`).
 pub const MAX_RANGES: usize = 64;
+
+/// As many upstreams are left out of [`newcomers`].
+pub const MAX_UPSTREAMS: usize = 64;
 
 /// Ethertype, next header, hop limit; leaves the ICMPv6 type in the accumulator.
 ///
@@ -180,6 +205,8 @@ const RETURN: u16 = 0x06;
 /// linux/filter.h: SKF_AD_OFF + SKF_AD_PKTTYPE, the `sll_pkttype` of packet(7).
 const PACKET_TYPE: u32 = 0xffff_f004;
 const PACKET_TO_GROUP: u32 = 2;
+/// SKF_AD_OFF + SKF_AD_IFINDEX: the interface that the frame came on.
+const INTERFACE: u32 = 0xffff_f008;
 const ETHERTYPE_IPV6: u32 = 0x86dd;
 const ICMPV6: u32 = 58;
 const HOP_LIMIT: u32 = 255;
@@ -187,6 +214,8 @@ const SOLICITATION: u32 = 135;
 const ADVERTISEMENT: u32 = 136;
 /// A jump reaches over 255 instructions, and a prefix takes up to 13.
 const MAX_NEIGHBORS: usize = 19;
+/// Offset of the source address in the frame.
+const SOURCE: u32 = 14 + 8;
 /// Offset of the ICMPv6 type in the frame.
 const MESSAGE_TYPE: u32 = 14 + 40;
 /// Offset of the target address in the frame.

@@ -19,6 +19,10 @@ fn run(program: &[Instruction], frame: &[u8], packet_type: u32) -> u32 {
             Some(bytes.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
         };
         let holds = match code {
+            LOAD_WORD if operand == INTERFACE => {
+                accumulator = CAME_ON;
+                None
+            }
             LOAD_WORD if operand == PACKET_TYPE => {
                 accumulator = packet_type;
                 None
@@ -45,6 +49,9 @@ fn run(program: &[Instruction], frame: &[u8], packet_type: u32) -> u32 {
         at += 1 + usize::from(holds.map_or(0, |holds| if holds { if_true } else { if_false }));
     }
 }
+
+/// The interface that every frame comes on.
+const CAME_ON: u32 = 7;
 
 fn question(target: Ipv6Addr) -> Vec<u8> {
     let source_mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -215,4 +222,38 @@ fn an_observer_hears_every_icmpv6_message_and_nothing_else() {
         frame[at] = other;
         assert_eq!(run(&observer(), &frame, 0), 0, "byte {at}");
     }
+}
+
+#[test]
+fn of_newcomers_only_duplicate_address_detection_passes() {
+    let asked = question("2001:db8::1".parse().expect("an address"));
+    let mut checked = asked.clone();
+    checked[22..38].fill(0);
+    let program = newcomers(&[]);
+    assert!(run(&program, &checked, 2) != 0);
+    assert_eq!(run(&program, &asked, 2), 0, "a question from an address");
+    for byte in 22..38 {
+        let mut frame = checked.clone();
+        frame[byte] = 1;
+        assert_eq!(run(&program, &frame, 2), 0, "byte {byte} of the source");
+    }
+    for (offset, value) in [(12, 0x08), (20, 17), (21, 254), (54, 136), (54, 133)] {
+        let mut frame = checked.clone();
+        frame[offset] = value;
+        assert_eq!(run(&program, &frame, 2), 0, "byte {offset} = {value}");
+    }
+}
+
+#[test]
+fn newcomers_of_upstreams_do_not_pass() {
+    let mut checked = question("2001:db8::1".parse().expect("an address"));
+    checked[22..38].fill(0);
+    for (upstreams, is_heard) in
+        [(vec![], true), (vec![8, 9], true), (vec![CAME_ON], false), (vec![3, CAME_ON, 9], false)]
+    {
+        assert_eq!(run(&newcomers(&upstreams), &checked, 2) != 0, is_heard, "{upstreams:?}");
+    }
+    let many: Vec<_> = (100..400).collect();
+    assert!(newcomers(&many).len() < 256, "more upstreams than the program has room for");
+    assert!(run(&newcomers(&many), &checked, 2) != 0);
 }

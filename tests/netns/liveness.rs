@@ -7,8 +7,9 @@ use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{mac, target_of};
 use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, UPSTREAM_MAC, c};
 use crate::link::Link;
-use crate::namespace::eventually;
+use crate::namespace::{Namespace, eventually};
 use crate::solicitation::Solicitation;
+use crate::veths::{E, e};
 
 crate::cases![
     answers_for_no_guest_that_is_down,
@@ -17,6 +18,7 @@ crate::cases![
     answers_for_no_guest_that_is_gone,
     notices_a_guest_that_leaves_its_bridge_without_asking_by_the_clock,
     makes_the_kernel_forget_the_station_that_had_a_new_guest_s_address,
+    hears_a_guest_that_checks_its_address_before_its_interface_is_listened_to,
 ];
 
 fn answers_for_no_guest_that_is_down() {
@@ -151,4 +153,27 @@ fn makes_the_kernel_forget_the_station_that_had_a_new_guest_s_address() {
     {
         assert!(holds(entry), "{whose} is not: {}", lab.host.show("neigh show dev br0"));
     }
+}
+
+/// The daemon learns of the interface when the guest has said all that it will ever say.
+fn hears_a_guest_that_checks_its_address_before_its_interface_is_listened_to() {
+    let lab = Lab::veth();
+    let settings = Settings::default().range(E, "late*", "answer = \"never\"\nroutes = \"guests\"");
+    let daemon = Daemon::start(&lab, settings);
+    let newcomer = Namespace::new();
+    newcomer
+        .sysctls(&[("net/ipv6/conf/default/accept_dad", "1"), ("net/ipv6/conf/default/dad_transmits", "1")]);
+    daemon.freeze();
+    lab.host
+        .ip(&format!("link add late0 type veth peer name eth0 netns {}\nlink set late0 up", newcomer.path()));
+    newcomer.ip(&format!("link set eth0 up\naddr add {}/112 dev eth0", e(9)));
+    eventually("the guest's DAD is over", PATIENCE, || {
+        let shown = newcomer.show("-o addr show dev eth0 scope global");
+        (shown.contains(&e(9).to_string()) && !shown.contains("tentative")).then_some(())
+    });
+    daemon.thaw();
+    eventually("the guest has its route", PATIENCE, || {
+        lab.host.show("route show proto 64").contains(&format!("{} dev late0", e(9))).then_some(())
+    });
+    drop(daemon);
 }

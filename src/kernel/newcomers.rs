@@ -1,0 +1,122 @@
+//! What is heard on interfaces that nobody listens to yet.
+//!
+//! A container's interface appears, and milliseconds later its guest checks its address; then it may be silent for
+//! hours. A packet socket on that interface alone is open too late for that where the machine is busy. So one socket
+//! hears the duplicate address detection of all interfaces from the start, and what it heard is handed on when
+//! the interface's own socket opens.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{LinkAddr, recvfrom};
+use tokio::task::spawn_blocking;
+
+use super::packet::PacketSocket;
+use crate::engine::facts::IfIndex;
+use crate::wire::filter;
+
+/// The socket of all interfaces, and what it heard.
+#[derive(Debug)]
+pub struct Newcomers {
+    socket: Arc<PacketSocket>,
+    /// The oldest first.
+    heard: VecDeque<Heard>,
+    /// The upstreams that the filter leaves out.
+    upstreams: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    link: IfIndex,
+    at: Instant,
+    frame: Vec<u8>,
+}
+
+impl Newcomers {
+    /// Listens from now on. Needs CAP_NET_RAW.
+    pub fn new() -> io::Result<Self> {
+        let socket = Arc::new(PacketSocket::everywhere(&filter::newcomers(&[]))?);
+        Ok(Self { socket, heard: VecDeque::new(), upstreams: Vec::new() })
+    }
+
+    /// The socket, to be waited for.
+    pub fn socket(&self) -> &PacketSocket {
+        &self.socket
+    }
+
+    /// Reads what has come, and keeps what came on interfaces that have no socket of their own.
+    pub fn read(&mut self, has_own: impl Fn(IfIndex) -> bool) {
+        let mut buffer = [0; LONGEST_FRAME];
+        for _ in 0..READ_AT_ONCE {
+            let (length, sender) = match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut buffer) {
+                Ok((length, Some(sender))) => (length, sender),
+                Ok((_, None)) => continue,
+                // It is empty, or one of the interfaces went down.
+                Err(_) => break,
+            };
+            let link = u32::try_from(sender.ifindex()).map(IfIndex);
+            // One that fills the buffer may be cut.
+            if let (Ok(link), Some(frame)) = (link, buffer.get(..length).filter(|_| length < LONGEST_FRAME))
+                && !has_own(link)
+            {
+                self.keep(link, frame.to_vec());
+            }
+        }
+    }
+
+    /// What was heard on this interface not long ago, the oldest first. It is forgotten.
+    pub fn take(&mut self, link: IfIndex) -> Vec<Vec<u8>> {
+        self.forget_old();
+        let (here, elsewhere) =
+            std::mem::take(&mut self.heard).into_iter().partition(|heard| heard.link == link);
+        self.heard = elsewhere;
+        let here: VecDeque<Heard> = here;
+        here.into_iter().map(|heard| heard.frame).collect()
+    }
+
+    /// These interfaces have sockets of their own, and strangers on them may send what they like: it wakes nobody.
+    pub fn leave_out(&mut self, upstreams: impl Iterator<Item = IfIndex>) {
+        let mut upstreams: Vec<_> = upstreams.map(|link| link.0).collect();
+        upstreams.sort_unstable();
+        if upstreams != self.upstreams {
+            let (socket, program) = (Arc::clone(&self.socket), filter::newcomers(&upstreams));
+            self.upstreams = upstreams;
+            spawn_blocking(move || {
+                if let Err(error) = socket.attach(&program) {
+                    tracing::debug!(%error, "the socket of all interfaces keeps its filter");
+                }
+            });
+        }
+    }
+
+    fn keep(&mut self, link: IfIndex, frame: Vec<u8>) {
+        self.forget_old();
+        if self.heard.iter().filter(|heard| heard.link == link).count() >= MOST_OF_ONE {
+            return;
+        }
+        if self.heard.len() == MOST {
+            self.heard.pop_front();
+        }
+        self.heard.push_back(Heard { link, at: Instant::now(), frame });
+    }
+
+    fn forget_old(&mut self) {
+        while self.heard.front().is_some_and(|heard| heard.at.elapsed() > OLDEST) {
+            self.heard.pop_front();
+        }
+    }
+}
+
+/// No duplicate address detection is longer, unless somebody fills it with options.
+const LONGEST_FRAME: usize = 512;
+/// More is left for the next turn.
+const READ_AT_ONCE: usize = 512;
+/// Frames that are kept in all.
+const MOST: usize = 1_024;
+/// Frames of one interface that are kept: a guest checks some addresses of its own at once.
+const MOST_OF_ONE: usize = 32;
+/// What is older says nothing about who is there now.
+const OLDEST: Duration = Duration::from_secs(10);
