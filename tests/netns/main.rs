@@ -34,6 +34,7 @@
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
+//! * `situations`: networks that people really have, and that work
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -78,6 +79,7 @@ mod reload;
 mod routes;
 mod shipped;
 mod silence;
+mod situations;
 mod solicitation;
 mod startup;
 mod suppress;
@@ -139,6 +141,7 @@ fn main() {
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
         ("own_link", own_link::CASES),
+        ("situations", situations::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),
