@@ -32,6 +32,7 @@ mod traffic;
 #[path = "../netns/trials.rs"]
 mod trials;
 mod tun;
+mod two_upstreams;
 mod wireguard;
 
 use std::fs;
@@ -66,6 +67,7 @@ fn main() {
         ("slaac", slaac::CASES),
         ("trace", trace::CASES),
         ("tun", tun::CASES),
+        ("two_upstreams", two_upstreams::CASES),
         ("wireguard", wireguard::CASES),
     ];
     let trials = trials(in_rooms(ROOMS), refusal().as_ref());
