@@ -25,6 +25,7 @@ mod peer;
 mod plugged;
 mod provider;
 mod proxmox;
+mod roaming;
 mod routing;
 mod slaac;
 mod trace;
@@ -63,6 +64,7 @@ fn main() {
         ("lxc", lxc::CASES),
         ("networkd", networkd::CASES),
         ("proxmox", proxmox::CASES),
+        ("roaming", roaming::CASES),
         ("routing", routing::CASES),
         ("slaac", slaac::CASES),
         ("trace", trace::CASES),
