@@ -54,6 +54,9 @@ fn every_configuration_becomes_what_is_beside_it() {
         }
         assert_eq!(imported.toml, fs::read_to_string(&expected).unwrap(), "{name}");
         config::parse(&imported.toml, name).unwrap_or_else(|problems| panic!("{problems}"));
+        let checked = lone64(&["check", "-"], &imported.toml);
+        assert!(checked.status.success(), "{name}: {}", text(&checked.stderr));
+        assert!(text(&checked.stdout).contains("<stdin> is good: "), "{name}: {}", text(&checked.stdout));
         assert!(imported.toml.lines().all(|line| line.chars().count() <= 80), "{name}");
     }
 }

@@ -10,9 +10,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Outcome, backstops, host, print, unserved, wrapped};
+use super::{Outcome, backstops, host, print, unserved, ways_out, wrapped};
 use crate::config::{self, Config, DEFAULT_FILE, Problems};
 use crate::daemon::unserved::{Network, networks};
+use crate::engine::facts::Fact;
 use crate::engine::policy::{
     Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes, Source,
     UpstreamInterface, UpstreamPolicy,
@@ -28,7 +29,8 @@ Examples:
   ssh host cat /etc/lone64/lone64.toml | lone64 check -
 
 Networks that the kernel of this host routes inside an on-link prefix, and that
-nobody would serve, are named with the lines that serve them.
+nobody would serve, are named with the lines that serve them. With several
+upstreams, so are guests whose packets leave by another than their own.
 
 Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage.")]
 pub struct CheckArgs {
@@ -49,14 +51,19 @@ pub fn run(args: &CheckArgs) -> Outcome {
     };
     match result {
         Ok(config) => {
-            let unserved = Unserved::under(&config.policy);
+            // The configuration is good also where the kernel does not say what there is.
+            let facts = host::facts().ok();
+            let ways_out = ways_out::astray(&config.policy, facts.as_deref().unwrap_or_default());
+            let unserved = Unserved::under(&config.policy, facts);
             if args.json {
                 let mut object = described(&origin, &config);
                 object["unserved"] = json!(unserved.networks);
+                object["ways_out"] = json!(ways_out);
                 print(&format!("{object:#}\n"))?;
             } else {
                 let (table, summary) = (table(&config.policy), summary(&origin, &config.policy));
-                print(&format!("{table}{}\n{summary}\n", unserved.text(&table)))?;
+                let ways_out = ways_out::text(&ways_out);
+                print(&format!("{table}{}{ways_out}\n{summary}\n", unserved.text(&table)))?;
             }
         }
         Err(problems) => {
@@ -80,9 +87,8 @@ struct Unserved {
 }
 
 impl Unserved {
-    /// The configuration is good also where the kernel does not say what it routes.
-    fn under(policy: &Policy) -> Self {
-        let Ok(facts) = host::facts() else { return Self::default() };
+    fn under(policy: &Policy, facts: Option<Vec<Fact>>) -> Self {
+        let Some(facts) = facts else { return Self::default() };
         let engine = host::engine(policy.clone(), facts);
         Self { networks: Some(networks(&engine)), count: engine.count_unserved() }
     }

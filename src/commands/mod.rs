@@ -22,6 +22,7 @@ pub mod run;
 pub mod status;
 mod unserved;
 pub mod watch;
+mod ways_out;
 
 /// How a command ends: with its exit status, or with an error that is shown once, with status 1.
 pub type Outcome = Result<ExitCode, Box<dyn Error>>;

@@ -25,6 +25,7 @@ mod peer;
 mod plugged;
 mod provider;
 mod proxmox;
+mod roaming;
 mod routing;
 mod slaac;
 mod trace;
@@ -32,6 +33,7 @@ mod traffic;
 #[path = "../netns/trials.rs"]
 mod trials;
 mod tun;
+mod two_upstreams;
 mod wireguard;
 
 use std::fs;
@@ -62,10 +64,12 @@ fn main() {
         ("lxc", lxc::CASES),
         ("networkd", networkd::CASES),
         ("proxmox", proxmox::CASES),
+        ("roaming", roaming::CASES),
         ("routing", routing::CASES),
         ("slaac", slaac::CASES),
         ("trace", trace::CASES),
         ("tun", tun::CASES),
+        ("two_upstreams", two_upstreams::CASES),
         ("wireguard", wireguard::CASES),
     ];
     let trials = trials(in_rooms(ROOMS), refusal().as_ref());

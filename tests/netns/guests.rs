@@ -1,6 +1,6 @@
 //! Guests behind many downstreams, each with a route of its own: who is known, and how soon.
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::Mac;
 use crate::lab::{ROUTER, ROUTER_AT_LARGE, UPSTREAM_MAC};
@@ -22,6 +22,7 @@ crate::cases![
     puts_back_the_route_of_a_guest_that_somebody_removed,
     follows_a_guest_that_moves_to_another_veth,
     follows_a_guest_that_moves_and_only_talks_to_its_gateway,
+    finds_a_guest_that_moves_without_a_word,
     answers_at_once_for_the_guests_of_a_killed_predecessor,
 ];
 
@@ -218,6 +219,30 @@ fn follows_a_guest_that_moves_and_only_talks_to_its_gateway() {
         (veths.routes() == Veths::wanted(&[(e(5), 1)])).then_some(())
     });
     link.answered(&Solicitation::multicast(ROUTER, e(5)));
+}
+
+/// Nobody asks for it, and it says nothing: its veth leaves one bridge for another.
+fn finds_a_guest_that_moves_without_a_word() {
+    let veths = Veths::new(1);
+    veths.lab.host.ip("link add br8 type bridge forward_delay 0 mcast_snooping 0
+         link add br9 type bridge forward_delay 0 mcast_snooping 0
+         addr flush dev vg0
+         link set vg0 master br8
+         link set br8 up
+         link set br9 up
+         addr add fe80::b8/64 dev br8 nodad
+         addr add fe80::b9/64 dev br9 nodad");
+    veths.give(0, e(5));
+    let bridges = "[[range]]\nprefix = \"2001:db8:1:2:e::/112\"\ninterface = [\"br8\", \"br9\"]\n";
+    let daemon = Daemon::start(&veths.lab, Settings::default().rest(bridges));
+    Link::open(&veths.lab).answered(&Solicitation::multicast(ROUTER, e(5)));
+    for bridge in ["br9", "br8"] {
+        veths.lab.host.ip(&format!("link set vg0 master {bridge}"));
+        eventually("its route has followed", PATIENCE, || {
+            veths.routes().contains(&format!("{} {bridge}", e(5))).then_some(())
+        });
+    }
+    daemon.stop();
 }
 
 fn answers_at_once_for_the_guests_of_a_killed_predecessor() {

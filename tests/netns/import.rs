@@ -25,7 +25,7 @@ crate::cases![
     answers_as_npd6_did_with_a_whitelist,
     imports_what_the_kernel_answers_for,
     answers_as_the_kernel_did_whatever_the_way_to_each_address,
-    imports_all_that_the_kernel_may_answer_for,
+    imports_and_serves_all_that_the_kernel_may_answer_for,
 ];
 
 /// An answered target, and whether the R flag was set.
@@ -149,8 +149,8 @@ fn answers_as_the_kernel_did_whatever_the_way_to_each_address() {
     daemon.stop();
 }
 
-/// Each is looked up.
-fn imports_all_that_the_kernel_may_answer_for() {
+/// Each is looked up, and then answered for by lone64.
+fn imports_and_serves_all_that_the_kernel_may_answer_for() {
     let lab = Lab::veth();
     let address = |number: u16| {
         let group = if number.is_multiple_of(2) { 0xc } else { 0xf };
@@ -173,6 +173,23 @@ fn imports_all_that_the_kernel_may_answer_for() {
         let wanted = if is_behind_router { Answer::Always } else { Answer::Live };
         assert_eq!(range.answer, wanted, "{}", range.prefix);
     }
+
+    // And served, as the kernel did: those on the bridge are live, the others are behind the router.
+    let on_bridge = (0..ENTRIES).filter(|number| number.is_multiple_of(2));
+    let batch: Vec<String> =
+        on_bridge.map(|number| format!("addr add {}/128 dev eth0 nodad", address(number))).collect();
+    lab.guest.ip(&batch.join("\n"));
+    lab.host.ip(&lines.join("\n").replace("neigh add", "neigh del"));
+    let file = Directory::new();
+    let toml = format!(
+        "{toml}\n[[range]]\nprefix = \"{SENTINELS}\"\nanswer = \"always\"\nbackstop = false\nroutes = \"none\"\n"
+    );
+    let start = Instant::now();
+    let daemon = Daemon::start_with_options(&lab, &format!("--config {}", file.write("lone64.toml", &toml)));
+    took(&format!("{ENTRIES} ranges were served"), start.elapsed());
+    let targets: Vec<_> = (0..ENTRIES).map(address).collect();
+    assert_eq!(answered(&lab, &targets, targets.len()).len(), targets.len());
+    daemon.stop();
 }
 
 /// Asks `program` and then lone64 for the targets.

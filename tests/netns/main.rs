@@ -34,6 +34,8 @@
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
+//! * `situations`: networks that people really have, and that work
+//! * `two_upstreams`: guests leave by the upstream that their address is from, or `check` says what is missing
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -78,6 +80,7 @@ mod reload;
 mod routes;
 mod shipped;
 mod silence;
+mod situations;
 mod solicitation;
 mod startup;
 mod suppress;
@@ -85,6 +88,7 @@ mod switch;
 mod sysctls;
 mod traffic;
 mod trials;
+mod two_upstreams;
 mod unserved;
 mod upheaval;
 mod veths;
@@ -139,6 +143,8 @@ fn main() {
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
         ("own_link", own_link::CASES),
+        ("situations", situations::CASES),
+        ("two_upstreams", two_upstreams::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

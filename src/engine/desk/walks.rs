@@ -42,10 +42,10 @@ impl Desk {
         match work {
             Work::EndLink(link) => {
                 let most = most.div_ceil(ENDED);
-                let (neighbors, ground, _) = self.house.neighbors();
-                let mut is_done = neighbors.end_on(link, most, &ground, now);
-                let (guests, ground, _) = self.house.guests();
-                is_done &= guests.end_on(link, most, &ground, now);
+                let (neighbors, ground, budget) = self.house.neighbors();
+                let mut is_done = neighbors.end_on(link, most, &ground, budget, now);
+                let (guests, ground, budget) = self.house.guests();
+                is_done &= guests.end_on(link, most, &ground, budget, now);
                 (!is_done).then_some(Work::EndLink(link))
             }
             Work::Stations(stations, from) => {

@@ -69,6 +69,25 @@ impl Liveness {
         }
     }
 
+    /// A guest that is not where it was may be on another link of its range, and silent there. While its neighbors hold
+    /// an entry nobody asks for it, so it is asked for now, where there are few links and many probes left. The link
+    /// that it moves to may be up a moment later only.
+    pub(super) fn look_elsewhere(
+        &mut self,
+        target: Ipv6Addr,
+        ground: &impl Ground,
+        budget: &mut Budget,
+        now: Time,
+    ) {
+        let links = ground.behind(target).map_or(0, |behind| behind.as_slice().len());
+        let is_worth_it = (2..=FEW).contains(&links) && self.check_room(target).is_ok();
+        if is_worth_it && budget.take_if_plenty(now) {
+            let probing = Probing { left: self.timers.retries - 1, ..Probing::default() };
+            // Nobody waits for it.
+            let _ = self.begin(target, probing, ground, budget, now);
+        }
+    }
+
     /// Whether any of the links that the target may be on can be asked.
     pub fn can_be_asked(&self, target: Ipv6Addr, ground: &impl Ground) -> bool {
         let behind = ground.behind(target);
@@ -79,6 +98,10 @@ impl Liveness {
         if !self.can_be_asked(target, ground) {
             return Err(ground.why_not_asked(target));
         }
+        self.check_room(target)
+    }
+
+    fn check_room(&self, target: Ipv6Addr) -> Result<(), DropReason> {
         if !self.has_room_for(target) {
             return Err(DropReason::TargetsFull);
         }
@@ -287,6 +310,9 @@ pub(super) enum Paid {
     None,
 }
 
+/// On so many links at most a guest that has left one is looked for: bridges between which guests move. With a link for
+/// each guest, the end of each would be asked for on all of the others.
+const FEW: usize = 8;
 /// As many links are asked in one turn; a range may have thousands.
 const TURN: usize = 64;
 /// Until the next turn.

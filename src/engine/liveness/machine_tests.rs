@@ -143,12 +143,30 @@ fn a_link_that_goes_ends_its_targets_a_slice_at_a_time() {
     for last in 0..10 {
         room.hear(target(last), LINK, Sign::Found);
     }
-    room.ground.down = vec![LINK];
-    assert!(!room.machine.end_on(LINK, 6, &room.ground, room.now));
+    room.ground = Links { behind: vec![LINK], down: vec![LINK] };
+    assert!(!room.machine.end_on(LINK, 6, &room.ground, &mut room.budget, room.now));
     assert_eq!(room.machine.len(), 4);
-    assert!(room.machine.end_on(LINK, 6, &room.ground, room.now));
+    assert!(room.machine.end_on(LINK, 6, &room.ground, &mut room.budget, room.now));
     let outs = room.machine.take_out();
     assert_eq!(transitions(&outs), vec![(Standing::Unknown, Why::Downstream); 10]);
+}
+
+#[test]
+fn a_guest_that_is_not_where_it_was_is_looked_for_on_the_other_link() {
+    let mut room = Room::new(Subject::Guests, 99);
+    room.hear(TARGET, LINK, Sign::Found);
+    room.ground.down = vec![LINK];
+    room.machine.end_on(LINK, 6, &room.ground, &mut room.budget, room.now);
+    assert_eq!(asked(&room.machine.take_out()), [(OTHER, None)]);
+    let outs = room.hear(TARGET, OTHER, Sign::Found);
+    assert!(matches!(&outs[0], Out::Changed(t, ..) if matches!(t.after, Standing::Live(_))), "{outs:?}");
+
+    // With a bridge that others hold up nothing but silence tells it.
+    room.ground.down = Vec::new();
+    room.machine.doubt(TARGET, Doubt::StationGone, &room.ground, &mut room.budget, room.now);
+    let outs = room.pass(Duration::from_secs(1));
+    assert_eq!(asked(&outs).first(), Some(&(OTHER, None)), "where it was: {outs:?}");
+    assert!(asked(&outs)[1..].contains(&(LINK, None)), "and then elsewhere: {outs:?}");
 }
 
 #[test]

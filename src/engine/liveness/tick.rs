@@ -58,6 +58,7 @@ impl Liveness {
                 self.put(target, State::Absent, Why::Unanswered, now);
                 if self.subject == Subject::Guests {
                     self.forget_station(target, live.link, None, budget, now);
+                    self.look_elsewhere(target, ground, budget, now);
                 }
             }
         }
@@ -81,7 +82,14 @@ impl Liveness {
 
     /// The link is down or gone, and what is behind it cannot be reached: ends at most `most` of its targets.
     /// True when there are no more.
-    pub fn end_on(&mut self, link: IfIndex, most: usize, ground: &impl Ground, now: Time) -> bool {
+    pub fn end_on(
+        &mut self,
+        link: IfIndex,
+        most: usize,
+        ground: &impl Ground,
+        budget: &mut Budget,
+        now: Time,
+    ) -> bool {
         for _ in 0..most {
             let Some(id) = self.table.first_on(link) else { return true };
             let target = self.table.address(id);
@@ -91,6 +99,9 @@ impl Liveness {
                 Some(claim) => self.move_to(target, live, claim, ground, now),
                 None => {
                     self.set(target, None, now, Why::Downstream);
+                    if self.subject == Subject::Guests {
+                        self.look_elsewhere(target, ground, budget, now);
+                    }
                 }
             }
         }

@@ -42,7 +42,26 @@ impl Requests {
         target: Ipv6Addr,
         from: IfIndex,
     ) -> impl Future<Output = Result<WayTo, NetlinkError>> + Send + use<> {
-        let reply = self.get(RouteNetlinkMessage::GetRoute(question(target, from)));
+        self.look_up(target, question(target, None, Some(from)))
+    }
+
+    /// Where the kernel sends a packet from `source`, which need not be an address of the host, to `target`. It arrives
+    /// on the interface `from`; `None`: it is the host's own.
+    pub fn way_out(
+        &self,
+        target: Ipv6Addr,
+        source: Ipv6Addr,
+        from: Option<IfIndex>,
+    ) -> impl Future<Output = Result<WayTo, NetlinkError>> + Send + use<> {
+        self.look_up(target, question(target, Some(source), from))
+    }
+
+    fn look_up(
+        &self,
+        target: Ipv6Addr,
+        question: RouteMessage,
+    ) -> impl Future<Output = Result<WayTo, NetlinkError>> + Send + use<> {
+        let reply = self.get(RouteNetlinkMessage::GetRoute(question));
         async move {
             let refused = |source| NetlinkError::Refused { what: format!("look {target} up"), source };
             match reply.await {
@@ -67,15 +86,17 @@ impl Requests {
     }
 }
 
-fn question(target: Ipv6Addr, from: IfIndex) -> RouteMessage {
+fn question(target: Ipv6Addr, source: Option<Ipv6Addr>, from: Option<IfIndex>) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header = RouteHeader {
         address_family: AddressFamily::Inet6,
         destination_prefix_length: 128,
+        source_prefix_length: if source.is_some() { 128 } else { 0 },
         ..RouteHeader::default()
     };
-    message.attributes =
-        vec![RouteAttribute::Destination(RouteAddress::Inet6(target)), RouteAttribute::Iif(from.0)];
+    message.attributes = vec![RouteAttribute::Destination(RouteAddress::Inet6(target))];
+    message.attributes.extend(source.map(|source| RouteAttribute::Source(RouteAddress::Inet6(source))));
+    message.attributes.extend(from.map(|from| RouteAttribute::Iif(from.0)));
     message
 }
 
