@@ -21,6 +21,7 @@ mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
 mod networkd;
+mod own_bridge;
 mod peer;
 mod plugged;
 mod provider;
@@ -62,6 +63,7 @@ fn main() {
         ("lxc", lxc::CASES),
         ("networkd", networkd::CASES),
         ("proxmox", proxmox::CASES),
+        ("own_bridge", own_bridge::CASES),
         ("routing", routing::CASES),
         ("slaac", slaac::CASES),
         ("trace", trace::CASES),

@@ -34,6 +34,7 @@
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
+//! * `own_bridge`: guests on the upstream's own bridge, told from strangers by the port that they are behind
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -69,6 +70,7 @@ mod load;
 mod metrics;
 mod namespace;
 mod offload;
+mod own_bridge;
 mod own_link;
 mod pings;
 mod probing;
@@ -138,6 +140,7 @@ fn main() {
         ("sysctls", sysctls::CASES),
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
+        ("own_bridge", own_bridge::CASES),
         ("own_link", own_link::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),

@@ -3,7 +3,7 @@
 
 use core::net::Ipv6Addr;
 
-use super::Desk;
+use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::facts::IfIndex;
 use crate::engine::host::stations::Side;
@@ -24,8 +24,10 @@ impl Desk {
         if host.stations.watch(shared) {
             self.outputs.push_back(Output::Resync);
         }
-        for bridge in self.house.plan.bindings.shared.clone() {
-            self.seek_uplink(bridge, now);
+        if self.phase == Phase::Serving {
+            for bridge in self.house.plan.bindings.shared.clone() {
+                self.seek_uplink(bridge, now);
+            }
         }
     }
 
@@ -70,7 +72,7 @@ impl Desk {
     }
 
     /// Asks the routers where they are, if that is not known.
-    fn seek_uplink(&mut self, link: IfIndex, now: Time) {
+    pub(super) fn seek_uplink(&mut self, link: IfIndex, now: Time) {
         let House { host, .. } = &mut self.house;
         if !host.links.is_up(link) || !host.stations.is_to_ask(link, now) {
             return;

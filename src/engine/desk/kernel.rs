@@ -167,6 +167,9 @@ impl Desk {
         if self.house.keep.ear_changed(link, outcome, now) {
             self.tell_problems();
         }
+        // A question that went out before was not heard to be answered.
+        self.house.host.stations.forget_question(link);
+        self.seek_uplink(link, now);
     }
 
     /// Tells which problems are new, and which are solved; and what nobody serves.

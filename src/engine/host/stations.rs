@@ -133,6 +133,11 @@ impl Stations {
         is_lost && !is_early
     }
 
+    /// The routers may be asked again at once.
+    pub fn forget_question(&mut self, bridge: IfIndex) {
+        self.asked.remove(&bridge);
+    }
+
     fn routers_on(&mut self, bridge: IfIndex) -> impl Iterator<Item = (&(IfIndex, Ipv6Addr), &mut Router)> {
         let all = (bridge, Ipv6Addr::UNSPECIFIED)..=(bridge, Ipv6Addr::from_bits(u128::MAX));
         self.routers.range_mut(all)
