@@ -80,7 +80,7 @@ const RANGE: &[Key] = &[
     (
         "interface",
         None,
-        "The interface behind which the guests are: a name, a pattern such as \"veth*\", or a list of both. \"lo\": the host itself owns every address of the range. Without it, guests are wherever the kernel's own routes lead. A macvlan, macvtap or ipvlan of the upstream, and a port of the bridge that is the upstream, are on the upstream's own link: their guests answer for themselves, a pattern leaves them out, and a name is refused.",
+        "The interface behind which the guests are: a name, a pattern such as \"veth*\", or a list of both. \"lo\": the host itself owns every address of the range. Without it, guests are wherever the kernel's own routes lead. A macvlan, macvtap or ipvlan of the upstream, and a port of the bridge that is the upstream, are on the upstream's own link: their guests answer for themselves, a pattern leaves them out, and a name is refused. The upstream itself serves if it is a bridge, for a provider that knows one MAC: guests are on its other ports, and stations behind the uplink, the port behind which the router is, are answered with the host's MAC. There the default of routes is \"none\", \"range\" means the same, and there is no backstop; contrib/guides/upstream-bridge.md says what else it takes.",
     ),
     (
         "answer",

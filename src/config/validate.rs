@@ -178,6 +178,9 @@ fn check_interfaces(range: &Range, upstreams: &[Upstream], report: &mut Report<'
         _ => None,
     };
     let Field::Is(downstreams, place) = &range.interface else { return };
+    if own.is_some_and(|own| matches!(downstreams.policy(), Downstream::Named(name) if name == *own)) {
+        return check_own_bridge(range, report);
+    }
     for (name, place) in downstreams.names(place).into_iter().filter(|(name, _)| *name != "lo") {
         let sentence = if own.is_some_and(|own| own.as_str() == name) {
             format!("`{name}` is both the upstream and the downstream of this range")
@@ -187,6 +190,19 @@ fn check_interfaces(range: &Range, upstreams: &[Upstream], report: &mut Report<'
             continue;
         };
         report.push(place, sentence).help("name the interface behind which the guests are");
+    }
+}
+
+/// On the upstream itself guests are on one link with the router, if it is a bridge; that shows when it is there.
+fn check_own_bridge(range: &Range, report: &mut Report<'_>) {
+    const REMEDY: &str = "remove it, or name the interface behind which the guests are";
+    if let Field::Is(_, place) = &range.gateway {
+        let sentence = "`gateway` cannot be put on the upstream, where the provider's router may have it";
+        report.push(place, sentence).help(REMEDY);
+    }
+    if let Field::Is(true, place) = &range.proxy_downstream {
+        let sentence = "`proxy-downstream` has nobody to answer for on the upstream itself";
+        report.push(place, sentence).help(REMEDY);
     }
 }
 

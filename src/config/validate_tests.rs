@@ -68,13 +68,17 @@ fn refuses_a_range_on_an_upstream_that_is_not_configured() {
 }
 
 #[test]
-fn refuses_a_downstream_that_is_its_own_upstream() {
-    let sentence = "`eth0` is both the upstream and the downstream of this range";
-    let named = range("interface = \"eth0\"\nupstream = \"eth0\"");
-    let only = range("interface = \"eth0\"\n[[upstream]]\ninterface = \"eth0\"");
-    for text in [named, only] {
-        assert_eq!(problems(&text), [format!("3:13: {sentence}")]);
-    }
+fn takes_its_own_upstream_for_a_downstream_since_that_may_be_a_bridge() {
+    let on = |keys: &str| range(&format!("interface = \"eth0\"\nupstream = \"eth0\"\n{keys}"));
+    policy(&on(""));
+    policy(&range("interface = \"eth0\"\n[[upstream]]\ninterface = \"eth0\""));
+    assert_eq!(
+        problems(&on("gateway = \"fe80::1\"\nproxy-downstream = true")),
+        [
+            "5:11: `gateway` cannot be put on the upstream, where the provider's router may have it",
+            "6:20: `proxy-downstream` has nobody to answer for on the upstream itself",
+        ]
+    );
 }
 
 #[test]

@@ -272,6 +272,7 @@ impl Daemon {
             let links = self.engine.links();
             let batch = batch.map_err(|source| Error::Receive { link: links.name(link), source })?;
             let Some(batch) = batch else { continue };
+            self.look_for_stations()?;
             match &mut self.measures.stopwatch {
                 None => batch.inputs().for_each(|input| self.engine.handle(input, now)),
                 Some(stopwatch) => stopwatch.handle(&mut self.engine, &batch, now),

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::{Daemon, Error};
 use crate::engine::Input;
 use crate::engine::facts::Fact;
-use crate::kernel::netlink::{NetlinkError, Notice};
+use crate::kernel::netlink::{NetlinkError, Notice, Ports};
 
 /// Whether everything is to be read again, and how far that has come.
 #[derive(Default)]
@@ -102,6 +102,17 @@ impl Daemon {
         Ok(())
     }
 
+    /// What the kernel has said before it handed on the frames that have been read: of a bridge whose guests are told from
+    /// strangers by their ports, behind which port the sender is.
+    pub(super) fn look_for_stations(&mut self) -> Result<(), Error> {
+        if self.engine.minds_ports()
+            && let Some(notice) = self.monitor.try_next()
+        {
+            self.kernel(notice)?;
+        }
+        Ok(())
+    }
+
     /// One step towards reading everything again, if it is time.
     pub(super) fn resync_if_due(&mut self) -> Result<(), Error> {
         let now = Instant::now();
@@ -121,7 +132,8 @@ impl Daemon {
         }
         // What was lost up to here the dump will tell.
         self.resync.due = None;
-        self.resync.phase = Phase::Dumping(self.monitor.dump().boxed());
+        let ports = if self.engine.minds_ports() { Ports::Wanted } else { Ports::LeftOut };
+        self.resync.phase = Phase::Dumping(self.monitor.dump_with(ports).boxed());
         Ok(())
     }
 

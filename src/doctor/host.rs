@@ -106,11 +106,13 @@ impl Host {
         self.links().name(link)
     }
 
-    /// The interfaces behind which guests are, each once: those that ranges name or match.
+    /// The interfaces behind which guests are, each once: those that ranges name or match. An upstream whose own bridge
+    /// they are on is looked at as an upstream.
     pub fn downstreams(&self) -> Vec<&Link> {
         let mut links: Vec<_> = self.ranges().flat_map(|(_, place)| place.downstreams.clone()).collect();
         links.sort_unstable();
         links.dedup();
+        links.retain(|link| self.bindings().upstream(*link).is_none());
         links.into_iter().filter_map(|link| self.links().get(link)).collect()
     }
 

@@ -128,6 +128,15 @@ pub enum Fact {
         /// Its address.
         address: Ipv6Addr,
     },
+    /// A bridge knows behind which of its ports a station is.
+    Station {
+        /// The bridge.
+        bridge: IfIndex,
+        /// The station.
+        mac: Mac,
+        /// The port.
+        port: IfIndex,
+    },
     /// A bridge does not know any more behind which of its ports a station is: the port is down or
     /// gone, or nothing was heard from it for minutes.
     StationGone {
@@ -155,6 +164,9 @@ pub struct Link {
     /// link. A VLAN is a link of its own.
     #[serde(default)]
     pub lower: Option<Lower>,
+    /// Whether it is a bridge. A bond has ports too, and no guests behind them.
+    #[serde(default)]
+    pub is_bridge: bool,
 }
 
 /// A link that others stand on.

@@ -209,6 +209,11 @@ impl House {
         keep::wanted_gateways(&self.plan, &self.host)
     }
 
+    /// Whether it matters behind which port of a bridge a station is.
+    pub fn minds_ports(&self) -> bool {
+        self.host.stations.is_watching()
+    }
+
     /// The interfaces that are upstreams at this moment.
     pub fn upstream_links(&self) -> impl Iterator<Item = IfIndex> {
         self.plan.bindings.upstreams.iter().map(|upstream| upstream.link)

@@ -310,6 +310,7 @@ impl Engine {
             self.desk.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
             work.extend((!upstreams.is_empty()).then_some(Work::Announce(upstreams, 0)));
         }
+        self.desk.watch_bridges(now);
         let House { host, plan, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
         host.routes.all_routers().for_each(|router| guests.end(router, Why::Router, now));

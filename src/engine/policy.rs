@@ -184,6 +184,18 @@ impl RangePolicy {
     pub fn may_be_translated(&self) -> bool {
         self.answer == Answer::Always && self.downstream == Downstream::Kernel
     }
+
+    /// Its guests are on the upstream's own bridge. The bridge's own route leads to them already; and the guests are on
+    /// one link with the router, so that there is nothing to shield it from, nor its address to be put there, nor
+    /// anybody to answer for to them.
+    pub fn share_the_upstream(&mut self) {
+        if self.routes == RangeRoutes::Range {
+            self.routes = RangeRoutes::None;
+        }
+        self.backstop = false;
+        self.gateway = None;
+        self.proxy_downstream = false;
+    }
 }
 
 /// Where a range comes from.

@@ -21,6 +21,7 @@ mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
 mod networkd;
+mod own_bridge;
 mod peer;
 mod plugged;
 mod provider;
@@ -65,6 +66,7 @@ fn main() {
         ("networkd", networkd::CASES),
         ("proxmox", proxmox::CASES),
         ("roaming", roaming::CASES),
+        ("own_bridge", own_bridge::CASES),
         ("routing", routing::CASES),
         ("slaac", slaac::CASES),
         ("trace", trace::CASES),

@@ -234,6 +234,7 @@ fn link_facts(downstream: LinkState) -> [Fact; 2] {
             layer,
             master: None,
             lower: None,
+            is_bridge: false,
         })
     })
 }

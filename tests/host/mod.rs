@@ -4,7 +4,6 @@
 //! 2001:db8:1:2:c::/112. Every test crate takes of it what it needs.
 
 #![allow(dead_code)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -282,7 +281,8 @@ pub fn usual_facts() -> Vec<Fact> {
 }
 
 pub fn link(index: IfIndex, name: &str, layer: LinkLayer) -> Link {
-    Link { index, name: name.parse().unwrap(), state: LinkState::Up, layer, master: None, lower: None }
+    let (name, state) = (name.parse().unwrap(), LinkState::Up);
+    Link { index, name, state, layer, master: None, lower: None, is_bridge: false }
 }
 
 /// The downstream of the usual host, in this state.

@@ -36,6 +36,7 @@
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
 //! * `situations`: networks that people really have, and that work
 //! * `two_upstreams`: guests leave by the upstream that their address is from, or `check` says what is missing
+//! * `own_bridge`: guests on the upstream's own bridge, told from strangers by the port that they are behind
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -71,6 +72,7 @@ mod load;
 mod metrics;
 mod namespace;
 mod offload;
+mod own_bridge;
 mod own_link;
 mod pings;
 mod probing;
@@ -142,6 +144,7 @@ fn main() {
         ("sysctls", sysctls::CASES),
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
+        ("own_bridge", own_bridge::CASES),
         ("own_link", own_link::CASES),
         ("situations", situations::CASES),
         ("two_upstreams", two_upstreams::CASES),

@@ -130,6 +130,7 @@ mod tests {
             layer: LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, 0xaa])),
             master: None,
             lower: None,
+            is_bridge: false,
         };
         let fits = |text: &str| matches(&ini::entries(text), &link, "veth");
         for text in [

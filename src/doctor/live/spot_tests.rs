@@ -28,6 +28,7 @@ fn host(ranges: &str) -> Host {
             layer,
             master: None,
             lower: None,
+            is_bridge: false,
         }));
         let (address, state) = (address.parse().unwrap(), AddressState::Preferred);
         facts.push(Fact::Address(Address { link, address, prefix_len, state, protocol: 0 }));

@@ -50,7 +50,8 @@ pub enum Decision {
     AnswerLive(Live),
     /// The guest is asked first: a stranger checks whether its address is free.
     AskBefore(Live),
-    /// A stranger checks whether the address is free, and it is not known yet whether somebody on the link has it.
+    /// It is not known yet whether another station on the link has it: a stranger checks whether the address is free,
+    /// or all of a range is answered for and its guests are on the upstream's own link.
     Listen,
     /// The target is being asked for already.
     Wait,
@@ -130,7 +131,10 @@ impl<'a> Scene<'a> {
         if self.rivals.defend(target) {
             return Decision::Drop(DropReason::Conflict);
         }
-        match asker.address.is_unspecified() && self.owner(target, now) != Owner::Nobody {
+        // Guests on the upstream's own bridge are among other stations of that link.
+        let is_shared = because == Because::Always && self.plan.is_shared(asker.link);
+        let is_unsure = asker.address.is_unspecified() || is_shared;
+        match is_unsure && self.owner(target, now) != Owner::Nobody {
             true => Decision::Listen,
             false => Decision::Answer(because),
         }

@@ -8,6 +8,7 @@ use core::net::Ipv6Addr;
 
 use super::Desk;
 use crate::engine::asker::{Asker, join};
+use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
@@ -61,6 +62,11 @@ impl Desk {
         }
         join(checks.entry(target).or_default(), asker)?;
         self.set_owner(target, Owner::Asked, now);
+        // An owner replies to nobody but the one that asks.
+        if !asker.address.is_unspecified() && !self.house.manners.announcements.is_asking(target) {
+            let question = self.house.probe(asker.link, target, None);
+            self.outputs.extend(question.map(|question| Output::Solicit(asker.link, question)));
+        }
         self.house.manners.announcements.listen(target, now);
         Ok(())
     }

@@ -78,6 +78,7 @@ impl Desk {
             Fact::Route(route) => return self.learn_route(route, Said::There, delta),
             Fact::RouteReplaced(route) => return self.learn_route(route, Said::InPlace, delta),
             Fact::RouteGone(route) => return self.learn_route(route, Said::Gone, delta),
+            Fact::Station { .. } => return host.learn(fact, delta),
             // Taken in by the dozen.
             Fact::StationGone { .. } => {}
         }
@@ -166,6 +167,9 @@ impl Desk {
         if self.house.keep.ear_changed(link, outcome, now) {
             self.tell_problems();
         }
+        // A question that went out before was not heard to be answered.
+        self.house.host.stations.forget_question(link);
+        self.seek_uplink(link, now);
     }
 
     /// Tells which problems are new, and which are solved; and what nobody serves.
@@ -341,11 +345,14 @@ impl Announced for Audience<'_> {
         let owner = self.guests.owner(target).unwrap_or_else(|| self.asked.owner(target, now));
         let is_disputed = self.rivals.defend(target);
         let is_proved = live.is_some_and(|live| live.place().is_proved());
+        let is_shared = plan.place(range).own_bridge().is_some();
         is_ours.then_some(Footing {
             upstream,
             is_free: owner == Owner::Nobody && !is_disputed,
             is_disputed,
-            is_announced: upstream.announce != Announce::No && (is_own || is_proved),
+            // An advertisement to all would turn guests away from each other.
+            is_announced: upstream.announce != Announce::No && (is_own || is_proved) && !is_shared,
+            is_shared,
         })
     }
 

@@ -4,6 +4,7 @@
 //! It composes the machines as far as frames and targets are concerned. What the kernel and the administrator say
 //! is the engine's.
 
+mod bridge;
 mod claims;
 mod follow;
 mod kernel;
@@ -121,7 +122,11 @@ impl Desk {
     fn answer(&mut self, asker: &Asker, target: Ipv6Addr) -> Result<Said, DropReason> {
         let face = self.house.face_towards(asker, target).ok_or(DropReason::NotUpstream)?;
         let advertisement = answer::advertisement(&face, asker, target, &self.house.host.links);
-        let advertisement = advertisement.ok_or(DropReason::NoSource)?;
+        let mut advertisement = advertisement.ok_or(DropReason::NoSource)?;
+        // The guest must not hear that another station has its address.
+        if self.house.plan.is_shared(asker.link) {
+            advertisement.destination_mac = asker.mac;
+        }
         self.outputs.push_back(Output::Advertise(asker.link, advertisement));
         Ok(Said::Answered)
     }
@@ -133,7 +138,7 @@ impl Desk {
         link: IfIndex,
     ) -> Result<Said, DropReason> {
         // A target on the asker's own link answers for itself.
-        if link == asker.link {
+        if link == asker.link && !self.house.plan.is_shared(link) {
             return Err(DropReason::NotUpstream);
         }
         match self.house.keep.routes.is_under_way(target, link) {

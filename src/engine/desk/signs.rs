@@ -8,6 +8,7 @@ use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::Standing;
 use crate::engine::facts::{IfIndex, Neighbor, NeighborState};
+use crate::engine::host::stations::Side;
 use crate::engine::house::House;
 use crate::engine::liveness::{Doubt, Heard, Sign};
 use crate::engine::time::Time;
@@ -18,6 +19,12 @@ impl Desk {
     /// where guests are answered.
     pub fn solicitation(&mut self, link: IfIndex, solicitation: &Solicitation, now: Time) {
         let (asker, target) = (Asker::of(link, solicitation), solicitation.target);
+        if let Some(side) = self.side_of(link, solicitation.source_mac)
+            && side != Side::Uplink
+        {
+            self.on_shared(link, side, now);
+            return self.guest_asks(link, solicitation, side, now);
+        }
         if self.house.plan.upstream(link).is_some() {
             self.solicited(asker, target);
             self.asked_by(&asker, target, now);
@@ -56,6 +63,14 @@ impl Desk {
         let Some(upstream) = self.house.plan.upstream(link).copied() else {
             return self.hear(target, Heard { link, mac, sign: Sign::Advertised }, now);
         };
+        if let Some(side) = self.side_after(link, advertisement, now)
+            && side != Side::Uplink
+        {
+            if side == Side::Guests {
+                self.hear(target, Heard { link, mac, sign: Sign::Advertised }, now);
+            }
+            return;
+        }
         let change = self.house.manners.routers.heard(link, upstream.global, advertisement, now);
         self.outputs.extend(change.map(Output::ChangeNeighbor));
         if self.house.is_our_station(mac) {
@@ -95,7 +110,16 @@ impl Desk {
     pub fn neighbor(&mut self, Neighbor { link, address, mac, state }: Neighbor, now: Time) {
         use NeighborState::{Failed, Permanent, Reachable, Stale};
         self.house.manners.routers.entry(link, address, Some(state), now);
+        let side = mac.and_then(|mac| self.side_of_neighbor(link, address, mac));
         match (state, mac) {
+            (Reachable | Permanent | Stale, Some(_)) if side == Some(Side::Unknown) => {}
+            (Reachable | Permanent, Some(mac)) if side == Some(Side::Uplink) => {
+                self.found_on_link(address, link, mac, now);
+            }
+            (Reachable | Permanent, Some(mac)) if side == Some(Side::Guests) => {
+                self.hear(address, Heard { link, mac, sign: Sign::Found }, now);
+            }
+            (Stale, Some(_)) if side == Some(Side::Uplink) => {}
             (Reachable | Permanent, Some(mac)) => self.found(link, address, mac, now),
             (Stale, Some(mac)) if self.house.guests.live(address).is_none() => {
                 self.hear(address, Heard { link, mac, sign: Sign::WasFound }, now);

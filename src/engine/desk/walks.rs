@@ -49,6 +49,9 @@ impl Desk {
                 (!is_done).then_some(Work::EndLink(link))
             }
             Work::Stations(stations, from) => {
+                if from == 0 {
+                    stations.iter().for_each(|(bridge, mac)| self.house.host.stations.forget(*bridge, *mac));
+                }
                 let (guests, ground, budget) = self.house.guests();
                 let is_gone = |link, mac| stations.contains(&(link, mac));
                 let next = guests.doubt_stations(is_gone, (from, most), &ground, budget, now);

@@ -270,6 +270,7 @@ mod tests {
             layer: LinkLayer::None,
             master: None,
             lower: None,
+            is_bridge: false,
         };
         let mut links = Links::default();
         let named = |links: &Links, name: &str| links.named(&name.parse().ok()?).map(|link| link.index);

@@ -5,6 +5,7 @@
 
 pub mod links;
 pub mod routes;
+pub mod stations;
 
 use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use prefix_trie::PrefixSet;
 use super::facts::{Fact, IfIndex, KernelRoute, Link, LinkState};
 use links::Links;
 use routes::{Routes, Way};
+use stations::Stations;
 
 /// The host, as the kernel last described it.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub struct Host {
     pub links: Links,
     /// Routes, but for those of single guests that are ours.
     pub routes: Routes,
+    /// Behind which ports stations are, on bridges that guests share with the provider's router.
+    pub stations: Stations,
 }
 
 /// What one fact changed.
@@ -80,6 +84,7 @@ impl Host {
             Fact::LinkGone(index) => {
                 delta.addresses.extend(self.links.addresses_of(index).map(|known| (index, known.address)));
                 delta.routes.extend(self.routes.remove_link(index));
+                self.stations.check_port(index, None);
                 let had_addresses = self.links.addresses_of(index).next().is_some();
                 match self.links.remove(index) {
                     None if !had_addresses => News::Nothing,
@@ -112,6 +117,10 @@ impl Host {
                     News::Nothing
                 }
             }
+            Fact::Station { bridge, mac, port } => {
+                self.stations.learn(bridge, mac, port);
+                News::Nothing
+            }
             Fact::Neighbor(_) | Fact::NeighborGone { .. } | Fact::StationGone { .. } => News::Nothing,
         };
         delta.add(news);
@@ -120,6 +129,7 @@ impl Host {
 
     fn learn_link(&mut self, link: Link, delta: &mut Delta) -> News {
         let (index, state) = (link.index, link.state);
+        self.stations.check_port(index, link.master);
         if self.links.get(index) == Some(&link) {
             return News::Nothing;
         }
@@ -232,6 +242,7 @@ impl Delta {
             Fact::Route(route) | Fact::RouteReplaced(route) | Fact::RouteGone(route) => {
                 self.routes.contains(&route.destination)
             }
+            Fact::Station { .. } => false,
             Fact::Neighbor(_) | Fact::NeighborGone { .. } | Fact::StationGone { .. } => !self.is_empty(),
         }
     }
@@ -251,6 +262,7 @@ mod tests {
             layer: LinkLayer::None,
             master: None,
             lower: None,
+            is_bridge: false,
         })
     }
 

@@ -90,7 +90,7 @@ impl Ears {
                         place.upstream == Some(link) && range.answer != Answer::Never
                     });
                     let ranges = served.map(|(range, _)| range.prefix);
-                    let routers = plan.routers_to_keep(upstream, host).into_iter().map(Ipv6Net::from);
+                    let routers = plan.routers_to_hear(upstream, host).into_iter().map(Ipv6Net::from);
                     let role = Role::Upstream {
                         ranges: ranges.chain(routers).collect(),
                         neighbors: neighbors(link),

@@ -17,7 +17,7 @@ use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::claims::{dad, solicitation_from, unsolicited};
+use super::claims::{dad, question, solicitation_from, unsolicited};
 use crate::engine::effect::Output;
 use crate::engine::facts::IfIndex;
 use crate::engine::host::links::Links;
@@ -86,6 +86,9 @@ pub struct Footing {
     pub is_disputed: bool,
     /// Announcing is wanted, and the target is there beyond its own word.
     pub is_announced: bool,
+    /// The target is a guest on the upstream's own link. It takes a check of its address for one against itself, if it is
+    /// making that at the same time, so the link is asked as hosts ask for each other.
+    pub is_shared: bool,
 }
 
 /// What an announcement has to know of the target and of the host.
@@ -258,7 +261,11 @@ impl Announcements {
     /// Its owner, if there is one, has a retransmission time to defend it (RFC 4862 §5.4), and a switch has as long
     /// to let in what follows (RFC 6620, TENT_LT).
     fn ask(&mut self, target: Ipv6Addr, footing: &Footing, next: Step, out: &mut Vec<Output>, now: Time) {
-        out.push(Output::Solicit(footing.upstream.link, dad(&footing.upstream, target)));
+        let asked = match footing.is_shared {
+            true => question(&footing.upstream, target),
+            false => Some(dad(&footing.upstream, target)),
+        };
+        out.extend(asked.map(|asked| Output::Solicit(footing.upstream.link, asked)));
         self.go_on(target, now + RETRANS_TIMER, next);
     }
 

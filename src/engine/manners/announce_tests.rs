@@ -32,7 +32,13 @@ impl Announced for Link {
             has_several: false,
             fixed: None,
         };
-        Some(Footing { upstream, is_free: self.is_free, is_disputed: false, is_announced: true })
+        Some(Footing {
+            upstream,
+            is_free: self.is_free,
+            is_disputed: false,
+            is_announced: true,
+            is_shared: false,
+        })
     }
 
     fn is_route_under_way(&self, _: Ipv6Addr) -> bool {

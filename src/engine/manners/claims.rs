@@ -33,6 +33,12 @@ pub fn solicitation_from(upstream: &Upstream, target: Ipv6Addr, router: Ipv6Addr
     }
 }
 
+/// Who has the target, as a host of the link asks.
+pub fn question(upstream: &Upstream, target: Ipv6Addr) -> Option<Solicitation> {
+    let source = upstream.link_local.or(upstream.global)?;
+    Some(solicitation_from(upstream, source, target))
+}
+
 /// RFC 4862 §5.4.2. The interface does not hear what it sends, and a switch that sends it back is
 /// ignored by its source; the defence of an owner arrives as a rival's advertisement.
 pub fn dad(upstream: &Upstream, target: Ipv6Addr) -> Solicitation {

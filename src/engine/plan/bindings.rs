@@ -4,7 +4,7 @@
 //! so an interface may appear, vanish or be renamed at any time.
 
 use core::net::Ipv6Addr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::facts::{IfIndex, Link, LinkLayer};
 use crate::engine::host::links::Links;
@@ -31,6 +31,8 @@ pub struct Bindings {
     /// Links that are none of the upstreams, and on the same link as one of them: a macvlan, macvtap or ipvlan that
     /// shares it, a port of the bridge that it is. Stations there answer for themselves.
     pub beside: BTreeMap<IfIndex, IfIndex>,
+    /// Upstreams that are bridges, and have guests of a range on other ports than the router's.
+    pub shared: BTreeSet<IfIndex>,
 }
 
 /// An upstream that is there, with everything that an answer takes from it.
@@ -86,6 +88,13 @@ pub struct Place {
     pub has_backstop: bool,
 }
 
+impl Place {
+    /// The upstream itself, if the guests are on other ports of it.
+    pub fn own_bridge(&self) -> Option<IfIndex> {
+        self.upstream.filter(|upstream| self.downstreams.contains(upstream))
+    }
+}
+
 impl Bindings {
     /// The upstreams of the policy on the host as it is. `default_routes` are the interfaces that default
     /// routes leave by; `before` are the upstreams that there were so far.
@@ -124,6 +133,7 @@ impl Bindings {
         let placed = ranges.len() - known.len();
         self.ranges = ranges[..placed].iter().map(|range| self.place(range, links)).collect();
         self.ranges.extend(known);
+        self.shared = self.ranges.iter().filter_map(Place::own_bridge).collect();
         for (range, place) in ranges.iter().zip(&self.ranges) {
             self.problems.extend(problem_of(range, place, links, (&self.upstreams, &self.beside)));
         }
@@ -248,7 +258,12 @@ impl Bindings {
             }
             Downstream::Kernel => Vec::new(),
         };
-        downstreams.retain(|link| !self.is_on_an_upstream(*link));
+        // On an upstream's own link guests are told from strangers by the port that they are behind.
+        let is_named = matches!(range.downstream, Downstream::Named(_));
+        let is_own_bridge = |link: IfIndex| {
+            is_named && upstream == Some(link) && links.get(link).is_some_and(|link| link.is_bridge)
+        };
+        downstreams.retain(|link| !self.is_on_an_upstream(*link) || is_own_bridge(*link));
         Place { upstream, downstreams, ..Place::default() }
     }
 }

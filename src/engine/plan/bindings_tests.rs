@@ -12,7 +12,15 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
         let layer = if index == 1 { LinkLayer::Loopback } else { LinkLayer::Ethernet(mac) };
         let name = name.parse().expect("a name");
         let index = IfIndex(index.into());
-        links.insert(Link { index, name, state: LinkState::Up, layer, master: None, lower: None });
+        links.insert(Link {
+            index,
+            name,
+            state: LinkState::Up,
+            layer,
+            master: None,
+            lower: None,
+            is_bridge: false,
+        });
     }
     let address = "2001:db8::1".parse().expect("an address");
     links.insert_address(Address {

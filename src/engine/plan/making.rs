@@ -122,9 +122,14 @@ impl Grounds<'_> {
         Making(Stage::Made(Box::new(plan)))
     }
 
-    fn plan(self, mut bindings: Bindings, effective: Effective) -> Plan {
+    fn plan(self, mut bindings: Bindings, mut effective: Effective) -> Plan {
         let Self { written, host, .. } = self;
         bindings.place_ranges(&effective.ranges, effective.places, &host.links);
+        for (range, place) in effective.ranges.iter_mut().zip(&bindings.ranges) {
+            if place.own_bridge().is_some() {
+                range.share_the_upstream();
+            }
+        }
         bindings.problems.extend(effective.problems);
         let reach = Reach::of(self.around(&bindings), written.routes.table);
         reach.add_to(&effective.ranges, &mut bindings.ranges);

@@ -214,6 +214,10 @@ impl Plan {
     /// Whether a target of a range that is answered for as a whole is: there is a way to it, and it does not lead back.
     pub fn check_whole(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Result<(), DropReason> {
         self.check_downstream(range, host)?;
+        // There the way to the guests does lead back, and the uplink is asked instead.
+        if self.place(range).own_bridge().is_some() {
+            return Ok(());
+        }
         self.check_way(range, target, host)
     }
 
@@ -266,6 +270,19 @@ impl Plan {
         self.index.around_all(prefix).is_some_and(|range| {
             self.range(range).answer != Answer::Never && !self.index.excludes_all(range, prefix)
         })
+    }
+
+    /// Whether guests are on this upstream's own link, behind other ports than the router.
+    pub fn is_shared(&self, upstream: IfIndex) -> bool {
+        self.bindings.shared.contains(&upstream)
+    }
+
+    /// The routers whose advertisements are to be heard on this upstream.
+    pub fn routers_to_hear(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
+        match self.is_shared(upstream.link) {
+            true => host.routes.routers(upstream.link),
+            false => self.routers_to_keep(upstream, host),
+        }
     }
 
     /// Whether any range is served where the kernel's routes lead.

@@ -26,7 +26,15 @@ fn host() -> Host {
         let layer = LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, index.0 as u8]));
         let name = name.parse().expect("a name");
         host.learn(
-            Fact::Link(Link { index, name, state: LinkState::Up, layer, master: None, lower: None }),
+            Fact::Link(Link {
+                index,
+                name,
+                state: LinkState::Up,
+                layer,
+                master: None,
+                lower: None,
+                is_bridge: false,
+            }),
             &mut delta,
         );
     }

@@ -178,8 +178,8 @@ impl fmt::Display for Problem {
             ),
             Self::DownstreamIsUpstream(prefix, name) => write!(
                 f,
-                "range {prefix}: {name} is the upstream, and the guests cannot be on the side that asks for \
-                 them; name the interface that they are behind"
+                "range {prefix}: {name} is the upstream, and no bridge, so the guests cannot be on the side that asks \
+                 for them; name the interface that they are behind"
             ),
             Self::DownstreamBesideUpstream(prefix, name, upstream) => write!(
                 f,

@@ -36,7 +36,9 @@ pub(super) fn facts(message: &RouteNetlinkMessage, flags: u16) -> Vec<Fact> {
         }
         RouteNetlinkMessage::NewRoute(m) => new_route(routes(m), flags),
         RouteNetlinkMessage::DelRoute(m) => routes(m).into_iter().map(Fact::RouteGone).collect(),
-        RouteNetlinkMessage::NewNeighbour(m) => neighbor(m, Presence::Here).into_iter().collect(),
+        RouteNetlinkMessage::NewNeighbour(m) => {
+            neighbor(m, Presence::Here).or_else(|| station_here(m)).into_iter().collect()
+        }
         RouteNetlinkMessage::DelNeighbour(m) => {
             neighbor(m, Presence::Gone).or_else(|| station_gone(m)).into_iter().collect()
         }
@@ -101,7 +103,15 @@ fn link(message: &LinkMessage) -> Option<Link> {
         (true, false) => LinkState::NoCarrier,
         (false, _) => LinkState::Down,
     };
-    Some(Link { index: IfIndex(message.header.index), name: name?, state, layer, master, lower })
+    Some(Link {
+        index: IfIndex(message.header.index),
+        name: name?,
+        state,
+        layer,
+        master,
+        lower,
+        is_bridge: kind == Some(&InfoKind::Bridge),
+    })
 }
 
 /// Whether a device of this kind has its stations on the link of the device that it is on top of.
@@ -263,8 +273,21 @@ fn neighbor(message: &NeighbourMessage, presence: Presence) -> Option<Fact> {
     })
 }
 
-/// A bridge has forgotten a station. Permanent entries are those of its ports' own addresses.
+/// A bridge has learnt behind which port a station is, or been told.
+fn station_here(message: &NeighbourMessage) -> Option<Fact> {
+    let (bridge, mac) = station_of_bridge(message)?;
+    Some(Fact::Station { bridge, mac, port: IfIndex(message.header.ifindex) })
+}
+
+/// A bridge has forgotten a station.
 fn station_gone(message: &NeighbourMessage) -> Option<Fact> {
+    let (bridge, mac) = station_of_bridge(message)?;
+    Some(Fact::StationGone { bridge, mac })
+}
+
+/// The station that an entry of a bridge's forwarding table is about. Permanent entries are those of its ports' own
+/// addresses.
+fn station_of_bridge(message: &NeighbourMessage) -> Option<(IfIndex, Mac)> {
     let header = &message.header;
     if header.family != AddressFamily::Bridge || header.state == Nud::Permanent {
         return None;
@@ -273,7 +296,7 @@ fn station_gone(message: &NeighbourMessage) -> Option<Fact> {
         NeighbourAttribute::Controller(index) => Some(IfIndex(*index)),
         _ => None,
     })?;
-    Some(Fact::StationGone { bridge, mac: station(message)? })
+    Some((bridge, station(message)?))
 }
 
 pub(super) fn station(message: &NeighbourMessage) -> Option<Mac> {

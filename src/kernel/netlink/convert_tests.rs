@@ -348,7 +348,7 @@ fn a_neighbor_without_knowledge_is_gone() {
 }
 
 #[test]
-fn a_station_that_a_bridge_forgets_is_told_with_the_bridge() {
+fn a_station_that_a_bridge_learns_or_forgets_is_told_with_the_bridge() {
     let mac = [2, 0, 0, 0, 0, 5];
     let mut message = neighbor_message(Nud::Reachable, &mac);
     message.header.family = AddressFamily::Bridge;
@@ -357,8 +357,13 @@ fn a_station_that_a_bridge_forgets_is_told_with_the_bridge() {
         told(&RouteNetlinkMessage::DelNeighbour(message.clone())),
         [Fact::StationGone { bridge: IfIndex(3), mac: Mac(mac) }]
     );
-    assert_eq!(told(&RouteNetlinkMessage::NewNeighbour(message.clone())), []);
+    let (bridge, port) = (IfIndex(3), IfIndex(message.header.ifindex));
+    assert_eq!(
+        told(&RouteNetlinkMessage::NewNeighbour(message.clone())),
+        [Fact::Station { bridge, mac: Mac(mac), port }]
+    );
     message.header.state = Nud::Permanent;
+    assert_eq!(told(&RouteNetlinkMessage::NewNeighbour(message.clone())), [], "the port's own address");
     assert_eq!(told(&RouteNetlinkMessage::DelNeighbour(message)), [], "the port's own address");
 }
 

@@ -20,7 +20,7 @@ mod table;
 use std::io;
 
 pub use lookup::WayTo;
-pub use monitor::{Monitor, Notice};
+pub use monitor::{Monitor, Notice, Ports};
 pub use proxies::Proxy;
 pub use requests::{Requests, RouteError};
 pub use survey::{Bridge, Make};

@@ -32,6 +32,15 @@ pub struct Monitor {
     queue: VecDeque<Fact>,
 }
 
+/// Whether a dump has to tell which stations bridges know behind which ports. A host may have thousands of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ports {
+    /// It has to.
+    Wanted,
+    /// It has not.
+    LeftOut,
+}
+
 /// What [`Monitor::next`] has to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -74,18 +83,32 @@ impl Monitor {
     /// Changes made meanwhile are in the queue too: apply the dump first, then what
     /// [`Monitor::next`] brings. The dump begins with the first poll; what was queued before is older.
     pub fn dump(&self) -> impl Future<Output = Result<Vec<Fact>, NetlinkError>> + Send + use<> {
+        self.dump_with(Ports::LeftOut)
+    }
+
+    /// The same, with the stations of bridges before the neighbors, where they are wanted.
+    pub fn dump_with(
+        &self,
+        ports: Ports,
+    ) -> impl Future<Output = Result<Vec<Fact>, NetlinkError>> + Send + use<> {
         let mut address = AddressMessage::default();
         address.header.family = AddressFamily::Inet6;
         let mut route = RouteMessage::default();
         route.header.address_family = AddressFamily::Inet6;
         let mut neighbor = NeighbourMessage::default();
         neighbor.header.family = AddressFamily::Inet6;
+        let mut station = NeighbourMessage::default();
+        station.header.family = AddressFamily::Bridge;
         let tables = [
             ("links", RouteNetlinkMessage::GetLink(LinkMessage::default())),
             ("addresses", RouteNetlinkMessage::GetAddress(address)),
             ("routes", RouteNetlinkMessage::GetRoute(route)),
             ("neighbors", RouteNetlinkMessage::GetNeighbour(neighbor)),
         ];
+        let stations = ("stations of bridges", RouteNetlinkMessage::GetNeighbour(station));
+        let stations = (ports == Ports::Wanted).then_some(stations);
+        let [links, addresses, routes, neighbors] = tables;
+        let tables = [links, addresses, routes].into_iter().chain(stations).chain([neighbors]);
         let requests = self.requests.clone();
         async move {
             let mut all = Vec::new();

@@ -199,7 +199,15 @@ pub(crate) fn upstream_facts() -> Vec<Fact> {
 
 pub(crate) fn ethernet(index: IfIndex, name: &str, mac: Mac) -> Link {
     let name = name.parse().expect("a name");
-    Link { index, name, state: LinkState::Up, layer: LinkLayer::Ethernet(mac), master: None, lower: None }
+    Link {
+        index,
+        name,
+        state: LinkState::Up,
+        layer: LinkLayer::Ethernet(mac),
+        master: None,
+        lower: None,
+        is_bridge: false,
+    }
 }
 
 pub(crate) fn downstream(number: u32) -> IfIndex {

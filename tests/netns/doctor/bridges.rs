@@ -14,6 +14,7 @@ crate::cases![
     finds_that_bridged_traffic_is_dropped_by_the_forward_chain,
     finds_that_the_upstream_is_a_port_of_a_bridge,
     finds_guests_on_the_bridge_towards_the_router,
+    finds_redirects_where_a_range_is_on_the_upstreams_own_bridge,
     finds_nothing_on_a_downstream_that_snoops,
 ];
 
@@ -134,6 +135,17 @@ fn finds_guests_on_the_bridge_towards_the_router() {
     );
     patient.lab.host.ip("link set gv1 nomaster");
     patient.is_well();
+}
+
+fn finds_redirects_where_a_range_is_on_the_upstreams_own_bridge() {
+    let patient = on_a_bridge();
+    patient.lab.host.ip("addr flush dev br0
+         link set gp0 nomaster
+         link set gp0 master br9");
+    patient.configure(&format!(
+        "[[upstream]]\ninterface = \"br9\"\n[[range]]\nprefix = \"{C}\"\ninterface = \"br9\"\n"
+    ));
+    patient.is_healed("upstream-bridge", "fault", &["own bridge br9", "type 137"]);
 }
 
 /// Measured: without a querier it floods, and with one the guests join their groups.

@@ -1,13 +1,19 @@
-//! Bridges towards the router: the guests should not be on them.
+//! Bridges towards the router: the guests should not be on them, unless a range is served there; and then the kernel
+//! must not tell them that the router is nearer than the host.
+
+use core::net::Ipv6Addr;
 
 use super::bridge_filter::ports;
+use crate::doctor::firewall::{Body, Family, Hook, Packet, Reverse, State};
 use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use crate::engine::bindings::Upstream;
+use crate::engine::policy::RangePolicy;
 
 /// The check.
 pub static CHECK: Check = Check {
     name: "upstream-bridge",
     group: Group::Path,
-    asks: "the upstream is no bridge that guests are ports of",
+    asks: "the upstream is no bridge that guests are ports of, or they are kept from the router there",
     examine,
 };
 
@@ -17,6 +23,10 @@ fn examine(host: &Host) -> Vec<Finding> {
         let name = host.name(upstream.link);
         let ports = ports(host, upstream.link);
         if host.make(upstream.link).is_none_or(|make| make.bridge.is_none()) || ports.len() < 2 {
+            continue;
+        }
+        if let Some((range, _)) = host.ranges().find(|(_, place)| place.own_bridge() == Some(upstream.link)) {
+            findings.extend(redirected(host, upstream, range));
             continue;
         }
         let sentence = format!(
@@ -34,4 +44,37 @@ fn examine(host: &Host) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// What the host forwards leaves by the interface that it came by, so the kernel tells guest and router to go to each
+/// other directly (RFC 4861 §8.2). Linux has no sysctl against that for IPv6.
+fn redirected(host: &Host, upstream: &Upstream, range: &RangePolicy) -> Option<Finding> {
+    const REDIRECT: u8 = 137;
+    let name = host.name(upstream.link);
+    let redirect = Packet {
+        input: "",
+        output: &name,
+        source: upstream.link_local.unwrap_or(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
+        destination: range.prefix.addr(),
+        body: Body::Icmp(REDIRECT),
+        state: State::Untracked,
+        reverse: Reverse::Routed,
+    };
+    let families = [Family::Ip6, Family::Inet];
+    let rules = &host.firewall.rules;
+    let hooks = [Hook::Output, Hook::Postrouting];
+    if hooks.iter().any(|hook| !rules.objections(*hook, &families, "", &redirect).is_empty()) {
+        return None;
+    }
+    let sentence = format!(
+        "the guests of {} are on the upstream's own bridge {name}, and the kernel redirects them past the host \
+         (ICMPv6 type 137): they send to the router with MACs of their own, and a provider that knows only the host's \
+         drops that",
+        range.prefix
+    );
+    let command = format!(
+        "nft 'add table ip6 no-redirects; add chain ip6 no-redirects out {{ type filter hook output priority 0; }}; \
+         add rule ip6 no-redirects out oifname \"{name}\" icmpv6 type nd-redirect drop'"
+    );
+    Some(Finding::fault(sentence).remedy(Remedy::Command(command)))
 }

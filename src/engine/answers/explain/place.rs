@@ -6,7 +6,7 @@ use super::{Explainer, Step, Subject, alive, no, open, yes};
 use crate::engine::change::RouteState;
 use crate::engine::facts::{IfIndex, IfName, KernelRoute, LinkLayer, LinkState};
 use crate::engine::plan::RangeId;
-use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
+use crate::engine::policy::{Downstream, RangeRoutes};
 use crate::engine::time::Time;
 
 impl Explainer<'_> {
@@ -146,7 +146,7 @@ impl Explainer<'_> {
         let mut wanted = self.routes.wanted();
         match wanted.find(|(route, state)| is_its_own(route) && *state != RouteState::Installed) {
             Some((route, state)) => self.missing_route(&route, state),
-            None => self.other_route(policy, target),
+            None => self.other_route(range, target),
         }
     }
 
@@ -162,7 +162,8 @@ impl Explainer<'_> {
         }
     }
 
-    fn other_route(&self, policy: &RangePolicy, target: Ipv6Addr) -> Step {
+    fn other_route(&self, range: RangeId, target: Ipv6Addr) -> Step {
+        let policy = self.scene.plan.range(range);
         let deciding = self.scene.host.routes.deciding(&target.into());
         let inside = deciding.filter(|route| policy.prefix.contains(&route.destination));
         if let Some(link) = inside.and_then(KernelRoute::link_to_another_host) {
@@ -170,6 +171,10 @@ impl Explainer<'_> {
             return open(Subject::Route, value, None);
         }
         match deciding.and_then(KernelRoute::unicast_link) {
+            Some(link) if self.scene.plan.place(range).own_bridge() == Some(link) => yes(
+                Subject::Route,
+                format!("packets for it leave by {}, to the guest's port", self.name(link)),
+            ),
             // The range is as wide as the upstream's own prefix.
             Some(link)
                 if self.scene.plan.bindings.upstream(link).is_some()
