@@ -111,6 +111,7 @@ fn summary(origin: &str, policy: &Policy) -> String {
         (number, false) => counted(number, "range"),
     };
     let upstreams = match policy.upstreams.as_slice() {
+        _ if !policy.needs_upstream() => return format!("{origin} is good: {ranges}, no upstream needed."),
         [only] => match &only.interface {
             UpstreamInterface::DefaultRoute => "the upstream of the default route".to_owned(),
             UpstreamInterface::Named(name) => format!("the upstream {name}"),
@@ -194,7 +195,11 @@ fn listed(patterns: &[IfPattern]) -> String {
 }
 
 fn row(range: &RangePolicy, policy: &Policy) -> [String; 8] {
-    let unnamed = if policy.upstreams.len() == 1 { "default route" } else { "by prefix" };
+    let unnamed = match policy.upstreams.len() {
+        _ if !range.needs_upstream() && range.origin != Origin::Suffix => "none",
+        1 => "default route",
+        _ => "by prefix",
+    };
     [
         range.prefix.to_string(),
         upstream(range, policy).unwrap_or(unnamed).to_owned(),

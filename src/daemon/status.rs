@@ -143,7 +143,9 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
             "counters": { "answered": counters.answered, "dropped": dropped },
         })
     });
-    let missing = engine.policy().upstreams.iter().filter_map(|upstream| match &upstream.interface {
+    let policy = engine.policy();
+    let needed = policy.upstreams.iter().filter(|upstream| policy.needs(upstream));
+    let missing = needed.filter_map(|upstream| match &upstream.interface {
         UpstreamInterface::Named(name) if engine.links().named(name).is_none() => Some(json!({
             "interface": name.as_str(), "ifindex": null, "mac": null, "state": "missing",
             "backend": "packet", "counters": { "answered": 0, "dropped": {} },
@@ -160,7 +162,8 @@ fn ranges(engine: &Engine) -> Vec<Value> {
 
 fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
     let follows_kernel = range.downstream == Downstream::Kernel;
-    let is_served = place.upstream.is_some() && (follows_kernel || !place.downstreams.is_empty());
+    let has_upstream = place.upstream.is_some() || !range.needs_upstream();
+    let is_served = has_upstream && (follows_kernel || !place.downstreams.is_empty());
     let shown = place.downstreams.iter().take(MOST_INTERFACES);
     json!({
         "prefix": range.prefix.to_string(),

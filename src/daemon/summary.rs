@@ -3,7 +3,7 @@
 use super::Daemon;
 use crate::engine::bindings::Place;
 use crate::engine::facts::IfIndex;
-use crate::engine::policy::{Answer, Downstream, Origin, RangePolicy};
+use crate::engine::policy::{Downstream, Origin, RangePolicy};
 
 impl Daemon {
     /// How many interfaces are listened to for their guests.
@@ -29,16 +29,16 @@ impl Daemon {
         }
         let line = |(range, place): (&RangePolicy, &Place)| {
             let is_there = !matches!(range.downstream, Downstream::Named(_)) || !place.downstreams.is_empty();
-            if !is_there || place.upstream.is_none() && range.answer != Answer::Never {
+            if !is_there || place.upstream.is_none() && range.needs_upstream() {
                 return None;
             }
-            let upstream = name(place.upstream).unwrap_or_else(|| "no upstream".to_owned());
+            let on = name(place.upstream).map(|name| format!(" on {name}")).unwrap_or_default();
             let RangePolicy { prefix, downstream, answer, .. } = range;
             let origin = match range.origin {
                 Origin::Config => String::new(),
                 origin => format!(", {}", origin.as_str()),
             };
-            Some(format!("serving {prefix} on {upstream} for {downstream} ({answer}{origin})"))
+            Some(format!("serving {prefix}{on} for {downstream} ({answer}{origin})"))
         };
         let mut lines: Vec<_> = ranges.iter().zip(&bindings.ranges).filter_map(line).collect();
         if lines.len() > SUMMARY {

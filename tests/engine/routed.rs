@@ -3,12 +3,12 @@
 
 use lone64::engine::facts::{Fact, KernelRoute, LinkState, NextHop, RouteKind};
 use lone64::engine::policy::{Announce, Answer, Policy, RangeRoutes};
-use lone64::engine::{Expected, Holds, Input, Output, Subject};
+use lone64::engine::{Event, Expected, Holds, Input, Output, Problem, Subject};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    BRIDGE, Host, UP, address, advertisements, bridge, dad, guest, guest_mac, live, millis, question, route,
-    seconds, with,
+    BRIDGE, Host, UP, address, advertisements, bridge, dad, guest, guest_mac, has, live, millis, question,
+    range, route, seconds, usual_facts, with,
 };
 
 fn routed() -> Policy {
@@ -54,6 +54,57 @@ fn a_guest_has_its_route_as_soon_as_it_checks_its_address() {
     assert!(host.kernel.contains(&guests_route()));
     host.pass(seconds(10));
     assert!(host.is_live(guest(5)), "it replied when it was asked");
+}
+
+/// A host with its guests' bridge, and no upstream at all.
+fn without_upstream(policy: Policy) -> Host {
+    let mut host = Host::bare(policy).with_guest(guest(5), guest_mac(5));
+    host.facts(vec![bridge(LinkState::Up), has(BRIDGE, "fe80::5054:ff:fe00:b0/64")]);
+    host.input(Input::Synced);
+    host
+}
+
+#[test]
+fn needs_no_upstream() {
+    let mut host = without_upstream(routed());
+    assert_eq!(host.engine.problems(), []);
+    assert!(!host.events().iter().any(is_problem));
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    host.pass(seconds(100));
+    assert!(host.is_live(guest(5)) && host.kernel.contains(&guests_route()));
+    let said = host.engine.explain(guest(5), host.now);
+    assert_eq!(said.outcome, Expected::Dropped(DropReason::NeverAnswered));
+    assert!(said.steps.iter().all(|step| step.subject != Subject::Upstream));
+}
+
+#[test]
+fn is_served_while_the_upstream_of_another_range_is_waited_for() {
+    let mut policy = routed();
+    policy.ranges.push(range("2001:db8:1:2:d::/112", "lxcbr0"));
+    let mut host = without_upstream(policy);
+    assert!(matches!(host.engine.problems(), [Problem::NoDefaultRoute]));
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    host.pass(seconds(10));
+    assert!(host.kernel.contains(&guests_route()));
+}
+
+#[test]
+fn keeps_its_routes_when_its_upstream_comes_and_goes() {
+    let mut host = without_upstream(routed());
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    host.pass(seconds(10));
+    host.take();
+    host.facts(usual_facts());
+    host.pass(seconds(10));
+    host.facts(vec![Fact::LinkGone(UP)]);
+    host.pass(seconds(10));
+    let outputs = host.take();
+    assert!(!outputs.iter().any(|output| matches!(output, Output::ChangeRoute(_))), "{outputs:?}");
+    assert!(host.is_live(guest(5)) && host.engine.problems().is_empty());
+}
+
+fn is_problem(event: &Event) -> bool {
+    matches!(event, Event::Problem(_))
 }
 
 #[test]

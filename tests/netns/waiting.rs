@@ -19,6 +19,7 @@ crate::cases![
     waits_for_ipv6_on_its_upstream,
     waits_for_a_packet_socket_that_the_kernel_refuses,
     waits_for_nothing_twice_and_serves_what_is_there,
+    needs_no_upstream_where_nobody_is_answered,
 ];
 
 /// It is ready, and what it says then.
@@ -164,4 +165,27 @@ fn waits_for_nothing_twice_and_serves_what_is_there() {
     assert!(ready.contains(&format!("serving {D} on up0 for gv1")) && !ready.contains("2:e::"), "{ready}");
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, PLAIN));
     daemon.stop();
+}
+
+/// A prefix that is routed to this host, through a tunnel say: there is no upstream, and none is missed.
+fn needs_no_upstream_where_nobody_is_answered() {
+    let lab = Lab::veth();
+    lab.host.ip("link del up0");
+    let routed = Settings::default().without_upstream().without_sentinels();
+    let routed = routed.range(C, "br0", "answer = \"never\"\nroutes = \"guests\"");
+    let (daemon, ready) = started(&lab, routed);
+    assert!(ready.contains(&format!("STATUS=serving {C} for br0 (never)\n")), "{ready}");
+    eventually("the guest has its route", PATIENCE, || {
+        // It looks for its gateway, and is heard.
+        lab.guest.ip("neigh flush all");
+        let mut ping = std::process::Command::new("ping");
+        ping.args(["-c", "1", "-W", "1", &GATEWAY.to_string()]).stdout(std::process::Stdio::null());
+        lab.guest.spawn(&mut ping).wait().unwrap();
+        lab.host.show("route show proto 64").contains(&GUEST.to_string()).then_some(())
+    });
+    assert!(lab.host.show("route show table all proto 64").contains("unreachable"));
+    assert_eq!((&status(&daemon)["problems"], exit_status(&daemon)), (&Value::Array(vec![]), Some(0)));
+    assert_eq!(status(&daemon)["ranges"][0]["state"], "serving");
+    let said = daemon.stop();
+    assert!(!said.contains("default route") && !said.contains("upstream"), "{said}");
 }

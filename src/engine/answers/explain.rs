@@ -144,6 +144,10 @@ impl Explainer<'_> {
             return Expected::Dropped(DropReason::NoRange);
         };
         steps.push(yes(Subject::Range, plan.range(range).prefix.to_string()));
+        if plan.place(range).upstream.is_none() && !plan.range(range).needs_upstream() {
+            self.tell_mode(range, target, now, steps);
+            return Expected::Dropped(DropReason::NeverAnswered);
+        }
         let Some(upstream) = self.tell_upstream(range, steps) else {
             return Expected::Dropped(DropReason::NoRange);
         };

@@ -136,7 +136,11 @@ impl Ears {
 
     /// The upstreams that are not heard. A downstream that is not heard is one among others, and may be about to go.
     pub fn problems(&self, plan: &Plan, host: &Host) -> impl Iterator<Item = Problem> {
-        let upstreams = self.refused.iter().filter(|(link, _)| plan.upstream(**link).is_some());
+        let is_needed = |link| {
+            let upstream = plan.upstream(link).map(|upstream| &plan.policy.upstreams[upstream.policy]);
+            upstream.is_some_and(|upstream| plan.policy.needs(upstream))
+        };
+        let upstreams = self.refused.iter().filter(move |(link, _)| is_needed(**link));
         upstreams.filter_map(|(link, said)| {
             Some(Problem::UpstreamNotHeard(host.links.get(*link)?.name, said.clone()))
         })

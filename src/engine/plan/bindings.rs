@@ -96,10 +96,12 @@ impl Place {
 }
 
 impl Bindings {
-    /// The upstreams of the policy on the host as it is. `default_routes` are the interfaces that default
+    /// The upstreams of the policy on the host as it is. What is wrong with one on which nothing is done is no problem
+    /// (`is_needed`). `default_routes` are the interfaces that default
     /// routes leave by; `before` are the upstreams that there were so far.
     pub(super) fn of_upstreams(
         policy: &[UpstreamPolicy],
+        is_needed: impl Fn(&UpstreamPolicy) -> bool,
         links: &Links,
         default_routes: &[IfIndex],
         before: &[Upstream],
@@ -111,7 +113,11 @@ impl Bindings {
             .enumerate()
             .partition(|(_, upstream)| upstream.interface != UpstreamInterface::DefaultRoute);
         for upstream in named.into_iter().chain(unnamed) {
+            let told = bound.problems.len();
             bound.bind_upstream(upstream, links, default_routes, before);
+            if !is_needed(upstream.1) {
+                bound.problems.truncate(told);
+            }
         }
         bound.beside = bound.beside_upstreams(links);
         bound
@@ -244,7 +250,11 @@ impl Bindings {
                 .upstreams
                 .iter()
                 .find(|upstream| links.is_on_link(upstream.link, &range.prefix))
-                .or_else(|| self.upstreams.first().filter(|_| self.upstreams.len() == 1))
+                // One that needs none does not follow it as it comes and goes.
+                .or_else(|| {
+                    let is_meant = self.upstreams.len() == 1 && range.needs_upstream();
+                    self.upstreams.first().filter(|_| is_meant)
+                })
                 .map(|upstream| upstream.link),
         };
         let mut downstreams: Vec<_> = match &range.downstream {
@@ -298,7 +308,8 @@ fn problem_of(
         });
     }
     // Without any upstream, that is the problem, and it has been named already.
-    (place.upstream.is_none() && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))
+    let is_missing = place.upstream.is_none() && range.needs_upstream();
+    (is_missing && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
         origin: Origin::Config,
     };
     let upstreams = [UpstreamPolicy::new(UpstreamInterface::Named("veth0".parse().expect("a name")))];
-    let mut bound = Bindings::of_upstreams(&upstreams, &links, &[], &[]);
+    let mut bound = Bindings::of_upstreams(&upstreams, |_| true, &links, &[], &[]);
     bound.place_ranges(&[range("*"), range("veth?"), range("l*")], Vec::new(), &links);
     let downstreams: Vec<_> = bound.ranges.iter().map(|place| place.downstreams.clone()).collect();
     assert_eq!(downstreams, [vec![IfIndex(3), IfIndex(4)], vec![IfIndex(3)], vec![]]);

@@ -10,7 +10,7 @@ use super::reach::Reach;
 use super::unserved::{Lookout, Networks};
 use crate::engine::host::Host;
 use crate::engine::ours::Ours;
-use crate::engine::policy::{Policy, RangePolicy};
+use crate::engine::policy::{Policy, RangePolicy, UpstreamPolicy};
 
 /// A plan in the making. The host and the policy may not be others between two steps, or the plan is made again.
 #[derive(Debug, Default)]
@@ -98,7 +98,8 @@ impl Grounds<'_> {
     fn bind(self, before: &[Upstream]) -> Bindings {
         let Self { written, host, .. } = self;
         let defaults = host.routes.default_links();
-        Bindings::of_upstreams(&written.upstreams, &host.links, &defaults, before)
+        let is_needed = |upstream: &UpstreamPolicy| written.needs(upstream);
+        Bindings::of_upstreams(&written.upstreams, is_needed, &host.links, &defaults, before)
     }
 
     fn around<'b>(&'b self, bindings: &'b Bindings) -> Around<'b> {

@@ -9,6 +9,7 @@ pub mod bindings;
 mod changes;
 mod derive;
 mod making;
+mod need;
 pub mod problem;
 mod ranges;
 mod reach;
