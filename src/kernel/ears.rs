@@ -83,19 +83,19 @@ impl Ears {
     /// this one.
     pub fn new() -> io::Result<Self> {
         let epoll = Waiter(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?).register()?;
-        let newcomers = Newcomers::new()?;
-        epoll.get_ref().0.add(newcomers.socket(), EpollEvent::new(EpollFlags::EPOLLIN, ALL_INTERFACES))?;
-        Ok(Self {
+        let mut ears = Self {
             epoll,
             open: HashMap::new(),
             events: vec![EpollEvent::empty(); READY_AT_ONCE],
             stamps: Stamps::default(),
-            newcomers,
+            newcomers: Newcomers::default(),
             drops: BTreeMap::new(),
             asked: BTreeMap::new(),
             under_way: None,
             told: Vec::new(),
-        })
+        };
+        ears.hear_newcomers();
+        Ok(ears)
     }
 
     /// Listens on the interface soon. A socket that is open already is kept, with the questions that wait
@@ -181,6 +181,18 @@ impl Ears {
         self.newcomers.take(link)
     }
 
+    /// Without that socket guests are heard as soon as their interfaces are listened to; it is tried again with the
+    /// next interface.
+    fn hear_newcomers(&mut self) {
+        let opened = self.newcomers.open().and_then(|new| {
+            let interest = EpollEvent::new(EpollFlags::EPOLLIN, ALL_INTERFACES);
+            new.map_or(Ok(()), |socket| Ok(self.epoll.get_ref().0.add(socket, interest)?))
+        });
+        if let Err(error) = opened {
+            tracing::debug!(%error, "no socket hears all interfaces");
+        }
+    }
+
     /// Reads the socket of all interfaces if it is among so many that have frames; how many others there are, the
     /// first ones of `events`.
     fn read_newcomers(&mut self, ready: usize) -> usize {
@@ -257,6 +269,7 @@ impl Ears {
             close(new);
             return self.told.push((link, Err(error.into())));
         }
+        self.hear_newcomers();
         // What came before this one was open is there by now; what comes from here on it hears itself.
         self.newcomers.read(|link| self.open.contains_key(&link));
         if let Some(old) = self.open.insert(link, new) {

@@ -19,9 +19,10 @@ use crate::engine::facts::IfIndex;
 use crate::wire::filter;
 
 /// The socket of all interfaces, and what it heard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Newcomers {
-    socket: Arc<PacketSocket>,
+    /// `None` while the kernel refuses it.
+    socket: Option<Arc<PacketSocket>>,
     /// The oldest first.
     heard: VecDeque<Heard>,
     /// The upstreams that the filter leaves out.
@@ -36,22 +37,21 @@ struct Heard {
 }
 
 impl Newcomers {
-    /// Listens from now on. Needs CAP_NET_RAW.
-    pub fn new() -> io::Result<Self> {
-        let socket = Arc::new(PacketSocket::everywhere(&filter::newcomers(&[]))?);
-        Ok(Self { socket, heard: VecDeque::new(), upstreams: Vec::new() })
-    }
-
-    /// The socket, to be waited for.
-    pub fn socket(&self) -> &PacketSocket {
-        &self.socket
+    /// Listens from now on, if it does not yet. The socket, to be waited for, if it is new. Needs CAP_NET_RAW.
+    pub fn open(&mut self) -> io::Result<Option<&PacketSocket>> {
+        if self.socket.is_some() {
+            return Ok(None);
+        }
+        let socket = PacketSocket::everywhere(&filter::newcomers(&self.upstreams))?;
+        Ok(Some(self.socket.insert(Arc::new(socket))))
     }
 
     /// Reads what has come, and keeps what came on interfaces that have no socket of their own.
     pub fn read(&mut self, has_own: impl Fn(IfIndex) -> bool) {
+        let Some(socket) = self.socket.clone() else { return };
         let mut buffer = [0; LONGEST_FRAME];
         for _ in 0..READ_AT_ONCE {
-            let (length, sender) = match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut buffer) {
+            let (length, sender) = match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
                 Ok((length, Some(sender))) => (length, sender),
                 Ok((_, None)) => continue,
                 // It is empty, or one of the interfaces went down.
@@ -82,8 +82,9 @@ impl Newcomers {
         let mut upstreams: Vec<_> = upstreams.map(|link| link.0).collect();
         upstreams.sort_unstable();
         if upstreams != self.upstreams {
-            let (socket, program) = (Arc::clone(&self.socket), filter::newcomers(&upstreams));
+            let program = filter::newcomers(&upstreams);
             self.upstreams = upstreams;
+            let Some(socket) = self.socket.clone() else { return };
             spawn_blocking(move || {
                 if let Err(error) = socket.attach(&program) {
                     tracing::debug!(%error, "the socket of all interfaces keeps its filter");
