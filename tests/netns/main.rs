@@ -34,6 +34,7 @@
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
+//! * `whole_64`: a range that is all of the upstream's own link
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -90,6 +91,7 @@ mod upheaval;
 mod veths;
 mod waiting;
 mod way_out;
+mod whole_64;
 
 use std::fs;
 
@@ -139,6 +141,7 @@ fn main() {
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
         ("own_link", own_link::CASES),
+        ("whole_64", whole_64::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),
