@@ -203,6 +203,7 @@ fn says_where_there_is_no_backstop() {
         assert_eq!(value["ranges"][0]["backstop"], flag, "{input}");
         let told: Vec<_> =
             value["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect();
+        let told: Vec<_> = told.into_iter().filter(|note| note.starts_with("no backstop")).collect();
         assert_eq!(told.len(), notes.len(), "{input}{told:?}");
         assert!(told.iter().zip(notes).all(|(told, note)| told.contains(note)), "{input}{told:?}");
         let output = lone64(&["check", "-"], &input);
@@ -210,6 +211,24 @@ fn says_where_there_is_no_backstop() {
         assert_eq!(printed.matches("\nnote: no backstop").count(), notes.len(), "{printed}");
         assert!(printed.lines().all(|line| line.len() <= 80), "{printed}");
     }
+}
+
+#[test]
+fn says_what_becomes_of_all_of_the_upstreams_64() {
+    let range = |key: &str| format!("[[range]]\n{key}\ninterface = \"br0\"\n");
+    let whole = lone64(&["check", "-"], &range("suffix = \"::/64\""));
+    let said = text(&whole.stdout);
+    assert!(said.contains("live    guests  no"), "{said}");
+    for note in ["each live guest has a /128, and", "`proxy-downstream = true`", "no backstop for ::/64"] {
+        assert!(said.contains(note), "{note}: {said}");
+    }
+    // Of a prefix nobody knows that but a host.
+    let output = lone64(&["check", "-"], &range("prefix = \"2001:db8:1:2::/64\""));
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("live    range   yes") && said.contains("each live guest has a /128 instead"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Outcome, backstops, host, print, unserved, ways_out, wrapped};
-use crate::config::{self, Config, DEFAULT_FILE, Problems};
+use super::{Outcome, backstops, host, links, print, unserved, ways_out, wrapped};
+use crate::config::{self, DEFAULT_FILE, Problems};
 use crate::daemon::unserved::{Network, networks};
-use crate::engine::facts::Fact;
+use crate::engine::Engine;
 use crate::engine::policy::{
     Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes, Source,
     UpstreamInterface, UpstreamPolicy,
@@ -51,18 +51,16 @@ pub fn run(args: &CheckArgs) -> Outcome {
     };
     match result {
         Ok(config) => {
-            // The configuration is good also where the kernel does not say what there is.
-            let facts = host::facts().ok();
-            let ways_out = ways_out::astray(&config.policy, facts.as_deref().unwrap_or_default());
-            let unserved = Unserved::under(&config.policy, facts);
+            let here = Here::of(&config.policy);
+            let unserved = &here.unserved;
             if args.json {
-                let mut object = described(&origin, &config);
+                let mut object = described(&origin, &here);
                 object["unserved"] = json!(unserved.networks);
-                object["ways_out"] = json!(ways_out);
+                object["ways_out"] = json!(here.ways_out);
                 print(&format!("{object:#}\n"))?;
             } else {
-                let (table, summary) = (table(&config.policy), summary(&origin, &config.policy));
-                let ways_out = ways_out::text(&ways_out);
+                let (table, summary) = (table(&here), summary(&origin, &config.policy));
+                let ways_out = ways_out::text(&here.ways_out);
                 print(&format!("{table}{}{ways_out}\n{summary}\n", unserved.text(&table)))?;
             }
         }
@@ -78,6 +76,28 @@ pub fn run(args: &CheckArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a configuration means on this host.
+struct Here {
+    policy: Policy,
+    notes: Vec<String>,
+    unserved: Unserved,
+    ways_out: Vec<ways_out::Astray>,
+}
+
+impl Here {
+    /// The configuration is good also where the kernel does not say what it routes.
+    fn of(written: &Policy) -> Self {
+        let facts = host::facts().ok();
+        let ways_out = ways_out::astray(written, facts.as_deref().unwrap_or_default());
+        let engine = facts.map(|facts| host::engine(written.clone(), facts));
+        let policy = engine.as_ref().map_or_else(|| written.clone(), |here| links::as_here(written, here));
+        let mut notes = backstops::notes(&policy);
+        notes.extend(links::notes(written, &policy));
+        notes.extend(engine.iter().flat_map(links::problems));
+        Self { policy, notes, unserved: engine.as_ref().map(Unserved::of).unwrap_or_default(), ways_out }
+    }
+}
+
 /// What nobody would serve on this host.
 #[derive(Default)]
 struct Unserved {
@@ -87,10 +107,8 @@ struct Unserved {
 }
 
 impl Unserved {
-    fn under(policy: &Policy, facts: Option<Vec<Fact>>) -> Self {
-        let Some(facts) = facts else { return Self::default() };
-        let engine = host::engine(policy.clone(), facts);
-        Self { networks: Some(networks(&engine)), count: engine.count_unserved() }
+    fn of(engine: &Engine) -> Self {
+        Self { networks: Some(networks(engine)), count: engine.count_unserved() }
     }
 
     /// Behind the table.
@@ -127,7 +145,8 @@ fn counted(number: usize, noun: &str) -> String {
 
 /// One row for each range, in columns. Those that would be empty are left out at the end, because with
 /// them a long prefix does not fit a terminal.
-fn table(policy: &Policy) -> String {
+fn table(here: &Here) -> String {
+    let Here { policy, notes, .. } = here;
     let mut rows = vec![
         ["RANGE", "UPSTREAM", "DOWNSTREAM", "ANSWER", "ROUTES", "BACKSTOP", "EXCL", "PROXY"]
             .map(str::to_owned),
@@ -150,7 +169,6 @@ fn table(policy: &Policy) -> String {
         text.push('\n');
     }
     let has_gateway = all_ranges(policy).any(|range| range.gateway.is_some());
-    let notes = backstops::notes(policy);
     if (is_automatic(policy) || has_gateway || !notes.is_empty()) && is_table {
         text.push('\n');
     }
@@ -212,8 +230,8 @@ fn row(range: &RangePolicy, policy: &Policy) -> [String; 8] {
     ]
 }
 
-fn described(origin: &str, config: &Config) -> Value {
-    let policy = &config.policy;
+fn described(origin: &str, here: &Here) -> Value {
+    let Here { policy, notes, .. } = here;
     let upstreams: Vec<Value> = policy
         .upstreams
         .iter()
@@ -254,7 +272,6 @@ fn described(origin: &str, config: &Config) -> Value {
             })
         })
         .collect();
-    let notes = backstops::notes(policy);
     json!({
         "origin": origin,
         "valid": true,

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod explain;
 mod host;
 pub mod import;
+mod links;
 pub mod man;
 pub mod options;
 pub mod reload;

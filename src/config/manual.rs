@@ -70,7 +70,7 @@ const RANGE: &[Key] = &[
     (
         "suffix",
         None,
-        "Instead of a prefix: what is put under the current /64 of the upstream, and follows it when that changes, such as \"::c:0:0:0/112\".",
+        "Instead of a prefix: what is put under the current /64 of the upstream, and follows it when that changes, such as \"::c:0:0:0/112\". \"::/64\" is all of it. An upstream that has a single address and no prefix on-link has the /64 around that.",
     ),
     (
         "upstream",
@@ -90,7 +90,7 @@ const RANGE: &[Key] = &[
     (
         "routes",
         None,
-        "Which routes lone64 keeps: \"range\", one for the whole range to its interface; \"guests\", a /128 for each live guest; \"none\". The default is \"range\" for one interface, \"guests\" for a pattern or a list, and \"none\" without an interface.",
+        "Which routes lone64 keeps: \"range\", one for the whole range to its interface; \"guests\", a /128 for each live guest; \"none\". The default is \"range\" for one interface, \"guests\" for a pattern or a list, and \"none\" without an interface. Where the range is all of the upstream's own link, one route would take the router and its neighbors away: there the default is \"guests\", and \"range\" is refused. A guest whose address another station on that link has gets no route.",
     ),
     (
         "backstop",

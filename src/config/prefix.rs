@@ -84,9 +84,12 @@ pub(super) fn unplaceable(suffix: Ipv6Net) -> Option<Objection> {
     const UPPER: u128 = !0 << 64;
     let bits = suffix.network().to_bits();
     let lower = Ipv6Net::new_assert(Ipv6Addr::from_bits(bits & !UPPER), suffix.prefix_len());
-    if suffix.prefix_len() <= 64 {
+    if suffix.prefix_len() < 64 {
         let sentence = format!("the suffix {suffix} leaves no room for the upstream's /64");
-        return Some((sentence, "write a length from 65 to 128, as in \"::c:0:0:0/112\"".to_owned()));
+        return Some((
+            sentence,
+            "write a length from 64 to 128, as in \"::c:0:0:0/112\"; \"::/64\" is all of it".to_owned(),
+        ));
     }
     (bits & UPPER != 0).then(|| {
         let sentence = format!("the suffix {suffix} has more than the lower 64 bits");
@@ -138,10 +141,10 @@ mod tests {
 
     #[test]
     fn takes_suffixes_of_the_lower_64_bits_only() {
-        for text in ["::/64", "::/0", "2001:db8:1:2:c::/112", "0:0:0:1::/80"] {
+        for text in ["::/63", "::/0", "2001:db8:1:2:c::/112", "2001:db8::/64", "0:0:0:1::/80"] {
             assert!(unplaceable(net(text)).is_some(), "{text}");
         }
-        for text in ["::c:0:0:0/112", "::/65", "::5/128"] {
+        for text in ["::c:0:0:0/112", "::/64", "::/65", "::5/128"] {
             assert_eq!(unplaceable(net(text)), None, "{text}");
         }
         let (_, remedy) = unplaceable(net("2001:db8:1:2:c::/112")).unwrap();

@@ -211,6 +211,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
     let downstream = range.interface.value().map_or(Downstream::Kernel, Downstreams::policy);
     let (answer, routes) = match &downstream {
         Downstream::Named(name) if name.is_loopback() => (Answer::Always, RangeRoutes::Range),
+        Downstream::Named(_) if is_whole_link(range) => (Answer::Live, RangeRoutes::Guests),
         Downstream::Named(_) => (Answer::Live, RangeRoutes::Range),
         Downstream::Matching(_) => (Answer::Live, RangeRoutes::Guests),
         Downstream::Kernel => (Answer::Live, RangeRoutes::None),
@@ -239,6 +240,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
         downstream,
         answer,
         routes,
+        has_written_routes: range.routes != Field::Absent,
         backstop: range.backstop,
         gateway: range.gateway.value().copied(),
         exclude: match &range.exclude {
@@ -272,6 +274,10 @@ fn check_routes(
                 "there are no guests behind `lo`: the host itself owns the whole range",
                 "remove `routes`: the default is one local route for the whole range",
             )),
+            (Downstream::Named(_), RangeRoutes::Range) if is_whole_link(range) => Some((
+                "one route for `suffix = \"::/64\"` would take the upstream's own link away, with its router",
+                "remove `routes`, or write routes = \"guests\": each live guest has a /128",
+            )),
             (Downstream::Matching(_), RangeRoutes::Range) => Some((
                 "one route for the whole range cannot lead to several interfaces",
                 "write routes = \"guests\", or name one interface, without a pattern or a list",
@@ -290,11 +296,19 @@ fn check_routes(
         };
         let sentence = "`answer = \"always\"` looks for no guest, so none would get a route";
         let remedy = match downstream {
+            Downstream::Named(_) if is_whole_link(range) => {
+                "write answer = \"live\": no one route can lead to all of the upstream's own link"
+            }
             Downstream::Named(_) => "write answer = \"live\", or routes = \"range\"",
             _ => "write answer = \"live\", or routes = \"none\" if something else installs the routes",
         };
         report.push(place, sentence).help(remedy);
     }
+}
+
+/// Whether it is all of the upstream's own link, whatever that is.
+fn is_whole_link(range: &Range) -> bool {
+    range.suffix.value().is_some_and(|suffix| suffix.prefix_len() == 64)
 }
 
 /// Nobody asks on `lo`.

@@ -343,8 +343,8 @@ fn reads_suffixes_and_refuses_those_that_fit_under_no_64() {
             "3:12: the exclude ::d:0:0:1/128 is outside its range ::c:0:0:0/112",
         ),
         (
-            "[[range]]\nsuffix = \"::/64\"".to_owned(),
-            "2:10: the suffix ::/64 leaves no room for the upstream's /64",
+            "[[range]]\nsuffix = \"::/63\"".to_owned(),
+            "2:10: the suffix ::/63 leaves no room for the upstream's /64",
         ),
         (
             "[[range]]\nsuffix = \"2001:db8::c:0:0:0/112\"".to_owned(),
@@ -358,4 +358,30 @@ fn reads_suffixes_and_refuses_those_that_fit_under_no_64() {
     let two =
         "[[range]]\nupstream = \"a\"\nsuffix = \"::/65\"\n[[range]]\nupstream = \"b\"\nsuffix = \"::/65\"\n";
     assert_eq!(policy(two).suffixes.len(), 2);
+}
+
+#[test]
+fn all_of_the_upstreams_64_has_a_route_for_each_guest_and_none_of_its_own() {
+    let suffix = |rest: &str| format!("[[range]]\nsuffix = \"::/64\"\n{rest}");
+    for interface in ["\"br0\"", "\"veth*\"", "[\"br0\", \"br1\"]"] {
+        let policy = policy(&suffix(&format!("interface = {interface}")));
+        assert_eq!(
+            (policy.suffixes[0].routes, policy.suffixes[0].answer),
+            (RangeRoutes::Guests, Answer::Live)
+        );
+    }
+    assert_eq!(
+        problems(&suffix("interface = \"br0\"\nroutes = \"range\"")),
+        ["4:10: one route for `suffix = \"::/64\"` would take the upstream's own link away, with its router"]
+    );
+    let always =
+        parse(&suffix("interface = \"br0\"\nanswer = \"always\""), "f").expect_err("no route leads there");
+    assert!(always.to_string().contains("write answer = \"live\": no one route"), "{always}");
+    // What was written is told from what was not: which prefixes are on-link is known only on the host.
+    let whole = |rest: &str| {
+        policy(&format!("[[range]]\nprefix = \"2001:db8:1:2::/64\"\ninterface = \"br0\"\n{rest}"))
+    };
+    assert!(
+        !whole("").ranges[0].has_written_routes && whole("routes = \"range\"").ranges[0].has_written_routes
+    );
 }

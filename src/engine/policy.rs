@@ -166,6 +166,10 @@ pub struct RangePolicy {
     pub answer: Answer,
     /// Which routes are kept in the kernel.
     pub routes: RangeRoutes,
+    /// Whether these are what the administrator wrote. If not, a range that is all of an upstream's link has a /128 for
+    /// each guest instead of one route.
+    #[serde(default)]
+    pub has_written_routes: bool,
     /// Whether an `unreachable` route for the whole range is kept, so that nothing leaks upstream.
     pub backstop: bool,
     /// The guests' gateway: a link-local address that is kept on every downstream.

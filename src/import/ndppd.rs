@@ -189,6 +189,16 @@ impl Reader<'_, '_, '_> {
             range.notes.extend(self.text.note(&entry.key, message));
             range.answer = Answer::Always;
         }
+        if range.is_whole_link() {
+            let message = match range.is_automatic() {
+                true => "for all addresses, by the kernel's routes: that is what `automatic` does",
+                false => {
+                    "for all addresses: lone64 serves all of the upstream's /64, whatever that is, and keeps a /128 \
+                     for each live guest there"
+                }
+            };
+            range.notes.extend(self.text.note(&entry.key, message));
+        }
         if range.answer == Answer::Always {
             range.answer_always();
         } else if range.interfaces.is_empty() {

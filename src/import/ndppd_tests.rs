@@ -112,3 +112,28 @@ fn names_and_prefixes_that_cannot_be_are_refused() {
         assert!(told.starts_with(start), "{conf}: {told}");
     }
 }
+
+#[test]
+fn a_rule_for_all_addresses_is_one_for_the_upstreams_64_whatever_that_is() {
+    let toml = good("proxy e0 { rule ::/0 { iface br0 } }").toml;
+    let range = toml.split("[[range]]").nth(1).unwrap();
+    for line in ["suffix    = \"::/64\"", "interface = \"br0\"", "answer    = \"live\""] {
+        assert!(range.lines().any(|written| written == line), "{line} is not in\n{toml}");
+    }
+    assert!(!range.contains("routes    =") && !range.contains("backstop"), "{toml}");
+    assert!(toml.contains("keeps a /128 for each live guest"));
+    // One by the kernel's routes is what automatic does, beside other rules too.
+    let automatic = good("proxy e0 { rule ::/0 { auto } }").toml;
+    assert!(automatic.contains("automatic = true") && !automatic.contains("[[range]]"), "{automatic}");
+    let both = good("proxy e0 { rule ::/0 { auto }\n rule 2001:db8::/112 { iface br0 } }").toml;
+    assert!(both.contains("automatic = true") && both.matches("[[range]]").count() == 1, "{both}");
+    // One that answers for everything cannot be served.
+    let conf = "proxy e0 { rule ::/0 { static }\n rule 2001:db8::/112 { iface br0 } }";
+    assert!(notes(conf).iter().any(|note| note.contains("left out: the range ::/0")), "{:?}", notes(conf));
+}
+
+#[test]
+fn a_rule_inside_one_for_all_addresses_is_looked_for_there_too() {
+    let toml = good("proxy e0 { rule ::/0 { iface br0 }\n rule 2001:db8::/112 { iface br1 } }").toml;
+    assert!(toml.contains("interface = [\"br1\", \"br0\"]") && toml.contains("\"::/64\""), "{toml}");
+}

@@ -22,7 +22,7 @@ pub(super) fn render(draft: &Draft, origin: &str) -> String {
     notes(&mut text, &draft.notes);
     for upstream in &draft.upstreams {
         table(&mut text, upstream);
-        for range in &upstream.ranges {
+        for range in upstream.ranges.iter().filter(|range| !range.is_automatic()) {
             let among_several = (draft.upstreams.len() > 1).then_some(&upstream.interface);
             range_table(&mut text, range, among_several);
         }
@@ -34,7 +34,12 @@ pub(super) fn render(draft: &Draft, origin: &str) -> String {
 fn table(text: &mut String, upstream: &Upstream) {
     text.push_str("\n[[upstream]]\n");
     notes(text, &upstream.notes);
+    let automatic = upstream.ranges.iter().find(|range| range.is_automatic());
+    automatic.iter().for_each(|range| notes(text, &range.notes));
     key(text, "interface", &quoted(&upstream.interface));
+    if automatic.is_some() {
+        key(text, "automatic", "true");
+    }
     if upstream.router == Router::Set {
         key(text, "router", "true");
     }
@@ -43,7 +48,10 @@ fn table(text: &mut String, upstream: &Upstream) {
 fn range_table(text: &mut String, range: &Range, upstream: Option<&IfName>) {
     text.push_str("\n[[range]]\n");
     notes(text, &range.notes);
-    key(text, "prefix", &format!("\"{}\"", range.prefix));
+    match range.is_whole_link() {
+        true => key(text, "suffix", "\"::/64\""),
+        false => key(text, "prefix", &format!("\"{}\"", range.prefix)),
+    }
     if let Some(upstream) = upstream {
         key(text, "upstream", &quoted(upstream));
     }
@@ -56,12 +64,12 @@ fn range_table(text: &mut String, range: &Range, upstream: Option<&IfName>) {
         }
     }
     key(text, "answer", &format!("\"{}\"", range.answer));
-    if range.routes == Routes::Guests {
-        key(text, "routes", "\"guests\"");
-    } else {
-        key(text, "routes", "\"none\"");
+    // All of the link has a /128 for each live guest, and no backstop, by default.
+    if !range.is_whole_link() {
+        let routes = if range.routes == Routes::Guests { "guests" } else { "none" };
+        key(text, "routes", &format!("\"{routes}\""));
+        key(text, "backstop", "false");
     }
-    key(text, "backstop", "false");
     match range.exclude.as_slice() {
         [] => {}
         [only] => key(text, "exclude", &format!("[\"{only}\"]")),

@@ -50,7 +50,7 @@ fn leave_out_unservable(upstream: &mut Upstream, notes: &mut Vec<Note>) {
         let own = upstream.interface;
         let asks_itself = range.interfaces.contains(&own);
         range.interfaces.retain(|name| *name != own);
-        let why = if let Some(why) = config::unservable(range.prefix) {
+        let why = if let Some(why) = config::unservable(range.prefix).filter(|_| !range.is_whole_link()) {
             why
         } else if asks_itself && range.interfaces.is_empty() {
             format!("{} would be looked for on {own}, the side that asks for it", range.prefix)
@@ -121,7 +121,10 @@ fn merge_same_interfaces(draft: &mut Draft) {
 fn tell_upstreams_from_downstreams(draft: &mut Draft) {
     let mut downstreams: HashSet<IfName> = HashSet::new();
     let mut kept: HashSet<IfName> = HashSet::new();
-    for upstream in draft.upstreams.iter().filter(|upstream| !upstream.ranges.is_empty()) {
+    // A rule for all addresses alone may well be there for the guests, who ask for the router.
+    let has_prefix = |upstream: &&Upstream| upstream.ranges.iter().any(|range| !range.is_whole_link());
+    let (first, then): (Vec<_>, Vec<_>) = draft.upstreams.iter().partition(has_prefix);
+    for upstream in first.into_iter().chain(then).filter(|upstream| !upstream.ranges.is_empty()) {
         if !downstreams.contains(&upstream.interface) {
             kept.insert(upstream.interface);
             downstreams.extend(upstream.ranges.iter().flat_map(|range| range.interfaces.iter().cloned()));

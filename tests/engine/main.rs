@@ -42,4 +42,5 @@ mod suffix;
 mod suppress;
 mod unserved;
 mod upstreams;
+mod whole_64;
 mod whole_link;

@@ -182,6 +182,7 @@ fn policy(routes: RangeRoutes) -> Policy {
             downstream: Downstream::Named("down0".parse().expect("a name")),
             answer: Answer::Live,
             routes,
+            has_written_routes: false,
             backstop: true,
             gateway: None,
             exclude: vec![excluded()],

@@ -259,6 +259,7 @@ pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
         downstream: Downstream::Named(downstream.parse().unwrap()),
         answer: Answer::Live,
         routes: RangeRoutes::Range,
+        has_written_routes: false,
         backstop: true,
         gateway: None,
         exclude: Vec::new(),

@@ -37,6 +37,7 @@
 //! * `situations`: networks that people really have, and that work
 //! * `two_upstreams`: guests leave by the upstream that their address is from, or `check` says what is missing
 //! * `own_bridge`: guests on the upstream's own bridge, told from strangers by the port that they are behind
+//! * `whole_64`: a range that is all of the upstream's own link
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -96,6 +97,7 @@ mod upheaval;
 mod veths;
 mod waiting;
 mod way_out;
+mod whole_64;
 
 use std::fs;
 
@@ -148,6 +150,7 @@ fn main() {
         ("own_link", own_link::CASES),
         ("situations", situations::CASES),
         ("two_upstreams", two_upstreams::CASES),
+        ("whole_64", whole_64::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

@@ -71,6 +71,21 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
                 .seen(format!("upstreams: {}", names.join(", ")))
                 .remedy(Remedy::Advice(advice))
         }
+        Problem::RouteOverLink(prefix, name, upstream) => {
+            Finding::fault(format!("one route for {prefix} to {name} would take all of the link of {upstream} away"))
+                .seen(format!("ip -6 route: {prefix} is on-link at {upstream}, so there is no such route"))
+                .remedy(Remedy::Advice(format!(
+                    "in the [[range]] of {prefix} write routes = \"guests\", or leave `routes` out: each live guest \
+                     has a /128"
+                )))
+        }
+        Problem::AlwaysOverLink(prefix, name, upstream) => {
+            Finding::fault(format!("{prefix} is all of the link of {upstream}, and no route leads to {name}"))
+                .seen(format!("ip -6 route: {prefix} is on-link at {upstream}"))
+                .remedy(Remedy::Advice(format!(
+                    "in the [[range]] of {prefix} write answer = \"live\", or a longer prefix that has the guests alone"
+                )))
+        }
         Problem::NoPrefixForSuffix(suffix) => {
             let names: Vec<_> = host.upstreams().iter().map(|upstream| host.name(upstream.link)).collect();
             Finding::fault(format!(

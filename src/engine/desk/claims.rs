@@ -22,7 +22,7 @@ impl Desk {
     pub(super) fn begin_claim(&mut self, target: Ipv6Addr, since: Time, now: Time) {
         let House { plan, manners, guests, .. } = &mut self.house;
         let Some(upstream) = plan.upstream_of(target) else { return };
-        if upstream.is_claimed_on() {
+        if upstream.is_claimed_on() || plan.link_around(target).is_some() {
             if guests.owner(target) == Some(Owner::Unknown) {
                 guests.set_owner(target, Owner::Asked);
             }
@@ -31,10 +31,14 @@ impl Desk {
     }
 
     /// The target was answered for on this upstream, and nothing is known of an owner there: the link is asked. Not
-    /// where nothing is to be sent unasked: an answer that overrides nothing does an owner no harm.
+    /// where nothing is to be sent unasked: an answer that overrides nothing does an owner no harm. But the route of a guest
+    /// does, where all of the link is in the range.
     pub(super) fn ask_link(&mut self, target: Ipv6Addr, upstream: IfIndex, now: Time) {
-        let is_silent = self.house.plan.upstream(upstream).is_none_or(|up| !up.is_claimed_on());
-        if is_silent || self.house.scene().owner(target, now) != Owner::Unknown {
+        let plan = &self.house.plan;
+        let is_silent = plan.upstream(upstream).is_none_or(|up| !up.is_claimed_on());
+        if is_silent && plan.link_around(target).is_none()
+            || self.house.scene().owner(target, now) != Owner::Unknown
+        {
             return;
         }
         // Strangers choose what they ask for in a range that is answered for as a whole.
@@ -94,6 +98,7 @@ impl Desk {
         if !asker.address.is_unspecified() && self.house.manners.rivals.asks(target, asker.link, asker.mac) {
             self.tell(Event::ConflictOver(target, asker.link));
             self.set_owner(target, Owner::Nobody, now);
+            self.reroute(target);
             self.house.manners.announcements.begin(target, now, now);
         }
     }
@@ -120,6 +125,7 @@ impl Desk {
         if self.house.manners.rivals.heard(target, link, mac, pause, now) {
             self.tell(Event::Conflict(target, link, mac));
         }
+        self.reroute(target);
         self.doubt(target, Doubt::Rival, now);
     }
 
@@ -160,6 +166,7 @@ impl Desk {
         let link = self.house.plan.upstream_of(target).map(|upstream| upstream.link);
         if let (Some(_), Some(link)) = (self.house.manners.rivals.end(target), link) {
             self.tell(Event::ConflictOver(target, link));
+            self.reroute(target);
         }
         for asker in self.house.manners.checks.remove(&target).unwrap_or_default() {
             self.question(asker, target, now);

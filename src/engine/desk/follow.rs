@@ -11,6 +11,8 @@ use crate::engine::export::{Place, Transition, Why};
 use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
 use crate::engine::liveness::Out;
+use crate::engine::manners::rivals::Rivals;
+use crate::engine::plan::Plan;
 use crate::engine::policy::{Answer, RangeRoutes};
 use crate::engine::time::Time;
 use crate::wire::{DropReason, Solicitation};
@@ -107,6 +109,10 @@ impl Desk {
         let key = |place: Place| (place.link, place.proof);
         if is.is_some_and(|place| place.is_proved()) && is.map(key) != was.map(key) {
             self.begin_claim(target, now, now);
+        } else if let Some(upstream) =
+            self.house.plan.link_around(target).filter(|_| was.is_none() && is.is_some())
+        {
+            self.ask_link(target, upstream, now);
         }
         if let Some(event) = Event::of(&transition).filter(|_| !self.is_still_answered(target, why)) {
             self.tell(event);
@@ -114,9 +120,8 @@ impl Desk {
     }
 
     fn follow_route(&mut self, target: Ipv6Addr, link: Option<IfIndex>, why: Why) {
-        let House { plan, host, keep, .. } = &mut self.house;
-        let keeps_routes =
-            plan.find(target).is_some_and(|range| plan.range(range).routes == RangeRoutes::Guests);
+        let House { plan, host, keep, manners, .. } = &mut self.house;
+        let keeps_routes = keeps_route(target, plan, &manners.rivals);
         match link {
             // Everything is being given back.
             Some(_) if self.phase == Phase::Stopping => {}
@@ -126,6 +131,13 @@ impl Desk {
         // The kernel drops the routes of an interface that goes, not always with a word.
         if link.is_none() && why == Why::Downstream {
             keep.routes.check_link_of(target, host);
+        }
+    }
+
+    /// The upstream's link has said something of who has the target: the route of its guest follows.
+    pub(super) fn reroute(&mut self, target: Ipv6Addr) {
+        if let Some(live) = self.house.guests.live(target) {
+            self.follow_route(target, Some(live.link), Why::Heard);
         }
     }
 
@@ -160,4 +172,11 @@ impl Desk {
     fn absent(&mut self, target: Ipv6Addr, askers: &[Asker]) {
         askers.iter().for_each(|asker| self.dropped(Some(target), asker.link, DropReason::Absent));
     }
+}
+
+/// Whether a live guest has a route of its own. Not one whose address a station on the link has that is all in its
+/// range: what is for that station goes there.
+pub(super) fn keeps_route(target: Ipv6Addr, plan: &Plan, rivals: &Rivals) -> bool {
+    let has_own = plan.find(target).is_some_and(|range| plan.range(range).routes == RangeRoutes::Guests);
+    has_own && (plan.link_around(target).is_none() || !rivals.defend(target))
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
+use super::follow::keeps_route;
 use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::export::{Standing, Why};
 use crate::engine::house::House;
 use crate::engine::liveness::{ENDED, Owner};
 use crate::engine::plan::{Changes, Plan};
-use crate::engine::policy::RangeRoutes;
 use crate::engine::time::Time;
 use crate::engine::work::{SLICE, Serving, Work};
 
@@ -171,8 +171,7 @@ impl Desk {
         let House { guests, plan, host, keep, manners, .. } = &mut self.house;
         let (live, next) = guests.live_from(from, most);
         for (number, target, live) in live {
-            let keeps = plan.find(target).is_some_and(|r| plan.range(r).routes == RangeRoutes::Guests);
-            match keeps {
+            match keeps_route(target, plan, &manners.rivals) {
                 true => keep.routes.want_guest(target, live.link, host),
                 false => keep.routes.unwant_guest(target),
             }

@@ -205,6 +205,7 @@ fn range((prefix, next_hop): (Ipv6Net, NextHop), upstream: &Link, downstream: &L
             NextHop::Via(_) => Answer::Always,
         },
         routes: RangeRoutes::None,
+        has_written_routes: false,
         backstop: false,
         gateway: None,
         exclude: Vec::new(),

@@ -36,6 +36,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
         downstream: Downstream::Matching(vec![pattern.parse().expect("a pattern")]),
         answer: Answer::Live,
         routes: RangeRoutes::Guests,
+        has_written_routes: false,
         backstop: true,
         gateway: None,
         exclude: Vec::new(),

@@ -177,6 +177,17 @@ impl Around<'_> {
         found
     }
 
+    /// The /64s to put a suffix under. An upstream that has a single address, and no prefix on-link, has the one
+    /// around it: that is how a 4G stick and DHCPv6 give it.
+    fn suffixed(&self, link: IfIndex) -> BTreeSet<Ipv6Net> {
+        let found = self.slash_64s(link);
+        if !found.is_empty() {
+            return found;
+        }
+        let around = self.prefixes(link).map(|prefix| Ipv6Net::new_assert(prefix.addr(), 64).trunc());
+        around.take(MOST_PREFIXES).collect()
+    }
+
     /// The addresses of this upstream that are in use, each with the length of its prefix.
     pub fn prefixes(&self, link: IfIndex) -> impl Iterator<Item = Ipv6Net> {
         let addresses = self.host.links.addresses_of(link);
@@ -195,7 +206,7 @@ fn under_prefixes(suffix: &RangePolicy, around: Around<'_>) -> Vec<RangePolicy> 
         if suffix.upstream.as_ref().is_some_and(|name| *name != link.name) {
             continue;
         }
-        let ranges = around.slash_64s(link.index).into_iter().map(|prefix| suffix.under(prefix));
+        let ranges = around.suffixed(link.index).into_iter().map(|prefix| suffix.under(prefix));
         found.extend(ranges.map(|range| RangePolicy { upstream: Some(link.name), ..range }));
     }
     found

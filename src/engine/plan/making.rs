@@ -133,6 +133,8 @@ impl Grounds<'_> {
         }
         bindings.problems.extend(effective.problems);
         let reach = Reach::of(self.around(&bindings), written.routes.table);
+        let spared = reach.spare_links(&mut effective.ranges, self.around(&bindings));
+        bindings.problems.extend(spared);
         reach.add_to(&effective.ranges, &mut bindings.ranges);
         let leads_back = |range: &RangePolicy| Reach::may_lead_back(range, self.around(&bindings));
         bindings.may_lead_back = effective.ranges.iter().map(leads_back).collect();

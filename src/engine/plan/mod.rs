@@ -91,6 +91,15 @@ impl Plan {
         self.upstream(self.place(self.find(target)?).upstream?)
     }
 
+    /// The upstream of this target's range, if all of its link is in that range, and each guest has a route: then
+    /// another station may have the target, and must be reached.
+    pub fn link_around(&self, target: Ipv6Addr) -> Option<IfIndex> {
+        let range = self.find(target)?;
+        let place = self.place(range);
+        let is_whole = place.extent == Extent::Whole && self.range(range).routes == RangeRoutes::Guests;
+        place.upstream.filter(|_| is_whole)
+    }
+
     /// The routers of this upstream whose neighbor entries are ours to keep.
     pub fn routers_to_keep(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
         match upstream.gateway_source {

@@ -34,6 +34,11 @@ pub enum Problem {
     DownstreamIsUpstream(Ipv6Net, IfName),
     /// Stations on the first are on the own link of the second, the upstream, and answer for themselves.
     DownstreamBesideUpstream(Ipv6Net, IfName, IfName),
+    /// The range has the third's own link in it, so one route to the second would take that away: its guests have one
+    /// each.
+    RouteOverLink(Ipv6Net, IfName, IfName),
+    /// The same where every address is answered for: no guest is known, and there is no route.
+    AlwaysOverLink(Ipv6Net, IfName, IfName),
     /// No upstream has a /64 that the suffix could be put under.
     NoPrefixForSuffix(Ipv6Net),
     /// The whole on-link prefix of the first is on the second too, which automatic cannot serve.
@@ -67,11 +72,13 @@ impl Problem {
             Self::NoUpstreamForRange(_)
             | Self::DownstreamMissing(..)
             | Self::DownstreamIsUpstream(..)
-            | Self::DownstreamBesideUpstream(..) => Scope::Range,
+            | Self::DownstreamBesideUpstream(..)
+            | Self::AlwaysOverLink(..) => Scope::Range,
             Self::UpstreamWithoutAddress(_)
             | Self::SourceMissing(..)
             | Self::NoPrefixForSuffix(_)
             | Self::SamePrefix(..)
+            | Self::RouteOverLink(..)
             | Self::TooManyRanges
             | Self::GatewayRefused(..) => Scope::Passing,
         }
@@ -95,7 +102,11 @@ impl Problem {
             Self::DownstreamIsUpstream(_, name) => Some(format!("{name} to be no upstream")),
             Self::DownstreamBesideUpstream(_, name, up) => Some(format!("{name} to leave the link of {up}")),
             Self::NoPrefixForSuffix(suffix) => Some(format!("a /64 for {suffix}")),
-            Self::SamePrefix(..) | Self::TooManyRanges | Self::GatewayRefused(..) => None,
+            Self::RouteOverLink(..)
+            | Self::AlwaysOverLink(..)
+            | Self::SamePrefix(..)
+            | Self::TooManyRanges
+            | Self::GatewayRefused(..) => None,
         }
     }
 
@@ -116,6 +127,9 @@ impl Problem {
             | Self::DownstreamIsUpstream(prefix, name)
             | Self::DownstreamBesideUpstream(prefix, name, _) => {
                 format!("range {prefix} has its interface {name} now")
+            }
+            Self::RouteOverLink(prefix, _, upstream) | Self::AlwaysOverLink(prefix, _, upstream) => {
+                format!("range {prefix} is not all of the link of {upstream} any more")
             }
             Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 to be put under now"),
             Self::SamePrefix(prefix, _, name) => format!("{name} has not the whole {prefix} any more"),
@@ -186,6 +200,18 @@ impl fmt::Display for Problem {
                 "range {prefix}: {name} (a macvlan, macvtap or ipvlan, or the port of a bridge) is on the own link of \
                  the upstream {upstream}, so the guests there are asked by the router itself and answer for \
                  themselves: leave {name} out, or put its guests on a bridge of their own"
+            ),
+            Self::RouteOverLink(prefix, name, upstream) => write!(
+                f,
+                "range {prefix} is all of the link of {upstream}, and one route for it to {name} would take the router \
+                 and every other station there away from this host, so there is none, and each live guest has a /128 \
+                 instead: write routes = \"guests\" in its [[range]], or leave `routes` out"
+            ),
+            Self::AlwaysOverLink(prefix, name, upstream) => write!(
+                f,
+                "range {prefix} is all of the link of {upstream}, so it has no route to {name}, and `answer` is \
+                 \"always\", so no guest is looked for either: write answer = \"live\" in its [[range]], or a \
+                 longer prefix, a /112 say, that has the guests alone"
             ),
             Self::NoPrefixForSuffix(suffix) => write!(
                 f,

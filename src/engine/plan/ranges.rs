@@ -152,6 +152,7 @@ mod tests {
             downstream: Downstream::Kernel,
             answer: Answer::Always,
             routes: RangeRoutes::None,
+            has_written_routes: false,
             gateway: None,
             backstop: true,
             exclude: exclude.iter().map(|net| net.parse().expect("a prefix")).collect(),

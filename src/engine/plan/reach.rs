@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
 
-use super::bindings::Place;
+use super::bindings::{Place, Problem};
 use super::derive::Around;
 use super::ranges::outermost;
-use crate::engine::facts::{IfIndex, KernelRoute};
+use crate::engine::facts::{IfIndex, IfName, KernelRoute};
 use crate::engine::host::routes::MAIN;
-use crate::engine::policy::{Answer, RangePolicy};
+use crate::engine::policy::{Answer, Downstream, RangePolicy, RangeRoutes};
 
 /// How much of an upstream's link a range is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,9 +66,11 @@ impl Reach {
     /// Adds to the places of these ranges how far they reach.
     pub fn add_to(&self, ranges: &[RangePolicy], places: &mut [Place]) {
         let answered = self.covering(ranges, |range| range.answer == Answer::Always);
+        let looked_for = self.covering_links(ranges, |range| range.answer != Answer::Always);
         let guarded = self.covering(ranges, |range| range.backstop);
         for (range, place) in ranges.iter().zip(places) {
-            if range.answer == Answer::Always && answered.contains(&range.prefix) {
+            let all = if range.answer == Answer::Always { &answered } else { &looked_for };
+            if all.contains(&range.prefix) {
                 place.extent = Extent::Whole;
             }
             place.has_backstop = range.backstop
@@ -77,6 +79,41 @@ impl Reach {
                 && self.stations_in(&range.prefix) == 0
                 && place.upstream.is_none_or(|upstream| self.routed.contains(&upstream));
         }
+    }
+
+    /// A route for all of an upstream's link would take the router and every other station away from this host. Where
+    /// such a range asks for one, its guests have a route each instead. What cannot be as it is written.
+    pub fn spare_links(&self, ranges: &mut [RangePolicy], around: Around<'_>) -> Vec<Problem> {
+        let has_route = |range: &RangePolicy| {
+            range.routes == RangeRoutes::Range
+                && matches!(&range.downstream, Downstream::Named(name) if !name.is_loopback())
+        };
+        let whole = self.covering_links(ranges, has_route);
+        let mut problems = Vec::new();
+        for range in ranges.iter_mut().filter(|range| has_route(range) && whole.contains(&range.prefix)) {
+            let upstream = around.upstream_with(&range.prefix);
+            let is_wanted = range.has_written_routes || range.answer == Answer::Always;
+            let is_guests = match (range.answer, upstream) {
+                (Answer::Live, upstream) => upstream.is_some() || !range.has_written_routes,
+                (Answer::Never | Answer::Always, upstream) => upstream.is_some(),
+            };
+            if !is_guests {
+                continue;
+            }
+            if let (true, Downstream::Named(name), Some(upstream)) = (is_wanted, &range.downstream, upstream)
+            {
+                problems.push(match range.answer {
+                    Answer::Always => Problem::AlwaysOverLink(range.prefix, *name, upstream),
+                    Answer::Live | Answer::Never => Problem::RouteOverLink(range.prefix, *name, upstream),
+                });
+            }
+            // No guest is looked for where every address is answered for.
+            range.routes = match range.answer {
+                Answer::Always => RangeRoutes::None,
+                Answer::Live | Answer::Never => RangeRoutes::Guests,
+            };
+        }
+        problems
     }
 
     /// Whether a route leads some of a range that is answered for as a whole, or all, back out of an upstream.
@@ -97,13 +134,43 @@ impl Reach {
 
     /// Those of such ranges that cover an on-link prefix, each alone or all together. One inside another adds nothing.
     fn covering(&self, ranges: &[RangePolicy], is_meant: impl Fn(&RangePolicy) -> bool) -> BTreeSet<Ipv6Net> {
+        self.covering_any(ranges, is_meant, |_| true)
+    }
+
+    /// The same of whole links: not of a part that another program routes there, in which nobody is known to be.
+    fn covering_links(
+        &self,
+        ranges: &[RangePolicy],
+        is_meant: impl Fn(&RangePolicy) -> bool,
+    ) -> BTreeSet<Ipv6Net> {
+        self.covering_any(ranges, is_meant, |prefix| {
+            prefix.prefix_len() <= 64 || self.stations_in(prefix) > 0
+        })
+    }
+
+    fn covering_any(
+        &self,
+        ranges: &[RangePolicy],
+        is_meant: impl Fn(&RangePolicy) -> bool,
+        is_looked_at: impl Fn(&Ipv6Net) -> bool,
+    ) -> BTreeSet<Ipv6Net> {
         let meant: Vec<_> = ranges.iter().filter(|range| is_meant(range)).map(|range| range.prefix).collect();
         let meant = outermost(&meant);
         let all = Ipv6Net::aggregate(&meant.to_vec());
         let is_covered = |prefix: &&Ipv6Net| all.iter().any(|range| range.contains(*prefix));
-        let covered: Vec<_> = self.on_link.iter().filter(is_covered).collect();
+        let looked_at = self.on_link.iter().filter(|prefix| is_looked_at(prefix));
+        let covered: Vec<_> = looked_at.filter(is_covered).collect();
         let touches =
             |range: &Ipv6Net| covered.iter().any(|prefix| prefix.contains(range) || range.contains(*prefix));
         meant.into_iter().filter(touches).collect()
+    }
+}
+
+impl Around<'_> {
+    /// The upstream whose link a route to this prefix would take away: it has the same prefix, or a shorter one.
+    fn upstream_with(&self, prefix: &Ipv6Net) -> Option<IfName> {
+        let mut upstreams = self.bindings.upstreams.iter().map(|upstream| upstream.link);
+        let has_it = |link: &IfIndex| self.on_link(*link).iter().any(|on_link| on_link.contains(prefix));
+        upstreams.find(has_it).and_then(|link| self.host.links.get(link)).map(|link| link.name)
     }
 }

@@ -51,6 +51,7 @@ impl Scene {
             downstream: Downstream::Named(name("even0")),
             answer: Answer::Live,
             routes: RangeRoutes::None,
+            has_written_routes: false,
             backstop: false,
             gateway: None,
             exclude: Vec::new(),
