@@ -135,7 +135,7 @@ fn leads_there(host: &Host, range: &RangePolicy, place: &Place, route: &KernelRo
     match route.kind {
         RouteKind::Unicast(link) if range.downstream == Downstream::Kernel => !is_upstream(link),
         RouteKind::Unicast(link) | RouteKind::Local(link) => place.downstreams.contains(&link),
-        RouteKind::Unreachable | RouteKind::Other => false,
+        RouteKind::Unreachable | RouteKind::Throw | RouteKind::Other => false,
     }
 }
 
@@ -168,6 +168,7 @@ fn words(host: &Host, route: &KernelRoute) -> String {
         RouteKind::Unicast(link) => format!("{destination}{via} dev {}", host.name(link)),
         RouteKind::Local(link) => format!("local {destination} dev {}", host.name(link)),
         RouteKind::Unreachable => format!("unreachable {destination}"),
+        RouteKind::Throw => format!("throw {destination}"),
         RouteKind::Other => destination,
     };
     format!("{path} metric {}", route.metric)

@@ -5,8 +5,9 @@ use core::net::Ipv6Addr;
 use super::{Explainer, Step, Subject, alive, no, open, yes};
 use crate::engine::change::RouteState;
 use crate::engine::facts::{IfIndex, IfName, KernelRoute, LinkLayer, LinkState};
+use crate::engine::host::routes::ways::Way;
 use crate::engine::plan::RangeId;
-use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
+use crate::engine::policy::{Downstream, RangeRoutes};
 use crate::engine::time::Time;
 
 impl Explainer<'_> {
@@ -62,7 +63,7 @@ impl Explainer<'_> {
 
     /// Why an address is not answered for although all of its range is.
     pub(super) fn routed_back(&self, range: RangeId, target: Ipv6Addr) -> Step {
-        let route = self.scene.host.routes.deciding(&target.into());
+        let route = self.way(range, target).route;
         let value = match route.and_then(|route| Some((route, route.unicast_link()?))) {
             Some((route, link)) => format!(
                 "the route to {} leads back out of {}: the station that has the address answers for itself",
@@ -146,7 +147,7 @@ impl Explainer<'_> {
         let mut wanted = self.routes.wanted();
         match wanted.find(|(route, state)| is_its_own(route) && *state != RouteState::Installed) {
             Some((route, state)) => self.missing_route(&route, state),
-            None => self.other_route(policy, target),
+            None => self.other_route(range, target),
         }
     }
 
@@ -162,8 +163,14 @@ impl Explainer<'_> {
         }
     }
 
-    fn other_route(&self, policy: &RangePolicy, target: Ipv6Addr) -> Step {
-        let deciding = self.scene.host.routes.deciding(&target.into());
+    /// What the kernel's rules and routes come to for what arrives on the upstream of the range.
+    fn way(&self, range: RangeId, target: Ipv6Addr) -> Way<'_> {
+        self.scene.host.way(&target.into(), self.scene.plan.place(range).upstream)
+    }
+
+    fn other_route(&self, range: RangeId, target: Ipv6Addr) -> Step {
+        let policy = self.scene.plan.range(range);
+        let deciding = self.way(range, target).route;
         let inside = deciding.filter(|route| policy.prefix.contains(&route.destination));
         if let Some(link) = inside.and_then(KernelRoute::link_to_another_host) {
             let value = format!("a routing daemon's route leads to another host, by {}", self.name(link));
