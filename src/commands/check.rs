@@ -17,6 +17,7 @@ use crate::engine::policy::{
     Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes, Source,
     UpstreamInterface, UpstreamPolicy,
 };
+use crate::engine::{Unread, unread_table};
 
 /// The options of `check`.
 #[derive(Debug, Clone, Args)]
@@ -53,10 +54,15 @@ pub fn run(args: &CheckArgs) -> Outcome {
             if args.json {
                 let mut object = described(&origin, &config);
                 object["unserved"] = json!(unserved.networks);
+                object["unread_table"] = json!(unserved.unread.map(|unread| unread.table));
                 print(&format!("{object:#}\n"))?;
             } else {
                 let (table, summary) = (table(&config.policy), summary(&origin, &config.policy));
                 print(&format!("{table}{}\n{summary}\n", unserved.text(&table)))?;
+                if let Some(unread) = unserved.unread {
+                    let said = wrapped("unread: ", &format!("{}; this adds one:", unread.sentence()));
+                    print(&format!("{said}            {}\n", unread.remedy()))?;
+                }
             }
         }
         Err(problems) => {
@@ -77,6 +83,8 @@ struct Unserved {
     /// The first of them; `None` where the kernel's routes cannot be read.
     networks: Option<Vec<Network>>,
     count: usize,
+    /// The table of our routes, if no rule of this host names it.
+    unread: Option<Unread>,
 }
 
 impl Unserved {
@@ -84,7 +92,8 @@ impl Unserved {
     fn under(policy: &Policy) -> Self {
         let Ok(facts) = host::facts() else { return Self::default() };
         let engine = host::engine(policy.clone(), facts);
-        Self { networks: Some(networks(&engine)), count: engine.count_unserved() }
+        let unread = unread_table(policy, engine.rules());
+        Self { networks: Some(networks(&engine)), count: engine.count_unserved(), unread }
     }
 
     /// Behind the table.

@@ -34,6 +34,7 @@
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
+//! * `tables`: rules of the kernel, and tables beside `main`
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -83,6 +84,7 @@ mod startup;
 mod suppress;
 mod switch;
 mod sysctls;
+mod tables;
 mod traffic;
 mod trials;
 mod unserved;
@@ -139,6 +141,7 @@ fn main() {
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
         ("own_link", own_link::CASES),
+        ("tables", tables::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
+use rtnetlink::packet_core::Nla;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::rule::{RuleAction as Action, RuleAttribute, RuleFlags, RuleMessage};
 
@@ -63,13 +64,13 @@ pub(super) fn rule(message: &RuleMessage) -> Option<KernelRule> {
             RuleAttribute::SuppressIfGroup(group) => {
                 ask(&mut rule, Condition::Unknown, format!("suppress_ifgroup {group}"));
             }
-            // FRA_PAD, and what later kernels have.
-            other => {
-                use rtnetlink::packet_core::Nla;
-                if other.kind() != FRA_PAD {
-                    ask(&mut rule, Condition::Unknown, format!("attribute {}", other.kind()));
-                }
-            }
+            other => match other.kind() {
+                FRA_PAD | FRA_FLOWLABEL_MASK | FRA_SPORT_MASK | FRA_DPORT_MASK | FRA_DSCP_MASK => {}
+                FRA_DSCP => ask(&mut rule, Condition::Unmet, format!("dscp {}", hex(other))),
+                FRA_FLOWLABEL => ask(&mut rule, Condition::Unmet, format!("flowlabel {}", hex(other))),
+                // Of a later kernel.
+                kind => ask(&mut rule, Condition::Unknown, format!("attribute {kind} {}", hex(other))),
+            },
         }
     }
     // What arrives has the mark 0.
@@ -101,5 +102,18 @@ fn prefix(address: Ipv6Addr, length: u8) -> Option<Ipv6Net> {
     Ipv6Net::new(address, length).ok()
 }
 
-/// `FRA_PAD`
+/// The value as it came.
+fn hex(attribute: &RuleAttribute) -> String {
+    let mut bytes = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut bytes);
+    bytes.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+// linux/fib_rules.h, as far as the crate does not have it. A mask comes with what it is for.
 const FRA_PAD: u16 = 18;
+const FRA_DSCP: u16 = 25;
+const FRA_FLOWLABEL: u16 = 26;
+const FRA_FLOWLABEL_MASK: u16 = 27;
+const FRA_SPORT_MASK: u16 = 28;
+const FRA_DPORT_MASK: u16 = 29;
+const FRA_DSCP_MASK: u16 = 30;

@@ -34,6 +34,16 @@ impl Host {
         self.routes.way(prefix, self.name_for_rules(from), &|_| true)
     }
 
+    /// The same, as if our routes were not there.
+    pub fn way_without(
+        &self,
+        prefix: &Ipv6Net,
+        from: Option<IfIndex>,
+        is_ours: impl Fn(&KernelRoute) -> bool,
+    ) -> Way<'_> {
+        self.routes.way(prefix, self.name_for_rules(from), &|route| !is_ours(route))
+    }
+
     /// The interface that a packet to `target` leaves by that arrived on the interface `from`.
     pub fn leads_to(&self, target: Ipv6Addr, from: Option<IfIndex>) -> Option<IfIndex> {
         self.way(&target.into(), from).link()
