@@ -18,6 +18,7 @@ use crate::engine::policy::{
     Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes, Source,
     UpstreamInterface, UpstreamPolicy,
 };
+use crate::engine::{Unread, unread_table};
 
 /// The options of `check`.
 #[derive(Debug, Clone, Args)]
@@ -57,11 +58,16 @@ pub fn run(args: &CheckArgs) -> Outcome {
                 let mut object = described(&origin, &here);
                 object["unserved"] = json!(unserved.networks);
                 object["ways_out"] = json!(here.ways_out);
+                object["unread_table"] = json!(unserved.unread.as_ref().map(|unread| unread.table));
                 print(&format!("{object:#}\n"))?;
             } else {
                 let (table, summary) = (table(&here), summary(&origin, &config.policy));
                 let ways_out = ways_out::text(&here.ways_out);
                 print(&format!("{table}{}{ways_out}\n{summary}\n", unserved.text(&table)))?;
+                if let Some(unread) = &unserved.unread {
+                    let said = wrapped("unread: ", &format!("{}; this adds one:", unread.sentence()));
+                    print(&format!("{said}            {}\n", unread.remedy()))?;
+                }
             }
         }
         Err(problems) => {
@@ -94,7 +100,8 @@ impl Here {
         let mut notes = backstops::notes(&policy);
         notes.extend(links::notes(written, &policy));
         notes.extend(engine.iter().flat_map(links::problems));
-        Self { policy, notes, unserved: engine.as_ref().map(Unserved::of).unwrap_or_default(), ways_out }
+        let unserved = engine.as_ref().map(|here| Unserved::of(written, here)).unwrap_or_default();
+        Self { policy, notes, unserved, ways_out }
     }
 }
 
@@ -104,11 +111,14 @@ struct Unserved {
     /// The first of them; `None` where the kernel's routes cannot be read.
     networks: Option<Vec<Network>>,
     count: usize,
+    /// The table of our routes, if no rule of this host names it.
+    unread: Option<Unread>,
 }
 
 impl Unserved {
-    fn of(engine: &Engine) -> Self {
-        Self { networks: Some(networks(engine)), count: engine.count_unserved() }
+    fn of(written: &Policy, engine: &Engine) -> Self {
+        let unread = unread_table(written, engine.rules());
+        Self { networks: Some(networks(engine)), count: engine.count_unserved(), unread }
     }
 
     /// Behind the table.

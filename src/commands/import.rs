@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::print;
 use crate::config::bytes;
-use crate::engine::facts::{IfIndex, Link, LinkLayer, NextHop};
-use crate::import::kernel::{self, Discovery, ProxyEntry, Way};
+use crate::engine::facts::{IfIndex, Link, NextHop};
+use crate::import::kernel::{self, ProxyEntry, Way};
 use crate::import::{self, Format, ImportError, Imported};
 use crate::kernel::netlink::{NetlinkError, Proxy, Requests, WayTo};
 
@@ -122,14 +122,10 @@ async fn entries() -> Result<Vec<ProxyEntry>, NetlinkError> {
 fn named(way: WayTo, from: IfIndex, links: &HashMap<IfIndex, Link>) -> Way {
     match way {
         WayTo::Link { link, .. } if link == from => Way::Back,
-        WayTo::Link { link, next_hop, table } => match (links.get(&link), next_hop) {
+        WayTo::Link { link, next_hop, .. } => match (links.get(&link), next_hop) {
             (None, _) => Way::Nowhere,
             (Some(link), NextHop::Via(router)) => Way::Router { interface: link.name.to_string(), router },
-            (Some(link), NextHop::OnLink) => {
-                let is_ethernet = matches!(link.layer, LinkLayer::Ethernet(_));
-                let discovery = if is_ethernet { Discovery::Neighbors } else { Discovery::None };
-                Way::Link { interface: link.name.to_string(), discovery, table }
-            }
+            (Some(_), NextHop::OnLink) => Way::Link,
         },
         WayTo::Host => Way::Host,
         WayTo::HostPrefix => Way::HostPrefix,

@@ -209,6 +209,7 @@ fn route(route: &KernelRoute, state: RouteState, engine: &Engine) -> RouteStatus
             RouteKind::Unicast(_) => "unicast",
             RouteKind::Local(_) => "local",
             RouteKind::Unreachable => "unreachable",
+            RouteKind::Throw => "throw",
             RouteKind::Other => "other",
         },
         state: match state {

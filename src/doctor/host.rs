@@ -146,11 +146,9 @@ impl Host {
         self.makes.iter().find(|make| make.link == link)
     }
 
-    /// The default routes.
+    /// The default routes: those of the main table, or of the tables that rules name instead.
     pub fn default_routes(&self) -> impl Iterator<Item = &KernelRoute> {
-        self.routes.iter().filter(|route| {
-            route.destination.prefix_len() == 0 && route.table == MAIN && route.unicast_link().is_some()
-        })
+        self.engine.default_routes().filter(|route| route.unicast_link().is_some())
     }
 }
 

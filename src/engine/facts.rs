@@ -2,6 +2,8 @@
 //!
 //! The kernel room makes these out of netlink messages; tests write them by hand.
 
+mod rule;
+
 use core::net::Ipv6Addr;
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +13,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::wire::Mac;
+
+pub use rule::{Condition, KernelRule, RuleAction, TableName};
 
 /// The kernel's number of an interface; never reused while it lives, and 0 is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -119,6 +123,10 @@ pub enum Fact {
     RouteReplaced(KernelRoute),
     /// A route is gone.
     RouteGone(KernelRoute),
+    /// A rule is there, behind those of the same priority.
+    Rule(KernelRule),
+    /// A rule is gone.
+    RuleGone(KernelRule),
     /// The kernel's neighbor table knows this; replaces what was known of the neighbor.
     Neighbor(Neighbor),
     /// The kernel's neighbor table knows nothing of it any more.
@@ -257,7 +265,7 @@ impl KernelRoute {
     pub fn unicast_link(&self) -> Option<IfIndex> {
         match self.kind {
             RouteKind::Unicast(link) => Some(link),
-            RouteKind::Local(_) | RouteKind::Unreachable | RouteKind::Other => None,
+            RouteKind::Local(_) | RouteKind::Unreachable | RouteKind::Throw | RouteKind::Other => None,
         }
     }
 
@@ -265,7 +273,7 @@ impl KernelRoute {
     pub fn link(&self) -> Option<IfIndex> {
         match self.kind {
             RouteKind::Unicast(link) | RouteKind::Local(link) => Some(link),
-            RouteKind::Unreachable | RouteKind::Other => None,
+            RouteKind::Unreachable | RouteKind::Throw | RouteKind::Other => None,
         }
     }
 }
@@ -292,6 +300,7 @@ impl fmt::Display for KernelRoute {
             RouteKind::Unicast(link) => write!(f, "{} dev #{link}", self.destination)?,
             RouteKind::Local(link) => write!(f, "local {} dev #{link}", self.destination)?,
             RouteKind::Unreachable => write!(f, "unreachable {}", self.destination)?,
+            RouteKind::Throw => write!(f, "throw {}", self.destination)?,
             RouteKind::Other => write!(f, "{}", self.destination)?,
         }
         if let NextHop::Via(router) = self.next_hop {
@@ -310,8 +319,10 @@ pub enum RouteKind {
     Local(IfIndex),
     /// Refused with an ICMPv6 error.
     Unreachable,
-    /// Anything else that has a destination: blackhole, prohibit, throw, several next hops of
-    /// which none has an interface.
+    /// Left to the tables that come after this one.
+    Throw,
+    /// Anything else that has a destination: blackhole, prohibit, several next hops of which none has
+    /// an interface.
     Other,
 }
 

@@ -3,6 +3,8 @@
 use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
 
+use ipnet::Ipv6Net;
+
 use super::answers::explain::{Explainer, Explanation};
 use super::answers::guests::Neighborhood;
 use super::answers::held::Held;
@@ -12,7 +14,7 @@ use super::asker::Asker;
 use super::change::{At, RouteState};
 use super::counters::Counters;
 use super::export::{self, Census, Target, Which};
-use super::facts::{IfIndex, KernelRoute};
+use super::facts::{IfIndex, KernelRoute, KernelRule};
 use super::host::Host;
 use super::host::links::Links;
 use super::keep::{self, Keep};
@@ -199,7 +201,24 @@ impl House {
         self.keep.routes.in_the_way_of(route, &self.host)
     }
 
-    /// The default routes of the main table.
+    /// The interface by which the kernel sends on a packet for `target` that arrives on the interface `from`.
+    pub fn leads_to(&self, target: Ipv6Addr, from: IfIndex) -> Option<IfIndex> {
+        self.host.leads_to(target, Some(from))
+    }
+
+    /// The route that decides for packets to all of `prefix` that arrive on the interface `from`, as if ours were not
+    /// there.
+    pub fn foreign_way(&self, prefix: &Ipv6Net, from: Option<IfIndex>) -> Option<&KernelRoute> {
+        let ours = self.keep.routes.ours();
+        self.host.way_without(prefix, from, |route| ours.include(route)).route
+    }
+
+    /// The kernel's rules, in the order in which it follows them.
+    pub fn rules(&self) -> impl Iterator<Item = &KernelRule> {
+        self.host.routes.rules.iter()
+    }
+
+    /// The default routes.
     pub fn default_routes(&self) -> impl Iterator<Item = &KernelRoute> {
         self.host.routes.defaults()
     }

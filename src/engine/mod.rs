@@ -52,6 +52,7 @@ pub mod policy;
 mod seed;
 mod time;
 mod told;
+mod unread;
 mod work;
 
 use std::collections::VecDeque;
@@ -77,6 +78,7 @@ pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
 pub use time::Time;
+pub use unread::{Unread, unread_table};
 
 use answers::guests::Neighborhood;
 use desk::{Desk, Phase};

@@ -31,15 +31,8 @@ pub struct ProxyEntry {
 /// Where the kernel sends what arrives for an address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
-    /// Out of this interface, where the address itself is.
-    Link {
-        /// The name.
-        interface: String,
-        /// Whether neighbors can be asked for there.
-        discovery: Discovery,
-        /// The table that the route is in.
-        table: u32,
-    },
+    /// Out of another interface, where the address itself is.
+    Link,
     /// To a router.
     Router {
         /// The interface that the router is behind.
@@ -55,15 +48,6 @@ pub enum Way {
     Back,
     /// Nowhere.
     Nowhere,
-}
-
-/// Whether an interface has Neighbor Discovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Discovery {
-    /// It has.
-    Neighbors,
-    /// It has none: a tun, WireGuard.
-    None,
 }
 
 /// The configuration that answers for these addresses.
@@ -136,20 +120,8 @@ fn upstream(interface: IfName, entries: &[&ProxyEntry]) -> Upstream {
 fn range(address: Ipv6Addr, way: &Way, upstream: IfName) -> Range {
     let mut range = Range::new(address.into(), Answer::Live, Note::general(""));
     let message = match way {
-        Way::Link { table: MAIN, .. } | Way::Host => return range,
-        Way::Link { interface: name, discovery, table } => match (interface(name), discovery) {
-            (Ok(downstream), Discovery::Neighbors) => {
-                range.interfaces.push(downstream);
-                format!("a rule leads to {address} by table {table}; if that changes, change `interface` too")
-            }
-            _ => {
-                range.answer_always();
-                format!(
-                    "a rule leads to {address} by table {table}, over {name}, where nobody can be asked for it: \
-                     answered always"
-                )
-            }
-        },
+        // lone64 follows rules and routes itself.
+        Way::Link | Way::Host => return range,
         Way::Router { interface, router } => {
             range.answer_always();
             format!("{address} is behind the router {router} on {interface}: answered always")
@@ -208,9 +180,6 @@ IPsec policy takes what comes for them (`ip xfrm policy` shows it), that is righ
 there: give the guest a route (`ip -6 route add ADDRESS dev INTERFACE`) and write answer = \"live\", or remove its \
 [[range]]";
 
-/// RT_TABLE_MAIN.
-const MAIN: u32 = 254;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,7 +187,7 @@ mod tests {
     use crate::engine::policy::{Downstream, RangeRoutes};
 
     fn entry(interface: &str, address: &str) -> ProxyEntry {
-        led(interface, address, on_link("br0", MAIN))
+        led(interface, address, Way::Link)
     }
 
     fn led(interface: &str, address: &str, way: Way) -> ProxyEntry {
@@ -228,10 +197,6 @@ mod tests {
             way,
             is_router: false,
         }
-    }
-
-    fn on_link(interface: &str, table: u32) -> Way {
-        Way::Link { interface: interface.to_owned(), discovery: Discovery::Neighbors, table }
     }
 
     #[test]
@@ -292,40 +257,27 @@ mod tests {
 
     #[test]
     fn asks_where_somebody_can_be_asked_and_answers_always_elsewhere() {
-        let without_discovery =
-            Way::Link { interface: "wg0".to_owned(), discovery: Discovery::None, table: 100 };
         let router = Way::Router { interface: "br0".to_owned(), router: "fe80::5".parse().unwrap() };
         let cases = [
-            ("2001:db8:1:2::1", on_link("br0", MAIN), Answer::Live, "", ""),
-            ("2001:db8:1:2::2", Way::Host, Answer::Live, "", ""),
-            ("2001:db8:1:2::3", on_link("br1", 100), Answer::Live, "br1", "by table 100; if that changes"),
-            (
-                "2001:db8:1:2::4",
-                without_discovery,
-                Answer::Always,
-                "",
-                "by table 100, over wg0, where nobody",
-            ),
+            ("2001:db8:1:2::1", Way::Link, Answer::Live, ""),
+            ("2001:db8:1:2::2", Way::Host, Answer::Live, ""),
             (
                 "2001:db8:1:2::5",
                 router,
                 Answer::Always,
-                "",
                 "2001:db8:1:2::5 is behind the router fe80::5 on br0",
             ),
-            ("2001:db8:1:2::6", Way::HostPrefix, Answer::Always, "", "the host itself takes"),
+            ("2001:db8:1:2::6", Way::HostPrefix, Answer::Always, "the host itself takes"),
             (
                 "2001:db8:1:2::7",
                 Way::Back,
                 Answer::Always,
-                "",
                 "no route leads to 2001:db8:1:2::7 but the one back out of eth0",
             ),
             (
                 "2001:db8:1:2::8",
                 Way::Nowhere,
                 Answer::Always,
-                "",
                 "no route leads to 2001:db8:1:2::8: answered always",
             ),
         ];
@@ -333,16 +285,12 @@ mod tests {
             cases.iter().map(|(address, way, ..)| led("eth0", address, way.clone())).collect();
         let imported = import(&entries).unwrap();
         let policy = config::parse(&imported.toml, "f").unwrap_or_else(|p| panic!("{p}")).policy;
-        for (range, (address, _, answer, interface, message)) in policy.ranges.iter().zip(&cases) {
+        for (range, (address, _, answer, message)) in policy.ranges.iter().zip(&cases) {
             assert_eq!(range.prefix.to_string(), format!("{address}/128"));
             assert_eq!(range.answer, *answer, "{address}");
             assert_eq!(range.routes, RangeRoutes::None, "{address}");
             assert!(!range.backstop, "{address}");
-            let downstream = match *interface {
-                "" => Downstream::Kernel,
-                name => Downstream::Named(name.parse().unwrap()),
-            };
-            assert_eq!(range.downstream, downstream, "{address}");
+            assert_eq!(range.downstream, Downstream::Kernel, "{address}");
             let told = imported.notes.iter().any(|note| note.message.contains(message));
             assert!(told, "{message}: {:#?}", imported.notes);
         }

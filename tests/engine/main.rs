@@ -40,6 +40,7 @@ mod source;
 mod storm;
 mod suffix;
 mod suppress;
+mod tables;
 mod unserved;
 mod upstreams;
 mod whole_64;

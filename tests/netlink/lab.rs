@@ -90,7 +90,10 @@ impl Lab {
 
     /// The same, and what the kernel says is still to be heard, also if it refused.
     pub(crate) fn ip_that_may_fail(&mut self, batch: &str) -> Result<(), Failed> {
+        // A group of next hops has no family, and a rule needs one.
+        let family: &[_] = if batch.starts_with("rule") { &["-6"] } else { &[] };
         let mut child = Command::new("ip")
+            .args(family)
             .args(["-force", "-batch", "-"])
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())

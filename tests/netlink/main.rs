@@ -3,6 +3,7 @@
 mod lab;
 mod lookups;
 mod replaced;
+mod rules;
 mod vanished;
 
 use std::process::ExitCode;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         trial("a_dump_holds_all_that_there_is", a_dump_holds_all_that_there_is),
         trial("an_overrun_is_told_and_a_dump_mends_it", an_overrun_is_told_and_a_dump_mends_it),
     ];
-    let others = replaced::TRIALS.iter().chain(vanished::TRIALS).chain(lookups::TRIALS);
+    let others = replaced::TRIALS.iter().chain(vanished::TRIALS).chain(lookups::TRIALS).chain(rules::TRIALS);
     trials.extend(others.map(|(name, run)| trial(name, *run)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -127,12 +127,11 @@ fn answers_as_the_kernel_did_whatever_the_way_to_each_address() {
     let by_routes = Downstream::Kernel;
     assert_eq!(written(GUEST), (Answer::Live, by_routes.clone()), "{toml}");
     assert_eq!(written(on_bridge), (Answer::Live, by_routes.clone()), "{toml}");
-    assert_eq!(written(PLAIN), (Answer::Live, Downstream::Named("gv1".parse().unwrap())), "{toml}");
+    assert_eq!(written(PLAIN), (Answer::Live, by_routes.clone()), "{toml}");
     for address in [routed, unrouted, refused, far, anyip] {
         assert_eq!(written(address), (Answer::Always, by_routes.clone()), "{address}: {toml}");
     }
     for why in [
-        "by table 100;".to_owned(),
         format!("behind the router {GUEST} on br0"),
         format!("behind the router {} on br0", c(7)),
         "the one back out of up0".to_owned(),

@@ -38,6 +38,7 @@
 //! * `two_upstreams`: guests leave by the upstream that their address is from, or `check` says what is missing
 //! * `own_bridge`: guests on the upstream's own bridge, told from strangers by the port that they are behind
 //! * `whole_64`: a range that is all of the upstream's own link
+//! * `tables`: rules of the kernel, and tables beside `main`
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
 //! * `traffic`: ordinary programs and the kernel's own neighbors; Delivery
 
@@ -89,6 +90,7 @@ mod startup;
 mod suppress;
 mod switch;
 mod sysctls;
+mod tables;
 mod traffic;
 mod trials;
 mod two_upstreams;
@@ -151,6 +153,7 @@ fn main() {
         ("situations", situations::CASES),
         ("two_upstreams", two_upstreams::CASES),
         ("whole_64", whole_64::CASES),
+        ("tables", tables::CASES),
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),

@@ -134,7 +134,7 @@ impl From<KernelRoute> for ShownRoute {
             RouteKind::Unicast(link) | RouteKind::Local(link) => {
                 Some(interface_name(link).unwrap_or_else(|| format!("#{link}")))
             }
-            RouteKind::Unreachable | RouteKind::Other => None,
+            RouteKind::Unreachable | RouteKind::Throw | RouteKind::Other => None,
         };
         Self { destination: route.destination, interface, protocol: route.protocol, metric: route.metric }
     }

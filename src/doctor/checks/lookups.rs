@@ -1,8 +1,9 @@
-//! Where the kernel sends what is for a guest: the longest prefix decides, then the lowest metric.
+//! Where the kernel sends what is for a guest: its rules decide on the table, there the longest prefix, then the lowest
+//! metric.
 
 use crate::doctor::{Check, Finding, Group, Host, MAIN, Remedy};
 use crate::engine::bindings::Place;
-use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
+use crate::engine::facts::{Condition, IfIndex, KernelRoute, KernelRule, NextHop, RouteKind, TableName};
 use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
 
 /// The check.
@@ -26,11 +27,13 @@ fn examine(host: &Host) -> Vec<Finding> {
 fn whole(host: &Host, range: &RangePolicy, place: &Place) -> Option<Finding> {
     let prefix = range.prefix;
     let policy = host.config.policy.routes;
-    let covering = foreign(host).filter(|route| route.destination.contains(&prefix));
-    let best = covering.max_by_key(|route| (route.destination.prefix_len(), std::cmp::Reverse(route.metric)));
+    let best = host.engine.foreign_way(&prefix, place.upstream);
     let is_right = best.is_some_and(|route| leads_there(host, range, place, route));
     if is_right {
         return None;
+    }
+    if range.may_be_translated() {
+        return Some(by_policy(host, range, best));
     }
     if range.routes == RangeRoutes::None {
         return Some(nowhere(host, range, place, best));
@@ -41,10 +44,35 @@ fn whole(host: &Host, range: &RangePolicy, place: &Place) -> Option<Finding> {
         // A guest's own route is longer; only the backstop has this length.
         RangeRoutes::Guests | RangeRoutes::None => return None,
     };
-    let rival = best.filter(|route| route.destination == prefix && route.metric <= ours)?;
+    let comes_before = |route: &&KernelRoute| match route.table == policy.table {
+        true => route.destination == prefix && route.metric <= ours,
+        false => is_read_before(host, route.table, policy.table),
+    };
+    let rival = best.filter(comes_before)?;
     let sentence =
         format!("a foreign route sends the guests of {prefix} {}, before ours", whither(host, rival));
     Some(Finding::fault(sentence).seen(shown(host, rival)).run(removal(host, rival)))
+}
+
+/// All of it is answered for, and no route says where it is: that may be so on purpose.
+fn by_policy(host: &Host, range: &RangePolicy, best: Option<&KernelRoute>) -> Finding {
+    let prefix = range.prefix;
+    let sentence = format!(
+        "all of {prefix} is answered for, and no route leads to it: that is right where an IPsec policy takes it or it \
+         is translated, and only there"
+    );
+    let finding =
+        best.iter().fold(Finding::warning(sentence), |finding, route| finding.seen(shown(host, route)));
+    finding.remedy(Remedy::Advice(format!(
+        "nothing, if `ip xfrm policy` or `nft list ruleset` shows who takes {prefix}; else write `interface` in its \
+         [[range]], or add a route to its guests"
+    )))
+}
+
+/// Whether of the rules for all packets the first that names one of these tables names this one.
+fn is_read_before(host: &Host, table: u32, other: u32) -> bool {
+    let rules = host.engine.rules().filter(|rule| rule.condition == Condition::None);
+    rules.filter_map(KernelRule::table).find(|named| [table, other].contains(named)) == Some(table)
 }
 
 fn nowhere(host: &Host, range: &RangePolicy, place: &Place, best: Option<&KernelRoute>) -> Finding {
@@ -78,6 +106,10 @@ fn parts<'a>(host: &'a Host, range: &'a RangePolicy, place: &'a Place) -> impl I
     let inside =
         foreign(host).filter(move |route| route.destination != prefix && prefix.contains(&route.destination));
     let wrong = inside.filter(move |route| {
+        // Where it does not decide, it is in nobody's way.
+        if host.engine.foreign_way(&route.destination, place.upstream) != Some(*route) {
+            return false;
+        }
         // A longer range of the configuration may have its guests elsewhere.
         let decides = host
             .ranges()
@@ -119,15 +151,18 @@ fn parts<'a>(host: &'a Host, range: &'a RangePolicy, place: &'a Place) -> impl I
 fn comes_before_ours(host: &Host, route: &KernelRoute) -> bool {
     let ours = host.config.policy.routes.protocol;
     let of_guest = |other: &&KernelRoute| {
-        other.protocol == ours && other.table == MAIN && other.destination == route.destination
+        other.protocol == ours && other.table == route.table && other.destination == route.destination
     };
     host.routes.iter().filter(of_guest).any(|other| other.metric > route.metric)
 }
 
-/// Those of the table that is looked at, but ours.
+/// Those of the tables that rules name, but ours.
 fn foreign(host: &Host) -> impl Iterator<Item = &KernelRoute> {
     let ours = host.config.policy.routes.protocol;
-    host.routes.iter().filter(move |route| route.table == MAIN && route.protocol != ours)
+    let is_read = |table| host.engine.rules().any(|rule| rule.table() == Some(table));
+    host.routes
+        .iter()
+        .filter(move |route| route.table != LOCAL && route.protocol != ours && is_read(route.table))
 }
 
 fn leads_there(host: &Host, range: &RangePolicy, place: &Place, route: &KernelRoute) -> bool {
@@ -135,7 +170,7 @@ fn leads_there(host: &Host, range: &RangePolicy, place: &Place, route: &KernelRo
     match route.kind {
         RouteKind::Unicast(link) if range.downstream == Downstream::Kernel => !is_upstream(link),
         RouteKind::Unicast(link) | RouteKind::Local(link) => place.downstreams.contains(&link),
-        RouteKind::Unreachable | RouteKind::Other => false,
+        RouteKind::Unreachable | RouteKind::Throw | RouteKind::Other => false,
     }
 }
 
@@ -168,13 +203,18 @@ fn words(host: &Host, route: &KernelRoute) -> String {
         RouteKind::Unicast(link) => format!("{destination}{via} dev {}", host.name(link)),
         RouteKind::Local(link) => format!("local {destination} dev {}", host.name(link)),
         RouteKind::Unreachable => format!("unreachable {destination}"),
+        RouteKind::Throw => format!("throw {destination}"),
         RouteKind::Other => destination,
     };
-    format!("{path} metric {}", route.metric)
+    let table =
+        if route.table == MAIN { String::new() } else { format!(" table {}", TableName(route.table)) };
+    format!("{path} metric {}{table}", route.metric)
 }
 
 /// rtnetlink(7).
 const RTPROT_KERNEL: u8 = 2;
+/// RT_TABLE_LOCAL.
+const LOCAL: u32 = 255;
 
 /// Findings for one range.
 const MOST: usize = 8;

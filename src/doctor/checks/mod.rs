@@ -20,6 +20,7 @@ mod privileges;
 mod reserved;
 mod shared_prefix;
 mod sysctl_files;
+mod tables;
 mod unserved;
 mod upstream;
 
@@ -44,6 +45,7 @@ pub static ALL: &[&Check] = &[
     &gateway_addresses::CHECK,
     &shared_prefix::CHECK,
     &reserved::CHECK,
+    &tables::CHECK,
     &lookups::CHECK,
     &heard::MASKS,
     &unserved::CHECK,

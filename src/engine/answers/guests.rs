@@ -83,7 +83,7 @@ impl Neighborhood {
 
     /// The upstream on whose link the target is, if packets for it leave by that.
     pub fn upstream_towards(&self, target: Ipv6Addr, host: &Host) -> Option<IfIndex> {
-        self.link_of(target).filter(|upstream| host.routes.leads_to(target) == Some(*upstream))
+        self.link_of(target).filter(|upstream| host.leads_to(target, None) == Some(*upstream))
     }
 
     /// The groups that are joined on downstreams: of the router, which all guests ask for, and of the upstream's

@@ -78,7 +78,7 @@ impl Desk {
             Fact::Route(route) => return self.learn_route(route, Said::There, delta),
             Fact::RouteReplaced(route) => return self.learn_route(route, Said::InPlace, delta),
             Fact::RouteGone(route) => return self.learn_route(route, Said::Gone, delta),
-            Fact::Station { .. } => return host.learn(fact, delta),
+            Fact::Station { .. } | Fact::Rule(_) | Fact::RuleGone(_) => return host.learn(fact, delta),
             // Taken in by the dozen.
             Fact::StationGone { .. } => {}
         }

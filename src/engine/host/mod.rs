@@ -5,6 +5,7 @@
 
 pub mod links;
 pub mod routes;
+pub mod rules;
 pub mod stations;
 
 use core::net::Ipv6Addr;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 use ipnet::Ipv6Net;
 use prefix_trie::PrefixSet;
 
-use super::facts::{Fact, IfIndex, KernelRoute, Link, LinkState};
+use super::facts::{Fact, IfIndex, KernelRoute, KernelRule, Link, LinkState};
 use links::Links;
 use routes::{Routes, Way};
 use stations::Stations;
@@ -44,7 +45,7 @@ pub enum News {
     Address(IfIndex, Ipv6Addr),
     /// The host has the address no more.
     AddressGone(IfIndex, Ipv6Addr),
-    /// A route to this destination is new, or gone.
+    /// A route to this destination is new, or gone, or a rule that packets for it are under.
     Route(Ipv6Net),
 }
 
@@ -67,6 +68,9 @@ pub struct Untold {
     links: Known<IfIndex>,
     addresses: Known<(Ipv6Addr, IfIndex)>,
     routes: Known<KernelRoute>,
+    rules: Known<KernelRule>,
+    /// A kernel that has no rules says nothing of them, and has the two that all others begin with.
+    has_told_rules: bool,
 }
 
 /// What was known of one kind, in order, and which of it was told.
@@ -121,6 +125,14 @@ impl Host {
                 self.stations.learn(bridge, mac, port);
                 News::Nothing
             }
+            Fact::Rule(rule) => {
+                let concerned = rule.concerned();
+                if self.routes.rules.insert(rule) { News::Route(concerned) } else { News::Nothing }
+            }
+            Fact::RuleGone(rule) => match self.routes.rules.remove(&rule) {
+                true => News::Route(rule.concerned()),
+                false => News::Nothing,
+            },
             Fact::Neighbor(_) | Fact::NeighborGone { .. } | Fact::StationGone { .. } => News::Nothing,
         };
         delta.add(news);
@@ -149,6 +161,8 @@ impl Host {
             links: Known::new(self.links.iter().map(|link| link.index)),
             addresses: Known::new(self.links.all_addresses().map(|known| (known.address, known.link))),
             routes: Known::new(self.routes.iter().cloned()),
+            rules: Known::new(self.routes.rules.iter().cloned()),
+            has_told_rules: false,
         }
     }
 }
@@ -160,16 +174,21 @@ impl Untold {
             Fact::Link(link) => self.links.tick_off(&link.index),
             Fact::Address(address) => self.addresses.tick_off(&(address.address, address.link)),
             Fact::Route(route) => self.routes.tick_off(route),
+            Fact::Rule(rule) => {
+                self.rules.tick_off(rule);
+                self.has_told_rules = true;
+            }
             _ => {}
         }
     }
 
     /// What the snapshot did not tell, so that it is gone: addresses first, also those of interfaces that nothing
-    /// is known of, then links, then routes.
+    /// is known of, then links, then routes, then rules.
     pub fn gone(self) -> impl Iterator<Item = Fact> {
         let addresses = self.addresses.untold().map(|(address, link)| Fact::AddressGone { link, address });
         let (links, routes) = (self.links.untold(), self.routes.untold());
-        addresses.chain(links.map(Fact::LinkGone)).chain(routes.map(Fact::RouteGone))
+        let rules = self.rules.untold().filter(move |_| self.has_told_rules).map(Fact::RuleGone);
+        addresses.chain(links.map(Fact::LinkGone)).chain(routes.map(Fact::RouteGone)).chain(rules)
     }
 }
 
@@ -243,6 +262,7 @@ impl Delta {
                 self.routes.contains(&route.destination)
             }
             Fact::Station { .. } => false,
+            Fact::Rule(rule) | Fact::RuleGone(rule) => self.routes.contains(&rule.concerned()),
             Fact::Neighbor(_) | Fact::NeighborGone { .. } | Fact::StationGone { .. } => !self.is_empty(),
         }
     }

@@ -3,6 +3,8 @@
 //! The routes of single guests that are ours are not here: they follow from who is live, there may be as
 //! many as targets, and their keeper knows of them.
 
+pub mod ways;
+
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -10,6 +12,7 @@ use std::ops::Bound;
 use ipnet::Ipv6Net;
 use prefix_trie::PrefixSet;
 
+use super::rules::Rules;
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
 
 /// Every route of the kernel that concerns us.
@@ -20,6 +23,8 @@ pub struct Routes {
     /// Their destinations, so that those around an address are found.
     destinations: PrefixSet<Ipv6Net>,
     by_link: BTreeMap<IfIndex, BTreeSet<Ipv6Net>>,
+    /// Which tables are looked into.
+    pub rules: Rules,
 }
 
 /// The first address of a prefix, and its length.
@@ -179,7 +184,7 @@ impl Routes {
             NextHop::Via(router) if route.unicast_link() == Some(link) => Some((route.metric, router)),
             NextHop::Via(_) | NextHop::OnLink => None,
         };
-        let mut found: Vec<_> = self.defaults().filter_map(via).collect();
+        let mut found: Vec<_> = self.all_defaults().filter_map(via).collect();
         found.sort_unstable();
         let mut routers: Vec<Ipv6Addr> = Vec::new();
         for (_, router) in found {
@@ -205,25 +210,22 @@ impl Routes {
 
     /// True if a default route out of this interface leads through this address.
     pub fn is_router_of(&self, link: IfIndex, address: Ipv6Addr) -> bool {
-        let mut out_of = self.defaults().filter(|route| route.unicast_link() == Some(link));
+        let mut out_of = self.all_defaults().filter(|route| route.unicast_link() == Some(link));
         out_of.any(|route| route.next_hop == NextHop::Via(address))
     }
 
-    /// The interface that a packet to `target` leaves by, as far as the main table decides.
-    pub fn leads_to(&self, target: Ipv6Addr) -> Option<IfIndex> {
-        self.leads_to_all(&target.into())
-    }
-
-    /// The same for a whole prefix, where no route inside it decides.
-    pub fn leads_to_all(&self, prefix: &Ipv6Net) -> Option<IfIndex> {
-        self.deciding(prefix).and_then(KernelRoute::unicast_link)
-    }
-
-    /// The route that decides for a whole prefix, where none inside it does: as far as the main table
-    /// decides.
-    pub fn deciding(&self, prefix: &Ipv6Net) -> Option<&KernelRoute> {
-        let around = self.destinations.cover(prefix);
-        around.filter_map(|net| self.at(&net).filter(|r| r.table == MAIN).min_by_key(|r| r.metric)).last()
+    /// The route of this table that decides for a whole prefix, where none inside it does, among those that count.
+    fn deciding_in(
+        &self,
+        table: u32,
+        prefix: &Ipv6Net,
+        counts: &impl Fn(&KernelRoute) -> bool,
+    ) -> Option<&KernelRoute> {
+        let best = |net| {
+            let at = self.at(&net).filter(|route| route.table == table && counts(route));
+            at.min_by_key(|route| route.metric)
+        };
+        self.destinations.cover(prefix).filter_map(best).last()
     }
 
     /// True for an address that the table `local`, which comes before all others, gives to the host itself.
@@ -246,20 +248,6 @@ impl Routes {
         let first = after.map_or(Bound::Included(key(prefix)), |after| Bound::Excluded(key(after)));
         let last = Bound::Included((prefix.broadcast(), 128));
         self.known.range((first, last)).map(|(_, routes)| routes)
-    }
-
-    /// Each destination inside `prefix` and the route that decides there, if any does but ours: as far as the
-    /// main table decides, and in the order of the addresses. Those after this one.
-    pub fn deciding_inside<'a>(
-        &'a self,
-        prefix: &Ipv6Net,
-        after: Option<&Ipv6Net>,
-        is_ours: impl Fn(&KernelRoute) -> bool + 'a,
-    ) -> impl Iterator<Item = (Ipv6Net, Option<&'a KernelRoute>)> + 'a {
-        self.children(prefix, after).filter_map(move |routes| {
-            let foreign = routes.iter().filter(|route| route.table == MAIN && !is_ours(route));
-            Some((routes.first()?.destination, foreign.min_by_key(|route| route.metric)))
-        })
     }
 
     /// The interfaces on which `prefix` itself is on-link by foreign routes, the upstreams among them.
@@ -288,9 +276,16 @@ impl Routes {
         self.by_link.get(&link).into_iter().flatten().filter(is_on_link).copied()
     }
 
-    /// The default routes of the main table.
+    /// The default routes: those of the main table; where it has none, those of the tables that rules name.
     pub fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
-        self.at(&DEFAULT).filter(|route| route.table == MAIN)
+        let has_main = self.at(&DEFAULT).any(|route| route.table == MAIN);
+        let tables = move |table| if has_main { table == MAIN } else { self.rules.read(table) };
+        self.at(&DEFAULT).filter(move |route| tables(route.table))
+    }
+
+    /// Those of every table that a rule names.
+    fn all_defaults(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.at(&DEFAULT).filter(|route| self.rules.read(route.table))
     }
 }
 
@@ -301,7 +296,7 @@ const RA: u8 = 9;
 /// The number of the table `main`.
 pub const MAIN: u32 = 254;
 /// The number of the table `local`.
-const LOCAL: u32 = 255;
+pub const LOCAL: u32 = 255;
 /// `::/0`
 const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
 
@@ -316,26 +311,13 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_prefix_and_then_the_lowest_metric_lead() {
-        let mut routes = Routes::default();
-        routes.insert(foreign("::/0", 2, 1024));
-        routes.insert(foreign("2001:db8::/64", 3, 1024));
-        routes.insert(foreign("2001:db8::/64", 4, 256));
-        routes.insert(KernelRoute { kind: RouteKind::Unreachable, ..foreign("2001:db8::c:0/112", 0, 1) });
-        let lead = |text: &str| routes.leads_to(text.parse().expect("an address"));
-        assert_eq!(lead("2001:db8::5"), Some(IfIndex(4)));
-        assert_eq!(lead("2001:db8::c:5"), None);
-        assert_eq!(lead("2001:db8:1::5"), Some(IfIndex(2)));
-        assert_eq!(routes.default_links(), [IfIndex(2)]);
-    }
-
-    #[test]
     fn a_link_that_goes_takes_its_routes_along() {
         let mut routes = Routes::default();
         routes.insert(foreign("2001:db8::/112", 3, 1024));
         routes.insert(foreign("2001:db8::/112", 4, 256));
         assert_eq!(routes.remove_link(IfIndex(3)).len(), 1);
-        assert_eq!(routes.leads_to("2001:db8::5".parse().expect("an address")), Some(IfIndex(4)));
+        let left: Vec<_> = routes.iter().map(KernelRoute::link).collect();
+        assert_eq!(left, [Some(IfIndex(4))]);
         assert_eq!(routes.remove_link(IfIndex(3)).len(), 0);
     }
 

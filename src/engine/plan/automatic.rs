@@ -75,14 +75,14 @@ impl Search {
         let mut left = most;
         while let Some((prefix, after)) = self.within.or_else(|| Some((self.left.next()?, None))) {
             let is_ours = |route: &KernelRoute| around.ours.include(route);
-            let inside = around.host.routes.deciding_inside(&prefix, after.as_ref(), is_ours);
+            let inside = around.host.ways_inside(&prefix, after.as_ref(), up.index, is_ours);
             for (destination, deciding) in inside {
                 if left == 0 {
                     return false;
                 }
-                left -= 1;
+                left = left.saturating_sub(around.host.routes.rules.lookups());
                 self.within = Some((prefix, Some(destination)));
-                let Some(route) = deciding.filter(|route| !is_served(route)) else { continue };
+                let Some(route) = deciding.as_ref().filter(|route| !is_served(route)) else { continue };
                 let link = route.unicast_link().and_then(|link| guests_link(link, automatic, around));
                 if !self.take(effective, route, link, up) {
                     effective.problems.push(Problem::TooManyRanges);

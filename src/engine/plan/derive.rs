@@ -14,7 +14,7 @@ use super::bindings::{Bindings, Place, Problem};
 use super::ranges::Ranges;
 use crate::engine::facts::{AddressState, IfIndex, KernelRoute, NextHop};
 use crate::engine::host::Host;
-use crate::engine::host::routes::MAIN;
+use crate::engine::host::routes::LOCAL;
 use crate::engine::ours::Ours;
 use crate::engine::policy::{LeftOut, Origin, Policy, RangePolicy, UpstreamPolicy};
 
@@ -55,7 +55,7 @@ impl Policy {
 
     /// True for a foreign route that could make a range, be a part that a range leaves out, or lead to a network that
     /// nobody serves. That must not depend on what else is known, because routes are told before the addresses that
-    /// make them matter, and after. Those that are not on-link count from /49 on, so that a full table of the
+    /// make them matter, and after; nor on rules, which may come after the routes of their tables. Those that are not on-link count from /49 on, so that a full table of the
     /// Internet is not kept.
     pub fn could_follow(&self, route: &KernelRoute) -> bool {
         let is_local = |address: Ipv6Addr| address.is_multicast() || address.is_unicast_link_local();
@@ -66,7 +66,7 @@ impl Policy {
             Curiosity::Networks => is_long,
             Curiosity::Nothing => false,
         };
-        is_asked_for && route.table == MAIN && !is_local(route.destination.addr())
+        is_asked_for && route.table != LOCAL && !is_local(route.destination.addr())
     }
 }
 

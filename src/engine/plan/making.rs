@@ -10,7 +10,7 @@ use super::reach::Reach;
 use super::unserved::{Lookout, Networks};
 use crate::engine::host::Host;
 use crate::engine::ours::Ours;
-use crate::engine::policy::{Policy, RangePolicy, UpstreamPolicy};
+use crate::engine::policy::{Policy, UpstreamPolicy};
 
 /// A plan in the making. The host and the policy may not be others between two steps, or the plan is made again.
 #[derive(Debug, Default)]
@@ -136,8 +136,10 @@ impl Grounds<'_> {
         let spared = reach.spare_links(&mut effective.ranges, self.around(&bindings));
         bindings.problems.extend(spared);
         reach.add_to(&effective.ranges, &mut bindings.ranges);
-        let leads_back = |range: &RangePolicy| Reach::may_lead_back(range, self.around(&bindings));
-        bindings.may_lead_back = effective.ranges.iter().map(leads_back).collect();
+        let around = self.around(&bindings);
+        let placed = effective.ranges.iter().zip(&bindings.ranges);
+        let leads_back = placed.map(|(range, place)| Reach::may_lead_back(range, place, around)).collect();
+        bindings.may_lead_back = leads_back;
         let policy = Policy {
             upstreams: written.upstreams.clone(),
             ranges: effective.ranges,

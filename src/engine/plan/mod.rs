@@ -22,7 +22,6 @@ use ipnet::Ipv6Net;
 
 use super::facts::{IfIndex, KernelRoute, LinkLayer, LinkState, NextHop};
 use super::host::Host;
-use super::host::routes::MAIN;
 use super::ours::Ours;
 use super::policy::{Answer, Downstream, GatewaySource, Policy, RangePolicy, RangeRoutes};
 use crate::wire::DropReason;
@@ -134,7 +133,7 @@ impl Plan {
                 Vec::new()
             }
             Answer::Live => {
-                let routes = host.routes.inside(&range.prefix);
+                let routes = host.routes.inside(&range.prefix).filter(|route| host.routes.is_read(route));
                 let there = routes.filter(|route| route.unicast_link().is_some_and(is_layer_3));
                 there.map(|route| route.destination).collect()
             }
@@ -145,9 +144,10 @@ impl Plan {
     pub fn behind(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Behind<'_> {
         match self.range(range).downstream {
             Downstream::Named(_) | Downstream::Matching(_) => Behind::Named(&self.place(range).downstreams),
-            Downstream::Kernel => Behind::Route(
-                host.routes.leads_to(target).filter(|link| !self.bindings.is_on_an_upstream(*link)),
-            ),
+            Downstream::Kernel => {
+                let link = host.leads_to(target, self.place(range).upstream);
+                Behind::Route(link.filter(|link| !self.bindings.is_on_an_upstream(*link)))
+            }
         }
     }
 
@@ -157,9 +157,11 @@ impl Plan {
             Downstream::Named(_) | Downstream::Matching(_) => place.downstreams.clone(),
             // A guest may also be where a route for more than the range leads.
             Downstream::Kernel => {
-                let around = host.routes.leads_to_all(&range.prefix);
-                let all =
-                    host.routes.inside(&range.prefix).filter_map(KernelRoute::unicast_link).chain(around);
+                let around = host.way(&range.prefix, place.upstream).link();
+                let of_rules = host.routes.rules.destinations_inside(range.prefix);
+                let of_rules = of_rules.filter_map(|to| host.way(&to, place.upstream).link());
+                let inside = host.routes.inside(&range.prefix).filter(|route| host.routes.is_read(route));
+                let all = inside.filter_map(KernelRoute::unicast_link).chain(of_rules).chain(around);
                 all.filter(|link| !self.bindings.beside.contains_key(link)).collect()
             }
         }
@@ -184,7 +186,7 @@ impl Plan {
 
     /// Without Neighbor Discovery a target is there while the kernel routes it there.
     pub fn routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Option<IfIndex> {
-        let link = host.routes.leads_to(target)?;
+        let link = host.leads_to(target, self.place(range).upstream)?;
         let known = host.links.get(link)?;
         let is_there = known.state == LinkState::Up && known.layer.is_layer_3();
         (is_there && self.behind(range, target, host).contains(link)).then_some(link)
@@ -232,14 +234,15 @@ impl Plan {
     }
 
     /// `always` answers for nobody whom the kernel looks for on the upstream's own link: that station is there, and
-    /// answers for itself. But the main table does not always decide: a part of the link may be translated, or be
-    /// behind an IPsec policy, and another program may route what has an interface.
+    /// answers for itself. But routes do not always decide: a part of the link may be translated, or be behind an
+    /// IPsec policy, and another program may route what has an interface.
     fn check_way(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Result<(), DropReason> {
         if !self.may_lead_back(range) {
             return Ok(());
         }
         let policy = self.range(range);
-        let is_routed_by_us = policy.routes == RangeRoutes::Range && self.policy.routes.table == MAIN;
+        let is_routed_by_us =
+            policy.routes == RangeRoutes::Range && host.routes.rules.read(self.policy.routes.table);
         let is_whole = self.place(range).extent == Extent::Whole;
         if !is_whole && !is_routed_by_us {
             return Ok(());
@@ -248,7 +251,7 @@ impl Plan {
             let is_default = route.next_hop != NextHop::OnLink;
             !is_default || is_routed_by_us || policy.downstream == Downstream::Kernel
         };
-        let deciding = host.routes.deciding(&target.into()).filter(says_more);
+        let deciding = host.way(&target.into(), self.place(range).upstream).route.filter(says_more);
         let leads_back = deciding
             .and_then(KernelRoute::unicast_link)
             .is_some_and(|link| self.bindings.is_on_an_upstream(link));

@@ -116,15 +116,16 @@ impl Reach {
         problems
     }
 
-    /// Whether a route leads some of a range that is answered for as a whole, or all, back out of an upstream.
-    pub fn may_lead_back(range: &RangePolicy, around: Around<'_>) -> bool {
+    /// Whether a route may lead some of a range that is answered for as a whole, or all, back out of an upstream.
+    pub fn may_lead_back(range: &RangePolicy, place: &Place, around: Around<'_>) -> bool {
         let routes = &around.host.routes;
         let is_back = |route: &KernelRoute| {
-            let is_main = route.table == MAIN;
-            is_main && route.unicast_link().is_some_and(|link| around.bindings.is_on_an_upstream(link))
+            let is_read = routes.is_read(route);
+            is_read && route.unicast_link().is_some_and(|link| around.bindings.is_on_an_upstream(link))
         };
         range.answer == Answer::Always
-            && (routes.deciding(&range.prefix).is_some_and(is_back)
+            && (around.host.way(&range.prefix, place.upstream).route.is_some_and(is_back)
+                || routes.rules.destinations_inside(range.prefix).next().is_some()
                 || routes.inside(&range.prefix).any(is_back))
     }
 

@@ -2,6 +2,9 @@
 //!
 //! What the kernel says of a replaced route, and what it leaves unsaid, is in `tests/netlink/`.
 
+#[path = "rules.rs"]
+mod rules;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
@@ -36,6 +39,8 @@ pub(super) fn facts(message: &RouteNetlinkMessage, flags: u16) -> Vec<Fact> {
         }
         RouteNetlinkMessage::NewRoute(m) => new_route(routes(m), flags),
         RouteNetlinkMessage::DelRoute(m) => routes(m).into_iter().map(Fact::RouteGone).collect(),
+        RouteNetlinkMessage::NewRule(m) => rules::rule(m).map(Fact::Rule).into_iter().collect(),
+        RouteNetlinkMessage::DelRule(m) => rules::rule(m).map(Fact::RuleGone).into_iter().collect(),
         RouteNetlinkMessage::NewNeighbour(m) => {
             neighbor(m, Presence::Here).or_else(|| station_here(m)).into_iter().collect()
         }
@@ -224,6 +229,7 @@ fn route_kind(kind: RouteType, link: Option<IfIndex>) -> RouteKind {
         // An anycast address (RFC 4291 §2.6.1) is the host's own.
         (RouteType::Local | RouteType::Anycast, Some(link)) => RouteKind::Local(link),
         (RouteType::Unreachable, _) => RouteKind::Unreachable,
+        (RouteType::Throw, _) => RouteKind::Throw,
         _ => RouteKind::Other,
     }
 }

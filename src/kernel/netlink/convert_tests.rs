@@ -254,7 +254,8 @@ fn route_types_become_kinds() {
     assert_eq!(kind_of(RouteType::Local), RouteKind::Local(IfIndex(7)));
     assert_eq!(kind_of(RouteType::Anycast), RouteKind::Local(IfIndex(7)));
     assert_eq!(kind_of(RouteType::Unreachable), RouteKind::Unreachable);
-    for other in [RouteType::BlackHole, RouteType::Prohibit, RouteType::Throw] {
+    assert_eq!(kind_of(RouteType::Throw), RouteKind::Throw);
+    for other in [RouteType::BlackHole, RouteType::Prohibit] {
         assert_eq!(kind_of(other), RouteKind::Other);
     }
 }

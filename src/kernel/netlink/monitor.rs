@@ -14,6 +14,7 @@ use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::neighbour::NeighbourMessage;
 use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 
@@ -23,7 +24,7 @@ use super::convert::facts;
 use super::requests::Requests;
 use crate::engine::facts::Fact;
 
-/// A subscription to every change of links, IPv6 addresses, IPv6 routes and neighbors in the
+/// A subscription to every change of links, IPv6 addresses, IPv6 routes and rules, and neighbors in the
 /// network namespace of the thread that started it.
 pub struct Monitor {
     socket: TokioSocket,
@@ -78,7 +79,7 @@ impl Monitor {
         Ok((monitor, requests))
     }
 
-    /// Everything that is, in the order links, addresses, routes (of all tables), neighbors.
+    /// Everything that is, in the order links, addresses, rules, routes (of all tables), neighbors.
     ///
     /// Changes made meanwhile are in the queue too: apply the dump first, then what
     /// [`Monitor::next`] brings. The dump begins with the first poll; what was queued before is older.
@@ -95,6 +96,8 @@ impl Monitor {
         address.header.family = AddressFamily::Inet6;
         let mut route = RouteMessage::default();
         route.header.address_family = AddressFamily::Inet6;
+        let mut rule = RuleMessage::default();
+        rule.header.family = AddressFamily::Inet6;
         let mut neighbor = NeighbourMessage::default();
         neighbor.header.family = AddressFamily::Inet6;
         let mut station = NeighbourMessage::default();
@@ -102,18 +105,23 @@ impl Monitor {
         let tables = [
             ("links", RouteNetlinkMessage::GetLink(LinkMessage::default())),
             ("addresses", RouteNetlinkMessage::GetAddress(address)),
+            (RULES, RouteNetlinkMessage::GetRule(rule)),
             ("routes", RouteNetlinkMessage::GetRoute(route)),
             ("neighbors", RouteNetlinkMessage::GetNeighbour(neighbor)),
         ];
         let stations = ("stations of bridges", RouteNetlinkMessage::GetNeighbour(station));
         let stations = (ports == Ports::Wanted).then_some(stations);
-        let [links, addresses, routes, neighbors] = tables;
-        let tables = [links, addresses, routes].into_iter().chain(stations).chain([neighbors]);
+        let [links, addresses, rules, routes, neighbors] = tables;
+        let tables = [links, addresses, rules, routes].into_iter().chain(stations).chain([neighbors]);
         let requests = self.requests.clone();
         async move {
             let mut all = Vec::new();
             for (name, table) in tables {
-                all.append(&mut requests.table(name, table, |message| facts(&message, 0)).await?);
+                match requests.table(name, table, |message| facts(&message, 0)).await {
+                    Ok(mut told) => all.append(&mut told),
+                    Err(error) if name == RULES && has_none(&error) => {}
+                    Err(error) => return Err(error),
+                }
             }
             Ok(all)
         }
@@ -182,8 +190,21 @@ fn enlarge_receive_buffer(socket: &TokioSocket) {
     }
 }
 
-const GROUPS: [MulticastGroup; 4] =
-    [MulticastGroup::Link, MulticastGroup::Ipv6Ifaddr, MulticastGroup::Ipv6Route, MulticastGroup::Neigh];
+/// A kernel without IPV6_MULTIPLE_TABLES has no rules.
+fn has_none(error: &NetlinkError) -> bool {
+    let NetlinkError::Refused { source, .. } = error else { return false };
+    matches!(source.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT))
+}
+
+const GROUPS: [MulticastGroup; 5] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv6Rule,
+    MulticastGroup::Neigh,
+];
+
+const RULES: &str = "rules";
 
 /// Bytes; some thousand events, as when a bridge with all its guests comes up.
 const RECEIVE_BUFFER: usize = 4 << 20;

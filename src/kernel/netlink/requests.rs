@@ -145,6 +145,7 @@ fn route_message(route: &KernelRoute) -> RouteMessage {
         RouteKind::Unicast(link) => (RouteType::Unicast, Some(link)),
         RouteKind::Local(link) => (RouteType::Local, Some(link)),
         RouteKind::Unreachable => (RouteType::Unreachable, None),
+        RouteKind::Throw => (RouteType::Throw, None),
         RouteKind::Other => (RouteType::Unspec, None),
     };
     let mut message = RouteMessage::default();

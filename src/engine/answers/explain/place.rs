@@ -4,7 +4,9 @@ use core::net::Ipv6Addr;
 
 use super::{Explainer, Step, Subject, alive, no, open, yes};
 use crate::engine::change::RouteState;
-use crate::engine::facts::{IfIndex, IfName, KernelRoute, LinkLayer, LinkState};
+use crate::engine::facts::{IfIndex, IfName, KernelRoute, KernelRule, LinkLayer, LinkState};
+use crate::engine::host::routes::MAIN;
+use crate::engine::host::routes::ways::Way;
 use crate::engine::plan::RangeId;
 use crate::engine::policy::{Downstream, RangeRoutes};
 use crate::engine::time::Time;
@@ -62,12 +64,14 @@ impl Explainer<'_> {
 
     /// Why an address is not answered for although all of its range is.
     pub(super) fn routed_back(&self, range: RangeId, target: Ipv6Addr) -> Step {
-        let route = self.scene.host.routes.deciding(&target.into());
+        let way = self.way(range, target);
+        let route = way.route;
         let value = match route.and_then(|route| Some((route, route.unicast_link()?))) {
             Some((route, link)) => format!(
-                "the route to {} leads back out of {}: the station that has the address answers for itself",
+                "the route to {} leads back out of {}{}: the station that has the address answers for itself",
                 route.destination,
-                self.name(link)
+                self.name(link),
+                by_table(way)
             ),
             None => "no route leads to it".to_owned(),
         };
@@ -162,9 +166,15 @@ impl Explainer<'_> {
         }
     }
 
+    /// What the kernel's rules and routes come to for what arrives on the upstream of the range.
+    fn way(&self, range: RangeId, target: Ipv6Addr) -> Way<'_> {
+        self.scene.host.way(&target.into(), self.scene.plan.place(range).upstream)
+    }
+
     fn other_route(&self, range: RangeId, target: Ipv6Addr) -> Step {
         let policy = self.scene.plan.range(range);
-        let deciding = self.scene.host.routes.deciding(&target.into());
+        let way = self.way(range, target);
+        let deciding = way.route;
         let inside = deciding.filter(|route| policy.prefix.contains(&route.destination));
         if let Some(link) = inside.and_then(KernelRoute::link_to_another_host) {
             let value = format!("a routing daemon's route leads to another host, by {}", self.name(link));
@@ -186,19 +196,27 @@ impl Explainer<'_> {
             }
             Some(link) if self.scene.plan.bindings.upstream(link).is_some() && policy.may_be_translated() => {
                 let value = format!(
-                    "packets for it leave by the upstream {} again, unless they are translated or an IPsec policy \
+                    "packets for it leave by the upstream {}{} again, unless they are translated or an IPsec policy \
                      takes them before",
-                    self.name(link)
+                    self.name(link),
+                    by_table(way)
                 );
                 open(Subject::Route, value, None)
             }
             Some(link) if self.scene.plan.bindings.upstream(link).is_some() => {
                 let name = self.name(link);
-                let value = format!("packets for it leave by the upstream {name} again");
+                let value = format!("packets for it leave by the upstream {name} again{}", by_table(way));
                 let remedy = "write routes = \"range\" or \"guests\" for its range, or add a route";
                 no(Subject::Route, value, Some(remedy.to_owned()))
             }
-            Some(link) => yes(Subject::Route, format!("packets for it leave by {}", self.name(link))),
+            Some(link) => {
+                yes(Subject::Route, format!("packets for it leave by {}{}", self.name(link), by_table(way)))
+            }
+            None if way.rule.is_some() && deciding.is_none() => {
+                let rule = way.rule.map(KernelRule::to_string).unwrap_or_default();
+                let remedy = "change that rule, or add one before it that names the table of its route";
+                no(Subject::Route, format!("a rule refuses packets for it: {rule}"), Some(remedy.to_owned()))
+            }
             None if policy.routes == RangeRoutes::Guests => {
                 open(Subject::Route, "its route is added once it is live".to_owned(), None)
             }
@@ -208,6 +226,13 @@ impl Explainer<'_> {
             }
         }
     }
+}
+
+/// The table and the rule, where it is not the main table's of its own accord.
+fn by_table(way: Way<'_>) -> String {
+    let Some(rule) = way.rule else { return String::new() };
+    let Some(route) = way.route.filter(|route| route.table != MAIN) else { return String::new() };
+    format!(", by table {} (rule {})", route.table, rule.priority)
 }
 
 const NO_RANGE: &str = "add a [[range]] whose prefix holds it, with the interface behind which it is";

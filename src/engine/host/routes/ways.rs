@@ -1,0 +1,160 @@
+//! Where the kernel sends a packet: the rules in their order, and in each table that they name the longest prefix and
+//! then the lowest metric (net/ipv6/fib6_rules.c, fib6_rule_action).
+
+use core::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::{MAIN, Routes, key};
+use crate::engine::facts::{IfIndex, IfName, KernelRoute, KernelRule, NextHop, RouteKind, RuleAction};
+use crate::engine::host::Host;
+
+/// What decides where packets are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way<'a> {
+    /// The route; none where there is none, or a rule refuses.
+    pub route: Option<&'a KernelRoute>,
+    /// The rule that names its table, or refuses. None where the main table decides for everything.
+    pub rule: Option<&'a KernelRule>,
+    /// False if there is a rule before of which the kernel alone knows whether it is for such packets.
+    pub is_sure: bool,
+}
+
+impl Way<'_> {
+    /// The interface that they leave by.
+    pub fn link(&self) -> Option<IfIndex> {
+        self.route.and_then(KernelRoute::unicast_link)
+    }
+}
+
+impl Host {
+    /// Where packets to all of `prefix` are sent that arrive on the interface `from`, where nothing decides for a
+    /// part of it.
+    pub fn way(&self, prefix: &Ipv6Net, from: Option<IfIndex>) -> Way<'_> {
+        self.routes.way(prefix, self.name_for_rules(from), &|_| true)
+    }
+
+    /// The same, as if our routes were not there.
+    pub fn way_without(
+        &self,
+        prefix: &Ipv6Net,
+        from: Option<IfIndex>,
+        is_ours: impl Fn(&KernelRoute) -> bool,
+    ) -> Way<'_> {
+        self.routes.way(prefix, self.name_for_rules(from), &|route| !is_ours(route))
+    }
+
+    /// The interface that a packet to `target` leaves by that arrived on the interface `from`.
+    pub fn leads_to(&self, target: Ipv6Addr, from: Option<IfIndex>) -> Option<IfIndex> {
+        self.way(&target.into(), from).link()
+    }
+
+    /// Each destination inside `prefix` that a route or a rule names, and what decides there, rather than around it,
+    /// for packets that arrive on the interface `from`: a route to this very destination, as if ours were not there.
+    /// In the order of the addresses; those after this one.
+    pub fn ways_inside<'a>(
+        &'a self,
+        prefix: &Ipv6Net,
+        after: Option<&Ipv6Net>,
+        from: IfIndex,
+        is_ours: impl Fn(&KernelRoute) -> bool + 'a,
+    ) -> impl Iterator<Item = (Ipv6Net, Option<KernelRoute>)> + 'a {
+        let routes = &self.routes;
+        let name = self.name_for_rules(Some(from));
+        let of_routes = routes.children(prefix, after).filter_map(|at| Some(at.first()?.destination));
+        let after = after.map(key);
+        let of_rules = routes.rules.destinations_inside(*prefix);
+        let of_rules = of_rules.filter(move |to| after.is_none_or(|after| key(to) > after));
+        let counts = move |route: &KernelRoute| !is_ours(route);
+        merged(of_routes, of_rules).map(move |net| (net, routes.way_at(&net, name, &counts)))
+    }
+
+    /// Names matter only to rules.
+    fn name_for_rules(&self, from: Option<IfIndex>) -> Option<&IfName> {
+        let is_asked = !self.routes.rules.are_plain();
+        from.filter(|_| is_asked).and_then(|from| self.links.get(from)).map(|link| &link.name)
+    }
+}
+
+impl Routes {
+    /// Whether a rule looks into the table of the route.
+    pub fn is_read(&self, route: &KernelRoute) -> bool {
+        self.rules.read(route.table)
+    }
+
+    fn way(
+        &self,
+        prefix: &Ipv6Net,
+        from: Option<&IfName>,
+        counts: &impl Fn(&KernelRoute) -> bool,
+    ) -> Way<'_> {
+        if self.rules.are_plain() {
+            return Way { route: self.deciding_in(MAIN, prefix, counts), rule: None, is_sure: true };
+        }
+        let (mut next, mut is_sure) = (0, true);
+        while let Some(rule) = self.rules.next_for(prefix, from, &mut next, &mut is_sure) {
+            let RuleAction::Lookup { table, longer_than } = rule.action else {
+                return Way { route: None, rule: Some(rule), is_sure };
+            };
+            let is_passed_on = |route: &KernelRoute| {
+                route.kind == RouteKind::Throw
+                    || longer_than.is_some_and(|length| route.destination.prefix_len() <= length)
+            };
+            let found = self.deciding_in(table, prefix, counts);
+            if let Some(route) = found.filter(|route| !is_passed_on(route)) {
+                return Way { route: Some(route), rule: Some(rule), is_sure };
+            }
+        }
+        Way { route: None, rule: None, is_sure }
+    }
+
+    /// What decides at this destination rather than around it.
+    fn way_at(
+        &self,
+        net: &Ipv6Net,
+        from: Option<&IfName>,
+        counts: &impl Fn(&KernelRoute) -> bool,
+    ) -> Option<KernelRoute> {
+        if self.rules.are_plain() {
+            let at = self.at(net).filter(|route| route.table == MAIN && counts(route));
+            return at.min_by_key(|route| route.metric).cloned();
+        }
+        let way = self.way(net, from, counts);
+        match (way.route, way.rule) {
+            (Some(route), _) if route.destination == *net => Some(route.clone()),
+            // By a shorter route, into whose table a rule for this very destination leads.
+            (Some(route), Some(rule)) if rule.to == *net => {
+                Some(KernelRoute { destination: *net, ..route.clone() })
+            }
+            (None, Some(rule)) => Some(refused(*net, rule)),
+            _ => None,
+        }
+    }
+}
+
+/// As a route says it.
+fn refused(destination: Ipv6Net, rule: &KernelRule) -> KernelRoute {
+    let (kind, next_hop) = (RouteKind::Unreachable, NextHop::OnLink);
+    KernelRoute { destination, kind, next_hop, table: MAIN, protocol: 0, metric: rule.priority }
+}
+
+/// Both in one order, each once.
+fn merged(
+    some: impl Iterator<Item = Ipv6Net>,
+    others: impl Iterator<Item = Ipv6Net>,
+) -> impl Iterator<Item = Ipv6Net> {
+    let (mut some, mut others) = (some.peekable(), others.peekable());
+    std::iter::from_fn(move || match (some.peek().map(key), others.peek().map(key)) {
+        (Some(one), Some(other)) if one == other => {
+            others.next();
+            some.next()
+        }
+        (Some(one), Some(other)) if one < other => some.next(),
+        (Some(_), None) => some.next(),
+        _ => others.next(),
+    })
+}
+
+#[cfg(test)]
+#[path = "ways_tests.rs"]
+mod tests;

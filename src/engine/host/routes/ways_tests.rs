@@ -1,0 +1,149 @@
+//! Rules and tables, without an engine.
+
+use super::*;
+use crate::engine::facts::{Condition, Fact, Link, LinkLayer, LinkState};
+use crate::engine::host::Delta;
+
+const UP: IfIndex = IfIndex(2);
+const BRIDGE: IfIndex = IfIndex(3);
+const PEERS: IfIndex = IfIndex(4);
+
+fn net(text: &str) -> Ipv6Net {
+    text.parse().expect("a prefix")
+}
+
+fn route(destination: &str, link: IfIndex, table: u32) -> KernelRoute {
+    let (kind, next_hop) = (RouteKind::Unicast(link), NextHop::OnLink);
+    KernelRoute { destination: net(destination), kind, next_hop, table, protocol: 3, metric: 1024 }
+}
+
+fn rule(priority: u32, table: u32) -> KernelRule {
+    KernelRule {
+        priority,
+        to: Ipv6Net::default(),
+        from: Ipv6Net::default(),
+        arrives_on: None,
+        condition: Condition::None,
+        words: String::new(),
+        is_inverted: false,
+        action: RuleAction::Lookup { table, longer_than: None },
+    }
+}
+
+/// The main table leads 2001:db8::c:0/112 to the bridge, and everything else out of the upstream.
+fn host(rules: Vec<KernelRule>, routes: Vec<KernelRoute>) -> Host {
+    let (mut host, mut delta) = (Host::default(), Delta::default());
+    let (layer, state) = (LinkLayer::None, LinkState::Up);
+    let (master, lower, is_bridge) = (None, None, false);
+    for (index, name) in [(UP, "up0"), (BRIDGE, "br0"), (PEERS, "peers0")] {
+        let name = name.parse().expect("a name");
+        host.learn(Fact::Link(Link { index, name, state, layer, master, lower, is_bridge }), &mut delta);
+    }
+    let main = [route("::/0", UP, MAIN), route("2001:db8::c:0/112", BRIDGE, MAIN)];
+    main.into_iter().chain(routes).for_each(|route| _ = host.learn(Fact::Route(route), &mut delta));
+    rules.into_iter().for_each(|rule| _ = host.learn(Fact::Rule(rule), &mut delta));
+    host
+}
+
+fn leads(host: &Host, target: &str) -> Option<IfIndex> {
+    host.leads_to(target.parse().expect("an address"), Some(UP))
+}
+
+#[test]
+fn the_longest_prefix_and_then_the_lowest_metric_lead() {
+    let better = KernelRoute { metric: 256, ..route("2001:db8::/64", PEERS, MAIN) };
+    let nowhere =
+        KernelRoute { kind: RouteKind::Unreachable, metric: 1, ..route("2001:db8::c:0/112", UP, MAIN) };
+    let host = host(Vec::new(), vec![route("2001:db8::/64", BRIDGE, MAIN), better, nowhere]);
+    assert_eq!(leads(&host, "2001:db8::5"), Some(PEERS));
+    assert_eq!(leads(&host, "2001:db8::c:5"), None);
+    assert_eq!(leads(&host, "2001:db8:1::5"), Some(UP));
+    assert_eq!(host.routes.default_links(), [UP]);
+}
+
+#[test]
+fn a_table_counts_while_a_rule_names_it() {
+    let mut host = host(vec![rule(5270, 52)], vec![route("2001:db8::c:7/128", PEERS, 52)]);
+    assert_eq!(leads(&host, "2001:db8::c:7"), Some(PEERS));
+    assert_eq!(leads(&host, "2001:db8::c:8"), Some(BRIDGE));
+    host.learn(Fact::RuleGone(rule(5270, 52)), &mut Delta::default());
+    assert_eq!(leads(&host, "2001:db8::c:7"), Some(BRIDGE));
+    assert!(host.routes.rules.are_plain());
+}
+
+#[test]
+fn the_first_rule_decides_not_the_longest_prefix() {
+    let routes = vec![route("2001:db8::/64", PEERS, 52), route("2001:db8::c:9/128", PEERS, 99)];
+    let host = host(vec![rule(40_000, 99), rule(5270, 52)], routes);
+    assert_eq!(leads(&host, "2001:db8::c:8"), Some(PEERS));
+    assert_eq!(leads(&host, "2001:db9::c:9"), Some(UP), "the main table leads everywhere");
+}
+
+#[test]
+fn a_rule_is_for_what_it_selects() {
+    let table = vec![route("::/0", PEERS, 52)];
+    let with = |rule| leads(&host(vec![rule], table.clone()), "2001:db8::c:7");
+    let to = |prefix| KernelRule { to: net(prefix), ..rule(10, 52) };
+    assert_eq!((with(to("2001:db8::c:7/128")), with(to("2001:db8::c:8/128"))), (Some(PEERS), Some(BRIDGE)));
+    let iif = |name: &str| KernelRule { arrives_on: name.parse().ok(), ..rule(10, 52) };
+    assert_eq!((with(iif("up0")), with(iif("br0"))), (Some(PEERS), Some(BRIDGE)));
+    let marked = KernelRule { condition: Condition::Unmet, ..rule(10, 52) };
+    assert_eq!(with(marked.clone()), Some(BRIDGE));
+    assert_eq!(with(KernelRule { is_inverted: true, ..marked }), Some(PEERS), "as wg-quick has it");
+    let from = KernelRule { from: net("2001:db8::/64"), ..rule(10, 52) };
+    assert_eq!(with(from), Some(BRIDGE));
+    assert_eq!(with(KernelRule { action: RuleAction::Refuse, ..rule(10, 52) }), None);
+    assert_eq!(with(KernelRule { action: RuleAction::Nothing, ..rule(10, 52) }), Some(BRIDGE));
+}
+
+#[test]
+fn a_table_passes_on_what_it_throws_and_what_is_too_short() {
+    let throw = KernelRoute { kind: RouteKind::Throw, ..route("2001:db8::c:7/128", UP, 52) };
+    let host = host(vec![rule(10, 52)], vec![throw, route("::/0", PEERS, 52)]);
+    assert_eq!(leads(&host, "2001:db8::c:7"), Some(BRIDGE));
+    assert_eq!(leads(&host, "2001:db8::c:8"), Some(PEERS));
+    let longer = RuleAction::Lookup { table: MAIN, longer_than: Some(0) };
+    let rules = vec![KernelRule { action: longer, ..rule(9, MAIN) }, rule(10, 52)];
+    let host = self::host(rules, vec![route("::/0", PEERS, 52)]);
+    assert_eq!((leads(&host, "2001:db8::c:7"), leads(&host, "2001:db8::d:7")), (Some(BRIDGE), Some(PEERS)));
+}
+
+#[test]
+fn a_rule_can_jump_over_others() {
+    let goto = |to| KernelRule { action: RuleAction::Goto(to), ..rule(9, 0) };
+    let with = |to| {
+        let rules = vec![goto(to), rule(10, 52), rule(11, MAIN)];
+        leads(&host(rules, vec![route("::/0", PEERS, 52)]), "2001:db8::c:7")
+    };
+    assert_eq!((with(10), with(11), with(12)), (Some(PEERS), Some(BRIDGE), Some(PEERS)));
+}
+
+#[test]
+fn says_where_the_kernel_alone_knows() {
+    let unknown = |priority| KernelRule { condition: Condition::Unknown, ..rule(priority, 52) };
+    let is_sure = |rules| host(rules, Vec::new()).way(&net("2001:db8::c:7/128"), Some(UP)).is_sure;
+    assert!(!is_sure(vec![unknown(10)]));
+    assert!(is_sure(vec![unknown(40_000)]), "another has decided before");
+    assert!(is_sure(vec![KernelRule { to: net("2001:db9::/64"), ..unknown(10) }]));
+}
+
+#[test]
+fn finds_what_routes_and_rules_say_inside_a_prefix() {
+    let divert = KernelRule { to: net("2001:db8::c:7/128"), ..rule(10, 52) };
+    let refuse = KernelRule { to: net("2001:db8::d:0/112"), action: RuleAction::Refuse, ..rule(11, 0) };
+    let routes = vec![route("::/0", PEERS, 52), route("2001:db8::e:0/112", PEERS, 77)];
+    let host = host(vec![divert, refuse], routes);
+    let ways: Vec<_> = host.ways_inside(&net("2001:db8::/64"), None, UP, |_| false).collect();
+    let found: Vec<_> =
+        ways.iter().map(|(to, way)| (to.to_string(), way.as_ref().map(|way| way.kind))).collect();
+    let expected = [
+        ("2001:db8::c:0/112", Some(RouteKind::Unicast(BRIDGE))),
+        ("2001:db8::c:7/128", Some(RouteKind::Unicast(PEERS))),
+        ("2001:db8::d:0/112", Some(RouteKind::Unreachable)),
+        ("2001:db8::e:0/112", None),
+    ];
+    assert_eq!(found, expected.map(|(to, way)| (to.to_owned(), way)));
+    let after = ways[1].0;
+    let rest: Vec<_> = host.ways_inside(&net("2001:db8::/64"), Some(&after), UP, |_| false).collect();
+    assert_eq!(rest, ways[2..]);
+}
