@@ -3,13 +3,13 @@
 use ipnet::Ipv6Net;
 use lone64::engine::Input;
 use lone64::engine::facts::{
-    Condition, Fact, IfIndex, KernelRoute, KernelRule, LinkLayer, RouteKind, RuleAction,
+    Condition, Fact, IfIndex, KernelRoute, KernelRule, Link, LinkLayer, LinkState, RouteKind, RuleAction,
 };
 use lone64::engine::policy::{Answer, Automatic, Downstream, Policy, RangeRoutes};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    BRIDGE, Host, UP, address, default_route, guest, guest_mac, link, net, route, usual_facts, with,
+    BRIDGE, Host, LO, UP, address, default_route, guest, guest_mac, has, link, net, route, usual_facts, with,
 };
 
 const PEERS: IfIndex = IfIndex(8);
@@ -175,4 +175,32 @@ fn rules_that_a_snapshot_does_not_tell_are_gone_where_it_tells_any() {
     assert!(host.answers_for(address("2001:db8:1:2:d::7")), "it says nothing of rules");
     host.input(snapshot(vec![Fact::Rule(rule(32_766, 254))]));
     assert!(!host.answers_for(address("2001:db8:1:2:d::7")));
+}
+
+#[test]
+fn automatic_serves_the_services_of_kube_proxy_and_of_lo() {
+    // kube-ipvs0 is a dummy that is down, and has every service's address.
+    let ipvs = IfIndex(9);
+    let dummy = link(ipvs, "kube-ipvs0", LinkLayer::Ethernet(guest_mac(99)));
+    for (owner, state) in [(ipvs, LinkState::Down), (ipvs, LinkState::Up), (LO, LinkState::Up)] {
+        let made = Fact::Link(Link { state, ..dummy.clone() });
+        let mut host = host(automatic(), vec![made, has(owner, "2001:db8:1:2:e::1/128")]);
+        assert!(host.answers_for(address("2001:db8:1:2:e::1")), "{owner} {state:?}");
+        assert!(!host.answers_for(address("2001:db8:1:2:e::2")));
+        host.facts(vec![Fact::AddressGone { link: owner, address: address("2001:db8:1:2:e::1") }]);
+        assert!(!host.answers_for(address("2001:db8:1:2:e::1")));
+    }
+}
+
+#[test]
+fn a_pool_without_route_or_interface_is_answered_for() {
+    let pool = |policy: &mut Policy| {
+        policy.ranges[0].prefix = net("2001:db8:1:2:f::/112");
+    };
+    let mut policy = by_routes(Answer::Always);
+    pool(&mut policy);
+    let mut host = host(policy, Vec::new());
+    assert!(host.answers_for(address("2001:db8:1:2:f::5")), "an IPsec policy may take it");
+    assert!(!host.kernel.iter().any(|route| route.kind == RouteKind::Unreachable), "no backstop");
+    assert_eq!(host.engine.problems(), []);
 }
