@@ -1,7 +1,6 @@
-//! A host on a virtual clock: the engine, a kernel that takes its routes, and guests that reply.
-//!
-//! `up0` is the upstream, with the router behind it; `lxcbr0` is the downstream of the range
-//! 2001:db8:1:2:c::/112. Every test crate takes of it what it needs.
+//! A host on a virtual clock: the engine, a kernel that takes its routes, and guests that reply. `up0` is the
+//! upstream, with the router behind it; `lxcbr0` is the downstream of the range 2001:db8:1:2:c::/112. Every test
+//! crate takes of it what it needs.
 
 #![allow(dead_code)]
 
