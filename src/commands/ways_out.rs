@@ -24,7 +24,7 @@ pub(super) struct Astray {
     upstream: String,
     /// Where they leave; `None`: nowhere.
     leaves_by: Option<String>,
-    /// The commands that mend it.
+    /// The commands that put it right.
     lines: Vec<String>,
 }
 

@@ -103,7 +103,7 @@ fn is_named_by_check_with_the_commands_that_mend_it() {
     );
     assert!(lines.iter().all(|line| text.contains(&format!("\n          {line}\n"))), "{text}");
 
-    // Typed as they stand, they mend it.
+    // Typed as they stand, they put it right.
     let daemon = Daemon::start(&lab, both());
     for line in lines {
         lab.host.ip(line.strip_prefix("ip -6 ").unwrap());
