@@ -85,7 +85,7 @@ const RANGE: &[Key] = &[
     (
         "answer",
         None,
-        "For which addresses there are answers: \"live\", only for guests that exist; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\". \"always\" does not answer for the router of a default route, nor, in a range that is all of the upstream's link or whose route lone64 keeps, for what the kernel routes back out of the upstream: the station that has such an address is there, and answers for itself. The default is \"live\", and \"always\" for \"lo\".",
+        "For which addresses there are answers: \"live\", only for guests that exist; one that the kernel routes through a router on the guests' link is taken to exist while that router is there; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\". \"always\" does not answer for the router of a default route, nor, in a range that is all of the upstream's link or whose route lone64 keeps, for what the kernel routes back out of the upstream: the station that has such an address is there, and answers for itself. The default is \"live\", and \"always\" for \"lo\".",
     ),
     (
         "routes",

@@ -5,7 +5,7 @@
 
 use super::error::{describe, kept_out};
 use crate::engine::facts::IfIndex;
-use crate::engine::policy::{Answer, Origin, RangePolicy};
+use crate::engine::policy::{Origin, RangePolicy};
 use crate::engine::{Event, Limiter, Links, Time};
 
 /// Writes events to the log.
@@ -52,6 +52,7 @@ impl Teller {
 fn is_for_anyone_to_trigger(event: &Event) -> bool {
     match event {
         Event::Live(..) | Event::Gone(..) | Event::Moved(..) => true,
+        Event::HopLive(..) | Event::HopGone(..) => true,
         Event::Contested(..) | Event::Conflict(..) | Event::WideMask(..) => true,
         Event::ConflictOver(..) | Event::Defended(..) => true,
         // A guest's own route comes and goes with the guest, who has a line already.
@@ -87,6 +88,12 @@ fn write(event: &Event, links: &Links) {
         Event::Gone(target, link, loss) => {
             let why = loss.as_str();
             tracing::info!(%target, interface = %name(link), %why, "gone");
+        }
+        Event::HopLive(address, link, mac) => {
+            tracing::info!(%address, interface = %name(link), %mac, "the next hop is there: what is behind it is answered for");
+        }
+        Event::HopGone(address, link) => {
+            tracing::info!(%address, interface = %name(link), "the next hop is gone, and with it what is behind it");
         }
         Event::Moved(target, from, to, mac) => {
             tracing::info!(%target, from = %name(from), to = %name(to), %mac, "moved");
@@ -172,9 +179,6 @@ pub(super) fn reason(range: &RangePolicy) -> String {
     match (range.origin, range.answer) {
         (Origin::Config, answer) => format!("{prefix} for {downstream} ({answer})"),
         (Origin::Suffix, answer) => format!("{prefix} for {downstream} ({answer}): the upstream has its /64"),
-        (Origin::Automatic, Answer::Always) => {
-            format!("all of {prefix} behind {downstream}: the kernel routes it to a router there")
-        }
         (Origin::Automatic, _) => format!("{prefix} behind {downstream}: the kernel routes it there"),
     }
 }

@@ -36,6 +36,7 @@ struct Whole {
     problems: Vec<Value>,
     conflicts: Vec<Value>,
     wide_masks: Vec<Value>,
+    next_hops: Vec<Value>,
     unserved: Vec<Network>,
     totals: Value,
 }
@@ -96,7 +97,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: now.since(Time::ORIGIN).as_secs(),
-            whole: is_first.then(|| Whole::of(engine)),
+            whole: is_first.then(|| Whole::of(engine, now)),
             targets: page
                 .into_iter()
                 .map(|(address, t)| target(address.to_string(), &t, engine, now))
@@ -108,7 +109,7 @@ impl Status {
 }
 
 impl Whole {
-    fn of(engine: &Engine) -> Self {
+    fn of(engine: &Engine, now: Time) -> Self {
         let conflict = |(address, mac, is_theirs): (_, Mac, bool)| json!({ "address": address, "mac": mac.to_string(), "answered": !is_theirs });
         let wide_mask = |(link, mask): (_, WideMask)| json!({ "interface": name(engine, link), "guest": mask.guest, "asked_for": mask.asked_for });
         Self {
@@ -117,6 +118,7 @@ impl Whole {
             problems: problems(engine),
             conflicts: engine.conflicts().map(conflict).collect(),
             wide_masks: engine.wide_masks().map(wide_mask).collect(),
+            next_hops: next_hops(engine, now),
             unserved: networks(engine),
             totals: totals(engine),
         }
@@ -180,6 +182,33 @@ fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
     })
 }
 
+/// The routers that guests are behind, the first of them.
+fn next_hops(engine: &Engine, now: Time) -> Vec<Value> {
+    let hops = engine.known_hops().take(MOST_HOPS);
+    let shown = hops.map(|(hop, state)| {
+        let live = match &state {
+            Some(State::Live(live)) => Some(live),
+            _ => None,
+        };
+        json!({
+            "address": hop.address,
+            "interface": name(engine, hop.link),
+            "state": state.as_ref().map_or("unknown", state_name),
+            "mac": live.and_then(|live| live.mac).map(|mac| mac.to_string()),
+            "last_seen_seconds": live.map(|live| now.since(live.seen).as_secs()),
+        })
+    });
+    shown.collect()
+}
+
+fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Live(_) => "live",
+        State::Probing(_) => "probing",
+        State::Absent => "absent",
+    }
+}
+
 fn target(address: String, target: &Target, engine: &Engine, now: Time) -> TargetStatus {
     let live = match &target.state {
         State::Live(live) => Some(live),
@@ -187,11 +216,7 @@ fn target(address: String, target: &Target, engine: &Engine, now: Time) -> Targe
     };
     TargetStatus {
         address,
-        state: match target.state {
-            State::Live(_) => "live",
-            State::Probing(_) => "probing",
-            State::Absent => "absent",
-        },
+        state: state_name(&target.state),
         interface: live.and_then(|live| name(engine, live.link)),
         mac: live.and_then(|live| live.mac).map(|mac| mac.to_string()),
         evidence: live.map(|live| live.evidence.as_str()),
@@ -274,5 +299,7 @@ fn same_destination(two: &[(KernelRoute, RouteState)]) -> bool {
 
 /// A range over thousands of interfaces is named by as many of them.
 const MOST_INTERFACES: usize = 64;
+/// As many next hops are shown.
+const MOST_HOPS: usize = 256;
 /// A range has a route and a backstop.
 const MOST_AT_ONE_DESTINATION: usize = 2;

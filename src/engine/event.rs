@@ -25,6 +25,10 @@ pub enum Event {
     Moved(Ipv6Addr, IfIndex, IfIndex, Mac),
     /// The target is where it was; a claim from behind the second downstream came to nothing.
     Contested(Ipv6Addr, IfIndex, IfIndex, Mac),
+    /// The next hop with this address on this interface is there, so that what is behind it is answered for.
+    HopLive(Ipv6Addr, IfIndex, Mac),
+    /// It is not there any more.
+    HopGone(Ipv6Addr, IfIndex),
     /// Another station on this upstream says that the target is its own; there are no answers meanwhile.
     Conflict(Ipv6Addr, IfIndex, Mac),
     /// Nobody else on this upstream has the target any more; it is answered for again.

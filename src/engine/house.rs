@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
 
+use super::answers::Scene;
 use super::answers::explain::{Explainer, Explanation};
 use super::answers::guests::Neighborhood;
 use super::answers::held::Held;
 use super::answers::masks::{Masks, WideMask};
-use super::answers::{Downstreams, Scene, Upstreams};
 use super::asker::Asker;
 use super::change::{At, RouteState};
 use super::counters::Counters;
@@ -20,6 +20,7 @@ use super::host::links::Links;
 use super::keep::{self, Keep};
 use super::liveness::{Budget, Liveness, SHARES, State, Subject};
 use super::manners::Manners;
+use super::next_hops::NextHops;
 use super::plan::bindings::{Bindings, Problem, Upstream};
 use super::plan::unserved::Unserved;
 use super::plan::{self, Changes, Grounds, Making, Plan};
@@ -39,6 +40,7 @@ pub struct House {
     pub(super) neighborhood: Neighborhood,
     pub(super) guests: Liveness,
     pub(super) neighbors: Liveness,
+    pub(super) next_hops: NextHops,
     pub(super) budget: Budget,
     pub(super) manners: Manners,
     pub(super) keep: Keep,
@@ -69,6 +71,7 @@ impl House {
             neighborhood: Neighborhood::default(),
             guests,
             neighbors,
+            next_hops: NextHops::new(timers, &limits, seed),
             budget: Budget::new(limits.probes_per_second),
             manners: Manners::new(&limits, Seed(seed)),
             keep,
@@ -294,21 +297,11 @@ impl House {
             host: &self.host,
             guests: &self.guests,
             neighbors: &self.neighbors,
+            next_hops: &self.next_hops,
             neighborhood: &self.neighborhood,
             rivals: &self.manners.rivals,
             asked: &self.manners.asked,
         }
-    }
-
-    /// The guests, and what their machine has to be handed.
-    pub(super) fn guests(&mut self) -> (&mut Liveness, Downstreams<'_>, &mut Budget) {
-        (&mut self.guests, Downstreams { plan: &self.plan, host: &self.host }, &mut self.budget)
-    }
-
-    /// The neighbors on the upstreams, and what their machine has to be handed.
-    pub(super) fn neighbors(&mut self) -> (&mut Liveness, Upstreams<'_>, &mut Budget) {
-        let ground = Upstreams { neighborhood: &self.neighborhood, host: &self.host };
-        (&mut self.neighbors, ground, &mut self.budget)
     }
 
     /// Whose share of the probes a question counts for. Routers and others on an upstream share by their station; a

@@ -20,6 +20,7 @@
 //! | `host` | links, addresses, routes | what each fact changed |
 //! | `plan` | nothing: a pure function | upstreams, ranges, where each is served, problems |
 //! | `liveness` | targets, the budget of probes, claims, who waits | probes, verdicts, a [`Transition`] for every change |
+//! | `next_hops` | routers that guests are behind, who waits for them | whether they are there |
 //! | `answers` | who waits for a route, masks | what a question gets, and why |
 //! | `manners` | announcements, rivals, routers' entries, groups | what is sent of our own accord |
 //! | `keep` | what the kernel holds for us | changes to ask for, tried again when refused |
@@ -31,6 +32,7 @@
 mod answer;
 mod answers;
 mod asker;
+mod asking;
 mod change;
 mod counters;
 mod desk;
@@ -45,6 +47,7 @@ mod keep;
 mod limiter;
 mod liveness;
 mod manners;
+mod next_hops;
 mod ours;
 mod pattern;
 mod plan;
@@ -76,6 +79,7 @@ pub use house::House;
 pub use input::Input;
 pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
+pub use plan::Hop;
 pub use plan::bindings::{self, Bindings, Problem};
 pub use time::Time;
 pub use unread::{Unread, unread_table};
@@ -156,9 +160,7 @@ impl Engine {
 
     /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
-        let House { guests, neighbors, manners, keep, .. } = &self.desk.house;
-        let due = [guests.next_due(), neighbors.next_due(), manners.next_due(), keep.next_due()];
-        self.resume_at.or(due.into_iter().flatten().min())
+        self.resume_at.or_else(|| self.desk.house.next_due())
     }
 
     /// True if there is work left over, to be gone on with at [`Self::next_timeout`].
@@ -169,12 +171,8 @@ impl Engine {
     /// Does what is due by now, in a slice.
     fn due(&mut self, now: Time) {
         self.work(now);
-        let House { guests, neighbors, manners, keep, plan, host, budget, neighborhood, .. } =
-            &mut self.desk.house;
-        let ground = answers::Downstreams { plan, host };
-        let mut is_all = guests.tick(SLICE, &ground, budget, now);
-        let ground = answers::Upstreams { neighborhood, host };
-        is_all &= neighbors.tick(SLICE, &ground, budget, now);
+        let mut is_all = self.desk.house.tick(SLICE, now);
+        let House { manners, keep, plan, .. } = &mut self.desk.house;
         let questions = manners.routers.tick(|link| plan.upstream(link).and_then(|up| up.global), now);
         keep.tick(now);
         let questions = questions.into_iter().map(|(link, question)| Output::Solicit(link, question));
@@ -313,9 +311,11 @@ impl Engine {
             work.extend((!upstreams.is_empty()).then_some(Work::Announce(upstreams, 0)));
         }
         self.desk.watch_bridges(now);
-        let House { host, plan, guests, .. } = &mut self.desk.house;
+        let House { host, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
         host.routes.all_routers().for_each(|router| guests.end(router, Why::Router, now));
+        self.desk.follow_hops(now);
+        let House { plan, guests, .. } = &self.desk.house;
         let follows = plan.is_led_by(&delta.routes);
         if guests.len() > 0 && (!changes.is_empty() || follows) {
             work.insert(0, Work::Review(changes.other_ranges(), 0));

@@ -192,11 +192,13 @@ fn what_is_written_goes_before_what_is_found() {
 }
 
 #[test]
-fn a_prefix_routed_to_a_guest_is_answered_as_a_whole_while_its_link_is_there() {
+fn a_prefix_routed_to_a_guest_is_answered_while_that_guest_is_there() {
     let mut host = host(automatic());
     let next_hop = NextHop::Via(address("fe80::5"));
     host.facts(vec![Fact::Route(KernelRoute { next_hop, ..connected("2001:db8:1:2:d::/80", BRIDGE) })]);
     let of_it = address("2001:db8:1:2:d::77");
+    assert!(!host.answers_for(of_it));
+    host.advertise(address("fe80::5"), guest_mac(5));
     assert!(host.answers_for(of_it));
     host.facts(vec![Fact::LinkGone(BRIDGE)]);
     assert!(!host.answers_for(of_it));

@@ -25,6 +25,7 @@ mod links;
 mod masks;
 mod measure;
 mod neighbors;
+mod next_hops;
 mod own_bridge;
 mod own_link;
 mod probing;

@@ -181,7 +181,7 @@ fn a_range_without_an_interface_is_named_where_a_route_is_in_the_place_of_ours()
 }
 
 #[test]
-fn what_a_router_is_behind_is_named_with_a_range_that_answers_for_all_of_it() {
+fn what_is_behind_a_router_is_named_with_a_range_that_follows_the_routes() {
     let via = KernelRoute {
         next_hop: NextHop::Via(address("fe80::5")),
         protocol: 3,
@@ -191,7 +191,8 @@ fn what_a_router_is_behind_is_named_with_a_range_that_answers_for_all_of_it() {
     let mut host = host(written(C));
     host.facts(vec![Fact::RouteGone(of_docker()), Fact::Route(via)]);
     let lines = only(&host).lines();
-    assert_eq!(lines, "[[range]]\nprefix = \"2001:db8:1:2:f::/80\"\nanswer = \"always\"\n");
+    assert_eq!(lines, "[[range]]\nprefix = \"2001:db8:1:2:f::/80\"\n");
+    host.guests.insert(address("fe80::5"), guest_mac(5));
     host.input(Input::Reload(Box::new(written(&format!("{C}{lines}")))));
     assert_eq!(unserved(&host), []);
     assert!(host.answers_for(address("2001:db8:1:2:f::7")));

@@ -98,6 +98,12 @@ const STATUS_FIELDS: &[Term] = &[
          interface, guest, asked_for.",
     ),
     (
+        "next_hops",
+        "The routers on the links of guests that the kernel routes a part of a range to (the first 256), each with address, \
+         interface, state (live, probing, absent or unknown: nobody has asked yet), mac and last_seen_seconds. What is \
+         behind one is answered for while it is live.",
+    ),
+    (
         "unserved",
         "Networks that the kernel routes inside an on-link prefix of an upstream, and that nobody serves (the first 256): \
          each with prefix, interface, upstream, lines (of the configuration, which serve it) and instead (what else can \
@@ -125,7 +131,7 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
-ranges, problems, conflicts, wide_masks, unserved and totals. The next one is asked for with both: what more says \
+ranges, problems, conflicts, wide_masks, next_hops, unserved and totals. The next one is asked for with both: what more says \
 or, where that is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
 not begin again. The last page has null for both:";
 
@@ -207,6 +213,8 @@ const EVENTS: &[Term] = &[
         "target, interface, by, mac: a claim behind the interface by failed, because the guest that has the \
          address replies.",
     ),
+    ("next_hop_live", "address, interface, mac: a router that guests are behind is there."),
+    ("next_hop_gone", "address, interface: it is there no more, and what is behind it is not answered for."),
     ("conflict", "target, interface, mac: another station on the upstream says that it has it."),
     ("conflict_over", "target, interface: no other station has it any more."),
     ("defended", "target, interface, mac: another station on the upstream wanted it, and was refused."),

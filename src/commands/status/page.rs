@@ -25,6 +25,8 @@ pub(super) struct Page {
     #[serde(default)]
     wide_masks: Vec<WideMask>,
     #[serde(default)]
+    next_hops: Vec<NextHop>,
+    #[serde(default)]
     unserved: Vec<Network>,
     totals: Totals,
 }
@@ -100,6 +102,14 @@ struct WideMask {
 }
 
 #[derive(Debug, Deserialize)]
+struct NextHop {
+    address: String,
+    interface: Option<String>,
+    state: String,
+    last_seen_seconds: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
 struct Totals {
     targets: TargetTotals,
     #[serde(default)]
@@ -162,6 +172,7 @@ impl Page {
         text += &unserved::text(&self.unserved, self.totals.unserved);
         self.upstreams.iter().for_each(|upstream| text += &upstream.lines(colour));
         self.ranges.iter().for_each(|range| text += &range.lines(colour));
+        self.next_hops.iter().for_each(|hop| text += &hop.line(colour));
         text + &self.guests(colour)
     }
 
@@ -229,6 +240,14 @@ impl Route {
             &colour.paint("route ", RED),
             "    ",
         )
+    }
+}
+
+impl NextHop {
+    fn line(&self, colour: Colour) -> String {
+        let dev = self.interface.as_ref().map(|name| format!(" dev {name}")).unwrap_or_default();
+        let seen = self.last_seen_seconds.map(|s| format!(", seen {} ago", duration(s))).unwrap_or_default();
+        wrapped(&format!("{}{dev}: {}{seen}", self.address, colour.state(&self.state)), "next hop ", "    ")
     }
 }
 

@@ -55,6 +55,12 @@ fn object(event: &Event, links: &Links) -> Value {
             "event": "contested", "target": target, "interface": name(link), "by": name(by),
             "mac": mac.to_string(),
         }),
+        Event::HopLive(address, link, mac) => json!({
+            "event": "next_hop_live", "address": address, "interface": name(link), "mac": mac.to_string(),
+        }),
+        Event::HopGone(address, link) => json!({
+            "event": "next_hop_gone", "address": address, "interface": name(link),
+        }),
         Event::Conflict(target, link, mac) => json!({
             "event": "conflict", "target": target, "interface": name(link), "mac": mac.to_string(),
         }),

@@ -3,6 +3,7 @@
 //! Looks, and changes nothing. The steps are in the order of the decision, and the outcome is what a
 //! solicitation from the router would come to at this moment; a test holds both to what the engine then does.
 
+mod hops;
 mod place;
 
 use core::net::Ipv6Addr;
@@ -227,6 +228,7 @@ impl Explainer<'_> {
                         let value = format!("the host itself has it, on {}", self.name(owner));
                         steps.push(yes(Subject::Liveness, value));
                     }
+                    Because::NextHop(hop) => steps.extend(self.behind_live_hop(&hop, now)),
                     Because::Layer3(link) => {
                         steps.push(downstream(link));
                         let value = "the kernel routes it to an interface without Neighbor Discovery";
@@ -270,6 +272,7 @@ impl Explainer<'_> {
                 steps.push(open(Subject::Liveness, "being asked for at this moment".to_owned(), None));
                 Expected::Probing
             }
+            Decision::AskHops => self.tell_hops(range, target, steps),
             Decision::Ask | Decision::Neighbor(..) => self.tell_asking(range, target, steps),
         }
     }

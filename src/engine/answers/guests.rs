@@ -161,6 +161,9 @@ impl Scene<'_> {
         range: RangeId,
         upstream: Option<IfIndex>,
     ) -> Decision {
+        if let Some(decision) = self.decide_behind_hops_for_guest(asker, target, range) {
+            return decision;
+        }
         let standing = self.guests.standing(target);
         if let Some(live) = self.guests.live(target) {
             let is_up = self.host.links.is_up(live.link);

@@ -4,6 +4,7 @@
 pub mod explain;
 pub mod guests;
 pub mod held;
+pub mod hops;
 pub mod masks;
 
 use core::net::Ipv6Addr;
@@ -14,7 +15,8 @@ use super::host::Host;
 use super::liveness::{Ground, Live, Liveness, Owner, Standing};
 use super::manners::asked::Asked;
 use super::manners::rivals::Rivals;
-use super::plan::{Behind, Plan, RangeId};
+use super::next_hops::NextHops;
+use super::plan::{Behind, Hop, Plan, RangeId};
 use super::policy::Answer;
 use super::time::Time;
 use crate::wire::DropReason;
@@ -31,6 +33,8 @@ pub struct Scene<'a> {
     pub guests: &'a Liveness,
     /// Which neighbors on the upstreams are there.
     pub neighbors: &'a Liveness,
+    /// Which next hops are there, that guests are behind.
+    pub next_hops: &'a NextHops,
     /// Where guests are answered on their own link, and for whom.
     pub neighborhood: &'a Neighborhood,
     /// Who disputes what is ours.
@@ -57,6 +61,8 @@ pub enum Decision {
     Wait,
     /// The target is asked for on its downstreams.
     Ask,
+    /// The next hops that the target is behind are asked whether they are there, or are being asked already.
+    AskHops,
     /// The target is asked for on this upstream, and answered for there; it may be a guest as well, which is to
     /// be asked for too.
     Neighbor(IfIndex, AlsoGuest),
@@ -69,6 +75,8 @@ pub enum Because {
     Always,
     /// The host itself has the address, on this interface.
     Host(IfIndex),
+    /// It is behind this next hop, which is there.
+    NextHop(Hop),
     /// The kernel routes it to this interface, which has no Neighbor Discovery.
     Layer3(IfIndex),
     /// It is the provider's router, and a guest asks for it.
@@ -152,6 +160,9 @@ impl<'a> Scene<'a> {
         (range, live): (RangeId, Option<Live>),
         now: Time,
     ) -> Decision {
+        if let Some(decision) = self.decide_behind_hops(asker, target, range, now) {
+            return decision;
+        }
         if let Some(live) = live {
             // It was heard there before its link came up, or its end is still to be told of.
             if !self.host.links.is_up(live.link) {
@@ -204,12 +215,14 @@ pub struct Upstreams<'a> {
 
 impl Ground for Downstreams<'_> {
     fn behind(&self, target: Ipv6Addr) -> Option<Behind<'_>> {
-        self.plan.find(target).map(|range| self.plan.behind(range, target, self.host))
+        let range = self.plan.find(target)?;
+        // There it is on no link: it is not looked for.
+        let is_on_a_link = !self.plan.is_behind_a_hop(range, target, self.host);
+        is_on_a_link.then(|| self.plan.behind(range, target, self.host))
     }
 
     fn has_source(&self, link: IfIndex) -> bool {
-        let has_discovery = self.host.links.get(link).is_some_and(|link| !link.layer.is_layer_3());
-        has_discovery && has_source(self.host, link)
+        self.host.links.has_source(link) && !self.host.links.is_layer_3(link)
     }
 
     fn is_up(&self, link: IfIndex) -> bool {
@@ -228,7 +241,7 @@ impl Ground for Upstreams<'_> {
     }
 
     fn has_source(&self, link: IfIndex) -> bool {
-        has_source(self.host, link)
+        self.host.links.has_source(link)
     }
 
     fn is_up(&self, link: IfIndex) -> bool {
@@ -238,9 +251,4 @@ impl Ground for Upstreams<'_> {
     fn why_not_asked(&self, _: Ipv6Addr) -> DropReason {
         DropReason::Absent
     }
-}
-
-fn has_source(host: &Host, link: IfIndex) -> bool {
-    let links = &host.links;
-    links.mac(link).is_some() && (links.link_local(link).is_some() || links.global(link).is_some())
 }

@@ -151,6 +151,7 @@ impl Desk {
             }
             Answer::Live => {
                 guests.live(target).is_some()
+                    || self.house.scene().routers().bring(range, target) && manners.rivals.has_room()
                     || plan.own_target(target, host).is_some()
                     || manners.asked.owner(target, now) != Owner::Unknown
             }

@@ -20,13 +20,17 @@ use crate::wire::{DropReason, Solicitation};
 impl Desk {
     /// Takes up what has come out of the machines of liveness, until they are quiet.
     pub fn settle(&mut self, now: Time) {
-        while !self.house.guests.is_quiet() || !self.house.neighbors.is_quiet() {
+        while !self.house.is_quiet() {
             for out in self.house.guests.take_out() {
                 self.guest_out(out, now);
             }
             for out in self.house.neighbors.take_out() {
                 self.neighbor_out(out, now);
             }
+            for out in self.house.next_hops_out() {
+                self.hop_out(out);
+            }
+            self.settle_waiting(now);
         }
     }
 
@@ -80,7 +84,7 @@ impl Desk {
         }
     }
 
-    fn send_probe(&mut self, link: IfIndex, probe: Option<Solicitation>) {
+    pub(super) fn send_probe(&mut self, link: IfIndex, probe: Option<Solicitation>) {
         if let Some(probe) = probe {
             self.house.counters.probes += 1;
             self.outputs.push_back(Output::Solicit(link, probe));
@@ -169,7 +173,7 @@ impl Desk {
         }
     }
 
-    fn absent(&mut self, target: Ipv6Addr, askers: &[Asker]) {
+    pub(super) fn absent(&mut self, target: Ipv6Addr, askers: &[Asker]) {
         askers.iter().for_each(|asker| self.dropped(Some(target), asker.link, DropReason::Absent));
     }
 }

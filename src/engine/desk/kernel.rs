@@ -4,6 +4,7 @@
 use core::net::Ipv6Addr;
 
 use super::{Desk, Phase};
+use crate::engine::answers::hops::Routers;
 use crate::engine::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outcome};
 use crate::engine::effect::Output;
 use crate::engine::event::Event;
@@ -19,6 +20,7 @@ use crate::engine::manners::Manners;
 use crate::engine::manners::announce::{Announced, Footing};
 use crate::engine::manners::asked::Asked;
 use crate::engine::manners::rivals::Rivals;
+use crate::engine::next_hops::NextHops;
 use crate::engine::plan::problem::Problem;
 use crate::engine::plan::{Changes, Plan};
 use crate::engine::policy::{Announce, Answer, Policy, RangeRoutes};
@@ -260,12 +262,13 @@ impl Desk {
     /// Other limits and timers.
     pub fn change_limits(&mut self, policy: &Policy, now: Time) {
         let Policy { limits, timers, .. } = policy;
-        let House { guests, neighbors, budget, manners, .. } = &mut self.house;
+        let House { guests, neighbors, next_hops, budget, manners, .. } = &mut self.house;
         budget.change(limits.probes_per_second, now);
         manners.announcements.change(limits, now);
         manners.groups.change(limits.groups);
         guests.change(limits.targets, *timers, limits);
         neighbors.change(limits.pending, *timers, limits);
+        next_hops.change(*timers, limits, now);
     }
 
     /// Tells what becomes of the ranges that the host brings about. Those of the start are not news.
@@ -287,10 +290,11 @@ impl Desk {
     /// Sends the announcements that are due, at most so many. False if there are more.
     pub fn announce(&mut self, most: usize, now: Time) -> bool {
         self.tick_claims(now);
-        let House { plan, host, guests, keep, manners, counters, .. } = &mut self.house;
+        let House { plan, host, guests, next_hops, keep, manners, counters, .. } = &mut self.house;
         let Manners { announcements, rivals, asked, .. } = manners;
         let is_serving = self.phase == Phase::Serving;
-        let audience = Audience { plan, host, guests, routes: &keep.routes, rivals, asked, is_serving };
+        let routes = &keep.routes;
+        let audience = Audience { plan, host, guests, next_hops, routes, rivals, asked, is_serving };
         let mut out = Vec::new();
         let is_all = announcements.tick(most, &audience, &mut out, now);
         let sent = out.iter().filter(|output| matches!(output, Output::Advertise(..))).count();
@@ -318,6 +322,7 @@ struct Audience<'a> {
     plan: &'a Plan,
     host: &'a Host,
     guests: &'a Liveness,
+    next_hops: &'a NextHops,
     routes: &'a Routes,
     rivals: &'a Rivals,
     asked: &'a Asked,
@@ -327,14 +332,20 @@ struct Audience<'a> {
 impl Announced for Audience<'_> {
     /// It is answered for, and announced if it exists behind us beyond its own word and that is wanted.
     fn footing(&self, target: Ipv6Addr, now: Time) -> Option<Footing> {
-        let Self { plan, host, .. } = *self;
+        let Self { plan, host, guests, next_hops, .. } = *self;
+        let routers = Routers { plan, host, guests, next_hops };
         let range = plan.find(target)?;
         let upstream = *plan.upstream(plan.place(range).upstream?)?;
         let (is_own, live) = (plan.own_target(target, host).is_some(), self.guests.live(target));
         let is_answered = match plan.range(range).answer {
             Answer::Never => false,
             Answer::Always => plan.check_whole(range, target, host).is_ok(),
-            Answer::Live => is_own || live.is_some() || plan.routed_to_layer_3(range, target, host).is_some(),
+            Answer::Live => {
+                is_own
+                    || live.is_some()
+                    || routers.bring(range, target)
+                    || plan.routed_to_layer_3(range, target, host).is_some()
+            }
         };
         let is_ours = self.is_serving
             && is_answered

@@ -7,6 +7,7 @@
 mod bridge;
 mod claims;
 mod follow;
+mod hops;
 mod kernel;
 mod signs;
 mod walks;
@@ -15,7 +16,7 @@ use core::net::Ipv6Addr;
 use std::collections::VecDeque;
 
 use super::answer;
-use super::answers::{AlsoGuest, Decision};
+use super::answers::{AlsoGuest, Because, Decision};
 use super::asker::Asker;
 use super::effect::Output;
 use super::event::Event;
@@ -76,7 +77,13 @@ impl Desk {
         let later = |()| Said::Later;
         let verdict = match decision {
             Decision::Drop(reason) => Err(reason),
+            Decision::Answer(Because::NextHop(hop)) => {
+                let verdict = self.answer(&asker, target);
+                self.confirm_hop(&hop, now);
+                verdict
+            }
             Decision::Answer(_) => self.answer(&asker, target),
+            Decision::AskHops => self.ask_hops(asker, target, now),
             Decision::Listen => self.listen(asker, target, now).map(later),
             Decision::AnswerLive(live) => {
                 let verdict = self.answer_once_routed(asker, target, live.link);

@@ -11,6 +11,7 @@ use crate::engine::facts::{IfIndex, Neighbor, NeighborState};
 use crate::engine::host::stations::Side;
 use crate::engine::house::House;
 use crate::engine::liveness::{Doubt, Heard, Sign};
+use crate::engine::plan::Hop;
 use crate::engine::time::Time;
 use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
 
@@ -91,7 +92,11 @@ impl Desk {
 
     /// A downstream, or the kernel, says something of a guest.
     pub(super) fn hear(&mut self, target: Ipv6Addr, heard: Heard, now: Time) {
-        if !heard.mac.is_station() || !self.house.plan.may_live(target, heard.link, &self.house.host) {
+        if !heard.mac.is_station() {
+            return;
+        }
+        self.hear_hop(target, heard, now);
+        if !self.house.plan.may_live(target, heard.link, &self.house.host) {
             return;
         }
         let (neighbors, ground, budget) = self.house.neighbors();
@@ -125,7 +130,10 @@ impl Desk {
                 self.hear(address, Heard { link, mac, sign: Sign::WasFound }, now);
             }
             // The kernel may have got no reply for a reason of its own: it is asked again first.
-            (Failed, _) => self.doubt(address, Doubt::Failed(link), now),
+            (Failed, _) => {
+                self.doubt_hop(&Hop { link, address }, now);
+                self.doubt(address, Doubt::Failed(link), now);
+            }
             _ => {}
         }
     }

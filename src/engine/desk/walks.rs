@@ -46,14 +46,20 @@ impl Desk {
                 let mut is_done = neighbors.end_on(link, most, &ground, budget, now);
                 let (guests, ground, budget) = self.house.guests();
                 is_done &= guests.end_on(link, most, &ground, budget, now);
+                let (hops, ground, budget) = self.house.next_hops();
+                is_done &= hops.end_on(link, most, &ground, budget, now);
                 (!is_done).then_some(Work::EndLink(link))
             }
             Work::Stations(stations, from) => {
                 if from == 0 {
                     stations.iter().for_each(|(bridge, mac)| self.house.host.stations.forget(*bridge, *mac));
                 }
-                let (guests, ground, budget) = self.house.guests();
                 let is_gone = |link, mac| stations.contains(&(link, mac));
+                if from == 0 {
+                    let (hops, ground, budget) = self.house.next_hops();
+                    hops.doubt_stations(is_gone, (0, usize::MAX), &ground, budget, now);
+                }
+                let (guests, ground, budget) = self.house.guests();
                 let next = guests.doubt_stations(is_gone, (from, most), &ground, budget, now);
                 next.map(|next| Work::Stations(stations, next))
             }
@@ -154,6 +160,9 @@ impl Desk {
                 plan.range(*range).looks_for_guests() && !plan.index.excludes(*range, target)
             });
             let Some(range) = range else { return Some(Why::Policy) };
+            if plan.is_behind_a_hop(range, target, host) {
+                return Some(Why::Elsewhere);
+            }
             let is_changed = changed.contains(&plan.range(range).prefix);
             match standing {
                 Standing::Live(place) if plan.behind(range, target, host).contains(place.link) => None,

@@ -120,6 +120,16 @@ impl Links {
         self.get(index).is_some_and(|link| link.state == LinkState::Up)
     }
 
+    /// True for one on which nobody can be asked for.
+    pub fn is_layer_3(&self, index: IfIndex) -> bool {
+        self.get(index).is_some_and(|link| link.layer.is_layer_3())
+    }
+
+    /// True for one that has an address and a link-layer address to ask from.
+    pub fn has_source(&self, index: IfIndex) -> bool {
+        self.mac(index).is_some() && (self.link_local(index).is_some() || self.global(index).is_some())
+    }
+
     /// The address, if this link has it.
     pub fn address(&self, link: IfIndex, address: Ipv6Addr) -> Option<&Address> {
         self.addresses.get(&(address, link))

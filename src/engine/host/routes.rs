@@ -3,6 +3,7 @@
 //! The routes of single guests that are ours are not here: they follow from who is live, there may be as
 //! many as targets, and their keeper knows of them.
 
+pub mod defaults;
 pub mod ways;
 
 use core::net::Ipv6Addr;
@@ -23,6 +24,8 @@ pub struct Routes {
     /// Their destinations, so that those around an address are found.
     destinations: PrefixSet<Ipv6Net>,
     by_link: BTreeMap<IfIndex, BTreeSet<Ipv6Net>>,
+    /// The destinations of those that lead through a router, but for default routes.
+    behind_routers: BTreeSet<Ipv6Net>,
     /// Which tables are looked into.
     pub rules: Rules,
 }
@@ -54,6 +57,9 @@ impl Routes {
         }
         if at.is_empty() {
             self.destinations.insert(route.destination);
+        }
+        if route.leads_behind_a_router() {
+            self.behind_routers.insert(route.destination);
         }
         if let Some(link) = route.link() {
             self.by_link.entry(link).or_default().insert(route.destination);
@@ -125,6 +131,9 @@ impl Routes {
                 }
             }
         }
+        if !at.iter().any(KernelRoute::leads_behind_a_router) {
+            self.behind_routers.remove(&destination);
+        }
         if at.is_empty() {
             self.known.remove(&key(&destination));
             self.destinations.remove(&destination);
@@ -147,6 +156,12 @@ impl Routes {
         self.known.values().flatten()
     }
 
+    /// Those that lead through a router, but for default routes.
+    pub fn behind_routers(&self) -> impl Iterator<Item = &KernelRoute> {
+        let at = self.behind_routers.iter().flat_map(|destination| self.at(destination));
+        at.filter(|route| route.leads_behind_a_router())
+    }
+
     /// True if it is in the kernel, as far as is known.
     pub fn has(&self, route: &KernelRoute) -> bool {
         self.at(&route.destination).any(|known| known == route)
@@ -162,56 +177,6 @@ impl Routes {
     /// The routes to exactly this destination.
     pub fn at(&self, destination: &Ipv6Net) -> impl Iterator<Item = &KernelRoute> {
         self.known.get(&key(destination)).into_iter().flatten()
-    }
-
-    /// The interfaces that default routes leave by, the preferred first.
-    pub fn default_links(&self) -> Vec<IfIndex> {
-        let mut defaults: Vec<_> =
-            self.defaults().filter_map(|route| Some((route.metric, route.unicast_link()?))).collect();
-        defaults.sort_unstable();
-        let mut links = Vec::new();
-        for (_, link) in defaults {
-            if !links.contains(&link) {
-                links.push(link);
-            }
-        }
-        links
-    }
-
-    /// The routers that default routes out of this interface lead through, the preferred first.
-    pub fn routers(&self, link: IfIndex) -> Vec<Ipv6Addr> {
-        let via = |route: &KernelRoute| match route.next_hop {
-            NextHop::Via(router) if route.unicast_link() == Some(link) => Some((route.metric, router)),
-            NextHop::Via(_) | NextHop::OnLink => None,
-        };
-        let mut found: Vec<_> = self.all_defaults().filter_map(via).collect();
-        found.sort_unstable();
-        let mut routers: Vec<Ipv6Addr> = Vec::new();
-        for (_, router) in found {
-            if !routers.contains(&router) && routers.len() < MOST_ROUTERS {
-                routers.push(router);
-            }
-        }
-        routers
-    }
-
-    /// Every router that a default route leads through.
-    pub fn all_routers(&self) -> impl Iterator<Item = Ipv6Addr> {
-        self.defaults().filter_map(|route| match route.next_hop {
-            NextHop::Via(router) => Some(router),
-            NextHop::OnLink => None,
-        })
-    }
-
-    /// True if a default route leads through this address.
-    pub fn is_router(&self, address: Ipv6Addr) -> bool {
-        self.defaults().any(|route| route.next_hop == NextHop::Via(address))
-    }
-
-    /// True if a default route out of this interface leads through this address.
-    pub fn is_router_of(&self, link: IfIndex, address: Ipv6Addr) -> bool {
-        let mut out_of = self.all_defaults().filter(|route| route.unicast_link() == Some(link));
-        out_of.any(|route| route.next_hop == NextHop::Via(address))
     }
 
     /// The route of this table that decides for a whole prefix, where none inside it does, among those that count.
@@ -275,30 +240,14 @@ impl Routes {
         };
         self.by_link.get(&link).into_iter().flatten().filter(is_on_link).copied()
     }
-
-    /// The default routes: those of the main table; where it has none, those of the tables that rules name.
-    pub fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
-        let has_main = self.at(&DEFAULT).any(|route| route.table == MAIN);
-        let tables = move |table| if has_main { table == MAIN } else { self.rules.read(table) };
-        self.at(&DEFAULT).filter(move |route| tables(route.table))
-    }
-
-    /// Those of every table that a rule names.
-    fn all_defaults(&self) -> impl Iterator<Item = &KernelRoute> {
-        self.at(&DEFAULT).filter(|route| self.rules.read(route.table))
-    }
 }
 
-/// A link has one router or two; each costs a frame for every target that is announced.
-const MOST_ROUTERS: usize = 2;
 /// What a router's advertisement has brought (`RTPROT_RA`).
 const RA: u8 = 9;
 /// The number of the table `main`.
 pub const MAIN: u32 = 254;
 /// The number of the table `local`.
 pub const LOCAL: u32 = 255;
-/// `::/0`
-const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
 
 #[cfg(test)]
 mod tests {

@@ -84,7 +84,7 @@ impl Search {
                 self.within = Some((prefix, Some(destination)));
                 let Some(route) = deciding.as_ref().filter(|route| !is_served(route)) else { continue };
                 let link = route.unicast_link().and_then(|link| guests_link(link, automatic, around));
-                if !self.take(effective, route, link, up) {
+                if !self.take(effective, route, link, (automatic, up, around)) {
                     effective.problems.push(Problem::TooManyRanges);
                     return true;
                 }
@@ -122,7 +122,7 @@ impl Search {
             if effective.ranges.len() - self.written >= MOST_RANGES {
                 return effective.problems.push(Problem::TooManyRanges);
             }
-            effective.ranges.push(range((prefix, NextHop::OnLink), up, link));
+            effective.ranges.push(range(prefix, up, link));
             let (upstream, downstreams) = (Some(up.index), vec![link.index]);
             effective.places.push(Place { upstream, downstreams, ..Place::default() });
         }
@@ -134,7 +134,7 @@ impl Search {
         effective: &mut Effective,
         route: &KernelRoute,
         link: Option<&Link>,
-        up: &Link,
+        (automatic, up, around): (&Automatic, &Link, Around<'_>),
     ) -> bool {
         let net = route.destination;
         while self.nested.last().is_some_and(|outer| !outer.net.contains(&net)) {
@@ -149,8 +149,8 @@ impl Search {
         let range = match (link, outer.and_then(|outer| outer.range)) {
             (Some(_), _) if effective.ranges.len() - self.written >= MOST_RANGES => return false,
             (Some(link), _) => {
-                effective.ranges.push(range((route.destination, route.next_hop), up, link));
-                let (upstream, downstreams) = (Some(up.index), vec![link.index]);
+                effective.ranges.push(range(route.destination, up, link));
+                let (upstream, downstreams) = (Some(up.index), guests_links(route, automatic, around));
                 effective.places.push(Place { upstream, downstreams, ..Place::default() });
                 Some(effective.ranges.len() - 1)
             }
@@ -189,21 +189,24 @@ fn guests_link<'a>(link: IfIndex, automatic: &Automatic, around: Around<'a>) -> 
     (!is_upstream && !is_ignored(link, automatic) && link.layer != LinkLayer::Loopback).then_some(link)
 }
 
+/// Those that the route leads to, by this next hop or another, in ascending order.
+fn guests_links(route: &KernelRoute, automatic: &Automatic, around: Around<'_>) -> Vec<IfIndex> {
+    let hops = around.host.routes.at(&route.destination).filter(|other| other.goes_beside(route));
+    let all = hops.chain([route]).filter_map(KernelRoute::unicast_link);
+    let links: BTreeSet<_> = all.filter(|link| guests_link(*link, automatic, around).is_some()).collect();
+    links.into_iter().collect()
+}
+
 fn is_ignored(link: &Link, automatic: &Automatic) -> bool {
     automatic.ignore.iter().any(|pattern| pattern.matches(&link.name))
 }
 
-fn range((prefix, next_hop): (Ipv6Net, NextHop), upstream: &Link, downstream: &Link) -> RangePolicy {
+fn range(prefix: Ipv6Net, upstream: &Link, downstream: &Link) -> RangePolicy {
     RangePolicy {
         prefix,
         upstream: Some(upstream.name),
         downstream: Downstream::Named(downstream.name),
-        answer: match next_hop {
-            NextHop::OnLink => Answer::Live,
-            // Guests behind a router of their own cannot be asked. The program that delegated the prefix to it
-            // has said that all of it is there.
-            NextHop::Via(_) => Answer::Always,
-        },
+        answer: Answer::Live,
         routes: RangeRoutes::None,
         has_written_routes: false,
         backstop: false,

@@ -5,6 +5,7 @@ use super::Plan;
 use super::bindings::{Bindings, Upstream};
 use super::changes::{Changes, Comparison};
 use super::derive::{Around, Derivation, Effective};
+use super::hops::Hops;
 use super::ranges::Ranges;
 use super::reach::Reach;
 use super::unserved::{Lookout, Networks};
@@ -146,7 +147,9 @@ impl Grounds<'_> {
             suffixes: written.suffixes.clone(),
             ..*written
         };
-        Plan { index: Ranges::new(&policy.ranges), policy, bindings, unserved: Networks::default() }
+        let index = Ranges::new(&policy.ranges);
+        let hops = Hops::of(&policy.ranges, &index, &bindings, host);
+        Plan { index, policy, bindings, hops, unserved: Networks::default() }
     }
 }
 

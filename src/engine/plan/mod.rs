@@ -8,6 +8,7 @@ mod automatic;
 pub mod bindings;
 mod changes;
 mod derive;
+mod hops;
 mod making;
 mod need;
 pub mod problem;
@@ -28,6 +29,7 @@ use crate::wire::DropReason;
 use bindings::{Bindings, Extent, Place, Upstream};
 pub use changes::{Changes, Served};
 use derive::Around;
+pub use hops::{Hop, Hops};
 pub use making::{Grounds, Making, make};
 pub use ranges::{RangeId, Ranges};
 use unserved::Networks;
@@ -41,6 +43,8 @@ pub struct Plan {
     pub bindings: Bindings,
     /// Which range a target belongs to.
     pub index: Ranges,
+    /// The next hops that targets are behind.
+    pub hops: Hops,
     /// What automatic would serve where it is off, and no range does.
     pub unserved: Networks,
 }
@@ -119,23 +123,27 @@ impl Plan {
         (upstream.mld && range.answer != Answer::Never).then_some(upstream.link)
     }
 
-    /// What of the range is answered for as a whole: all of it, or, without Neighbor Discovery downstream, what
-    /// is routed there.
+    /// What of the range is answered for as a whole: all of it, or what is routed to where nobody can be asked for it:
+    /// there is no Neighbor Discovery downstream, or a router stands before it.
     pub fn answered_as_a_whole(&self, range: &RangePolicy, place: &Place, host: &Host) -> Vec<Ipv6Net> {
         let is_layer_3 = |link: IfIndex| {
             host.links.get(link).is_some_and(|link| link.layer.is_layer_3())
                 && (place.downstreams.binary_search(&link).is_ok() || range.downstream == Downstream::Kernel)
         };
+        let has_none = || {
+            !self.hops.concern_any() && !self.downstreams_of(range, place, host).into_iter().any(is_layer_3)
+        };
         match range.answer {
             Answer::Always => vec![range.prefix],
             Answer::Never => Vec::new(),
-            Answer::Live if !self.downstreams_of(range, place, host).into_iter().any(is_layer_3) => {
-                Vec::new()
-            }
+            Answer::Live if has_none() => Vec::new(),
             Answer::Live => {
                 let routes = host.routes.inside(&range.prefix).filter(|route| host.routes.is_read(route));
-                let there = routes.filter(|route| route.unicast_link().is_some_and(is_layer_3));
-                there.map(|route| route.destination).collect()
+                let is_there = |route: &&KernelRoute| {
+                    route.unicast_link().is_some_and(is_layer_3)
+                        || route.hop().is_some_and(|hop| self.hops.contains(&hop))
+                };
+                routes.filter(is_there).map(|route| route.destination).collect()
             }
         }
     }
@@ -180,12 +188,17 @@ impl Plan {
     /// outside that downstream's ranges.
     pub fn may_live(&self, target: Ipv6Addr, link: IfIndex, host: &Host) -> bool {
         self.find(target).is_some_and(|range| {
-            self.is_looked_for(range, target, host) && self.behind(range, target, host).contains(link)
+            self.is_looked_for(range, target, host)
+                && self.behind(range, target, host).contains(link)
+                && !self.is_behind_a_hop(range, target, host)
         })
     }
 
     /// Without Neighbor Discovery a target is there while the kernel routes it there.
     pub fn routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Option<IfIndex> {
+        if let Some(link) = self.silent_hop_towards(range, target, host) {
+            return Some(link);
+        }
         let link = host.leads_to(target, self.place(range).upstream)?;
         let known = host.links.get(link)?;
         let is_there = known.state == LinkState::Up && known.layer.is_layer_3();
@@ -300,12 +313,13 @@ impl Plan {
 
     /// Whether any range is served where the kernel's routes lead.
     pub fn follows_routes(&self) -> bool {
-        self.policy.ranges.iter().any(|range| range.downstream == Downstream::Kernel)
+        self.policy.ranges.iter().any(RangePolicy::follows_routes)
     }
 
-    /// Whether ranges are served where the kernel's routes lead, and a route to one of these could say where.
+    /// Whether the kernel's routes say where targets are, and a route to one of these could.
     pub fn is_led_by(&self, routes: &BTreeSet<Ipv6Net>) -> bool {
-        self.follows_routes() && routes.iter().any(|destination| self.index.touch(destination))
+        (self.follows_routes() || self.hops.concern_any())
+            && routes.iter().any(|destination| self.index.touch(destination))
     }
 
     /// Whether all that is served are the host's own addresses (AnyIP), so that nothing is forwarded.

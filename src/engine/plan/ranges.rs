@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use ipnet::Ipv6Net;
 
-use crate::engine::policy::{Answer, RangePolicy, RangeRoutes};
+use crate::engine::policy::{Answer, Downstream, RangePolicy, RangeRoutes};
 
 /// The ranges of the policy, by prefix.
 #[derive(Debug, Default)]
@@ -29,6 +29,11 @@ struct Indexed {
 }
 
 impl RangePolicy {
+    /// Whether its guests are where the kernel's routes lead.
+    pub fn follows_routes(&self) -> bool {
+        self.downstream == Downstream::Kernel
+    }
+
     /// Whether its guests are looked for one by one: to answer for them, or only to route to them.
     pub fn looks_for_guests(&self) -> bool {
         match self.answer {
@@ -143,7 +148,7 @@ const FEW: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::policy::{Downstream, Origin};
+    use crate::engine::policy::Origin;
 
     fn range(prefix: &str, exclude: &[&str]) -> RangePolicy {
         RangePolicy {

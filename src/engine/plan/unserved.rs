@@ -42,10 +42,9 @@ pub struct Unserved {
 pub enum Guests {
     /// They are behind this interface.
     OnInterface,
-    /// They are where the kernel's routes lead: a route of ours would be kept out by the one that is there.
+    /// They are where the kernel's routes lead: a route of ours would be kept out by the one that is there, or lead past
+    /// the router that they are behind.
     ByRoutes,
-    /// The same, and they are behind a router of their own, so that they cannot be asked.
-    BehindRouter,
 }
 
 /// The networks that nobody serves.
@@ -134,12 +133,12 @@ fn named(found: &RangePolicy, plan: &Plan, around: Around<'_>) -> Option<Unserve
         plan.bindings.upstreams.len() > 1 && !links.named(&upstream).is_some_and(|up| is_found(up.index));
     let routes = &plan.policy.routes;
     let is_taken = |route: &KernelRoute| {
-        (route.table, route.metric) == (routes.table, routes.metric) && !around.ours.include(route)
+        let is_in_the_way = (route.table, route.metric) == (routes.table, routes.metric);
+        (is_in_the_way || route.leads_behind_a_router()) && !around.ours.include(route)
     };
-    let guests = match found.answer {
-        Answer::Always => Guests::BehindRouter,
-        _ if around.host.routes.at(&found.prefix).any(is_taken) => Guests::ByRoutes,
-        _ => Guests::OnInterface,
+    let guests = match around.host.routes.at(&found.prefix).any(is_taken) {
+        true => Guests::ByRoutes,
+        false => Guests::OnInterface,
     };
     Some(Unserved {
         prefix: found.prefix,
@@ -159,7 +158,6 @@ impl Unserved {
         match self.guests {
             Guests::OnInterface => keys.push(format!("interface = \"{}\"", self.interface)),
             Guests::ByRoutes => {}
-            Guests::BehindRouter => keys.push("answer = \"always\"".to_owned()),
         }
         if self.names_upstream {
             keys.push(format!("upstream = \"{}\"", self.upstream));

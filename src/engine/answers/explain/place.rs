@@ -86,7 +86,7 @@ impl Explainer<'_> {
     }
 
     /// What is wrong with a downstream that is there.
-    fn out_of_order(&self, link: IfIndex, target: Ipv6Addr) -> (String, String) {
+    pub(super) fn out_of_order(&self, link: IfIndex, target: Ipv6Addr) -> (String, String) {
         let name = self.name(link);
         let state = self.scene.host.links.get(link).map(|link| (link.state, link.layer));
         match state {
