@@ -52,6 +52,11 @@ impl Resync {
         if self.due.is_none() {
             tracing::info!("the kernel's changes came too fast, and some were lost");
         }
+        self.ask_soon(now);
+    }
+
+    /// Something has changed of which the kernel says nothing, and more may follow.
+    fn ask_soon(&mut self, now: Instant) {
         let latest = self.due.map_or(now + LATEST, |due| due.latest);
         self.due = Some(Due { at: latest.min(now + PAUSE), latest });
     }
@@ -164,6 +169,7 @@ impl Daemon {
             match notice {
                 Notice::Fact(fact) => facts.push(fact),
                 Notice::Overrun => self.resync.overrun(Instant::now()),
+                Notice::GroupShrunk => self.resync.ask_soon(Instant::now()),
                 Notice::Closed => return Err(Error::MonitorClosed),
             }
             if facts.len() == FACTS_AT_ONCE {

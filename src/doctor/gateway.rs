@@ -31,7 +31,7 @@ pub(super) async fn ask(facts: &mut Vec<Fact>, monitor: &mut Monitor) {
                     learn(facts, neighbor);
                 }
             }
-            Ok(Notice::Fact(_)) => {}
+            Ok(Notice::Fact(_) | Notice::GroupShrunk) => {}
             Ok(Notice::Overrun | Notice::Closed) | Err(_) => break,
         }
     }

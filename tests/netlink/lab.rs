@@ -34,7 +34,7 @@ impl Lab {
                         return told;
                     }
                 }
-                Ok(Notice::Overrun) => {}
+                Ok(Notice::Overrun | Notice::GroupShrunk) => {}
                 Ok(Notice::Closed) => panic!("closed after {told:?}"),
                 Err(_) => panic!("waited in vain; told {told:?}"),
             }

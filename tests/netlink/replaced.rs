@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Failed;
 use lone64::engine::facts::{Fact, KernelRoute, NextHop, RouteKind};
+use lone64::kernel::netlink::Notice;
 
 use crate::lab::{Lab, in_namespace, index, net};
 
@@ -22,6 +23,7 @@ pub(crate) const TRIALS: Trials = &[
     ("an_appended_next_hop_is_told_with_its_siblings", an_appended_next_hop_is_told_with_its_siblings),
     ("one_of_several_is_replaced_and_the_others_stay", one_of_several_is_replaced_and_the_others_stay),
     ("a_nexthop_object_that_changes_replaces_its_routes", a_nexthop_object_that_changes_replaces_its_routes),
+    ("a_nexthop_object_that_goes_makes_a_dump_due", a_nexthop_object_that_goes_makes_a_dump_due),
     ("facts_make_what_a_dump_tells", facts_make_what_a_dump_tells),
 ];
 
@@ -183,6 +185,27 @@ fn a_nexthop_object_that_changes_replaces_its_routes() -> Result<(), Failed> {
             known.equal_a_dump(&lab).await?;
         }
         assert!(known.was_certain);
+        Ok(())
+    })
+}
+
+/// A member of a group that goes takes a next hop from the group's routes, and no route is told of.
+fn a_nexthop_object_that_goes_makes_a_dump_due() -> Result<(), Failed> {
+    trial(async |mut lab, mut known| {
+        known.hear(lab.ip("nexthop add id 1 via 2001:db8:a::2 dev v1\nnexthop add id 2 via 2001:db8:c::2 dev v2\n\
+            nexthop add id 10 group 1/2\nroute add 2001:db8:2::/64 nhid 10\nroute add 2001:db8:1::/64 nhid 1")?);
+        known.equal_a_dump(&lab).await?;
+        lab.ip_that_may_fail("nexthop del id 2")?;
+        let told: Vec<_> = std::iter::from_fn(|| lab.monitor.try_next()).collect();
+        assert_eq!(told, [Notice::GroupShrunk]);
+        assert!(known.equal_a_dump(&lab).await.is_err(), "or else no dump would be needed");
+        // What is made, or replaced, or goes with its routes, has its routes told of.
+        known.routes = lab.dumped().await?;
+        lab.ip_that_may_fail(
+            "nexthop add id 3 via 2001:db8:c::2 dev v2\nnexthop replace id 10 group 1/3\nnexthop del id 1",
+        )?;
+        let told: Vec<_> = std::iter::from_fn(|| lab.monitor.try_next()).collect();
+        assert_eq!(told.iter().filter(|notice| **notice == Notice::GroupShrunk).count(), 1, "{told:?}");
         Ok(())
     })
 }

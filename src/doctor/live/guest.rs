@@ -144,7 +144,7 @@ async fn until_up(link: IfIndex, requests: &Requests) -> Result<(), LiveError> {
         loop {
             match monitor.next().await {
                 Notice::Fact(fact) if is_up(&fact) => return,
-                Notice::Fact(_) => {}
+                Notice::Fact(_) | Notice::GroupShrunk => {}
                 Notice::Overrun | Notice::Closed => return,
             }
         }

@@ -149,7 +149,9 @@ impl Host {
         // The kernel drops the routes of an interface that is switched off, and with the sysctl
         // skip_notify_on_dev_down it does so without a word.
         if state == LinkState::Down && before.is_some_and(|before| before != LinkState::Down) {
-            delta.routes.extend(self.routes.switch_off(index));
+            let (destinations, is_unsure) = self.routes.switch_off(index);
+            delta.routes.extend(destinations);
+            delta.is_unsure |= is_unsure;
         }
         let was_up = before == Some(LinkState::Up);
         if was_up && state != LinkState::Up { News::LinkDown(index) } else { News::Link(index) }

@@ -92,9 +92,11 @@ impl Routes {
     }
 
     /// Forgets what goes with an interface that is switched off: all but one of several ways through routers, which
-    /// the kernel keeps as long as another interface has one. The destinations.
-    pub fn switch_off(&mut self, link: IfIndex) -> BTreeSet<Ipv6Net> {
+    /// the kernel keeps as long as another interface has one. The destinations, and whether that leaves something open:
+    /// it keeps none that is of a nexthop object.
+    pub fn switch_off(&mut self, link: IfIndex) -> (BTreeSet<Ipv6Net>, bool) {
         let destinations = self.by_link.get(&link).cloned().unwrap_or_default();
+        let mut is_unsure = false;
         for destination in &destinations {
             let stays = |route: &KernelRoute| {
                 let is_via = |known: &KernelRoute| known.next_hop != NextHop::OnLink;
@@ -102,10 +104,11 @@ impl Routes {
                 is_via(route) && beside.any(|other| is_via(other) && other.link() != Some(link))
             };
             let here = self.at(destination).filter(|route| route.link() == Some(link));
-            let gone: Vec<_> = here.filter(|route| !stays(route)).cloned().collect();
+            let (kept, gone): (Vec<_>, Vec<_>) = here.cloned().partition(stays);
+            is_unsure |= !kept.is_empty();
             gone.iter().for_each(|route| _ = self.remove(route));
         }
-        destinations
+        (destinations, is_unsure)
     }
 
     /// Forgets the routes of an interface. The destinations that they had.
@@ -310,7 +313,7 @@ mod tests {
         };
         let mut routes = Routes::default();
         [via(3), via(4), foreign("2001:db8::/112", 3, 7)].into_iter().for_each(|r| _ = routes.insert(r));
-        assert_eq!(routes.switch_off(IfIndex(3)).len(), 2);
+        assert_eq!(routes.switch_off(IfIndex(3)).0.len(), 2);
         assert_eq!(routes.iter().cloned().collect::<Vec<_>>(), [via(3), via(4)]);
         routes.switch_off(IfIndex(4));
         assert_eq!(routes.iter().count(), 2);

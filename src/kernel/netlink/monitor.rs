@@ -9,7 +9,7 @@ use std::io;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::packet_core::{NLM_F_CREATE, NetlinkPayload};
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::neighbour::NeighbourMessage;
@@ -19,7 +19,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 
 use super::NetlinkError;
-use super::connection::{LONGEST_DATAGRAM, messages};
+use super::connection::{LONGEST_DATAGRAM, kinds, messages};
 use super::convert::facts;
 use super::requests::Requests;
 use crate::engine::facts::Fact;
@@ -49,6 +49,9 @@ pub enum Notice {
     Fact(Fact),
     /// Changes were lost: [`Monitor::dump`] again. Those that are queued still come.
     Overrun,
+    /// A group of nexthop objects has lost one of them, and so have the routes that lead by the group, of which the
+    /// kernel says nothing (net/ipv4/nexthop.c, remove_nh_grp_entry): [`Monitor::dump`] again.
+    GroupShrunk,
     /// There will be nothing more; start a new monitor.
     Closed,
 }
@@ -163,13 +166,14 @@ impl Monitor {
         match received {
             // Anybody may send to a netlink socket; the kernel's port is 0.
             Ok(sender) if sender.port_number() == 0 => {
+                let is_shrunk = kinds(&self.buffer).any(is_of_shrunk_group);
                 for message in messages(&self.buffer) {
                     let flags = message.header.flags;
                     if let NetlinkPayload::InnerMessage(message) = message.payload {
                         self.queue.extend(facts(&message, flags));
                     }
                 }
-                None
+                is_shrunk.then_some(Notice::GroupShrunk)
             }
             Ok(_) => None,
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Some(Notice::Overrun),
@@ -180,6 +184,11 @@ impl Monitor {
             }
         }
     }
+}
+
+/// A group that is told of, and was neither made nor replaced: of these the routes are told.
+fn is_of_shrunk_group((kind, flags): (u16, u16)) -> bool {
+    kind == RTM_NEWNEXTHOP && flags & NLM_F_CREATE == 0
 }
 
 /// Only root may pass the limit of `net.core.rmem_max`; less than wished for still works.
@@ -196,13 +205,17 @@ fn has_none(error: &NetlinkError) -> bool {
     matches!(source.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT))
 }
 
-const GROUPS: [MulticastGroup; 5] = [
+const GROUPS: [MulticastGroup; 6] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv6Route,
     MulticastGroup::Ipv6Rule,
     MulticastGroup::Neigh,
+    MulticastGroup::Nexthop,
 ];
+
+/// Of which the library has no type (linux/rtnetlink.h).
+const RTM_NEWNEXTHOP: u16 = 104;
 
 const RULES: &str = "rules";
 
