@@ -416,3 +416,24 @@ fn what_is_known_of_next_hops_may_be_looked_at() {
     host.facts(vec![Fact::RouteGone(to("fe80::5"))]);
     assert_eq!(host.engine.known_hops().count(), 1);
 }
+
+#[test]
+fn routes_are_read_again_when_one_of_several_links_of_a_route_is_switched_off() {
+    let mut host = host(automatic(), &[to("fe80::5"), via(PREFIX, "fe80::6", OTHER)]);
+    host.facts(vec![bridge(LinkState::Down)]);
+    assert!(host.take().contains(&Output::Resync), "the kernel does not say which of them are left");
+}
+
+#[test]
+fn no_router_among_several_of_a_default_route_is_answered_for() {
+    let router = |text: &str| Fact::Route(via("::/0", text, UP));
+    let mut policy = written();
+    policy.ranges[0].answer = Answer::Always;
+    let routers = [guest(1), guest(2), guest(3)];
+    let mut host = host(policy, &[]);
+    host.facts(routers.iter().map(|address| router(&address.to_string())).collect());
+    for address in routers {
+        assert!(!host.answers_for(address), "{address}");
+    }
+    assert!(host.answers_for(guest(4)));
+}

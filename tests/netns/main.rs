@@ -5,6 +5,7 @@
 //!
 //! * `answers`: An answer; DAD; Reachability probes
 //! * `silence`: Silence
+//! * `next_hops`: guests behind a router of their own
 //! * `offload`: checksums that are not computed yet
 //! * `addresses`: Whose addresses
 //! * `liveness`, `probing`: Probing
@@ -73,6 +74,7 @@ mod liveness;
 mod load;
 mod metrics;
 mod namespace;
+mod next_hops;
 mod offload;
 mod own_bridge;
 mod own_link;
@@ -121,6 +123,7 @@ fn main() {
         ("claims", claims::CASES),
         ("defence", defence::CASES),
         ("silence", silence::CASES),
+        ("next_hops", next_hops::CASES),
         ("offload", offload::CASES),
         ("addresses", addresses::CASES),
         ("liveness", liveness::CASES),
