@@ -61,12 +61,10 @@ fn unknown(facts: &[Fact]) -> BTreeSet<Gateway> {
         })
     };
     let gateways = facts.iter().filter_map(|fact| match fact {
-        Fact::Route(route) if route.destination.prefix_len() == 0 => {
-            match (route.unicast_link(), route.next_hop) {
-                (Some(link), NextHop::Via(gateway)) if asks(link) => Some((link, gateway)),
-                _ => None,
-            }
-        }
+        Fact::Route(route) if route.leads_everywhere() => match (route.unicast_link(), route.next_hop) {
+            (Some(link), NextHop::Via(gateway)) if asks(link) => Some((link, gateway)),
+            _ => None,
+        },
         _ => None,
     });
     let is_known = |gateway: &Gateway| {

@@ -17,6 +17,7 @@ crate::cases![
     a_nexthop_object_that_is_replaced_is_followed,
     of_two_routers_one_is_enough,
     no_router_among_several_of_a_default_route_is_answered_for,
+    finds_an_upstream_by_a_default_route_of_another_name,
     what_nobody_serves_behind_a_router_is_healed_by_the_lines_of_the_doctor,
 ];
 
@@ -198,6 +199,26 @@ fn no_router_among_several_of_a_default_route_is_answered_for() {
             link.unanswered(&Solicitation::multicast(ROUTER, router));
         }
         daemon.stop();
+    }
+}
+
+fn finds_an_upstream_by_a_default_route_of_another_name() {
+    let patient = Patient::healthy();
+    let lab = &patient.lab;
+    lab.host.ip("route del default");
+    patient.suffers_from("default-route", "fault", &["no IPv6 default route"]);
+    for wide in [&["2000::/3"][..], &["::/1", "8000::/1"]] {
+        for table in ["", "table 200"] {
+            let each = |verb: &str| -> String {
+                wide.iter().map(|to| format!("route {verb} {to} via fe80::1 dev up0 {table}\n")).collect()
+            };
+            lab.host.ip(&format!("{}rule add pref 40000 lookup 200", each("add")));
+            patient.is_well();
+            let daemon = Daemon::start(lab, Settings::default().without_upstream().range(C, "br0", ""));
+            Link::open(lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+            daemon.stop();
+            lab.host.ip(&format!("{}rule del pref 40000", each("del")));
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Routes {
     by_link: BTreeMap<IfIndex, BTreeSet<Ipv6Net>>,
     /// The destinations of those that lead through a router, but for default routes.
     behind_routers: BTreeSet<Ipv6Net>,
+    /// Whether any of them is to everywhere.
+    has_default: bool,
     /// Which tables are looked into.
     pub rules: Rules,
 }
@@ -64,7 +66,9 @@ impl Routes {
         if let Some(link) = route.link() {
             self.by_link.entry(link).or_default().insert(route.destination);
         }
+        let destination = route.destination;
         at.push(route);
+        self.settle_defaults(&destination);
         true
     }
 
@@ -141,6 +145,7 @@ impl Routes {
             self.known.remove(&key(&destination));
             self.destinations.remove(&destination);
         }
+        self.settle_defaults(&destination);
         gone
     }
 

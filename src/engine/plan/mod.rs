@@ -332,7 +332,7 @@ impl Plan {
     /// True for a route that says something about what is served here, or could be.
     pub fn is_concerned_by(&self, route: &KernelRoute, written: &Policy, ours: &Ours) -> bool {
         // A default route says which upstream is meant, also while there is no range.
-        let is_default = route.destination.prefix_len() == 0;
+        let is_default = route.leads_everywhere();
         is_default
             || ours.include(route)
             || self.index.touch(&route.destination)

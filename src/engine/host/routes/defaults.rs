@@ -1,4 +1,7 @@
 //! Which of the kernel's routes are default routes, and through which routers they lead.
+//!
+//! Some hosts have `2000::/3`, or `::/1` and `8000::/1`, and no `::/0`: the whole of what is handed out is in these. They
+//! are default routes where there is no other; beside one they are what VPNs have that take over all traffic.
 
 use core::net::Ipv6Addr;
 
@@ -20,6 +23,19 @@ impl KernelRoute {
 }
 
 impl Routes {
+    /// A route to this destination has come or gone: where default routes lead to.
+    pub(super) fn settle_defaults(&mut self, destination: &Ipv6Net) {
+        if *destination == DEFAULT {
+            let has_default = self.at(&DEFAULT).any(|route| route.unicast_link().is_some());
+            self.has_default = has_default;
+        }
+    }
+
+    /// The destinations of default routes.
+    fn everywhere(&self) -> &'static [Ipv6Net] {
+        if self.has_default { &[DEFAULT] } else { &EVERYWHERE }
+    }
+
     /// The interfaces that default routes leave by, the preferred first.
     pub fn default_links(&self) -> Vec<IfIndex> {
         let mut defaults: Vec<_> =
@@ -72,14 +88,16 @@ impl Routes {
 
     /// The default routes: those of the main table; where it has none, those of the tables that rules name.
     pub fn defaults(&self) -> impl Iterator<Item = &KernelRoute> {
-        let has_main = self.at(&DEFAULT).any(|route| route.table == MAIN);
+        let all = || self.everywhere().iter().flat_map(|destination| self.at(destination));
+        let has_main = all().any(|route| route.table == MAIN);
         let tables = move |table| if has_main { table == MAIN } else { self.rules.read(table) };
-        self.at(&DEFAULT).filter(move |route| tables(route.table))
+        all().filter(move |route| tables(route.table))
     }
 
     /// Those of every table that a rule names.
     fn all_defaults(&self) -> impl Iterator<Item = &KernelRoute> {
-        self.at(&DEFAULT).filter(|route| self.rules.read(route.table))
+        let all = EVERYWHERE.iter().flat_map(|destination| self.at(destination));
+        all.filter(|route| self.rules.read(route.table))
     }
 }
 
@@ -89,3 +107,66 @@ const MOST_ROUTERS: usize = 2;
 const WIDEST: u8 = 3;
 /// `::/0`
 const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
+/// Itself, and each part of it that has all of `2000::/3`. With `::/1` goes `8000::/1`, where nobody is.
+const EVERYWHERE: [Ipv6Net; 4] = [
+    DEFAULT,
+    Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 1),
+    Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 2),
+    Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::facts::RouteKind;
+
+    fn to(destination: &str, link: u32) -> KernelRoute {
+        let (next_hop, kind) = (NextHop::Via(router(link)), RouteKind::Unicast(IfIndex(link)));
+        let destination = destination.parse().expect("a prefix");
+        KernelRoute { destination, kind, next_hop, table: MAIN, protocol: 3, metric: 1024 }
+    }
+
+    /// The router behind this interface.
+    fn router(link: u32) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, link as u16)
+    }
+
+    fn routes(all: &[KernelRoute]) -> Routes {
+        let mut routes = Routes::default();
+        all.iter().cloned().for_each(|route| _ = routes.insert(route));
+        routes
+    }
+
+    #[test]
+    fn what_has_all_that_is_handed_out_is_a_default_route_where_there_is_no_other() {
+        for wide in [&["2000::/3"][..], &["::/1", "8000::/1"]] {
+            let all: Vec<_> = wide.iter().map(|destination| to(destination, 2)).collect();
+            let mut routes = routes(&all);
+            assert_eq!(routes.default_links(), [IfIndex(2)], "{wide:?}");
+            assert!(routes.is_router(router(2)) && routes.is_router_of(IfIndex(2), router(2)));
+            assert_eq!(routes.routers(IfIndex(2)), [router(2)]);
+            // A VPN beside it takes over all traffic, and is no upstream.
+            let default = to("::/0", 3);
+            routes.insert(default.clone());
+            assert_eq!(routes.default_links(), [IfIndex(3)], "{wide:?}");
+            assert!(!routes.is_router(router(2)), "it may be a guest");
+            routes.remove(&default);
+            assert_eq!(routes.default_links(), [IfIndex(2)], "{wide:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_it_is_no_default_route_and_a_refusal_is_none_either() {
+        let refusal =
+            KernelRoute { kind: RouteKind::Unreachable, next_hop: NextHop::OnLink, ..to("::/0", 2) };
+        let routes = routes(&[to("8000::/1", 2), to("2000::/4", 2), to("2001:db8::/32", 2), refusal]);
+        assert_eq!(routes.default_links(), []);
+    }
+
+    #[test]
+    fn those_of_the_tables_that_rules_name_count_as_well() {
+        let routes = routes(&[KernelRoute { table: 200, ..to("2000::/3", 2) }]);
+        assert_eq!(routes.default_links(), []);
+        assert!(!routes.is_router_of(IfIndex(2), router(2)), "no rule names the table");
+    }
+}
