@@ -61,6 +61,7 @@ fn reached_once_answered_for() -> Result<(), Failed> {
             table: 254,
             protocol: 4,
             metric: 1024,
+            source: None,
         };
         requests.add_route(&route).await.expect("nothing is in the way");
         Ok(requests.add_proxy(IfIndex(up0), GUEST).await?)

@@ -52,5 +52,6 @@ fn nobodys(config: &Config) -> KernelRoute {
         table: routes.table,
         metric: routes.metric,
         protocol: routes.protocol,
+        source: None,
     }
 }

@@ -258,6 +258,9 @@ pub struct KernelRoute {
     pub protocol: u8,
     /// Lower wins.
     pub metric: u32,
+    /// For packets from these addresses only (`from`); `None` is all.
+    #[serde(default)]
+    pub source: Option<Ipv6Net>,
 }
 
 impl KernelRoute {
@@ -281,7 +284,9 @@ impl KernelRoute {
 impl KernelRoute {
     /// True if the kernel takes only one of the two, when each is added exclusively.
     pub fn takes_the_place_of(&self, other: &Self) -> bool {
-        other.destination == self.destination && other.table == self.table && other.metric == self.metric
+        (other.destination, other.source) == (self.destination, self.source)
+            && other.table == self.table
+            && other.metric == self.metric
     }
 
     /// The interface by which a routing daemon (FRR, BIRD, babeld) reaches a guest of another host.
@@ -302,6 +307,9 @@ impl fmt::Display for KernelRoute {
             RouteKind::Unreachable => write!(f, "unreachable {}", self.destination)?,
             RouteKind::Throw => write!(f, "throw {}", self.destination)?,
             RouteKind::Other => write!(f, "{}", self.destination)?,
+        }
+        if let Some(source) = self.source {
+            write!(f, " from {source}")?;
         }
         if let NextHop::Via(router) = self.next_hop {
             write!(f, " via {router}")?;

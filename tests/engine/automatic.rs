@@ -343,3 +343,37 @@ fn an_address_of_the_host_is_left_alone_where_it_is_the_upstreams_or_the_routers
     ]);
     assert_eq!(served(&host), []);
 }
+
+#[test]
+fn a_route_for_some_senders_only_makes_no_range_and_takes_none_out() {
+    let some = |prefix: &str, link| KernelRoute {
+        source: Some(net("2001:db8:1:2:c::/112")),
+        ..connected(prefix, link)
+    };
+    let mut host = host(automatic());
+    host.facts(vec![
+        bridged(),
+        Fact::Route(some("2001:db8:1:2:c::/120", OTHER)),
+        Fact::Route(some("2001:db8:1:2:e::/112", OTHER)),
+    ]);
+    assert_eq!(served(&host), [("2001:db8:1:2:c::/112".to_owned(), "lxcbr0".to_owned())]);
+    host.make_live(guest(5), guest_mac(5));
+    assert!(host.answers_for(guest(5)));
+    // It takes no other's place, and no other takes its own: but it hides the one to the same destination.
+    let hiding = some("2001:db8:1:2:c::/112", UP);
+    host.facts(vec![Fact::RouteReplaced(hiding.clone())]);
+    assert_eq!(served(&host), []);
+    host.facts(vec![Fact::RouteReplaced(connected("2001:db8:1:2:c::/112", BRIDGE))]);
+    assert_eq!(served(&host), []);
+    host.facts(vec![Fact::RouteGone(hiding)]);
+    assert_eq!(served(&host).len(), 1);
+}
+
+#[test]
+fn a_default_route_for_some_senders_only_names_the_upstream() {
+    let mut host = host(automatic());
+    let by_source = KernelRoute { source: Some(net("2001:db8:1:2::/64")), ..default_route(OTHER) };
+    host.facts(vec![Fact::Route(by_source), Fact::RouteGone(default_route(UP))]);
+    let upstreams: Vec<_> = host.engine.upstream_links().collect();
+    assert_eq!(upstreams, [OTHER]);
+}

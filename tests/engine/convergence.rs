@@ -326,7 +326,15 @@ fn a_route() -> impl Strategy<Value = KernelRoute> {
             } else {
                 NextHop::OnLink
             };
-            KernelRoute { destination: net(prefix), kind, next_hop, table: 254, protocol, metric }
+            KernelRoute {
+                destination: net(prefix),
+                kind,
+                next_hop,
+                table: 254,
+                protocol,
+                metric,
+                source: None,
+            }
         },
     )
 }

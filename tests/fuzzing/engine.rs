@@ -253,6 +253,7 @@ fn default_route() -> KernelRoute {
         table: 254,
         protocol: 9,
         metric: 1024,
+        source: None,
     }
 }
 

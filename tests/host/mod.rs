@@ -309,7 +309,7 @@ pub fn default_route(link: IfIndex) -> KernelRoute {
 /// A route of ours in the main table.
 pub fn route(destination: &str, kind: RouteKind) -> KernelRoute {
     let (next_hop, table, protocol, metric) = (NextHop::OnLink, 254, 64, 1024);
-    KernelRoute { destination: net(destination), kind, next_hop, table, protocol, metric }
+    KernelRoute { destination: net(destination), kind, next_hop, table, protocol, metric, source: None }
 }
 
 /// The router asks for the target, from its link-local address.

@@ -153,6 +153,7 @@ pub(crate) fn ours(kind: RouteKind) -> KernelRoute {
         table: 254,
         protocol: 64,
         metric: 1024,
+        source: None,
     }
 }
 

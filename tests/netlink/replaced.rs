@@ -24,6 +24,10 @@ pub(crate) const TRIALS: Trials = &[
     ("one_of_several_is_replaced_and_the_others_stay", one_of_several_is_replaced_and_the_others_stay),
     ("a_nexthop_object_that_changes_replaces_its_routes", a_nexthop_object_that_changes_replaces_its_routes),
     ("a_nexthop_object_that_goes_makes_a_dump_due", a_nexthop_object_that_goes_makes_a_dump_due),
+    (
+        "a_route_for_some_senders_stands_beside_that_for_all",
+        a_route_for_some_senders_stands_beside_that_for_all,
+    ),
     ("facts_make_what_a_dump_tells", facts_make_what_a_dump_tells),
 ];
 
@@ -210,6 +214,41 @@ fn a_nexthop_object_that_goes_makes_a_dump_due() -> Result<(), Failed> {
     })
 }
 
+/// Same destination, table and metric, and another source: both are there.
+fn a_route_for_some_senders_stands_beside_that_for_all() -> Result<(), Failed> {
+    trial(async |mut lab, mut known| {
+        let told = lab
+            .ip("route add 2001:db8:1::/64 from 2001:db8:7::/48 dev v1\nroute add 2001:db8:1::/64 dev v1")?;
+        let sources: Vec<_> = told
+            .iter()
+            .map(|fact| match fact {
+                Fact::Route(route) => route.source,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(sources, [Some(net("2001:db8:7::/48")), None]);
+        known.hear(told);
+        for command in [
+            "route replace 2001:db8:1::/64 from 2001:db8:7::/48 dev v2",
+            "route replace 2001:db8:1::/64 dev v2",
+            "route del 2001:db8:1::/64 from 2001:db8:7::/48",
+            "route del 2001:db8:1::/64",
+        ] {
+            known.hear(lab.ip(command)?);
+            known.equal_a_dump(&lab).await?;
+        }
+        // One that is asked for by us as well.
+        let destination = net("2001:db8:2::/64");
+        let source = Some(net("2001:db8:7::/48"));
+        let ours = KernelRoute { destination, source, ..plain(RouteKind::Unicast(index("v1"))) };
+        lab.requests.add_route(&ours).await?;
+        assert_eq!(lab.heard(), [Fact::Route(ours.clone())]);
+        lab.requests.remove_route(&ours).await?;
+        assert_eq!(lab.heard(), [Fact::RouteGone(ours)]);
+        Ok(())
+    })
+}
+
 /// Whatever is done to the routes of one destination, the facts make what a dump tells: unless a replacement
 /// was uncertain, and then a dump mends it. A dump itself is wrong where a route stands between the siblings
 /// of another: the kernel goes on behind the last sibling and leaves it out (6.18, fib6_dump_node).
@@ -267,7 +306,8 @@ impl Known {
                 Fact::Route(route) => _ = self.routes.insert(route),
                 Fact::RouteGone(route) => _ = self.routes.remove(&route),
                 Fact::RouteReplaced(route) => {
-                    let key = |route: &KernelRoute| (route.destination, route.table, route.metric);
+                    let key =
+                        |route: &KernelRoute| (route.destination, route.table, route.metric, route.source);
                     let (old, others) = self.routes.iter().cloned().partition(|old| key(old) == key(&route));
                     self.was_certain &= is_certain(&old);
                     self.routes = others;
@@ -324,7 +364,7 @@ where
 
 fn plain(kind: RouteKind) -> KernelRoute {
     let (next_hop, destination) = (NextHop::OnLink, net("::/0"));
-    KernelRoute { destination, kind, next_hop, table: 254, protocol: 3, metric: 1024 }
+    KernelRoute { destination, kind, next_hop, table: 254, protocol: 3, metric: 1024, source: None }
 }
 
 const STEPS: usize = 150;

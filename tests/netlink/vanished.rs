@@ -329,6 +329,7 @@ fn plain(destination: &str) -> KernelRoute {
         table: 254,
         protocol: 3,
         metric: 1024,
+        source: None,
     }
 }
 

@@ -18,6 +18,7 @@ crate::cases![
     of_two_routers_one_is_enough,
     no_router_among_several_of_a_default_route_is_answered_for,
     finds_an_upstream_by_a_default_route_of_another_name,
+    a_route_for_some_senders_only_changes_nothing_for_others,
     what_nobody_serves_behind_a_router_is_healed_by_the_lines_of_the_doctor,
 ];
 
@@ -220,6 +221,26 @@ fn finds_an_upstream_by_a_default_route_of_another_name() {
             lab.host.ip(&format!("{}rule del pref 40000", each("del")));
         }
     }
+}
+
+fn a_route_for_some_senders_only_changes_nothing_for_others() {
+    let (lab, _other) = with_routers();
+    // By a router that is off, and only for what the guests send.
+    lab.host.ip(&format!("route add {GUEST} from {C} via fe80::9 dev br0"));
+    let daemon = Daemon::start(&lab, automatic());
+    let mut link = Link::open(&lab);
+    link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    lab.host.ip(&format!("route add {PREFIX} from {C} via fe80::5 dev br0"));
+    link.unanswered(&Solicitation::multicast(ROUTER, BEHIND));
+    // One to the same destination hides the one for all.
+    lab.host.ip(&format!("route add {PREFIX} via fe80::5 dev br0"));
+    link.unanswered(&Solicitation::multicast(ROUTER, BEHIND));
+    let way = lab.host.show(&format!("route get {BEHIND} from 2001:db8:1:2::1 iif up0"));
+    assert!(way.contains("dev up0"), "{way}");
+    lab.host.ip(&format!("route del {PREFIX} from {C}"));
+    becomes_answered(&mut link, BEHIND);
+    lab.router.ping(&BEHIND.to_string());
+    daemon.stop();
 }
 
 fn what_nobody_serves_behind_a_router_is_healed_by_the_lines_of_the_doctor() {

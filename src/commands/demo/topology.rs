@@ -188,6 +188,7 @@ async fn add_default(requests: &Requests, link: &str, router: Ipv6Addr) -> Resul
         table: 254,
         protocol: 4,
         metric: 1024,
+        source: None,
     };
     requests.add_route(&route).await.map_err(|error| {
         let what = format!("add a default route by {link}");
@@ -241,6 +242,7 @@ mod tests {
             table: 254,
             protocol: 64,
             metric: 1024,
+            source: None,
         };
         let lo = nix::net::if_::if_nametoindex("lo").expect("every namespace has it");
         assert_eq!(

@@ -110,8 +110,15 @@ impl Guest {
                 [(Ipv6Net::from(*gateway), NextHop::OnLink), (default, NextHop::Via(*gateway))]
             {
                 let kind = RouteKind::Unicast(link);
-                let route =
-                    KernelRoute { destination, kind, next_hop, table: 254, protocol: 4, metric: 1024 };
+                let route = KernelRoute {
+                    destination,
+                    kind,
+                    next_hop,
+                    table: 254,
+                    protocol: 4,
+                    metric: 1024,
+                    source: None,
+                };
                 inside.add_route(&route).await.map_err(|error| refused(&route, error))?;
             }
             Ok(())

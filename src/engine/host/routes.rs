@@ -194,11 +194,24 @@ impl Routes {
         prefix: &Ipv6Net,
         counts: &impl Fn(&KernelRoute) -> bool,
     ) -> Option<&KernelRoute> {
-        let best = |net| {
-            let at = self.at(&net).filter(|route| route.table == table && counts(route));
-            at.min_by_key(|route| route.metric)
-        };
+        let best = |net| self.best_at(&net, table, counts);
         self.destinations.cover(prefix).filter_map(best).last()
+    }
+
+    /// The route of this table that decides at this destination. Where one there is for some senders, the kernel does not
+    /// come to that for all (net/ipv6/ip6_fib.c, fib6_node_lookup_1): others follow a shorter prefix, also for the senders
+    /// of whom nothing is known. But the default route is what all ends with.
+    fn best_at(
+        &self,
+        net: &Ipv6Net,
+        table: u32,
+        counts: &impl Fn(&KernelRoute) -> bool,
+    ) -> Option<&KernelRoute> {
+        let at = self.known.get(&key(net))?;
+        let is_hidden =
+            net.prefix_len() > 0 && at.iter().any(|route| route.table == table && route.source.is_some());
+        let decides = |route: &&KernelRoute| route.table == table && route.source.is_none() && counts(route);
+        if is_hidden { None } else { at.iter().filter(decides).min_by_key(|route| route.metric) }
     }
 
     /// True for an address that the table `local`, which comes before all others, gives to the host itself.
@@ -230,7 +243,9 @@ impl Routes {
         is_ours: impl Fn(&KernelRoute) -> bool,
     ) -> impl Iterator<Item = IfIndex> {
         let foreign = self.at(prefix).filter(move |route| !is_ours(route));
-        let on_link = |route: &&KernelRoute| route.table == MAIN && route.next_hop == NextHop::OnLink;
+        let on_link = |route: &&KernelRoute| {
+            route.table == MAIN && route.next_hop == NextHop::OnLink && route.source.is_none()
+        };
         foreign.filter(on_link).filter_map(KernelRoute::unicast_link)
     }
 
@@ -243,7 +258,9 @@ impl Routes {
         let is_on_link = move |destination: &&Ipv6Net| {
             let foreign = self.at(destination).filter(|route| !is_ours(route));
             foreign
-                .filter(|route| route.table == MAIN && route.next_hop == NextHop::OnLink)
+                .filter(|route| {
+                    route.table == MAIN && route.next_hop == NextHop::OnLink && route.source.is_none()
+                })
                 .any(|route| route.unicast_link() == Some(link))
         };
         self.by_link.get(&link).into_iter().flatten().filter(is_on_link).copied()
@@ -264,7 +281,7 @@ mod tests {
     fn foreign(text: &str, link: u32, metric: u32) -> KernelRoute {
         let (destination, kind) = (text.parse().expect("a prefix"), RouteKind::Unicast(IfIndex(link)));
         let (next_hop, table, protocol) = (NextHop::OnLink, MAIN, 3);
-        KernelRoute { destination, kind, next_hop, table, protocol, metric }
+        KernelRoute { destination, kind, next_hop, table, protocol, metric, source: None }
     }
 
     #[test]

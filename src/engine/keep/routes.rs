@@ -80,7 +80,8 @@ impl Routes {
             && route.protocol == protocol
             && route.table == table
             && route.metric == metric
-            && route.next_hop == NextHop::OnLink;
+            && route.next_hop == NextHop::OnLink
+            && route.source.is_none();
         match route.kind {
             RouteKind::Unicast(link) if is_guests => Some((route.destination.addr(), link)),
             _ => None,
@@ -108,7 +109,8 @@ impl Routes {
     /// The kernel has put another route into the place of this guest's.
     pub fn replaced_at(&mut self, route: &KernelRoute) {
         let RoutePolicy { table, metric, .. } = self.policy;
-        if route.destination.prefix_len() == 128 && (route.table, route.metric) == (table, metric) {
+        let is_in_place = (route.table, route.metric, route.source) == (table, metric, None);
+        if route.destination.prefix_len() == 128 && is_in_place {
             self.guests.found(route.destination.addr(), Found::Other);
         }
     }

@@ -57,5 +57,5 @@ impl Wishes<'_> {
 /// A route of ours: on the link itself, in our table, under our protocol.
 pub fn our(policy: &RoutePolicy, destination: Ipv6Net, kind: RouteKind, metric: u32) -> KernelRoute {
     let RoutePolicy { table, protocol, .. } = *policy;
-    KernelRoute { destination, kind, next_hop: NextHop::OnLink, table, protocol, metric }
+    KernelRoute { destination, kind, next_hop: NextHop::OnLink, table, protocol, metric, source: None }
 }

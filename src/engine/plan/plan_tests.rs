@@ -15,7 +15,7 @@ fn net(text: &str) -> Ipv6Net {
 
 fn route(destination: &str, link: IfIndex, next_hop: NextHop) -> KernelRoute {
     let (kind, table, protocol) = (RouteKind::Unicast(link), 254, 2);
-    KernelRoute { destination: net(destination), kind, next_hop, table, protocol, metric: 256 }
+    KernelRoute { destination: net(destination), kind, next_hop, table, protocol, metric: 256, source: None }
 }
 
 /// An upstream with a /64, a bridge with a /112 out of it.

@@ -134,7 +134,8 @@ fn named(found: &RangePolicy, plan: &Plan, around: Around<'_>) -> Option<Unserve
     let routes = &plan.policy.routes;
     let is_taken = |route: &KernelRoute| {
         let is_in_the_way = (route.table, route.metric) == (routes.table, routes.metric);
-        (is_in_the_way || route.leads_behind_a_router()) && !around.ours.include(route)
+        let is_for_all = route.source.is_none();
+        is_for_all && (is_in_the_way || route.leads_behind_a_router()) && !around.ours.include(route)
     };
     let guests = match around.host.routes.at(&found.prefix).any(is_taken) {
         true => Guests::ByRoutes,

@@ -180,13 +180,14 @@ fn routes(message: &RouteMessage) -> Vec<KernelRoute> {
     if header.address_family != AddressFamily::Inet6 || header.flags.contains(RouteFlags::Cloned) {
         return Vec::new();
     }
-    let mut destination = Ipv6Addr::UNSPECIFIED;
+    let (mut destination, mut source) = (Ipv6Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
     let mut table = u32::from(header.table);
     let mut metric = 0;
     let mut hops: &[RouteNextHop] = &[];
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(RouteAddress::Inet6(address)) => destination = *address,
+            RouteAttribute::Source(RouteAddress::Inet6(address)) => source = *address,
             RouteAttribute::Table(number) => table = *number,
             RouteAttribute::Priority(number) => metric = *number,
             RouteAttribute::MultiPath(all) => hops = all,
@@ -196,6 +197,7 @@ fn routes(message: &RouteMessage) -> Vec<KernelRoute> {
     let Ok(destination) = Ipv6Net::new(destination, header.destination_prefix_length) else {
         return Vec::new();
     };
+    let source = Ipv6Net::new(source, header.source_prefix_length).ok().filter(|from| from.prefix_len() > 0);
     // Every link has these, and no guest is behind them.
     if destination.addr().is_multicast()
         || (destination.prefix_len() >= 10 && destination.addr().is_unicast_link_local())
@@ -210,6 +212,7 @@ fn routes(message: &RouteMessage) -> Vec<KernelRoute> {
         table,
         protocol,
         metric,
+        source,
     };
     let with_interface: Vec<_> = hops
         .iter()

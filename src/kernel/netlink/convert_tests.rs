@@ -237,6 +237,7 @@ fn a_route_without_destination_is_the_default() {
             table: 254,
             protocol: 4,
             metric: 1024,
+            source: None
         })]
     );
 }

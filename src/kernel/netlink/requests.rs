@@ -164,6 +164,10 @@ fn route_message(route: &KernelRoute) -> RouteMessage {
         RouteAttribute::Table(route.table),
         RouteAttribute::Priority(route.metric),
     ];
+    if let Some(source) = route.source {
+        message.header.source_prefix_length = source.prefix_len();
+        message.attributes.push(RouteAttribute::Source(RouteAddress::Inet6(source.network())));
+    }
     if let Some(link) = link {
         message.attributes.push(RouteAttribute::Oif(link.0));
     }

@@ -229,7 +229,15 @@ pub(crate) fn network(number: u32) -> ipnet::Ipv6Net {
 pub(crate) fn connected(number: u32) -> KernelRoute {
     let kind = RouteKind::Unicast(downstream(number));
     let destination = network(number);
-    KernelRoute { destination, kind, next_hop: NextHop::OnLink, table: 254, protocol: 2, metric: 256 }
+    KernelRoute {
+        destination,
+        kind,
+        next_hop: NextHop::OnLink,
+        table: 254,
+        protocol: 2,
+        metric: 256,
+        source: None,
+    }
 }
 
 pub(crate) fn default_route(link: IfIndex) -> KernelRoute {
@@ -240,6 +248,7 @@ pub(crate) fn default_route(link: IfIndex) -> KernelRoute {
         table: 254,
         protocol: 3,
         metric: 1024,
+        source: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which of the kernel's routes are default routes, and through which routers they lead.
 //!
 //! Some hosts have `2000::/3`, or `::/1` and `8000::/1`, and no `::/0`: the whole of what is handed out is in these. They
-//! are default routes where there is no other; beside one they are what VPNs have that take over all traffic.
+//! are default routes where there is no other; beside one they are what VPNs have that take over all traffic. One that is
+//! for some senders only (`default from PREFIX`) is one: behind it is a router, and the guests reply by it.
 
 use core::net::Ipv6Addr;
 
@@ -123,7 +124,7 @@ mod tests {
     fn to(destination: &str, link: u32) -> KernelRoute {
         let (next_hop, kind) = (NextHop::Via(router(link)), RouteKind::Unicast(IfIndex(link)));
         let destination = destination.parse().expect("a prefix");
-        KernelRoute { destination, kind, next_hop, table: MAIN, protocol: 3, metric: 1024 }
+        KernelRoute { destination, kind, next_hop, table: MAIN, protocol: 3, metric: 1024, source: None }
     }
 
     /// The router behind this interface.

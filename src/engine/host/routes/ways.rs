@@ -1,5 +1,6 @@
 //! Where the kernel sends a packet: the rules in their order, and in each table that they name the longest prefix and
-//! then the lowest metric (net/ipv6/fib6_rules.c, fib6_rule_action).
+//! then the lowest metric (net/ipv6/fib6_rules.c, fib6_rule_action). A route for some senders only (`from`) decides for
+//! none of what is looked at here: the senders are strangers.
 
 use core::net::Ipv6Addr;
 
@@ -77,9 +78,10 @@ impl Host {
 }
 
 impl Routes {
-    /// Whether a rule looks into the table of the route.
+    /// Whether the route can decide for what strangers send: a rule looks into its table, and it is not for some senders
+    /// only.
     pub fn is_read(&self, route: &KernelRoute) -> bool {
-        self.rules.read(route.table)
+        route.source.is_none() && self.rules.read(route.table)
     }
 
     fn way(
@@ -116,8 +118,7 @@ impl Routes {
         counts: &impl Fn(&KernelRoute) -> bool,
     ) -> Option<KernelRoute> {
         if self.rules.are_plain() {
-            let at = self.at(net).filter(|route| route.table == MAIN && counts(route));
-            return at.min_by_key(|route| route.metric).cloned();
+            return self.best_at(net, MAIN, counts).cloned();
         }
         let way = self.way(net, from, counts);
         match (way.route, way.rule) {
@@ -135,7 +136,7 @@ impl Routes {
 /// As a route says it.
 fn refused(destination: Ipv6Net, rule: &KernelRule) -> KernelRoute {
     let (kind, next_hop) = (RouteKind::Unreachable, NextHop::OnLink);
-    KernelRoute { destination, kind, next_hop, table: MAIN, protocol: 0, metric: rule.priority }
+    KernelRoute { destination, kind, next_hop, table: MAIN, protocol: 0, metric: rule.priority, source: None }
 }
 
 /// Both in one order, each once.

@@ -14,7 +14,15 @@ fn net(text: &str) -> Ipv6Net {
 
 fn route(destination: &str, link: IfIndex, table: u32) -> KernelRoute {
     let (kind, next_hop) = (RouteKind::Unicast(link), NextHop::OnLink);
-    KernelRoute { destination: net(destination), kind, next_hop, table, protocol: 3, metric: 1024 }
+    KernelRoute {
+        destination: net(destination),
+        kind,
+        next_hop,
+        table,
+        protocol: 3,
+        metric: 1024,
+        source: None,
+    }
 }
 
 fn rule(priority: u32, table: u32) -> KernelRule {
