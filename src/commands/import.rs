@@ -113,6 +113,12 @@ async fn entries() -> Result<Vec<ProxyEntry>, NetlinkError> {
             Some(_) => named(way.await?, link, &links),
             None => Way::Nowhere,
         };
+        let way = match way {
+            Way::Router { interface, router } if requests.is_by_default(address, link).await? => {
+                Way::Default { interface, router }
+            }
+            way => way,
+        };
         found.push(ProxyEntry { interface, address, way, is_router });
     }
     Ok(found)

@@ -33,7 +33,14 @@ pub struct ProxyEntry {
 pub enum Way {
     /// Out of another interface, where the address itself is.
     Link,
-    /// To a router.
+    /// By a default route, to a router that is not behind the interface that it came in by.
+    Default {
+        /// The interface that the router is behind.
+        interface: String,
+        /// The router's address.
+        router: Ipv6Addr,
+    },
+    /// To a router, by a route to the address or a prefix around it.
     Router {
         /// The interface that the router is behind.
         interface: String,
@@ -123,8 +130,11 @@ fn range(address: Ipv6Addr, way: &Way, upstream: IfName) -> Range {
         // lone64 follows rules and routes itself.
         Way::Link | Way::Host => return range,
         Way::Router { interface, router } => {
+            format!("{address} is behind the router {router} on {interface}, and there while that is")
+        }
+        Way::Default { interface, router } => {
             range.answer_always();
-            format!("{address} is behind the router {router} on {interface}: answered always")
+            format!("{address} goes by default to the router {router} on {interface}: answered always")
         }
         Way::HostPrefix => {
             range.answer_always();
@@ -171,8 +181,8 @@ const PREFACE: &str = "The kernel answers for these addresses whether somebody h
 guest exists, wherever it can ask for it. The routes to the guests stay as they are. Once lone64 runs, remove the \
 kernel's entries, or both answer: `ip -6 neigh del proxy ADDRESS dev INTERFACE`.";
 
-const BEHIND_ROUTERS: &str = "an address behind a router cannot be asked for, so it is answered always, as the kernel \
-did, also while nobody has it. One [[range]] for the whole prefix that the router has would do for all of its \
+const BEHIND_ROUTERS: &str = "an address behind a router of the guests' cannot be asked for: it is answered for while its \
+router is there, and the kernel did so also while that was off. One [[range]] for the whole prefix that the router has would do for all of its \
 addresses";
 
 const WITHOUT_ROUTE: &str = "addresses without a route of their own are answered always, as the kernel did. Where an \
@@ -258,15 +268,11 @@ mod tests {
     #[test]
     fn asks_where_somebody_can_be_asked_and_answers_always_elsewhere() {
         let router = Way::Router { interface: "br0".to_owned(), router: "fe80::5".parse().unwrap() };
+        let default = Way::Default { interface: "br1".to_owned(), router: "fe80::9".parse().unwrap() };
         let cases = [
             ("2001:db8:1:2::1", Way::Link, Answer::Live, ""),
             ("2001:db8:1:2::2", Way::Host, Answer::Live, ""),
-            (
-                "2001:db8:1:2::5",
-                router,
-                Answer::Always,
-                "2001:db8:1:2::5 is behind the router fe80::5 on br0",
-            ),
+            ("2001:db8:1:2::5", router, Answer::Live, "2001:db8:1:2::5 is behind the router fe80::5 on br0"),
             ("2001:db8:1:2::6", Way::HostPrefix, Answer::Always, "the host itself takes"),
             (
                 "2001:db8:1:2::7",
@@ -280,6 +286,7 @@ mod tests {
                 Answer::Always,
                 "no route leads to 2001:db8:1:2::8: answered always",
             ),
+            ("2001:db8:1:2::9", default, Answer::Always, "goes by default to the router fe80::9 on br1"),
         ];
         let entries: Vec<_> =
             cases.iter().map(|(address, way, ..)| led("eth0", address, way.clone())).collect();
@@ -297,9 +304,9 @@ mod tests {
         for remedy in ["One [[range]] for the whole prefix", "`ip xfrm policy` shows it"] {
             assert!(imported.notes.iter().any(|note| note.message.contains(remedy)), "{remedy}");
         }
-        // One range for all would be right for those two only whose guests can be asked by the routes.
+        // One range for all would be right for those only whose guests can be asked by the routes.
         let around = imported.notes.iter().find(|note| note.message.starts_with("one [[range]]")).unwrap();
-        assert!(around.message.contains("2001:db8:1:2::/126 would do for all 2"), "{}", around.message);
+        assert!(around.message.contains("2001:db8:1:2::/125 would do for all 3"), "{}", around.message);
     }
 
     #[test]

@@ -55,6 +55,11 @@ fn tells_the_way_to_each_address() -> Result<(), Failed> {
         for (reply, (target, wanted)) in asked.into_iter().zip(cases.iter().cycle()) {
             assert_eq!(reply.await?, *wanted, "{target}");
         }
+        for (target, wanted) in
+            [("2001:db8:b::5", false), ("2001:db8:f::5", true), ("2001:db8:e:1::5", false)]
+        {
+            assert_eq!(lab.requests.is_by_default(ip(target), index("v1")).await?, wanted, "{target}");
+        }
         lab.ip("route del default via 2001:db8:a::9 dev v1")?;
         assert_eq!(lab.requests.way_to(ip("2001:db8:f::5"), index("v1")).await?, WayTo::Nowhere);
         Ok(())

@@ -136,10 +136,7 @@ fn a_written_range_serves_both_a_link_and_what_is_behind_a_router_there() {
 
 fn a_nexthop_object_that_is_replaced_is_followed() {
     let (lab, _other) = with_routers();
-    lab.host.ip(&format!(
-        "nexthop add id 1 via fe80::9 dev br0
-         nexthop add id 2 via fe80::8 dev br0"
-    ));
+    lab.host.ip("nexthop add id 1 via fe80::9 dev br0\nnexthop add id 2 via fe80::8 dev br0");
     group(&lab, "1/2");
     lab.host.ip(&format!("route add {PREFIX} nhid 10"));
     let daemon = Daemon::start(&lab, automatic());

@@ -191,6 +191,9 @@ fn guests_link<'a>(link: IfIndex, automatic: &Automatic, around: Around<'a>) -> 
 
 /// Those that the route leads to, by this next hop or another, in ascending order.
 fn guests_links(route: &KernelRoute, automatic: &Automatic, around: Around<'_>) -> Vec<IfIndex> {
+    if let (NextHop::OnLink, Some(link)) = (route.next_hop, route.unicast_link()) {
+        return vec![link];
+    }
     let hops = around.host.routes.at(&route.destination).filter(|other| other.goes_beside(route));
     let all = hops.chain([route]).filter_map(KernelRoute::unicast_link);
     let links: BTreeSet<_> = all.filter(|link| guests_link(*link, automatic, around).is_some()).collect();

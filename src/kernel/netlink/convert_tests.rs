@@ -379,3 +379,12 @@ fn proxy_entries_and_bridge_entries_are_not_neighbors() {
         assert_eq!(told(&RouteNetlinkMessage::NewNeighbour(message)), []);
     }
 }
+
+#[test]
+fn a_route_is_for_all_senders_or_for_those_that_it_names() {
+    let mut message = route_to(Some("2001:db8:1:2:c::"), 112);
+    assert_eq!(routes(&message)[0].source, None);
+    message.header.source_prefix_length = 48;
+    message.attributes.push(RouteAttribute::Source(RouteAddress::Inet6(ip("2001:db8:7::"))));
+    assert_eq!(routes(&message)[0].source, Some("2001:db8:7::/48".parse().unwrap()));
+}

@@ -6,13 +6,13 @@ use std::net::Ipv6Addr;
 
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteType,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::convert;
 use super::{NetlinkError, Requests};
-use crate::engine::facts::{Fact, IfIndex, Link, NextHop};
+use crate::engine::facts::{Fact, IfIndex, KernelRoute, Link, NextHop};
 
 /// What the kernel does with a packet for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,23 @@ impl Requests {
         from: IfIndex,
     ) -> impl Future<Output = Result<WayTo, NetlinkError>> + Send + use<> {
         self.look_up(target, question(target, None, Some(from)))
+    }
+
+    /// Whether the route that decides for a packet for `target`, which arrives on the interface `from`, is a default route
+    /// or as short as one.
+    pub async fn is_by_default(&self, target: Ipv6Addr, from: IfIndex) -> Result<bool, NetlinkError> {
+        let mut question = question(target, None, Some(from));
+        // The reply is the route itself then, and not what it comes to for this address.
+        question.header.flags = RouteFlags::FibMatch;
+        let refused = |source| NetlinkError::Refused { what: format!("look {target} up"), source };
+        match self.get(RouteNetlinkMessage::GetRoute(question)).await {
+            Ok(Some(RouteNetlinkMessage::NewRoute(route))) => {
+                Ok(route.header.destination_prefix_length <= KernelRoute::WIDEST)
+            }
+            Ok(_) => Err(refused(io::ErrorKind::InvalidData.into())),
+            Err(error) if is_no_way(&error) => Ok(false),
+            Err(error) => Err(refused(error)),
+        }
     }
 
     /// Where the kernel sends a packet from `source`, which need not be an address of the host, to `target`. It arrives

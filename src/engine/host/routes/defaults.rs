@@ -12,9 +12,12 @@ use super::{MAIN, Routes};
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop};
 
 impl KernelRoute {
+    /// All addresses that are handed out are `2000::/3`.
+    pub const WIDEST: u8 = 3;
+
     /// Whether it leads to everywhere, or to so much that it is a default route by another name.
     pub fn leads_everywhere(&self) -> bool {
-        self.destination.prefix_len() <= WIDEST
+        self.destination.prefix_len() <= Self::WIDEST
     }
 
     /// Whether a router stands before what it leads to, and it is no default route.
@@ -104,8 +107,6 @@ impl Routes {
 
 /// A link has one router or two; each costs a frame for every target that is announced.
 const MOST_ROUTERS: usize = 2;
-/// All addresses that are handed out are `2000::/3`.
-const WIDEST: u8 = 3;
 /// `::/0`
 const DEFAULT: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
 /// Itself, and each part of it that has all of `2000::/3`. With `::/1` goes `8000::/1`, where nobody is.

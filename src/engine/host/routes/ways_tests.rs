@@ -155,3 +155,17 @@ fn finds_what_routes_and_rules_say_inside_a_prefix() {
     let rest: Vec<_> = host.ways_inside(&net("2001:db8::/64"), Some(&after), UP, |_| false).collect();
     assert_eq!(rest, ways[2..]);
 }
+
+#[test]
+fn a_route_for_some_senders_decides_for_no_stranger_and_hides_the_one_to_the_same_destination() {
+    let some = |destination, link| KernelRoute {
+        source: Some(net("2001:db8::/48")),
+        ..route(destination, link, MAIN)
+    };
+    let inner = host(Vec::new(), vec![some("2001:db8::c:0/120", PEERS)]);
+    assert_eq!(leads(&inner, "2001:db8::c:5"), Some(BRIDGE));
+    let same = host(Vec::new(), vec![some("2001:db8::c:0/112", PEERS)]);
+    assert_eq!(leads(&same, "2001:db8::c:5"), Some(UP), "by the shorter one");
+    let everywhere = host(Vec::new(), vec![some("::/0", PEERS)]);
+    assert_eq!(leads(&everywhere, "2001:db8:9::5"), Some(UP), "behind which there is none");
+}
