@@ -122,6 +122,11 @@ impl Spot {
 
 /// Where a guest can be attached for this range, or why nowhere.
 fn seat(host: &Host, range: &RangePolicy, place: &Place) -> Result<Seat, String> {
+    let hop = best_route(&host.routes, range.prefix.network()).and_then(KernelRoute::hop);
+    // What is sent to a guest that is put there would go to that router.
+    if hop.is_some_and(|hop| host.bindings().upstream(hop.link).is_none()) {
+        return Err("the kernel routes it to another router".to_owned());
+    }
     match &range.downstream {
         Downstream::Matching(patterns) => beside(host, patterns),
         Downstream::Named(name) if name.is_loopback() => Ok(Seat::Host { link: LOOPBACK, address: None }),
@@ -183,7 +188,8 @@ fn stand_in(host: &Host, range: &RangePolicy, place: &Place, address: Option<Ipv
 pub(super) fn best_route(routes: &[KernelRoute], to: Ipv6Addr) -> Option<&KernelRoute> {
     routes
         .iter()
-        .filter(|route| [MAIN, LOCAL].contains(&route.table) && route.destination.contains(&to))
+        .filter(|route| route.source.is_none() && [MAIN, LOCAL].contains(&route.table))
+        .filter(|route| route.destination.contains(&to))
         .min_by_key(|route| (std::cmp::Reverse(route.destination.prefix_len()), route.metric))
 }
 

@@ -114,3 +114,24 @@ fn the_address_is_one_that_nobody_is_known_to_have() {
     assert_eq!(address, "2001:db8::c:3".parse().ok());
     assert_eq!(spot.address(&host, || 1), None);
 }
+
+#[test]
+fn no_guest_is_put_where_the_kernel_sends_what_is_for_it_to_a_router() {
+    let mut host = host(&range(BRIDGE.0, BRIDGE.1, ""));
+    let via = |link| KernelRoute {
+        destination: BRIDGE.0.parse().unwrap(),
+        kind: crate::engine::facts::RouteKind::Unicast(IfIndex(link)),
+        next_hop: NextHop::Via("fe80::5".parse().unwrap()),
+        table: MAIN,
+        protocol: 3,
+        metric: 1024,
+        source: None,
+    };
+    host.routes = vec![via(3)];
+    let guest = Some("2001:db8::c:7".parse().unwrap());
+    let refused = Spot::choose(&host, guest).unwrap_err();
+    assert!(format!("{refused:?}").contains("to another router"), "{refused:?}");
+    // Ours is to be added in its place.
+    host.routes = vec![via(2)];
+    assert!(matches!(Spot::choose(&host, guest).unwrap().seat, Seat::Port { .. }));
+}
