@@ -271,6 +271,8 @@ mod tests {
             master: None,
             lower: None,
             is_bridge: false,
+            group: 0,
+            vrf: None,
         };
         let mut links = Links::default();
         let named = |links: &Links, name: &str| links.named(&name.parse().ok()?).map(|link| link.index);

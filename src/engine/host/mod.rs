@@ -145,7 +145,15 @@ impl Host {
         if self.links.get(index) == Some(&link) {
             return News::Nothing;
         }
-        let before = self.links.insert(link).map(|known| known.state);
+        let (group, vrf) = (link.group, link.vrf);
+        let before = self.links.insert(link);
+        let said = before.as_ref().map(|known| (known.group, known.vrf));
+        if said.map_or(vrf.is_some(), |said| said != (group, vrf)) {
+            self.routes.rules.know_vrfs(self.links.iter().filter_map(|link| link.vrf));
+            // Rules look at both, whatever the destination is.
+            delta.routes.extend((!self.routes.rules.are_plain()).then(Ipv6Net::default));
+        }
+        let before = before.map(|known| known.state);
         // The kernel drops the routes of an interface that is switched off, and with the sysctl
         // skip_notify_on_dev_down it does so without a word.
         if state == LinkState::Down && before.is_some_and(|before| before != LinkState::Down) {
@@ -283,6 +291,8 @@ mod tests {
             master: None,
             lower: None,
             is_bridge: false,
+            group: 0,
+            vrf: None,
         })
     }
 
