@@ -209,6 +209,31 @@ fn the_providers_router_is_never_answered_for_in_any_mode_whoever_has_its_addres
 }
 
 #[test]
+fn the_router_gets_an_address_back_that_it_did_not_have_when_the_link_was_asked() {
+    // It has more addresses than the one that the route leads through.
+    let mut host = Host::new(announcing());
+    let fe80 = address("fe80::1");
+    let entry = Neighbor { link: UP, address: fe80, mac: Some(ROUTER_MAC), state: NeighborState::Stale };
+    host.facts(vec![
+        Fact::Route(KernelRoute { next_hop: NextHop::Via(fe80), ..default_route(UP) }),
+        Fact::Neighbor(entry),
+        has(BRIDGE, "2001:db8:1:2:c::1/112"),
+    ]);
+    host.pass(seconds(10));
+    assert!(claims(&host.take(), guest(1)) > 0, "nobody else has it");
+    assert!(host.answer_to(dad(OWNER, guest(1))).is_some(), "another customer does not get it");
+    assert_eq!(host.answer_to(dad(ROUTER_MAC, guest(1))), None);
+    assert_eq!(conflicts(&host), [(guest(1), ROUTER_MAC, true)]);
+    host.pass(seconds(300));
+    assert!(host.answers_for(guest(1)), "it has given it up");
+    // A guest that is there keeps its own.
+    host.guests.insert(guest(5), guest_mac(5));
+    host.make_live(guest(5), guest_mac(5));
+    host.pass(seconds(10));
+    assert!(host.answer_to(dad(ROUTER_MAC, guest(5))).is_some());
+}
+
+#[test]
 fn a_station_that_asks_for_an_address_does_not_have_it() {
     // A router that answers for its whole link, also for what we ask for.
     let mut host = Host::new(announcing()).with_guest(guest(5), guest_mac(5));

@@ -75,13 +75,21 @@ impl Desk {
         Ok(())
     }
 
-    /// Two ask the link for the same address at the same moment. RFC 4862 §5.4.3 has both give it up; here the lower
-    /// link-layer address goes on, and both sides know which that is. True if it is the stranger's.
+    /// A stranger checks whether an address is free, and it goes to the stranger. The provider's router gets what is an
+    /// address of the host's elsewhere: it may have been away when the link was asked (Docker gives its bridge the
+    /// first address of a prefix, and providers give it to their router). And where two ask the link for the same address
+    /// at the same moment RFC 4862 §5.4.3 has both give it up; here the lower link-layer address goes on, and both
+    /// sides know which that is.
     pub(super) fn gives_way(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> bool {
         if !asker.address.is_unspecified() {
             return false;
         }
-        let House { manners, plan, .. } = &self.house;
+        let House { manners, plan, host, .. } = &self.house;
+        let is_here = plan.upstream_of(target).is_some_and(|upstream| upstream.link == asker.link);
+        if is_here && host.links.is_of_host(target) && host.gateways.have(asker.link, asker.mac) {
+            self.belongs_to(target, asker.link, asker.mac, now);
+            return true;
+        }
         let is_lower = plan.upstream(asker.link).is_some_and(|upstream| asker.mac < upstream.mac);
         let is_asking = manners.announcements.is_asking(target) && !manners.checks.contains_key(&target);
         let gives_way =

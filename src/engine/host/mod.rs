@@ -3,6 +3,7 @@
 //! Facts come in the order in which the kernel said them, and what each changed is known at once. What
 //! changed since the plan was last made is collected in a [`Delta`].
 
+pub mod gateways;
 pub mod links;
 pub mod routes;
 pub mod rules;
@@ -15,6 +16,7 @@ use ipnet::Ipv6Net;
 use prefix_trie::PrefixSet;
 
 use super::facts::{Fact, IfIndex, KernelRoute, KernelRule, Link, LinkState};
+use gateways::Gateways;
 use links::Links;
 use routes::{Routes, Way};
 use stations::Stations;
@@ -28,6 +30,8 @@ pub struct Host {
     pub routes: Routes,
     /// Behind which ports stations are, on bridges that guests share with the provider's router.
     pub stations: Stations,
+    /// Which stations the provider's routers are.
+    pub gateways: Gateways,
 }
 
 /// What one fact changed.
