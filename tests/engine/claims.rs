@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use lone64::engine::facts::{
     Fact, IfIndex, KernelRoute, LinkLayer, LinkState, Neighbor, NeighborState, NextHop, RouteKind,
 };
-use lone64::engine::policy::{Answer, Automatic, Downstream, Override, Policy};
+use lone64::engine::policy::{Answer, Automatic, Downstream, Override, Policy, RangeRoutes};
 use lone64::engine::{Event, Input, Output, State};
 use lone64::wire::{Advertisement, DropReason, Flags, Mac, Solicitation};
 
@@ -306,6 +306,31 @@ fn a_range_that_is_answered_as_a_whole_asks_the_link_once_and_gives_way() {
         );
         assert!(host.answers_for(guest(8)));
     }
+}
+
+#[test]
+fn a_stranger_gets_what_is_answered_for_as_a_whole_and_is_looked_for_on_its_link() {
+    // A part of the link, which nothing routes to this host.
+    let mut host = Host::new(also(|policy| {
+        policy.ranges[0].answer = Answer::Always;
+        policy.ranges[0].downstream = Downstream::Kernel;
+        policy.ranges[0].routes = RangeRoutes::None;
+    }));
+    let kernels = |to, link| {
+        Fact::Route(KernelRoute { protocol: 2, metric: 256, ..route(to, RouteKind::Unicast(link)) })
+    };
+    host.facts(vec![kernels("2001:db8:1:2::/64", UP)]);
+    assert!(host.answers_for(guest(5)), "it may be translated, or taken by an IPsec policy");
+    assert_eq!(host.answer_to(dad(OWNER, guest(6))), None);
+    host.pass(seconds(3));
+    assert_eq!(host.answers(), [], "nor later");
+    assert_eq!(conflicts(&host), [(guest(6), OWNER, true)]);
+    assert!(!host.answers_for(guest(6)) && host.answers_for(guest(5)));
+    host.pass(seconds(300));
+    assert!(host.answers_for(guest(6)), "it has left");
+    // What is routed to this host is defended.
+    host.facts(vec![kernels("2001:db8:1:2:c::/112", BRIDGE)]);
+    assert!(host.answer_to(dad(OWNER, guest(7))).is_some());
 }
 
 #[test]

@@ -77,7 +77,8 @@ impl Desk {
 
     /// A stranger checks whether an address is free, and it goes to the stranger. The provider's router gets what is an
     /// address of the host's elsewhere: it may have been away when the link was asked (Docker gives its bridge the
-    /// first address of a prefix, and providers give it to their router). And where two ask the link for the same address
+    /// first address of a prefix, and providers give it to their router). What is answered for as a whole is not
+    /// defended where the kernel, too, looks for it on the upstream's link. And where two ask the link for the same address
     /// at the same moment RFC 4862 §5.4.3 has both give it up; here the lower link-layer address goes on, and both
     /// sides know which that is.
     pub(super) fn gives_way(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> bool {
@@ -86,7 +87,9 @@ impl Desk {
         }
         let House { manners, plan, host, .. } = &self.house;
         let is_here = plan.upstream_of(target).is_some_and(|upstream| upstream.link == asker.link);
-        if is_here && host.links.is_of_host(target) && host.gateways.have(asker.link, asker.mac) {
+        let is_routers = || host.links.is_of_host(target) && host.gateways.have(asker.link, asker.mac);
+        let is_free = || plan.find(target).is_some_and(|range| plan.is_free(range, target, host));
+        if is_here && (is_routers() || is_free()) {
             self.belongs_to(target, asker.link, asker.mac, now);
             return true;
         }
