@@ -90,7 +90,7 @@ impl Desk {
         let is_routers = || host.links.is_of_host(target) && host.gateways.have(asker.link, asker.mac);
         let is_free = || plan.find(target).is_some_and(|range| plan.is_free(range, target, host));
         if is_here && (is_routers() || is_free()) {
-            self.belongs_to(target, asker.link, asker.mac, now);
+            self.is_taken_by(asker, target, now);
             return true;
         }
         let is_lower = plan.upstream(asker.link).is_some_and(|upstream| asker.mac < upstream.mac);
@@ -98,9 +98,15 @@ impl Desk {
         let gives_way =
             is_lower && is_asking && !manners.rivals.defend(target) && self.is_ours_to_answer(target, now);
         if gives_way {
-            self.belongs_to(target, asker.link, asker.mac, now);
+            self.is_taken_by(asker, target, now);
         }
         gives_way
+    }
+
+    /// The station checks the target, and nobody tells it that it is taken.
+    fn is_taken_by(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) {
+        self.belongs_to(target, asker.link, asker.mac, now);
+        self.house.manners.rivals.is_checking(target);
     }
 
     /// A station that asks for an address does not have it, also if it has said so: a router that answers for all
