@@ -179,6 +179,14 @@ impl Desk {
 
     /// The link was asked, and nobody has spoken up.
     pub(super) fn link_is_silent(&mut self, target: Ipv6Addr, now: Time) {
+        let House { manners, host, .. } = &mut self.house;
+        if manners.rivals.may_return(target, |link, mac| host.gateways.have(link, mac)) {
+            manners.rivals.count_silence(target);
+            for asker in manners.checks.remove(&target).unwrap_or_default() {
+                self.dropped(Some(target), asker.link, DropReason::Conflict);
+            }
+            return;
+        }
         self.set_owner(target, Owner::Nobody, now);
         let link = self.house.plan.upstream_of(target).map(|upstream| upstream.link);
         if let (Some(_), Some(link)) = (self.house.manners.rivals.end(target), link) {

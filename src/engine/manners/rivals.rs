@@ -29,6 +29,8 @@ struct Rival {
     stands: bool,
     /// It checks whether the address is free: it will have it, and may still ask for the one that had it.
     checks: bool,
+    /// How often in a row the link was silent about a router's.
+    silences: u8,
     /// How often the link was asked again.
     again: u8,
     /// When the link is asked again, or the rival forgotten.
@@ -66,7 +68,7 @@ impl Rivals {
         let before = self.by_target.get(&target).filter(|rival| rival.stands).copied();
         let again = before.map_or(0, |rival| rival.again);
         let until = now + pause * (1 << again.min(LONGEST));
-        self.put(target, Rival { link, mac, stands: true, checks: false, again, until });
+        self.put(target, Rival { link, mac, stands: true, checks: false, silences: 0, again, until });
         before.is_none_or(|before| before.mac != mac)
     }
 
@@ -76,8 +78,22 @@ impl Rivals {
         if before.is_some_and(|rival| rival.stands) || before.is_none() && !self.has_room() {
             return false;
         }
-        self.put(target, Rival { link, mac, stands: false, checks: false, again: 0, until });
+        self.put(target, Rival { link, mac, stands: false, checks: false, silences: 0, again: 0, until });
         before.is_none_or(|before| before.mac != mac)
+    }
+
+    /// Whether a station keeps the target although the link is silent about it: a router of a default route that is
+    /// started again is away for minutes.
+    pub fn may_return(&self, target: Ipv6Addr, is_router: impl Fn(IfIndex, Mac) -> bool) -> bool {
+        let rival = self.by_target.get(&target).filter(|rival| rival.stands);
+        rival.is_some_and(|rival| rival.silences < PATIENCE && is_router(rival.link, rival.mac))
+    }
+
+    /// The link was silent about a target that a station keeps.
+    pub fn count_silence(&mut self, target: Ipv6Addr) {
+        if let Some(rival) = self.by_target.get_mut(&target) {
+            rival.silences += 1;
+        }
     }
 
     /// The station that has the target has only checked so far whether it is free.
@@ -144,6 +160,8 @@ impl Rivals {
     }
 }
 
+/// So often the link may be silent about a target until its router does not have it any more.
+const PATIENCE: u8 = 3;
 /// The longest pause is this power of two of the first one.
 const LONGEST: u8 = 3;
 /// Of targets that are no live guests, so many are known: anybody on the link can say that it has an address.
