@@ -31,7 +31,9 @@ Examples:
 
 Networks that the kernel of this host routes inside an on-link prefix, and that
 nobody would serve, are named with the lines that serve them. With several
-upstreams, so are guests whose packets leave by another than their own.
+upstreams, so are guests whose packets leave by another than their own. A table
+of [routes] that no rule names is told, with the rule. With --json these are
+`unserved`, `ways_out` and `unread_table`.
 
 Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage.")]
 pub struct CheckArgs {

@@ -3,6 +3,8 @@
 //! May touch: the control socket; without a daemon the configuration; the kernel's tables, which it
 //! only reads; standard output.
 
+mod kernel;
+
 use std::net::Ipv6Addr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,7 +20,7 @@ use super::{Outcome, host, print};
 use crate::config::{self, Config, DEFAULT_FILE, Overrides};
 use crate::daemon::explained::{Explained, ExplainedStep};
 use crate::engine::Time;
-use crate::engine::facts::{Fact, IfIndex, Neighbor, NeighborState};
+use crate::engine::facts::Fact;
 
 /// The options of `explain`.
 #[derive(Debug, Clone, Args)]
@@ -52,7 +54,8 @@ pub fn run(args: &ExplainArgs) -> Outcome {
         Err(ControlError::NotRunning(_)) if !args.probe => (without_daemon(args, &facts)?, false),
         Err(error) => return Err(error.into()),
     };
-    explained.steps.extend(neighbor(args.address, &facts));
+    let said = kernel::steps(&explained, &facts);
+    explained.steps.extend(said);
     if args.json {
         let mut object = serde_json::to_value(&explained)?;
         object["running"] = json!(is_running);
@@ -94,42 +97,6 @@ fn without_daemon(args: &ExplainArgs, facts: &[Fact]) -> Result<Explained, Box<d
     };
     let engine = host::engine(config.policy, facts.to_vec());
     Ok(Explained::of(&engine, args.address, Time::ORIGIN))
-}
-
-/// What the kernel's neighbor table says of it: not a part of the decision, and often the reason
-/// why packets do not arrive all the same.
-fn neighbor(address: Ipv6Addr, facts: &[Fact]) -> Vec<ExplainedStep> {
-    let name = |link: IfIndex| {
-        facts.iter().find_map(|fact| match fact {
-            Fact::Link(known) if known.index == link => Some(known.name.to_string()),
-            _ => None,
-        })
-    };
-    let entry = |fact: &Fact| match fact {
-        Fact::Neighbor(neighbor) if neighbor.address == address => Some(*neighbor),
-        _ => None,
-    };
-    let step = |neighbor: Neighbor| {
-        let link = name(neighbor.link).unwrap_or_else(|| format!("#{}", neighbor.link));
-        let mac = neighbor.mac.map_or_else(String::new, |mac| format!(", {mac}"));
-        let (state, holds) = match neighbor.state {
-            NeighborState::Reachable => ("reachable", "yes"),
-            NeighborState::Permanent => ("permanent", "yes"),
-            NeighborState::Noarp => ("needs no resolution", "yes"),
-            NeighborState::Stale => ("seen some time ago", "yes"),
-            NeighborState::Incomplete => ("being asked for by the kernel", "open"),
-            NeighborState::Failed => ("does not reply to the kernel", "no"),
-        };
-        let remedy = (holds == "no")
-            .then(|| format!("see whether the guest is up and has {address}; `tcpdump -ni {link} icmp6` shows whether it replies"));
-        ExplainedStep {
-            subject: "neighbor".to_owned(),
-            holds: holds.to_owned(),
-            value: format!("{link}{mac}: {state}"),
-            remedy,
-        }
-    };
-    facts.iter().filter_map(entry).map(step).collect()
 }
 
 fn first_cross(explained: &Explained) -> Option<&ExplainedStep> {
@@ -186,17 +153,18 @@ mod tests {
             subject: subject.to_owned(),
             holds: holds.to_owned(),
             value: "as it is".to_owned(),
-            remedy: Some(format!("mend {subject}")),
+            remedy: Some(format!("change {subject}")),
         };
         let explained = Explained {
             address: "2001:db8::5".parse().unwrap(),
             outcome: "dropped".to_owned(),
+            upstream: None,
             reason: Some("no_range".to_owned()),
             steps: vec![step("upstream", "yes"), step("range", "no"), step("route", "no")],
             answered: 0,
         };
         let text = text(&explained, false);
-        assert!(text.contains("do: mend range") && !text.contains("mend route"), "{text}");
+        assert!(text.contains("do: change range") && !text.contains("change route"), "{text}");
         assert!(
             text.ends_with("No lone64 is running; with one, it is not answered for (no_range).\n"),
             "{text}"

@@ -2,10 +2,12 @@
 //!
 //! May touch: the kernel's tables, which it only reads.
 
-use crate::engine::facts::Fact;
+use std::net::Ipv6Addr;
+
+use crate::engine::facts::{Fact, IfIndex};
 use crate::engine::policy::Policy;
 use crate::engine::{Engine, Input, Time};
-use crate::kernel::netlink::{Monitor, NetlinkError};
+use crate::kernel::netlink::{Monitor, NetlinkError, WayTo};
 
 /// Everything that the kernel says.
 pub(super) fn facts() -> Result<Vec<Fact>, Box<dyn std::error::Error>> {
@@ -15,6 +17,16 @@ pub(super) fn facts() -> Result<Vec<Fact>, Box<dyn std::error::Error>> {
         monitor.dump().await
     });
     Ok(facts?)
+}
+
+/// Where the kernel sends a packet for `target` that arrives on the interface `from`.
+pub(super) fn way_to(target: Ipv6Addr, from: IfIndex) -> Result<WayTo, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let way: Result<_, NetlinkError> = runtime.block_on(async {
+        let (_monitor, requests) = Monitor::start()?;
+        requests.way_to(target, from).await
+    });
+    Ok(way?)
 }
 
 /// What a daemon with this policy would know on such a host. Nothing of what it wants done is done.

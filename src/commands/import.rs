@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use super::Outcome;
 use super::print;
 use crate::config::bytes;
 use crate::engine::facts::{IfIndex, Link, NextHop};
-use crate::import::kernel::{self, ProxyEntry, Way};
+use crate::import::kernel::{self, ProxyEntry, Side, Way};
 use crate::import::{self, Format, ImportError, Imported};
 use crate::kernel::netlink::{NetlinkError, Proxy, Requests, WayTo};
 
@@ -105,13 +106,19 @@ async fn entries() -> Result<Vec<ProxyEntry>, NetlinkError> {
     let links = requests.links().await?;
     let links: HashMap<IfIndex, Link> = links.into_iter().map(|link| (link.index, link)).collect();
     // All are asked for before the first reply is waited for: many go in one datagram.
-    let ways: Vec<_> = entries.iter().map(|entry| requests.way_to(entry.address, entry.link)).collect();
+    let ways: Vec<_> = entries
+        .iter()
+        .map(|entry| (requests.way_to(entry.address, entry.link), requests.way_to(ELSEWHERE, entry.link)))
+        .collect();
     let mut found = Vec::new();
-    for (Proxy { link, address, is_router }, way) in entries.into_iter().zip(ways) {
+    for (Proxy { link, address, is_router }, (way, way_out)) in entries.into_iter().zip(ways) {
         let interface = links.get(&link).map(|link| link.name.to_string());
-        let way = match interface {
-            Some(_) => named(way.await?, link, &links),
-            None => Way::Nowhere,
+        let (way, side) = match interface {
+            Some(_) => {
+                let way = way.await?;
+                (named(way, link, &links), side(address, link, way, way_out.await?))
+            }
+            None => (Way::Nowhere, Side::Upstream),
         };
         let way = match way {
             Way::Router { interface, router } if requests.is_by_default(address, link).await? => {
@@ -119,9 +126,21 @@ async fn entries() -> Result<Vec<ProxyEntry>, NetlinkError> {
             }
             way => way,
         };
-        found.push(ProxyEntry { interface, address, way, is_router });
+        found.push(ProxyEntry { interface, address, way, is_router, side });
     }
     Ok(found)
+}
+
+/// Guests are behind an interface if what they send leaves by another one, and the address is there, too. On their
+/// link a link-local address can only be that of their gateway.
+fn side(address: Ipv6Addr, from: IfIndex, way: WayTo, way_out: WayTo) -> Side {
+    let link = |way| match way {
+        WayTo::Link { link, .. } => Some(link),
+        WayTo::Host | WayTo::HostPrefix | WayTo::Nowhere => None,
+    };
+    let out = link(way_out).filter(|out| *out != from);
+    let is_there = address.is_unicast_link_local() || link(way) == out;
+    if out.is_some() && is_there { Side::Downstream } else { Side::Upstream }
 }
 
 /// The way in the words of people.
@@ -159,3 +178,6 @@ fn refused(origin: &str, error: &ImportError) -> Value {
         }),
     }
 }
+
+/// Some address far away: an address of the documentation's would be this host's in a lab (RFC 3849). Nothing is sent.
+const ELSEWHERE: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);

@@ -23,7 +23,7 @@ pub fn as_here(written: &Policy, here: &Engine) -> Policy {
 /// A sentence for each range that is all of a link, or could be; `here` is the same policy as [`as_here`] has it.
 pub fn notes(written: &Policy, here: &Policy) -> Vec<String> {
     let ranges = written.ranges.iter().zip(&here.ranges).map(|(written, here)| {
-        let is_whole = written.routes != here.routes;
+        let is_whole = written.routes != here.routes && here.routes == RangeRoutes::Guests;
         let could_be = written.prefix.prefix_len() <= 64 && !written.has_written_routes;
         (here, is_whole, could_be && here.routes == RangeRoutes::Range)
     });
@@ -41,8 +41,8 @@ pub fn notes(written: &Policy, here: &Policy) -> Vec<String> {
         }
         if is_whole {
             notes.push(format!(
-                "{prefix} is all of the upstream's own link: each live guest has a /128, and there is no route and no \
-                 backstop over the link, so that the router and its neighbors are reached as before"
+                "{prefix} has the router or other stations of the upstream's own link in it: each live guest has a \
+                 /128, and there is no route and no backstop over them, so that they are reached as before"
             ));
         } else if could_be {
             notes.push(format!(

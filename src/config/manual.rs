@@ -90,12 +90,12 @@ const RANGE: &[Key] = &[
     (
         "routes",
         None,
-        "Which routes lone64 keeps: \"range\", one for the whole range to its interface; \"guests\", a /128 for each live guest; \"none\". The default is \"range\" for one interface, \"guests\" for a pattern or a list, and \"none\" without an interface. Where the range is all of the upstream's own link, one route would take the router and its neighbors away: there the default is \"guests\", and \"range\" is refused. A guest whose address another station on that link has gets no route.",
+        "Which routes lone64 keeps: \"range\", one for the whole range to its interface; \"guests\", a /128 for each live guest; \"none\". The default is \"range\" for one interface, \"guests\" for a pattern or a list, and \"none\" without an interface. Where the range is all of the upstream's own link, one route would take the router and its neighbors away: there the default is \"guests\", and \"range\" is refused; so it is where the range has the router of a default route in it. A guest whose address another station on that link has gets no route.",
     ),
     (
         "backstop",
         Some("true"),
-        "Keep an unreachable route for the whole range, so that packets for unknown addresses end here instead of looping to the router and back. Where a route for more than the range leads to its guests, write false. There is none where it would take away what is not behind this host: where the range covers, alone or with others, an on-link prefix of the upstream, or has an address of the upstream or a router of a default route in it; in a table in which the upstream's own prefix is not; and with answer = \"always\" and no interface, because such addresses may be translated.",
+        "Keep an unreachable route for the whole range, so that packets for unknown addresses end here instead of looping to the router and back. Where a route for more than the range leads to its guests, write false. There is none where it would take away what is not behind this host: where the range covers, alone or with others, an on-link prefix of the upstream, or half of one, or has an address of the upstream or a router of a default route in it; in a table in which the upstream's own prefix is not; and with answer = \"always\" and no interface, because such addresses may be translated.",
     ),
     ("exclude", Some("[]"), "Addresses and prefixes inside the range that are never answered."),
     (

@@ -15,6 +15,9 @@ pub struct Explained {
     pub address: Ipv6Addr,
     /// What a solicitation comes to: `answered`, `probed`, `probing` or `dropped`.
     pub outcome: String,
+    /// The interface that is asked for it.
+    #[serde(default)]
+    pub upstream: Option<String>,
     /// Why it is dropped: the verdict of the metrics.
     pub reason: Option<String>,
     /// The decision, step by step.
@@ -55,6 +58,10 @@ impl Explained {
         Self {
             address,
             outcome: outcome.to_owned(),
+            upstream: explanation
+                .upstream
+                .and_then(|link| engine.links().get(link))
+                .map(|link| link.name.to_string()),
             reason,
             steps: steps.collect(),
             answered: engine.answered_for(address),

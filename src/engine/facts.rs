@@ -175,6 +175,12 @@ pub struct Link {
     /// Whether it is a bridge. A bond has ports too, and no guests behind them.
     #[serde(default)]
     pub is_bridge: bool,
+    /// Its group (`ip link set group`), which rules may ask for.
+    #[serde(default)]
+    pub group: u32,
+    /// The table of the VRF that it is in.
+    #[serde(default)]
+    pub vrf: Option<u32>,
 }
 
 /// A link that others stand on.

@@ -60,6 +60,8 @@ pub(super) struct Range {
     pub(super) answer: Answer,
     pub(super) routes: Routes,
     pub(super) exclude: Vec<Ipv6Net>,
+    /// Guests are answered on their own link, too.
+    pub(super) proxy_downstream: bool,
     pub(super) notes: Vec<Note>,
 }
 
@@ -107,6 +109,7 @@ impl Range {
             answer,
             routes: Routes::Foreign,
             exclude: Vec::new(),
+            proxy_downstream: false,
             notes: Vec::new(),
         }
     }

@@ -26,6 +26,17 @@ pub struct ProxyEntry {
     pub way: Way,
     /// The R flag of the kernel's answers.
     pub is_router: bool,
+    /// Who asks there.
+    pub side: Side,
+}
+
+/// Which side of the host an interface is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The provider's router asks for guests.
+    Upstream,
+    /// Guests ask for the router, or for what else is on the other side.
+    Downstream,
 }
 
 /// Where the kernel sends what arrives for an address.
@@ -61,8 +72,10 @@ pub enum Way {
 pub fn import(entries: &[ProxyEntry]) -> Result<Imported, ImportError> {
     let mut notes = Vec::new();
     let mut by_interface: BTreeMap<&str, BTreeMap<Ipv6Addr, &ProxyEntry>> = BTreeMap::new();
+    let mut for_guests: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in entries {
         match &entry.interface {
+            Some(name) if entry.side == Side::Downstream => *for_guests.entry(name).or_default() += 1,
             Some(name) => _ = by_interface.entry(name).or_default().insert(entry.address, entry),
             None => {
                 let message = format!("left out: {} was on an interface that is gone", entry.address);
@@ -80,11 +93,11 @@ pub fn import(entries: &[ProxyEntry]) -> Result<Imported, ImportError> {
             Err(message) => notes.push(Note::general(format!("left out: {message}"))),
         }
     }
-    if upstreams.len() > 1 {
-        notes.push(Note::general(
-            "an interface that guests are behind is no upstream: if the kernel answered on one, remove its \
-             tables, and give the guests this host as their gateway",
-        ));
+    if !for_guests.is_empty() {
+        notes.extend(for_guests.into_iter().map(asked_by_guests));
+        let live = |range: &&mut Range| range.answer == Answer::Live;
+        let ranges = upstreams.iter_mut().flat_map(|upstream| &mut upstream.ranges);
+        ranges.filter(live).for_each(|range| range.proxy_downstream = true);
     }
     let draft = Draft {
         from: "kernel",
@@ -121,6 +134,16 @@ fn upstream(interface: IfName, entries: &[&ProxyEntry]) -> Upstream {
     }
     let router = if routers > 0 { Router::Set } else { Router::Clear };
     Upstream { notes, ranges, place: Note::general(""), router, interface }
+}
+
+/// Entries on an interface that guests are behind.
+fn asked_by_guests((interface, entries): (&str, usize)) -> Note {
+    let (addresses, these) = if entries == 1 { ("address", "it") } else { ("addresses", "them") };
+    Note::general(format!(
+        "on {interface} the kernel answered guests for {entries} {addresses} of the other side (the router's, say): \
+         `proxy-downstream = true` has lone64 answer for {these}, and for what else exists there. If the guests have this \
+         host as their gateway and a /128, take it out"
+    ))
 }
 
 /// One entry, and what is to be said of it.
@@ -206,6 +229,7 @@ mod tests {
             address: address.parse().unwrap(),
             way,
             is_router: false,
+            side: Side::Upstream,
         }
     }
 
@@ -242,6 +266,7 @@ mod tests {
                 address: "2001:db8::1".parse().unwrap(),
                 way: Way::Nowhere,
                 is_router: false,
+                side: Side::Upstream,
             },
             entry("eth0", "fe80::1"),
             entry("lo", "2001:db8::2"),
@@ -307,6 +332,30 @@ mod tests {
         // One range for all would be right for those only whose guests can be asked by the routes.
         let around = imported.notes.iter().find(|note| note.message.starts_with("one [[range]]")).unwrap();
         assert!(around.message.contains("2001:db8:1:2::/125 would do for all 3"), "{}", around.message);
+    }
+
+    #[test]
+    fn entries_for_guests_make_no_upstream_of_their_interface() {
+        let gateway = |address| ProxyEntry { side: Side::Downstream, ..entry("br1", address) };
+        let entries = [
+            entry("eth0", "2001:db8:1:2:c::5"),
+            led("eth0", "2001:db8:1:2:c::6", Way::Back),
+            gateway("2001:db8:1:2::1"),
+            gateway("fe80::1"),
+        ];
+        let imported = import(&entries).unwrap();
+        let policy = config::parse(&imported.toml, "f").unwrap_or_else(|p| panic!("{p}")).policy;
+        assert_eq!(policy.upstreams.len(), 1);
+        let ranges = policy.ranges.iter().map(|range| (range.prefix.to_string(), range.proxy_downstream));
+        let expected = [("2001:db8:1:2:c::5/128", true), ("2001:db8:1:2:c::6/128", false)];
+        assert_eq!(ranges.collect::<Vec<_>>(), expected.map(|(p, is)| (p.to_owned(), is)));
+        let told = imported
+            .notes
+            .iter()
+            .any(|note| note.message.contains("on br1 the kernel answered guests for 2"));
+        assert!(told, "{:#?}", imported.notes);
+        let error = import(&[gateway("2001:db8:1:2::1")]).unwrap_err().to_string();
+        assert!(error.contains("on br1 the kernel answered guests for 1 address"), "{error}");
     }
 
     #[test]

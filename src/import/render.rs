@@ -70,6 +70,9 @@ fn range_table(text: &mut String, range: &Range, upstream: Option<&IfName>) {
         key(text, "routes", &format!("\"{routes}\""));
         key(text, "backstop", "false");
     }
+    if range.proxy_downstream {
+        key(text, "proxy-downstream", "true");
+    }
     match range.exclude.as_slice() {
         [] => {}
         [only] => key(text, "exclude", &format!("[\"{only}\"]")),

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use lone64::engine::facts::{
     Fact, IfIndex, KernelRoute, LinkLayer, LinkState, Neighbor, NeighborState, NextHop, RouteKind,
 };
-use lone64::engine::policy::{Answer, Automatic, Downstream, Override, Policy};
+use lone64::engine::policy::{Answer, Automatic, Downstream, Override, Policy, RangeRoutes};
 use lone64::engine::{Event, Input, Output, State};
 use lone64::wire::{Advertisement, DropReason, Flags, Mac, Solicitation};
 
@@ -209,6 +209,37 @@ fn the_providers_router_is_never_answered_for_in_any_mode_whoever_has_its_addres
 }
 
 #[test]
+fn the_router_gets_an_address_back_that_it_did_not_have_when_the_link_was_asked() {
+    // It has more addresses than the one that the route leads through.
+    let mut host = Host::new(announcing());
+    let fe80 = address("fe80::1");
+    let entry = Neighbor { link: UP, address: fe80, mac: Some(ROUTER_MAC), state: NeighborState::Stale };
+    host.facts(vec![
+        Fact::Route(KernelRoute { next_hop: NextHop::Via(fe80), ..default_route(UP) }),
+        Fact::Neighbor(entry),
+        has(BRIDGE, "2001:db8:1:2:c::1/112"),
+    ]);
+    host.pass(seconds(10));
+    assert!(claims(&host.take(), guest(1)) > 0, "nobody else has it");
+    assert!(host.answer_to(dad(OWNER, guest(1))).is_some(), "another customer does not get it");
+    assert_eq!(host.answer_to(dad(ROUTER_MAC, guest(1))), None);
+    assert_eq!(conflicts(&host), [(guest(1), ROUTER_MAC, true)]);
+    // Its kernel may still ask for the one that it took for the owner before.
+    assert_eq!(host.answer_to(question_from(fe80, ROUTER_MAC, guest(1))), None);
+    assert_eq!(conflicts(&host), [(guest(1), ROUTER_MAC, true)]);
+    host.pass(seconds(100));
+    assert_eq!(claims(&host.take(), guest(1)), 0, "it may be away, while it starts again");
+    assert_eq!(host.answer_to(dad(ROUTER_MAC, guest(1))), None);
+    host.pass(seconds(1_200));
+    assert!(host.answers_for(guest(1)), "it has given it up");
+    // A guest that is there keeps its own.
+    host.guests.insert(guest(5), guest_mac(5));
+    host.make_live(guest(5), guest_mac(5));
+    host.pass(seconds(10));
+    assert!(host.answer_to(dad(ROUTER_MAC, guest(5))).is_some());
+}
+
+#[test]
 fn a_station_that_asks_for_an_address_does_not_have_it() {
     // A router that answers for its whole link, also for what we ask for.
     let mut host = Host::new(announcing()).with_guest(guest(5), guest_mac(5));
@@ -281,6 +312,31 @@ fn a_range_that_is_answered_as_a_whole_asks_the_link_once_and_gives_way() {
         );
         assert!(host.answers_for(guest(8)));
     }
+}
+
+#[test]
+fn a_stranger_gets_what_is_answered_for_as_a_whole_and_is_looked_for_on_its_link() {
+    // A part of the link, which nothing routes to this host.
+    let mut host = Host::new(also(|policy| {
+        policy.ranges[0].answer = Answer::Always;
+        policy.ranges[0].downstream = Downstream::Kernel;
+        policy.ranges[0].routes = RangeRoutes::None;
+    }));
+    let kernels = |to, link| {
+        Fact::Route(KernelRoute { protocol: 2, metric: 256, ..route(to, RouteKind::Unicast(link)) })
+    };
+    host.facts(vec![kernels("2001:db8:1:2::/64", UP)]);
+    assert!(host.answers_for(guest(5)), "it may be translated, or taken by an IPsec policy");
+    assert_eq!(host.answer_to(dad(OWNER, guest(6))), None);
+    host.pass(seconds(3));
+    assert_eq!(host.answers(), [], "nor later");
+    assert_eq!(conflicts(&host), [(guest(6), OWNER, true)]);
+    assert!(!host.answers_for(guest(6)) && host.answers_for(guest(5)));
+    host.pass(seconds(300));
+    assert!(host.answers_for(guest(6)), "it has left");
+    // What is routed to this host is defended.
+    host.facts(vec![kernels("2001:db8:1:2:c::/112", BRIDGE)]);
+    assert!(host.answer_to(dad(OWNER, guest(7))).is_some());
 }
 
 #[test]

@@ -289,7 +289,8 @@ fn no_backstop_covers_what_is_on_the_upstreams_link() {
     let single = has(UP, "2001:db8:1:2::2/128");
     for (what, prefixes, own, more, expected) in [
         ("a part of the link", &["2001:db8:1:2:c::/112"][..], None, vec![], &["2001:db8:1:2:c::/112"][..]),
-        ("the upper half", &["2001:db8:1:2:8000::/65"], None, vec![], &["2001:db8:1:2:8000::/65"]),
+        ("the upper half", &["2001:db8:1:2:8000::/65"], None, vec![], &[]),
+        ("a quarter", &["2001:db8:1:2:8000::/66"], None, vec![], &["2001:db8:1:2:8000::/66"]),
         ("a routed prefix", &["2001:db8:9::/56"], None, vec![], &["2001:db8:9::/56"]),
         ("the link", &["2001:db8:1:2::/64"], None, vec![], &[]),
         ("more than the link", &["2001:db8:1::/48"], None, vec![], &[]),

@@ -25,7 +25,7 @@ fn rule(priority: u32, table: u32) -> KernelRule {
         condition: Condition::None,
         words: String::new(),
         is_inverted: false,
-        action: RuleAction::Lookup { table, longer_than: None },
+        action: RuleAction::Lookup { table, longer_than: None, not_group: None },
     }
 }
 

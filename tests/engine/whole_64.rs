@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use lone64::engine::bindings::Problem;
-use lone64::engine::facts::{Fact, KernelRoute, RouteKind};
+use lone64::engine::facts::{Fact, KernelRoute, NextHop, RouteKind};
 use lone64::engine::policy::{Announce, Answer, Origin, Policy, RangePolicy, RangeRoutes};
 use lone64::engine::{Event, Input};
 use lone64::wire::{DropReason, Mac};
@@ -78,6 +78,35 @@ fn one_that_covers_the_link_alone_or_with_others_is_no_other_case() {
     // A part of it is the guests'.
     let host = started(with(|policy| policy.ranges = vec![range("2001:db8:1:2::/65", "lxcbr0")]));
     assert_eq!(routes(&host), ["2001:db8:1:2::/65"]);
+    // With a backstop, but not behind as much as half of the link.
+    for (part, backstops) in [("2001:db8:1:2:8000::/65", 0), ("2001:db8:1:2:c000::/66", 1)] {
+        let host = started(with(|policy| policy.ranges = vec![range(part, "lxcbr0")]));
+        let unreachable = host.kernel.iter().filter(|route| route.kind == RouteKind::Unreachable);
+        assert_eq!(unreachable.count(), backstops, "{part}");
+    }
+}
+
+#[test]
+fn one_that_has_the_router_in_it_takes_nothing_away() {
+    // Docker's own example has the first /80 of a /64.
+    let router = KernelRoute { next_hop: NextHop::Via(address("2001:db8:1:2::1")), ..default_route(UP) };
+    let part = |change: fn(&mut RangePolicy)| {
+        let mut range = range("2001:db8:1:2::/80", "lxcbr0");
+        change(&mut range);
+        let mut host = started(with(|policy| policy.ranges = vec![range]));
+        host.facts(vec![Fact::Route(router.clone())]);
+        host
+    };
+    let target = address("2001:db8:1:2::5");
+    let mut host = part(|_| {});
+    assert_eq!((routes(&host), host.engine.problems()), (vec![], &[][..]));
+    host.make_live(target, guest_mac(5));
+    assert_eq!(routes(&host), only(target));
+    assert!(!host.answers_for(address("2001:db8:1:2::1")));
+    host.facts(vec![Fact::RouteGone(router.clone())]);
+    assert!(routes(&host).contains(&"2001:db8:1:2::/80".to_owned()), "{:?}", routes(&host));
+    let told = part(|range| range.has_written_routes = true).engine.problems()[0].to_string();
+    assert!(told.contains("has the router or other stations of the link of up0 in it"), "{told}");
 }
 
 #[test]

@@ -236,6 +236,8 @@ fn link_facts(downstream: LinkState) -> [Fact; 2] {
             master: None,
             lower: None,
             is_bridge: false,
+            group: 0,
+            vrf: None,
         })
     })
 }

@@ -44,6 +44,8 @@ fn tells_rules_as_they_come_and_go() -> Result<(), Failed> {
                 "12: from all lookup main suppress_prefixlength 0",
             ),
             ("pref 13 ipproto tcp dport 22 lookup 7", "13: from all dport 22-22 ipproto 6 lookup 7"),
+            ("pref 15 lookup 7 suppress_ifgroup 3", "15: from all lookup 7 suppress_ifgroup 3"),
+            ("pref 16 l3mdev", "16: from all lookup [l3mdev-table]"),
             ("pref 14 uidrange 5-6 goto 32766", "14: from all uidrange 5-6 goto 32766"),
         ];
         for (line, said) in cases {
@@ -89,7 +91,8 @@ async fn compare(lab: &Lab, rules: &str) -> Result<(), Failed> {
 fn the_engine_finds_the_ways_of_the_kernel() -> Result<(), Failed> {
     in_namespace(async |mut lab| {
         lab.two_links().await?;
-        lab.ip("route add default via 2001:db8:a::9 dev v1
+        lab.ip("link set v2 group 7
+             route add default via 2001:db8:a::9 dev v1
              route add 2001:db8:a:0:c::/80 dev v2
              route add 2001:db8:a:0:c::7 dev v1 table 52
              route add throw 2001:db8:a:0:c::8 table 52
@@ -118,7 +121,7 @@ const TARGETS: [&str; 8] = [
     "2001:db8:f::5",
 ];
 
-const RULES: [[&str; 2]; 16] = [
+const RULES: [[&str; 2]; 18] = [
     ["pref 5270 lookup 52", "pref 40000 lookup 100"],
     ["pref 5270 lookup 52", "pref 5271 lookup 100"],
     ["pref 5271 lookup 52", "pref 5270 lookup 100"],
@@ -130,6 +133,8 @@ const RULES: [[&str; 2]; 16] = [
     ["pref 10 lookup main suppress_prefixlength 64", "pref 11 fwmark 0/0xff lookup 100"],
     ["pref 10 fwmark 0x80000/0xff0000 lookup 100", "pref 11 fwmark 0x80000/0xff0000 unreachable"],
     ["pref 10 ipproto tcp dport 22 lookup 100", "pref 11 sport 53 lookup 52"],
+    ["pref 10 lookup 100 suppress_ifgroup 7", "pref 11 lookup 52 suppress_ifgroup 8"],
+    ["pref 10 l3mdev", "pref 11 lookup 52 suppress_ifgroup 7"],
     ["pref 10 uidrange 5-6 lookup 100", "pref 11 not uidrange 5-6 lookup 52"],
     ["pref 10 goto 12", "pref 11 lookup 100"],
     ["pref 10 goto 32766", "pref 11 lookup 100"],

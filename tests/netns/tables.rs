@@ -62,6 +62,7 @@ fn serves_peers_in_a_table_of_their_own_while_their_route_is_there() {
     link.unanswered(&Solicitation::multicast(ROUTER, d(8)));
     let said = explain(&lab, &daemon, PEER);
     assert!(said.contains("packets for it leave by gv1, by table 52 (rule 5270)"), "{said}");
+    assert!(said.contains("sends packets for it that arrive on up0 to gv1 (table 52)"), "{said}");
     lab.host.ip(&format!("route del {PEER} dev gv1 table 52"));
     becomes_unanswered(&mut link, PEER);
     lab.host.ip(&format!("route add {PEER} dev gv1 table 52"));

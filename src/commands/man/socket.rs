@@ -161,6 +161,7 @@ const EXPLAIN_FIELDS: &[Term] = &[
         "What a solicitation of the router comes to at this moment: answered, probed (its guest is asked first), \
          probing (it is being asked) or dropped.",
     ),
+    ("upstream", "The interface on which it is asked for, or null."),
     ("reason", "Why it is dropped, in the words of the counters: no_range, say; else null."),
     (
         "steps",
@@ -173,7 +174,7 @@ const EXPLAIN_FIELDS: &[Term] = &[
 const EXPLAINED: &str = r#"
 {"method":"explain","params":{"address":"2001:db8::5"}}
 {"version":1,"result":{"address":"2001:db8::5",
- "outcome":"dropped","reason":"no_range","steps":[
+ "outcome":"dropped","upstream":"eth0","reason":"no_range","steps":[
  {"subject":"range","holds":"no","value":"...","remedy":"..."}],
  "answered":0}}"#;
 

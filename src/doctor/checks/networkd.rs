@@ -131,6 +131,8 @@ mod tests {
             master: None,
             lower: None,
             is_bridge: false,
+            group: 0,
+            vrf: None,
         };
         let fits = |text: &str| matches(&ini::entries(text), &link, "veth");
         for text in [

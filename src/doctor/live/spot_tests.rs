@@ -29,6 +29,8 @@ fn host(ranges: &str) -> Host {
             master: None,
             lower: None,
             is_bridge: false,
+            group: 0,
+            vrf: None,
         }));
         let (address, state) = (address.parse().unwrap(), AddressState::Preferred);
         facts.push(Fact::Address(Address { link, address, prefix_len, state, protocol: 0 }));

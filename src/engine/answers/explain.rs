@@ -25,6 +25,8 @@ use crate::wire::{DropReason, Mac};
 pub struct Explanation {
     /// The address.
     pub target: Ipv6Addr,
+    /// The upstream that is asked for it.
+    pub upstream: Option<IfIndex>,
     /// The decision, step by step, up to the one that ends it.
     pub steps: Vec<Step>,
     /// What it comes to.
@@ -125,7 +127,10 @@ impl Explainer<'_> {
     pub fn explain(&self, target: Ipv6Addr, now: Time) -> Explanation {
         let mut steps = Vec::new();
         let outcome = self.tell(target, now, &mut steps);
-        Explanation { target, steps, outcome }
+        let Scene { plan, .. } = self.scene;
+        let upstream = plan.find(target).and_then(|range| plan.place(range).upstream);
+        let upstream = upstream.or_else(|| plan.bindings.upstreams.first().map(|upstream| upstream.link));
+        Explanation { target, upstream, steps, outcome }
     }
 
     fn tell(&self, target: Ipv6Addr, now: Time, steps: &mut Vec<Step>) -> Expected {

@@ -6,6 +6,7 @@ use core::net::Ipv6Addr;
 use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::facts::IfIndex;
+use crate::engine::host::Host;
 use crate::engine::host::stations::Side;
 use crate::engine::house::House;
 use crate::engine::liveness::{Heard, Sign};
@@ -16,6 +17,8 @@ impl Desk {
     /// The bridges that guests share with the provider's router are as the plan has them.
     pub fn watch_bridges(&mut self, now: Time) {
         let House { plan, host, .. } = &mut self.house;
+        let Host { gateways, routes, .. } = host;
+        gateways.retain(|link, router| routes.is_router_of(link, router));
         let shared = &plan.bindings.shared;
         for bridge in shared {
             let routers = host.routes.routers(*bridge);
@@ -59,7 +62,11 @@ impl Desk {
 
     fn hear_router(&mut self, link: IfIndex, address: Ipv6Addr, mac: Mac) {
         let House { plan, host, .. } = &mut self.house;
-        if plan.is_shared(link) && mac.is_station() && host.routes.is_router_of(link, address) {
+        if !mac.is_station() || !host.routes.is_router_of(link, address) {
+            return;
+        }
+        host.gateways.learn(link, address, mac);
+        if plan.is_shared(link) {
             host.stations.learn_router(link, address, mac);
         }
     }

@@ -75,21 +75,38 @@ impl Desk {
         Ok(())
     }
 
-    /// Two ask the link for the same address at the same moment. RFC 4862 §5.4.3 has both give it up; here the lower
-    /// link-layer address goes on, and both sides know which that is. True if it is the stranger's.
+    /// A stranger checks whether an address is free, and it goes to the stranger. The provider's router gets what is an
+    /// address of the host's elsewhere: it may have been away when the link was asked (Docker gives its bridge the
+    /// first address of a prefix, and providers give it to their router). What is answered for as a whole is not
+    /// defended where the kernel, too, looks for it on the upstream's link. And where two ask the link for the same address
+    /// at the same moment RFC 4862 §5.4.3 has both give it up; here the lower link-layer address goes on, and both
+    /// sides know which that is.
     pub(super) fn gives_way(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> bool {
         if !asker.address.is_unspecified() {
             return false;
         }
-        let House { manners, plan, .. } = &self.house;
+        let House { manners, plan, host, .. } = &self.house;
+        let is_here = plan.upstream_of(target).is_some_and(|upstream| upstream.link == asker.link);
+        let is_routers = || host.links.is_of_host(target) && host.gateways.have(asker.link, asker.mac);
+        let is_free = || plan.find(target).is_some_and(|range| plan.is_free(range, target, host));
+        if is_here && (is_routers() || is_free()) {
+            self.is_taken_by(asker, target, now);
+            return true;
+        }
         let is_lower = plan.upstream(asker.link).is_some_and(|upstream| asker.mac < upstream.mac);
         let is_asking = manners.announcements.is_asking(target) && !manners.checks.contains_key(&target);
         let gives_way =
             is_lower && is_asking && !manners.rivals.defend(target) && self.is_ours_to_answer(target, now);
         if gives_way {
-            self.belongs_to(target, asker.link, asker.mac, now);
+            self.is_taken_by(asker, target, now);
         }
         gives_way
+    }
+
+    /// The station checks the target, and nobody tells it that it is taken.
+    fn is_taken_by(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) {
+        self.belongs_to(target, asker.link, asker.mac, now);
+        self.house.manners.rivals.is_checking(target);
     }
 
     /// A station that asks for an address does not have it, also if it has said so: a router that answers for all
@@ -163,6 +180,14 @@ impl Desk {
 
     /// The link was asked, and nobody has spoken up.
     pub(super) fn link_is_silent(&mut self, target: Ipv6Addr, now: Time) {
+        let House { manners, host, .. } = &mut self.house;
+        if manners.rivals.may_return(target, |link, mac| host.gateways.have(link, mac)) {
+            manners.rivals.count_silence(target);
+            for asker in manners.checks.remove(&target).unwrap_or_default() {
+                self.dropped(Some(target), asker.link, DropReason::Conflict);
+            }
+            return;
+        }
         self.set_owner(target, Owner::Nobody, now);
         let link = self.house.plan.upstream_of(target).map(|upstream| upstream.link);
         if let (Some(_), Some(link)) = (self.house.manners.rivals.end(target), link) {

@@ -361,6 +361,7 @@ impl Announced for Audience<'_> {
             upstream,
             is_free: owner == Owner::Nobody && !is_disputed,
             is_disputed,
+            is_kept: self.rivals.may_return(target, |link, mac| host.gateways.have(link, mac)),
             // An advertisement to all would turn guests away from each other.
             is_announced: upstream.announce != Announce::No && (is_own || is_proved) && !is_shared,
             is_shared,

@@ -36,6 +36,8 @@ pub enum Condition {
     /// A mark, a port, a protocol, a traffic class, an interface that it is to leave by: packets that arrive here do
     /// not have it, unless a packet filter or their sender sees to that.
     Unmet,
+    /// An interface in a VRF, whose table is then looked into (`l3mdev`).
+    Vrf,
     /// Something that the kernel alone can say.
     Unknown,
 }
@@ -49,6 +51,9 @@ pub enum RuleAction {
         table: u32,
         /// Only a route to a prefix longer than that (`suppress_prefixlength`).
         longer_than: Option<u8>,
+        /// Only a route by an interface that is not in this group (`suppress_ifgroup`).
+        #[serde(default)]
+        not_group: Option<u32>,
     },
     /// The next rule is the first one from this priority on.
     Goto(u32),
@@ -64,9 +69,10 @@ impl KernelRule {
         if self.is_inverted { Ipv6Net::default() } else { self.to }
     }
 
-    /// The table that it looks into.
+    /// The table that it looks into. Of a rule for VRFs that depends on the interface.
     pub fn table(&self) -> Option<u32> {
         match self.action {
+            RuleAction::Lookup { .. } if self.condition == Condition::Vrf => None,
             RuleAction::Lookup { table, .. } => Some(table),
             RuleAction::Goto(_) | RuleAction::Refuse | RuleAction::Nothing => None,
         }
@@ -92,9 +98,13 @@ impl fmt::Display for KernelRule {
             write!(f, " {}", self.words)?;
         }
         match self.action {
-            RuleAction::Lookup { table, longer_than } => {
-                write!(f, " lookup {}", TableName(table))?;
-                longer_than.map_or(Ok(()), |length| write!(f, " suppress_prefixlength {length}"))
+            RuleAction::Lookup { table, longer_than, not_group } => {
+                match self.condition {
+                    Condition::Vrf => f.write_str(" lookup [l3mdev-table]")?,
+                    _ => write!(f, " lookup {}", TableName(table))?,
+                }
+                longer_than.map_or(Ok(()), |length| write!(f, " suppress_prefixlength {length}"))?;
+                not_group.map_or(Ok(()), |group| write!(f, " suppress_ifgroup {group}"))
             }
             RuleAction::Goto(priority) => write!(f, " goto {priority}"),
             RuleAction::Refuse => f.write_str(" unreachable"),

@@ -201,8 +201,8 @@ impl Links {
         self.best_address(link, |address| !address.is_unicast_link_local())
     }
 
-    /// The address of more than link-local scope that an answer to `asker` comes from: RFC 6724 §5, "Rule 8:
-    /// Use longest matching prefix", where rule 3 leaves a choice.
+    /// The address of more than link-local scope that an answer to `asker` comes from, by RFC 6724 §5: "Rule 3:
+    /// Avoid deprecated addresses", "Rule 6: Prefer matching label", "Rule 8: Use longest matching prefix".
     pub fn global_towards(&self, link: IfIndex, asker: Ipv6Addr) -> Option<Ipv6Addr> {
         let common = |known: &Address| {
             let length = (known.address.to_bits() ^ asker.to_bits()).leading_zeros();
@@ -211,7 +211,10 @@ impl Links {
         };
         self.addresses_of(link)
             .filter(|known| known.state != AddressState::Tentative && !known.address.is_unicast_link_local())
-            .min_by_key(|known| (known.state, std::cmp::Reverse(common(known))))
+            .min_by_key(|known| {
+                let has_other_label = label(known.address) != label(asker);
+                (known.state, has_other_label, std::cmp::Reverse(common(known)))
+            })
             .map(|known| known.address)
     }
 
@@ -232,6 +235,19 @@ impl Links {
     }
 }
 
+/// The label of the longest prefix in the default policy table (RFC 6724 §2.1) that has the address.
+fn label(address: Ipv6Addr) -> u8 {
+    let labels = LABELS.iter().filter(|(prefix, _)| prefix.contains(&address));
+    labels.max_by_key(|(prefix, _)| prefix.prefix_len()).map_or(1, |(_, label)| *label)
+}
+
+/// Those of global addresses; `::/0` has 1.
+const LABELS: [(Ipv6Net, u8); 4] = [
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32), 5),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), 2),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0x3ffe, 0, 0, 0, 0, 0, 0, 0), 16), 12),
+    (Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7), 13),
+];
 /// As many links stand on each other (the kernel's MAX_NEST_DEV).
 const DEEPEST: usize = 8;
 /// The first of fe80::/10 (RFC 4291 §2.5.6).
@@ -269,6 +285,13 @@ mod tests {
         assert_eq!(towards(&links, "2001:db8:0:1::1"), "2001:db8:0:1::2".parse().ok());
         links.insert_address(address("2001:db8:0:2::2", AddressState::Deprecated));
         assert_eq!(towards(&links, "2001:db8:0:2::1"), "2001:db8:0:1::2".parse().ok());
+        // 6to4 has more bits in common with it, and another label.
+        links.insert_address(address("2002::2", AddressState::Preferred));
+        links.insert_address(address("3000::2", AddressState::Preferred));
+        assert_eq!(towards(&links, "2003::1"), "2001:db8:0:1::2".parse().ok());
+        assert_eq!(towards(&links, "2002:5::1"), "2002::2".parse().ok());
+        links.insert_address(address("fd00::2", AddressState::Preferred));
+        assert_eq!(towards(&links, "fdff::1"), "fd00::2".parse().ok());
     }
 
     #[test]
@@ -281,6 +304,8 @@ mod tests {
             master: None,
             lower: None,
             is_bridge: false,
+            group: 0,
+            vrf: None,
         };
         let mut links = Links::default();
         let named = |links: &Links, name: &str| links.named(&name.parse().ok()?).map(|link| link.index);

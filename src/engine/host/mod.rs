@@ -3,6 +3,7 @@
 //! Facts come in the order in which the kernel said them, and what each changed is known at once. What
 //! changed since the plan was last made is collected in a [`Delta`].
 
+pub mod gateways;
 pub mod links;
 pub mod routes;
 pub mod rules;
@@ -15,6 +16,7 @@ use ipnet::Ipv6Net;
 use prefix_trie::PrefixSet;
 
 use super::facts::{Fact, IfIndex, KernelRoute, KernelRule, Link, LinkState};
+use gateways::Gateways;
 use links::Links;
 use routes::{Routes, Way};
 use stations::Stations;
@@ -28,6 +30,8 @@ pub struct Host {
     pub routes: Routes,
     /// Behind which ports stations are, on bridges that guests share with the provider's router.
     pub stations: Stations,
+    /// Which stations the provider's routers are.
+    pub gateways: Gateways,
 }
 
 /// What one fact changed.
@@ -145,7 +149,15 @@ impl Host {
         if self.links.get(index) == Some(&link) {
             return News::Nothing;
         }
-        let before = self.links.insert(link).map(|known| known.state);
+        let (group, vrf) = (link.group, link.vrf);
+        let before = self.links.insert(link);
+        let said = before.as_ref().map(|known| (known.group, known.vrf));
+        if said.map_or(vrf.is_some(), |said| said != (group, vrf)) {
+            self.routes.rules.know_vrfs(self.links.iter().filter_map(|link| link.vrf));
+            // Rules look at both, whatever the destination is.
+            delta.routes.extend((!self.routes.rules.are_plain()).then(Ipv6Net::default));
+        }
+        let before = before.map(|known| known.state);
         // The kernel drops the routes of an interface that is switched off, and with the sysctl
         // skip_notify_on_dev_down it does so without a word.
         if state == LinkState::Down && before.is_some_and(|before| before != LinkState::Down) {
@@ -285,6 +297,8 @@ mod tests {
             master: None,
             lower: None,
             is_bridge: false,
+            group: 0,
+            vrf: None,
         })
     }
 

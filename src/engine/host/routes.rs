@@ -243,10 +243,7 @@ impl Routes {
         is_ours: impl Fn(&KernelRoute) -> bool,
     ) -> impl Iterator<Item = IfIndex> {
         let foreign = self.at(prefix).filter(move |route| !is_ours(route));
-        let on_link = |route: &&KernelRoute| {
-            route.table == MAIN && route.next_hop == NextHop::OnLink && route.source.is_none()
-        };
-        foreign.filter(on_link).filter_map(KernelRoute::unicast_link)
+        foreign.filter(|route| self.is_on_link(route)).filter_map(KernelRoute::unicast_link)
     }
 
     /// The prefixes that foreign routes say are on this link itself, in the order of the addresses.
@@ -257,13 +254,17 @@ impl Routes {
     ) -> impl Iterator<Item = Ipv6Net> {
         let is_on_link = move |destination: &&Ipv6Net| {
             let foreign = self.at(destination).filter(|route| !is_ours(route));
-            foreign
-                .filter(|route| {
-                    route.table == MAIN && route.next_hop == NextHop::OnLink && route.source.is_none()
-                })
-                .any(|route| route.unicast_link() == Some(link))
+            foreign.filter(|route| self.is_on_link(route)).any(|route| route.unicast_link() == Some(link))
         };
         self.by_link.get(&link).into_iter().flatten().filter(is_on_link).copied()
+    }
+
+    /// Whether it says that what it leads to is on its link itself, for every sender: in the main table, or in another
+    /// that a rule names.
+    fn is_on_link(&self, route: &KernelRoute) -> bool {
+        route.next_hop == NextHop::OnLink
+            && route.source.is_none()
+            && (route.table == MAIN || self.rules.read(route.table))
     }
 }
 

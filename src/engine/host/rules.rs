@@ -12,10 +12,21 @@ pub struct Rules {
     all: Vec<KernelRule>,
     /// The tables that they look into, in ascending order.
     tables: Vec<u32>,
+    /// The tables of VRFs, which one rule names all at once.
+    vrfs: Vec<u32>,
     /// Whether the main table decides for every packet that the table `local` does not take.
     are_plain: bool,
     /// The prefixes that they make a difference for, in the order of their addresses, each once.
     destinations: Vec<Ipv6Net>,
+}
+
+/// Where a packet comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival<'a> {
+    /// The interface.
+    pub on: &'a IfName,
+    /// The table of the VRF that it is in.
+    pub vrf: Option<u32>,
 }
 
 /// What one rule says of a packet.
@@ -45,6 +56,12 @@ impl Rules {
         self.all.remove(at);
         self.look_through();
         true
+    }
+
+    /// The tables of all VRFs are these.
+    pub fn know_vrfs(&mut self, tables: impl Iterator<Item = u32>) {
+        self.vrfs = tables.collect();
+        self.look_through();
     }
 
     /// Every rule, in the order in which the kernel follows them.
@@ -77,13 +94,13 @@ impl Rules {
     pub fn next_for(
         &self,
         to: &Ipv6Net,
-        arrives_on: Option<&IfName>,
+        from: Option<Arrival<'_>>,
         next: &mut usize,
         is_sure: &mut bool,
     ) -> Option<&KernelRule> {
         while let Some(rule) = self.all.get(*next) {
             *next += 1;
-            let says = says(rule, to, arrives_on);
+            let says = says(rule, to, from);
             *is_sure &= says != Says::Unknown;
             match rule.action {
                 _ if says != Says::Yes => {}
@@ -103,6 +120,9 @@ impl Rules {
 
     fn look_through(&mut self) {
         self.tables = self.all.iter().filter_map(KernelRule::table).collect();
+        if self.all.iter().any(|rule| rule.condition == Condition::Vrf) {
+            self.tables.extend(&self.vrfs);
+        }
         self.tables.sort_unstable();
         self.tables.dedup();
         self.destinations = self.all.iter().map(|rule| rule.to).filter(|to| to.prefix_len() > 0).collect();
@@ -116,8 +136,13 @@ impl Rules {
 /// Those that the kernel makes of its own accord.
 impl Default for Rules {
     fn default() -> Self {
-        let mut rules =
-            Self { all: Vec::new(), tables: Vec::new(), are_plain: true, destinations: Vec::new() };
+        let mut rules = Self {
+            all: Vec::new(),
+            tables: Vec::new(),
+            vrfs: Vec::new(),
+            are_plain: true,
+            destinations: Vec::new(),
+        };
         rules.insert(KernelRule { priority: 0, action: lookup(LOCAL), ..main() });
         rules.insert(main());
         rules
@@ -127,21 +152,29 @@ impl Default for Rules {
 /// Whether the rule is for packets to all of `to` that arrive on this interface, from wherever (net/ipv6/fib6_rules.c,
 /// fib6_rule_match). Nothing is known of the sender, so a rule for some senders is left out: so does the kernel when it
 /// is asked without one.
-fn says(rule: &KernelRule, to: &Ipv6Net, arrives_on: Option<&IfName>) -> Says {
+fn says(rule: &KernelRule, to: &Ipv6Net, from: Option<Arrival<'_>>) -> Says {
     let is_meant = rule.to.contains(to)
         && rule.from.prefix_len() == 0
-        && rule.arrives_on.as_ref().is_none_or(|name| arrives_on == Some(name));
-    match (is_meant, rule.condition) {
+        && rule.arrives_on.as_ref().is_none_or(|name| from.is_some_and(|from| from.on == name));
+    let condition = match rule.condition {
+        // Which table that would be the kernel alone knows.
+        Condition::Vrf if rule.is_inverted => Condition::Unknown,
+        // net/l3mdev/l3mdev.c, l3mdev_fib_rule_match.
+        Condition::Vrf if from.is_some_and(|from| from.vrf.is_some()) => Condition::None,
+        Condition::Vrf => Condition::Unmet,
+        other => other,
+    };
+    match (is_meant, condition) {
         (true, Condition::Unknown) => Says::Unknown,
         (true, Condition::None) if !rule.is_inverted => Says::Yes,
         (true, Condition::None) => Says::No,
-        (true, Condition::Unmet) | (false, _) if rule.is_inverted => Says::Yes,
-        (true, Condition::Unmet) | (false, _) => Says::No,
+        (true, Condition::Unmet | Condition::Vrf) | (false, _) if rule.is_inverted => Says::Yes,
+        (true, Condition::Unmet | Condition::Vrf) | (false, _) => Says::No,
     }
 }
 
 fn lookup(table: u32) -> RuleAction {
-    RuleAction::Lookup { table, longer_than: None }
+    RuleAction::Lookup { table, longer_than: None, not_group: None }
 }
 
 /// `32766: from all lookup main`

@@ -84,6 +84,8 @@ pub struct Footing {
     pub is_free: bool,
     /// A rival has it, as far as is known: the link is asked twice, because a frame may be lost.
     pub is_disputed: bool,
+    /// That is a router which may only be away: nothing is announced if the link is silent.
+    pub is_kept: bool,
     /// Announcing is wanted, and the target is there beyond its own word.
     pub is_announced: bool,
     /// The target is a guest on the upstream's own link. It takes a check of its address for one against itself, if it is
@@ -282,7 +284,7 @@ impl Announcements {
         if step == Step::Asked {
             self.free.push(target);
         }
-        if !is_announced {
+        if !is_announced || footing.is_kept {
             return self.stop(target);
         }
         let advertisement = unsolicited(upstream, target, ground.links());

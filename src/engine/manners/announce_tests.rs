@@ -36,6 +36,7 @@ impl Announced for Link {
             upstream,
             is_free: self.is_free,
             is_disputed: false,
+            is_kept: false,
             is_announced: true,
             is_shared: false,
         })

@@ -27,6 +27,10 @@ struct Rival {
     mac: Mac,
     /// It has the address, and did not merely want it.
     stands: bool,
+    /// It checks whether the address is free: it will have it, and may still ask for the one that had it.
+    checks: bool,
+    /// How often in a row the link was silent about a router's.
+    silences: u8,
     /// How often the link was asked again.
     again: u8,
     /// When the link is asked again, or the rival forgotten.
@@ -64,7 +68,7 @@ impl Rivals {
         let before = self.by_target.get(&target).filter(|rival| rival.stands).copied();
         let again = before.map_or(0, |rival| rival.again);
         let until = now + pause * (1 << again.min(LONGEST));
-        self.put(target, Rival { link, mac, stands: true, again, until });
+        self.put(target, Rival { link, mac, stands: true, checks: false, silences: 0, again, until });
         before.is_none_or(|before| before.mac != mac)
     }
 
@@ -74,8 +78,29 @@ impl Rivals {
         if before.is_some_and(|rival| rival.stands) || before.is_none() && !self.has_room() {
             return false;
         }
-        self.put(target, Rival { link, mac, stands: false, again: 0, until });
+        self.put(target, Rival { link, mac, stands: false, checks: false, silences: 0, again: 0, until });
         before.is_none_or(|before| before.mac != mac)
+    }
+
+    /// Whether a station keeps the target although the link is silent about it: a router of a default route that is
+    /// started again is away for minutes.
+    pub fn may_return(&self, target: Ipv6Addr, is_router: impl Fn(IfIndex, Mac) -> bool) -> bool {
+        let rival = self.by_target.get(&target).filter(|rival| rival.stands);
+        rival.is_some_and(|rival| rival.silences < PATIENCE && is_router(rival.link, rival.mac))
+    }
+
+    /// The link was silent about a target that a station keeps.
+    pub fn count_silence(&mut self, target: Ipv6Addr) {
+        if let Some(rival) = self.by_target.get_mut(&target) {
+            rival.silences += 1;
+        }
+    }
+
+    /// The station that has the target has only checked so far whether it is free.
+    pub fn is_checking(&mut self, target: Ipv6Addr) {
+        if let Some(rival) = self.by_target.get_mut(&target) {
+            rival.checks = true;
+        }
     }
 
     fn put(&mut self, target: Ipv6Addr, rival: Rival) {
@@ -86,7 +111,8 @@ impl Rivals {
 
     /// This station asks for the target, so it does not have it. True if it has said that it has.
     pub fn asks(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac) -> bool {
-        if self.by_target.is_empty() || self.owner(target) != Some(mac) {
+        let has_said = |rival: &&Rival| rival.stands && rival.mac == mac && !rival.checks;
+        if self.by_target.get(&target).filter(has_said).is_none() {
             return false;
         }
         if self.proxies.len() < MOST_PROXIES {
@@ -134,6 +160,8 @@ impl Rivals {
     }
 }
 
+/// So often the link may be silent about a target until its router does not have it any more.
+const PATIENCE: u8 = 3;
 /// The longest pause is this power of two of the first one.
 const LONGEST: u8 = 3;
 /// Of targets that are no live guests, so many are known: anybody on the link can say that it has an address.

@@ -20,6 +20,8 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
             master: None,
             lower: None,
             is_bridge: false,
+            group: 0,
+            vrf: None,
         });
     }
     let address = "2001:db8::1".parse().expect("an address");

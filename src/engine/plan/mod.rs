@@ -264,14 +264,34 @@ impl Plan {
             let is_default = route.next_hop != NextHop::OnLink;
             !is_default || is_routed_by_us || policy.downstream == Downstream::Kernel
         };
-        let deciding = host.way(&target.into(), self.place(range).upstream).route.filter(says_more);
-        let leads_back = deciding
-            .and_then(KernelRoute::unicast_link)
-            .is_some_and(|link| self.bindings.is_on_an_upstream(link));
-        if leads_back && !host.links.is_of_host(target) && !host.routes.is_local(target) {
-            return Err(DropReason::RoutedBack);
+        match self.leads_back(range, target, host, says_more) {
+            true => Err(DropReason::RoutedBack),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether a target of a range that is answered for as a whole goes without defence: its only way is the one over
+    /// the upstream's own link, so that a station there that checks the address may have it.
+    pub fn is_free(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> bool {
+        self.range(range).answer == Answer::Always
+            && self.may_lead_back(range)
+            && self.place(range).own_bridge().is_none()
+            && self.check_way(range, target, host).is_ok()
+            && self.leads_back(range, target, host, |route| route.next_hop == NextHop::OnLink)
+    }
+
+    fn leads_back(
+        &self,
+        range: RangeId,
+        target: Ipv6Addr,
+        host: &Host,
+        counts: impl Fn(&&KernelRoute) -> bool,
+    ) -> bool {
+        let deciding = host.way(&target.into(), self.place(range).upstream).route.filter(counts);
+        let link = deciding.and_then(KernelRoute::unicast_link);
+        link.is_some_and(|link| self.bindings.is_on_an_upstream(link))
+            && !host.links.is_of_host(target)
+            && !host.routes.is_local(target)
     }
 
     /// An address of the host on an interface that is no upstream, and the upstream on which it is answered

@@ -34,6 +34,8 @@ fn host() -> Host {
                 master: None,
                 lower: None,
                 is_bridge: false,
+                group: 0,
+                vrf: None,
             }),
             &mut delta,
         );

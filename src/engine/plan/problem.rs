@@ -128,7 +128,10 @@ impl Problem {
             | Self::DownstreamBesideUpstream(prefix, name, _) => {
                 format!("range {prefix} has its interface {name} now")
             }
-            Self::RouteOverLink(prefix, _, upstream) | Self::AlwaysOverLink(prefix, _, upstream) => {
+            Self::RouteOverLink(prefix, _, upstream) => {
+                format!("range {prefix} has no stations of the link of {upstream} in it any more")
+            }
+            Self::AlwaysOverLink(prefix, _, upstream) => {
                 format!("range {prefix} is not all of the link of {upstream} any more")
             }
             Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 to be put under now"),
@@ -203,8 +206,8 @@ impl fmt::Display for Problem {
             ),
             Self::RouteOverLink(prefix, name, upstream) => write!(
                 f,
-                "range {prefix} is all of the link of {upstream}, and one route for it to {name} would take the router \
-                 and every other station there away from this host, so there is none, and each live guest has a /128 \
+                "range {prefix} has the router or other stations of the link of {upstream} in it, and one route for it \
+                 to {name} would take them away from this host, so there is none, and each live guest has a /128 \
                  instead: write routes = \"guests\" in its [[range]], or leave `routes` out"
             ),
             Self::AlwaysOverLink(prefix, name, upstream) => write!(

@@ -31,6 +31,8 @@ pub struct Reach {
     on_link: BTreeSet<Ipv6Net>,
     /// The upstreams' addresses, the routers of default routes, and whatever else a route of its own puts there.
     stations: BTreeSet<Ipv6Addr>,
+    /// Those of them that are other hosts'.
+    others: BTreeSet<Ipv6Addr>,
     /// The upstreams whose own prefix stands in the table of our routes.
     routed: BTreeSet<IfIndex>,
 }
@@ -40,11 +42,12 @@ impl Reach {
     pub fn of(around: Around<'_>, table: u32) -> Self {
         let host = around.host;
         let (mut on_link, mut routed) = (BTreeSet::new(), BTreeSet::new());
-        let mut stations: BTreeSet<_> = host.routes.all_routers().collect();
+        let mut others: BTreeSet<_> = host.routes.all_routers().collect();
+        let mut stations = BTreeSet::new();
         for upstream in around.bindings.upstreams.iter().map(|upstream| upstream.link) {
             let (single, prefixes): (BTreeSet<_>, BTreeSet<_>) =
                 around.on_link(upstream).into_iter().partition(|prefix| prefix.prefix_len() == 128);
-            stations.extend(single.iter().map(Ipv6Net::addr));
+            others.extend(single.iter().map(Ipv6Net::addr));
             let is_routed = |prefix: &Ipv6Net| {
                 let mut routes = host.routes.at(prefix).filter(|route| route.table == table);
                 routes.any(|route| route.unicast_link() == Some(upstream))
@@ -60,7 +63,8 @@ impl Reach {
             }
             on_link.extend(prefixes);
         }
-        Self { on_link, stations, routed }
+        stations.extend(&others);
+        Self { on_link, stations, others, routed }
     }
 
     /// Adds to the places of these ranges how far they reach.
@@ -76,13 +80,15 @@ impl Reach {
             place.has_backstop = range.backstop
                 && !range.may_be_translated()
                 && !guarded.contains(&range.prefix)
+                && !self.is_half_of_a_link(&range.prefix)
                 && self.stations_in(&range.prefix) == 0
                 && place.upstream.is_none_or(|upstream| self.routed.contains(&upstream));
         }
     }
 
-    /// A route for all of an upstream's link would take the router and every other station away from this host. Where
-    /// such a range asks for one, its guests have a route each instead. What cannot be as it is written.
+    /// A route for all of an upstream's link would take the router and every other station away from this host, and one
+    /// for a part of it the stations that are known to be there. Where such a range asks for one, its guests have a
+    /// route each instead. What cannot be as it is written.
     pub fn spare_links(&self, ranges: &mut [RangePolicy], around: Around<'_>) -> Vec<Problem> {
         let has_route = |range: &RangePolicy| {
             range.routes == RangeRoutes::Range
@@ -90,7 +96,15 @@ impl Reach {
         };
         let whole = self.covering_links(ranges, has_route);
         let mut problems = Vec::new();
-        for range in ranges.iter_mut().filter(|range| has_route(range) && whole.contains(&range.prefix)) {
+        let has_others = |range: &RangePolicy| {
+            let inside = range.prefix.network()..=range.prefix.broadcast();
+            range.answer != Answer::Always
+                && self.others.range(inside).any(|other| !around.host.links.is_of_host(*other))
+        };
+        let takes_away = |range: &&mut RangePolicy| {
+            has_route(range) && (whole.contains(&range.prefix) || has_others(range))
+        };
+        for range in ranges.iter_mut().filter(takes_away) {
             let upstream = around.upstream_with(&range.prefix);
             let is_wanted = range.has_written_routes || range.answer == Answer::Always;
             let is_guests = match (range.answer, upstream) {
@@ -127,6 +141,13 @@ impl Reach {
             && (around.host.way(&range.prefix, place.upstream).route.is_some_and(is_back)
                 || routes.rules.destinations_inside(range.prefix).next().is_some()
                 || routes.inside(&range.prefix).any(is_back))
+    }
+
+    fn is_half_of_a_link(&self, range: &Ipv6Net) -> bool {
+        let is_half = |link: &Ipv6Net| {
+            link.contains(range) && range.prefix_len() <= link.prefix_len().saturating_add(1)
+        };
+        self.on_link.iter().any(is_half)
     }
 
     fn stations_in(&self, prefix: &Ipv6Net) -> usize {

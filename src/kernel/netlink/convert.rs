@@ -11,7 +11,8 @@ use ipnet::Ipv6Net;
 use rtnetlink::packet_core::NLM_F_REPLACE;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoKind, InfoPortData, InfoPortKind, InfoVrfPort, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
+    LinkMessage,
 };
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState as Nud,
@@ -68,7 +69,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
     let mut name = None;
     let mut mac = None;
     let mut master = None;
-    let mut is_in_vrf = false;
+    let (mut is_in_vrf, mut vrf, mut group) = (false, None, 0);
     let (mut on_top_of, mut namespace) = (None, None);
     let mut kind = None;
     for attribute in &message.attributes {
@@ -78,12 +79,14 @@ fn link(message: &LinkMessage) -> Option<Link> {
             LinkAttribute::Controller(index) if *index != 0 => master = Some(IfIndex(*index)),
             LinkAttribute::LinkInfo(all) => {
                 is_in_vrf |= all.contains(&LinkInfo::PortKind(InfoPortKind::Vrf));
+                vrf = vrf.or_else(|| all.iter().find_map(table_of_vrf));
                 kind = all.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind),
                     _ => None,
                 });
             }
             LinkAttribute::Link(index) if *index != 0 => on_top_of = Some(IfIndex(*index)),
+            LinkAttribute::Group(number) => group = *number,
             LinkAttribute::LinkNetNsId(id) => namespace = Some(*id),
             _ => {}
         }
@@ -116,7 +119,20 @@ fn link(message: &LinkMessage) -> Option<Link> {
         master,
         lower,
         is_bridge: kind == Some(&InfoKind::Bridge),
+        group,
+        vrf,
     })
+}
+
+/// The table of the VRF that a link is in, as its port's part says.
+fn table_of_vrf(info: &LinkInfo) -> Option<u32> {
+    match info {
+        LinkInfo::PortData(InfoPortData::VrfPort(all)) => all.iter().find_map(|one| match one {
+            InfoVrfPort::TableId(table) => Some(*table),
+            _ => None,
+        }),
+        _ => None,
+    }
 }
 
 /// Whether a device of this kind has its stations on the link of the device that it is on top of.

@@ -25,7 +25,8 @@ pub(super) fn rule(message: &RuleMessage) -> Option<KernelRule> {
         is_inverted: header.flags.contains(RuleFlags::Invert),
         action: RuleAction::Nothing,
     };
-    let (mut table, mut longer_than, mut target) = (u32::from(header.table), None, 0);
+    let (mut table, mut target) = (u32::from(header.table), 0);
+    let (mut longer_than, mut not_group) = (None, None);
     let (mut mark, mut mask) = (0, u32::MAX);
     for attribute in &message.attributes {
         match attribute {
@@ -41,6 +42,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<KernelRule> {
             RuleAttribute::SuppressIfGroup(u32::MAX)
             | RuleAttribute::Protocol(_)
             | RuleAttribute::Realm(_) => {}
+            RuleAttribute::SuppressIfGroup(group) => not_group = Some(*group),
             RuleAttribute::L3MDev(false) | RuleAttribute::TunId(0) => {}
             RuleAttribute::Iifname(name) => match name.parse() {
                 Ok(name) => rule.arrives_on = Some(name),
@@ -60,10 +62,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<KernelRule> {
             RuleAttribute::UidRange(users) => {
                 ask(&mut rule, Condition::Unmet, format!("uidrange {}-{}", users.start, users.end));
             }
-            RuleAttribute::L3MDev(true) => ask(&mut rule, Condition::Unknown, "l3mdev".to_owned()),
-            RuleAttribute::SuppressIfGroup(group) => {
-                ask(&mut rule, Condition::Unknown, format!("suppress_ifgroup {group}"));
-            }
+            RuleAttribute::L3MDev(true) => rule.condition = rule.condition.max(Condition::Vrf),
             other => match other.kind() {
                 FRA_PAD | FRA_FLOWLABEL_MASK | FRA_SPORT_MASK | FRA_DPORT_MASK | FRA_DSCP_MASK => {}
                 FRA_DSCP => ask(&mut rule, Condition::Unmet, format!("dscp {}", hex(other))),
@@ -81,7 +80,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<KernelRule> {
         ask(&mut rule, Condition::Unmet, format!("tos {:#x}", header.tos));
     }
     rule.action = match header.action {
-        Action::ToTable => RuleAction::Lookup { table, longer_than },
+        Action::ToTable => RuleAction::Lookup { table, longer_than, not_group },
         Action::Goto => RuleAction::Goto(target),
         Action::Unreachable | Action::Blackhole | Action::Prohibit => RuleAction::Refuse,
         _ => RuleAction::Nothing,

@@ -208,6 +208,8 @@ pub(crate) fn ethernet(index: IfIndex, name: &str, mac: Mac) -> Link {
         master: None,
         lower: None,
         is_bridge: false,
+        group: 0,
+        vrf: None,
     }
 }
 

@@ -4,7 +4,7 @@ use core::net::Ipv6Addr;
 
 use super::{Explainer, Step, Subject, alive, no, open, yes};
 use crate::engine::change::RouteState;
-use crate::engine::facts::{IfIndex, IfName, KernelRoute, KernelRule, LinkLayer, LinkState};
+use crate::engine::facts::{IfIndex, IfName, KernelRoute, KernelRule, LinkLayer, LinkState, TableName};
 use crate::engine::host::routes::MAIN;
 use crate::engine::host::routes::ways::Way;
 use crate::engine::plan::RangeId;
@@ -230,9 +230,14 @@ impl Explainer<'_> {
 
 /// The table and the rule, where it is not the main table's of its own accord.
 fn by_table(way: Way<'_>) -> String {
-    let Some(rule) = way.rule else { return String::new() };
-    let Some(route) = way.route.filter(|route| route.table != MAIN) else { return String::new() };
-    format!(", by table {} (rule {})", route.table, rule.priority)
+    let unless =
+        if way.is_sure { "" } else { ", unless a rule that only the kernel understands says otherwise" };
+    match (way.rule, way.route.filter(|route| route.table != MAIN)) {
+        (Some(rule), Some(route)) => {
+            format!(", by table {} (rule {}){unless}", TableName(route.table), rule.priority)
+        }
+        _ => unless.to_owned(),
+    }
 }
 
 const NO_RANGE: &str = "add a [[range]] whose prefix holds it, with the interface behind which it is";

@@ -7,8 +7,9 @@ use core::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 
 use super::{MAIN, Routes, key};
-use crate::engine::facts::{IfIndex, IfName, KernelRoute, KernelRule, NextHop, RouteKind, RuleAction};
+use crate::engine::facts::{Condition, IfIndex, KernelRoute, KernelRule, NextHop, RouteKind, RuleAction};
 use crate::engine::host::Host;
+use crate::engine::host::rules::Arrival;
 
 /// What decides where packets are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Host {
     /// Where packets to all of `prefix` are sent that arrive on the interface `from`, where nothing decides for a
     /// part of it.
     pub fn way(&self, prefix: &Ipv6Net, from: Option<IfIndex>) -> Way<'_> {
-        self.routes.way(prefix, self.name_for_rules(from), &|_| true)
+        self.way_among(prefix, self.arrival(from), &|_| true)
     }
 
     /// The same, as if our routes were not there.
@@ -42,7 +43,7 @@ impl Host {
         from: Option<IfIndex>,
         is_ours: impl Fn(&KernelRoute) -> bool,
     ) -> Way<'_> {
-        self.routes.way(prefix, self.name_for_rules(from), &|route| !is_ours(route))
+        self.way_among(prefix, self.arrival(from), &|route| !is_ours(route))
     }
 
     /// The interface that a packet to `target` leaves by that arrived on the interface `from`.
@@ -61,48 +62,46 @@ impl Host {
         is_ours: impl Fn(&KernelRoute) -> bool + 'a,
     ) -> impl Iterator<Item = (Ipv6Net, Option<KernelRoute>)> + 'a {
         let routes = &self.routes;
-        let name = self.name_for_rules(Some(from));
+        let arrival = self.arrival(Some(from));
         let of_routes = routes.children(prefix, after).filter_map(|at| Some(at.first()?.destination));
         let after = after.map(key);
         let of_rules = routes.rules.destinations_inside(*prefix);
         let of_rules = of_rules.filter(move |to| after.is_none_or(|after| key(to) > after));
         let counts = move |route: &KernelRoute| !is_ours(route);
-        merged(of_routes, of_rules).map(move |net| (net, routes.way_at(&net, name, &counts)))
+        merged(of_routes, of_rules).map(move |net| (net, self.way_at(&net, arrival, &counts)))
     }
 
-    /// Names matter only to rules.
-    fn name_for_rules(&self, from: Option<IfIndex>) -> Option<&IfName> {
+    /// Where packets come from matters only to rules.
+    fn arrival(&self, from: Option<IfIndex>) -> Option<Arrival<'_>> {
         let is_asked = !self.routes.rules.are_plain();
-        from.filter(|_| is_asked).and_then(|from| self.links.get(from)).map(|link| &link.name)
-    }
-}
-
-impl Routes {
-    /// Whether the route can decide for what strangers send: a rule looks into its table, and it is not for some senders
-    /// only.
-    pub fn is_read(&self, route: &KernelRoute) -> bool {
-        route.source.is_none() && self.rules.read(route.table)
+        let link = from.filter(|_| is_asked).and_then(|from| self.links.get(from))?;
+        Some(Arrival { on: &link.name, vrf: link.vrf })
     }
 
-    fn way(
+    fn way_among(
         &self,
         prefix: &Ipv6Net,
-        from: Option<&IfName>,
+        from: Option<Arrival<'_>>,
         counts: &impl Fn(&KernelRoute) -> bool,
     ) -> Way<'_> {
-        if self.rules.are_plain() {
-            return Way { route: self.deciding_in(MAIN, prefix, counts), rule: None, is_sure: true };
+        let Routes { rules, .. } = &self.routes;
+        if rules.are_plain() {
+            return Way { route: self.routes.deciding_in(MAIN, prefix, counts), rule: None, is_sure: true };
         }
         let (mut next, mut is_sure) = (0, true);
-        while let Some(rule) = self.rules.next_for(prefix, from, &mut next, &mut is_sure) {
-            let RuleAction::Lookup { table, longer_than } = rule.action else {
+        while let Some(rule) = rules.next_for(prefix, from, &mut next, &mut is_sure) {
+            let RuleAction::Lookup { table, longer_than, not_group } = rule.action else {
                 return Way { route: None, rule: Some(rule), is_sure };
             };
+            let vrf = from.and_then(|from| from.vrf).filter(|_| rule.condition == Condition::Vrf);
+            let group = |route: &KernelRoute| Some(self.links.get(route.link()?)?.group);
+            // net/ipv6/fib6_rules.c, fib6_rule_suppress.
             let is_passed_on = |route: &KernelRoute| {
                 route.kind == RouteKind::Throw
                     || longer_than.is_some_and(|length| route.destination.prefix_len() <= length)
+                    || not_group.is_some_and(|out| group(route) == Some(out))
             };
-            let found = self.deciding_in(table, prefix, counts);
+            let found = self.routes.deciding_in(vrf.unwrap_or(table), prefix, counts);
             if let Some(route) = found.filter(|route| !is_passed_on(route)) {
                 return Way { route: Some(route), rule: Some(rule), is_sure };
             }
@@ -114,13 +113,13 @@ impl Routes {
     fn way_at(
         &self,
         net: &Ipv6Net,
-        from: Option<&IfName>,
+        from: Option<Arrival<'_>>,
         counts: &impl Fn(&KernelRoute) -> bool,
     ) -> Option<KernelRoute> {
-        if self.rules.are_plain() {
-            return self.best_at(net, MAIN, counts).cloned();
+        if self.routes.rules.are_plain() {
+            return self.routes.best_at(net, MAIN, counts).cloned();
         }
-        let way = self.way(net, from, counts);
+        let way = self.way_among(net, from, counts);
         match (way.route, way.rule) {
             (Some(route), _) if route.destination == *net => Some(route.clone()),
             // By a shorter route, into whose table a rule for this very destination leads.
@@ -130,6 +129,14 @@ impl Routes {
             (None, Some(rule)) => Some(refused(*net, rule)),
             _ => None,
         }
+    }
+}
+
+impl Routes {
+    /// Whether the route can decide for what strangers send: a rule looks into its table, and it is not for some senders
+    /// only.
+    pub fn is_read(&self, route: &KernelRoute) -> bool {
+        route.source.is_none() && self.rules.read(route.table)
     }
 }
 

@@ -34,7 +34,7 @@ fn rule(priority: u32, table: u32) -> KernelRule {
         condition: Condition::None,
         words: String::new(),
         is_inverted: false,
-        action: RuleAction::Lookup { table, longer_than: None },
+        action: RuleAction::Lookup { table, longer_than: None, not_group: None },
     }
 }
 
@@ -42,10 +42,11 @@ fn rule(priority: u32, table: u32) -> KernelRule {
 fn host(rules: Vec<KernelRule>, routes: Vec<KernelRoute>) -> Host {
     let (mut host, mut delta) = (Host::default(), Delta::default());
     let (layer, state) = (LinkLayer::None, LinkState::Up);
-    let (master, lower, is_bridge) = (None, None, false);
     for (index, name) in [(UP, "up0"), (BRIDGE, "br0"), (PEERS, "peers0")] {
         let name = name.parse().expect("a name");
-        host.learn(Fact::Link(Link { index, name, state, layer, master, lower, is_bridge }), &mut delta);
+        let (master, lower, is_bridge, group, vrf) = (None, None, false, 0, None);
+        let link = Link { index, name, state, layer, master, lower, is_bridge, group, vrf };
+        host.learn(Fact::Link(link), &mut delta);
     }
     let main = [route("::/0", UP, MAIN), route("2001:db8::c:0/112", BRIDGE, MAIN)];
     main.into_iter().chain(routes).for_each(|route| _ = host.learn(Fact::Route(route), &mut delta));
@@ -110,10 +111,43 @@ fn a_table_passes_on_what_it_throws_and_what_is_too_short() {
     let host = host(vec![rule(10, 52)], vec![throw, route("::/0", PEERS, 52)]);
     assert_eq!(leads(&host, "2001:db8::c:7"), Some(BRIDGE));
     assert_eq!(leads(&host, "2001:db8::c:8"), Some(PEERS));
-    let longer = RuleAction::Lookup { table: MAIN, longer_than: Some(0) };
+    let longer = RuleAction::Lookup { table: MAIN, longer_than: Some(0), not_group: None };
     let rules = vec![KernelRule { action: longer, ..rule(9, MAIN) }, rule(10, 52)];
     let host = self::host(rules, vec![route("::/0", PEERS, 52)]);
     assert_eq!((leads(&host, "2001:db8::c:7"), leads(&host, "2001:db8::d:7")), (Some(BRIDGE), Some(PEERS)));
+}
+
+/// The interface changes so, and what is then to be looked at again.
+fn change(host: &mut Host, index: IfIndex, how: impl Fn(&mut Link)) -> Delta {
+    let (mut link, mut delta) = (host.links.get(index).expect("a link").clone(), Delta::default());
+    how(&mut link);
+    host.learn(Fact::Link(link), &mut delta);
+    delta
+}
+
+#[test]
+fn a_table_passes_on_what_leaves_by_an_interface_of_a_group() {
+    let action = RuleAction::Lookup { table: 52, longer_than: None, not_group: Some(7) };
+    let suppressing = KernelRule { action, ..rule(10, 52) };
+    let mut host = host(vec![suppressing], vec![route("::/0", PEERS, 52)]);
+    assert_eq!(leads(&host, "2001:db8::c:7"), Some(PEERS));
+    let delta = change(&mut host, PEERS, |link| link.group = 7);
+    assert!(delta.routes.contains(&Ipv6Net::default()), "rules ask for the group");
+    assert_eq!(leads(&host, "2001:db8::c:7"), Some(BRIDGE));
+    assert!(host.way(&net("2001:db8::c:7/128"), Some(UP)).is_sure);
+}
+
+#[test]
+fn the_table_of_a_vrf_is_for_what_arrives_in_it() {
+    let of_vrf = KernelRule { condition: Condition::Vrf, ..rule(1000, 0) };
+    let mut host = host(vec![of_vrf], vec![route("::/0", PEERS, 10), route("::/0", BRIDGE, 11)]);
+    assert_eq!(leads(&host, "2001:db8::c:7"), Some(BRIDGE), "by the main table");
+    assert_eq!(leads(&host, "2001:db8:1::7"), Some(UP));
+    let delta = change(&mut host, UP, |link| link.vrf = Some(10));
+    assert!(delta.routes.contains(&Ipv6Net::default()));
+    assert_eq!(leads(&host, "2001:db8:1::7"), Some(PEERS));
+    assert!(host.routes.rules.read(10) && !host.routes.rules.read(11));
+    assert!(host.way(&net("2001:db8::c:7/128"), Some(UP)).is_sure);
 }
 
 #[test]

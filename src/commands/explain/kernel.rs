@@ -1,0 +1,91 @@
+//! What the kernel says of an address: not a part of the decision, and often the reason why packets do not arrive all
+//! the same.
+
+use std::net::Ipv6Addr;
+
+use crate::commands::host;
+use crate::daemon::explained::{Explained, ExplainedStep};
+use crate::engine::facts::{Fact, IfIndex, Neighbor, NeighborState, NextHop, TableName};
+use crate::kernel::netlink::WayTo;
+
+/// Where the kernel sends packets for it that arrive on its upstream, and what its neighbor table says.
+pub(super) fn steps(explained: &Explained, facts: &[Fact]) -> Vec<ExplainedStep> {
+    let upstream = explained.upstream.as_deref().and_then(|name| index(name, facts));
+    // It may have gone a moment ago; then there is nothing to say.
+    let way = upstream.and_then(|from| Some((from, host::way_to(explained.address, from).ok()?)));
+    let way = way.map(|(from, way)| told(explained, from, way, facts));
+    way.into_iter().chain(neighbor(explained.address, facts)).collect()
+}
+
+/// The kernel's own lookup, by all the rules and tables that it has.
+fn told(explained: &Explained, from: IfIndex, way: WayTo, facts: &[Fact]) -> ExplainedStep {
+    let upstream = name(from, facts);
+    let (holds, what) = match way {
+        WayTo::Link { link, .. } if link == from => ("open", format!("back out of {upstream}")),
+        WayTo::Link { link, next_hop, table } => {
+            let via = match next_hop {
+                NextHop::Via(router) => format!(" via {router}"),
+                NextHop::OnLink => String::new(),
+            };
+            ("yes", format!("to {}{via} (table {})", name(link, facts), TableName(table)))
+        }
+        WayTo::Host | WayTo::HostPrefix => ("yes", "to this host itself".to_owned()),
+        WayTo::Nowhere => ("open", "nowhere".to_owned()),
+    };
+    ExplainedStep {
+        subject: "kernel".to_owned(),
+        holds: holds.to_owned(),
+        value: format!("sends packets for it that arrive on {upstream} {what}"),
+        // Of a guest that is not live its route may still be missing.
+        remedy: (holds == "open" && explained.outcome == "answered").then(|| {
+            let address = explained.address;
+            format!(
+                "`ip -6 route get {address} from :: iif {upstream}` and `ip -6 rule` show what decides that"
+            )
+        }),
+    }
+}
+
+fn index(name: &str, facts: &[Fact]) -> Option<IfIndex> {
+    facts.iter().find_map(|fact| match fact {
+        Fact::Link(link) if link.name.to_string() == name => Some(link.index),
+        _ => None,
+    })
+}
+
+fn name(link: IfIndex, facts: &[Fact]) -> String {
+    let name = facts.iter().find_map(|fact| match fact {
+        Fact::Link(known) if known.index == link => Some(known.name.to_string()),
+        _ => None,
+    });
+    name.unwrap_or_else(|| format!("#{link}"))
+}
+
+/// What its neighbor table says.
+fn neighbor(address: Ipv6Addr, facts: &[Fact]) -> Vec<ExplainedStep> {
+    let entry = |fact: &Fact| match fact {
+        Fact::Neighbor(neighbor) if neighbor.address == address => Some(*neighbor),
+        _ => None,
+    };
+    let step = |neighbor: Neighbor| {
+        let link = name(neighbor.link, facts);
+        let mac = neighbor.mac.map_or_else(String::new, |mac| format!(", {mac}"));
+        let (state, holds) = match neighbor.state {
+            NeighborState::Reachable => ("reachable", "yes"),
+            NeighborState::Permanent => ("permanent", "yes"),
+            NeighborState::Noarp => ("needs no resolution", "yes"),
+            NeighborState::Stale => ("seen some time ago", "yes"),
+            NeighborState::Incomplete => ("being asked for by the kernel", "open"),
+            NeighborState::Failed => ("does not reply to the kernel", "no"),
+        };
+        let remedy = (holds == "no")
+            .then(|| format!("see whether the guest is up and has {address}; `tcpdump -ni {link} icmp6` shows whether it replies"));
+        ExplainedStep {
+            subject: "neighbor".to_owned(),
+            holds: holds.to_owned(),
+            value: format!("{link}{mac}: {state}"),
+            remedy,
+        }
+    };
+    facts.iter().filter_map(entry).map(step).collect()
+}
