@@ -60,7 +60,8 @@ impl Desk {
         self.side_of(link, mac)
     }
 
-    fn hear_router(&mut self, link: IfIndex, address: Ipv6Addr, mac: Mac) {
+    /// This was heard of a station. It is of use if the address is one that a default route leads through.
+    pub(super) fn hear_router(&mut self, link: IfIndex, address: Ipv6Addr, mac: Mac) {
         let House { plan, host, .. } = &mut self.house;
         if !mac.is_station() || !host.routes.is_router_of(link, address) {
             return;
