@@ -367,4 +367,8 @@ impl Announced for Audience<'_> {
     fn links(&self) -> &Links {
         &self.host.links
     }
+
+    fn live_at(&self, number: u32) -> Option<(u32, Option<Ipv6Addr>)> {
+        self.guests.live_at(number)
+    }
 }

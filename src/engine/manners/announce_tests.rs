@@ -52,6 +52,10 @@ impl Announced for Link {
     fn links(&self) -> &Links {
         &self.links
     }
+
+    fn live_at(&self, _: u32) -> Option<(u32, Option<Ipv6Addr>)> {
+        None
+    }
 }
 
 /// What is sent until nothing is due any more, with the milliseconds at which it is.
