@@ -1,6 +1,7 @@
 //! Announcements alone: what is sent, and when.
 
 use super::*;
+use crate::engine::host::links::Links;
 use crate::engine::policy::{GatewaySource, Override, Source};
 
 const UP: IfIndex = IfIndex(2);

@@ -4,6 +4,7 @@
 pub mod announce;
 pub mod asked;
 mod claims;
+pub mod footing;
 pub mod groups;
 pub mod rivals;
 mod rounds;

@@ -59,7 +59,8 @@ impl Rounds {
         new: &BTreeMap<IfIndex, bool>,
         now: Time,
     ) {
-        self.by_link.retain(|link, round| periods.get(link) == Some(&round.period) && !new.contains_key(link));
+        self.by_link
+            .retain(|link, round| periods.get(link) == Some(&round.period) && !new.contains_key(link));
         for (link, period) in periods {
             let begin = || Round { period: *period, begins: now + *period, place: START, is_told: false };
             self.by_link.entry(*link).or_insert_with(begin);
@@ -179,7 +180,10 @@ mod tests {
         let mut end = |now| rounds.visit(&BTreeMap::new(), |_| None, now);
         let took = Duration::from_secs(15);
         assert_eq!((end(at(10)), end(at(25))), (Some(Visit::Nobody), Some(Visit::Late(UP, PERIOD, took))));
-        assert_eq!((end(at(25)), end(at(90)), end(at(90))), (Some(Visit::Nobody), Some(Visit::Nobody), Some(Visit::Nobody)));
+        assert_eq!(
+            (end(at(25)), end(at(90)), end(at(90))),
+            (Some(Visit::Nobody), Some(Visit::Nobody), Some(Visit::Nobody))
+        );
     }
 
     #[test]
