@@ -88,6 +88,8 @@ fn the_scenarios_mean_what_their_comments_say() {
     assert!(libvirt.ranges.iter().all(|range| range.routes == RangeRoutes::None && range.backstop));
     assert_eq!(read("wireguard.toml").ranges[0].answer, Answer::Always);
 
+    assert!(!read("routed.toml").needs_upstream());
+
     let anyip = read("anyip.toml");
     assert_eq!(anyip.ranges[0].answer, Answer::Always);
     assert_eq!(anyip.ranges[0].downstream, Downstream::Named("lo".parse().unwrap()));

@@ -85,7 +85,7 @@ const RANGE: &[Key] = &[
     (
         "answer",
         None,
-        "For which addresses there are answers: \"live\", only for guests that exist; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\". \"always\" does not answer for the router of a default route, nor, in a range that is all of the upstream's link or whose route lone64 keeps, for what the kernel routes back out of the upstream: the station that has such an address is there, and answers for itself. The default is \"live\", and \"always\" for \"lo\".",
+        "For which addresses there are answers: \"live\", only for guests that exist; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\", because its prefix is routed to this host, by a tunnel broker, a VPN or a routing daemon, and nobody asks. Such a range needs no upstream. \"always\" does not answer for the router of a default route, nor, in a range that is all of the upstream's link or whose route lone64 keeps, for what the kernel routes back out of the upstream: the station that has such an address is there, and answers for itself. The default is \"live\", and \"always\" for \"lo\".",
     ),
     (
         "routes",
@@ -199,7 +199,7 @@ const LIMITS: &[Key] = &[
 const SYSCTL: &[Key] = &[(
     "manage",
     Some("false"),
-    "Turn on forwarding, and accept_ra=2 on the upstream, in the right order, and put both back on exit.",
+    "Turn on forwarding, as soon as there is an upstream, and before it accept_ra=2 there, and put both back on exit. Where no range needs an upstream (answer = \"never\"), forwarding comes with the first downstream, and accept_ra=2 on every other link that takes router advertisements.",
 )];
 
 const CONTROL: &[Key] = &[
