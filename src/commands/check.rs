@@ -98,8 +98,12 @@ impl Here {
         let ways_out = ways_out::astray(written, facts.as_deref().unwrap_or_default());
         let engine = facts.map(|facts| host::engine(written.clone(), facts));
         let policy = engine.as_ref().map_or_else(|| written.clone(), |here| links::as_here(written, here));
-        let mut notes = backstops::notes(&policy);
-        notes.extend(links::notes(written, &policy));
+        let mut notes = Vec::new();
+        // Without an upstream nothing is on the link of one.
+        if written.needs_upstream() {
+            notes.extend(backstops::notes(&policy));
+            notes.extend(links::notes(written, &policy));
+        }
         notes.extend(engine.iter().flat_map(links::problems));
         let unserved = engine.as_ref().map(|here| Unserved::of(written, here)).unwrap_or_default();
         Self { policy, notes, unserved, ways_out }
