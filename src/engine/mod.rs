@@ -156,9 +156,9 @@ impl Engine {
 
     /// When [`Input::Timeout`] is to be handed in, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
-        let House { guests, neighbors, manners, keep, .. } = &self.desk.house;
+        let House { guests, neighbors, manners, keep, host, .. } = &self.desk.house;
         let due = [guests.next_due(), neighbors.next_due(), manners.next_due(), keep.next_due()];
-        self.resume_at.or(due.into_iter().flatten().min())
+        self.resume_at.or(due.into_iter().chain([host.stations.next_due()]).flatten().min())
     }
 
     /// True if there is work left over, to be gone on with at [`Self::next_timeout`].

@@ -154,6 +154,9 @@ impl Explainer<'_> {
         let Some(upstream) = self.tell_upstream(range, steps) else {
             return Expected::Dropped(DropReason::NoRange);
         };
+        if plan.is_shared(upstream.link) && !self.tell_uplink(upstream.link, steps) {
+            return Expected::Dropped(DropReason::NotUpstream);
+        }
         let decision = self.scene.decide(&router_on(upstream.link), target, now);
         if decision == Decision::Drop(DropReason::UpstreamAddress) {
             let value = "an address of an interface on the upstream's own link: the kernel answers there";
@@ -246,7 +249,8 @@ impl Explainer<'_> {
                 Expected::Answered
             }
             Decision::AnswerLive(live) | Decision::AskBefore(live) => {
-                steps.extend([downstream(live.link), yes(Subject::Liveness, alive(&live, now))]);
+                let place = yes(Subject::Downstream, self.place_of(&live));
+                steps.extend([place, yes(Subject::Liveness, alive(&live, now))]);
                 Expected::Answered
             }
             Decision::Drop(DropReason::Conflict) => {

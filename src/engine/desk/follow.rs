@@ -28,6 +28,7 @@ impl Desk {
                 self.neighbor_out(out, now);
             }
         }
+        self.follow_uplinks(now);
     }
 
     fn guest_out(&mut self, out: Out, now: Time) {

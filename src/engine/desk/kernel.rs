@@ -177,6 +177,7 @@ impl Desk {
         let House { host, keep, plan, .. } = &self.house;
         let mut problems = plan.bindings.problems.clone();
         problems.extend(keep.problems(plan, host));
+        problems.extend(self.lost_uplinks());
         let before = std::mem::replace(&mut self.house.problems, problems);
         self.tell_unserved();
         if self.phase != Phase::Serving || before == self.house.problems {
@@ -218,6 +219,7 @@ impl Desk {
     pub fn compare(&mut self, facts: Vec<Fact>) -> Work {
         let House { host, keep, manners, counters, seed, .. } = &mut self.house;
         counters.resyncs += 1;
+        host.stations.begin_dump();
         manners.routers.forget_entries();
         keep.addresses.forget_answers();
         let snapshot = Snapshot::new(facts, host.untold(), keep.routes.inherited(), *seed);
