@@ -151,6 +151,21 @@ RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP  PROXY
 }
 
 #[test]
+fn shows_what_is_announced_again_and_for_how_many_targets_the_pace_is_enough() {
+    let input = format!("[[upstream]]\nannounce = \"5m\"\n{GOOD}");
+    let output = lone64(&["check", "-"], &input);
+    let shown = text(&output.stdout);
+    let expected = "
+announce: every live target again each 5m on the interface of the default route,
+          if there are no more than 30000 (100 a second)
+";
+    assert!(shown.contains(expected), "{shown}");
+    let output = lone64(&["check", "--json", "-"], &input);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["upstreams"][0]["announce"], "5m");
+}
+
+#[test]
 fn shows_which_ranges_have_a_gateway() {
     let input = GOOD.replace("exclude   = [\"2001:db8:1:2:c::1\"]", "gateway   = \"fe80::1\"");
     let output = lone64(&["check", "-"], &input);

@@ -88,6 +88,8 @@ fn the_scenarios_mean_what_their_comments_say() {
     assert!(libvirt.ranges.iter().all(|range| range.routes == RangeRoutes::None && range.backstop));
     assert_eq!(read("wireguard.toml").ranges[0].answer, Answer::Always);
 
+    assert!(!read("routed.toml").needs_upstream());
+
     let anyip = read("anyip.toml");
     assert_eq!(anyip.ranges[0].answer, Answer::Always);
     assert_eq!(anyip.ranges[0].downstream, Downstream::Named("lo".parse().unwrap()));
@@ -188,6 +190,15 @@ fn net(text: &str) -> ipnet::Ipv6Net {
 }
 
 #[test]
+fn announcing_has_a_period_from_ten_seconds_to_a_day() {
+    for (written, seconds) in [("10s", 10), ("5m", 300), ("24h", 86_400)] {
+        let config = good(&format!("[[upstream]]\nannounce = \"{written}\""));
+        let period = std::time::Duration::from_secs(seconds);
+        assert_eq!(config.policy.upstreams[0].announce, Announce::Every(period));
+    }
+}
+
+#[test]
 fn planned_keys_and_tables_are_refused_as_such() {
     for key in ["backend", "on-crash-answer"] {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
@@ -250,6 +261,11 @@ fn impossible_values_are_refused() {
         "[[upstream]]\nrouter = \"yes\"",
         "[[upstream]]\nannounce = \"yes\"",
         "[[upstream]]\nannounce = 1",
+        "[[upstream]]\nannounce = \"9s\"",
+        "[[upstream]]\nannounce = \"9999ms\"",
+        "[[upstream]]\nannounce = \"25h\"",
+        "[[upstream]]\nannounce = \"5\"",
+        "[[upstream]]\nannounce = [\"5m\"]",
         "[[upstream]]\ngateway-source = \"link-local\"",
         "[[upstream]]\ninterface = \"sixteen-bytes-16\"",
         "[[upstream]]\ninterface = \"lo\"",
@@ -273,6 +289,13 @@ fn impossible_values_are_refused() {
         let found = problems(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert!(found[0].starts_with("2: ") && !found[0].ends_with("; "), "{text}: {found:?}");
+    }
+    for (announce, problem) in [
+        ("\"9s\"", "2: `announce` cannot be \"9s\"; write at least \"10s\""),
+        ("\"25h\"", "2: `announce` cannot be \"25h\"; write at most one day, \"24h\""),
+        ("60", "2: `announce` has no unit; write \"60s\" for seconds, or true, false or \"dad\""),
+    ] {
+        assert_eq!(problems(&format!("[[upstream]]\nannounce = {announce}")), [problem]);
     }
     assert_eq!(problems("[timers]\nabsent = 3"), ["2: `absent` has no unit; write \"3s\" for seconds"]);
     for (bare, whole) in [("::1", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1")] {

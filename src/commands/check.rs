@@ -6,17 +6,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Outcome, backstops, host, links, print, unserved, ways_out, wrapped};
-use crate::config::{self, DEFAULT_FILE, Problems};
+use crate::config::{self, DEFAULT_FILE, Problems, written};
 use crate::daemon::unserved::{Network, networks};
 use crate::engine::Engine;
 use crate::engine::policy::{
-    Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes, Source,
-    UpstreamInterface, UpstreamPolicy,
+    Announce, Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes,
+    Source, UpstreamInterface, UpstreamPolicy,
 };
 use crate::engine::{Unread, unread_table};
 
@@ -99,8 +100,12 @@ impl Here {
         let ways_out = ways_out::astray(written, facts.as_deref().unwrap_or_default());
         let engine = facts.map(|facts| host::engine(written.clone(), facts));
         let policy = engine.as_ref().map_or_else(|| written.clone(), |here| links::as_here(written, here));
-        let mut notes = backstops::notes(&policy);
-        notes.extend(links::notes(written, &policy));
+        let mut notes = Vec::new();
+        // Without an upstream nothing is on the link of one.
+        if written.needs_upstream() {
+            notes.extend(backstops::notes(&policy));
+            notes.extend(links::notes(written, &policy));
+        }
         notes.extend(engine.iter().flat_map(links::problems));
         let unserved = engine.as_ref().map(|here| Unserved::of(written, here)).unwrap_or_default();
         Self { policy, notes, unserved, ways_out }
@@ -181,7 +186,8 @@ fn table(here: &Here) -> String {
         text.push('\n');
     }
     let has_gateway = all_ranges(policy).any(|range| range.gateway.is_some());
-    if (is_automatic(policy) || has_gateway || !notes.is_empty()) && is_table {
+    let has_period = policy.upstreams.iter().any(|upstream| upstream.announce.period().is_some());
+    if (is_automatic(policy) || has_gateway || has_period || !notes.is_empty()) && is_table {
         text.push('\n');
     }
     for range in all_ranges(policy) {
@@ -190,17 +196,34 @@ fn table(here: &Here) -> String {
     }
     text.extend(notes.iter().map(|note| wrapped("note: ", note)));
     for upstream in &policy.upstreams {
+        text.extend(upstream.announce.period().map(|period| period_line(upstream, period, policy)));
         text.extend(upstream.automatic.iter().map(|automatic| automatic_line(upstream, automatic)));
     }
     text
 }
 
-/// What automatic means on one upstream.
-fn automatic_line(upstream: &UpstreamPolicy, automatic: &Automatic) -> String {
-    let upstream = match &upstream.interface {
+/// What is announced again on one upstream.
+fn period_line(upstream: &UpstreamPolicy, period: Duration, policy: &Policy) -> String {
+    let per_second = policy.limits.announcements_per_second;
+    let most = u64::from(per_second) * period.as_secs();
+    let line = format!(
+        "every live target again each {} on {}, if there are no more than {most} ({per_second} a second)",
+        written(period),
+        named(upstream)
+    );
+    wrapped("announce: ", &line)
+}
+
+fn named(upstream: &UpstreamPolicy) -> String {
+    match &upstream.interface {
         UpstreamInterface::DefaultRoute => "the interface of the default route".to_owned(),
         UpstreamInterface::Named(name) => name.to_string(),
-    };
+    }
+}
+
+/// What automatic means on one upstream.
+fn automatic_line(upstream: &UpstreamPolicy, automatic: &Automatic) -> String {
+    let upstream = named(upstream);
     let ignored = match automatic.ignore.as_slice() {
         [] => String::new(),
         patterns => format!(" but {}", listed(patterns)),
@@ -259,6 +282,7 @@ fn described(origin: &str, here: &Here) -> Value {
                 "router": upstream.router,
                 "override": override_flag(upstream.override_flag),
                 "source": source(upstream.source),
+                "announce": announce(upstream.announce),
             })
         })
         .collect();
@@ -339,6 +363,15 @@ fn override_flag(flag: Override) -> &'static str {
         Override::Takeover => "takeover",
         Override::Always => "always",
         Override::Never => "never",
+    }
+}
+
+fn announce(announce: Announce) -> Value {
+    match announce {
+        Announce::Yes => json!(true),
+        Announce::No => json!(false),
+        Announce::Dad => json!("dad"),
+        Announce::Every(period) => json!(written(period)),
     }
 }
 

@@ -83,7 +83,7 @@ pub fn run(args: &DoctorArgs) -> Outcome {
     let (mut host, mut results) = look(&config, &args.root)?;
     let mut object = described(&results);
     if !args.json {
-        print(&report(&results))?;
+        print(&report(&results, needs_upstream(&host)))?;
     }
     let mut fixed = Ok(());
     if args.fix {
@@ -130,16 +130,26 @@ fn look(config: &Config, root: &Path) -> Result<(Host, Results), Box<dyn std::er
     Ok((host, results))
 }
 
+/// Whether there is an upstream, or should be.
+fn needs_upstream(host: &Host) -> bool {
+    !host.upstreams().is_empty() || host.config.policy.needs_upstream()
+}
+
 /// A line for each check; faults and warnings with all that is known of them.
-fn report(results: &Results) -> String {
+fn report(results: &Results, needs_upstream: bool) -> String {
     let mut text = String::new();
     let mut group: Option<Group> = None;
     for (check, findings) in results {
         if group.replace(check.group) != Some(check.group) {
             let _ = writeln!(text, "{}", check.group.as_str());
         }
+        let asks = match check.name {
+            "upstream" if !needs_upstream => NO_UPSTREAM,
+            "on-link" if !needs_upstream => continue,
+            _ => check.asks,
+        };
         if findings.is_empty() {
-            let _ = writeln!(text, "  ok       {}", check.asks);
+            let _ = writeln!(text, "  ok       {asks}");
         }
         for finding in findings {
             let word = match finding.severity {
@@ -159,6 +169,8 @@ fn report(results: &Results) -> String {
     let _ = writeln!(text, "\n{}", summary(results));
     text
 }
+
+const NO_UPSTREAM: &str = "no upstream is needed: no range is answered for, and packets are only routed";
 
 fn shown(first: &str, remedy: &Remedy) -> String {
     match remedy {

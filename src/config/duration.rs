@@ -30,6 +30,14 @@ pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// As it is written, in the largest unit that it is a whole number of.
+pub fn written(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let (size, unit) = units.into_iter().find(|(size, _)| millis.is_multiple_of(*size)).unwrap_or((1, "ms"));
+    format!("{}{unit}", millis / size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,7 +47,9 @@ mod tests {
         for (text, millis) in
             [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000), ("2 s", 2_000)]
         {
-            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+            let duration = Duration::from_millis(millis);
+            assert_eq!(parse(text), Ok(duration), "{text}");
+            assert_eq!(written(duration), text.replace(' ', ""), "{text}");
         }
         assert_eq!(parse("24h"), Ok(LONGEST));
     }

@@ -85,7 +85,7 @@ const RANGE: &[Key] = &[
     (
         "answer",
         None,
-        "For which addresses there are answers: \"live\", only for guests that exist; one that the kernel routes through a router on the guests' link is taken to exist while that router is there; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\". \"always\" does not answer for the router of a default route, nor, in a range that is all of the upstream's link or whose route lone64 keeps, for what the kernel routes back out of the upstream: the station that has such an address is there, and answers for itself. The default is \"live\", and \"always\" for \"lo\".",
+        "For which addresses there are answers: \"live\", only for guests that exist; one that the kernel routes through a router on the guests' link is taken to exist while that router is there; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\", because its prefix is routed to this host, by a tunnel broker, a VPN or a routing daemon, and nobody asks. Such a range needs no upstream. \"always\" does not answer for the router of a default route, nor, in a range that is all of the upstream's link or whose route lone64 keeps, for what the kernel routes back out of the upstream: the station that has such an address is there, and answers for itself. The default is \"live\", and \"always\" for \"lo\".",
     ),
     (
         "routes",
@@ -132,7 +132,7 @@ const UPSTREAM: &[Key] = &[
     (
         "announce",
         Some("true"),
-        "When a target proves live, when the upstream comes up and when its MAC changes: ask the link whether another station has it (duplicate address detection) and, a second later, tell the neighbors, and ask the gateway from the target's address. \"dad\": ask the link each time. false: not.",
+        "When a target proves live, when the upstream comes up and when its MAC changes: ask the link whether another station has it (duplicate address detection) and, a second later, tell the neighbors, and ask the gateway from the target's address. \"dad\": ask the link each time. A period, such as \"5m\", from \"10s\" to \"24h\": the same as true, and whatever is live and announced is asked for and told again, once in each period, for switches and routers that age entries out; not what another station has. No more at a time than announcements-per-second: if a round takes longer than the period, the next one follows it, and that is logged once. false: not.",
     ),
     (
         "gateway-source",
@@ -199,7 +199,7 @@ const LIMITS: &[Key] = &[
 const SYSCTL: &[Key] = &[(
     "manage",
     Some("false"),
-    "Turn on forwarding, and accept_ra=2 on the upstream, in the right order, and put both back on exit.",
+    "Turn on forwarding, as soon as there is an upstream, and before it accept_ra=2 there, and put both back on exit. Where no range needs an upstream (answer = \"never\"), forwarding comes with the first downstream, and accept_ra=2 on every other link that takes router advertisements.",
 )];
 
 const CONTROL: &[Key] = &[

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use ipnet::Ipv6Net;
 
 pub use configuration::{Config, Control, DEFAULT_SOCKET, Log, LogFormat, LogLevel, Sysctl};
+pub use duration::written;
 pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 

@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::configuration::{Control, Log, LogFormat, LogLevel, Sysctl};
 use super::downstreams::{self, Downstreams};
+use super::duration;
 use super::gateway;
 use super::mirror::{Range, Upstream};
 use super::problem::Report;
@@ -39,15 +40,30 @@ pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstre
     }
 }
 
-/// A flag with a third value.
+/// A flag with a third value, or a period.
 fn announce(section: &Section<'_>, report: &mut Report<'_>) -> Field<Announce> {
-    const REMEDY: &str = "write true, false or \"dad\"";
+    const REMEDY: &str = "write true, false, \"dad\", or a period such as \"5m\"";
     let Some((value, place)) = section.entry("announce") else { return Field::Absent };
     match value {
         DeValue::Boolean(true) => Field::Is(Announce::Yes, place),
         DeValue::Boolean(false) => Field::Is(Announce::No, place),
         DeValue::String(text) if text == "dad" => Field::Is(Announce::Dad, place),
-        DeValue::String(text) => refuse(report, &place, format!("`announce` cannot be \"{text}\""), REMEDY),
+        DeValue::String(text) => {
+            let is_period = text.starts_with(|first: char| first.is_ascii_digit());
+            let remedy = match duration::parse(text) {
+                Ok(period) if period >= Announce::SHORTEST => {
+                    return Field::Is(Announce::Every(period), place);
+                }
+                Ok(_) => "write at least \"10s\"",
+                Err(remedy) if is_period => remedy,
+                Err(_) => REMEDY,
+            };
+            refuse(report, &place, format!("`announce` cannot be \"{text}\""), remedy)
+        }
+        DeValue::Integer(number) => {
+            let remedy = format!("write \"{}s\" for seconds, or true, false or \"dad\"", number.as_str());
+            refuse(report, &place, "`announce` has no unit".to_owned(), remedy)
+        }
         _ => refuse(report, &place, format!("`announce` is {}", kind(value)), REMEDY),
     }
 }

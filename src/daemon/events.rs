@@ -60,7 +60,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
         // They come and go with the interfaces of guests.
         Event::GatewayAdded(..) | Event::GatewayRemoved(..) => true,
-        Event::GroupsFull(..) | Event::TooWideToJoin(_) => false,
+        Event::GroupsFull(..) | Event::TooWideToJoin(_) | Event::RoundLate(..) => false,
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
@@ -148,6 +148,11 @@ fn write(event: &Event, links: &Links) {
             %prefix,
             "no multicast groups are joined for it: all of its addresses are answered for, and they are \
              too many; behind a switch with MLD snooping, use a /120 or longer"
+        ),
+        Event::RoundLate(link, period, took) => tracing::warn!(
+            interface = %name(link),
+            "announcing every live target again took {took:.0?}, and `announce` asks for it every {period:?}: the next round \
+             begins at once, and so it stays; raise announcements-per-second in [limits], or write a longer period"
         ),
         Event::Serving(range) => tracing::info!("serving {}", reason(range)),
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),

@@ -8,7 +8,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::Daemon;
 use super::control::beside;
-use super::sysctls::{Sysctls, Upstream, missing, upstreams};
+use super::sysctls::{Needs, Sysctls, missing, needs};
 use crate::config::Config;
 use crate::kernel::sysctl::SysctlError;
 
@@ -20,19 +20,19 @@ pub(super) struct Settings {
     under_way: Option<JoinHandle<(Option<Sysctls>, Settled)>>,
     next: Option<Task>,
     is_managing: bool,
-    /// Those that were told last.
-    upstreams: Vec<Upstream>,
-    /// What was said last to be missing, and for which upstreams.
-    warned: (Vec<Upstream>, Vec<String>),
+    /// What was told last to be needed.
+    needs: Needs,
+    /// What was said last to be missing, and what was needed then.
+    warned: (Needs, Vec<String>),
 }
 
 /// Something to be done.
 #[derive(Debug)]
 enum Task {
     /// A configuration says that they are ours, or not, and where the record lies.
-    Configure(bool, Vec<Upstream>, PathBuf),
+    Configure(bool, Needs, PathBuf),
     /// An upstream may have come, or a default route.
-    Follow(Vec<Upstream>),
+    Follow(Needs),
     /// Everything back.
     Restore,
 }
@@ -69,22 +69,22 @@ impl Settings {
         settled
     }
 
-    fn configure(&mut self, is_ours: bool, upstreams: Vec<Upstream>, record: PathBuf) {
-        self.upstreams.clone_from(&upstreams);
-        self.next = Some(Task::Configure(is_ours, upstreams, record));
+    fn configure(&mut self, is_ours: bool, needs: Needs, record: PathBuf) {
+        self.needs.clone_from(&needs);
+        self.next = Some(Task::Configure(is_ours, needs, record));
         self.start_next();
     }
 
     /// Nothing to do if they are the same as before.
-    fn follow(&mut self, upstreams: Vec<Upstream>) {
-        if !self.is_managing || upstreams == self.upstreams {
+    fn follow(&mut self, needs: Needs) {
+        if !self.is_managing || needs == self.needs {
             return;
         }
-        self.upstreams.clone_from(&upstreams);
+        self.needs.clone_from(&needs);
         match &mut self.next {
-            Some(Task::Configure(_, known, _)) => *known = upstreams,
+            Some(Task::Configure(_, known, _)) => *known = needs,
             Some(Task::Restore) => {}
-            next => *next = Some(Task::Follow(upstreams)),
+            next => *next = Some(Task::Follow(needs)),
         }
         self.start_next();
     }
@@ -109,16 +109,16 @@ impl Settings {
 
 fn carry_out(task: Task, ours: Option<Sysctls>) -> (Option<Sysctls>, Settled) {
     match (task, ours) {
-        (Task::Configure(true, upstreams, record), Some(mut ours)) => {
-            let applied = ours.apply(upstreams);
+        (Task::Configure(true, needs, record), Some(mut ours)) => {
+            let applied = ours.apply(needs);
             if applied.is_ok() {
                 ours.move_record(record);
             }
             (Some(ours), Settled::Configured(applied))
         }
-        (Task::Configure(true, upstreams, record), None) => {
+        (Task::Configure(true, needs, record), None) => {
             let mut ours = Sysctls::inherit(&record);
-            match ours.apply(upstreams) {
+            match ours.apply(needs) {
                 Ok(()) => (Some(ours), Settled::Configured(Ok(()))),
                 // What was set already is given back at once, because it is dropped.
                 Err(error) if error.is_of_privilege() => (None, Settled::Configured(Err(error))),
@@ -137,8 +137,8 @@ fn carry_out(task: Task, ours: Option<Sysctls>) -> (Option<Sysctls>, Settled) {
             Sysctls::inherit(&record).restore_if_any();
             (None, Settled::Configured(Ok(())))
         }
-        (Task::Follow(upstreams), Some(mut ours)) => {
-            let applied = ours.apply(upstreams);
+        (Task::Follow(needs), Some(mut ours)) => {
+            let applied = ours.apply(needs);
             (Some(ours), Settled::Followed(applied))
         }
         (Task::Restore, Some(mut ours)) => {
@@ -153,13 +153,13 @@ impl Daemon {
     /// Sets, or gives back, what this configuration says; soon.
     pub(super) fn configure_settings(&mut self, config: &Config) {
         let record = beside(&config.control.socket, "sysctls");
-        self.settings.configure(config.sysctl.manage, upstreams(&self.engine), record);
+        self.settings.configure(config.sysctl.manage, needs(&self.engine), record);
     }
 
     /// An upstream may have come, or a default route.
     pub(super) fn follow_upstreams(&mut self) {
         if self.settings.are_ours() {
-            self.settings.follow(upstreams(&self.engine));
+            self.settings.follow(needs(&self.engine));
         } else if !self.settings.is_busy() {
             self.warn_of_missing();
         }
@@ -168,14 +168,14 @@ impl Daemon {
     /// Says what is missing for guests to be reached, where that is not ours to change: once for the upstreams as they
     /// are, which may come long after the start.
     pub(super) fn warn_of_missing(&mut self) {
-        let upstreams = upstreams(&self.engine);
-        if self.settings.are_ours() || upstreams == self.settings.warned.0 {
+        let needs = needs(&self.engine);
+        if self.settings.are_ours() || needs == self.settings.warned.0 {
             return;
         }
         let sentences = missing(&self.engine);
         let new = sentences.iter().filter(|sentence| !self.settings.warned.1.contains(sentence));
         new.for_each(|sentence| tracing::warn!("{sentence}"));
-        self.settings.warned = (upstreams, sentences);
+        self.settings.warned = (needs, sentences);
     }
 
     /// Some have been set, or not. The reload that waits for them goes on.

@@ -7,6 +7,7 @@
 //!
 //! To write one takes the kernel's lock of all network settings: `settings` does it on another thread.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::kernel::sysctl::{self, SysctlError};
 pub(super) struct Sysctls {
     file: PathBuf,
     changed: Vec<Changed>,
-    upstreams: Vec<Upstream>,
+    needs: Needs,
 }
 
 /// One setting, as it was and as it is.
@@ -41,9 +42,20 @@ struct Record {
     changed: Vec<Changed>,
 }
 
-/// An upstream, as far as it decides here.
+/// What is needed at this moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// Whether the host is to forward.
+    is_forwarding: bool,
+    /// The links whose advertisements are to be taken all the same.
+    links: Vec<Upstream>,
+    /// No upstream is needed, and these are whatever links could bring advertisements.
+    is_any_link: bool,
+}
+
+/// An upstream, or a link that could be one, as far as it decides here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Upstream {
+struct Upstream {
     /// One that was made again has its settings from the kernel again.
     index: IfIndex,
     name: IfName,
@@ -76,7 +88,7 @@ impl Sysctls {
         let record = record.filter(|record| Some(record.namespace) == namespace());
         let mut changed = record.map(|record| record.changed).unwrap_or_default();
         changed.retain(|one| is_ours(&one.key) && sysctl::read(&one.key).is_ok_and(|now| now == one.set));
-        Self { file: file.to_owned(), changed, upstreams: Vec::new() }
+        Self { file: file.to_owned(), changed, needs: Needs::default() }
     }
 
     /// Gives back what a predecessor left.
@@ -87,18 +99,15 @@ impl Sysctls {
         }
     }
 
-    /// Sets what these upstreams need; nothing if they are the same as before.
-    pub(super) fn apply(&mut self, upstreams: Vec<Upstream>) -> Result<(), SysctlError> {
-        if upstreams == self.upstreams {
+    /// Sets what is needed; nothing if that is the same as before.
+    pub(super) fn apply(&mut self, needs: Needs) -> Result<(), SysctlError> {
+        if needs == self.needs {
             return Ok(());
         }
-        // What fails is tried again when they are others, not at every word of the kernel's.
-        self.upstreams = upstreams;
-        // A host that forwards already would not take the advertisement that its default route is waited for from.
-        if self.upstreams.is_empty() {
-            return Ok(());
-        }
-        for Setting { key, value } in wanted(&self.upstreams, |key| sysctl::read(key).ok()) {
+        // What fails is tried again when it is something else, not at every word of the kernel's.
+        self.needs = needs;
+        let forwards_for_us = self.changed.iter().any(|one| one.key == FORWARDING);
+        for Setting { key, value } in wanted(&self.needs, forwards_for_us, |key| sysctl::read(key).ok()) {
             let before = sysctl::read(&key)?;
             // An interface that was made again has its setting from the kernel again.
             if !self.changed.iter().any(|one| one.key == key) {
@@ -131,7 +140,7 @@ impl Sysctls {
                 Err(_) => {}
             }
         }
-        self.upstreams.clear();
+        self.needs = Needs::default();
         let _ = fs::remove_file(&self.file);
     }
 
@@ -171,33 +180,46 @@ impl Drop for Sysctls {
     }
 }
 
-/// The upstreams at this moment.
-pub(super) fn upstreams(engine: &Engine) -> Vec<Upstream> {
-    let named = engine.upstream_links().filter_map(|link| Some((link, engine.links().get(link)?)));
-    let upstream = |(index, link): (IfIndex, &Link)| {
-        let routes = engine.default_routes().filter(|route| route.unicast_link() == Some(index));
-        let protocols: Vec<_> = routes.map(|route| route.protocol).collect();
-        let default = match protocols.as_slice() {
-            [] => DefaultRoute::None,
-            all if all.iter().all(|protocol| *protocol == RTPROT_RA) => DefaultRoute::Advertised,
-            _ => DefaultRoute::Configured,
-        };
-        Upstream { index, name: link.name, default }
+/// What is needed at this moment: forwarding, as soon as an upstream is there. Before that a host that forwards would
+/// not take the advertisement that its default route is waited for from.
+///
+/// Where nobody is answered for, none need be there: the guests' prefix is routed to this host, by a tunnel say. Then
+/// it is the downstreams that count, and any other link may have a default route from advertisements.
+pub(super) fn needs(engine: &Engine) -> Needs {
+    let links: Vec<_> = engine.upstream_links().filter_map(|link| engine.links().get(link)).collect();
+    if !links.is_empty() || engine.written().needs_upstream() {
+        let links: Vec<_> = links.into_iter().map(|link| upstream(engine, link)).collect();
+        return Needs { is_forwarding: !links.is_empty(), links, is_any_link: false };
+    }
+    let places = &engine.bindings().ranges;
+    let downstreams: BTreeSet<_> =
+        places.iter().flat_map(|place| place.downstreams.iter().copied()).collect();
+    if downstreams.is_empty() || engine.serves_itself_alone() {
+        return Needs::default();
+    }
+    let is_other = |link: &&Link| {
+        !link.name.is_loopback() && link.master.is_none() && !downstreams.contains(&link.index)
     };
-    named.map(upstream).collect()
+    let links = engine.links().iter().filter(is_other).map(|link| upstream(engine, link)).collect();
+    Needs { is_forwarding: true, links, is_any_link: true }
+}
+
+fn upstream(engine: &Engine, link: &Link) -> Upstream {
+    let routes = engine.default_routes().filter(|route| route.unicast_link() == Some(link.index));
+    let protocols: Vec<_> = routes.map(|route| route.protocol).collect();
+    let default = match protocols.as_slice() {
+        [] => DefaultRoute::None,
+        all if all.iter().all(|protocol| *protocol == RTPROT_RA) => DefaultRoute::Advertised,
+        _ => DefaultRoute::Configured,
+    };
+    Upstream { index: link.index, name: link.name, default }
 }
 
 /// What is missing, as sentences with the command that sets it; for those who manage it themselves.
 pub(super) fn missing(engine: &Engine) -> Vec<String> {
-    let upstreams = upstreams(engine);
-    // To forward before there is one may keep its default route from coming.
-    if upstreams.is_empty() {
-        return Vec::new();
-    }
-    let read = |key: &str| sysctl::read(key).ok();
-    let advertised: Vec<_> =
-        upstreams.iter().filter(|up| up.default == DefaultRoute::Advertised).cloned().collect();
-    let settings = wanted(&advertised, read);
+    let mut needs = needs(engine);
+    needs.links.retain(|up| up.default == DefaultRoute::Advertised);
+    let settings = wanted(&needs, false, |key| sysctl::read(key).ok());
     let commands: Vec<_> =
         settings.iter().map(|s| format!("`sysctl -w net/ipv6/{}={}`", s.key, s.value)).collect();
     let Some(last) = settings.last() else { return Vec::new() };
@@ -206,7 +228,9 @@ pub(super) fn missing(engine: &Engine) -> Vec<String> {
     }
     let commands = commands.join(", then ");
     const REMEDY: &str = "or set `manage = true` in [sysctl]";
-    vec![if last.key == FORWARDING {
+    vec![if last.key == FORWARDING && needs.is_any_link {
+        format!("IPv6 forwarding is off, so no packet reaches a guest or leaves it; {commands}, {REMEDY}")
+    } else if last.key == FORWARDING {
         format!("IPv6 forwarding is off, so guests are answered for and not reached; {commands}, {REMEDY}")
     } else {
         format!(
@@ -217,9 +241,19 @@ pub(super) fn missing(engine: &Engine) -> Vec<String> {
 }
 
 /// What has to be set, in this order.
-fn wanted(upstreams: &[Upstream], read: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
+fn wanted(needs: &Needs, forwards_for_us: bool, read: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
     let mut settings = Vec::new();
-    for upstream in upstreams.iter().filter(|upstream| upstream.default != DefaultRoute::Configured) {
+    if !needs.is_forwarding {
+        return settings;
+    }
+    // Where another program has the host forward, links that bring no default route take no advertisements already.
+    let takes_any = !needs.is_any_link || forwards_for_us || read(FORWARDING).as_deref() == Some("0");
+    for upstream in &needs.links {
+        match upstream.default {
+            DefaultRoute::Configured => continue,
+            DefaultRoute::None if !takes_any => continue,
+            DefaultRoute::None | DefaultRoute::Advertised => {}
+        }
         let key = format!("conf/{}/accept_ra", upstream.name);
         // 0: another program takes care of advertisements, systemd-networkd for one.
         if read(&key).as_deref() == Some("1") {
@@ -255,6 +289,10 @@ mod tests {
         Upstream { index: IfIndex(2), name: name.parse().unwrap(), default }
     }
 
+    fn needs(links: &[Upstream]) -> Needs {
+        Needs { is_forwarding: true, links: links.to_vec(), is_any_link: false }
+    }
+
     /// The settings of a host on which `forwarding` is so and every `accept_ra` is this.
     fn host(forwarding: &'static str, accept_ra: &'static str) -> impl Fn(&str) -> Option<String> {
         move |key| Some(if key == FORWARDING { forwarding } else { accept_ra }.to_owned())
@@ -268,7 +306,7 @@ mod tests {
     fn accepts_advertisements_before_it_forwards() {
         let upstreams = [upstream("up0", DefaultRoute::Advertised), upstream("up1", DefaultRoute::None)];
         assert_eq!(
-            keys(&wanted(&upstreams, host("0", "1"))),
+            keys(&wanted(&needs(&upstreams), false, host("0", "1"))),
             ["conf/up0/accept_ra=2", "conf/up1/accept_ra=2", "conf/all/forwarding=1"]
         );
     }
@@ -276,11 +314,37 @@ mod tests {
     #[test]
     fn changes_nothing_that_is_right_or_somebody_elses() {
         let advertised = [upstream("up0", DefaultRoute::Advertised)];
-        assert_eq!(keys(&wanted(&advertised, host("1", "2"))), [""; 0]);
-        assert_eq!(keys(&wanted(&advertised, host("1", "0"))), [""; 0], "networkd does it itself");
+        assert_eq!(keys(&wanted(&needs(&advertised), false, host("1", "2"))), [""; 0]);
+        assert_eq!(
+            keys(&wanted(&needs(&advertised), false, host("1", "0"))),
+            [""; 0],
+            "networkd does it itself"
+        );
         let configured = [upstream("up0", DefaultRoute::Configured)];
-        assert_eq!(keys(&wanted(&configured, host("0", "1"))), ["conf/all/forwarding=1"]);
-        assert_eq!(keys(&wanted(&configured, |_| None)), [""; 0], "without IPv6 there is nothing to set");
+        assert_eq!(keys(&wanted(&needs(&configured), false, host("0", "1"))), ["conf/all/forwarding=1"]);
+        assert_eq!(
+            keys(&wanted(&needs(&configured), false, |_| None)),
+            [""; 0],
+            "without IPv6 there is nothing to set"
+        );
+    }
+
+    #[test]
+    fn without_an_upstream_every_link_that_could_bring_advertisements_goes_on_taking_them() {
+        let links = [upstream("eth0", DefaultRoute::None), upstream("sit1", DefaultRoute::Configured)];
+        let any = Needs { is_any_link: true, ..needs(&links) };
+        assert_eq!(
+            keys(&wanted(&any, false, host("0", "1"))),
+            ["conf/eth0/accept_ra=2", "conf/all/forwarding=1"]
+        );
+        assert_eq!(keys(&wanted(&any, false, host("1", "1"))), [""; 0], "it takes none already");
+        assert_eq!(
+            keys(&wanted(&any, true, host("1", "1"))),
+            ["conf/eth0/accept_ra=2"],
+            "one that came later"
+        );
+        let none = Needs { is_forwarding: false, ..any };
+        assert_eq!(keys(&wanted(&none, false, host("0", "1"))), [""; 0]);
     }
 
     #[test]

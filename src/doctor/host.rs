@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::engine::bindings::{Place, Upstream};
-use crate::engine::facts::{IfIndex, KernelRoute, Link, LinkLayer, Neighbor};
+use crate::engine::facts::{
+    Condition, IfIndex, KernelRoute, KernelRule, Link, LinkLayer, Neighbor, RuleAction,
+};
 use crate::engine::policy::RangePolicy;
 use crate::engine::{Bindings, Engine, Links};
 use crate::kernel::netlink::Make;
@@ -144,6 +146,29 @@ impl Host {
     /// What a link is made of.
     pub fn make(&self, link: IfIndex) -> Option<&Make> {
         self.makes.iter().find(|make| make.link == link)
+    }
+
+    /// Where what guests of this prefix send leaves by, where no upstream says it: by the first rule that has a default
+    /// route for it.
+    pub fn way_out(&self, prefix: &Ipv6Net) -> Option<IfIndex> {
+        let by_table = |table: u32| {
+            let is_default =
+                |route: &&KernelRoute| route.table == table && route.destination.prefix_len() == 0;
+            let routes = self.routes.iter().filter(is_default).filter(|route| route.unicast_link().is_some());
+            routes.min_by_key(|route| route.metric).and_then(KernelRoute::unicast_link)
+        };
+        let is_for_guests = |rule: &&KernelRule| {
+            rule.from.contains(prefix)
+                && rule.to.prefix_len() == 0
+                && rule.condition == Condition::None
+                && rule.arrives_on.is_none()
+                && !rule.is_inverted
+        };
+        let tables = self.engine.rules().filter(is_for_guests).filter_map(|rule| match rule.action {
+            RuleAction::Lookup { table, longer_than: None, not_group: None } => Some(table),
+            _ => None,
+        });
+        tables.chain([MAIN]).find_map(by_table)
     }
 
     /// The default routes: those of the main table, or of the tables that rules name instead.

@@ -47,10 +47,10 @@ impl House {
 
     /// When something is due next, of all machines.
     pub(super) fn next_due(&self) -> Option<Time> {
-        let Self { guests, neighbors, next_hops, manners, keep, .. } = self;
+        let Self { guests, neighbors, next_hops, manners, keep, host, .. } = self;
         let hops = next_hops.liveness().next_due();
         let due = [guests.next_due(), neighbors.next_due(), hops, manners.next_due(), keep.next_due()];
-        due.into_iter().flatten().min()
+        due.into_iter().chain([host.stations.next_due()]).flatten().min()
     }
 
     /// Every next hop that guests are behind, and what is known of it.

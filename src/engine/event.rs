@@ -1,6 +1,7 @@
 //! What the engine tells: one change that is worth a line in the log, or a question where each is watched.
 
 use core::net::Ipv6Addr;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,8 @@ pub enum Event {
     GroupsFull(IfIndex, usize),
     /// Every address of this prefix is answered for, too many to join a group for each.
     TooWideToJoin(Ipv6Net),
+    /// To announce everything again on this upstream took longer than the period that is wanted: that, and this.
+    RoundLate(IfIndex, Duration, Duration),
     /// The range follows from the host as it is, and is served from now on, or in another way than before.
     Serving(Box<RangePolicy>),
     /// The range does not follow from the host any more, and is not served.

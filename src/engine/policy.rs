@@ -102,8 +102,23 @@ pub enum Announce {
     /// These, and a solicitation like that of Duplicate Address Detection, for access switches that
     /// learn from nothing else.
     Dad,
+    /// As `Yes`, and each again after this long, for switches and routers that age entries out.
+    Every(Duration),
     /// Nothing.
     No,
+}
+
+impl Announce {
+    /// The shortest period.
+    pub const SHORTEST: Duration = Duration::from_secs(10);
+
+    /// The period at which everything is announced again, if that is wanted.
+    pub const fn period(self) -> Option<Duration> {
+        match self {
+            Self::Every(period) => Some(period),
+            Self::Yes | Self::Dad | Self::No => None,
+        }
+    }
 }
 
 /// Who keeps the gateway's neighbor entry fresh.

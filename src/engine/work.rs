@@ -36,8 +36,12 @@ pub(super) enum Work {
     Serve(Box<Serving>),
     /// A link is down or gone: its targets end.
     EndLink(IfIndex),
-    /// Bridges have forgotten these stations: their targets are asked.
-    Stations(BTreeSet<(IfIndex, Mac)>, u32),
+    /// Bridges have forgotten these stations.
+    Stations(BTreeSet<(IfIndex, Mac)>),
+    /// A dump is over, and stations of which it did not tell are forgotten: these so far, up to this one.
+    Untold(BTreeSet<(IfIndex, Mac)>, Option<(IfIndex, Mac)>),
+    /// Stations are forgotten: their targets are asked.
+    Doubt(BTreeSet<(IfIndex, Mac)>, u32),
     /// The plan is another: targets that it has no place for end. The prefixes whose ranges are others.
     Review(BTreeSet<Ipv6Net>, u32),
     /// After that, live targets are counted for groups, and their routes wanted, as the plan has it.
@@ -62,7 +66,7 @@ impl Work {
             gone.insert((*bridge, *mac));
             facts.next();
         }
-        Self::Stations(gone, 0)
+        Self::Stations(gone)
     }
 }
 

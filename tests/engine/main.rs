@@ -34,6 +34,7 @@ mod regressions;
 mod reload;
 mod remedies;
 mod replaced_routes;
+mod rounds;
 mod routed;
 mod routes;
 mod slices;

@@ -4,10 +4,10 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use lone64::engine::facts::{
-    Fact, IfIndex, KernelRoute, Link, LinkLayer, Neighbor, NeighborState, NextHop, RouteKind,
+    Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, Neighbor, NeighborState, NextHop, RouteKind,
 };
 use lone64::engine::policy::{Announce, Answer, Policy, RangePolicy, RangeRoutes, UpstreamInterface};
-use lone64::engine::{Event, Input, Output, Problem};
+use lone64::engine::{Event, Expected, Input, Output, Problem};
 use lone64::wire::{Advertisement, DropReason, Mac, Solicitation};
 
 use crate::host::{
@@ -33,6 +33,12 @@ fn is(bridge: bool) -> Link {
 fn port(index: IfIndex, name: &str) -> Fact {
     let mac = LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0x70, index.0 as u8]));
     Fact::Link(Link { master: Some(UP), ..link(index, name, mac) })
+}
+
+/// It is on its own again.
+fn port_gone(index: IfIndex) -> Fact {
+    let mac = LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0x70, index.0 as u8]));
+    Fact::Link(link(index, "eth0", mac))
 }
 
 fn facts() -> Vec<Fact> {
@@ -251,4 +257,56 @@ fn an_upstream_that_is_named_is_served_like_that_of_the_default_route() {
     policy.upstreams = vec![upstream(UpstreamInterface::Named("up0".parse().unwrap()))];
     let mut host = host(policy);
     assert_eq!(asked_and_found(&mut host, guest(5), guest_mac(5)).len(), 1);
+}
+
+#[test]
+fn it_is_told_that_nobody_is_answered_while_it_is_not_known_where_the_router_is() {
+    let mut host = Host::bare(policy(Answer::Live));
+    host.facts(facts());
+    host.input(Input::Synced);
+    host.pass(Duration::from_millis(2_900));
+    assert_eq!((host.events(), host.engine.problems()), (vec![], &[][..]), "the kernel is telling it");
+    host.pass(Duration::from_secs(1));
+    let lost = Problem::UplinkUnknown("up0".parse().unwrap());
+    assert_eq!(host.events(), [Event::Problem(lost.clone())]);
+    assert_eq!(host.engine.problems(), std::slice::from_ref(&lost));
+    let explained = host.engine.explain(guest(5), host.now);
+    assert_eq!(explained.outcome, Expected::Dropped(DropReason::NotUpstream));
+    let last = explained.steps.last().unwrap();
+    assert!(last.value.contains("not known behind which port of up0") && last.remedy.is_some(), "{last:?}");
+    host.facts(vec![station(ROUTER_MAC, ETH), router_known()]);
+    assert_eq!((host.events(), host.engine.problems()), (vec![Event::Solved(lost.clone())], &[][..]));
+    // One that is down has nobody to answer, and says so itself.
+    host.facts(vec![port_gone(ETH)]);
+    host.facts(vec![Fact::Link(Link { state: LinkState::Down, ..is(true) })]);
+    host.pass(Duration::from_secs(10));
+    assert!(!host.events().contains(&Event::Problem(lost)));
+}
+
+#[test]
+fn what_a_dump_does_not_tell_of_stations_is_forgotten_and_their_guests_are_asked() {
+    let mut host = host(policy(Answer::Live));
+    asked_and_found(&mut host, guest(5), guest_mac(5));
+    let told = |stations: Vec<Fact>| Input::Snapshot([facts(), stations, vec![router_known()]].concat());
+    host.input(told(vec![]));
+    host.take();
+    assert!(host.answers_for(guest(5)), "such a dump was not asked for stations");
+    host.input(told(vec![station(ROUTER_MAC, ETH), station(guest_mac(6), OTHER_TAP)]));
+    let asked: Vec<_> = host.probes().iter().map(|probe| probe.target).collect();
+    assert_eq!(asked, [guest(5)], "it may have gone");
+    // Another station is behind the port that the bridge has forgotten.
+    host.solicit(question_from(address("fe80::77"), STRANGER, guest(6)));
+    assert_eq!((host.answers(), host.dropped(DropReason::NotUpstream)), (vec![], 1));
+    assert!(probes(&host.ask(guest(6))).len() == 1, "the router is where it was");
+}
+
+#[test]
+fn an_explanation_says_behind_which_ports_router_and_guest_are() {
+    let mut host = host(policy(Answer::Live));
+    asked_and_found(&mut host, guest(5), guest_mac(5));
+    let explained = host.engine.explain(guest(5), host.now);
+    assert_eq!(explained.outcome, Expected::Answered);
+    let values: Vec<_> = explained.steps.iter().map(|step| step.value.as_str()).collect();
+    assert!(values.iter().any(|value| value.starts_with("the router is behind eth0 of up0")), "{values:?}");
+    assert!(values.contains(&"up0, behind its port tap1"), "{values:?}");
 }

@@ -20,6 +20,7 @@ crate::cases![
     announces_all_when_the_upstream_gets_another_mac,
     sends_a_detection_of_duplicates_before_if_that_is_wanted,
     overrides_no_owner_that_defends_himself_against_the_detection,
+    announces_all_again_at_a_period,
 ];
 
 fn settings(announce: &str) -> Settings {
@@ -180,4 +181,26 @@ fn overrides_no_owner_that_defends_himself_against_the_detection() {
     let said = daemon.stop();
     assert!(said.contains("conflict"), "{said}");
     assert_ne!(GUEST_MAC, mac(0x77));
+}
+
+fn announces_all_again_at_a_period() {
+    /// Two of the shortest periods, and what precedes the first.
+    const ROUNDS: std::time::Duration = std::time::Duration::from_secs(40);
+    let lab = Lab::veth();
+    let mut link = Link::open_for_all(&lab);
+    let _daemon = Daemon::start(&lab, settings("\"10s\""));
+    wake(&lab);
+    let mut heard = std::collections::BTreeMap::new();
+    let (deadline, detection) = (Instant::now() + ROUNDS, Solicitation::dad(UPSTREAM_MAC, GUEST).frame());
+    // Three as every newcomer has them, and one in each of two rounds.
+    while [GUEST, GATEWAY].iter().any(|target| heard.get(target).is_none_or(|count| *count < 5)) {
+        let frame = link.receive(deadline).expect("it is announced again");
+        if is_announcement(&frame) && sender(&frame) == UPSTREAM_MAC {
+            *heard.entry(target_of(&frame, ADVERTISEMENT).expect("a target")).or_insert(0) += 1;
+        }
+        if frame == detection {
+            *heard.entry(Ipv6Addr::UNSPECIFIED).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(heard.get(&Ipv6Addr::UNSPECIFIED), Some(&3), "the link is asked each time: {heard:?}");
 }

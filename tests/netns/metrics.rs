@@ -16,6 +16,7 @@ use crate::solicitation::{Checksum, Solicitation};
 
 crate::cases![
     counts_what_becomes_of_every_question,
+    counts_the_networks_that_nobody_serves,
     serves_get_of_metrics_and_nothing_else,
     is_off_unless_it_is_asked_for,
     answers_although_metrics_cannot_be_served,
@@ -134,6 +135,17 @@ fn counts_what_becomes_of_every_question() {
     assert_eq!(number(&after, "lone64_packet_drops_total{interface=\"up0\"}"), 0.0);
     assert_eq!(number(&after, "lone64_problems"), 0.0);
     assert!(after.contains(concat!("lone64_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")));
+}
+
+fn counts_the_networks_that_nobody_serves() {
+    let lab = Lab::veth();
+    let _daemon = Daemon::start(&lab, settings().without_upstream().without_sentinels());
+    let unserved = || number(&scrape(&lab), "lone64_unserved_networks");
+    assert_eq!(unserved(), 0.0);
+    let _container = crate::unserved::make_docker(&lab);
+    eventually("it is counted", PATIENCE, || (unserved() == 1.0).then_some(()));
+    lab.host.ip("link del docker0");
+    eventually("it is gone", PATIENCE, || (unserved() == 0.0).then_some(()));
 }
 
 fn serves_get_of_metrics_and_nothing_else() {

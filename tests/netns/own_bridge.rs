@@ -9,6 +9,7 @@
 use std::net::Ipv6Addr;
 use std::process::{Command, Stdio};
 
+use crate::client::{lone64, status};
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::PATIENCE;
 use crate::lab::{C, GUEST, Lab, c};
@@ -20,6 +21,7 @@ crate::cases![
     a_guest_there_may_check_an_address_that_the_router_asks_for,
     redirects_send_guests_past_the_host,
     guests_are_reached_whose_frames_the_bridge_keeps_from_the_uplink,
+    says_that_nobody_is_answered_while_the_router_is_not_heard,
 ];
 
 /// Another guest.
@@ -27,15 +29,18 @@ const OTHER: Ipv6Addr = c(6);
 /// Beyond the router.
 const BEYOND: &str = "2001:db8:ffff::1";
 /// No redirect leaves the host.
-const NO_REDIRECTS: &str = "add table ip6 own ; add chain ip6 own out { type filter hook output priority 0 ; } ; \
+pub(crate) const NO_REDIRECTS: &str = "add table ip6 own ; add chain ip6 own out { type filter hook output priority 0 ; } ; \
                             add rule ip6 own out oifname vmbr0 icmpv6 type nd-redirect drop";
+/// Nothing of the router's side arrives.
+pub(crate) const MUTE: &str = "add table netdev mute ; add chain netdev mute in { type filter hook ingress device \"up0\" priority 0 ; } ; \
+                            add rule netdev mute in drop";
 /// No IPv6 between the uplink and the guests.
 const APART: &str = "add table bridge own ; add chain bridge own apart { type filter hook forward priority 0 ; } ; \
                      add rule bridge own apart ether type ip6 iifname up0 drop ; \
                      add rule bridge own apart ether type ip6 oifname up0 drop";
 
 /// The lab with everything on one bridge, and a router that drops what does not come from the host's MAC.
-fn lab() -> Lab {
+pub(crate) fn lab() -> Lab {
     let lab = Lab::veth();
     lab.host.ip("route del default
          addr flush dev up0
@@ -66,13 +71,16 @@ fn lab() -> Lab {
     lab
 }
 
-fn nft(place: &Namespace, commands: &str) {
+pub(crate) fn nft(place: &Namespace, commands: &str) {
     place.output("nft", commands);
 }
 
 fn serving(lab: &Lab) -> Daemon {
-    let settings = Settings::default().without_sentinels().upstream_named("vmbr0").range(C, "vmbr0", "");
-    Daemon::start(lab, settings)
+    Daemon::start(lab, settings())
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings::default().without_sentinels().upstream_named("vmbr0").range(C, "vmbr0", "")
 }
 
 fn is_reached(lab: &Lab) -> bool {
@@ -145,4 +153,29 @@ fn guests_are_reached_whose_frames_the_bridge_keeps_from_the_uplink() {
     Pings::start(&lab.guest, 20, BEYOND).lose_none();
     lab.guest.ping(&OTHER.to_string());
     daemon.stop();
+}
+
+fn says_that_nobody_is_answered_while_the_router_is_not_heard() {
+    let lab = lab();
+    nft(&lab.host, NO_REDIRECTS);
+    nft(&lab.host, MUTE);
+    let daemon = serving(&lab);
+    let messages = || status(&daemon)["problems"].to_string();
+    eventually("it is told", PATIENCE, || {
+        messages().contains("not known behind which of its ports").then_some(())
+    });
+    assert_eq!(lone64(&daemon.socket(), "status").status.code(), Some(1));
+    let explained = lone64(&daemon.socket(), &format!("explain {GUEST}")).stdout;
+    let explained = String::from_utf8(explained).unwrap();
+    assert!(explained.contains("not known behind which port of vmbr0"), "{explained}");
+    nft(&lab.host, "delete table netdev mute");
+    lab.router.ping(&GUEST.to_string());
+    has_the_hosts_mac(&lab);
+    assert_eq!(messages(), "[]");
+    let explained = lone64(&daemon.socket(), &format!("explain {GUEST}")).stdout;
+    let explained = String::from_utf8(explained).unwrap();
+    assert!(explained.contains("the router is behind up0 of vmbr0"), "{explained}");
+    assert!(explained.contains("vmbr0, behind its port gp0"), "{explained}");
+    let said = daemon.stop();
+    assert_eq!(said.matches("it is known behind which port of vmbr0 the router is").count(), 1, "{said}");
 }

@@ -18,6 +18,7 @@ crate::cases![
     leaves_alone_what_somebody_else_has_changed,
     warns_of_what_is_missing_where_it_is_not_ours,
     forwards_only_when_the_default_route_is_there_that_it_waits_for,
+    forwards_without_an_upstream_where_nobody_is_answered,
     says_that_sysctls_are_read_only,
     follows_a_reload_and_an_upstream_that_is_made_anew,
 ];
@@ -143,6 +144,34 @@ fn forwards_only_when_the_default_route_is_there_that_it_waits_for() {
             "`sysctl -w net/ipv6/conf/up0/accept_ra=2`, then `sysctl -w net/ipv6/conf/all/forwarding=1`";
         assert_eq!(said.matches(command).count(), usize::from(!is_ours), "{said}");
         assert_eq!(said.contains("forwarding is off"), !is_ours, "{said}");
+    }
+}
+
+/// The prefix is routed here, by a tunnel say. A router on another link is listened to all the same.
+fn forwards_without_an_upstream_where_nobody_is_answered() {
+    for is_ours in [true, false] {
+        let lab = lab();
+        lab.host.ip("route del default");
+        let rest = format!("[sysctl]\nmanage = {is_ours}\n");
+        let settings = Settings::default().without_upstream().without_sentinels();
+        let daemon = Daemon::start(&lab, settings.range(C, "br0", "answer = \"never\"").rest(&rest));
+        if is_ours {
+            eventually("it forwards", PATIENCE, || (values(&lab) == ["1", "2"]).then_some(()));
+            let mut router = Endpoint::open(&lab.router, "rt0");
+            eventually("the default route is learned", PATIENCE, || {
+                router.send(&advertisement().frame());
+                lab.host.show("route show default").contains("proto ra").then_some(())
+            });
+        }
+        let said = daemon.stop();
+        assert_eq!(values(&lab), ["0", "1"], "{said}");
+        let sentence = "IPv6 forwarding is off, so no packet reaches a guest or leaves it; \
+                        `sysctl -w net/ipv6/conf/all/forwarding=1`";
+        assert_eq!(said.contains(sentence), !is_ours, "{said}");
+        if is_ours {
+            let at = |what: &str| said.find(what).unwrap_or_else(|| panic!("{what}: {said}"));
+            assert!(at("up0/accept_ra: 1 -> 2") < at("forwarding: 0 -> 1"), "{said}");
+        }
     }
 }
 

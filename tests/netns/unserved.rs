@@ -32,7 +32,7 @@ fn one_range() -> Settings {
 }
 
 /// A bridge with a routed /80 and a container on it.
-fn make_docker(lab: &Lab) -> Namespace {
+pub(crate) fn make_docker(lab: &Lab) -> Namespace {
     let container = Namespace::new();
     lab.host.ip(&format!(
         "link add docker0 type bridge forward_delay 0 mcast_snooping 0

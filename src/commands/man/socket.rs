@@ -233,6 +233,11 @@ const EVENTS: &[Term] = &[
     ("serving", "range, origin, behind: it is served from now on."),
     ("withdrawn", "range: it is not served any more."),
     ("groups_full", "interface, most: no more multicast groups are joined."),
+    (
+        "round_late",
+        "interface, period_seconds, seconds: to announce everything again took longer than the period of announce. Told \
+         once.",
+    ),
     ("too_wide_to_join", "range: it has too many addresses to join their groups."),
     (
         "unserved",

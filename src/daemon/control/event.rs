@@ -93,6 +93,10 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::GroupsFull(link, most) => json!({
             "event": "groups_full", "interface": name(link), "most": most,
         }),
+        Event::RoundLate(link, period, took) => json!({
+            "event": "round_late", "interface": name(link), "period_seconds": period.as_secs_f64(),
+            "seconds": took.as_secs_f64(),
+        }),
         Event::TooWideToJoin(prefix) => json!({
             "event": "too_wide_to_join", "range": prefix.to_string(),
         }),

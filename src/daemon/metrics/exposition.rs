@@ -32,6 +32,7 @@ pub(super) struct Snapshot {
     pub(super) rivals: u64,
     pub(super) resyncs: u64,
     pub(super) problems: u64,
+    pub(super) unserved: u64,
     /// Upstreams, and whichever of the downstreams lost any; [`MOST_INTERFACES`] at most.
     pub(super) drops: Vec<(String, u64)>,
     pub(super) answers: Answers,
@@ -63,6 +64,7 @@ impl Snapshot {
             rivals: counters.conflicts,
             resyncs: counters.resyncs,
             problems: engine.problems().len() as u64,
+            unserved: engine.count_unserved() as u64,
             drops: of_upstreams
                 .chain(others)
                 .filter_map(|(link, count)| Some((name(link)?, count)))
@@ -108,6 +110,11 @@ impl Collector for Snapshot {
             "lone64_problems",
             "What the configuration asks for and the host does not have.",
             [([], self.problems)],
+        )?;
+        page.gauges(
+            "lone64_unserved_networks",
+            "Networks that the kernel routes inside an on-link prefix of an upstream, and that nobody serves.",
+            [([], self.unserved)],
         )?;
         for (name, help, count) in [
             ("lone64_probes", "Probes sent.", self.probes),

@@ -35,9 +35,10 @@ fn examine(host: &Host) -> Vec<Finding> {
 /// Adds the settings that switch forwarding on. It switches router advertisements off where accept_ra
 /// is 1, and the default route that came by one goes at once: that has to be set first.
 pub fn switched_on(mut finding: Finding, host: &Host) -> Finding {
-    for upstream in host.upstreams() {
-        let accepts = of(&host.name(upstream.link), "accept_ra");
-        if has_advertised_route(host, upstream.link) && would_be_deaf(host, &accepts) {
+    // Also by one that is no upstream, because none is needed.
+    for link in host.links().iter().filter(|link| has_advertised_route(host, link.index)) {
+        let accepts = of(link.name.as_str(), "accept_ra");
+        if would_be_deaf(host, &accepts) {
             finding = finding.set(accepts, "2");
         }
     }

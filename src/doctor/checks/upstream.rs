@@ -104,6 +104,7 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         // Downstreams, addresses and limits have checks of their own.
         Problem::NoDefaultRoute
         | Problem::UpstreamNotHeard(..)
+        | Problem::UplinkUnknown(_)
         | Problem::UpstreamWithoutAddress(_)
         | Problem::DownstreamMissing(..)
         | Problem::DownstreamIsUpstream(..)

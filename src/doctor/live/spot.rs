@@ -63,9 +63,17 @@ impl Spot {
             None => {
                 ranges.retain(|(range, _)| range.answer != Answer::Never);
                 if ranges.is_empty() {
-                    refusals.push(
-                        "no range is answered for; write a [[range]], or give one with --range".to_owned(),
-                    );
+                    let what = match (host.ranges().next(), host.upstreams()) {
+                        (None, _) => "write a [[range]], or give one with --range",
+                        (Some(_), []) => {
+                            "`answer` is \"never\" in each, and there is no upstream: no router asks for anything, and \
+                             packets are only routed"
+                        }
+                        (Some(_), _) => {
+                            "`answer` is \"never\" in each; --live-address tries an address of one all the same"
+                        }
+                    };
+                    refusals.push(format!("no range is answered for; {what}"));
                 }
             }
         }

@@ -87,7 +87,10 @@ fn the_host_stands_in_where_there_is_no_bridge_and_for_its_own_address() {
 fn a_range_that_is_never_answered_is_taken_only_if_it_is_named() {
     let host = host(&range(BRIDGE.0, BRIDGE.1, "answer = \"never\""));
     let error = Spot::choose(&host, None).unwrap_err().to_string();
-    assert!(error.contains("no range is answered for; write a [[range]]"), "{error}");
+    assert!(
+        error.contains("no range is answered for; `answer` is \"never\" in each; --live-address"),
+        "{error}"
+    );
     assert!(Spot::choose(&host, Some("2001:db8::c:7".parse().unwrap())).is_ok());
     let outside = Spot::choose(&host, Some("2001:db8::e:7".parse().unwrap())).unwrap_err();
     assert!(outside.to_string().contains("lies in no range"), "{outside}");

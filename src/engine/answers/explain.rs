@@ -152,11 +152,17 @@ impl Explainer<'_> {
         steps.push(yes(Subject::Range, plan.range(range).prefix.to_string()));
         if plan.place(range).upstream.is_none() && !plan.range(range).needs_upstream() {
             self.tell_mode(range, target, now, steps);
+            if !plan.range(range).looks_for_guests() {
+                steps.push(self.explain_route(range, target));
+            }
             return Expected::Dropped(DropReason::NeverAnswered);
         }
         let Some(upstream) = self.tell_upstream(range, steps) else {
             return Expected::Dropped(DropReason::NoRange);
         };
+        if plan.is_shared(upstream.link) && !self.tell_uplink(upstream.link, steps) {
+            return Expected::Dropped(DropReason::NotUpstream);
+        }
         let decision = self.scene.decide(&router_on(upstream.link), target, now);
         if decision == Decision::Drop(DropReason::UpstreamAddress) {
             let value = "an address of an interface on the upstream's own link: the kernel answers there";
@@ -203,8 +209,14 @@ impl Explainer<'_> {
         let policy = self.scene.plan.range(range);
         match policy.answer {
             Answer::Never => {
-                let remedy = "write answer = \"live\" for the range".to_owned();
-                steps.push(no(Subject::Mode, "never: the range has routes only".to_owned(), Some(remedy)));
+                let (value, remedy) = match self.scene.plan.place(range).upstream {
+                    Some(_) => ("", Some("write answer = \"live\" for the range".to_owned())),
+                    None => (
+                        ", and no upstream, where somebody could ask: what is routed here is forwarded",
+                        None,
+                    ),
+                };
+                steps.push(no(Subject::Mode, format!("never: the range has routes only{value}"), remedy));
                 if policy.looks_for_guests() {
                     self.explain_routed(range, target, now, steps);
                 }
@@ -244,7 +256,8 @@ impl Explainer<'_> {
                 Expected::Answered
             }
             Decision::AnswerLive(live) | Decision::AskBefore(live) => {
-                steps.extend([downstream(live.link), yes(Subject::Liveness, alive(&live, now))]);
+                let place = yes(Subject::Downstream, self.place_of(&live));
+                steps.extend([place, yes(Subject::Liveness, alive(&live, now))]);
                 Expected::Answered
             }
             Decision::Drop(DropReason::Conflict) => {

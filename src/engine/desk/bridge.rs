@@ -10,6 +10,7 @@ use crate::engine::host::Host;
 use crate::engine::host::stations::Side;
 use crate::engine::house::House;
 use crate::engine::liveness::{Heard, Sign};
+use crate::engine::plan::problem::Problem;
 use crate::engine::time::Time;
 use crate::wire::{Advertisement, DropReason, Mac, Solicitation};
 
@@ -77,6 +78,29 @@ impl Desk {
         if side == Side::Unknown {
             self.seek_uplink(link, now);
         }
+    }
+
+    /// Tells of bridges on which it is not known where the router is, and of those on which it is known again.
+    pub(super) fn follow_uplinks(&mut self, now: Time) {
+        let House { plan, host, .. } = &mut self.house;
+        if plan.bindings.shared.is_empty() && host.stations.has_lost_none() || self.phase != Phase::Serving {
+            return;
+        }
+        let is_known = |bridge| host.stations.uplinks(bridge).next().is_some();
+        if host.stations.has_lost_none() && plan.bindings.shared.iter().copied().all(is_known) {
+            return;
+        }
+        // One that is down has nobody to answer.
+        let up = plan.bindings.shared.iter().copied().filter(|bridge| host.links.is_up(*bridge)).collect();
+        if host.stations.follow_uplinks(&up, now) {
+            self.tell_problems();
+        }
+    }
+
+    pub(super) fn lost_uplinks(&self) -> Vec<Problem> {
+        let host = &self.house.host;
+        let lost = host.stations.lost().filter_map(|bridge| host.links.get(bridge));
+        lost.map(|bridge| Problem::UplinkUnknown(bridge.name)).collect()
     }
 
     /// Asks the routers where they are, if that is not known.

@@ -32,6 +32,7 @@ impl Desk {
             }
             self.settle_waiting(now);
         }
+        self.follow_uplinks(now);
     }
 
     fn guest_out(&mut self, out: Out, now: Time) {

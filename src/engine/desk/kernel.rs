@@ -17,8 +17,8 @@ use crate::engine::keep::outcome::Verdict;
 use crate::engine::keep::routes::Routes;
 use crate::engine::liveness::{Liveness, Owner};
 use crate::engine::manners::Manners;
-use crate::engine::manners::announce::{Announced, Footing};
 use crate::engine::manners::asked::Asked;
+use crate::engine::manners::footing::{Announced, Footing};
 use crate::engine::manners::rivals::Rivals;
 use crate::engine::next_hops::NextHops;
 use crate::engine::plan::problem::Problem;
@@ -179,6 +179,7 @@ impl Desk {
         let House { host, keep, plan, .. } = &self.house;
         let mut problems = plan.bindings.problems.clone();
         problems.extend(keep.problems(plan, host));
+        problems.extend(self.lost_uplinks());
         let before = std::mem::replace(&mut self.house.problems, problems);
         self.tell_unserved();
         if self.phase != Phase::Serving || before == self.house.problems {
@@ -220,6 +221,7 @@ impl Desk {
     pub fn compare(&mut self, facts: Vec<Fact>) -> Work {
         let House { host, keep, manners, counters, seed, .. } = &mut self.house;
         counters.resyncs += 1;
+        host.stations.begin_dump();
         manners.routers.forget_entries();
         keep.addresses.forget_answers();
         let snapshot = Snapshot::new(facts, host.untold(), keep.routes.inherited(), *seed);
@@ -378,5 +380,9 @@ impl Announced for Audience<'_> {
 
     fn links(&self) -> &Links {
         &self.host.links
+    }
+
+    fn live_at(&self, number: u32) -> Option<(u32, Option<Ipv6Addr>)> {
+        self.guests.live_at(number)
     }
 }

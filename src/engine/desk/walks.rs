@@ -50,10 +50,17 @@ impl Desk {
                 is_done &= hops.end_on(link, most, &ground, budget, now);
                 (!is_done).then_some(Work::EndLink(link))
             }
-            Work::Stations(stations, from) => {
-                if from == 0 {
-                    stations.iter().for_each(|(bridge, mac)| self.house.host.stations.forget(*bridge, *mac));
+            Work::Stations(stations) => {
+                stations.iter().for_each(|(bridge, mac)| self.house.host.stations.forget(*bridge, *mac));
+                Some(Work::Doubt(stations, 0))
+            }
+            Work::Untold(mut gone, behind) => {
+                match self.house.host.stations.forget_untold(behind, most, &mut gone) {
+                    Some(next) => Some(Work::Untold(gone, Some(next))),
+                    None => (!gone.is_empty()).then_some(Work::Doubt(gone, 0)),
                 }
+            }
+            Work::Doubt(stations, from) => {
                 let is_gone = |link, mac| stations.contains(&(link, mac));
                 if from == 0 {
                     let (hops, ground, budget) = self.house.next_hops();
@@ -61,7 +68,7 @@ impl Desk {
                 }
                 let (guests, ground, budget) = self.house.guests();
                 let next = guests.doubt_stations(is_gone, (from, most), &ground, budget, now);
-                next.map(|next| Work::Stations(stations, next))
+                next.map(|next| Work::Doubt(stations, next))
             }
             Work::Review(changed, from) => match self.review(&changed, (from, most), now) {
                 Some(next) => Some(Work::Review(changed, next)),
@@ -98,7 +105,7 @@ impl Desk {
             Work::TakenIn => {
                 let House { keep, host, .. } = &mut self.house;
                 keep.routes.told_all(host);
-                None
+                host.stations.is_watching().then(|| Work::Untold(BTreeSet::new(), None))
             }
             Work::GiveBack => {
                 let House { keep, host, .. } = &mut self.house;

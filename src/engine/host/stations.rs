@@ -4,6 +4,7 @@
 //! The bridge's forwarding table knows it, and the kernel tells of a new station before it hands on the station's frame.
 
 use core::net::Ipv6Addr;
+use core::ops::Bound::{Excluded, Unbounded};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -26,10 +27,23 @@ pub enum Side {
 #[derive(Debug, Default)]
 pub struct Stations {
     watched: BTreeSet<IfIndex>,
-    ports: BTreeMap<(IfIndex, Mac), IfIndex>,
+    ports: BTreeMap<(IfIndex, Mac), Port>,
+    /// Counts the dumps of the kernel's tables.
+    dump: u32,
+    /// The last dump has told of stations.
+    has_told: bool,
+    /// Bridges on which it is not known where the router is: since when, and whether that was told.
+    lost: BTreeMap<IfIndex, (Time, bool)>,
     routers: BTreeMap<(IfIndex, Ipv6Addr), Router>,
     /// When the routers of a bridge were asked last.
     asked: BTreeMap<IfIndex, Time>,
+}
+
+/// Where a station is, and which dump, or what came after it, has said so last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Port {
+    link: IfIndex,
+    dump: u32,
 }
 
 /// A router of the provider's.
@@ -74,8 +88,74 @@ impl Stations {
         }
         // Strangers choose what they send from. Of the others nothing is known, and they get no answer.
         if self.ports.len() < MOST || self.ports.contains_key(&(bridge, mac)) {
-            self.ports.insert((bridge, mac), port);
+            self.ports.insert((bridge, mac), Port { link: port, dump: self.dump });
+            self.has_told = true;
         }
+    }
+
+    /// The kernel tells everything that there is, from here on.
+    pub fn begin_dump(&mut self) {
+        self.dump = self.dump.wrapping_add(1);
+        self.has_told = false;
+    }
+
+    /// It has told everything: stations that it did not tell of are forgotten, at most so many looked at, behind this
+    /// one. Where to go on. A dump that tells of none was not asked for any.
+    pub fn forget_untold(
+        &mut self,
+        behind: Option<(IfIndex, Mac)>,
+        most: usize,
+        gone: &mut BTreeSet<(IfIndex, Mac)>,
+    ) -> Option<(IfIndex, Mac)> {
+        if !self.has_told {
+            return None;
+        }
+        let from = (behind.map_or(Unbounded, Excluded), Unbounded);
+        let next: Vec<_> = self.ports.range(from).take(most).map(|(at, port)| (*at, port.dump)).collect();
+        for (at, _) in next.iter().filter(|(_, dump)| *dump != self.dump) {
+            self.ports.remove(at);
+            gone.insert(*at);
+        }
+        next.last().filter(|_| next.len() == most).map(|(at, _)| *at)
+    }
+
+    /// These bridges are up and have routers, or should. True if it is news that it is not known where the router of
+    /// one is, or that it is: a moment at the start, or after a change, is none.
+    pub fn follow_uplinks(&mut self, up: &BTreeSet<IfIndex>, now: Time) -> bool {
+        let is_lost = |bridge: &IfIndex| self.uplinks(*bridge).next().is_none();
+        let lost: BTreeSet<_> = up.iter().copied().filter(is_lost).collect();
+        let was_told =
+            self.lost.extract_if(.., |bridge, _| !lost.contains(bridge)).any(|(_, (_, told))| told);
+        let mut is_news = was_told;
+        for bridge in lost {
+            let (since, is_told) = self.lost.entry(bridge).or_insert((now, false));
+            if !*is_told && *since + PATIENCE <= now {
+                *is_told = true;
+                is_news = true;
+            }
+        }
+        is_news
+    }
+
+    /// The bridges of which that was told.
+    pub fn lost(&self) -> impl Iterator<Item = IfIndex> {
+        self.lost.iter().filter(|(_, (_, is_told))| *is_told).map(|(bridge, _)| *bridge)
+    }
+
+    /// True if nothing is to be followed.
+    pub fn has_lost_none(&self) -> bool {
+        self.lost.is_empty()
+    }
+
+    /// When it is to be told of the next one.
+    pub fn next_due(&self) -> Option<Time> {
+        let waiting = self.lost.values().filter(|(_, is_told)| !is_told);
+        waiting.map(|(since, _)| *since + PATIENCE).min()
+    }
+
+    /// Behind which port the station is.
+    pub fn port(&self, bridge: IfIndex, mac: Mac) -> Option<IfIndex> {
+        self.ports.get(&(bridge, mac)).map(|port| port.link)
     }
 
     /// The bridge has forgotten a station.
@@ -86,7 +166,7 @@ impl Stations {
     /// The link is a port of this bridge, or of none any more.
     pub fn check_port(&mut self, port: IfIndex, master: Option<IfIndex>) {
         if self.is_watching() {
-            self.ports.retain(|(bridge, _), known| *known != port || master == Some(*bridge));
+            self.ports.retain(|(bridge, _), known| known.link != port || master == Some(*bridge));
             for ((bridge, _), router) in &mut self.routers {
                 router.port = router.port.filter(|known| *known != port || master == Some(*bridge));
             }
@@ -96,7 +176,7 @@ impl Stations {
     /// A router of the provider's has this link-layer address.
     pub fn learn_router(&mut self, bridge: IfIndex, address: Ipv6Addr, mac: Mac) {
         if self.watches(bridge) {
-            let port = self.ports.get(&(bridge, mac)).copied();
+            let port = self.port(bridge, mac);
             let before = self.routers.get(&(bridge, address)).filter(|before| before.mac == mac);
             let port = port.or_else(|| before.and_then(|before| before.port));
             self.routers.insert((bridge, address), Router { mac, port });
@@ -110,8 +190,8 @@ impl Stations {
 
     /// Where this station is.
     pub fn side(&self, bridge: IfIndex, mac: Mac) -> Side {
-        let Some(port) = self.ports.get(&(bridge, mac)) else { return Side::Unknown };
-        if self.uplinks(bridge).any(|uplink| uplink == *port) {
+        let Some(port) = self.port(bridge, mac) else { return Side::Unknown };
+        if self.uplinks(bridge).any(|uplink| uplink == port) {
             return Side::Uplink;
         }
         if self.uplinks(bridge).next().is_some() { Side::Guests } else { Side::Unknown }
@@ -148,6 +228,8 @@ impl Stations {
 const MOST: usize = 65_536;
 /// RFC 4861 §10.
 const RETRANS_TIMER: Duration = Duration::from_secs(1);
+/// RFC 4861 §10, MAX_MULTICAST_SOLICIT: a router that is there has answered by then.
+const PATIENCE: Duration = RETRANS_TIMER.saturating_mul(3);
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +277,41 @@ mod tests {
         assert_eq!(stations.side(BRIDGE, GUEST), Side::Guests);
         stations.check_port(UPLINK, None);
         assert_eq!(stations.side(BRIDGE, GUEST), Side::Unknown);
+    }
+
+    #[test]
+    fn what_a_dump_does_not_tell_is_forgotten_and_one_that_was_not_asked_for_stations_changes_nothing() {
+        let mut stations = watching();
+        let mut forget = |told: &[Mac], most| {
+            stations.begin_dump();
+            told.iter().for_each(|mac| stations.learn(BRIDGE, *mac, TAP));
+            let (mut gone, mut behind) = (BTreeSet::new(), None);
+            loop {
+                behind = stations.forget_untold(behind, most, &mut gone);
+                if behind.is_none() {
+                    return gone.into_iter().map(|(_, mac)| mac).collect::<Vec<_>>();
+                }
+            }
+        };
+        assert_eq!(forget(&[], 9), []);
+        assert_eq!(forget(&[ROUTER, GUEST], 9), []);
+        assert_eq!(forget(&[GUEST], 1), [ROUTER]);
+        assert_eq!(forget(&[ROUTER], 1), [GUEST]);
+    }
+
+    #[test]
+    fn it_is_told_that_a_router_is_nowhere_after_a_while_and_that_it_is_found() {
+        let mut stations = Stations::default();
+        let bridges = BTreeSet::from([BRIDGE]);
+        stations.watch(&bridges);
+        let now = Time::ORIGIN;
+        assert!(!stations.follow_uplinks(&bridges, now) && stations.lost().next().is_none());
+        assert_eq!(stations.next_due(), Some(now + PATIENCE));
+        assert!(stations.follow_uplinks(&bridges, now + PATIENCE) && stations.lost().eq([BRIDGE]));
+        assert!(!stations.follow_uplinks(&bridges, now + 2 * PATIENCE) && stations.next_due().is_none());
+        stations.learn(BRIDGE, ROUTER, UPLINK);
+        stations.learn_router(BRIDGE, ADDRESS, ROUTER);
+        assert!(stations.follow_uplinks(&bridges, now + 2 * PATIENCE) && stations.has_lost_none());
     }
 
     #[test]

@@ -155,6 +155,12 @@ impl Liveness {
         }
         (found, Some(from))
     }
+
+    /// One step of such a walk: the target at this number or behind it, if it is live, and where to go on.
+    pub fn live_at(&self, number: u32) -> Option<(u32, Option<Ipv6Addr>)> {
+        let (next, id) = self.table.known_from(number)?;
+        Some((next, self.table.live(id).map(|_| self.table.address(id))))
+    }
 }
 
 /// To end a target costs as much as to look at so many that stay.

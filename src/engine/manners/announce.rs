@@ -18,9 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::claims::{dad, question, solicitation_from, unsolicited};
+use super::footing::{Announced, Footing};
+use super::rounds::{Rounds, Visit};
 use crate::engine::effect::Output;
+use crate::engine::event::Event;
 use crate::engine::facts::IfIndex;
-use crate::engine::host::links::Links;
 use crate::engine::limiter::Limiter;
 use crate::engine::plan::bindings::Upstream;
 use crate::engine::policy::{Announce, Limits};
@@ -49,6 +51,8 @@ pub struct Announcements {
     own: BTreeMap<Ipv6Addr, IfIndex>,
     /// The link was asked for these, and nobody has spoken up.
     free: Vec<Ipv6Addr>,
+    /// What is announced again at a period.
+    rounds: Rounds,
 }
 
 /// How far the announcing of one target has come.
@@ -75,36 +79,6 @@ enum Step {
     Again(u8),
 }
 
-/// On what a target stands on its upstream's link.
-#[derive(Debug, Clone, Copy)]
-pub struct Footing {
-    /// The upstream.
-    pub upstream: Upstream,
-    /// The link was asked, and nobody else has the target.
-    pub is_free: bool,
-    /// A rival has it, as far as is known: the link is asked twice, because a frame may be lost.
-    pub is_disputed: bool,
-    /// That is a router which may only be away: nothing is announced if the link is silent.
-    pub is_kept: bool,
-    /// Announcing is wanted, and the target is there beyond its own word.
-    pub is_announced: bool,
-    /// The target is a guest on the upstream's own link. It takes a check of its address for one against itself, if it is
-    /// making that at the same time, so the link is asked as hosts ask for each other.
-    pub is_shared: bool,
-}
-
-/// What an announcement has to know of the target and of the host.
-pub trait Announced {
-    /// On what the target stands at this moment, if it is ours to ask for and to announce.
-    fn footing(&self, target: Ipv6Addr, now: Time) -> Option<Footing>;
-    /// Whether the route of the target is on its way into the kernel.
-    fn is_route_under_way(&self, target: Ipv6Addr) -> bool;
-    /// The provider's routers on this upstream.
-    fn routers(&self, upstream: IfIndex) -> Vec<Ipv6Addr>;
-    /// The host's interfaces and addresses.
-    fn links(&self) -> &Links;
-}
-
 impl Announcements {
     /// None yet.
     pub fn new(limits: &Limits) -> Self {
@@ -119,6 +93,7 @@ impl Announcements {
             stations: BTreeMap::new(),
             own: BTreeMap::new(),
             free: Vec::new(),
+            rounds: Rounds::default(),
         }
     }
 
@@ -155,7 +130,9 @@ impl Announcements {
     /// When something is due next.
     pub fn next_due(&self) -> Option<Time> {
         let begins = (!self.waiting.is_empty()).then(|| self.pace.ready_at().max(self.earliest));
-        begins.into_iter().chain(self.due.first().map(|(due, _)| *due)).min()
+        let (round, asked) = self.rounds.next_due();
+        let round = round.map(|begins| begins.max(self.pace.ready_at()));
+        [begins, round, asked, self.due.first().map(|(due, _)| *due)].into_iter().flatten().min()
     }
 
     /// The target, which is there since then, is announced from the beginning, as soon as it is its turn.
@@ -194,6 +171,19 @@ impl Announcements {
             self.own.iter().filter(|(_, link)| new.contains_key(link)).map(|(target, _)| *target).collect();
         own.into_iter().for_each(|target| self.begin(target, now, now));
         new
+    }
+
+    /// The upstreams are these, and those in `new` have everything announced from the beginning: what is announced
+    /// again, and when, follows.
+    pub fn settle_rounds<'a>(
+        &mut self,
+        upstreams: impl Iterator<Item = &'a Upstream>,
+        new: &BTreeMap<IfIndex, bool>,
+        now: Time,
+    ) {
+        let up = upstreams.filter(|upstream| self.stations.contains_key(&upstream.link));
+        let periods = up.filter_map(|upstream| Some((upstream.link, upstream.announce.period()?)));
+        self.rounds.settle(&periods.collect(), new, now);
     }
 
     /// The host has this address on an interface that is no upstream, and it is answered for on that upstream;
@@ -257,7 +247,65 @@ impl Announcements {
                 (false, false) => self.ask(target, &footing, Step::Asked, out, now),
             }
         }
+        self.renew(most, ground, out, now);
         self.next_due().is_none_or(|due| due > now)
+    }
+
+    /// What rounds have to send by now, for at most `most` targets. Newcomers have had their turn. The link is asked
+    /// each time, so that a station which has taken the address meanwhile is not overridden; but we do not give way
+    /// to one that wants it.
+    fn renew(&mut self, most: usize, ground: &impl Announced, out: &mut Vec<Output>, now: Time) {
+        for _ in 0..most {
+            let Some(target) = self.rounds.next_asked(now) else { break };
+            if let Some(footing) = self.renewable(target, ground, now) {
+                if !footing.is_free {
+                    self.free.push(target);
+                }
+                self.tell(target, &footing, ground, out);
+            }
+        }
+        for _ in 0..most {
+            if self.pace.ready_at() > now {
+                return;
+            }
+            match self.rounds.visit(&self.own, |number| ground.live_at(number), now) {
+                None => return,
+                Some(Visit::Nobody) => {}
+                Some(Visit::Late(link, period, took)) => {
+                    out.push(Output::Event(Event::RoundLate(link, period, took)));
+                }
+                Some(Visit::Target(link, target)) => {
+                    let footing = self.renewable(target, ground, now);
+                    if let Some(footing) = footing.filter(|footing| footing.upstream.link == link)
+                        && self.pace.take(now)
+                    {
+                        out.push(Output::Solicit(link, dad(&footing.upstream, target)));
+                        self.rounds.ask(target, now + RETRANS_TIMER);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing that is disputed, and nothing that is being announced anyway.
+    fn renewable(&self, target: Ipv6Addr, ground: &impl Announced, now: Time) -> Option<Footing> {
+        let footing = ground.footing(target, now)?;
+        let is_renewable = footing.is_announced
+            && !footing.is_disputed
+            && footing.upstream.announce.period().is_some()
+            && !self.runs.contains_key(&target)
+            && !ground.is_route_under_way(target);
+        is_renewable.then_some(footing)
+    }
+
+    /// An advertisement, and a solicitation for each router.
+    fn tell(&self, target: Ipv6Addr, footing: &Footing, ground: &impl Announced, out: &mut Vec<Output>) {
+        let upstream = &footing.upstream;
+        let advertisement = unsolicited(upstream, target, ground.links());
+        out.extend(advertisement.map(|advertisement| Output::Advertise(upstream.link, advertisement)));
+        for router in ground.routers(upstream.link) {
+            out.push(Output::Solicit(upstream.link, solicitation_from(upstream, target, router)));
+        }
     }
 
     /// Its owner, if there is one, has a retransmission time to defend it (RFC 4862 §5.4), and a switch has as long
@@ -287,15 +335,16 @@ impl Announcements {
         if !is_announced || footing.is_kept {
             return self.stop(target);
         }
-        let advertisement = unsolicited(upstream, target, ground.links());
-        out.extend(advertisement.map(|advertisement| Output::Advertise(upstream.link, advertisement)));
         let left = match step {
-            Step::Again(left) => left - 1,
+            Step::Again(left) => {
+                let advertisement = unsolicited(upstream, target, ground.links());
+                out.extend(
+                    advertisement.map(|advertisement| Output::Advertise(upstream.link, advertisement)),
+                );
+                left - 1
+            }
             Step::Pause | Step::Ask | Step::Asked | Step::First => {
-                for router in ground.routers(upstream.link) {
-                    let solicitation = solicitation_from(upstream, target, router);
-                    out.push(Output::Solicit(upstream.link, solicitation));
-                }
+                self.tell(target, footing, ground, out);
                 MAX_NEIGHBOR_ADVERTISEMENT - 1
             }
         };

@@ -1,6 +1,7 @@
 //! Announcements alone: what is sent, and when.
 
 use super::*;
+use crate::engine::host::links::Links;
 use crate::engine::policy::{GatewaySource, Override, Source};
 
 const UP: IfIndex = IfIndex(2);
@@ -52,6 +53,10 @@ impl Announced for Link {
 
     fn links(&self) -> &Links {
         &self.links
+    }
+
+    fn live_at(&self, _: u32) -> Option<(u32, Option<Ipv6Addr>)> {
+        None
     }
 }
 

@@ -4,8 +4,10 @@
 pub mod announce;
 pub mod asked;
 mod claims;
+pub mod footing;
 pub mod groups;
 pub mod rivals;
+mod rounds;
 pub mod routers;
 pub mod suppression;
 
@@ -84,6 +86,7 @@ impl Manners {
         let up = heard.filter(|upstream| host.links.is_up(upstream.link));
         let new =
             self.announcements.new_stations(up.map(|upstream| (upstream.link, upstream.mac)).collect(), now);
+        self.announcements.settle_rounds(plan.bindings.upstreams.iter(), &new, now);
         if new.values().any(|is_new| *is_new) {
             self.asked.forget();
         }

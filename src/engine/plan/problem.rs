@@ -24,6 +24,8 @@ pub enum Problem {
     UpstreamNotHeard(IfName, String),
     /// The upstream has no address that answers could come from: IPv6 is off there, or it is down.
     UpstreamWithoutAddress(IfName),
+    /// Guests are on the upstream's own bridge, and it is not known behind which of its ports the router is.
+    UplinkUnknown(IfName),
     /// The upstream has no such address, or cannot use it yet; so nothing is answered.
     SourceMissing(IfName, Ipv6Addr),
     /// Several upstreams are there, and none has a prefix that covers the range.
@@ -68,7 +70,8 @@ impl Problem {
             | Self::NoDefaultRoute
             | Self::UpstreamIsPort(..)
             | Self::UpstreamWithoutLinkLayer(_)
-            | Self::UpstreamNotHeard(..) => Scope::Upstream,
+            | Self::UpstreamNotHeard(..)
+            | Self::UplinkUnknown(_) => Scope::Upstream,
             Self::NoUpstreamForRange(_)
             | Self::DownstreamMissing(..)
             | Self::DownstreamIsUpstream(..)
@@ -96,6 +99,7 @@ impl Problem {
             Self::UpstreamIsPort(name, master) => Some(format!("{name} to be no port of {master}")),
             Self::UpstreamWithoutLinkLayer(name) => Some(format!("a link layer on {name}")),
             Self::UpstreamNotHeard(name, _) => Some(format!("a packet socket on {name}")),
+            Self::UplinkUnknown(name) => Some(format!("the router behind a port of {name}")),
             Self::UpstreamWithoutAddress(name) => Some(format!("an IPv6 address on {name}")),
             Self::SourceMissing(name, address) => Some(format!("the address {address} on {name}")),
             Self::NoUpstreamForRange(prefix) => Some(format!("an upstream for {prefix}")),
@@ -118,6 +122,9 @@ impl Problem {
             Self::UpstreamIsPort(name, master) => format!("upstream {name} is no port of {master} any more"),
             Self::UpstreamWithoutLinkLayer(name) => format!("upstream {name} has a link layer now"),
             Self::UpstreamNotHeard(name, _) => format!("upstream {name} is heard now"),
+            Self::UplinkUnknown(name) => {
+                format!("it is known behind which port of {name} the router is")
+            }
             Self::UpstreamWithoutAddress(name) => {
                 format!("upstream {name} has an address to answer from now")
             }
@@ -171,6 +178,13 @@ impl fmt::Display for Problem {
                 f,
                 "upstream {name} is not heard, because the kernel refuses a packet socket there ({said}), and nothing \
                  is answered until it takes one; `lone64 doctor` looks for the limit that is too low"
+            ),
+            Self::UplinkUnknown(name) => write!(
+                f,
+                "guests are on the upstream's own bridge {name}, and it is not known behind which of its ports the \
+                 router is, so nobody is answered there: the router of the default route (`ip -6 route show default dev \
+                 {name}`) has to answer, and the bridge to learn its MAC (`bridge fdb show br {name}`; `bridge -d link` \
+                 says `learning on`)"
             ),
             Self::UpstreamWithoutAddress(name) => write!(
                 f,

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use lone64::engine::facts::{Fact, KernelRoute, Link, LinkState, NextHop, RouteKind};
-use lone64::engine::policy::{Policy, RangeRoutes};
+use lone64::engine::policy::{Announce, Policy, RangeRoutes};
 use lone64::engine::{Engine, Input, RouteState, Time};
 use lone64::wire::Mac;
 
@@ -76,8 +76,13 @@ fn title(scene: Scene) -> String {
     }
 }
 
-const INPUTS: [(&str, Make); 14] = [
+const INPUTS: [(&str, Make); 15] = [
     ("all keepalives are due", |_, _| Input::Timeout),
+    ("a reload that announces all again", |scene, _| {
+        let mut policy = scene.policy();
+        policy.upstreams[0].announce = Announce::Every(Announce::SHORTEST);
+        reload(policy)
+    }),
     ("a snapshot with everything", |scene, engine| Input::Snapshot(everything(scene, engine))),
     ("a link message that says nothing new", |_, _| fact(Fact::Link(downstream_link(0)))),
     ("one more network", |scene, _| Input::Facts(one_more(scene))),

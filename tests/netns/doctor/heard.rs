@@ -1,19 +1,22 @@
 //! What only a running daemon can have heard.
 
+use super::Patient;
 use super::traveller::{Traveller, bridge};
-use crate::daemon::Settings;
+use crate::daemon::{Daemon, Settings};
 use crate::endpoint::PATIENCE;
 use crate::frame::mac;
 use crate::hostile::claims;
 use crate::lab::{C, GUEST, Lab, ROUTER};
 use crate::link::Link;
 use crate::namespace::eventually;
+use crate::own_bridge::{self, MUTE, NO_REDIRECTS, nft};
 use crate::solicitation::Solicitation;
 
 crate::cases![
     finds_a_guest_whose_mask_is_too_short,
     is_content_with_such_a_guest_where_its_range_answers_it,
     finds_somebody_else_with_an_address_of_a_guest,
+    finds_a_router_that_is_behind_no_port,
 ];
 
 /// The host is healthy but for what was heard.
@@ -76,4 +79,29 @@ fn finds_somebody_else_with_an_address_of_a_guest() {
     });
     assert!(finding.text.contains("02:00:00:00:00:03"), "{finding:?}");
     assert!(finding.text.contains(&GUEST.to_string()), "{finding:?}");
+}
+
+/// A host that serves guests on the upstream's own bridge.
+fn on_its_own_bridge(lab: Lab) -> Traveller {
+    let settings = own_bridge::settings();
+    let daemon = Some(Daemon::start(&lab, settings.clone()));
+    let traveller = Traveller { patient: Patient::with(lab, ""), daemon };
+    traveller.configure(&settings);
+    traveller
+}
+
+fn finds_a_router_that_is_behind_no_port() {
+    let lab = own_bridge::lab();
+    nft(&lab.host, NO_REDIRECTS);
+    nft(&lab.host, MUTE);
+    let traveller = on_its_own_bridge(lab);
+    let patient = &traveller.patient;
+    let finding = eventually("it was told", PATIENCE, || {
+        patient.examine().0.into_iter().find(|finding| finding.check == "upstream-bridge")
+    });
+    assert!(finding.text.contains("not known behind which port of vmbr0"), "{finding:?}");
+    assert!(finding.remedies[0].text.contains("ping -c 3 fe80::1%vmbr0"), "{finding:?}");
+    nft(&patient.lab.host, "delete table netdev mute");
+    patient.lab.router.ping(&GUEST.to_string());
+    assert!(patient.examine().0.iter().all(|finding| finding.check != "upstream-bridge"));
 }

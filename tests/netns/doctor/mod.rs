@@ -8,6 +8,7 @@ mod others;
 mod ranges;
 mod settings;
 mod traveller;
+mod tunnel;
 mod upstream;
 
 use std::fs;
@@ -32,6 +33,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         others::CASES,
         live::CASES,
         heard::CASES,
+        tunnel::CASES,
     ];
     rooms.into_iter().flatten()
 }

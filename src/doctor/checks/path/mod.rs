@@ -34,7 +34,7 @@ pub struct Way {
     pub guest: Ipv6Addr,
     /// Who keeps its routes.
     pub routes: RangeRoutes,
-    /// Towards the router.
+    /// Towards the router, or the other end of a tunnel.
     pub upstream: IfIndex,
     /// Its name.
     pub upstream_name: String,
@@ -58,7 +58,9 @@ impl Way {
     pub fn all(host: &Host) -> Vec<Self> {
         let mut all = Vec::new();
         for (range, place) in host.ranges() {
-            let Some(upstream) = place.upstream else { continue };
+            // Where nobody is answered for, the prefix is routed here: by a tunnel, say.
+            let routed = || host.way_out(&range.prefix).filter(|_| !range.needs_upstream());
+            let Some(upstream) = place.upstream.or_else(routed) else { continue };
             let mut downstreams = place.downstreams.clone();
             if range.downstream == Downstream::Kernel {
                 let routes = host.routes.iter().filter(|route| range.prefix.contains(&route.destination));

@@ -6,7 +6,9 @@ use core::net::Ipv6Addr;
 use super::bridge_filter::ports;
 use crate::doctor::firewall::{Body, Family, Hook, Packet, Reverse, State};
 use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use crate::engine::Problem;
 use crate::engine::bindings::Upstream;
+use crate::engine::facts::NextHop;
 use crate::engine::policy::RangePolicy;
 
 /// The check.
@@ -27,6 +29,7 @@ fn examine(host: &Host) -> Vec<Finding> {
         }
         if let Some((range, _)) = host.ranges().find(|(_, place)| place.own_bridge() == Some(upstream.link)) {
             findings.extend(redirected(host, upstream, range));
+            findings.extend(lost_router(host, &name));
             continue;
         }
         let sentence = format!(
@@ -44,6 +47,32 @@ fn examine(host: &Host) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// What a running daemon says: it has not found out where the router is, and answers nobody.
+fn lost_router(host: &Host, name: &str) -> Option<Finding> {
+    let problems = host.daemon.as_ref()?["problems"].as_array()?;
+    let lost = Problem::UplinkUnknown(name.parse().ok()?).to_string();
+    problems.iter().find(|problem| problem["message"] == lost.as_str())?;
+    let sentence = format!(
+        "it is not known behind which port of {name} the router is, so guests there are not answered for: what comes from \
+         its side cannot be told from guests"
+    );
+    let finding =
+        Finding::fault(sentence).seen("lone64 has heard nothing of the router of the default route");
+    let router = host.default_routes().find_map(|route| match route.next_hop {
+        NextHop::Via(router) => Some(router),
+        NextHop::OnLink => None,
+    });
+    Some(match router {
+        Some(router) => finding.remedy(Remedy::Advice(format!(
+            "`ping -c 3 {router}%{name}`: it has to answer, and `bridge fdb show br {name}` to show its MAC then; \
+             `bridge -d link` says whether the ports learn"
+        ))),
+        None => finding.remedy(Remedy::Advice(format!(
+            "add the gateway that the provider names: ip -6 route add default via GATEWAY dev {name}"
+        ))),
+    })
 }
 
 /// What the host forwards leaves by the interface that it came by, so the kernel tells guest and router to go to each

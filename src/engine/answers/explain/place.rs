@@ -7,6 +7,7 @@ use crate::engine::change::RouteState;
 use crate::engine::facts::{IfIndex, IfName, KernelRoute, KernelRule, LinkLayer, LinkState, TableName};
 use crate::engine::host::routes::MAIN;
 use crate::engine::host::routes::ways::Way;
+use crate::engine::liveness::Live;
 use crate::engine::plan::RangeId;
 use crate::engine::policy::{Downstream, RangeRoutes};
 use crate::engine::time::Time;
@@ -31,6 +32,41 @@ impl Explainer<'_> {
                 )
             }
             None => NO_RANGE.to_owned(),
+        }
+    }
+
+    /// Where guests share a bridge with the router: behind which port that is. What comes from elsewhere gets no answer.
+    pub(super) fn tell_uplink(&self, bridge: IfIndex, steps: &mut Vec<Step>) -> bool {
+        let name = self.name(bridge);
+        let mut ports: Vec<_> =
+            self.scene.host.stations.uplinks(bridge).map(|port| self.name(port)).collect();
+        ports.dedup();
+        if ports.is_empty() {
+            let value = format!("it is not known behind which port of {name} the router is");
+            let remedy = format!(
+                "the router of the default route has to answer, and the bridge to learn its MAC: `bridge fdb show br {name}`"
+            );
+            steps.push(no(Subject::Upstream, value, Some(remedy)));
+            return false;
+        }
+        let value = format!(
+            "the router is behind {} of {name}: who asks from there is answered, others are guests",
+            ports.join(" and ")
+        );
+        steps.push(yes(Subject::Upstream, value));
+        true
+    }
+
+    /// Where a live guest is: of a bridge that it shares with the router, the port.
+    pub(super) fn place_of(&self, live: &Live) -> String {
+        let name = self.name(live.link);
+        let stations = &self.scene.host.stations;
+        match live.mac.filter(|_| self.scene.plan.is_shared(live.link)) {
+            Some(mac) => match stations.port(live.link, mac) {
+                Some(port) => format!("{name}, behind its port {}", self.name(port)),
+                None => format!("{name}, behind a port that it has forgotten"),
+            },
+            None => name,
         }
     }
 
