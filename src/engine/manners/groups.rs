@@ -56,8 +56,11 @@ pub type Wish = ((IfIndex, Ipv6Addr), Option<()>);
 struct LinkGroups {
     /// How many addresses each group is wanted for.
     wanted: BTreeMap<u32, u32>,
-    /// Those of them for which there was no room.
-    waiting: BTreeSet<u32>,
+    /// Those of them that are joined. For the others there was no room: they may be a hundred times as many, so they
+    /// are not written down a second time.
+    joined: BTreeSet<u32>,
+    /// None below this one waits.
+    waiting_from: u32,
     was_full: bool,
 }
 
@@ -73,17 +76,16 @@ impl Groups {
     pub fn change(&mut self, limit: usize) {
         self.limit = limit;
         for (link, groups) in &mut self.links {
-            while groups.joined() < limit
-                && let Some(next) = groups.waiting.pop_first()
+            while groups.joined.len() < limit
+                && let Some(next) = groups.join_next()
             {
                 self.wishes.push(((*link, group(next)), Some(())));
             }
-            let joined = groups.wanted.keys().rev().filter(|group| !groups.waiting.contains(*group));
-            let beyond = groups.joined().saturating_sub(limit);
-            let last: Vec<_> = joined.take(beyond).copied().collect();
-            for suffix in last {
-                groups.waiting.insert(suffix);
-                self.wishes.push(((*link, group(suffix)), None));
+            while groups.joined.len() > limit
+                && let Some(last) = groups.joined.pop_last()
+            {
+                groups.wait(last);
+                self.wishes.push(((*link, group(last)), None));
             }
         }
     }
@@ -186,12 +188,12 @@ impl Groups {
         if *count > 1 {
             return;
         }
-        // The new one is among the wanted already.
-        if groups.joined() <= self.limit {
+        if groups.joined.len() < self.limit {
+            groups.joined.insert(suffix);
             self.wishes.push(((link, group(suffix)), Some(())));
             return;
         }
-        groups.waiting.insert(suffix);
+        groups.wait(suffix);
         if !std::mem::replace(&mut groups.was_full, true) {
             self.events.push(Event::GroupsFull(link, self.limit));
         }
@@ -207,9 +209,9 @@ impl Groups {
             return;
         }
         groups.wanted.remove(&suffix);
-        if !groups.waiting.remove(&suffix) {
+        if groups.joined.remove(&suffix) {
             self.wishes.push(((link, group(suffix)), None));
-            if let Some(next) = groups.waiting.pop_first() {
+            if let Some(next) = groups.join_next() {
                 self.wishes.push(((link, group(next)), Some(())));
             }
         }
@@ -220,8 +222,21 @@ impl Groups {
 }
 
 impl LinkGroups {
-    fn joined(&self) -> usize {
-        self.wanted.len() - self.waiting.len()
+    /// There is no room for this one yet.
+    fn wait(&mut self, suffix: u32) {
+        self.waiting_from = self.waiting_from.min(suffix);
+    }
+
+    /// The first of those that wait is joined.
+    fn join_next(&mut self) -> Option<u32> {
+        if self.joined.len() == self.wanted.len() {
+            return None;
+        }
+        let mut from_there = self.wanted.range(self.waiting_from..).map(|(suffix, _)| *suffix);
+        let next = from_there.find(|suffix| !self.joined.contains(suffix))?;
+        self.joined.insert(next);
+        self.waiting_from = next + 1;
+        Some(next)
     }
 }
 
