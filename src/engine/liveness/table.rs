@@ -5,9 +5,9 @@
 //! targets have (askers that wait, claims) is beside the table.
 
 use core::cell::Cell;
+use core::hint::black_box;
 use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
-use std::hint::black_box;
 
 use hashbrown::HashTable;
 
