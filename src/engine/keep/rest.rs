@@ -1,8 +1,9 @@
 //! What is at rest: wanted, and there. It may be as many things as there are targets.
 
 use std::array;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
+
+use hashbrown::HashTable;
 
 use crate::engine::seed::Seed;
 
@@ -13,24 +14,25 @@ use crate::engine::seed::Seed;
 /// default; so many parts are nearly full.
 #[derive(Debug)]
 pub struct Rest<K, V> {
-    parts: [HashMap<K, V, Seed>; PARTS],
+    parts: [HashTable<(K, V)>; PARTS],
     seed: Seed,
 }
 
 impl<K: Hash + Eq + Copy, V> Rest<K, V> {
     /// Nothing yet.
     pub fn new(seed: Seed) -> Self {
-        Self { parts: array::from_fn(|_| HashMap::with_hasher(seed)), seed }
+        Self { parts: array::from_fn(|_| HashTable::new()), seed }
     }
 
     /// How much it is.
     pub fn len(&self) -> usize {
-        self.parts.iter().map(HashMap::len).sum()
+        self.parts.iter().map(HashTable::len).sum()
     }
 
     /// What is there.
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.parts[self.part_of(key)].get(key)
+        let hash = self.seed.hash_one(key);
+        self.parts[part(hash)].find(hash, |(known, _)| known == key).map(|(_, value)| value)
     }
 
     /// Whether something is there.
@@ -40,28 +42,35 @@ impl<K: Hash + Eq + Copy, V> Rest<K, V> {
 
     /// This is at rest from here on.
     pub fn insert(&mut self, key: K, value: V) {
-        self.parts[self.part_of(&key)].insert(key, value);
+        let (hash, seed) = (self.seed.hash_one(key), self.seed);
+        let part = &mut self.parts[part(hash)];
+        match part.find_mut(hash, |(known, _)| *known == key) {
+            Some(there) => there.1 = value,
+            None => _ = part.insert_unique(hash, (key, value), |(known, _)| seed.hash_one(known)),
+        }
     }
 
     /// What was there is at rest no more.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.parts[self.part_of(key)].remove(key)
+        let hash = self.seed.hash_one(key);
+        let found = self.parts[part(hash)].find_entry(hash, |(known, _)| known == key).ok()?;
+        Some(found.remove().0.1)
     }
 
     /// Everything, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.parts.iter().flatten()
+        self.parts.iter().flatten().map(|(key, value)| (key, value))
     }
 
     /// Every key, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
-        self.parts.iter().flat_map(HashMap::keys)
+        self.iter().map(|(key, _)| key)
     }
+}
 
-    /// Other bits than those by which a part finds the place of a key.
-    fn part_of(&self, key: &K) -> usize {
-        (self.seed.hash_one(key) >> 32) as usize % PARTS
-    }
+/// By other bits than those by which a part finds the place of a key.
+fn part(hash: u64) -> usize {
+    (hash >> 32) as usize % PARTS
 }
 
 /// With 65,536 things there are 6,554 in each, and a table of 8,192 places has room for 7,168.
