@@ -28,6 +28,7 @@
 //! kernel::packet  recv_batch       up to 64 frames that the filter passed
 //!   daemon        frames           one turn of the loop
 //!     wire        Message::parse   every check of RFC 4861 §7.1.1, each with its DropReason
+//!     engine      look_ahead       a hint: the targets of the batch are read into the caches together
 //!     engine      handle           one input, and the time
 //!       desk      solicitation     the question on its way through the machines
 //!         answers decide           range, mode, liveness: a decision, as a value

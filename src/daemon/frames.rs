@@ -9,14 +9,14 @@ use crate::engine::facts::IfIndex;
 use crate::engine::{Input, Output};
 use crate::kernel::ears::Ears;
 use crate::kernel::packet::{RecvBatch, SendBatch, Stamps};
-use crate::wire::{Advertisement, DropReason, Mac, Message};
+use crate::wire::{Advertisement, DropReason, Message};
 
 /// Sockets, and the frames of this moment.
 pub(super) struct Frames {
     pub(super) ears: Ears,
     /// The interfaces that had frames when they were last looked at.
     pub(super) ready: Vec<IfIndex>,
-    received: Option<RecvBatch>,
+    received: Option<(RecvBatch, Vec<Input>)>,
     /// Apart, because they leave by different interfaces, turn by turn.
     advertisements: Outbox,
     solicitations: Outbox,
@@ -31,8 +31,9 @@ pub(super) struct Frames {
 /// Frames that came on one interface.
 pub(super) struct Received {
     link: IfIndex,
-    mac: Mac,
     batch: RecvBatch,
+    /// Each frame, as the engine takes it.
+    inputs: Vec<Input>,
 }
 
 /// Frames that are to leave by one interface.
@@ -46,7 +47,7 @@ impl Frames {
         Ok(Self {
             ears: Ears::new().map_err(Error::Wait)?,
             ready: Vec::new(),
-            received: Some(RecvBatch::new()),
+            received: Some((RecvBatch::new(), Vec::new())),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
             leaving: Vec::new(),
@@ -141,20 +142,28 @@ impl Frames {
     /// One batch of frames of this interface, if there are any.
     pub(super) fn receive(&mut self, link: IfIndex) -> io::Result<Option<Received>> {
         let Some(ear) = self.ears.get(link) else { return Ok(None) };
-        let mut batch = self.received.take().unwrap_or_default();
+        let (mut batch, mut inputs) = self.received.take().unwrap_or_default();
         match ear.socket.recv_batch(&mut batch) {
-            Ok(()) => return Ok(Some(Received { link, mac: ear.mac, batch })),
+            Ok(()) => {
+                inputs.extend(batch.frames().map(|frame| {
+                    let message = frame.ok_or(DropReason::FrameTooLong);
+                    input(link, message.and_then(|(frame, sum)| Message::parse_with(sum, frame, ear.mac)))
+                }));
+                return Ok(Some(Received { link, batch, inputs }));
+            }
             // Down or deleted for now; the kernel's events say what becomes of it.
             Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error),
         }
-        self.received = Some(batch);
+        self.received = Some((batch, inputs));
         Ok(None)
     }
 
     /// The buffers of a batch, to be used for the next.
     pub(super) fn take_back(&mut self, received: Received) {
-        self.received = Some(received.batch);
+        let Received { batch, mut inputs, .. } = received;
+        inputs.clear();
+        self.received = Some((batch, inputs));
     }
 
     fn flush_advertisements(&mut self) {
@@ -180,18 +189,14 @@ impl Received {
         self.link
     }
 
-    /// When the kernel received each frame, where it said so.
-    pub(super) fn stamps(&self) -> impl Iterator<Item = Option<Duration>> {
-        self.batch.stamps()
+    /// Each frame, as the engine takes it.
+    pub(super) fn inputs(&self) -> &[Input] {
+        &self.inputs
     }
 
-    /// Each frame, as the engine takes it.
-    pub(super) fn inputs(&self) -> impl Iterator<Item = Input> {
-        self.batch.frames().map(|frame| {
-            let message = frame.ok_or(DropReason::FrameTooLong);
-            let parsed = message.and_then(|(frame, checksum)| Message::parse_with(checksum, frame, self.mac));
-            input(self.link, parsed)
-        })
+    /// The same one by one, and when the kernel received each, where it said so.
+    pub(super) fn take_inputs(&mut self) -> impl Iterator<Item = (Input, Option<Duration>)> {
+        self.inputs.drain(..).zip(self.batch.stamps())
     }
 }
 

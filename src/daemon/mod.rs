@@ -271,11 +271,12 @@ impl Daemon {
             let batch = self.frames.receive(link);
             let links = self.engine.links();
             let batch = batch.map_err(|source| Error::Receive { link: links.name(link), source })?;
-            let Some(batch) = batch else { continue };
+            let Some(mut batch) = batch else { continue };
             self.look_for_stations()?;
+            self.engine.look_ahead(batch.inputs());
             match &mut self.measures.stopwatch {
-                None => batch.inputs().for_each(|input| self.engine.handle(input, now)),
-                Some(stopwatch) => stopwatch.handle(&mut self.engine, &batch, now),
+                None => batch.take_inputs().for_each(|(input, _)| self.engine.handle(input, now)),
+                Some(stopwatch) => stopwatch.handle(&mut self.engine, &mut batch, now),
             }
             self.frames.take_back(batch);
             self.carry_out(now);

@@ -17,6 +17,7 @@ use super::export::{self, Census, Target, Which};
 use super::facts::{IfIndex, KernelRoute, KernelRule};
 use super::host::Host;
 use super::host::links::Links;
+use super::input::Input;
 use super::keep::{self, Keep};
 use super::liveness::{Budget, Liveness, SHARES, State, Subject};
 use super::manners::Manners;
@@ -137,6 +138,14 @@ impl House {
     /// Every target that something is known of.
     pub fn targets(&self) -> impl Iterator<Item = (Ipv6Addr, State)> {
         self.guests.iter()
+    }
+
+    /// These have come in one batch and are about to be handled, one by one. It changes nothing but how long that
+    /// takes: see [`Liveness::look_ahead`].
+    pub fn look_ahead(&self, batch: &[Input]) {
+        if batch.len() > 1 {
+            self.guests.look_ahead(batch.iter().filter_map(Input::target));
+        }
     }
 
     /// How many questions for a target were answered since something is known of it.

@@ -53,3 +53,13 @@ pub enum Input {
     /// The daemon ends: give back what the kernel holds for us.
     Stop,
 }
+
+impl Input {
+    /// The target of a question.
+    pub(super) fn target(&self) -> Option<Ipv6Addr> {
+        match self {
+            Self::Solicitation(_, solicitation) => Some(solicitation.target),
+            _ => None,
+        }
+    }
+}

@@ -28,10 +28,10 @@ pub(super) struct Answers {
 
 impl Stopwatch {
     /// Hands in each frame, and notes which questions are answered at once.
-    pub(in super::super) fn handle(&mut self, engine: &mut Recorded, batch: &Received, now: Time) {
+    pub(in super::super) fn handle(&mut self, engine: &mut Recorded, batch: &mut Received, now: Time) {
         let link = batch.link();
         let mut answered = engine.counters().answered_on(link);
-        for (input, stamp) in batch.inputs().zip(batch.stamps()) {
+        for (input, stamp) in batch.take_inputs() {
             engine.handle(input, now);
             let before = std::mem::replace(&mut answered, engine.counters().answered_on(link));
             if answered > before {

@@ -39,7 +39,7 @@ impl Routes {
         while self.former.is_some() {
             self.hand_over(host, usize::MAX);
         }
-        let guests = std::mem::replace(&mut self.guests, Keeper::new(Manner::Confirmed, seed).for_many());
+        let guests = std::mem::replace(&mut self.guests, Keeper::new(Manner::Confirmed, seed));
         let route = |(target, link): (&Ipv6Addr, &IfIndex)| {
             our(&before, Ipv6Net::from(*target), RouteKind::Unicast(*link), before.metric)
         };

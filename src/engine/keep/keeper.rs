@@ -4,11 +4,12 @@
 //! At any time at most one change of a thing is under way. What is at rest (wanted, and there) costs a key and
 //! a value; only what is not at rest has more.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::ops::RangeBounds;
 
 use super::outcome::{Heard, Open};
+use super::rest::Rest;
 use crate::engine::seed::Seed;
 use crate::engine::time::Time;
 
@@ -16,14 +17,11 @@ use crate::engine::time::Time;
 #[derive(Debug)]
 pub struct Keeper<K, V> {
     pub(super) manner: Manner,
-    pub(super) at_rest: HashMap<K, V, Seed>,
+    pub(super) at_rest: Rest<K, V>,
     pub(super) open: BTreeMap<K, Open<V>>,
     /// Something happened to these since the last look.
     pub(super) touched: BTreeSet<K>,
     pub(super) retries: BTreeSet<(Time, K)>,
-    /// Once there are more than a few, there is room for so many at once: a table that grows is copied as a whole,
-    /// and answers would wait.
-    room: usize,
 }
 
 /// How changes are made.
@@ -74,17 +72,11 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
     pub fn new(manner: Manner, seed: Seed) -> Self {
         Self {
             manner,
-            at_rest: HashMap::with_hasher(seed),
+            at_rest: Rest::new(seed),
             open: BTreeMap::new(),
             touched: BTreeSet::new(),
             retries: BTreeSet::new(),
-            room: 0,
         }
-    }
-
-    /// The same, for things of which there may be thousands.
-    pub fn for_many(self) -> Self {
-        Self { room: MANY, ..self }
     }
 
     /// From here on this is wanted; or nothing.
@@ -150,13 +142,13 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
     pub fn has_ours(&self, key: &K) -> bool {
         match self.open.get(key) {
             Some(open) => matches!(open.found, Found::Ours(_)),
-            None => self.at_rest.contains_key(key),
+            None => self.at_rest.contains(key),
         }
     }
 
     /// Whether something is wanted there, was there or is under way.
     pub fn knows(&self, key: &K) -> bool {
-        self.at_rest.contains_key(key) || self.open.contains_key(key)
+        self.at_rest.contains(key) || self.open.contains_key(key)
     }
 
     /// Whether the kernel has exactly this there, as far as is known.
@@ -204,7 +196,7 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
     /// As many that are at rest, of which nothing is known any more.
     pub fn take_at_rest(&mut self, most: usize) -> Vec<(K, V)> {
         let keys: Vec<_> = self.at_rest.keys().copied().take(most).collect();
-        keys.into_iter().filter_map(|key| self.at_rest.remove_entry(&key)).collect()
+        keys.into_iter().filter_map(|key| Some((key, self.at_rest.remove(&key)?))).collect()
     }
 
     /// The keys of this range of which something is not at rest.
@@ -322,9 +314,6 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
             (Some(wanted), Found::Ours(there)) if wanted == there => {
                 let wanted = wanted.clone();
                 self.open.remove(&key);
-                if self.at_rest.len() == FEW {
-                    self.at_rest.reserve(self.room);
-                }
                 self.at_rest.insert(key, wanted);
                 return None;
             }
@@ -368,11 +357,6 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
         })
     }
 }
-
-/// With more than that many there will be thousands.
-const FEW: usize = 448;
-/// As many targets are known by default.
-const MANY: usize = 65_536;
 
 #[cfg(test)]
 #[path = "keeper_tests.rs"]

@@ -6,6 +6,7 @@ mod ears;
 mod handover;
 pub mod keeper;
 pub mod outcome;
+mod rest;
 pub mod routes;
 mod wishes;
 

@@ -52,7 +52,7 @@ impl Routes {
             ours: Ours::new(policy.protocol),
             ranges: Keeper::new(Manner::Confirmed, seed),
             by_range: BTreeMap::new(),
-            guests: Keeper::new(Manner::Confirmed, seed).for_many(),
+            guests: Keeper::new(Manner::Confirmed, seed),
             shadowed: BTreeMap::new(),
             overtaken: BTreeSet::new(),
             former: None,

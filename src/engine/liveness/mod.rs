@@ -147,6 +147,11 @@ impl Liveness {
         self.table.find(target).map_or(Standing::Unknown, |id| self.table.standing(id))
     }
 
+    /// These will be asked for in a moment. It changes nothing but how long that takes.
+    pub fn look_ahead(&self, targets: impl Iterator<Item = Ipv6Addr>) {
+        self.table.look_ahead(targets);
+    }
+
     /// What is known of a live target.
     pub fn live(&self, target: Ipv6Addr) -> Option<Live> {
         self.table.find(target).and_then(|id| self.table.live(id))

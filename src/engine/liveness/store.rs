@@ -2,9 +2,6 @@
 
 use core::net::Ipv6Addr;
 use std::cmp::Ordering;
-use std::hash::Hasher;
-
-use siphasher::sip::SipHasher13;
 
 use super::entry::{Entry, Kind, NONE};
 use super::table::{OnLink, Table};
@@ -116,14 +113,14 @@ impl Table {
                 (chunk * CHUNK + self.chunks[chunk].len() - 1) as u32
             }
         };
-        let Self { index, hasher, chunks, .. } = self;
-        index.insert_unique(hash(hasher, address), id, |id| hash(hasher, entry_of(chunks, *id).address));
+        let Self { index, hash, chunks, .. } = self;
+        index.insert_unique(hash.of(address), id, |id| hash.of(entry_of(chunks, *id).address));
         id
     }
 
     /// Frees an entry that is in no heap any more.
     pub(super) fn forget(&mut self, id: u32) {
-        let hash = hash(&self.hasher, self.entry(id).address);
+        let hash = self.hash.of(self.entry(id).address);
         if let Ok(found) = self.index.find_entry(hash, |other| *other == id) {
             found.remove();
         }
@@ -171,13 +168,6 @@ impl Table {
 /// The entry of this number.
 pub(super) fn entry_of(chunks: &[Vec<Entry>], id: u32) -> &Entry {
     &chunks[id as usize / CHUNK][id as usize % CHUNK]
-}
-
-/// Where the index looks for an address.
-pub(super) fn hash(hasher: &SipHasher13, address: Ipv6Addr) -> u64 {
-    let mut hasher = *hasher;
-    hasher.write(&address.octets());
-    hasher.finish()
 }
 
 /// Entries to a chunk: 64 KiB.

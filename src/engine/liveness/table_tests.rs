@@ -117,6 +117,20 @@ fn an_entry_that_is_free_is_used_again_and_tells_nothing_of_the_one_before() {
     assert_eq!(table.known_from(1), None);
 }
 
+#[test]
+fn to_look_ahead_changes_nothing_whoever_is_looked_for() {
+    let mut table = Table::new(MANY + 9, [1, 2]);
+    let many = MANY as u16;
+    (0..many).for_each(|n| _ = table.set(address(n), Some(live(Proof::Replied, 3)), seconds(5)));
+    table.set(address(7), None, seconds(5));
+    table.set(address(many), Some(State::Absent), seconds(9));
+    table.look_ahead((0..many + 9).map(address));
+    table.look_ahead((many..many + 9).chain([7, 8]).map(address));
+    let known = |last| table.find(address(last)).map(|id| table.standing(id));
+    assert_eq!((known(7), known(many), known(many + 1)), (None, Some(Standing::Absent), None));
+    assert!(matches!(known(8), Some(Standing::Live(_))) && table.len() == MANY);
+}
+
 /// Against a plain map: a long run of changes, and whatever is asked has the same answer.
 #[test]
 fn is_a_map_with_an_order_by_what_is_due() {

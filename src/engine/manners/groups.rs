@@ -54,12 +54,19 @@ pub type Wish = ((IfIndex, Ipv6Addr), Option<()>);
 /// The groups of one upstream, by the last 24 bits of the addresses.
 #[derive(Debug, Default)]
 struct LinkGroups {
-    /// How many addresses each group is wanted for.
-    wanted: BTreeMap<u32, u32>,
-    /// Those of them for which there was no room.
-    waiting: BTreeSet<u32>,
+    /// Those that are wanted.
+    wanted: BTreeMap<u32, Wanted>,
+    /// How many of them are joined. For the others there is no room.
+    joined: usize,
+    /// None below this one waits.
+    waiting_from: u32,
     was_full: bool,
 }
+
+/// For how many addresses a group is wanted, and, in the lowest bit, whether it is joined: there may be as many as
+/// targets.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wanted(u32);
 
 impl Groups {
     /// None yet. The kernel keeps groups in a list and walks it for every multicast packet that arrives:
@@ -73,18 +80,19 @@ impl Groups {
     pub fn change(&mut self, limit: usize) {
         self.limit = limit;
         for (link, groups) in &mut self.links {
-            while groups.joined() < limit
-                && let Some(next) = groups.waiting.pop_first()
+            while groups.joined < limit
+                && let Some(next) = groups.join_next()
             {
                 self.wishes.push(((*link, group(next)), Some(())));
             }
-            let joined = groups.wanted.keys().rev().filter(|group| !groups.waiting.contains(*group));
-            let beyond = groups.joined().saturating_sub(limit);
-            let last: Vec<_> = joined.take(beyond).copied().collect();
-            for suffix in last {
-                groups.waiting.insert(suffix);
-                self.wishes.push(((*link, group(suffix)), None));
+            let beyond = groups.joined.saturating_sub(limit);
+            let joined = groups.wanted.iter_mut().rev().filter(|(_, wanted)| wanted.is_joined());
+            for (last, wanted) in joined.take(beyond) {
+                wanted.0 &= !JOINED;
+                groups.waiting_from = groups.waiting_from.min(*last);
+                self.wishes.push(((*link, group(*last)), None));
             }
+            groups.joined -= beyond;
         }
     }
 
@@ -181,17 +189,18 @@ impl Groups {
     fn add(&mut self, link: IfIndex, address: Ipv6Addr) {
         let suffix = suffix(address);
         let groups = self.links.entry(link).or_default();
-        let count = groups.wanted.entry(suffix).or_default();
-        *count += 1;
-        if *count > 1 {
+        let wanted = groups.wanted.entry(suffix).or_default();
+        wanted.0 += ONE;
+        if wanted.count() > 1 {
             return;
         }
-        // The new one is among the wanted already.
-        if groups.joined() <= self.limit {
+        if groups.joined < self.limit {
+            wanted.0 |= JOINED;
+            groups.joined += 1;
             self.wishes.push(((link, group(suffix)), Some(())));
             return;
         }
-        groups.waiting.insert(suffix);
+        groups.waiting_from = groups.waiting_from.min(suffix);
         if !std::mem::replace(&mut groups.was_full, true) {
             self.events.push(Event::GroupsFull(link, self.limit));
         }
@@ -201,15 +210,17 @@ impl Groups {
     fn remove(&mut self, link: IfIndex, address: Ipv6Addr) {
         let suffix = suffix(address);
         let Some(groups) = self.links.get_mut(&link) else { return };
-        let Some(count) = groups.wanted.get_mut(&suffix) else { return };
-        *count -= 1;
-        if *count > 0 {
+        let Some(wanted) = groups.wanted.get_mut(&suffix) else { return };
+        wanted.0 -= ONE;
+        if wanted.count() > 0 {
             return;
         }
+        let was_joined = wanted.is_joined();
         groups.wanted.remove(&suffix);
-        if !groups.waiting.remove(&suffix) {
+        if was_joined {
+            groups.joined -= 1;
             self.wishes.push(((link, group(suffix)), None));
-            if let Some(next) = groups.waiting.pop_first() {
+            if let Some(next) = groups.join_next() {
                 self.wishes.push(((link, group(next)), Some(())));
             }
         }
@@ -220,8 +231,27 @@ impl Groups {
 }
 
 impl LinkGroups {
-    fn joined(&self) -> usize {
-        self.wanted.len() - self.waiting.len()
+    /// The first of those that wait is joined.
+    fn join_next(&mut self) -> Option<u32> {
+        if self.joined == self.wanted.len() {
+            return None;
+        }
+        let mut from_there = self.wanted.range_mut(self.waiting_from..);
+        let (next, wanted) = from_there.find(|(_, wanted)| !wanted.is_joined())?;
+        wanted.0 |= JOINED;
+        self.joined += 1;
+        self.waiting_from = next + 1;
+        Some(*next)
+    }
+}
+
+impl Wanted {
+    fn count(self) -> u32 {
+        self.0 >> 1
+    }
+
+    fn is_joined(self) -> bool {
+        self.0 & JOINED != 0
     }
 }
 
@@ -234,6 +264,8 @@ fn group(suffix: u32) -> Ipv6Addr {
     solicited_node(Ipv6Addr::from_bits(suffix.into()))
 }
 
+const JOINED: u32 = 1;
+const ONE: u32 = 2;
 /// The length of the widest prefix for whose addresses, 256, a group each is joined.
 const WIDEST: u8 = 120;
 /// Upstreams that are told apart.
