@@ -311,9 +311,9 @@ impl Engine {
             work.extend((!upstreams.is_empty()).then_some(Work::Announce(upstreams, 0)));
         }
         self.desk.watch_bridges(now);
-        let House { host, guests, .. } = &mut self.desk.house;
+        let House { host, plan, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
-        host.routes.all_routers().for_each(|router| guests.end(router, Why::Router, now));
+        plan.routers(host).into_iter().for_each(|router| guests.end(router, Why::Router, now));
         self.desk.follow_hops(now);
         let House { plan, guests, .. } = &self.desk.house;
         let follows = plan.is_led_by(&delta.routes);

@@ -3,7 +3,8 @@
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{
-    Fact, IfIndex, KernelRoute, LinkLayer, LinkState, Neighbor, NeighborState, NextHop, RouteKind,
+    Condition, Fact, IfIndex, KernelRoute, KernelRule, LinkLayer, LinkState, Neighbor, NeighborState,
+    NextHop, RouteKind, RuleAction,
 };
 use lone64::engine::policy::{Answer, Automatic, Downstream, Override, Policy, RangeRoutes};
 use lone64::engine::{Event, Input, Output, State};
@@ -205,6 +206,29 @@ fn the_providers_router_is_never_answered_for_in_any_mode_whoever_has_its_addres
         host.pass(seconds(10));
         let outputs = host.take();
         assert_eq!((claims(&outputs, guest(1)), claims(&outputs, guest(5))), (0, 0));
+    }
+}
+
+#[test]
+fn a_second_upstreams_router_is_none_of_ours_and_a_guest_that_others_leave_by_is_served() {
+    // Its default route is in a table of its own, which a rule names.
+    let rule = KernelRule {
+        priority: 100,
+        to: net("::/0"),
+        from: net("2001:db8:1:2:e::/80"),
+        arrives_on: None,
+        condition: Condition::None,
+        words: String::new(),
+        is_inverted: false,
+        action: RuleAction::Lookup { table: 101, longer_than: None, not_group: None },
+    };
+    for (link, is_served) in [(UP, false), (BRIDGE, true)] {
+        let mut host = Host::new(live()).with_guest(guest(5), guest_mac(5));
+        let via = KernelRoute { next_hop: NextHop::Via(guest(5)), table: 101, ..default_route(link) };
+        host.facts(vec![Fact::Route(default_route(UP)), Fact::Rule(rule.clone()), Fact::Route(via)]);
+        host.solicit(question(guest(5)));
+        host.pass(seconds(1));
+        assert_eq!(host.answers_for(guest(5)), is_served);
     }
 }
 

@@ -118,7 +118,7 @@ impl<'a> Scene<'a> {
         // The provider's router answers for itself, whatever the range says and whichever interface has its address. It
         // is no live guest: it ends as one when a route leads through it.
         let live = self.guests.live(target);
-        if live.is_none() && host.routes.is_router(target) {
+        if live.is_none() && plan.is_router(target, host) {
             return Decision::Drop(DropReason::Excluded);
         }
         if answer == Answer::Always {

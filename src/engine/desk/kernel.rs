@@ -354,7 +354,7 @@ impl Announced for Audience<'_> {
             && host.links.is_up(upstream.link)
             && !plan.index.excludes(range, target)
             && !host.links.has(upstream.link, target)
-            && !host.routes.is_router(target);
+            && !plan.is_router(target, host);
         let owner = self.guests.owner(target).unwrap_or_else(|| self.asked.owner(target, now));
         let is_disputed = self.rivals.defend(target);
         let is_proved = live.is_some_and(|live| live.place().is_proved());
