@@ -379,3 +379,22 @@ fn an_upstream_without_discovery_is_an_upstream_all_the_same() {
     host.make_live(guest(5), guest_mac(5));
     assert!(host.answers_for(guest(5)));
 }
+
+#[test]
+fn a_list_or_a_pattern_of_which_all_is_refused_says_so_and_leaves_nothing_behind() {
+    for patterns in [&["shim0"][..], &["shim*"], &["shim0", "nope"]] {
+        let matching = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+        let mut policy = live();
+        policy.ranges[0].downstream = Downstream::Matching(matching);
+        let mut host = on_usual_link(policy);
+        host.facts(vec![Fact::Link(macvlan(SHIM, "shim0", here(UP)))]);
+        let told = host.engine.problems().first().map(ToString::to_string).unwrap_or_default();
+        assert!(told.contains("shim0 (a macvlan"), "{patterns:?}: {told}");
+        assert_eq!(backstops(&host).len(), 0, "{patterns:?}: stations there are reached");
+        host.facts(vec![Fact::LinkGone(SHIM)]);
+        let missing =
+            host.engine.problems().iter().any(|problem| matches!(problem, Problem::DownstreamMissing(..)));
+        assert_eq!(missing, patterns != ["shim*"], "{patterns:?}");
+        assert_eq!(backstops(&host).len(), 1);
+    }
+}

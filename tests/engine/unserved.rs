@@ -263,9 +263,14 @@ fn where_nobody_can_be_or_another_host_serves_is_not_named() {
         }),
     ]);
     assert_eq!(unserved(&host), docker());
+    // Where no guests are it is one that automatic answered for.
+    host.facts(vec![has(LO, "2001:db8:1:2:f::1/128")]);
+    assert_eq!(unserved(&host)[1], ("2001:db8:1:2:f::1/128".to_owned(), "lo".to_owned()));
+    let lines = host.engine.unserved()[1].lines();
+    assert_eq!(lines, "[[range]]\nprefix = \"2001:db8:1:2:f::1/128\"\n", "no route of ours leads to it");
     // A single guest on the same link is one.
     host.facts(vec![Fact::Route(connected("2001:db8:1:2:e::8/128", TUNNEL))]);
-    assert_eq!(unserved(&host).len(), 2);
+    assert_eq!(unserved(&host).len(), 3);
 }
 
 #[test]

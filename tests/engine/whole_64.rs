@@ -235,3 +235,29 @@ fn an_upstream_with_a_single_address_has_the_64_around_it() {
     assert!(host.answers_for(address("2001:db8:1:2::1")), "the host's own address on the bridge");
     assert!(!host.answers_for(address("2001:db8:1:2::10")), "the kernel answers for the upstream's");
 }
+
+#[test]
+fn all_of_the_link_is_not_the_hosts_own() {
+    let own = |prefix: &str| {
+        let lo = RangePolicy { answer: Answer::Always, ..range(prefix, "lo") };
+        let mut host = started(with(|policy| policy.ranges = vec![lo]));
+        let router = NextHop::Via(address("2001:db8:1:2::1"));
+        host.facts(vec![Fact::Route(KernelRoute { next_hop: router, ..default_route(UP) })]);
+        host
+    };
+    for prefix in [WHOLE, "2001:db8:1:2::/80"] {
+        let mut host = own(prefix);
+        assert_eq!(routes(&host), [""; 0], "{prefix}");
+        let told = host.engine.problems()[0].to_string();
+        assert!(told.contains("write a longer prefix"), "{told}");
+        assert!(!host.answers_for(address("2001:db8:1:2::9")), "{prefix}");
+        // With a route of the administrator's it is.
+        let local = KernelRoute { table: 255, protocol: 3, ..route(prefix, RouteKind::Local(LO)) };
+        host.facts(vec![Fact::Route(local)]);
+        assert!(host.answers_for(address("2001:db8:1:2::9")), "{prefix}");
+        assert_eq!(host.engine.problems(), []);
+    }
+    let mut host = own("2001:db8:1:2:d::/112");
+    assert_eq!(routes(&host), ["2001:db8:1:2:d::/112"]);
+    assert!(host.answers_for(address("2001:db8:1:2:d::9")));
+}

@@ -17,6 +17,7 @@ crate::cases![
     an_upstream_with_a_single_address_has_the_64_on_the_bridge,
     one_route_over_the_link_is_told_and_not_made,
     a_guest_with_the_address_of_a_neighbor_takes_nothing_away,
+    a_part_with_the_router_in_it_takes_nothing_away,
     another_prefix_takes_the_routes_along,
     check_says_what_it_will_do,
 ];
@@ -156,6 +157,21 @@ fn a_guest_with_the_address_of_a_neighbor_takes_nothing_away() {
     is_reached(&neighbor, ROUTER);
     // The same guest's own address is served.
     is_reached(&lab.router, &ANYWHERE.to_string());
+    daemon.stop();
+}
+
+fn a_part_with_the_router_in_it_takes_nothing_away() {
+    let (lab, _neighbor) = lab();
+    lab.host.ip(&format!("route replace default via {ROUTER} dev up0"));
+    lab.guest.ip("addr add 2001:db8:1:2::77/128 dev eth0 nodad");
+    let part = Settings::default().without_sentinels().range("2001:db8:1:2::/80", "br0", "");
+    let daemon = Daemon::start(&lab, part);
+    is_reached(&lab.router, "2001:db8:1:2::77");
+    for station in [ROUTER, &NEIGHBOR.to_string()] {
+        is_reached(&lab.host, station);
+    }
+    let own = routes(&lab);
+    assert!(own.lines().count() == 1 && own.contains("2001:db8:1:2::77 dev br0"), "{own}");
     daemon.stop();
 }
 

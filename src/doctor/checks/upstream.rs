@@ -79,6 +79,13 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
                      has a /128"
                 )))
         }
+        Problem::AlwaysOverLink(prefix, name, upstream) if name.is_loopback() => {
+            Finding::fault(format!("{prefix} has stations of the link of {upstream} in it, and no route leads to {name}"))
+                .seen(format!("ip -6 route: some of {prefix} is on-link at {upstream}"))
+                .remedy(Remedy::Advice(format!(
+                    "in the [[range]] of {prefix} write a longer prefix, a /112 say, that this host alone has"
+                )))
+        }
         Problem::AlwaysOverLink(prefix, name, upstream) => {
             Finding::fault(format!("{prefix} is all of the link of {upstream}, and no route leads to {name}"))
                 .seen(format!("ip -6 route: {prefix} is on-link at {upstream}"))

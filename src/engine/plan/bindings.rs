@@ -6,8 +6,9 @@
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::facts::{IfIndex, Link, LinkLayer};
+use crate::engine::facts::{IfIndex, IfName, Link, LinkLayer};
 use crate::engine::host::links::Links;
+use crate::engine::pattern::IfPattern;
 use crate::engine::policy::{
     Announce, Downstream, GatewaySource, Override, RangePolicy, Source, UpstreamInterface, UpstreamPolicy,
 };
@@ -82,6 +83,8 @@ pub struct Place {
     pub upstream: Option<IfIndex>,
     /// Its downstreams that are there, in ascending order; none where the kernel's routes decide.
     pub downstreams: Vec<IfIndex>,
+    /// One that it means and that is left out, where there is no other: it is on an upstream's own link.
+    pub refused: Option<IfIndex>,
     /// How much of the upstream's own link it is.
     pub extent: Extent,
     /// Whether it has the backstop that it asks for: not where that would take away what is not behind this host.
@@ -273,8 +276,10 @@ impl Bindings {
         let is_own_bridge = |link: IfIndex| {
             is_named && upstream == Some(link) && links.get(link).is_some_and(|link| link.is_bridge)
         };
+        let refused = downstreams.first().copied();
         downstreams.retain(|link| !self.is_on_an_upstream(*link) || is_own_bridge(*link));
-        Place { upstream, downstreams, ..Place::default() }
+        let refused = refused.filter(|_| downstreams.is_empty());
+        Place { upstream, downstreams, refused, ..Place::default() }
     }
 }
 
@@ -289,23 +294,34 @@ fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
     }
 }
 
+/// The first interface that it has by its name, and not by a pattern, of which none need be there.
+fn name_in(downstream: &Downstream) -> Option<IfName> {
+    match downstream {
+        Downstream::Named(name) => Some(*name),
+        Downstream::Matching(patterns) => patterns.iter().find_map(|pattern| {
+            pattern.as_str().parse().ok().filter(|_| !IfPattern::is_pattern(pattern.as_str()))
+        }),
+        Downstream::Kernel => None,
+    }
+}
+
 fn problem_of(
     range: &RangePolicy,
     place: &Place,
     links: &Links,
     (upstreams, beside): (&[Upstream], &BTreeMap<IfIndex, IfIndex>),
 ) -> Option<Problem> {
-    if let Downstream::Named(name) = &range.downstream
-        && place.downstreams.is_empty()
-    {
-        let Some(link) = links.named(name) else {
-            return Some(Problem::DownstreamMissing(range.prefix, *name));
-        };
+    if let Some(link) = place.refused.and_then(|refused| links.get(refused)) {
         let upstream = beside.get(&link.index).and_then(|upstream| links.get(*upstream));
         return Some(match upstream {
-            Some(upstream) => Problem::DownstreamBesideUpstream(range.prefix, *name, upstream.name),
-            None => Problem::DownstreamIsUpstream(range.prefix, *name),
+            Some(upstream) => Problem::DownstreamBesideUpstream(range.prefix, link.name, upstream.name),
+            None => Problem::DownstreamIsUpstream(range.prefix, link.name),
         });
+    }
+    if place.downstreams.is_empty()
+        && let Some(name) = name_in(&range.downstream)
+    {
+        return Some(Problem::DownstreamMissing(range.prefix, name));
     }
     // Without any upstream, that is the problem, and it has been named already.
     let is_missing = place.upstream.is_none() && range.needs_upstream();

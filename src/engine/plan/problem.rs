@@ -224,6 +224,12 @@ impl fmt::Display for Problem {
                  to {name} would take them away from this host, so there is none, and each live guest has a /128 \
                  instead: write routes = \"guests\" in its [[range]], or leave `routes` out"
             ),
+            Self::AlwaysOverLink(prefix, name, upstream) if name.is_loopback() => write!(
+                f,
+                "range {prefix} has the router or other stations of the link of {upstream} in it, and with a route for \
+                 it to {name} this host would take their packets for its own, so there is none: write a longer prefix \
+                 in its [[range]], a /112 say, that this host alone has"
+            ),
             Self::AlwaysOverLink(prefix, name, upstream) => write!(
                 f,
                 "range {prefix} is all of the link of {upstream}, so it has no route to {name}, and `answer` is \

@@ -73,11 +73,14 @@ impl Reach {
         let looked_for = self.covering_links(ranges, |range| range.answer != Answer::Always);
         let guarded = self.covering(ranges, |range| range.backstop);
         for (range, place) in ranges.iter().zip(places) {
+            let takes_stations = is_hosts(range) && self.others_in(&range.prefix).next().is_some();
             let all = if range.answer == Answer::Always { &answered } else { &looked_for };
-            if all.contains(&range.prefix) {
+            if all.contains(&range.prefix) || takes_stations {
                 place.extent = Extent::Whole;
             }
+            // Where its interfaces are refused, those that have its addresses are stations of the upstream's link.
             place.has_backstop = range.backstop
+                && place.refused.is_none()
                 && !range.may_be_translated()
                 && !guarded.contains(&range.prefix)
                 && !self.is_half_of_a_link(&range.prefix)
@@ -97,12 +100,28 @@ impl Reach {
         let whole = self.covering_links(ranges, has_route);
         let mut problems = Vec::new();
         let has_others = |range: &RangePolicy| {
-            let inside = range.prefix.network()..=range.prefix.broadcast();
-            range.answer != Answer::Always
-                && self.others.range(inside).any(|other| !around.host.links.is_of_host(*other))
+            let mut others = self.others_in(&range.prefix);
+            others.any(|other| !around.host.links.is_of_host(*other))
         };
+        // A host that takes all of its link for its own reaches nobody there, and nobody reaches it: what the kernel has
+        // for the link comes first.
+        let owned = self.covering_links(ranges, has_own_route);
+        for range in ranges.iter_mut().filter(|range| has_own_route(range)) {
+            // An administrator's own `local` route comes before that.
+            let is_taken = around.host.routes.is_local(range.prefix.network());
+            if is_taken || !owned.contains(&range.prefix) && !has_others(range) {
+                continue;
+            }
+            if let (Downstream::Named(name), Some(upstream)) =
+                (&range.downstream, around.upstream_with(&range.prefix))
+            {
+                problems.push(Problem::AlwaysOverLink(range.prefix, *name, upstream));
+                range.routes = RangeRoutes::None;
+            }
+        }
         let takes_away = |range: &&mut RangePolicy| {
-            has_route(range) && (whole.contains(&range.prefix) || has_others(range))
+            let is_live = range.answer != Answer::Always;
+            has_route(range) && (whole.contains(&range.prefix) || is_live && has_others(range))
         };
         for range in ranges.iter_mut().filter(takes_away) {
             let upstream = around.upstream_with(&range.prefix);
@@ -137,10 +156,18 @@ impl Reach {
             let is_read = routes.is_read(route);
             is_read && route.unicast_link().is_some_and(|link| around.bindings.is_on_an_upstream(link))
         };
+        // A route of ours that is not wanted is about to go.
+        let counts_out =
+            |route: &KernelRoute| range.routes != RangeRoutes::Range && around.ours.include(route);
+        let way = around.host.way_without(&range.prefix, place.upstream, counts_out);
         range.answer == Answer::Always
-            && (around.host.way(&range.prefix, place.upstream).route.is_some_and(is_back)
+            && (way.route.is_some_and(is_back)
                 || routes.rules.destinations_inside(range.prefix).next().is_some()
                 || routes.inside(&range.prefix).any(is_back))
+    }
+
+    fn others_in(&self, prefix: &Ipv6Net) -> impl Iterator<Item = &Ipv6Addr> {
+        self.others.range(prefix.network()..=prefix.broadcast())
     }
 
     fn is_half_of_a_link(&self, range: &Ipv6Net) -> bool {
@@ -195,4 +222,13 @@ impl Around<'_> {
         let has_it = |link: &IfIndex| self.on_link(*link).iter().any(|on_link| on_link.contains(prefix));
         upstreams.find(has_it).and_then(|link| self.host.links.get(link)).map(|link| link.name)
     }
+}
+
+/// Whether the host itself is to own all of it.
+fn is_hosts(range: &RangePolicy) -> bool {
+    matches!(&range.downstream, Downstream::Named(name) if name.is_loopback())
+}
+
+fn has_own_route(range: &RangePolicy) -> bool {
+    is_hosts(range) && range.routes == RangeRoutes::Range
 }

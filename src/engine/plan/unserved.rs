@@ -14,8 +14,9 @@ use super::Plan;
 use super::automatic::Search;
 use super::bindings::Upstream;
 use super::derive::{Around, Effective};
-use crate::engine::facts::{IfName, KernelRoute};
+use crate::engine::facts::{IfName, KernelRoute, Link, LinkLayer, LinkState};
 use crate::engine::host::Host;
+use crate::engine::host::links::Links;
 use crate::engine::policy::{Answer, Automatic, Downstream, LeftOut, RangePolicy, UpstreamPolicy};
 
 /// A network that the kernel routes inside an on-link prefix of an upstream, and that nobody serves.
@@ -43,7 +44,7 @@ pub enum Guests {
     /// They are behind this interface.
     OnInterface,
     /// They are where the kernel's routes lead: a route of ours would be kept out by the one that is there, or lead past
-    /// the router that they are behind.
+    /// the router that they are behind. Or it is an address of this host.
     ByRoutes,
 }
 
@@ -83,6 +84,7 @@ impl Lookout {
                 if !search.go_on(found, asked, around, |route| is_served(route, plan, around.host), most) {
                     return false;
                 }
+                search.take_own(found, asked, around, &plan.index);
             }
             (self.upstream, self.search) = (self.upstream + 1, None);
         }
@@ -91,7 +93,8 @@ impl Lookout {
 
     /// What was found.
     pub fn into_networks(self, plan: &Plan, around: Around<'_>) -> Networks {
-        let mut found: Vec<_> = self.found.ranges.iter().collect();
+        let mut found: Vec<_> =
+            self.found.ranges.iter().filter(|range| is_named(range, &around.host.links)).collect();
         // Those of one upstream are in order. One that lies inside on-link prefixes of two is named once.
         found.sort_by_key(|range| range.prefix);
         found.dedup_by_key(|range| range.prefix);
@@ -124,6 +127,15 @@ fn is_served(route: &KernelRoute, plan: &Plan, host: &Host) -> bool {
         || plan.index.excludes_all(id, &net)
 }
 
+/// Of the host's own addresses those are named that are where no guests are: on `lo`, or on a link that is down. On a
+/// guests' link it is what the guests have as their gateway.
+fn is_named(found: &RangePolicy, links: &Links) -> bool {
+    let is_own = found.prefix.prefix_len() == 128 && links.is_of_host(found.prefix.addr());
+    let is_among_guests = |link: &Link| link.layer != LinkLayer::Loopback && link.state == LinkState::Up;
+    let mut owners = links.owners(found.prefix.addr()).filter_map(|owner| links.get(owner));
+    !is_own || !owners.any(is_among_guests)
+}
+
 fn named(found: &RangePolicy, plan: &Plan, around: Around<'_>) -> Option<Unserved> {
     let Downstream::Named(interface) = found.downstream else { return None };
     let upstream = found.upstream?;
@@ -137,7 +149,8 @@ fn named(found: &RangePolicy, plan: &Plan, around: Around<'_>) -> Option<Unserve
         let is_for_all = route.source.is_none();
         is_for_all && (is_in_the_way || route.leads_behind_a_router()) && !around.ours.include(route)
     };
-    let guests = match around.host.routes.at(&found.prefix).any(is_taken) {
+    let is_own = found.prefix.prefix_len() == 128 && links.is_of_host(found.prefix.addr());
+    let guests = match is_own || around.host.routes.at(&found.prefix).any(is_taken) {
         true => Guests::ByRoutes,
         false => Guests::OnInterface,
     };

@@ -132,7 +132,7 @@ fn finds_a_range_that_contains_the_upstream_s_address() {
 }
 
 fn finds_a_range_that_contains_the_gateway() {
-    let patient = one(Lab::veth(), "");
+    let patient = one(Lab::veth(), "answer = \"always\"");
     patient.lab.router.ip("addr add 2001:db8:1:2:c::ff/64 dev rt0 nodad");
     patient
         .lab

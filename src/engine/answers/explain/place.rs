@@ -4,7 +4,7 @@ use core::net::Ipv6Addr;
 
 use super::{Explainer, Step, Subject, alive, no, open, yes};
 use crate::engine::change::RouteState;
-use crate::engine::facts::{IfIndex, IfName, KernelRoute, KernelRule, LinkLayer, LinkState, TableName};
+use crate::engine::facts::{IfIndex, KernelRoute, KernelRule, LinkLayer, LinkState, TableName};
 use crate::engine::host::routes::MAIN;
 use crate::engine::host::routes::ways::Way;
 use crate::engine::liveness::Live;
@@ -73,14 +73,16 @@ impl Explainer<'_> {
     /// Why none of the range's downstreams can be asked.
     pub(super) fn no_downstream(&self, RangeId(range): RangeId, target: Ipv6Addr) -> Step {
         let policy = &self.scene.plan.policy.ranges[range];
+        if let Some(refused) = self.scene.plan.bindings.ranges[range].refused {
+            let name = self.name(refused);
+            let value = format!("{name} is on the upstream's own link, and its guests answer for themselves");
+            let remedy = format!("take {name} out of the range, or put its guests on a bridge of their own");
+            return no(Subject::Downstream, value, Some(remedy));
+        }
         let (value, remedy) = match &policy.downstream {
             Downstream::Kernel => (
                 "no route of the kernel leads to a guest".to_owned(),
                 "add a route to the guest's interface, or name that in `interface` of the range".to_owned(),
-            ),
-            Downstream::Named(name) if self.is_beside(name) => (
-                format!("{name} is on the upstream's own link, and its guests answer for themselves"),
-                format!("take {name} out of the range, or put its guests on a bridge of their own"),
             ),
             _ => match self.scene.plan.bindings.ranges[range].downstreams.as_slice() {
                 [] => (
@@ -91,11 +93,6 @@ impl Explainer<'_> {
             },
         };
         no(Subject::Downstream, value, Some(remedy))
-    }
-
-    fn is_beside(&self, name: &IfName) -> bool {
-        let link = self.scene.host.links.named(name);
-        link.is_some_and(|link| self.scene.plan.bindings.beside.contains_key(&link.index))
     }
 
     /// Why an address is not answered for although all of its range is.
