@@ -274,6 +274,9 @@ fn a_station_that_asks_for_an_address_does_not_have_it() {
     assert_eq!(conflicts(&host), [(guest(5), ROUTER_MAC, true)]);
     assert!(host.answer_to(question_from(address("fe80::1"), ROUTER_MAC, guest(5))).is_some());
     assert_eq!(conflicts(&host), []);
+    // It cannot have what it asks for, whatever flags its word has.
+    host.input(Input::Advertisement(UP, reply(guest(5), ROUTER_MAC)));
+    assert_eq!(conflicts(&host), []);
     // From then on its word for others counts only if it says that it is no proxy's.
     host.guests.insert(guest(6), guest_mac(6));
     host.make_live(guest(6), guest_mac(6));

@@ -112,7 +112,8 @@ impl Desk {
     /// A station that asks for an address does not have it, also if it has said so: a router that answers for all
     /// of its link.
     pub(super) fn asked_by(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) {
-        if !asker.address.is_unspecified() && self.house.manners.rivals.asks(target, asker.link, asker.mac) {
+        let rivals = &mut self.house.manners.rivals;
+        if !asker.address.is_unspecified() && rivals.asks(target, asker.link, asker.mac, now) {
             self.tell(Event::ConflictOver(target, asker.link));
             self.set_owner(target, Owner::Nobody, now);
             self.reroute(target);

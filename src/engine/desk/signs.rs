@@ -84,9 +84,10 @@ impl Desk {
             neighbors.hear(target, Heard { link, mac, sign: Sign::Advertised }, &ground, budget, now);
         }
         // On an upstream it makes nothing live, but it may be a rival's. Not the word of one that says so of everything,
-        // unless it says that it is more than a proxy.
-        let is_proxy = self.house.manners.rivals.is_proxy(link, mac);
-        if !is_proxy || advertisement.flags.override_entry {
+        // unless it says that it is more than a proxy, and has not asked for it itself.
+        let rivals = &self.house.manners.rivals;
+        let is_proxied = rivals.is_proxy(link, mac) && !advertisement.flags.override_entry;
+        if !is_proxied && !rivals.is_denied(target, link, mac, now) {
             self.belongs_to(target, link, mac, now);
         }
     }

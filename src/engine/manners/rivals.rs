@@ -19,6 +19,8 @@ pub struct Rivals {
     ends: BTreeSet<(Time, Ipv6Addr)>,
     /// Stations that say of what they do not have that they have it: a router that answers for its whole link.
     proxies: BTreeSet<(IfIndex, Mac)>,
+    /// What such a station has asked for, which it does not have so long, whatever it says.
+    denied: BTreeMap<(IfIndex, Ipv6Addr), (Mac, Time)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +112,10 @@ impl Rivals {
     }
 
     /// This station asks for the target, so it does not have it. True if it has said that it has.
-    pub fn asks(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac) -> bool {
+    pub fn asks(&mut self, target: Ipv6Addr, link: IfIndex, mac: Mac, now: Time) -> bool {
+        if let Some((_, until)) = self.denied.get_mut(&(link, target)).filter(|(known, _)| *known == mac) {
+            *until = now + DENIAL;
+        }
         let has_said = |rival: &&Rival| rival.stands && rival.mac == mac && !rival.checks;
         if self.by_target.get(&target).filter(has_said).is_none() {
             return false;
@@ -118,8 +123,20 @@ impl Rivals {
         if self.proxies.len() < MOST_PROXIES {
             self.proxies.insert((link, mac));
         }
+        if self.denied.len() >= MOST {
+            self.denied.retain(|_, (_, until)| *until > now);
+        }
+        if self.denied.len() < MOST {
+            self.denied.insert((link, target), (mac, now + DENIAL));
+        }
         self.end(target);
         true
+    }
+
+    /// Whether this station has asked for the target a while ago, although it had said that it has it.
+    pub fn is_denied(&self, target: Ipv6Addr, link: IfIndex, mac: Mac, now: Time) -> bool {
+        let denied = self.denied.get(&(link, target));
+        denied.is_some_and(|(known, until)| *known == mac && *until > now)
     }
 
     /// Nobody disputes the target any more: it is not ours, or the link was asked and is silent. The station that
@@ -136,6 +153,7 @@ impl Rivals {
         let gone: Vec<_> = gone.map(|(target, _)| *target).collect();
         gone.into_iter().for_each(|target| _ = self.end(target));
         self.proxies.retain(|(on, _)| *on != link);
+        self.denied.retain(|(on, _), _| *on != link);
     }
 
     /// When something is due for one of them.
@@ -162,6 +180,8 @@ impl Rivals {
 
 /// So often the link may be silent about a target until its router does not have it any more.
 const PATIENCE: u8 = 3;
+/// A router that sends to a target asks for it again within minutes.
+const DENIAL: Duration = Duration::from_secs(600);
 /// The longest pause is this power of two of the first one.
 const LONGEST: u8 = 3;
 /// Of targets that are no live guests, so many are known: anybody on the link can say that it has an address.
@@ -210,9 +230,12 @@ mod tests {
     fn one_that_asks_does_not_have_it() {
         let mut rivals = Rivals::default();
         rivals.heard(TARGET, LINK, MAC, PAUSE, at(0));
-        assert!(!rivals.asks(TARGET, LINK, Mac([2, 0, 0, 0, 0, 9])) && !rivals.is_proxy(LINK, MAC));
-        assert!(rivals.asks(TARGET, LINK, MAC) && rivals.is_proxy(LINK, MAC));
-        assert!(!rivals.defend(TARGET) && !rivals.asks(TARGET, LINK, MAC));
+        assert!(!rivals.asks(TARGET, LINK, Mac([2, 0, 0, 0, 0, 9]), at(0)) && !rivals.is_proxy(LINK, MAC));
+        assert!(rivals.asks(TARGET, LINK, MAC, at(0)) && rivals.is_proxy(LINK, MAC));
+        assert!(!rivals.defend(TARGET) && !rivals.asks(TARGET, LINK, MAC, at(100)));
+        assert!(
+            rivals.is_denied(TARGET, LINK, MAC, at(699)) && !rivals.is_denied(TARGET, LINK, MAC, at(700))
+        );
     }
 
     #[test]
