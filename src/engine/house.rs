@@ -141,7 +141,7 @@ impl House {
     }
 
     /// These have come in one batch and are about to be handled, one by one. It changes nothing but how long that
-    /// takes: see [`Liveness::look_ahead`].
+    /// takes: the entries of the targets are read in one go.
     pub fn look_ahead(&self, batch: &[Input]) {
         if batch.len() > 1 {
             self.guests.look_ahead(batch.iter().filter_map(Input::target));
