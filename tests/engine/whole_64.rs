@@ -242,7 +242,12 @@ fn all_of_the_link_is_not_the_hosts_own() {
         let lo = RangePolicy { answer: Answer::Always, ..range(prefix, "lo") };
         let mut host = started(with(|policy| policy.ranges = vec![lo]));
         let router = NextHop::Via(address("2001:db8:1:2::1"));
-        host.facts(vec![Fact::Route(KernelRoute { next_hop: router, ..default_route(UP) })]);
+        // As the kernel has it of its own accord, where it forwards: the subnet-router anycast address (RFC 4291 §2.6.1).
+        let anycast = route("2001:db8:1:2::/128", RouteKind::Local(UP));
+        host.facts(vec![
+            Fact::Route(KernelRoute { next_hop: router, ..default_route(UP) }),
+            Fact::Route(KernelRoute { table: 255, protocol: 2, ..anycast }),
+        ]);
         host
     };
     for prefix in [WHOLE, "2001:db8:1:2::/80"] {

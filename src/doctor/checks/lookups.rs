@@ -6,6 +6,8 @@ use crate::engine::bindings::Place;
 use crate::engine::facts::{Condition, IfIndex, KernelRoute, KernelRule, NextHop, RouteKind, TableName};
 use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
 
+use super::lines;
+
 /// The check.
 pub static CHECK: Check =
     Check { name: "lookups", group: Group::Ranges, asks: "the kernel's routes lead to the guests", examine };
@@ -51,7 +53,15 @@ fn whole(host: &Host, range: &RangePolicy, place: &Place) -> Option<Finding> {
     let rival = best.filter(comes_before)?;
     let sentence =
         format!("a foreign route sends the guests of {prefix} {}, before ours", whither(host, rival));
-    Some(Finding::fault(sentence).seen(shown(host, rival)).run(removal(host, rival)))
+    let finding = Finding::fault(sentence).seen(shown(host, rival));
+    Some(match is_of_an_address(host, rival) {
+        false => finding.run(removal(host, rival)),
+        true => finding.remedy(Remedy::Advice(format!(
+            "leave that route: it is {}'s own. Name that in `interface` of the [[range]] if the guests of {prefix} are \
+             there, or write the prefix that they have",
+            rival.link().map_or_else(String::new, |link| host.name(link))
+        ))),
+    })
 }
 
 /// All of it is answered for, and no route says where it is: that may be so on purpose.
@@ -142,6 +152,11 @@ fn parts<'a>(host: &'a Host, range: &'a RangePolicy, place: &'a Place) -> impl I
             Some(metric) => finding.remedy(Remedy::Config(format!(
                 "# a guest's own route comes before those of a routing daemon\n[routes]\nmetric = {metric}\n"
             ))),
+            None if is_of_an_address(host, route) => {
+                let spared = range.exclude.iter().chain([&route.destination]).map(ToString::to_string);
+                let lines = lines::range(range, None, &[("exclude", lines::list(spared))]);
+                finding.remedy(Remedy::Config(lines))
+            }
             None => finding.run(removal(host, route)),
         }
     })
@@ -183,6 +198,14 @@ fn whither(host: &Host, route: &KernelRoute) -> String {
 
 fn shown(host: &Host, route: &KernelRoute) -> String {
     format!("ip -6 route: {} proto {}", words(host, route), route.protocol)
+}
+
+/// Whether the route comes with an address of the host, or says what is on the upstream's own link. Without it that
+/// link is cut off.
+fn is_of_an_address(host: &Host, route: &KernelRoute) -> bool {
+    let is_upstreams = |link| host.upstreams().iter().any(|upstream| upstream.link == link);
+    let is_on_link = route.next_hop == NextHop::OnLink;
+    is_on_link && (route.protocol == RTPROT_KERNEL || route.unicast_link().is_some_and(is_upstreams))
 }
 
 fn removal(host: &Host, route: &KernelRoute) -> String {

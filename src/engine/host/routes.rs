@@ -216,8 +216,13 @@ impl Routes {
 
     /// True for an address that the table `local`, which comes before all others, gives to the host itself.
     pub fn is_local(&self, address: Ipv6Addr) -> bool {
+        self.is_all_local(&address.into())
+    }
+
+    /// True if one route of that table gives all of the prefix to the host.
+    pub fn is_all_local(&self, prefix: &Ipv6Net) -> bool {
         let is_local = |r: &KernelRoute| r.table == LOCAL && matches!(r.kind, RouteKind::Local(_));
-        self.destinations.cover(&address.into()).any(|net| self.at(&net).any(is_local))
+        self.destinations.cover(prefix).any(|net| self.at(&net).any(is_local))
     }
 
     /// The routes to destinations inside `prefix`, in the order of the addresses.

@@ -108,7 +108,7 @@ impl Reach {
         let owned = self.covering_links(ranges, has_own_route);
         for range in ranges.iter_mut().filter(|range| has_own_route(range)) {
             // An administrator's own `local` route comes before that.
-            let is_taken = around.host.routes.is_local(range.prefix.network());
+            let is_taken = around.host.routes.is_all_local(&range.prefix);
             if is_taken || !owned.contains(&range.prefix) && !has_others(range) {
                 continue;
             }

@@ -21,6 +21,7 @@ crate::cases![
     is_content_with_a_whole_64_of_single_guests,
     finds_that_lookups_leave_by_the_upstream,
     finds_a_foreign_route_before_ours,
+    never_tells_to_remove_what_an_address_of_the_host_brings,
     finds_a_foreign_route_inside_a_range,
     is_content_with_the_guests_of_another_host,
     is_content_with_a_range_inside_a_range,
@@ -165,6 +166,16 @@ fn finds_a_foreign_route_before_ours() {
     patient.lab.host.ip(&format!("route add {C} via fe80::1 dev up0 metric 100"));
     patient.is_healed("lookups", "fault", &["sends the guests of 2001:db8:1:2:c::/112 by up0", "metric 100"]);
     patient.is_well();
+}
+
+fn never_tells_to_remove_what_an_address_of_the_host_brings() {
+    let lab = Lab::veth();
+    let patient = Patient::with(lab, &range("2001:db8:1:2:c::/80", "br0", ""));
+    patient.is_well();
+    patient.lab.host.ip("addr add 2001:db8:1:2:c:1::1/112 dev gv1 nodad");
+    patient.is_healed("lookups", "fault", &["takes 2001:db8:1:2:c:1::/112 out of the range"]);
+    let routes = patient.lab.host.show("route show dev gv1");
+    assert!(routes.contains("2001:db8:1:2:c:1::/112"), "it stays: {routes}");
 }
 
 fn finds_a_foreign_route_inside_a_range() {
