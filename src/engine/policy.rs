@@ -384,19 +384,13 @@ pub struct Limits {
     pub probes_per_second: u32,
     /// Targets announced per second, over all upstreams.
     pub announcements_per_second: u32,
-    /// Multicast groups joined on one upstream. The kernel looks through all of them for each multicast
-    /// packet: 512 make an answer a third dearer, thousands several times.
+    /// Multicast groups joined on one upstream. The kernel looks through all of them for each multicast packet.
     pub groups: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            targets: 65_536,
-            pending: 4_096,
-            probes_per_second: 4_000,
-            announcements_per_second: 100,
-            groups: 512,
-        }
+        let (probes_per_second, announcements_per_second) = (4_000, 100);
+        Self { targets: 65_536, pending: 4_096, probes_per_second, announcements_per_second, groups: 512 }
     }
 }

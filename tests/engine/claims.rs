@@ -3,8 +3,7 @@
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{
-    Condition, Fact, IfIndex, KernelRoute, KernelRule, LinkLayer, LinkState, Neighbor, NeighborState,
-    NextHop, RouteKind, RuleAction,
+    Fact, IfIndex, KernelRoute, KernelRule, LinkLayer, LinkState, Neighbor, NeighborState, NextHop, RouteKind,
 };
 use lone64::engine::policy::{Answer, Automatic, Downstream, Override, Policy, RangeRoutes};
 use lone64::engine::{Event, Input, Output, State};
@@ -212,16 +211,8 @@ fn the_providers_router_is_never_answered_for_in_any_mode_whoever_has_its_addres
 #[test]
 fn a_second_upstreams_router_is_none_of_ours_and_a_guest_that_others_leave_by_is_served() {
     // Its default route is in a table of its own, which a rule names.
-    let rule = KernelRule {
-        priority: 100,
-        to: net("::/0"),
-        from: net("2001:db8:1:2:e::/80"),
-        arrives_on: None,
-        condition: Condition::None,
-        words: String::new(),
-        is_inverted: false,
-        action: RuleAction::Lookup { table: 101, longer_than: None, not_group: None },
-    };
+    let from = net("2001:db8:1:2:e::/80");
+    let rule = KernelRule { from, ..KernelRule::lookup(100, 101) };
     for (link, is_served) in [(UP, false), (BRIDGE, true)] {
         let mut host = Host::new(live()).with_guest(guest(5), guest_mac(5));
         let via = KernelRoute { next_hop: NextHop::Via(guest(5)), table: 101, ..default_route(link) };

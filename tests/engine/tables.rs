@@ -1,9 +1,8 @@
 //! What the kernel's rules and tables say: peers in a table of their own, guests that a rule diverts, our own table.
 
-use ipnet::Ipv6Net;
 use lone64::engine::Input;
 use lone64::engine::facts::{
-    Condition, Fact, IfIndex, KernelRoute, KernelRule, Link, LinkLayer, LinkState, RouteKind, RuleAction,
+    Fact, IfIndex, KernelRoute, KernelRule, Link, LinkLayer, LinkState, RouteKind, RuleAction,
 };
 use lone64::engine::policy::{Answer, Automatic, Downstream, Policy, RangeRoutes};
 use lone64::wire::DropReason;
@@ -15,19 +14,6 @@ use crate::host::{
 const PEERS: IfIndex = IfIndex(8);
 /// What Tailscale uses.
 const TABLE: u32 = 52;
-
-fn rule(priority: u32, table: u32) -> KernelRule {
-    KernelRule {
-        priority,
-        to: Ipv6Net::default(),
-        from: Ipv6Net::default(),
-        arrives_on: None,
-        condition: Condition::None,
-        words: String::new(),
-        is_inverted: false,
-        action: RuleAction::Lookup { table, longer_than: None, not_group: None },
-    }
-}
 
 /// A foreign route in a table.
 fn foreign(prefix: &str, link: IfIndex, table: u32) -> KernelRoute {
@@ -73,20 +59,20 @@ fn automatic_serves_peers_of_a_table_while_a_rule_names_it_and_the_route_is_ther
     let to_peer = Fact::Route(foreign("2001:db8:1:2:d::7/128", PEERS, TABLE));
     let mut host = host(automatic(), vec![to_peer.clone()]);
     assert!(!host.answers_for(address(peer)), "no rule names the table");
-    host.facts(vec![Fact::Rule(rule(5270, TABLE))]);
+    host.facts(vec![Fact::Rule(KernelRule::lookup(5270, TABLE))]);
     assert!(host.answers_for(address(peer)));
     assert!(!host.answers_for(address("2001:db8:1:2:d::8")));
     host.facts(vec![Fact::RouteGone(foreign("2001:db8:1:2:d::7/128", PEERS, TABLE))]);
     assert!(!host.answers_for(address(peer)));
     host.facts(vec![to_peer]);
     assert!(host.answers_for(address(peer)));
-    host.facts(vec![Fact::RuleGone(rule(5270, TABLE))]);
+    host.facts(vec![Fact::RuleGone(KernelRule::lookup(5270, TABLE))]);
     assert!(!host.answers_for(address(peer)));
 }
 
 #[test]
 fn automatic_follows_a_rule_that_diverts_a_part() {
-    let divert = KernelRule { to: net("2001:db8:1:2:c::8/125"), ..rule(100, TABLE) };
+    let divert = KernelRule { to: net("2001:db8:1:2:c::8/125"), ..KernelRule::lookup(100, TABLE) };
     let mut host = host(automatic(), vec![Fact::Route(foreign("::/0", PEERS, TABLE)), Fact::Rule(divert)]);
     let expected = [("2001:db8:1:2:c::/112", "lxcbr0"), ("2001:db8:1:2:c::8/125", "tailscale0")];
     assert_eq!(served(&host), expected.map(|(range, link)| (range.to_owned(), link.to_owned())));
@@ -95,7 +81,11 @@ fn automatic_follows_a_rule_that_diverts_a_part() {
 
 #[test]
 fn automatic_leaves_out_what_a_rule_refuses() {
-    let refuse = KernelRule { to: net("2001:db8:1:2:c::8/125"), action: RuleAction::Refuse, ..rule(100, 0) };
+    let refuse = KernelRule {
+        to: net("2001:db8:1:2:c::8/125"),
+        action: RuleAction::Refuse,
+        ..KernelRule::lookup(100, 0)
+    };
     let mut host = host(automatic(), vec![Fact::Rule(refuse)]);
     host.ask(guest(9));
     assert_eq!(host.dropped(DropReason::Excluded), 1);
@@ -104,10 +94,10 @@ fn automatic_leaves_out_what_a_rule_refuses() {
 #[test]
 fn a_range_without_interface_follows_rules() {
     let to_peer = Fact::Route(foreign("2001:db8:1:2:c::7/128", PEERS, TABLE));
-    let mut host = host(by_routes(Answer::Live), vec![to_peer, Fact::Rule(rule(5270, TABLE))]);
+    let mut host = host(by_routes(Answer::Live), vec![to_peer, Fact::Rule(KernelRule::lookup(5270, TABLE))]);
     assert!(host.answers_for(guest(7)));
     host.make_live(guest(8), guest_mac(8));
-    host.facts(vec![Fact::RuleGone(rule(5270, TABLE))]);
+    host.facts(vec![Fact::RuleGone(KernelRule::lookup(5270, TABLE))]);
     assert!(!host.answers_for(guest(7)), "it is looked for on the bridge");
 }
 
@@ -115,7 +105,7 @@ fn a_range_without_interface_follows_rules() {
 fn a_live_guest_that_a_rule_diverts_is_not_where_it_was() {
     let mut host = host(by_routes(Answer::Live), vec![Fact::Route(foreign("::/0", PEERS, TABLE))]);
     host.make_live(guest(7), guest_mac(7));
-    let divert = KernelRule { to: net("2001:db8:1:2:c::7/128"), ..rule(100, TABLE) };
+    let divert = KernelRule { to: net("2001:db8:1:2:c::7/128"), ..KernelRule::lookup(100, TABLE) };
     host.facts(vec![Fact::Rule(divert)]);
     let at = host.engine.explain(guest(7), host.now);
     let text = format!("{at:?}");
@@ -132,7 +122,10 @@ fn always_is_silent_where_a_rule_leads_back() {
     whole(&mut policy);
     host.input(Input::Reload(Box::new(policy)));
     assert!(host.answers_for(guest(7)), "a route leads it to the bridge");
-    host.facts(vec![Fact::Rule(KernelRule { to: net("2001:db8:1:2:c::7/128"), ..rule(100, TABLE) })]);
+    host.facts(vec![Fact::Rule(KernelRule {
+        to: net("2001:db8:1:2:c::7/128"),
+        ..KernelRule::lookup(100, TABLE)
+    })]);
     assert!(!host.answers_for(guest(7)));
     assert_eq!(host.dropped(DropReason::RoutedBack), 1);
     assert!(host.answers_for(guest(8)));
@@ -146,21 +139,21 @@ fn a_default_route_of_a_table_names_the_upstream_where_main_has_none() {
     host.facts(vec![Fact::Route(KernelRoute { table: 200, ..default_route(UP) })]);
     host.input(Input::Synced);
     assert_eq!(host.engine.upstream_links().count(), 0, "no rule names the table");
-    host.facts(vec![Fact::Rule(rule(100, 200))]);
+    host.facts(vec![Fact::Rule(KernelRule::lookup(100, 200))]);
     assert_eq!(host.engine.upstream_links().collect::<Vec<_>>(), [UP]);
 }
 
 #[test]
 fn a_default_route_of_a_table_makes_no_upstream_beside_that_of_main() {
     let vpn = KernelRoute { table: 200, ..default_route(BRIDGE) };
-    let host = host(automatic(), vec![Fact::Route(vpn), Fact::Rule(rule(100, 200))]);
+    let host = host(automatic(), vec![Fact::Route(vpn), Fact::Rule(KernelRule::lookup(100, 200))]);
     assert_eq!(host.engine.upstream_links().collect::<Vec<_>>(), [UP]);
 }
 
 #[test]
 fn rules_that_a_snapshot_does_not_tell_are_gone_where_it_tells_any() {
     let to_peer = Fact::Route(foreign("2001:db8:1:2:d::7/128", PEERS, TABLE));
-    let mut host = host(automatic(), vec![to_peer.clone(), Fact::Rule(rule(5270, TABLE))]);
+    let mut host = host(automatic(), vec![to_peer.clone(), Fact::Rule(KernelRule::lookup(5270, TABLE))]);
     let snapshot = |rules: Vec<Fact>| {
         let mut all = usual_facts();
         all.extend([
@@ -173,7 +166,7 @@ fn rules_that_a_snapshot_does_not_tell_are_gone_where_it_tells_any() {
     };
     host.input(snapshot(Vec::new()));
     assert!(host.answers_for(address("2001:db8:1:2:d::7")), "it says nothing of rules");
-    host.input(snapshot(vec![Fact::Rule(rule(32_766, 254))]));
+    host.input(snapshot(vec![Fact::Rule(KernelRule::lookup(32_766, 254))]));
     assert!(!host.answers_for(address("2001:db8:1:2:d::7")));
 }
 

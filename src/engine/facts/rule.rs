@@ -64,6 +64,20 @@ pub enum RuleAction {
 }
 
 impl KernelRule {
+    /// `PRIORITY: from all lookup TABLE`
+    pub fn lookup(priority: u32, table: u32) -> Self {
+        Self {
+            priority,
+            to: Ipv6Net::default(),
+            from: Ipv6Net::default(),
+            arrives_on: None,
+            condition: Condition::None,
+            words: String::new(),
+            is_inverted: false,
+            action: RuleAction::Lookup { table, longer_than: None, not_group: None },
+        }
+    }
+
     /// What is sent elsewhere when it comes or goes: some of this.
     pub fn concerned(&self) -> Ipv6Net {
         if self.is_inverted { Ipv6Net::default() } else { self.to }

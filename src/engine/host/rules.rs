@@ -143,7 +143,7 @@ impl Default for Rules {
             are_plain: true,
             destinations: Vec::new(),
         };
-        rules.insert(KernelRule { priority: 0, action: lookup(LOCAL), ..main() });
+        rules.insert(KernelRule::lookup(0, LOCAL));
         rules.insert(main());
         rules
     }
@@ -173,20 +173,7 @@ fn says(rule: &KernelRule, to: &Ipv6Net, from: Option<Arrival<'_>>) -> Says {
     }
 }
 
-fn lookup(table: u32) -> RuleAction {
-    RuleAction::Lookup { table, longer_than: None, not_group: None }
-}
-
 /// `32766: from all lookup main`
 fn main() -> KernelRule {
-    KernelRule {
-        priority: 32_766,
-        to: Ipv6Net::default(),
-        from: Ipv6Net::default(),
-        arrives_on: None,
-        condition: Condition::None,
-        words: String::new(),
-        is_inverted: false,
-        action: lookup(MAIN),
-    }
+    KernelRule::lookup(32_766, MAIN)
 }

@@ -25,19 +25,6 @@ fn route(destination: &str, link: IfIndex, table: u32) -> KernelRoute {
     }
 }
 
-fn rule(priority: u32, table: u32) -> KernelRule {
-    KernelRule {
-        priority,
-        to: Ipv6Net::default(),
-        from: Ipv6Net::default(),
-        arrives_on: None,
-        condition: Condition::None,
-        words: String::new(),
-        is_inverted: false,
-        action: RuleAction::Lookup { table, longer_than: None, not_group: None },
-    }
-}
-
 /// The main table leads 2001:db8::c:0/112 to the bridge, and everything else out of the upstream.
 fn host(rules: Vec<KernelRule>, routes: Vec<KernelRoute>) -> Host {
     let (mut host, mut delta) = (Host::default(), Delta::default());
@@ -72,10 +59,10 @@ fn the_longest_prefix_and_then_the_lowest_metric_lead() {
 
 #[test]
 fn a_table_counts_while_a_rule_names_it() {
-    let mut host = host(vec![rule(5270, 52)], vec![route("2001:db8::c:7/128", PEERS, 52)]);
+    let mut host = host(vec![KernelRule::lookup(5270, 52)], vec![route("2001:db8::c:7/128", PEERS, 52)]);
     assert_eq!(leads(&host, "2001:db8::c:7"), Some(PEERS));
     assert_eq!(leads(&host, "2001:db8::c:8"), Some(BRIDGE));
-    host.learn(Fact::RuleGone(rule(5270, 52)), &mut Delta::default());
+    host.learn(Fact::RuleGone(KernelRule::lookup(5270, 52)), &mut Delta::default());
     assert_eq!(leads(&host, "2001:db8::c:7"), Some(BRIDGE));
     assert!(host.routes.rules.are_plain());
 }
@@ -83,7 +70,7 @@ fn a_table_counts_while_a_rule_names_it() {
 #[test]
 fn the_first_rule_decides_not_the_longest_prefix() {
     let routes = vec![route("2001:db8::/64", PEERS, 52), route("2001:db8::c:9/128", PEERS, 99)];
-    let host = host(vec![rule(40_000, 99), rule(5270, 52)], routes);
+    let host = host(vec![KernelRule::lookup(40_000, 99), KernelRule::lookup(5270, 52)], routes);
     assert_eq!(leads(&host, "2001:db8::c:8"), Some(PEERS));
     assert_eq!(leads(&host, "2001:db9::c:9"), Some(UP), "the main table leads everywhere");
 }
@@ -92,27 +79,28 @@ fn the_first_rule_decides_not_the_longest_prefix() {
 fn a_rule_is_for_what_it_selects() {
     let table = vec![route("::/0", PEERS, 52)];
     let with = |rule| leads(&host(vec![rule], table.clone()), "2001:db8::c:7");
-    let to = |prefix| KernelRule { to: net(prefix), ..rule(10, 52) };
+    let to = |prefix| KernelRule { to: net(prefix), ..KernelRule::lookup(10, 52) };
     assert_eq!((with(to("2001:db8::c:7/128")), with(to("2001:db8::c:8/128"))), (Some(PEERS), Some(BRIDGE)));
-    let iif = |name: &str| KernelRule { arrives_on: name.parse().ok(), ..rule(10, 52) };
+    let iif = |name: &str| KernelRule { arrives_on: name.parse().ok(), ..KernelRule::lookup(10, 52) };
     assert_eq!((with(iif("up0")), with(iif("br0"))), (Some(PEERS), Some(BRIDGE)));
-    let marked = KernelRule { condition: Condition::Unmet, ..rule(10, 52) };
+    let marked = KernelRule { condition: Condition::Unmet, ..KernelRule::lookup(10, 52) };
     assert_eq!(with(marked.clone()), Some(BRIDGE));
     assert_eq!(with(KernelRule { is_inverted: true, ..marked }), Some(PEERS), "as wg-quick has it");
-    let from = KernelRule { from: net("2001:db8::/64"), ..rule(10, 52) };
+    let from = KernelRule { from: net("2001:db8::/64"), ..KernelRule::lookup(10, 52) };
     assert_eq!(with(from), Some(BRIDGE));
-    assert_eq!(with(KernelRule { action: RuleAction::Refuse, ..rule(10, 52) }), None);
-    assert_eq!(with(KernelRule { action: RuleAction::Nothing, ..rule(10, 52) }), Some(BRIDGE));
+    assert_eq!(with(KernelRule { action: RuleAction::Refuse, ..KernelRule::lookup(10, 52) }), None);
+    assert_eq!(with(KernelRule { action: RuleAction::Nothing, ..KernelRule::lookup(10, 52) }), Some(BRIDGE));
 }
 
 #[test]
 fn a_table_passes_on_what_it_throws_and_what_is_too_short() {
     let throw = KernelRoute { kind: RouteKind::Throw, ..route("2001:db8::c:7/128", UP, 52) };
-    let host = host(vec![rule(10, 52)], vec![throw, route("::/0", PEERS, 52)]);
+    let host = host(vec![KernelRule::lookup(10, 52)], vec![throw, route("::/0", PEERS, 52)]);
     assert_eq!(leads(&host, "2001:db8::c:7"), Some(BRIDGE));
     assert_eq!(leads(&host, "2001:db8::c:8"), Some(PEERS));
     let longer = RuleAction::Lookup { table: MAIN, longer_than: Some(0), not_group: None };
-    let rules = vec![KernelRule { action: longer, ..rule(9, MAIN) }, rule(10, 52)];
+    let rules =
+        vec![KernelRule { action: longer, ..KernelRule::lookup(9, MAIN) }, KernelRule::lookup(10, 52)];
     let host = self::host(rules, vec![route("::/0", PEERS, 52)]);
     assert_eq!((leads(&host, "2001:db8::c:7"), leads(&host, "2001:db8::d:7")), (Some(BRIDGE), Some(PEERS)));
 }
@@ -128,7 +116,7 @@ fn change(host: &mut Host, index: IfIndex, how: impl Fn(&mut Link)) -> Delta {
 #[test]
 fn a_table_passes_on_what_leaves_by_an_interface_of_a_group() {
     let action = RuleAction::Lookup { table: 52, longer_than: None, not_group: Some(7) };
-    let suppressing = KernelRule { action, ..rule(10, 52) };
+    let suppressing = KernelRule { action, ..KernelRule::lookup(10, 52) };
     let mut host = host(vec![suppressing], vec![route("::/0", PEERS, 52)]);
     assert_eq!(leads(&host, "2001:db8::c:7"), Some(PEERS));
     let delta = change(&mut host, PEERS, |link| link.group = 7);
@@ -139,7 +127,7 @@ fn a_table_passes_on_what_leaves_by_an_interface_of_a_group() {
 
 #[test]
 fn the_table_of_a_vrf_is_for_what_arrives_in_it() {
-    let of_vrf = KernelRule { condition: Condition::Vrf, ..rule(1000, 0) };
+    let of_vrf = KernelRule { condition: Condition::Vrf, ..KernelRule::lookup(1000, 0) };
     let mut host = host(vec![of_vrf], vec![route("::/0", PEERS, 10), route("::/0", BRIDGE, 11)]);
     assert_eq!(leads(&host, "2001:db8::c:7"), Some(BRIDGE), "by the main table");
     assert_eq!(leads(&host, "2001:db8:1::7"), Some(UP));
@@ -152,9 +140,9 @@ fn the_table_of_a_vrf_is_for_what_arrives_in_it() {
 
 #[test]
 fn a_rule_can_jump_over_others() {
-    let goto = |to| KernelRule { action: RuleAction::Goto(to), ..rule(9, 0) };
+    let goto = |to| KernelRule { action: RuleAction::Goto(to), ..KernelRule::lookup(9, 0) };
     let with = |to| {
-        let rules = vec![goto(to), rule(10, 52), rule(11, MAIN)];
+        let rules = vec![goto(to), KernelRule::lookup(10, 52), KernelRule::lookup(11, MAIN)];
         leads(&host(rules, vec![route("::/0", PEERS, 52)]), "2001:db8::c:7")
     };
     assert_eq!((with(10), with(11), with(12)), (Some(PEERS), Some(BRIDGE), Some(PEERS)));
@@ -162,7 +150,7 @@ fn a_rule_can_jump_over_others() {
 
 #[test]
 fn says_where_the_kernel_alone_knows() {
-    let unknown = |priority| KernelRule { condition: Condition::Unknown, ..rule(priority, 52) };
+    let unknown = |priority| KernelRule { condition: Condition::Unknown, ..KernelRule::lookup(priority, 52) };
     let is_sure = |rules| host(rules, Vec::new()).way(&net("2001:db8::c:7/128"), Some(UP)).is_sure;
     assert!(!is_sure(vec![unknown(10)]));
     assert!(is_sure(vec![unknown(40_000)]), "another has decided before");
@@ -171,8 +159,9 @@ fn says_where_the_kernel_alone_knows() {
 
 #[test]
 fn finds_what_routes_and_rules_say_inside_a_prefix() {
-    let divert = KernelRule { to: net("2001:db8::c:7/128"), ..rule(10, 52) };
-    let refuse = KernelRule { to: net("2001:db8::d:0/112"), action: RuleAction::Refuse, ..rule(11, 0) };
+    let divert = KernelRule { to: net("2001:db8::c:7/128"), ..KernelRule::lookup(10, 52) };
+    let refuse =
+        KernelRule { to: net("2001:db8::d:0/112"), action: RuleAction::Refuse, ..KernelRule::lookup(11, 0) };
     let routes = vec![route("::/0", PEERS, 52), route("2001:db8::e:0/112", PEERS, 77)];
     let host = host(vec![divert, refuse], routes);
     let ways: Vec<_> = host.ways_inside(&net("2001:db8::/64"), None, UP, |_| false).collect();
