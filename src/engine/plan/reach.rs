@@ -156,14 +156,16 @@ impl Reach {
             let is_read = routes.is_read(route);
             is_read && route.unicast_link().is_some_and(|link| around.bindings.is_on_an_upstream(link))
         };
+        if range.answer != Answer::Always {
+            return false;
+        }
         // A route of ours that is not wanted is about to go.
         let counts_out =
             |route: &KernelRoute| range.routes != RangeRoutes::Range && around.ours.include(route);
         let way = around.host.way_without(&range.prefix, place.upstream, counts_out);
-        range.answer == Answer::Always
-            && (way.route.is_some_and(is_back)
-                || routes.rules.destinations_inside(range.prefix).next().is_some()
-                || routes.inside(&range.prefix).any(is_back))
+        way.route.is_some_and(is_back)
+            || routes.rules.destinations_inside(range.prefix).next().is_some()
+            || routes.inside(&range.prefix).any(is_back)
     }
 
     fn others_in(&self, prefix: &Ipv6Net) -> impl Iterator<Item = &Ipv6Addr> {
