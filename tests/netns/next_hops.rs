@@ -24,7 +24,7 @@ crate::cases![
 
 const PREFIX: &str = "2001:db8:1:2:f::/112";
 const BEHIND: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xf, 0, 0, 7);
-/// Between two tries of a test no question is dropped because the one before was in vain.
+/// A target that did not reply is asked for again soon, so that a test can ask several times.
 const TIMERS: &str = "[timers]\nabsent = \"200ms\"\n";
 
 /// A lab whose guest is a router with a prefix behind it, and another one beside it that has the same.
