@@ -1,7 +1,7 @@
 //! Work that is taken in slices, so that no answer waits for all of it.
 
 use core::net::Ipv6Addr;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::vec::IntoIter;
 
 use ipnet::Ipv6Net;
@@ -110,9 +110,10 @@ pub(super) enum Occasion {
 /// A snapshot, and how far it has been compared with what is known.
 #[derive(Debug)]
 pub(super) struct Snapshot {
+    /// Those that are not compared yet.
     facts: Vec<Fact>,
-    /// As many of them have been compared.
-    compared: usize,
+    /// Those that are, in pieces, in the order in which they were told.
+    compared: VecDeque<Vec<Fact>>,
     /// What is known and was not among them.
     untold: Untold,
     /// The guests that the kernel was known to have routes for.
@@ -122,18 +123,26 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Compares a fact with what is known. False when all have been compared.
-    pub(super) fn compare_next(&mut self, guest_of: impl Fn(&Fact) -> Option<(Ipv6Addr, IfIndex)>) -> bool {
-        let Some(fact) = self.facts.get(self.compared) else { return false };
-        self.untold.tick_off(fact);
-        self.told.extend(guest_of(fact));
-        self.compared += 1;
-        true
+    /// Compares the last facts that are not compared yet with what is known: how many. 0 when all are.
+    ///
+    /// The memory of all facts is given back in pieces too. In one go that takes longer than answers may wait.
+    pub(super) fn compare_some(&mut self, guest_of: impl Fn(&Fact) -> Option<(Ipv6Addr, IfIndex)>) -> usize {
+        let piece = self.facts.split_off(self.facts.len().saturating_sub(PIECE));
+        self.facts.shrink_to_fit();
+        for fact in &piece {
+            self.untold.tick_off(fact);
+            self.told.extend(guest_of(fact));
+        }
+        let count = piece.len();
+        if count > 0 {
+            self.compared.push_front(piece);
+        }
+        count
     }
 
     /// What was not told, and then what was.
-    pub(super) fn into_facts(self) -> [Vec<Fact>; 2] {
-        [self.untold.gone().collect(), self.facts]
+    pub(super) fn into_facts(self) -> impl Iterator<Item = Vec<Fact>> {
+        std::iter::once(self.untold.gone().collect()).chain(self.compared)
     }
 
     /// The next guest whose route was not told, so that it is gone. As many are looked at as `left` says.
@@ -159,7 +168,7 @@ impl Snapshot {
     ) -> Self {
         // Room for all of them, because a set that grows is copied as a whole.
         let told = HashSet::with_capacity_and_hasher(guests.len(), seed);
-        Self { facts, compared: 0, untold, guests, told }
+        Self { facts, compared: VecDeque::new(), untold, guests, told }
     }
 }
 
@@ -170,3 +179,5 @@ pub(super) const fn plan_step(weight: usize) -> usize {
 
 /// What one slice may do: some hundred microseconds.
 pub(super) const SLICE: usize = 256;
+/// As many facts of a snapshot are compared in one go.
+const PIECE: usize = SLICE / 2;

@@ -235,8 +235,11 @@ impl Desk {
             Fact::Route(route) => keep.routes.guest_of(route),
             _ => None,
         };
-        while *left > 0 && snapshot.compare_next(guest_of) {
-            *left -= 1;
+        while *left > 0 {
+            match snapshot.compare_some(guest_of) {
+                0 => break,
+                compared => *left = left.saturating_sub(compared),
+            }
         }
         while let Some((target, link)) = snapshot.next_untold_guest(left) {
             keep.routes.heard_guest(target, link, false, host);
@@ -245,7 +248,7 @@ impl Desk {
             return vec![Work::Snapshot(snapshot)];
         }
         let facts = snapshot.into_facts().map(|facts| Work::Facts(facts.into_iter()));
-        facts.into_iter().chain([Work::ToldAll]).collect()
+        facts.chain([Work::ToldAll]).collect()
     }
 
     /// A predecessor of this process left routes for its guests: they are answered for at once, and asked whether
@@ -334,7 +337,10 @@ struct Audience<'a> {
 impl Announced for Audience<'_> {
     /// It is answered for, and announced if it exists behind us beyond its own word and that is wanted.
     fn footing(&self, target: Ipv6Addr, now: Time) -> Option<Footing> {
-        let Self { plan, host, guests, next_hops, .. } = *self;
+        let Self { plan, host, guests, next_hops, is_serving, .. } = *self;
+        if !is_serving {
+            return None;
+        }
         let routers = Routers { plan, host, guests, next_hops };
         let range = plan.find(target)?;
         let upstream = *plan.upstream(plan.place(range).upstream?)?;
@@ -349,8 +355,7 @@ impl Announced for Audience<'_> {
                     || plan.routed_to_layer_3(range, target, host).is_some()
             }
         };
-        let is_ours = self.is_serving
-            && is_answered
+        let is_ours = is_answered
             && host.links.is_up(upstream.link)
             && !plan.index.excludes(range, target)
             && !host.links.has(upstream.link, target)

@@ -154,7 +154,9 @@ impl Desk {
             serving.addresses.dedup();
         }
         self.tell_changes(&changes);
-        (false, 2 * changes.ranges.len())
+        let served = changes.iter().flat_map(|(before, after)| before.into_iter().chain(after));
+        let downstreams: usize = served.map(|(_, place)| place.downstreams.len()).sum();
+        (false, 2 * changes.ranges.len() + downstreams / DOWNSTREAMS)
     }
 
     /// Ends targets that the plan has no place for. Those who wait for one that is asked for in a range that is
@@ -202,5 +204,7 @@ impl Desk {
 
 /// Ranges that are served in one slice.
 const RANGES: usize = 128;
+/// As many downstreams of a range cost as much as one target.
+const DOWNSTREAMS: usize = 16;
 /// Addresses of the host that follow in one slice.
 const ADDRESSES: usize = 512;

@@ -232,10 +232,11 @@ impl Delta {
     }
 
     /// These changes, too.
-    pub fn merge(&mut self, mut other: Self) {
-        self.links.append(&mut other.links);
-        self.addresses.append(&mut other.addresses);
-        self.routes.append(&mut other.routes);
+    pub fn merge(&mut self, other: Self) {
+        // `append` would make each set again, however few the others are.
+        self.links.extend(other.links);
+        self.addresses.extend(other.addresses);
+        self.routes.extend(other.routes);
         self.is_unsure |= other.is_unsure;
     }
 

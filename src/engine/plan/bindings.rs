@@ -94,7 +94,7 @@ pub struct Place {
 impl Place {
     /// The upstream itself, if the guests are on other ports of it.
     pub fn own_bridge(&self) -> Option<IfIndex> {
-        self.upstream.filter(|upstream| self.downstreams.contains(upstream))
+        self.upstream.filter(|upstream| self.downstreams.binary_search(upstream).is_ok())
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Three tables. `answers`: bytes of a question in, bytes of an answer out, and the memory of a target.
 //! `turns`: the longest single call of the engine for everything that is not a question. `arrivals`:
-//! interfaces that come one by one. Each prints its goals (issue 12) as kept or missed; nothing is asserted.
+//! interfaces that come one by one. Each prints its goals as kept or missed; nothing is asserted.
 
 mod answers;
 mod arrivals;

