@@ -63,3 +63,9 @@ fn answers_those_who_wait_once_nobody_upstream_has_objected_to_a_claim() {
 fn a_claim_comes_to_nothing_once_its_link_is_down() {
     engine::run(include_bytes!("seeds/engine-claim-behind-a-dead-link"));
 }
+
+/// Who checks an address waits while the guest is asked, and then, as the host itself has got it, while the link is.
+#[test]
+fn answers_a_check_of_an_address_that_the_host_gets_however_late_the_timeouts_come() {
+    engine::run(include_bytes!("seeds/engine-late-timeouts"));
+}

@@ -284,5 +284,6 @@ impl Oracle {
 /// Twice what a silent guest is answered for by the default timers, where every timeout comes 17 seconds late.
 const OLDEST: Duration = Duration::from_secs(300);
 
-/// Three tries, each of which a timeout ends that comes 17 seconds late.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Three tries, and where the host gets the address meanwhile, the link is asked whether it is free: each step ends with
+/// a timeout that comes 17 seconds late.
+const LONGEST_WAIT: Duration = Duration::from_secs(90);
