@@ -72,7 +72,7 @@ pub(super) fn unservable(prefix: Ipv6Net) -> Option<Objection> {
         _ if inside("::/128") => "is the unspecified address",
         _ if inside("::ffff:0:0/96") => "is IPv4 in an IPv6 form, which no link carries",
         // A provider's own allocation; no host is given more.
-        _ if prefix.prefix_len() < 32 => "is shorter than /32, and its backstop would cut off the Internet",
+        _ if prefix.prefix_len() < 32 => "is shorter than /32, which is more than a provider gives a host",
         _ => return None,
     };
     let remedy = "write a prefix out of the addresses that your provider gave you";

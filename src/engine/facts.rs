@@ -172,6 +172,9 @@ pub struct Link {
     /// link. A VLAN is a link of its own.
     #[serde(default)]
     pub lower: Option<Lower>,
+    /// The other end of a veth, where that is in this network namespace too: both are one link.
+    #[serde(default)]
+    pub peer: Option<IfIndex>,
     /// Whether it is a bridge. A bond has ports too, and no guests behind them.
     #[serde(default)]
     pub is_bridge: bool,

@@ -116,12 +116,12 @@ impl Range {
 
     /// Whether it was for every address there is, as far as it exists: that is all of the upstream's /64.
     pub(super) fn is_whole_link(&self) -> bool {
-        self.prefix.prefix_len() == 0 && self.answer == Answer::Live
+        self.prefix.prefix_len() == 0 && (self.answer == Answer::Live || self.exclude.is_empty())
     }
 
     /// The same, wherever the kernel's routes lead.
     pub(super) fn is_automatic(&self) -> bool {
-        self.is_whole_link() && self.interfaces.is_empty()
+        self.is_whole_link() && self.answer == Answer::Live && self.interfaces.is_empty()
     }
 
     /// From now on every address of it is answered: there is nobody to look for any more.

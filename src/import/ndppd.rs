@@ -190,9 +190,15 @@ impl Reader<'_, '_, '_> {
             range.answer = Answer::Always;
         }
         if range.is_whole_link() {
-            let message = match range.is_automatic() {
-                true => "for all addresses, by the kernel's routes: that is what `automatic` does",
-                false => {
+            let message = match range.answer {
+                Answer::Live if range.is_automatic() => {
+                    "for all addresses, by the kernel's routes: that is what `automatic` does"
+                }
+                Answer::Always => {
+                    "for all addresses: lone64 answers for those of the upstream's /64, whatever that is, that the \
+                     kernel routes elsewhere"
+                }
+                _ => {
                     "for all addresses: lone64 serves all of the upstream's /64, whatever that is, and keeps a /128 \
                      for each live guest there"
                 }

@@ -127,9 +127,14 @@ fn a_rule_for_all_addresses_is_one_for_the_upstreams_64_whatever_that_is() {
     assert!(automatic.contains("automatic = true") && !automatic.contains("[[range]]"), "{automatic}");
     let both = good("proxy e0 { rule ::/0 { auto }\n rule 2001:db8::/112 { iface br0 } }").toml;
     assert!(both.contains("automatic = true") && both.matches("[[range]]").count() == 1, "{both}");
-    // One that answers for everything cannot be served.
-    let conf = "proxy e0 { rule ::/0 { static }\n rule 2001:db8::/112 { iface br0 } }";
-    assert!(notes(conf).iter().any(|note| note.contains("left out: the range ::/0")), "{:?}", notes(conf));
+    // One that answers for everything is one that answers for all of the /64 that is not on the link itself.
+    let toml = good("proxy e0 { rule ::/0 { static }\n rule 2001:db8::/112 { iface br0 } }").toml;
+    let range = toml.split("[[range]]").nth(1).unwrap();
+    for line in
+        ["suffix    = \"::/64\"", "answer    = \"always\"", "routes    = \"none\"", "backstop  = false"]
+    {
+        assert!(range.lines().any(|written| written == line), "{line} is not in\n{toml}");
+    }
 }
 
 #[test]

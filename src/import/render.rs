@@ -7,6 +7,7 @@ use super::Note;
 use super::draft::{Draft, Range, Router, Routes, Upstream};
 use super::text::printable;
 use crate::engine::facts::IfName;
+use crate::engine::policy::Answer;
 
 /// The text; `lone64 check` accepts it if the draft was settled.
 pub(super) fn render(draft: &Draft, origin: &str) -> String {
@@ -65,7 +66,7 @@ fn range_table(text: &mut String, range: &Range, upstream: Option<&IfName>) {
     }
     key(text, "answer", &format!("\"{}\"", range.answer));
     // All of the link has a /128 for each live guest, and no backstop, by default.
-    if !range.is_whole_link() {
+    if !range.is_whole_link() || range.answer == Answer::Always {
         let routes = if range.routes == Routes::Guests { "guests" } else { "none" };
         key(text, "routes", &format!("\"{routes}\""));
         key(text, "backstop", "false");

@@ -240,7 +240,7 @@ fn limit(draft: &mut Draft) {
 }
 
 fn warn_of_whole_links(range: &mut Range) {
-    if range.answer == Answer::Always && range.prefix.prefix_len() <= 64 {
+    if range.answer == Answer::Always && range.prefix.prefix_len() <= 64 && !range.is_whole_link() {
         let message = format!(
             "every address of {} is answered, also for guests that do not exist, and where another station on the \
              link takes one of them: better serve only the guests' part of it (a /112), or write \

@@ -28,6 +28,7 @@ mod neighbors;
 mod next_hops;
 mod own_bridge;
 mod own_link;
+mod own_link_pairs;
 mod probing;
 mod proxy_downstream;
 mod regressions;

@@ -235,6 +235,7 @@ fn link_facts(downstream: LinkState) -> [Fact; 2] {
             layer,
             master: None,
             lower: None,
+            peer: None,
             is_bridge: false,
             group: 0,
             vrf: None,

@@ -69,3 +69,15 @@ fn a_claim_comes_to_nothing_once_its_link_is_down() {
 fn answers_a_check_of_an_address_that_the_host_gets_however_late_the_timeouts_come() {
     engine::run(include_bytes!("seeds/engine-late-timeouts"));
 }
+
+/// The guest was heard on the link that is gone. Nobody has been heard on the one that has its number now.
+#[test]
+fn a_claim_comes_to_nothing_once_its_link_is_deleted_and_another_has_its_number() {
+    engine::run(include_bytes!("seeds/engine-claim-of-a-link-made-again"));
+}
+
+/// An address of the host is asked for again and again, while timeouts come late.
+#[test]
+fn a_question_to_the_link_that_is_under_way_comes_to_its_end() {
+    engine::run(include_bytes!("seeds/engine-question-under-way"));
+}

@@ -282,7 +282,18 @@ pub fn usual_facts() -> Vec<Fact> {
 
 pub fn link(index: IfIndex, name: &str, layer: LinkLayer) -> Link {
     let (name, state) = (name.parse().unwrap(), LinkState::Up);
-    Link { index, name, state, layer, master: None, lower: None, is_bridge: false, group: 0, vrf: None }
+    Link {
+        index,
+        name,
+        state,
+        layer,
+        master: None,
+        lower: None,
+        peer: None,
+        is_bridge: false,
+        group: 0,
+        vrf: None,
+    }
 }
 
 /// The downstream of the usual host, in this state.

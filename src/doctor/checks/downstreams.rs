@@ -36,6 +36,22 @@ fn explained(host: &Host, range: &RangePolicy, problem: &Problem) -> Option<Find
                 format!("{prefix} names {name} as the guests' interface, and that is the upstream");
             (name, Finding::fault(sentence).seen(format!("upstream and downstream of {prefix}: {name}")))
         }
+        Problem::AlsoMissing(prefix, name) | Problem::AlsoOnUpstream(prefix, name, _)
+            if *prefix == range.prefix =>
+        {
+            let remedy = format!("take {name} out of `interface` in the [[range]] of {prefix}");
+            return Some(Finding::warning(problem.to_string()).remedy(Remedy::Advice(remedy)));
+        }
+        Problem::NobodyToAsk(prefix, name) if *prefix == range.prefix => {
+            let finding = Finding::warning(problem.to_string());
+            return Some(
+                finding.seen(format!("ip -6 route show root {prefix} dev {name}: none of others")).remedy(
+                    Remedy::Advice(format!(
+                        "add a route for each guest: `ip -6 route add ADDRESS/128 dev {name}`"
+                    )),
+                ),
+            );
+        }
         Problem::DownstreamBesideUpstream(prefix, name, upstream) if *prefix == range.prefix => {
             let finding = Finding::fault(problem.to_string());
             return Some(finding.seen(format!("ip -d link show {name}: on the link of {upstream}")).remedy(

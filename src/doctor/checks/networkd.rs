@@ -130,6 +130,7 @@ mod tests {
             layer: LinkLayer::Ethernet(Mac([2, 0, 0, 0, 0, 0xaa])),
             master: None,
             lower: None,
+            peer: None,
             is_bridge: false,
             group: 0,
             vrf: None,

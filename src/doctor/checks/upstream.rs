@@ -116,6 +116,9 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         | Problem::DownstreamMissing(..)
         | Problem::DownstreamIsUpstream(..)
         | Problem::DownstreamBesideUpstream(..)
+        | Problem::AlsoMissing(..)
+        | Problem::AlsoOnUpstream(..)
+        | Problem::NobodyToAsk(..)
         | Problem::GatewayRefused(..) => return None,
     })
 }

@@ -28,6 +28,7 @@ fn host(ranges: &str) -> Host {
             layer,
             master: None,
             lower: None,
+            peer: None,
             is_bridge: false,
             group: 0,
             vrf: None,

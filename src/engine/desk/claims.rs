@@ -45,7 +45,10 @@ impl Desk {
         let is_guest = self.house.guests.live(target).is_some();
         if is_guest || self.house.manners.announcements.len() < FEW {
             self.set_owner(target, Owner::Asked, now);
-            self.house.manners.announcements.begin(target, now, now);
+            // One that is under way comes to its end, however often the target is asked for meanwhile.
+            if !self.house.manners.announcements.will_ask(target) {
+                self.house.manners.announcements.begin(target, now, now);
+            }
         }
     }
 

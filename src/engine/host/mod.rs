@@ -297,6 +297,7 @@ mod tests {
             layer: LinkLayer::None,
             master: None,
             lower: None,
+            peer: None,
             is_bridge: false,
             group: 0,
             vrf: None,

@@ -163,6 +163,12 @@ impl Table {
         Some(Live { claim: self.extras.get(&id).and_then(|extra| extra.claim), ..live })
     }
 
+    /// The live targets that are claimed on this link.
+    pub fn claimed_on(&self, link: IfIndex) -> Vec<Id> {
+        let is_there = |extra: &Extra| extra.claim.is_some_and(|claim| claim.link == link);
+        self.extras.iter().filter(|(_, extra)| is_there(extra)).map(|(id, _)| Id(*id)).collect()
+    }
+
     /// What is known of it.
     pub fn state(&self, id: Id) -> State {
         match self.live(id) {

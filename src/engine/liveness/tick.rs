@@ -91,9 +91,9 @@ impl Liveness {
         now: Time,
     ) -> bool {
         for _ in 0..most {
-            let Some(id) = self.table.first_on(link) else { return true };
+            let Some(id) = self.table.first_on(link) else { break };
             let target = self.table.address(id);
-            let Some(live) = self.table.live(id) else { return true };
+            let Some(live) = self.table.live(id) else { break };
             match live.claim.filter(|claim| claim.link != link && ground.is_up(claim.link)) {
                 // It has been heard elsewhere: that is where it went.
                 Some(claim) => self.move_to(target, live, claim, ground, now),
@@ -105,7 +105,17 @@ impl Liveness {
                 }
             }
         }
-        self.table.first_on(link).is_none()
+        if self.table.first_on(link).is_some() {
+            return false;
+        }
+        // A claim that was made there has gone with the link, also if another has its number by now.
+        for id in self.table.claimed_on(link) {
+            let target = self.table.address(id);
+            if let Some(live) = self.table.live(id) {
+                self.put(target, State::Live(Live { claim: None, unanswered: 0, ..live }), Why::Heard, now);
+            }
+        }
+        true
     }
 
     /// Walks over what is known from this number of an entry on, `most` entries at a time: ends the targets for

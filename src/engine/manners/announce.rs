@@ -112,6 +112,11 @@ impl Announcements {
         matches!(self.runs.get(&target), Some(Run::Next(_, Step::Ask | Step::Asked)))
     }
 
+    /// True while the link is being asked for the target, or will be.
+    pub fn will_ask(&self, target: Ipv6Addr) -> bool {
+        self.is_asking(target) || matches!(self.runs.get(&target), Some(Run::Waiting(_)))
+    }
+
     /// A stranger asks the link for the target: that serves us as well, but its time is up sooner than ours would be.
     pub fn listen(&mut self, target: Ipv6Addr, now: Time) {
         let until = now + RETRANS_TIMER / 2;

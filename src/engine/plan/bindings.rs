@@ -6,7 +6,7 @@
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::facts::{IfIndex, IfName, Link, LinkLayer};
+use crate::engine::facts::{IfIndex, IfName, Link, LinkLayer, Lower};
 use crate::engine::host::links::Links;
 use crate::engine::pattern::IfPattern;
 use crate::engine::policy::{
@@ -127,7 +127,8 @@ impl Bindings {
     }
 
     fn beside_upstreams(&self, links: &Links) -> BTreeMap<IfIndex, IfIndex> {
-        let bottoms: Vec<_> = self.upstreams.iter().map(|up| (links.bottom(up.link), up.link)).collect();
+        let mut bottoms: Vec<_> = self.upstreams.iter().map(|up| (links.bottom(up.link), up.link)).collect();
+        add_other_ends(&mut bottoms, links);
         let others = links.iter().filter(|link| self.upstream(link.index).is_none());
         let beside = others.filter_map(|link| {
             let bottom = links.bottom(link.index);
@@ -144,7 +145,7 @@ impl Bindings {
         self.ranges.extend(known);
         self.shared = self.ranges.iter().filter_map(Place::own_bridge).collect();
         for (range, place) in ranges.iter().zip(&self.ranges) {
-            self.problems.extend(problem_of(range, place, links, (&self.upstreams, &self.beside)));
+            self.problems.extend(problems_of(range, place, links, (&self.upstreams, &self.beside)));
         }
     }
 
@@ -283,6 +284,21 @@ impl Bindings {
     }
 }
 
+/// A veth whose ends are both on this host makes one link of the two that its ends are on, as a veth into the bridge
+/// that is the upstream: those that are on an upstream's link in that way too are added.
+fn add_other_ends(bottoms: &mut Vec<(Lower, IfIndex)>, links: &Links) {
+    let pairs = links.iter().filter_map(|link| Some((links.bottom(link.index), links.bottom(link.peer?))));
+    let mut pairs: Vec<_> = pairs.filter(|(one, other)| one != other).collect();
+    loop {
+        let upstream_of = |end: &Lower| bottoms.iter().find(|(known, _)| known == end).map(|(_, up)| *up);
+        let next =
+            pairs.iter().position(|(one, other)| upstream_of(one).is_some() && upstream_of(other).is_none());
+        let Some(next) = next else { return };
+        let (one, other) = pairs.swap_remove(next);
+        bottoms.extend(upstream_of(&one).map(|upstream| (other, upstream)));
+    }
+}
+
 /// The address of an interface that can be an upstream.
 fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
     let (LinkLayer::Ethernet(mac) | LinkLayer::NoDiscovery(mac)) = link.layer else {
@@ -294,38 +310,59 @@ fn mac_of_upstream(link: &Link, links: &Links) -> Result<Mac, Problem> {
     }
 }
 
-/// The first interface that it has by its name, and not by a pattern, of which none need be there.
-fn name_in(downstream: &Downstream) -> Option<IfName> {
+/// The interfaces that it has by their names, and not by a pattern, of which none need be there.
+fn names_in(downstream: &Downstream) -> Vec<IfName> {
     match downstream {
-        Downstream::Named(name) => Some(*name),
-        Downstream::Matching(patterns) => patterns.iter().find_map(|pattern| {
-            pattern.as_str().parse().ok().filter(|_| !IfPattern::is_pattern(pattern.as_str()))
-        }),
-        Downstream::Kernel => None,
+        Downstream::Named(name) => vec![*name],
+        Downstream::Matching(patterns) => {
+            let names = patterns.iter().filter(|pattern| !IfPattern::is_pattern(pattern.as_str()));
+            names.filter_map(|name| name.as_str().parse().ok()).collect()
+        }
+        Downstream::Kernel => Vec::new(),
     }
 }
 
-fn problem_of(
+fn problems_of(
     range: &RangePolicy,
     place: &Place,
     links: &Links,
     (upstreams, beside): (&[Upstream], &BTreeMap<IfIndex, IfIndex>),
-) -> Option<Problem> {
-    if let Some(link) = place.refused.and_then(|refused| links.get(refused)) {
-        let upstream = beside.get(&link.index).and_then(|upstream| links.get(*upstream));
-        return Some(match upstream {
-            Some(upstream) => Problem::DownstreamBesideUpstream(range.prefix, link.name, upstream.name),
-            None => Problem::DownstreamIsUpstream(range.prefix, link.name),
-        });
-    }
-    if place.downstreams.is_empty()
-        && let Some(name) = name_in(&range.downstream)
+) -> Vec<Problem> {
+    let name_of = |link: IfIndex| links.get(link).map(|link| link.name);
+    let upstream_of = |link: IfIndex| beside.get(&link).copied().unwrap_or(link);
+    let mut problems: Vec<_> = names_in(&range.downstream)
+        .into_iter()
+        .filter_map(|name| match links.named(&name) {
+            None => Some(Problem::AlsoMissing(range.prefix, name)),
+            Some(link) if place.downstreams.binary_search(&link.index).is_ok() => None,
+            Some(link) => {
+                Some(Problem::AlsoOnUpstream(range.prefix, name, name_of(upstream_of(link.index))?))
+            }
+        })
+        .collect();
+    if let Some((name, refused)) = place.refused.and_then(|link| Some((name_of(link)?, link))) {
+        let is_own =
+            |problem: &Problem| matches!(problem, Problem::AlsoOnUpstream(_, own, _) if *own == name);
+        problems.retain(|problem| !is_own(problem));
+        let upstream = beside.get(&refused).and_then(|upstream| name_of(*upstream));
+        problems.insert(
+            0,
+            match upstream {
+                Some(upstream) => Problem::DownstreamBesideUpstream(range.prefix, name, upstream),
+                None => Problem::DownstreamIsUpstream(range.prefix, name),
+            },
+        );
+    } else if place.downstreams.is_empty()
+        && let Some(Problem::AlsoMissing(prefix, name)) = problems.first().cloned()
     {
-        return Some(Problem::DownstreamMissing(range.prefix, name));
+        problems[0] = Problem::DownstreamMissing(prefix, name);
     }
     // Without any upstream, that is the problem, and it has been named already.
     let is_missing = place.upstream.is_none() && range.needs_upstream();
-    (is_missing && !upstreams.is_empty()).then_some(Problem::NoUpstreamForRange(range.prefix))
+    if problems.is_empty() && is_missing && !upstreams.is_empty() {
+        problems.push(Problem::NoUpstreamForRange(range.prefix));
+    }
+    problems
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
             layer,
             master: None,
             lower: None,
+            peer: None,
             is_bridge: false,
             group: 0,
             vrf: None,

@@ -6,11 +6,12 @@
 use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
 
-use super::bindings::Bindings;
+use super::bindings::{Bindings, Place, Problem};
+use super::derive::Around;
 use super::{Plan, RangeId, Ranges};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, NextHop};
 use crate::engine::host::Host;
-use crate::engine::policy::RangePolicy;
+use crate::engine::policy::{Answer, RangePolicy, RangeRoutes};
 
 /// A router on the link of guests, as a route names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +89,28 @@ impl Hops {
     /// Whether a part of this range is behind one.
     pub fn concern(&self, RangeId(range): RangeId) -> bool {
         self.concerned.get(range).is_some_and(|is_concerned| *is_concerned)
+    }
+}
+
+impl Around<'_> {
+    /// A range whose guests cannot be asked whether they are there, because its interfaces have no Neighbor Discovery;
+    /// and no route but ours says where they are.
+    pub(super) fn nobody_to_ask(&self, range: &RangePolicy, place: &Place) -> Option<Problem> {
+        let Self { host, ours, .. } = self;
+        let first = *place.downstreams.first()?;
+        let is_asked = place.downstreams.iter().any(|link| !host.links.is_layer_3(*link));
+        if is_asked || range.answer != Answer::Live || range.routes == RangeRoutes::Range {
+            return None;
+        }
+        let leads_there = |route: &KernelRoute| {
+            route.unicast_link().is_some_and(|link| place.downstreams.binary_search(&link).is_ok())
+        };
+        let mut inside = host.routes.inside(&range.prefix).filter(|route| host.routes.is_read(route));
+        let around = host.way_without(&range.prefix, place.upstream, |route| ours.include(route)).route;
+        let is_led =
+            around.is_some_and(leads_there) || inside.any(|route| !ours.include(route) && leads_there(route));
+        let name = host.links.get(first)?.name;
+        (!is_led).then_some(Problem::NobodyToAsk(range.prefix, name))
     }
 }
 

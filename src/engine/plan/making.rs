@@ -139,6 +139,11 @@ impl Grounds<'_> {
         reach.add_to(&effective.ranges, &mut bindings.ranges);
         let around = self.around(&bindings);
         let placed = effective.ranges.iter().zip(&bindings.ranges);
+        let unasked: Vec<_> =
+            placed.filter_map(|(range, place)| around.nobody_to_ask(range, place)).collect();
+        bindings.problems.extend(unasked);
+        let around = self.around(&bindings);
+        let placed = effective.ranges.iter().zip(&bindings.ranges);
         let leads_back = placed.map(|(range, place)| Reach::may_lead_back(range, place, around)).collect();
         bindings.may_lead_back = leads_back;
         let policy = Policy {

@@ -33,6 +33,7 @@ fn host() -> Host {
                 layer,
                 master: None,
                 lower: None,
+                peer: None,
                 is_bridge: false,
                 group: 0,
                 vrf: None,

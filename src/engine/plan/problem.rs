@@ -36,6 +36,12 @@ pub enum Problem {
     DownstreamIsUpstream(Ipv6Net, IfName),
     /// Stations on the first are on the own link of the second, the upstream, and answer for themselves.
     DownstreamBesideUpstream(Ipv6Net, IfName, IfName),
+    /// The same as the three before, of one interface in a list: the others of the range are served without it.
+    AlsoMissing(Ipv6Net, IfName),
+    /// The second is the upstream, or the upstream whose own link it is on.
+    AlsoOnUpstream(Ipv6Net, IfName, IfName),
+    /// Nobody can be asked behind the interfaces of the range, of which this is one, and no route says who is there.
+    NobodyToAsk(Ipv6Net, IfName),
     /// The range has the third's own link in it, so one route to the second would take that away: its guests have one
     /// each.
     RouteOverLink(Ipv6Net, IfName, IfName),
@@ -78,6 +84,9 @@ impl Problem {
             | Self::DownstreamBesideUpstream(..)
             | Self::AlwaysOverLink(..) => Scope::Range,
             Self::UpstreamWithoutAddress(_)
+            | Self::AlsoMissing(..)
+            | Self::AlsoOnUpstream(..)
+            | Self::NobodyToAsk(..)
             | Self::SourceMissing(..)
             | Self::NoPrefixForSuffix(_)
             | Self::SamePrefix(..)
@@ -94,7 +103,9 @@ impl Problem {
     /// to hosts that boot. What cannot heal (`lo` as the upstream, say) is a mistake, and the configuration's to tell.
     pub fn waits_for(&self) -> Option<String> {
         match self {
-            Self::UpstreamMissing(name) | Self::DownstreamMissing(_, name) => Some(name.to_string()),
+            Self::UpstreamMissing(name) | Self::DownstreamMissing(_, name) | Self::AlsoMissing(_, name) => {
+                Some(name.to_string())
+            }
             Self::NoDefaultRoute => Some("a default route".to_owned()),
             Self::UpstreamIsPort(name, master) => Some(format!("{name} to be no port of {master}")),
             Self::UpstreamWithoutLinkLayer(name) => Some(format!("a link layer on {name}")),
@@ -106,7 +117,9 @@ impl Problem {
             Self::DownstreamIsUpstream(_, name) => Some(format!("{name} to be no upstream")),
             Self::DownstreamBesideUpstream(_, name, up) => Some(format!("{name} to leave the link of {up}")),
             Self::NoPrefixForSuffix(suffix) => Some(format!("a /64 for {suffix}")),
-            Self::RouteOverLink(..)
+            Self::AlsoOnUpstream(..)
+            | Self::NobodyToAsk(..)
+            | Self::RouteOverLink(..)
             | Self::AlwaysOverLink(..)
             | Self::SamePrefix(..)
             | Self::TooManyRanges
@@ -131,9 +144,14 @@ impl Problem {
             Self::SourceMissing(name, address) => format!("upstream {name} has the address {address} now"),
             Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),
             Self::DownstreamMissing(prefix, name)
+            | Self::AlsoMissing(prefix, name)
+            | Self::AlsoOnUpstream(prefix, name, _)
             | Self::DownstreamIsUpstream(prefix, name)
             | Self::DownstreamBesideUpstream(prefix, name, _) => {
                 format!("range {prefix} has its interface {name} now")
+            }
+            Self::NobodyToAsk(prefix, _) => {
+                format!("routes say which guests of range {prefix} are there now")
             }
             Self::RouteOverLink(prefix, _, upstream) => {
                 format!("range {prefix} has no stations of the link of {upstream} in it any more")
@@ -214,9 +232,32 @@ impl fmt::Display for Problem {
             ),
             Self::DownstreamBesideUpstream(prefix, name, upstream) => write!(
                 f,
-                "range {prefix}: {name} (a macvlan, macvtap or ipvlan, or the port of a bridge) is on the own link of \
+                "range {prefix}: {name} (a macvlan, macvtap, ipvlan or veth, or the port of a bridge) is on the own link of \
                  the upstream {upstream}, so the guests there are asked by the router itself and answer for \
                  themselves: leave {name} out, or put its guests on a bridge of their own"
+            ),
+            Self::AlsoMissing(prefix, name) => write!(
+                f,
+                "range {prefix}: there is no interface {name}, one of those for its guests, and guests behind it are \
+                 served when there is; `ip link` lists those there are: start what makes {name}, or take it out of \
+                 `interface` in [[range]]"
+            ),
+            Self::AlsoOnUpstream(prefix, name, upstream) if name == upstream => write!(
+                f,
+                "range {prefix}: {name}, one of the interfaces for its guests, is the upstream, and guests cannot be \
+                 on the side that asks for them, so it is left out: take it out of `interface` in [[range]]"
+            ),
+            Self::AlsoOnUpstream(prefix, name, upstream) => write!(
+                f,
+                "range {prefix}: {name}, one of the interfaces for its guests, is on the own link of the upstream \
+                 {upstream}, where they answer for themselves, so it is left out: take it out of `interface` in \
+                 [[range]], or put its guests on a bridge of their own"
+            ),
+            Self::NobodyToAsk(prefix, name) => write!(
+                f,
+                "range {prefix}: {name} has no Neighbor Discovery (WireGuard, tun), so a guest there is answered for if \
+                 a route leads to it, and there is none: add one for each guest with `ip -6 route add ADDRESS/128 dev \
+                 {name}`, as wg-quick does for AllowedIPs"
             ),
             Self::RouteOverLink(prefix, name, upstream) => write!(
                 f,

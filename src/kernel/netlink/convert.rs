@@ -93,8 +93,9 @@ fn link(message: &LinkMessage) -> Option<Link> {
     }
     // A VRF only chooses the routing table; frames arrive at its members.
     let master = master.filter(|_| !is_in_vrf);
-    // The numbers of a VLAN's device and of a veth's other end are told in the same way.
+    // The number of a VLAN's device is told in the same way; that is a link of its own.
     let lower = on_top_of.filter(|_| kind.is_some_and(shares_its_link)).map(|link| Lower { namespace, link });
+    let peer = on_top_of.filter(|_| kind == Some(&InfoKind::Veth) && namespace.is_none());
     let flags = message.header.flags;
     // A dummy bears the flag too, and nobody is behind it.
     let has_discovery = !flags.contains(LinkFlags::Noarp) || kind == Some(&InfoKind::Dummy);
@@ -118,6 +119,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
         layer,
         master,
         lower,
+        peer,
         is_bridge: kind == Some(&InfoKind::Bridge),
         group,
         vrf,

@@ -133,6 +133,20 @@ fn a_macvlan_or_ipvlan_shares_the_link_below_and_a_vlan_or_veth_does_not() {
 }
 
 #[test]
+fn the_other_end_of_a_veth_is_known_in_the_same_namespace_alone() {
+    let peer = |kind, namespace: Option<i32>| {
+        let mut message = link_message("x", LinkLayerType::Ether, LinkFlags::Up);
+        message.attributes.push(LinkAttribute::Link(2));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        message.attributes.extend(namespace.map(LinkAttribute::LinkNetNsId));
+        one_link(message).peer
+    };
+    assert_eq!(peer(InfoKind::Veth, None), Some(IfIndex(2)));
+    assert_eq!(peer(InfoKind::Veth, Some(0)), None);
+    assert_eq!(peer(InfoKind::Vlan, None), None);
+}
+
+#[test]
 fn the_master_is_the_bridge_and_0_is_none() {
     let mut message = link_message("eth0", LinkLayerType::Ether, LinkFlags::empty());
     assert_eq!(one_link(message.clone()).master, None);

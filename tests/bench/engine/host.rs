@@ -207,6 +207,7 @@ pub(crate) fn ethernet(index: IfIndex, name: &str, mac: Mac) -> Link {
         layer: LinkLayer::Ethernet(mac),
         master: None,
         lower: None,
+        peer: None,
         is_bridge: false,
         group: 0,
         vrf: None,
