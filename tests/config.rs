@@ -172,7 +172,8 @@ fn every_key_is_read() {
     assert_eq!(upstreams[0].gateway_source, GatewaySource::Global);
     assert_eq!((limits.announcements_per_second, limits.groups), (30, 40));
     assert_eq!(upstreams[0].source, Source::Address("2001:db8::1".parse().unwrap()));
-    assert!(!upstreams[0].mld && upstreams[0].suppress_kernel);
+    assert_eq!(upstreams[0].mld, lone64::engine::policy::Mld::No);
+    assert!(upstreams[0].suppress_kernel);
     assert_eq!((routes.protocol, routes.table, routes.metric), (65, 100, 512));
     assert_eq!(routes.on_stop, OnStop::Keep);
     assert_eq!((timers.reachable, timers.retransmit), (Duration::from_secs(60), Duration::from_millis(250)));
@@ -187,6 +188,15 @@ fn every_key_is_read() {
 
 fn net(text: &str) -> ipnet::Ipv6Net {
     text.parse().unwrap()
+}
+
+#[test]
+fn switches_are_told_groups_or_of_a_router_or_nothing() {
+    use lone64::engine::policy::Mld;
+    for (written, mld) in [("true", Mld::Reports), ("false", Mld::No), ("\"router\"", Mld::Router)] {
+        let config = good(&format!("[[upstream]]\nmld = {written}"));
+        assert_eq!(config.policy.upstreams[0].mld, mld);
+    }
 }
 
 #[test]
@@ -259,6 +269,8 @@ fn impossible_values_are_refused() {
         "[[upstream]]\nsource = \"fe80::1%eth0\"",
         "[[upstream]]\nsource = 1",
         "[[upstream]]\nrouter = \"yes\"",
+        "[[upstream]]\nmld = \"routers\"",
+        "[[upstream]]\nmld = 1",
         "[[upstream]]\nannounce = \"yes\"",
         "[[upstream]]\nannounce = 1",
         "[[upstream]]\nannounce = \"9s\"",

@@ -142,7 +142,7 @@ const UPSTREAM: &[Key] = &[
     (
         "mld",
         Some("true"),
-        "Join the solicited-node groups of live targets, so that switches with MLD snooping deliver questions for them.",
+        "Report the solicited-node groups of live targets, so that switches with MLD snooping deliver questions for them. \"router\": advertise a multicast router besides (RFC 4286), so that they deliver all multicast, also questions for guests that nobody has heard of. false: neither.",
     ),
     (
         "suppress-kernel",
@@ -191,8 +191,8 @@ const LIMITS: &[Key] = &[
     ("announcements-per-second", Some("100"), "Targets announced per second, over all upstreams."),
     (
         "groups",
-        Some("512"),
-        "Multicast groups joined on one upstream (`mld`); each makes every multicast packet there a little dearer.",
+        Some("1024"),
+        "Multicast groups reported on one upstream (`mld`); a Linux bridge gives up snooping at 4096.",
     ),
 ];
 

@@ -13,7 +13,8 @@ use super::problem::Place;
 use super::section::Field;
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
-    Announce, Answer, GatewaySource, IfPattern, Limits, Override, RangeRoutes, RoutePolicy, Source, Timers,
+    Announce, Answer, GatewaySource, IfPattern, Limits, Mld, Override, RangeRoutes, RoutePolicy, Source,
+    Timers,
 };
 
 /// A whole file.
@@ -41,7 +42,7 @@ pub(super) struct Upstream {
     pub(super) source: Source,
     pub(super) announce: Announce,
     pub(super) gateway_source: GatewaySource,
-    pub(super) mld: bool,
+    pub(super) mld: Mld,
     pub(super) suppress_kernel: bool,
 }
 
@@ -74,7 +75,7 @@ impl Upstream {
             source: Source::default(),
             announce: Announce::default(),
             gateway_source: GatewaySource::default(),
-            mld: true,
+            mld: Mld::default(),
             suppress_kernel: false,
         }
     }

@@ -12,7 +12,7 @@ use super::mirror::{Range, Upstream};
 use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
 use crate::engine::policy::{
-    Announce, Answer, GatewaySource, Limits, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers,
+    Announce, Answer, GatewaySource, Limits, Mld, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers,
 };
 
 pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstream {
@@ -34,7 +34,7 @@ pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstre
         source: section.choice_or_address("source", &sources, Source::Address, report).or(default.source),
         announce: announce(section, report).or(default.announce),
         gateway_source: section.choice("gateway-source", &gateway_sources, report).or(default.gateway_source),
-        mld: section.flag("mld", report).or(default.mld),
+        mld: mld(section, report).or(default.mld),
         suppress_kernel: section.flag("suppress-kernel", report).or(default.suppress_kernel),
         ..default
     }
@@ -65,6 +65,19 @@ fn announce(section: &Section<'_>, report: &mut Report<'_>) -> Field<Announce> {
             refuse(report, &place, "`announce` has no unit".to_owned(), remedy)
         }
         _ => refuse(report, &place, format!("`announce` is {}", kind(value)), REMEDY),
+    }
+}
+
+/// A flag with a third value.
+fn mld(section: &Section<'_>, report: &mut Report<'_>) -> Field<Mld> {
+    const REMEDY: &str = "write true, false or \"router\"";
+    let Some((value, place)) = section.entry("mld") else { return Field::Absent };
+    match value {
+        DeValue::Boolean(true) => Field::Is(Mld::Reports, place),
+        DeValue::Boolean(false) => Field::Is(Mld::No, place),
+        DeValue::String(text) if text == "router" => Field::Is(Mld::Router, place),
+        DeValue::String(text) => refuse(report, &place, format!("`mld` cannot be \"{text}\""), REMEDY),
+        _ => refuse(report, &place, format!("`mld` is {}", kind(value)), REMEDY),
     }
 }
 

@@ -14,7 +14,6 @@ use crate::engine::facts::IfIndex;
 use crate::engine::{
     AddressChange, AddressOutcome, Change, House, Input, Links, NeighborChange, Outcome, Output,
 };
-use crate::kernel::groups::{Grouped, Groups};
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
 
 /// Changes that are under way.
@@ -23,7 +22,6 @@ pub(super) struct Effects {
     /// Routes and addresses, in the order in which the kernel takes them.
     changes: FuturesOrdered<BoxFuture<'static, Done>>,
     neighbors: FuturesUnordered<BoxFuture<'static, Done>>,
-    groups: Groups,
     suppressor: Suppressor,
     failure: Option<Error>,
     mode: Mode,
@@ -47,7 +45,6 @@ pub(super) enum Done {
     Route(Change, Result<(), RouteError>),
     Address(AddressChange, AddressOutcome),
     Neighbor(NeighborChange, Result<(), NetlinkError>),
-    Groups(Vec<Grouped>),
     Ears(Vec<(IfIndex, io::Result<()>)>),
     Suppression(News),
 }
@@ -56,8 +53,6 @@ pub(super) enum Done {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Object {
     Ear(IfIndex),
-    /// The groups of an interface fail alike.
-    Groups(IfIndex),
     Table,
 }
 
@@ -67,7 +62,6 @@ impl Effects {
             requests,
             changes: FuturesOrdered::new(),
             neighbors: FuturesUnordered::new(),
-            groups: Groups::default(),
             suppressor: Suppressor::default(),
             failure: None,
             mode: Mode::Starting,
@@ -106,21 +100,22 @@ impl Effects {
                 let under_way = self.requests.change_neighbor(&change);
                 self.neighbors.push(Box::pin(async move { Done::Neighbor(change, under_way.await) }));
             }
-            Output::Join(link, group) => self.groups.join(link, group),
-            Output::Leave(link, group) => self.groups.leave(link, group),
             Output::Suppress(suppressions) => self.suppressor.ask(suppressions),
             // Frames, and what is the loop's own affair.
-            Output::Advertise(..) | Output::Solicit(..) | Output::Listen(..) | Output::Unlisten(_) => {}
-            Output::Event(_) | Output::Resync => {}
+            Output::Advertise(..)
+            | Output::Solicit(..)
+            | Output::Report(..)
+            | Output::AdvertiseRouter(..) => {}
+            Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) | Output::Resync => {}
         }
     }
 
     /// Whether something is under way that a start waits for.
     pub(super) fn is_busy(&self) -> bool {
-        self.owes_routes() || self.groups.is_busy() || self.suppressor.is_busy()
+        self.owes_routes() || self.suppressor.is_busy()
     }
 
-    /// Whether something is under way that an exit waits for: groups end with their sockets.
+    /// Whether something is under way that an exit waits for.
     pub(super) fn is_giving_back(&self) -> bool {
         self.owes_routes() || self.suppressor.is_busy()
     }
@@ -132,11 +127,9 @@ impl Effects {
 
     /// The next one that has ended. Cancel-safe.
     pub(super) async fn next(&mut self) -> Done {
-        let has_groups = self.groups.is_busy();
         tokio::select! {
             Some(done) = self.changes.next() => done,
             Some(done) = self.neighbors.next() => done,
-            grouped = self.groups.done(), if has_groups => Done::Groups(grouped),
             news = self.suppressor.news() => Done::Suppression(news),
         }
     }
@@ -153,9 +146,6 @@ impl Effects {
             Done::Route(change, result) => vec![self.route(change, result, links)],
             Done::Address(change, outcome) => vec![Input::AddressChanged(change, outcome)],
             Done::Neighbor(change, result) => vec![neighbor(change, result)],
-            Done::Groups(grouped) => {
-                grouped.into_iter().map(|grouped| self.grouped(grouped, links)).collect()
-            }
             Done::Ears(tuned) => {
                 tuned.into_iter().map(|(link, result)| self.tuned(link, result, house)).collect()
             }
@@ -212,19 +202,6 @@ impl Effects {
 
     /// An interface that goes takes its groups along; the engine hears of it in a moment. No other failure is a
     /// reason not to start: switches that do not snoop pass everything on.
-    fn grouped(&mut self, (link, group, result): Grouped, links: &Links) -> Input {
-        let outcome = outcome(&result);
-        match result {
-            Ok(()) => self.succeeded(Object::Groups(link)),
-            Err(error) if is_gone(&error) => tracing::debug!(%link, %group, %error, "not in the group"),
-            Err(error) => self.complain(
-                Object::Groups(link),
-                &Error::Group { link: links.name(link), group, source: error },
-            ),
-        }
-        Input::GroupChanged(link, group, outcome)
-    }
-
     fn succeeded(&mut self, object: Object) {
         self.complaints.remove(&object);
     }

@@ -42,8 +42,8 @@ impl Teller {
     pub(super) fn tell_left_out(&mut self) {
         let left_out = std::mem::take(&mut self.left_out);
         if left_out > 0 {
-            tracing::warn!(
-                "{left_out} lines about guests were left out: more than {LINES_PER_SECOND} a second"
+            tracing::info!(
+                "left out {left_out} more about guests, as there were over {LINES_PER_SECOND} lines in a second"
             );
         }
     }
@@ -141,13 +141,13 @@ fn write(event: &Event, links: &Links) {
         }
         Event::GroupsFull(link, most) => tracing::warn!(
             interface = %name(link),
-            "{most} multicast groups are joined, and no more will be: behind a switch with MLD snooping, \
-             solicitations for further targets may not arrive"
+            "{most} multicast groups are reported, and no more will be: behind a switch with MLD snooping, \
+             solicitations for further targets may not arrive; `groups` in [limits] allows more"
         ),
         Event::TooWideToJoin(prefix) => tracing::info!(
             %prefix,
-            "no multicast groups are joined for it: all of its addresses are answered for, and they are \
-             too many; behind a switch with MLD snooping, use a /120 or longer"
+            "no multicast groups are reported for it: all of its addresses are answered for, and they are more \
+             than `groups` in [limits]; behind a switch with MLD snooping, use a longer prefix"
         ),
         Event::RoundLate(link, period, took) => tracing::warn!(
             interface = %name(link),

@@ -9,7 +9,7 @@ use crate::engine::facts::IfIndex;
 use crate::engine::{Input, Output};
 use crate::kernel::ears::Ears;
 use crate::kernel::packet::{RecvBatch, SendBatch, Stamps};
-use crate::wire::{Advertisement, DropReason, Message};
+use crate::wire::{Advertisement, DropReason, Message, MldReport, MulticastRouter};
 
 /// Sockets, and the frames of this moment.
 pub(super) struct Frames {
@@ -69,7 +69,10 @@ impl Frames {
     /// Sends a frame with those that follow, or listens; everything else is not of this room, and comes back.
     pub(super) fn carry_out(&mut self, effect: Output) -> Option<Output> {
         match effect {
-            Output::Advertise(link, _) | Output::Solicit(link, _)
+            Output::Advertise(link, _)
+            | Output::Solicit(link, _)
+            | Output::Report(link, _)
+            | Output::AdvertiseRouter(link, _)
                 if self.ears.is_busy() && self.ears.is_coming(link) =>
             {
                 let waiting = self.waiting.entry(link).or_default();
@@ -91,6 +94,17 @@ impl Frames {
                     self.solicitations.flush(&self.ears);
                 }
                 self.solicitations.push(link, |buffer| solicitation.emit(buffer));
+            }
+            // A few in a minute, and longer than the others.
+            Output::Report(link, report) => {
+                let mut frame = [0; MldReport::MAX_EMITTED];
+                let length = report.emit(&mut frame);
+                self.send(link, &frame[..length]);
+            }
+            Output::AdvertiseRouter(link, router) => {
+                let mut frame = [0; MulticastRouter::MAX_EMITTED];
+                let length = router.emit(&mut frame);
+                self.send(link, &frame[..length]);
             }
             Output::Listen(link, ear) => self.ears.listen(link, ear),
             Output::Unlisten(link) => {
@@ -173,6 +187,15 @@ impl Frames {
         unsent.into_iter().for_each(|advertisement| self.not_sent(Output::Advertise(link, advertisement)));
     }
 
+    /// One frame, at once.
+    fn send(&self, link: IfIndex, frame: &[u8]) {
+        if let Some(ear) = self.ears.get(link)
+            && let Err(error) = ear.socket.send(frame)
+        {
+            tracing::trace!(%link, %error, "a frame not sent");
+        }
+    }
+
     /// The newest of all is worth most; an asker of an older one has asked again by now.
     fn not_sent(&mut self, effect: Output) {
         let Output::Advertise(link, advertisement) = effect else { return };
@@ -204,6 +227,7 @@ fn input(link: IfIndex, message: Result<Message, DropReason>) -> Input {
     match message {
         Ok(Message::Solicitation(solicitation)) => Input::Solicitation(link, solicitation),
         Ok(Message::Advertisement(advertisement)) => Input::Advertisement(link, advertisement),
+        Ok(Message::Query(query)) => Input::Query(link, query),
         Err(reason) => Input::Discarded(link, reason),
     }
 }

@@ -3,15 +3,13 @@
 //! Every kind of change that is asked of the kernel is here. Each has an outcome that comes back as an
 //! [`super::Input`]; frames come back only where the interface did not take them.
 
-use core::net::Ipv6Addr;
-
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use super::change::{AddressChange, Change, NeighborChange, Suppression};
 use super::event::Event;
 use super::facts::IfIndex;
-use crate::wire::{Advertisement, Mac, Solicitation};
+use crate::wire::{Advertisement, Mac, MldReport, MulticastRouter, Solicitation};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +28,10 @@ pub enum Output {
     Listen(IfIndex, Ear),
     /// Stop listening on this interface.
     Unlisten(IfIndex),
-    /// Be a member of this multicast group on this interface, so that switches pass it on.
-    Join(IfIndex, Ipv6Addr),
-    /// Be a member no more; also where the interface, and the membership with it, is gone.
-    Leave(IfIndex, Ipv6Addr),
+    /// Send this report on this interface, so that switches pass its groups on, or no more.
+    Report(IfIndex, MldReport),
+    /// Advertise a multicast router on this interface, or that there is none any more.
+    AdvertiseRouter(IfIndex, MulticastRouter),
     /// Keep these solicitations from the kernel, and no others; none: take our table away.
     Suppress(Vec<Suppression>),
     /// Read again everything that the kernel says, and hand it in as [`super::Input::Snapshot`]: more of

@@ -51,9 +51,9 @@ pub enum Event {
     GatewayAdded(IfIndex, Ipv6Addr),
     /// It has it there no more.
     GatewayRemoved(IfIndex, Ipv6Addr),
-    /// On this upstream as many groups are joined as may be; further targets wait for room.
+    /// On this upstream as many groups are reported as may be; further targets wait for room.
     GroupsFull(IfIndex, usize),
-    /// Every address of this prefix is answered for, too many to join a group for each.
+    /// Every address of this prefix is answered for, too many to report a group for each.
     TooWideToJoin(Ipv6Net),
     /// To announce everything again on this upstream took longer than the period that is wanted: that, and this.
     RoundLate(IfIndex, Duration, Duration),

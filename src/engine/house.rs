@@ -179,6 +179,11 @@ impl House {
         self.masks.iter()
     }
 
+    /// The multicast groups that are reported to switches, each on its link.
+    pub fn listened(&self) -> impl Iterator<Item = (IfIndex, Ipv6Addr)> {
+        self.manners.groups.listened()
+    }
+
     /// How many targets are known.
     pub fn known_targets(&self) -> usize {
         self.guests.len()

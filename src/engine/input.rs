@@ -8,7 +8,7 @@ use super::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outco
 use super::export::Watch;
 use super::facts::{Fact, IfIndex};
 use super::policy::Policy;
-use crate::wire::{Advertisement, DropReason, Solicitation};
+use crate::wire::{Advertisement, DropReason, MldQuery, Solicitation};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub enum Input {
     Solicitation(IfIndex, Solicitation),
     /// A valid advertisement arrived on this interface.
     Advertisement(IfIndex, Advertisement),
+    /// A multicast router, or a switch, asks on this interface who listens.
+    Query(IfIndex, MldQuery),
     /// A frame arrived on this interface that is not a valid message.
     Discarded(IfIndex, DropReason),
     /// The kernel says something. What comes in one burst is handled as one.
@@ -32,8 +34,6 @@ pub enum Input {
     AddressChanged(AddressChange, AddressOutcome),
     /// What became of [`super::Output::Listen`] or [`super::Output::Unlisten`] on this interface.
     EarChanged(IfIndex, Outcome),
-    /// What became of [`super::Output::Join`] or [`super::Output::Leave`].
-    GroupChanged(IfIndex, Ipv6Addr, Outcome),
     /// What became of a change of a neighbor entry that the engine asked for.
     NeighborChanged(NeighborChange, Outcome),
     /// What became of [`super::Output::Suppress`].

@@ -124,10 +124,11 @@ impl Engine {
 
     /// Takes in one thing that happened at the time `now`.
     pub fn handle(&mut self, input: Input, now: Time) {
-        let keep = &mut self.desk.house.keep;
+        let House { keep, manners, .. } = &mut self.desk.house;
         match input {
             Input::Solicitation(link, solicitation) => self.desk.solicitation(link, &solicitation, now),
             Input::Advertisement(link, advertisement) => self.desk.advertisement(link, &advertisement, now),
+            Input::Query(link, query) => manners.reports.asked(link, &query, &manners.groups, now),
             Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
             Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
             Input::Watch(watch) => self.desk.watch = watch,
@@ -142,7 +143,6 @@ impl Engine {
             }
             Input::AddressChanged(change, outcome) => self.desk.address_changed(change, &outcome, now),
             Input::EarChanged(link, outcome) => self.desk.ear_changed(link, &outcome, now),
-            Input::GroupChanged(link, group, outcome) => keep.group_changed((link, group), &outcome, now),
             Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
             Input::SuppressionLost => keep.table_lost(),
             Input::NeighborChanged(change, outcome) => self.desk.neighbor_changed(&change, &outcome),
@@ -151,6 +151,7 @@ impl Engine {
         }
         self.desk.settle(now);
         self.ask_kernel();
+        self.desk.report(now);
     }
 
     /// The next thing to be done.
@@ -306,6 +307,8 @@ impl Engine {
             let on_downstreams = neighborhood.groups(plan, host);
             let upstreams = manners.settle(plan, host, &delta, on_downstreams, now);
             let told = manners.settle_routers(plan, host, now);
+            let snoopers = manners.settle_snoopers(&neighborhood.snooped(plan), host, now);
+            self.desk.outputs.extend(snoopers);
             keep.want_suppression(suppression::wanted(plan, host));
             self.desk.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
             work.extend((!upstreams.is_empty()).then_some(Work::Announce(upstreams, 0)));
@@ -382,8 +385,8 @@ impl Engine {
 
     /// Asks the kernel for what is to change.
     fn ask_kernel(&mut self) {
-        let House { keep, manners, written, .. } = &mut self.desk.house;
-        if keep.is_quiet() && manners.groups.is_quiet() {
+        let House { keep, written, .. } = &mut self.desk.house;
+        if keep.is_quiet() {
             return;
         }
         let ask = match self.desk.phase {
@@ -391,9 +394,6 @@ impl Engine {
             Phase::Stopping if written.routes.on_stop == OnStop::Keep => Ask::AllButRoutes,
             Phase::Serving | Phase::Stopping => Ask::All,
         };
-        keep.want_groups(manners.groups.take_wishes());
         keep.changes(ask, &mut self.desk.outputs);
-        let events = manners.groups.take_events();
-        self.desk.outputs.extend(events.into_iter().map(Output::Event));
     }
 }

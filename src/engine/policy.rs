@@ -3,6 +3,8 @@
 //! The configuration room makes these values from text; the engine only reads them. Names of
 //! interfaces stay names here: the engine binds them to indices as links come and go.
 
+mod mld;
+
 use core::net::Ipv6Addr;
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::IfName;
 pub use super::pattern::{IfPattern, ParseIfPatternError};
+pub use mld::Mld;
 
 /// Everything that the engine has to know about the administrator's wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +54,8 @@ pub struct UpstreamPolicy {
     pub announce: Announce,
     /// Who keeps the gateway's neighbor entry fresh.
     pub gateway_source: GatewaySource,
-    /// Whether the solicited-node groups of live targets are joined (RFC 4541 §3, snooping switches).
-    pub mld: bool,
+    /// What switches that snoop MLD are told.
+    pub mld: Mld,
     /// Whether the kernel is kept from seeing unicast solicitations for our ranges.
     pub suppress_kernel: bool,
 }
@@ -69,7 +72,7 @@ impl UpstreamPolicy {
             source: Source::default(),
             announce: Announce::default(),
             gateway_source: GatewaySource::default(),
-            mld: true,
+            mld: Mld::default(),
             suppress_kernel: false,
         }
     }
@@ -384,13 +387,13 @@ pub struct Limits {
     pub probes_per_second: u32,
     /// Targets announced per second, over all upstreams.
     pub announcements_per_second: u32,
-    /// Multicast groups joined on one upstream. The kernel looks through all of them for each multicast packet.
+    /// Multicast groups reported on one upstream: switches have room for some thousands.
     pub groups: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let (probes_per_second, announcements_per_second) = (4_000, 100);
-        Self { targets: 65_536, pending: 4_096, probes_per_second, announcements_per_second, groups: 512 }
+        Self { targets: 65_536, pending: 4_096, probes_per_second, announcements_per_second, groups: 1_024 }
     }
 }

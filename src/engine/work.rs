@@ -56,6 +56,8 @@ pub(super) enum Work {
     Reroute,
     /// The end: the routes that the kernel has for us are given back.
     GiveBack,
+    /// And switches are told that nothing is listened to any more: of this link and this group on.
+    EndReports(IfIndex, u32),
 }
 
 impl Work {

@@ -4,7 +4,6 @@
 //! decides nothing. All of it acts on the network namespace of the thread that opens it.
 
 pub mod ears;
-pub mod groups;
 pub mod netlink;
 pub mod netns;
 mod newcomers;

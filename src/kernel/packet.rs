@@ -139,6 +139,15 @@ impl PacketSocket {
         Ok(sent)
     }
 
+    /// Sends one frame at once.
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
+        // SAFETY: the frame lives through the call, and its length is its own.
+        let result = unsafe {
+            libc::send(self.out.as_raw_fd(), frame.as_ptr().cast(), frame.len(), libc::MSG_DONTWAIT)
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// How many frames passed the filter and found the queue full, since the last call.
     pub fn drops(&self) -> io::Result<u32> {
         let mut stats = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };

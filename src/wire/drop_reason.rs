@@ -83,6 +83,8 @@ drop_reasons! {
     SolicitedToGroup => "solicited_to_group",
     /// The source is multicast, loopback or IPv4-mapped.
     SourceNotUnicast => "source_not_unicast",
+    /// RFC 3810 §6.2: a query for multicast listeners does not come from a link-local address.
+    SourceNotLinkLocal => "source_not_link_local",
     /// The asker asks for its own address.
     SourceIsTarget => "source_is_target",
     /// RFC 4861 §7.1.1: the source is `::` and the destination is not a solicited-node address.

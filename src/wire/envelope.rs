@@ -157,9 +157,9 @@ fn mac_addr(mac: Mac) -> MacAddr {
 }
 
 /// Bytes of an Ethernet header.
-const ETHERNET: usize = 14;
+pub(super) const ETHERNET: usize = 14;
 /// Bytes of an IPv6 header.
-const IPV6: usize = 40;
+pub(super) const IPV6: usize = 40;
 /// Bytes before the ICMPv6 message.
 pub(super) const HEADERS: usize = ETHERNET + IPV6;
 /// Bytes of a solicitation or an advertisement without options.

@@ -43,7 +43,7 @@ fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -
         ranges = vec![common_prefix(&ranges)];
     }
     ranges.extend(gateways);
-    let mut program = PROLOGUE.to_vec();
+    let mut program = with_queries();
     program.extend(advertisements_of(neighbors));
     program.extend(KINDS);
     for range in ranges {
@@ -53,9 +53,9 @@ fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -
     program
 }
 
-/// For a downstream: every solicitation and every advertisement.
+/// For a downstream: every solicitation and every advertisement, and queries for multicast listeners.
 pub fn downstream() -> Vec<Instruction> {
-    let mut program = PROLOGUE.to_vec();
+    let mut program = with_queries();
     program.extend(KINDS);
     program.push(PASS);
     program
@@ -119,6 +119,27 @@ const PROLOGUE: &[Instruction] = &[
     DROP,
     load(LOAD_BYTE, MESSAGE_TYPE),
 ];
+
+/// The same, and passes queries for multicast listeners (RFC 3810), which stand behind a hop-by-hop header.
+fn with_queries() -> Vec<Instruction> {
+    let jump = |operand, if_true, if_false| Instruction { code: JUMP_EQUAL, if_true, if_false, operand };
+    let mut program = vec![
+        load(LOAD_WORD, PACKET_TYPE),
+        Instruction { code: JUMP_GREATER, if_true: 12, if_false: 0, operand: PACKET_TO_GROUP },
+        load(LOAD_HALF, 12),
+        jump(ETHERTYPE_IPV6, 0, 10),
+        load(LOAD_BYTE, 20),
+        jump(ICMPV6, 6, 0),
+        jump(HOP_BY_HOP, 0, 7),
+        load(LOAD_BYTE, MESSAGE_TYPE),
+        jump(ICMPV6, 0, 5),
+        load(LOAD_BYTE, MESSAGE_TYPE + 8),
+        jump(QUERY, 0, 3),
+        PASS,
+    ];
+    program.extend([load(LOAD_BYTE, 21), jump(HOP_LIMIT, 1, 0), DROP, load(LOAD_BYTE, MESSAGE_TYPE)]);
+    program
+}
 
 /// Falls through for a solicitation or an advertisement.
 const KINDS: [Instruction; 3] = [
@@ -212,6 +233,9 @@ const ICMPV6: u32 = 58;
 const HOP_LIMIT: u32 = 255;
 const SOLICITATION: u32 = 135;
 const ADVERTISEMENT: u32 = 136;
+const QUERY: u32 = 130;
+/// The next header before a hop-by-hop options header.
+const HOP_BY_HOP: u32 = 0;
 /// A jump reaches over 255 instructions, and a prefix takes up to 13.
 const MAX_NEIGHBORS: usize = 19;
 /// Offset of the source address in the frame.

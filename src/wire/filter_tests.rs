@@ -50,6 +50,32 @@ fn run(program: &[Instruction], frame: &[u8], packet_type: u32) -> u32 {
     }
 }
 
+#[test]
+fn queries_for_listeners_pass_on_interfaces_and_nothing_like_them() {
+    let query = crate::wire::MldQuery {
+        source_mac: Mac([2, 0, 0, 0, 0, 9]),
+        source: "fe80::9".parse().expect("an address"),
+        version: crate::wire::MldVersion::V2,
+        group: None,
+        max_response: core::time::Duration::from_secs(10),
+    };
+    let mut frame = vec![0; 120];
+    let length = query.emit(&mut frame);
+    frame.truncate(length);
+    let programs = [upstream(&[], &[]), upstream(&[net("2001:db8::/64")], &[]), downstream()];
+    for program in &programs {
+        assert_ne!(run(program, &frame, 2), 0);
+        assert_eq!(run(program, &frame, 4), 0, "what this host sends");
+        // Another header, another protocol behind it, a report.
+        for (at, value) in [(20, 60), (54, 17), (62, 143)] {
+            let mut other = frame.clone();
+            other[at] = value;
+            assert_eq!(run(program, &other, 2), 0, "{at}");
+        }
+    }
+    assert_eq!(run(&newcomers(&[]), &frame, 2), 0);
+}
+
 /// The interface that every frame comes on.
 const CAME_ON: u32 = 7;
 

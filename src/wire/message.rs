@@ -1,15 +1,17 @@
-//! Either of the two messages, as they come out of a frame.
+//! Any of the messages, as they come out of a frame.
 
 use super::envelope::Envelope;
-use super::{Advertisement, DropReason, Mac, Solicitation};
+use super::{Advertisement, DropReason, Mac, MldQuery, Solicitation};
 
-/// A valid Neighbor Discovery message.
+/// A valid message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
     /// Somebody asks.
     Solicitation(Solicitation),
     /// Somebody tells.
     Advertisement(Advertisement),
+    /// A multicast router, or a switch, asks who listens.
+    Query(MldQuery),
 }
 
 /// Whether the sender of a frame has computed the ICMPv6 checksum.
@@ -42,6 +44,9 @@ impl Message {
     /// The same for a frame whose checksum may not be there yet. Where it is not, that one check is not made; every
     /// other is.
     pub fn parse_with(checksum: Checksum, frame: &[u8], station: Mac) -> Result<Self, DropReason> {
+        if MldQuery::is_in(frame) {
+            return MldQuery::parse(frame, station, checksum).map(Self::Query);
+        }
         let envelope = Envelope::open(frame, station, checksum)?;
         match envelope.message[0] {
             Solicitation::TYPE => Solicitation::parse(&envelope).map(Self::Solicitation),

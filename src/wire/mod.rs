@@ -2,7 +2,8 @@
 //!
 //! Two messages matter here, the Neighbor Solicitation (RFC 4861 §4.3) and the Neighbor
 //! Advertisement (§4.4), each as a whole Ethernet frame, because an answer must not depend on the
-//! kernel's neighbor table. Guarantees that the property tests and the fuzzer hold this room to:
+//! kernel's neighbor table; and what lets solicitations come through a switch, the queries and reports of
+//! Multicast Listener Discovery. Guarantees that the property tests and the fuzzer hold this room to:
 //!
 //! * `parse` never panics, whatever the bytes; it names the one [`DropReason`] that applies first.
 //! * What `parse` accepts satisfies every check of §7.1.1 (or §7.1.2) and of RFC 6980. Only the checksum is left
@@ -16,6 +17,8 @@ mod envelope;
 pub mod filter;
 mod mac;
 mod message;
+mod mld;
+mod mrd;
 mod options;
 mod solicitation;
 
@@ -23,7 +26,9 @@ pub use advertisement::{Advertisement, Flags};
 pub use drop_reason::DropReason;
 pub use mac::{Mac, ParseMacError};
 pub use message::{Checksum, Message};
+pub use mld::{MldQuery, MldRecord, MldRecordKind, MldReport, MldVersion};
+pub use mrd::MulticastRouter;
 pub use solicitation::{Solicitation, solicited_node};
 
-/// The longest frame that this room emits, in bytes: Ethernet, IPv6, a message and one option.
+/// The longest frame of Neighbor Discovery that this room emits, in bytes: Ethernet, IPv6, a message and one option.
 pub const MAX_EMITTED: usize = 14 + 40 + 24 + 8;

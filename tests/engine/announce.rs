@@ -325,7 +325,11 @@ fn an_owner_that_defends_itself_against_the_detection_is_never_overridden() {
 
 #[test]
 fn an_announcement_waits_for_the_route_of_its_guest() {
-    let mut engine = Engine::new(also(|policy| policy.ranges[0].routes = RangeRoutes::Guests), [17, 4]);
+    let policy = also(|policy| {
+        policy.ranges[0].routes = RangeRoutes::Guests;
+        policy.upstreams[0].mld = lone64::engine::policy::Mld::No;
+    });
+    let mut engine = Engine::new(policy, [17, 4]);
     let mut now = Time::at(seconds(1_000));
     let step = |engine: &mut Engine, now: Time, input: Input| -> Vec<Output> {
         engine.handle(input, now);
@@ -352,7 +356,10 @@ fn an_announcement_waits_for_the_route_of_its_guest() {
 
 #[test]
 fn a_host_without_announcements_has_none_to_wait_for() {
-    let mut host = Host::new(with(|policy| policy.upstreams[0].announce = Announce::No));
+    let mut host = Host::new(with(|policy| {
+        policy.upstreams[0].announce = Announce::No;
+        policy.upstreams[0].mld = lone64::engine::policy::Mld::No;
+    }));
     host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::1/112"), up(LinkState::Up, NEW_MAC)]);
     assert_eq!(host.engine.next_timeout(), None);
 }

@@ -43,6 +43,7 @@ mod source;
 mod storm;
 mod suffix;
 mod suppress;
+mod switches;
 mod tables;
 mod unserved;
 mod upstreams;

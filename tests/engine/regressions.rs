@@ -3,7 +3,7 @@ use crate::host::*;
 use lone64::engine::facts::*;
 use lone64::engine::policy::*;
 use lone64::engine::{Change, Engine, Event, Input, Outcome, Output, Time};
-use lone64::wire::{DropReason, Mac, solicited_node};
+use lone64::wire::{DropReason, Mac};
 
 #[test]
 fn what_is_not_in_a_snapshot_is_not_there_any_more() {
@@ -290,22 +290,19 @@ fn effects_that_fail_are_asked_for_again() {
     host.make_live(guest(5), guest_mac(5));
     let said = || Outcome::Failed("No buffer space available".to_owned());
     host.input(Input::EarChanged(BRIDGE, said()));
-    host.input(Input::GroupChanged(UP, solicited_node(guest(5)), said()));
     assert_eq!(host.take(), []);
     host.pass(seconds(2));
     let outputs = host.take();
     assert!(outputs.iter().any(|output| matches!(output, Output::Listen(BRIDGE, _))), "{outputs:?}");
-    assert!(outputs.contains(&Output::Join(UP, solicited_node(guest(5)))), "{outputs:?}");
     // Less often as it goes on, and no more once it works.
     host.input(Input::EarChanged(BRIDGE, said()));
-    host.input(Input::GroupChanged(UP, solicited_node(guest(5)), Outcome::Done));
     host.pass(millis(1_500));
     assert_eq!(host.take(), []);
     host.pass(seconds(1));
     assert!(matches!(host.take()[..], [Output::Listen(BRIDGE, _)]));
     host.input(Input::EarChanged(BRIDGE, Outcome::Done));
     host.pass(seconds(50));
-    assert!(!host.take().iter().any(|output| matches!(output, Output::Listen(..) | Output::Join(..))));
+    assert!(!host.take().iter().any(|output| matches!(output, Output::Listen(..))));
 }
 
 #[test]

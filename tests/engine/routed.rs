@@ -6,6 +6,7 @@ use lone64::engine::policy::{Announce, Answer, Policy, RangeRoutes};
 use lone64::engine::{Event, Expected, Holds, Input, Output, Problem, Subject};
 use lone64::wire::DropReason;
 
+use crate::host::reports::{begun, ended};
 use crate::host::{
     BRIDGE, Host, UP, address, advertisements, bridge, dad, guest, guest_mac, has, live, millis, question,
     range, route, seconds, usual_facts, with,
@@ -114,7 +115,7 @@ fn nobody_is_answered_and_nothing_is_announced_or_joined() {
     host.input(Input::Solicitation(UP, question(guest(5))));
     let outputs = host.take();
     assert_eq!(advertisements(&outputs), []);
-    let is_upstream = |output: &&Output| matches!(output, Output::Solicit(UP, _) | Output::Join(..));
+    let is_upstream = |output: &&Output| matches!(output, Output::Solicit(UP, _) | Output::Report(..));
     assert_eq!(outputs.iter().find(is_upstream), None);
     assert_eq!(host.dropped(DropReason::NeverAnswered), 1);
 }
@@ -158,10 +159,10 @@ fn a_live_guest_keeps_its_route_and_loses_its_group_when_answers_end() {
     host.take();
     host.input(Input::Reload(Box::new(routed())));
     let outputs = host.take();
-    assert!(outputs.iter().any(|output| matches!(output, Output::Leave(UP, _))));
+    assert!(ended(&outputs).iter().any(|(link, _)| *link == UP));
     assert!(!outputs.iter().any(|output| matches!(output, Output::ChangeRoute(_))));
     host.input(Input::Reload(Box::new(answered())));
-    assert!(host.take().iter().any(|output| matches!(output, Output::Join(UP, _))));
+    assert!(begun(&host.take()).iter().any(|(link, _)| *link == UP));
 }
 
 #[test]

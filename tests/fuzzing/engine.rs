@@ -18,7 +18,9 @@ use lone64::engine::policy::{
     UpstreamInterface, UpstreamPolicy,
 };
 use lone64::engine::{Change, Engine, Input, NeighborChange, Outcome, Output, Time, Watch};
-use lone64::wire::{Advertisement, Flags, Mac, Solicitation, solicited_node};
+use lone64::wire::{
+    Advertisement, Flags, Mac, MldQuery, MldReport, MldVersion, Solicitation, solicited_node,
+};
 
 use super::oracle::Oracle;
 
@@ -132,12 +134,15 @@ impl Run {
                     self.outcomes.push(Input::EarChanged(link, Outcome::Done));
                 }
                 Output::Resync => {}
-                Output::Join(link, group) | Output::Leave(link, group) => {
+                Output::Report(link, report) => {
                     let of_guests = [GATEWAY, HOST].map(solicited_node);
-                    assert!(link == UPSTREAM || link == DOWNSTREAM && of_guests.contains(&group));
-                    self.outcomes.push(Input::GroupChanged(link, group, Outcome::Done));
+                    let mut groups = report.records.iter().map(|record| record.group);
+                    assert!((1..=MldReport::MOST).contains(&report.records.len()));
+                    assert!(link == UPSTREAM || link == DOWNSTREAM && groups.all(|g| of_guests.contains(&g)));
                 }
-                Output::Suppress(_) | Output::ChangeAddress(_) => unreachable!("not asked for"),
+                Output::Suppress(_) | Output::ChangeAddress(_) | Output::AdvertiseRouter(..) => {
+                    unreachable!("not asked for")
+                }
             }
         }
         self.oracle.after();
@@ -151,7 +156,7 @@ fn rare([what, which, who]: [u8; 3]) -> Input {
     let target = target(which);
     let states =
         [NeighborState::Reachable, NeighborState::Stale, NeighborState::Failed, NeighborState::Permanent];
-    match what % 6 {
+    match what % 7 {
         0 => Input::Facts(vec![Fact::Neighbor(Neighbor {
             link: DOWNSTREAM,
             address: target,
@@ -166,7 +171,18 @@ fn rare([what, which, who]: [u8; 3]) -> Input {
             Input::Reload(Box::new(policy(routes[usize::from(who % 3)])))
         }
         4 => Input::Ask(target),
+        6 => Input::Query(if who.is_multiple_of(3) { DOWNSTREAM } else { UPSTREAM }, query(target, who)),
         _ => Input::Timeout,
+    }
+}
+
+fn query(target: Ipv6Addr, who: u8) -> MldQuery {
+    MldQuery {
+        source_mac: Mac([2, 0, 0, 0, 1, who]),
+        source: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, who.into()),
+        version: if who.is_multiple_of(7) { MldVersion::V1 } else { MldVersion::V2 },
+        group: (!who.is_multiple_of(2)).then(|| solicited_node(target)),
+        max_response: Duration::from_millis(u64::from(who) << 6),
     }
 }
 

@@ -20,10 +20,11 @@ fn check(frame: &[u8]) {
         written => assert_eq!(pending, written),
     }
     let Ok(message) = pending else { return };
-    let mut buffer = [0; MAX_EMITTED];
+    let mut buffer = [0; MAX_EMITTED + 8];
     let length = match &message {
         Message::Solicitation(solicitation) => solicitation.emit(&mut buffer),
         Message::Advertisement(advertisement) => advertisement.emit(&mut buffer),
+        Message::Query(query) => query.emit(&mut buffer),
     };
     assert_eq!(Message::parse(&buffer[..length], STATION), Ok(message));
 }

@@ -3,6 +3,9 @@
 //! crate takes of it what it needs.
 
 #![allow(dead_code)]
+
+pub mod reports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::time::Duration;

@@ -138,7 +138,8 @@ impl Village {
             }
             Output::Event(event) => self.events.push(event),
             Output::ChangeNeighbor(_) | Output::Listen(..) | Output::Unlisten(_) | Output::Resync => {}
-            Output::Join(..) | Output::Leave(..) | Output::Suppress(_) | Output::ChangeAddress(_) => {}
+            Output::Report(..) | Output::AdvertiseRouter(..) => {}
+            Output::Suppress(_) | Output::ChangeAddress(_) => {}
         }
     }
 

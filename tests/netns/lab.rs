@@ -129,6 +129,11 @@ impl Lab {
         lab
     }
 
+    /// The switch, if there is one.
+    pub(crate) fn switch(&self) -> &Namespace {
+        self.parent.as_ref().expect("a lab with a switch")
+    }
+
     /// Frames to a group that nobody has reported do not arrive at the host any more.
     fn wait_until_snooping(&self) {
         let mut router = Endpoint::open(&self.router, "rt0");

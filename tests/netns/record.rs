@@ -86,7 +86,6 @@ fn every_kind_of_effect_has_its_outcome_in_the_trace() {
     outcome("a route", &|input| matches!(input, Input::RouteChanged(Change::Add(_), Outcome::Done)));
     outcome("an address", &|input| matches!(input, Input::AddressChanged(..)));
     outcome("a socket", &|input| matches!(input, Input::EarChanged(_, Outcome::Done)));
-    outcome("a group", &|input| matches!(input, Input::GroupChanged(.., Outcome::Done)));
     outcome("the table", &|input| matches!(input, Input::SuppressionChanged(Outcome::Done)));
     // The router answers, and the kernel is given its address.
     outcome("a neighbor", &|input| {

@@ -2,12 +2,12 @@
 //! can be.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::Ipv6Addr;
 
 use crate::daemon::{Daemon, Settings};
-use crate::endpoint::PATIENCE;
-use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, c, d};
+use crate::endpoint::{Endpoint, PATIENCE};
+use crate::frame::{ADVERTISEMENT, target_of};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, UPSTREAM_MAC, c, d};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
@@ -15,8 +15,11 @@ use crate::solicitation::Solicitation;
 crate::cases![
     reaches_live_guests_behind_a_snooping_switch_and_without_mld_does_not,
     a_guest_that_announces_itself_is_reached_behind_a_snooping_switch,
-    joins_the_groups_of_thousands_of_guests_and_leaves_them_all,
-    keeps_its_groups_while_the_upstream_is_down_and_joins_them_anew_on_a_new_one,
+    reports_the_groups_of_thousands_of_guests_and_their_end,
+    stays_known_to_a_switch_that_asks_and_forgets,
+    tells_an_old_querier_in_its_version,
+    reaches_whom_nobody_has_heard_of_where_a_multicast_router_is_advertised,
+    keeps_its_groups_while_the_upstream_is_down_and_reports_them_on_a_new_one,
     serves_an_upstream_that_is_a_bridge,
     serves_an_upstream_that_is_a_macvlan_over_a_bridge,
     waits_for_an_upstream_with_a_link_layer,
@@ -33,7 +36,7 @@ fn reaches_live_guests_behind_a_snooping_switch_and_without_mld_does_not() {
         // The host speaks with its guest, so that the kernel's neighbor table has it.
         lab.host.ping(&GUEST.to_string());
         if is_reached {
-            eventually("its group is joined", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
+            eventually("its group is known", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
         }
         assert_eq!(is_answered(&lab), is_reached, "{mld}");
         daemon.stop();
@@ -56,12 +59,12 @@ fn a_guest_that_announces_itself_is_reached_behind_a_snooping_switch() {
     daemon.stop();
 }
 
-fn joins_the_groups_of_thousands_of_guests_and_leaves_them_all() {
-    // More than one socket holds (2,340, net.core.optmem_max), and the second has some of both.
+fn reports_the_groups_of_thousands_of_guests_and_their_end() {
     let (behind_bridge, behind_veth) = (0x100..0xb00, 0xb00..0xd00);
-    let lab = Lab::veth();
+    let lab = Lab::switched();
+    lab.switch().ip("link set sw0 type bridge mcast_hash_max 16384");
     let before = groups(&lab);
-    let settings = Settings::default().range(C, "br0", "").range(D, "gv1", "");
+    let settings = Settings::default().range(C, "br0", "").range(D, "gv1", "").without_sentinels();
     let daemon = Daemon::start(&lab, settings.rest("[limits]\ngroups = 4096\n"));
     let neighbor = |address: Ipv6Addr, interface: &str| {
         format!("neigh add {address} lladdr 02:00:00:01:00:05 dev {interface} nud permanent\n")
@@ -70,40 +73,97 @@ fn joins_the_groups_of_thousands_of_guests_and_leaves_them_all() {
     lab.host.ip(&behind_veth.clone().map(|number| neighbor(d(number), "gv1")).collect::<String>());
     let (first, second): (BTreeSet<_>, BTreeSet<_>) =
         (behind_bridge.map(group).collect(), behind_veth.map(group).collect());
-    assert!(first.len() > 2_340 && second.len() == 512);
-    eventually("all are joined", PATIENCE, || {
-        let joined = groups(&lab);
-        (joined.is_superset(&first) && joined.is_superset(&second)).then_some(())
+    eventually("the switch knows all", PATIENCE, || {
+        let known = groups(&lab);
+        (known.is_superset(&first) && known.is_superset(&second)).then_some(())
     });
-    let mut link = Link::open(&lab);
-    link.answered(&Solicitation::multicast(ROUTER, c(0xaff)));
-    link.answered(&Solicitation::multicast(ROUTER, d(0xcff)));
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    for target in [c(0xaff), d(0xcff)] {
+        router.send(&Solicitation::multicast(ROUTER, target).frame());
+        router.receive_until("the answer", PATIENCE, |frame| {
+            (target_of(frame, ADVERTISEMENT) == Some(target)).then_some(())
+        });
+    }
     lab.host.ip("link set br0 down");
-    eventually("those of the bridge are left", PATIENCE, || groups(&lab).is_disjoint(&first).then_some(()));
+    eventually("those of the bridge have ended", PATIENCE, || groups(&lab).is_disjoint(&first).then_some(()));
     assert!(groups(&lab).is_superset(&second));
-    lab.host.ip("link set gv1 down");
-    eventually("all are left", PATIENCE, || groups(&lab).is_disjoint(&second).then_some(()));
     daemon.stop();
-    assert_eq!(groups(&lab), before);
+    eventually("all have ended", PATIENCE, || (groups(&lab) == before).then_some(()));
 }
 
-fn keeps_its_groups_while_the_upstream_is_down_and_joins_them_anew_on_a_new_one() {
-    let lab = Lab::veth();
-    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
+fn stays_known_to_a_switch_that_asks_and_forgets() {
+    let lab = Lab::switched();
+    // In tenths of a second: what is not reported for three queries is forgotten.
+    lab.switch().ip("link set sw0 type bridge mcast_membership_interval 300");
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").without_sentinels());
     lab.host.ping(&GUEST.to_string());
-    let joined = || groups(&lab).contains(&group(5)).then_some(());
-    eventually("its group is joined", PATIENCE, joined);
-    lab.host.ip("link set up0 down\nlink set up0 up");
-    eventually("its group is joined still", PATIENCE, joined);
+    eventually("its group is known", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
+    let mut host = Endpoint::open(&lab.host, "up0");
+    for _ in 0..10 {
+        host.receive_until("a query", PATIENCE, |frame| {
+            let is_query = frame.get(20) == Some(&0) && frame.get(62) == Some(&130);
+            is_query.then_some(())
+        });
+    }
+    assert!(groups(&lab).contains(&group(5)), "{:?}", groups(&lab));
+    assert!(is_answered(&lab));
+    // One that is killed says nothing, and is forgotten.
+    daemon.kill();
+    eventually("its group is forgotten", PATIENCE, || (!groups(&lab).contains(&group(5))).then_some(()));
+}
+
+fn reaches_whom_nobody_has_heard_of_where_a_multicast_router_is_advertised() {
+    let lab = Lab::switched();
+    let is_router_port = || {
+        let text = lab.switch().output("bridge", "-d mdb show dev sw0");
+        text.lines().any(|line| line.contains("router port") && line.contains("p1"))
+    };
+    let settings = Settings::default().range(C, "br0", "").without_sentinels();
+    let daemon = Daemon::start(&lab, settings.upstream("mld = \"router\"\nannounce = false\n"));
+    eventually("the switch knows of a multicast router", PATIENCE, || is_router_port().then_some(()));
+    assert!(is_answered(&lab), "nobody has heard of it");
+    let mut port = Endpoint::open(lab.switch(), "p1");
+    daemon.stop();
+    port.receive_until("the end of the multicast router", PATIENCE, |frame| {
+        (frame.get(20) == Some(&0) && frame.get(62) == Some(&153)).then_some(())
+    });
+}
+
+fn tells_an_old_querier_in_its_version() {
+    let lab = Lab::switched();
+    lab.switch().ip("link set sw0 type bridge mcast_mld_version 1");
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").without_sentinels());
+    let mut switch = Endpoint::open(lab.switch(), "p1");
+    lab.host.ping(&GUEST.to_string());
+    switch.receive_until("a report of the first version", PATIENCE, |frame| {
+        let is_report = frame.get(20) == Some(&0) && frame.get(62) == Some(&131);
+        let is_ours = frame.get(6..12) == Some(&UPSTREAM_MAC[..]);
+        (is_report && is_ours && frame.ends_with(&[0xff, 0, 0, 5])).then_some(())
+    });
+    eventually("its group is known", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
+    daemon.stop();
+}
+
+fn keeps_its_groups_while_the_upstream_is_down_and_reports_them_on_a_new_one() {
+    let lab = Lab::switched();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").without_sentinels());
+    lab.host.ping(&GUEST.to_string());
+    let known = || groups(&lab).contains(&group(5)).then_some(());
+    eventually("its group is known", PATIENCE, known);
+    // Without its port the switch forgets it.
+    lab.host.ip("link set up0 down");
+    eventually("its group is forgotten", PATIENCE, || known().is_none().then_some(()));
+    lab.host.ip("link set up0 up");
+    eventually("its group is known again", PATIENCE, known);
     lab.host.ip("link del up0");
-    lab.router.ip(&format!(
-        "link add rt0 address 02:00:00:00:00:01 type veth peer name up0 address 02:00:00:00:00:02 netns {}
-         link set rt0 up
-         addr add fe80::1/64 dev rt0 nodad",
+    lab.switch().ip(&format!(
+        "link add p1 type veth peer name up0 address 02:00:00:00:00:02 netns {}
+         link set p1 master sw0
+         link set p1 up",
         lab.host.path()
     ));
     lab.host.ip("link set up0 up\naddr add fe80::2/64 dev up0 nodad");
-    eventually("its group is joined again", PATIENCE, joined);
+    eventually("its group is known at the new port", PATIENCE, known);
     daemon.stop();
 }
 
@@ -170,16 +230,15 @@ fn quiet(program: &str, arguments: &str) -> std::process::Command {
     command
 }
 
-/// The solicited-node groups of the host on its upstream, as `/proc/net/igmp6` writes them.
+/// The solicited-node groups that the switch passes on to the host.
 fn groups(lab: &Lab) -> BTreeSet<String> {
-    let text = lab.host.run(|| fs::read_to_string("/proc/thread-self/net/igmp6").unwrap());
-    text.lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .filter(|words| words[1] == "up0" && words[2].starts_with("ff0200000000000000000001ff"))
-        .map(|words| words[2].to_owned())
-        .collect()
+    let text = lab.switch().output("bridge", "mdb show dev sw0");
+    let of_host = text.lines().filter(|line| line.contains(" port p1 "));
+    let named =
+        of_host.filter_map(|line| line.split_whitespace().find(|word| word.starts_with("ff02::1:ff")));
+    named.map(str::to_owned).collect()
 }
 
 fn group(last: u16) -> String {
-    format!("ff0200000000000000000001ff00{last:04x}")
+    lone64::wire::solicited_node(c(last)).to_string()
 }

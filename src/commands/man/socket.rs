@@ -232,13 +232,13 @@ const EVENTS: &[Term] = &[
     ("gateway_removed", "address, interface: it is taken from there."),
     ("serving", "range, origin, behind: it is served from now on."),
     ("withdrawn", "range: it is not served any more."),
-    ("groups_full", "interface, most: no more multicast groups are joined."),
+    ("groups_full", "interface, most: no more multicast groups are reported."),
     (
         "round_late",
         "interface, period_seconds, seconds: to announce everything again took longer than the period of announce. Told \
          once.",
     ),
-    ("too_wide_to_join", "range: it has too many addresses to join their groups."),
+    ("too_wide_to_join", "range: it has too many addresses to report their groups."),
     (
         "unserved",
         "range, interface, message: the kernel routes it inside an on-link prefix, and nobody serves it.",

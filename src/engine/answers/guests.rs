@@ -24,7 +24,7 @@ use crate::engine::liveness::{Ground, Standing};
 use crate::engine::ours::Ours;
 use crate::engine::plan::bindings::Upstream;
 use crate::engine::plan::{self, Plan, RangeId};
-use crate::engine::policy::{Answer, Source};
+use crate::engine::policy::{Answer, Mld, Source};
 use crate::wire::DropReason;
 
 /// Where guests are answered on their own link, and what is on the upstreams' links.
@@ -91,7 +91,7 @@ impl Neighborhood {
     pub fn groups(&self, plan: &Plan, host: &Host) -> BTreeSet<(IfIndex, Ipv6Net)> {
         let mut groups = BTreeSet::new();
         for (downstream, upstreams) in self.downstreams() {
-            let joined = |link: &IfIndex| plan.upstream(*link).is_some_and(|upstream| upstream.mld);
+            let joined = |link: &IfIndex| plan.upstream(*link).is_some_and(|upstream| upstream.mld.reports());
             for upstream in upstreams.iter().copied().filter(joined) {
                 let own = host.links.addresses_of(upstream).map(|known| known.address);
                 let own = own.filter(|address| !address.is_unicast_link_local());
@@ -101,6 +101,17 @@ impl Neighborhood {
             }
         }
         groups
+    }
+}
+
+impl Neighborhood {
+    /// The links on which a multicast router is advertised: upstreams where that is wanted, and the downstreams on which
+    /// guests ask for what is on those.
+    pub fn snooped(&self, plan: &Plan) -> BTreeSet<IfIndex> {
+        let is_told = |link: &IfIndex| plan.upstream(*link).is_some_and(|up| up.mld == Mld::Router);
+        let downstreams = self.downstreams().filter(|(_, upstreams)| upstreams.iter().any(is_told));
+        let upstreams = plan.bindings.upstreams.iter().map(|upstream| upstream.link).filter(is_told);
+        downstreams.map(|(link, _)| link).chain(upstreams).collect()
     }
 }
 

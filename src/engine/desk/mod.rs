@@ -10,6 +10,7 @@ mod follow;
 mod hops;
 mod kernel;
 mod signs;
+mod switches;
 mod walks;
 
 use core::net::Ipv6Addr;

@@ -8,6 +8,7 @@ use super::follow::keeps_route;
 use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::export::{Standing, Why};
+use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
 use crate::engine::liveness::{ENDED, Owner};
 use crate::engine::plan::{Changes, Plan};
@@ -109,7 +110,17 @@ impl Desk {
             }
             Work::GiveBack => {
                 let House { keep, host, .. } = &mut self.house;
-                (keep.routes.want_less(host, most) == most).then_some(Work::GiveBack)
+                Some(match keep.routes.want_less(host, most) == most {
+                    true => Work::GiveBack,
+                    false => Work::EndReports(IfIndex(0), 0),
+                })
+            }
+            Work::EndReports(link, from) => {
+                let House { host, manners, .. } = &mut self.house;
+                let mut out = Vec::new();
+                let next = manners.end_reports(host, (link, from), &mut out);
+                self.outputs.extend(out);
+                next.map(|(link, from)| Work::EndReports(link, from))
             }
             other => Some(other),
         }
@@ -120,6 +131,9 @@ impl Desk {
         self.phase = Phase::Stopping;
         let House { keep, host, manners, .. } = &mut self.house;
         let told = manners.give_back_routers(BTreeMap::new(), host, now);
+        // Said twice, as there is no later time to say it once more.
+        let ended = manners.settle_snoopers(&BTreeSet::new(), host, now);
+        self.outputs.extend(ended.iter().chain(&ended).cloned());
         keep.want_nothing(host);
         self.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
     }

@@ -1,4 +1,4 @@
-//! What the kernel holds for us: routes, the gateway's addresses, ears, groups, the nftables table. One machine,
+//! What the kernel holds for us: routes, the gateway's addresses, ears, the nftables table. One machine,
 //! [`keeper::Keeper`], for each kind of thing.
 
 pub mod addresses;
@@ -10,7 +10,6 @@ mod rest;
 pub mod routes;
 mod wishes;
 
-use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
@@ -37,7 +36,6 @@ pub struct Keep {
     /// The guests' gateway on its downstreams.
     pub addresses: Addresses,
     ears: Ears,
-    groups: Keeper<(IfIndex, Ipv6Addr), ()>,
     table: Keeper<(), Vec<Suppression>>,
 }
 
@@ -59,7 +57,6 @@ impl Keep {
             routes: Routes::new(policy, seed),
             addresses: Addresses::new(policy.protocol, seed),
             ears: Ears::new(seed),
-            groups: Keeper::new(Manner::Assumed, seed),
             table: Keeper::new(Manner::Assumed, seed),
         }
     }
@@ -129,11 +126,6 @@ impl Keep {
         }
     }
 
-    /// To be a member of these groups, or no more.
-    pub fn want_groups(&mut self, wishes: impl IntoIterator<Item = ((IfIndex, Ipv6Addr), Option<()>)>) {
-        wishes.into_iter().for_each(|(membership, wish)| self.groups.want(membership, wish));
-    }
-
     /// This is to be suppressed, and nothing else.
     pub fn want_suppression(&mut self, suppressions: Vec<Suppression>) {
         self.table.want((), (!suppressions.is_empty()).then_some(suppressions));
@@ -141,11 +133,7 @@ impl Keep {
 
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
-        self.routes.is_quiet()
-            && self.addresses.is_quiet()
-            && self.ears.is_quiet()
-            && self.groups.is_quiet()
-            && self.table.is_quiet()
+        self.routes.is_quiet() && self.addresses.is_quiet() && self.ears.is_quiet() && self.table.is_quiet()
     }
 
     /// The changes that lead from what there is to what is wanted.
@@ -158,10 +146,6 @@ impl Keep {
             outputs.extend(self.routes.changes().into_iter().map(Output::ChangeRoute));
             outputs.extend(self.addresses.changes().into_iter().map(Output::ChangeAddress));
         }
-        outputs.extend(self.groups.steps().into_iter().map(|((link, group), step)| match step {
-            Step::Add(()) => Output::Join(link, group),
-            Step::Remove(()) => Output::Leave(link, group),
-        }));
         outputs.extend(self.table.steps().into_iter().map(|(_, step)| match step {
             Step::Add(suppressions) => Output::Suppress(suppressions),
             Step::Remove(_) => Output::Suppress(Vec::new()),
@@ -178,11 +162,6 @@ impl Keep {
         let mut problems = self.addresses.problems(&host.links);
         problems.extend(self.ears.problems(plan, host));
         problems
-    }
-
-    /// What became of a membership.
-    pub fn group_changed(&mut self, membership: (IfIndex, Ipv6Addr), outcome: &Outcome, now: Time) {
-        self.groups.outcome(membership, true, outcome, now);
     }
 
     /// What became of the table.
@@ -206,7 +185,7 @@ impl Keep {
     /// When something is tried again.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.routes.next_due(), self.addresses.next_due(), self.ears.next_due()];
-        due.into_iter().chain([self.groups.next_due(), self.table.next_due()]).flatten().min()
+        due.into_iter().chain([self.table.next_due()]).flatten().min()
     }
 
     /// Tries again what is due.
@@ -214,7 +193,6 @@ impl Keep {
         self.routes.tick(now);
         self.addresses.tick(now);
         self.ears.tick(now);
-        self.groups.tick(now);
         self.table.tick(now);
     }
 }

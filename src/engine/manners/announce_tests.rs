@@ -26,7 +26,7 @@ impl Announced for Link {
             source: Source::Target,
             announce: self.announce?,
             gateway_source: GatewaySource::Kernel,
-            mld: true,
+            mld: crate::engine::policy::Mld::Reports,
             suppress_kernel: false,
             link_local: None,
             global: None,

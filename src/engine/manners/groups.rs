@@ -5,8 +5,8 @@
 //! correspond to the IP address(es) assigned to the node for which it is proxying."
 //!
 //! Counted are live targets that have replied. One that has merely announced itself is asked in a
-//! moment anyway, while announcements from invented addresses cost their sender nothing: a join for
-//! each would cost us a search through all groups of the link. One that moves to another downstream
+//! moment anyway, while announcements from invented addresses cost their sender nothing, and each group takes room in
+//! every switch. One that moves to another downstream
 //! keeps its group meanwhile. Counted as well are addresses of the host on other interfaces, and
 //! every address of a small prefix that is answered for as a whole; and on downstreams on which guests
 //! are answered, the router and the upstream's addresses.
@@ -48,8 +48,8 @@ pub enum Standing {
     Downstreams,
 }
 
-/// To be a member of a group on a link, or no more.
-pub type Wish = ((IfIndex, Ipv6Addr), Option<()>);
+/// By its last 24 bits, a group is listened to on a link, or no more.
+pub type Wish = (IfIndex, u32, bool);
 
 /// The groups of one upstream, by the last 24 bits of the addresses.
 #[derive(Debug, Default)]
@@ -69,9 +69,8 @@ struct LinkGroups {
 struct Wanted(u32);
 
 impl Groups {
-    /// None yet. The kernel keeps groups in a list and walks it for every multicast packet that arrives:
-    /// in a flood, 4,096 make an answer two to four times as dear, 512 by a third. A Linux bridge gives up
-    /// snooping at 4,096 (`mcast_hash_max`), and other switches have room for fewer.
+    /// None yet. A Linux bridge gives up snooping at 4,096 groups (`mcast_hash_max`), and other switches have room for
+    /// fewer.
     pub fn new(limit: usize) -> Self {
         Self { limit, ..Self::default() }
     }
@@ -83,14 +82,14 @@ impl Groups {
             while groups.joined < limit
                 && let Some(next) = groups.join_next()
             {
-                self.wishes.push(((*link, group(next)), Some(())));
+                self.wishes.push((*link, next, true));
             }
             let beyond = groups.joined.saturating_sub(limit);
             let joined = groups.wanted.iter_mut().rev().filter(|(_, wanted)| wanted.is_joined());
             for (last, wanted) in joined.take(beyond) {
                 wanted.0 &= !JOINED;
                 groups.waiting_from = groups.waiting_from.min(*last);
-                self.wishes.push(((*link, group(*last)), None));
+                self.wishes.push((*link, *last, false));
             }
             groups.joined -= beyond;
         }
@@ -135,7 +134,7 @@ impl Groups {
     /// told of, once.
     pub fn stand_for_range(&mut self, range: Ipv6Net, link: IfIndex, whole: Vec<Ipv6Net>) {
         let (narrow, wide): (Vec<_>, Vec<_>) =
-            whole.into_iter().partition(|prefix| prefix.prefix_len() >= WIDEST);
+            whole.into_iter().partition(|prefix| self.has_room_for(prefix));
         self.too_wide.retain(|prefix| !range.contains(prefix) || wide.contains(prefix));
         for prefix in wide {
             if self.too_wide.insert(prefix) {
@@ -143,6 +142,12 @@ impl Groups {
             }
         }
         self.stand(Standing::Range(range), narrow.into_iter().map(|prefix| (link, prefix)).collect());
+    }
+
+    /// Whether a group for each of its addresses may be joined.
+    fn has_room_for(&self, prefix: &Ipv6Net) -> bool {
+        let addresses = 1_u128.checked_shl(u32::from(128 - prefix.prefix_len())).unwrap_or(u128::MAX);
+        addresses <= self.limit.min(MOST_OF_PREFIX) as u128
     }
 
     /// The range is gone, or nothing of it is answered for as a whole.
@@ -164,6 +169,42 @@ impl Groups {
     /// What is to be told since the last look.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// The links on which groups are wanted.
+    pub fn links(&self) -> impl Iterator<Item = IfIndex> {
+        self.links.keys().copied()
+    }
+
+    /// Whether any are wanted on this link.
+    pub fn has(&self, link: IfIndex) -> bool {
+        self.links.contains_key(&link)
+    }
+
+    /// All that are joined.
+    pub fn listened(&self) -> impl Iterator<Item = (IfIndex, Ipv6Addr)> {
+        self.links.iter().flat_map(|(link, groups)| {
+            let joined = groups.wanted.iter().filter(|(_, wanted)| wanted.is_joined());
+            joined.map(|(suffix, _)| (*link, group(*suffix)))
+        })
+    }
+
+    /// How many are joined on this link.
+    pub fn count_joined(&self, link: IfIndex) -> usize {
+        self.links.get(&link).map_or(0, |groups| groups.joined)
+    }
+
+    /// Whether this one is.
+    pub fn is_joined(&self, link: IfIndex, suffix: u32) -> bool {
+        let wanted = self.links.get(&link).and_then(|groups| groups.wanted.get(&suffix));
+        wanted.is_some_and(|wanted| wanted.is_joined())
+    }
+
+    /// Those that are, from this one on, at most so many.
+    pub fn joined_from(&self, link: IfIndex, from: u32, most: usize) -> Vec<u32> {
+        let Some(groups) = self.links.get(&link) else { return Vec::new() };
+        let joined = groups.wanted.range(from..).filter(|(_, wanted)| wanted.is_joined());
+        joined.map(|(suffix, _)| *suffix).take(most).collect()
     }
 
     fn position(&mut self, link: IfIndex) -> u8 {
@@ -197,7 +238,7 @@ impl Groups {
         if groups.joined < self.limit {
             wanted.0 |= JOINED;
             groups.joined += 1;
-            self.wishes.push(((link, group(suffix)), Some(())));
+            self.wishes.push((link, suffix, true));
             return;
         }
         groups.waiting_from = groups.waiting_from.min(suffix);
@@ -219,9 +260,9 @@ impl Groups {
         groups.wanted.remove(&suffix);
         if was_joined {
             groups.joined -= 1;
-            self.wishes.push(((link, group(suffix)), None));
+            self.wishes.push((link, suffix, false));
             if let Some(next) = groups.join_next() {
-                self.wishes.push(((link, group(next)), Some(())));
+                self.wishes.push((link, next, true));
             }
         }
         if groups.wanted.is_empty() {
@@ -256,18 +297,19 @@ impl Wanted {
 }
 
 /// RFC 4291 §2.7.1: "the low-order 24 bits of an address".
-fn suffix(address: Ipv6Addr) -> u32 {
+pub fn suffix(address: Ipv6Addr) -> u32 {
     (address.to_bits() & 0xff_ffff) as u32
 }
 
-fn group(suffix: u32) -> Ipv6Addr {
+/// The group of the addresses that end like this.
+pub fn group(suffix: u32) -> Ipv6Addr {
     solicited_node(Ipv6Addr::from_bits(suffix.into()))
 }
 
 const JOINED: u32 = 1;
 const ONE: u32 = 2;
-/// The length of the widest prefix for whose addresses, 256, a group each is joined.
-const WIDEST: u8 = 120;
+/// As many addresses of one prefix have a group each: more would take longer than one turn of the engine may.
+const MOST_OF_PREFIX: usize = 4_096;
 /// Upstreams that are told apart.
 const MOST_LINKS: usize = 255;
 
@@ -283,7 +325,7 @@ mod tests {
     }
 
     fn joins(groups: &mut Groups) -> Vec<(IfIndex, bool)> {
-        groups.take_wishes().into_iter().map(|((link, _), wish)| (link, wish.is_some())).collect()
+        groups.take_wishes().into_iter().map(|(link, _, is_joined)| (link, is_joined)).collect()
     }
 
     #[test]

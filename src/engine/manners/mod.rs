@@ -6,9 +6,11 @@ pub mod asked;
 mod claims;
 pub mod footing;
 pub mod groups;
+pub mod reports;
 pub mod rivals;
 mod rounds;
 pub mod routers;
+pub mod snoopers;
 pub mod suppression;
 
 use core::net::Ipv6Addr;
@@ -18,6 +20,7 @@ use ipnet::Ipv6Net;
 
 use super::asker::Asker;
 use super::change::NeighborChange;
+use super::effect::Output;
 use super::facts::IfIndex;
 use super::host::{Delta, Host};
 use super::plan::bindings::Place;
@@ -28,8 +31,10 @@ use super::time::Time;
 use announce::Announcements;
 use asked::Asked;
 use groups::{Groups, Standing};
+use reports::{Ground, Reports, Station};
 use rivals::Rivals;
 use routers::Routers;
+use snoopers::Snoopers;
 
 /// Everything that concerns how we behave on upstreams.
 #[derive(Debug)]
@@ -46,6 +51,10 @@ pub struct Manners {
     pub routers: Routers,
     /// The groups that are wanted.
     pub groups: Groups,
+    /// What switches are told of them.
+    pub reports: Reports,
+    /// Where switches are told of a multicast router.
+    pub snoopers: Snoopers,
 }
 
 impl Manners {
@@ -58,6 +67,8 @@ impl Manners {
             checks: BTreeMap::new(),
             routers: Routers::default(),
             groups: Groups::new(limits.groups),
+            reports: Reports::new(seed),
+            snoopers: Snoopers::default(),
         }
     }
 
@@ -82,6 +93,13 @@ impl Manners {
             }
         }
         self.groups.stand(Standing::Downstreams, on_downstreams);
+        for (link, address) in &delta.addresses {
+            // The kernel has left the group of an address that it has no more.
+            if !host.links.has(*link, *address) && self.groups.is_joined(*link, groups::suffix(*address)) {
+                self.reports.change(*link, groups::suffix(*address), true);
+            }
+        }
+        self.reports.settle(&self.groups, &Listener { host }, now);
         let heard = plan.bindings.upstreams.iter().filter(|upstream| upstream.is_claimed_on());
         let up = heard.filter(|upstream| host.links.is_up(upstream.link));
         let new =
@@ -155,6 +173,56 @@ impl Manners {
     /// When something is due next.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.announcements.next_due(), self.rivals.next_due(), self.routers.next_due()];
-        due.into_iter().flatten().min()
+        due.into_iter().chain([self.reports.next_due(), self.snoopers.next_due()]).flatten().min()
+    }
+
+    /// Whether there is something to tell switches.
+    pub fn must_report(&self, now: Time) -> bool {
+        let due = [self.reports.next_due(), self.snoopers.next_due()];
+        !self.groups.is_quiet() || due.into_iter().flatten().any(|due| due <= now)
+    }
+
+    /// Tells switches what has changed, and what they have asked for.
+    pub fn report(&mut self, host: &Host, out: &mut Vec<Output>, now: Time) {
+        for (link, suffix, is_joined) in self.groups.take_wishes() {
+            self.reports.change(link, suffix, is_joined);
+        }
+        self.reports.tick(&self.groups, &Listener { host }, out, now);
+        self.snoopers.tick(out, now);
+    }
+
+    /// A multicast router is advertised on these links from now on, and on no others.
+    pub fn settle_snoopers(&mut self, wanted: &BTreeSet<IfIndex>, host: &Host, now: Time) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.snoopers.settle(wanted, &Listener { host }, &mut out, now);
+        out
+    }
+
+    /// Tells switches that nothing is listened to any more, as much as goes in one slice. Where to go on.
+    pub fn end_reports(
+        &mut self,
+        host: &Host,
+        from: (IfIndex, u32),
+        out: &mut Vec<Output>,
+    ) -> Option<(IfIndex, u32)> {
+        self.reports.end(&self.groups, &Listener { host }, from, out)
+    }
+}
+
+/// The host as reports see it.
+struct Listener<'a> {
+    host: &'a Host,
+}
+
+impl Ground for Listener<'_> {
+    fn station(&self, link: IfIndex) -> Option<Station> {
+        let links = &self.host.links;
+        let mac = links.mac(link).filter(|_| links.is_up(link))?;
+        // RFC 3590 §4: without a link-local address a report comes from `::`.
+        Some((mac, links.link_local(link).unwrap_or(Ipv6Addr::UNSPECIFIED)))
+    }
+
+    fn is_kernels(&self, link: IfIndex, suffix: u32) -> bool {
+        self.host.links.addresses_of(link).any(|known| groups::suffix(known.address) == suffix)
     }
 }

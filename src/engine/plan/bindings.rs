@@ -10,7 +10,8 @@ use crate::engine::facts::{IfIndex, IfName, Link, LinkLayer, Lower};
 use crate::engine::host::links::Links;
 use crate::engine::pattern::IfPattern;
 use crate::engine::policy::{
-    Announce, Downstream, GatewaySource, Override, RangePolicy, Source, UpstreamInterface, UpstreamPolicy,
+    Announce, Downstream, GatewaySource, Mld, Override, RangePolicy, Source, UpstreamInterface,
+    UpstreamPolicy,
 };
 use crate::wire::Mac;
 
@@ -55,8 +56,8 @@ pub struct Upstream {
     pub announce: Announce,
     /// Who keeps the gateway's neighbor entry fresh.
     pub gateway_source: GatewaySource,
-    /// Whether the groups of what is answered for are joined.
-    pub mld: bool,
+    /// What switches that snoop MLD are told.
+    pub mld: Mld,
     /// Whether the kernel is kept from unicast solicitations.
     pub suppress_kernel: bool,
     /// Its link-local address.

@@ -121,7 +121,7 @@ impl Plan {
     /// The upstream of the range, if groups are joined there for what is answered in it.
     pub fn joined_for(&self, range: &RangePolicy, place: &Place) -> Option<IfIndex> {
         let upstream = self.upstream(place.upstream?)?;
-        (upstream.mld && range.answer != Answer::Never).then_some(upstream.link)
+        (upstream.mld.reports() && range.answer != Answer::Never).then_some(upstream.link)
     }
 
     /// What of the range is answered for as a whole: all of it, or what is routed to where nobody can be asked for it:

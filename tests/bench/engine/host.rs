@@ -172,9 +172,6 @@ pub(crate) fn obey(engine: &mut Engine) {
             Output::ChangeAddress(change) => Input::AddressChanged(change, AddressOutcome::Done),
             Output::ChangeNeighbor(change) => Input::NeighborChanged(change, Outcome::Done),
             Output::Listen(link, _) | Output::Unlisten(link) => Input::EarChanged(link, Outcome::Done),
-            Output::Join(link, group) | Output::Leave(link, group) => {
-                Input::GroupChanged(link, group, Outcome::Done)
-            }
             Output::Suppress(_) => Input::SuppressionChanged(Outcome::Done),
             _ => continue,
         };

@@ -1,5 +1,5 @@
 //! A bridge that snoops MLD and knows of a querier delivers solicitations only to ports that have
-//! joined their group, and a packet socket joins none.
+//! reported their group, and with `mld = false` nobody does.
 //!
 //! Measured on Linux 6.18: without a querier such a bridge floods, also after memberships have timed
 //! out, so snooping alone is no fault; nor is it on a downstream whose guests hear the querier, for
@@ -17,23 +17,23 @@ pub static CHECK: Check = Check {
 };
 
 fn examine(host: &Host) -> Vec<Finding> {
-    let joins = host.engine.policy().upstreams.iter().any(|policy| policy.mld);
+    let joins = host.engine.policy().upstreams.iter().any(|policy| policy.mld.reports());
     let bridge = |link| host.make(link).and_then(|make| make.bridge);
     let upstreams = host.upstreams().iter().filter(|_| !joins);
     upstreams.filter_map(|upstream| finding(&host.name(upstream.link), bridge(upstream.link)?)).collect()
 }
 
-/// Of an upstream on which nobody joins the groups of the targets.
+/// Of an upstream on which nobody reports the groups of the targets.
 fn finding(name: &str, bridge: Bridge) -> Option<Finding> {
     let finding = match (bridge.snooping, bridge.querier) {
         (false, _) => return None,
         (true, true) => Finding::fault(format!(
             "the bridge {name} snoops MLD and queries, so solicitations for guests do not reach the daemon: \
-             mld is off, and nobody joins their groups"
+             mld is off, and nobody reports their groups"
         )),
         (true, false) => Finding::warning(format!(
             "the bridge {name} snoops MLD, so solicitations for guests no longer reach the daemon once \
-             there is a querier on it: mld is off, and nobody joins their groups"
+             there is a querier on it: mld is off, and nobody reports their groups"
         )),
     };
     let querier = u8::from(bridge.querier);

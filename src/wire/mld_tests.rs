@@ -1,0 +1,135 @@
+//! Queries are read as RFC 3810 says, and reports are written as a switch reads them.
+
+use super::*;
+use crate::wire::Message;
+use proptest::prelude::*;
+
+const STATION: Mac = Mac([2, 0, 0, 0, 0, 1]);
+
+fn query() -> MldQuery {
+    MldQuery {
+        source_mac: Mac([2, 0, 0, 0, 0, 9]),
+        source: "fe80::9".parse().expect("an address"),
+        version: MldVersion::V2,
+        group: None,
+        max_response: Duration::from_secs(10),
+    }
+}
+
+fn bytes(query: &MldQuery) -> Vec<u8> {
+    let mut buffer = [0; 200];
+    let length = query.emit(&mut buffer);
+    buffer[..length].to_vec()
+}
+
+/// As the sender would have written it.
+fn with_sum(mut frame: Vec<u8>) -> Vec<u8> {
+    let (source, destination) = (address_at(&frame, 22), address_at(&frame, 38));
+    let message = &frame[HEADERS + EXTENSION..];
+    let sum = ipv6_checksum(message, 1, &[], &source, &destination, IpNextHeaderProtocols::Icmpv6);
+    frame[HEADERS + EXTENSION + 2..][..2].copy_from_slice(&sum.to_be_bytes());
+    frame
+}
+
+#[test]
+fn every_check_has_its_reason() {
+    let good = bytes(&query());
+    assert_eq!(Message::parse(&good, STATION), Ok(Message::Query(query())));
+    let changed = |at: usize, value: u8| {
+        let mut frame = good.clone();
+        frame[at] = value;
+        Message::parse(&with_sum(frame), STATION)
+    };
+    assert_eq!(changed(21, 255), Err(DropReason::HopLimit));
+    assert_eq!(changed(22, 0x20), Err(DropReason::SourceNotLinkLocal), "RFC 3810 §6.2");
+    assert_eq!(changed(HEADERS + 2, 1), Err(DropReason::ExtensionHeader), "no router alert");
+    assert_eq!(changed(HEADERS + 1, 1), Err(DropReason::ExtensionHeader), "a longer one");
+    assert_eq!(
+        changed(HEADERS + EXTENSION + 8, 0x20),
+        Err(DropReason::MessageType),
+        "a group of one station"
+    );
+    assert_eq!(changed(14, 0x50), Err(DropReason::IpVersion));
+    assert_eq!(Message::parse(&good, query().source_mac), Err(DropReason::OwnFrame));
+    let mut wrong = good.clone();
+    wrong[HEADERS + EXTENSION + 2] ^= 1;
+    assert_eq!(Message::parse(&wrong, STATION), Err(DropReason::Checksum));
+    for length in 0..good.len() {
+        assert!(Message::parse(&good[..length], STATION).is_err(), "{length}");
+    }
+    // RFC 3810 §8.1: "Query messages that do not match any of the above conditions [...] MUST be silently ignored".
+    let mut between = good.clone();
+    between.truncate(good.len() - 2);
+    between[19] -= 2;
+    assert_eq!(Message::parse(&with_sum(between), STATION), Err(DropReason::MessageTruncated));
+}
+
+#[test]
+fn long_times_are_a_mantissa_and_an_exponent() {
+    for (version, code, milliseconds) in [
+        (MldVersion::V2, 10_000, 10_000),
+        (MldVersion::V2, 0x7fff, 0x7fff),
+        (MldVersion::V2, 0x8000, 0x1000 << 3),
+        (MldVersion::V2, 0xffff, 0x1fff << 10),
+        (MldVersion::V1, 0xffff, 0xffff),
+    ] {
+        assert_eq!(max_response(version, code), Duration::from_millis(milliseconds), "{code:#x}");
+    }
+}
+
+#[test]
+fn a_report_is_what_a_switch_reads() {
+    let group: Ipv6Addr = "ff02::1:ff00:5".parse().expect("an address");
+    let record = |kind| MldRecord { kind, group };
+    let mut report = MldReport {
+        source_mac: STATION,
+        source: "fe80::1".parse().expect("an address"),
+        version: MldVersion::V2,
+        records: vec![record(MldRecordKind::Begin); MldReport::MOST],
+    };
+    let mut buffer = [0xff; MldReport::MAX_EMITTED];
+    assert_eq!(report.emit(&mut buffer), MldReport::MAX_EMITTED);
+    const { assert!(MldReport::MAX_EMITTED <= 14 + 1_280) };
+    assert_eq!(buffer[..6], [0x33, 0x33, 0, 0, 0, 0x16]);
+    assert_eq!(buffer[20..22], [0, 1], "behind a hop-by-hop header, and no further than this link");
+    assert_eq!(buffer[HEADERS..HEADERS + 8], [58, 0, 5, 2, 0, 0, 1, 0]);
+    assert_eq!(buffer[HEADERS + 8], 143);
+    assert_eq!(buffer[HEADERS + 14..][..6], [0, 61, 4, 0, 0, 0]);
+    assert_eq!(with_sum(buffer.to_vec()), buffer);
+
+    report.records.truncate(1);
+    assert_eq!(report.emit(&mut buffer), HEADERS + 8 + 28);
+    report.version = MldVersion::V1;
+    assert_eq!(report.emit(&mut buffer), HEADERS + 8 + 24);
+    assert_eq!(buffer[..6], [0x33, 0x33, 0xff, 0, 0, 5], "to the group itself");
+    assert_eq!(buffer[HEADERS + 8], 131);
+    report.records[0].kind = MldRecordKind::End;
+    report.emit(&mut buffer);
+    assert_eq!((buffer[5], buffer[HEADERS + 8]), (2, 132));
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(
+        is_v1 in any::<bool>(), group in any::<Option<u32>>(), code in any::<u16>(),
+    ) {
+        let version = if is_v1 { MldVersion::V1 } else { MldVersion::V2 };
+        let group = group.map(|low| Ipv6Addr::from_bits(0xff02_u128 << 112 | u128::from(low)));
+        let asked = MldQuery { version, group, max_response: max_response(version, code), ..query() };
+        prop_assert_eq!(Message::parse(&bytes(&asked), STATION), Ok(Message::Query(asked)));
+    }
+
+    #[test]
+    fn whatever_stands_in_a_query_it_is_read_or_refused(
+        changes in prop::collection::vec((0usize..90, any::<u8>()), 0..8), length in 0usize..=90,
+    ) {
+        let mut frame = bytes(&query());
+        frame.truncate(length);
+        for (at, value) in changes {
+            if let Some(byte) = frame.get_mut(at) {
+                *byte = value;
+            }
+        }
+        let _ = Message::parse(&frame, STATION);
+    }
+}

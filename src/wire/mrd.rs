@@ -1,0 +1,72 @@
+//! Multicast Router Discovery (RFC 4286): a switch passes all multicast on to the port of a multicast router.
+
+use core::net::Ipv6Addr;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Mac;
+use super::mld::close;
+
+/// "There is a multicast router here", or not any more, as one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MulticastRouter {
+    /// Our station.
+    pub source_mac: Mac,
+    /// Our link-local address on the link: RFC 4286 §3.2 asks for one.
+    pub source: Ipv6Addr,
+    /// The next one comes after this long, in whole seconds; none: there is no router any more.
+    pub interval: Option<Duration>,
+}
+
+impl MulticastRouter {
+    /// The frame of an advertisement, in bytes.
+    pub const MAX_EMITTED: usize = 14 + 40 + 8 + 8;
+
+    /// Writes the whole frame and returns its length.
+    ///
+    /// # Panics
+    /// If `buffer` is shorter than [`Self::MAX_EMITTED`].
+    pub fn emit(&self, buffer: &mut [u8]) -> usize {
+        // RFC 4286 §3.2: type, advertisement interval, checksum, query interval, robustness variable; 0 where the
+        // sender is no querier. §5.2: a termination has no more than a reserved byte.
+        let (kind, seconds, length) = match self.interval {
+            Some(interval) => (ADVERTISEMENT, u8::try_from(interval.as_secs()).unwrap_or(u8::MAX), 8),
+            None => (TERMINATION, 0, 4),
+        };
+        let frame = &mut buffer[..14 + 40 + 8 + length];
+        let message = &mut frame[14 + 40 + 8..];
+        message.fill(0);
+        message[..2].copy_from_slice(&[kind, seconds]);
+        close(frame, (self.source_mac, Mac::multicast(ALL_SNOOPERS)), (self.source, ALL_SNOOPERS));
+        frame.len()
+    }
+}
+
+/// RFC 4286 §9: "All-Snoopers".
+const ALL_SNOOPERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x6a);
+const ADVERTISEMENT: u8 = 151;
+const TERMINATION: u8 = 153;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_what_a_switch_reads() {
+        let mut router = MulticastRouter {
+            source_mac: Mac([2, 0, 0, 0, 0, 1]),
+            source: "fe80::1".parse().expect("an address"),
+            interval: Some(Duration::from_secs(20)),
+        };
+        let mut frame = [0xff; MulticastRouter::MAX_EMITTED];
+        assert_eq!(router.emit(&mut frame), 70);
+        assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 0x6a]);
+        assert_eq!(frame[20..22], [0, 1], "behind a hop-by-hop header with a router alert");
+        assert_eq!(frame[62..64], [151, 20]);
+        assert_eq!(frame[66..], [0; 4]);
+        router.interval = None;
+        assert_eq!(router.emit(&mut frame), 66);
+        assert_eq!(frame[62..64], [153, 0]);
+    }
+}
