@@ -40,6 +40,11 @@ impl Limiter {
         self.take_above(0, now)
     }
 
+    /// Gives one token back.
+    pub fn give_back(&mut self) {
+        self.level = (self.level + TOKEN).min(i64::from(self.depth) * TOKEN);
+    }
+
     /// When there will be a token, at the latest; a moment that has passed if there is one.
     pub fn ready_at(&self) -> Time {
         let missing = u64::try_from(TOKEN - self.level).unwrap_or(0);

@@ -44,6 +44,15 @@ impl Budget {
         !self.is_scarce(now) && self.take(now)
     }
 
+    /// A probe was replied to: it costs nothing. So guests that are there never wait for probes that others, who are not,
+    /// have used up; what is limited is the asking for those.
+    pub fn give_back(&mut self, share: Option<usize>) {
+        self.all.give_back();
+        if let Some(share) = share {
+            self.shares[share].give_back();
+        }
+    }
+
     /// One probe for this share. Where probes are scarce nobody gets more than half of them, however often it
     /// asks; and one that has asked for little so far gets some also when another has just taken all.
     pub fn grant(&mut self, share: usize, now: Time) -> bool {
@@ -75,6 +84,16 @@ mod tests {
         let later = Time::at(Duration::from_secs(1));
         // Its share, and what is plenty: less than half of the bucket is not.
         assert_eq!(granted(&mut budget, 1, later), 51);
+    }
+
+    #[test]
+    fn what_is_replied_to_costs_nothing() {
+        let mut budget = Budget::new(100);
+        for _ in 0..10_000 {
+            assert!(budget.grant(1, Time::ORIGIN));
+            budget.give_back(Some(1));
+        }
+        assert_eq!(granted(&mut budget, 1, Time::ORIGIN), 100, "and no more than that");
     }
 
     #[test]

@@ -25,6 +25,7 @@ impl Liveness {
         budget: &mut Budget,
         now: Time,
     ) {
+        self.pay_back(target, heard.sign, budget);
         if self.subject == Subject::Neighbors {
             return self.is_there(target, heard, now);
         }
@@ -40,6 +41,25 @@ impl Liveness {
             Standing::Probing => self.seen_first(target, heard, heard.sign.proof(true), budget, now),
             Standing::Absent | Standing::Unknown => {
                 self.seen_first(target, heard, heard.sign.proof(false), budget, now);
+            }
+        }
+    }
+
+    /// A reply to a probe gives the probe back.
+    fn pay_back(&mut self, target: Ipv6Addr, sign: Sign, budget: &mut Budget) {
+        let Some(id) = self.table.find(target).filter(|_| sign == Sign::Advertised) else { return };
+        match self.table.kind(id) {
+            Kind::Probing => {
+                let probing = self.table.probing_mut(id);
+                if let Some(probing) = probing.filter(|probing| probing.spent > 0) {
+                    budget.give_back(Some(probing.share));
+                }
+            }
+            Kind::Absent => {}
+            _ => {
+                if self.table.live(id).is_some_and(|live| live.unanswered > 0) {
+                    budget.give_back(None);
+                }
             }
         }
     }
