@@ -20,6 +20,8 @@ pub(super) struct Frames {
     /// Apart, because they leave by different interfaces, turn by turn.
     advertisements: Outbox,
     solicitations: Outbox,
+    /// Reports and the like.
+    for_switches: Vec<(IfIndex, Vec<u8>)>,
     /// What waits in `advertisements`, in its order.
     leaving: Vec<Advertisement>,
     /// Advertisements that an interface did not take, to be told to the engine.
@@ -50,6 +52,7 @@ impl Frames {
             received: Some((RecvBatch::new(), Vec::new())),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
+            for_switches: Vec::new(),
             leaving: Vec::new(),
             unsent: VecDeque::new(),
             waiting: BTreeMap::new(),
@@ -95,16 +98,18 @@ impl Frames {
                 }
                 self.solicitations.push(link, |buffer| solicitation.emit(buffer));
             }
-            // A few in a minute, and longer than the others.
+            // For switches, few and long: they go behind the answers of this moment.
             Output::Report(link, report) => {
-                let mut frame = [0; MldReport::MAX_EMITTED];
+                let mut frame = vec![0; MldReport::MAX_EMITTED];
                 let length = report.emit(&mut frame);
-                self.send(link, &frame[..length]);
+                frame.truncate(length);
+                self.for_switches.push((link, frame));
             }
             Output::AdvertiseRouter(link, router) => {
-                let mut frame = [0; MulticastRouter::MAX_EMITTED];
+                let mut frame = vec![0; MulticastRouter::MAX_EMITTED];
                 let length = router.emit(&mut frame);
-                self.send(link, &frame[..length]);
+                frame.truncate(length);
+                self.for_switches.push((link, frame));
             }
             Output::Listen(link, ear) => self.ears.listen(link, ear),
             Output::Unlisten(link) => {
@@ -141,6 +146,9 @@ impl Frames {
     pub(super) fn flush(&mut self) {
         self.flush_advertisements();
         self.solicitations.flush(&self.ears);
+        for (link, frame) in std::mem::take(&mut self.for_switches) {
+            self.send(link, &frame);
+        }
     }
 
     /// Whether there are advertisements that no interface took, and that the engine has not been told of.

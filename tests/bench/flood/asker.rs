@@ -94,16 +94,32 @@ impl Asker {
     ///
     /// Never sleeps meanwhile, so that the responder's answers have nobody to wake.
     pub fn flood(&mut self, targets: &[Ipv6Addr], duration: Duration, window: usize) -> io::Result<Flood> {
+        self.ask_for_all(targets.iter().copied().cycle(), duration, window)
+    }
+
+    /// The same, with one question for each target.
+    pub fn once(&mut self, targets: &[Ipv6Addr], window: usize) -> io::Result<Flood> {
+        self.ask_for_all(targets.iter().copied(), Duration::MAX, window)
+    }
+
+    fn ask_for_all(
+        &mut self,
+        mut turn: impl Iterator<Item = Ipv6Addr>,
+        duration: Duration,
+        window: usize,
+    ) -> io::Result<Flood> {
         let start = Instant::now();
-        let mut turn = targets.iter().copied().cycle();
+        let mut is_at_end = false;
         let (mut asked, mut answered, mut waiting) = (0, 0, 0_usize);
         let (mut last_answer, mut last_sign) = (start, start);
         loop {
-            let is_over = start.elapsed() >= duration;
+            let is_over = is_at_end || start.elapsed() >= duration;
             if !is_over && waiting + AT_ONCE <= window {
-                self.ask(turn.by_ref().take(AT_ONCE))?;
-                waiting += AT_ONCE;
-                asked += AT_ONCE as u64;
+                let next: Vec<_> = turn.by_ref().take(AT_ONCE).collect();
+                is_at_end = next.len() < AT_ONCE;
+                waiting += next.len();
+                asked += next.len() as u64;
+                self.ask(next.into_iter())?;
             }
             match self.hear()? {
                 0 if waiting > 0 && last_sign.elapsed() > LOST_AFTER => {

@@ -35,6 +35,7 @@
 
 mod asker;
 mod bare;
+mod cold;
 mod cpu;
 mod guests;
 mod lab;
@@ -50,6 +51,7 @@ use clap::Parser;
 use lone64::kernel::netns;
 
 use asker::Asker;
+use cold::Cold;
 use lab::Lab;
 use responder::{Responder, Running};
 use table::Row;
@@ -113,6 +115,8 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
         .iter()
         .flat_map(|responder| responder.addresses().iter().map(|count| Row::new(*responder, *count)))
         .collect();
+    let asking = present.iter().copied().filter(|responder| responder.asks_guests());
+    let mut colds: Vec<_> = asking.map(Cold::new).collect();
     let mut scans: Vec<(Responder, Vec<asker::Scan>)> =
         [Responder::Nobody].into_iter().chain(present).map(|responder| (responder, Vec::new())).collect();
 
@@ -128,12 +132,17 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
                 row.problem = Some(error.to_string());
             }
         }
+        for cold in &mut colds {
+            // One that fails has its reason in the first table.
+            let _ = take_cold(cold, arguments, cpus);
+        }
         for (responder, turns) in &mut scans {
             // One that fails has its reason in the first table.
             turns.extend(take_scan(*responder, arguments, cpus).ok());
         }
     }
     table::print(&rows, &scans);
+    cold::print(&colds);
     Ok(())
 }
 
@@ -170,7 +179,29 @@ fn take_scan(responder: Responder, arguments: &Arguments, cpus: cpu::Cpus) -> io
     Ok(scan)
 }
 
+/// Guests that nobody has asked for before: first some at a low rate, then as many as there are as fast as answers come.
+fn take_cold(cold: &mut Cold, arguments: &Arguments, cpus: cpu::Cpus) -> io::Result<()> {
+    let lab = Lab::build()?;
+    let _guests = guests::Guests::start(&lab, cpus.asker)?;
+    let awake = [target(u16::MAX)];
+    let running = Running::start(cold.responder, &lab, &awake, cpus.responder)?;
+    let mut asker = Asker::open(&lab)?;
+    asker.ask_until_all_answer(&awake, PATIENCE)?;
+    let (few, many) = (1..=COLD_ONE_BY_ONE, COLD_ONE_BY_ONE + 1..=COLD_ONE_BY_ONE + arguments.cold());
+    let (few, many): (Vec<_>, Vec<_>) = (few.map(target).collect(), many.map(target).collect());
+    let duration = Duration::from_secs(1) * u32::from(COLD_ONE_BY_ONE) / LOW_RATE;
+    cold.latencies.extend(asker.latencies(&few, duration, LOW_RATE)?);
+    cold.floods.push(asker.once(&many, COLD_WINDOW)?);
+    drop(running);
+    Ok(())
+}
+
 impl Arguments {
+    /// So many cold guests at once.
+    fn cold(&self) -> u16 {
+        if self.seconds < 1.0 { 4_000 } else { 40_000 }
+    }
+
     fn wants(&self, responder: Responder) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| responder.name().contains(name.as_str()))
     }
@@ -192,6 +223,10 @@ fn target(number: u16) -> Ipv6Addr {
 /// As many questions wait for an answer at most: three batches of lone64's, and fewer than fit into
 /// a receive buffer of the size that a socket has if nobody asks for another (208 KiB).
 const WINDOW: usize = 192;
+/// For cold guests, whose answers take longer: each question is probed for, so a few wait at a time.
+const COLD_WINDOW: usize = 192;
+/// Cold guests that are asked for one after the other.
+const COLD_ONE_BY_ONE: u16 = 100;
 /// Questions at once.
 const BURST: usize = 1_000;
 /// Questions per second while the latency is measured.

@@ -60,6 +60,11 @@ impl Responder {
         }
     }
 
+    /// Whether it asks the guests, so that the first answer for each takes longer.
+    pub const fn asks_guests(self) -> bool {
+        matches!(self, Self::Lone64Live | Self::NdppdIface)
+    }
+
     /// As the table names it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -100,11 +105,11 @@ impl Responder {
     }
 
     fn configuration(self) -> String {
+        // All other keys are at their defaults.
         let lone64 = |answer| {
             format!(
                 "[[upstream]]\ninterface = \"{UPSTREAM}\"\n\n[[range]]\nprefix = \"{RANGE}\"\n\
-                 interface = \"{DOWNSTREAM}\"\nanswer = \"{answer}\"\n\n[limits]\npending = 65536\n\
-                 probes-per-second = 100000\n\n[log]\nlevel = \"warn\"\n"
+                 interface = \"{DOWNSTREAM}\"\nanswer = \"{answer}\"\n\n[log]\nlevel = \"error\"\n"
             )
         };
         let ndppd =
