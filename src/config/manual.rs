@@ -187,7 +187,7 @@ const TIMERS: &[Key] = &[
 const LIMITS: &[Key] = &[
     ("targets", Some("65536"), "Targets known at once, in whatever state."),
     ("pending", Some("4096"), "Targets being probed at once."),
-    ("probes-per-second", Some("4000"), "Probes sent per second, over all downstreams."),
+    ("probes-per-second", Some("8000"), "Probes sent per second, over all downstreams."),
     ("announcements-per-second", Some("100"), "Targets announced per second, over all upstreams."),
     (
         "groups",

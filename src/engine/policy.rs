@@ -393,7 +393,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let (probes_per_second, announcements_per_second) = (4_000, 100);
+        let (probes_per_second, announcements_per_second) = (8_000, 100);
         Self { targets: 65_536, pending: 4_096, probes_per_second, announcements_per_second, groups: 1_024 }
     }
 }

@@ -38,6 +38,7 @@ mod replaced_routes;
 mod rounds;
 mod routed;
 mod routes;
+mod scans;
 mod slices;
 mod source;
 mod storm;

@@ -182,7 +182,9 @@ impl Oracle {
             && *link == self.upstream
         {
             self.end(*target);
-            if self.current == Current::Question {
+            // Another one may be given up for this question.
+            let is_its = self.waiting.last().is_some_and(|last| last.target == *target);
+            if self.current == Current::Question && is_its {
                 self.waiting.pop();
                 self.current = Current::Other;
             } else {

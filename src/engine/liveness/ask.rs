@@ -30,8 +30,11 @@ impl Liveness {
         now: Time,
     ) -> Result<(), DropReason> {
         self.check_askable(target, ground)?;
+        if self.is_full() && !self.give_up_one(share, now) {
+            return Err(DropReason::PendingFull);
+        }
         let half = self.pending.div_ceil(2);
-        if self.table.probing_for(share) >= half.max(1) && self.pending > 1 {
+        if self.table.probing_for(share) >= half.max(1) && self.pending > 1 && !self.give_up_one(share, now) {
             return Err(DropReason::PendingFull);
         }
         if !budget.grant(share, now) {
@@ -59,7 +62,8 @@ impl Liveness {
             Standing::Live(_) => self.doubt(target, super::Doubt::Wanted, ground, budget, now),
             Standing::Probing => {}
             Standing::Absent | Standing::Unknown => {
-                let is_askable = self.check_askable(target, ground).is_ok() && budget.take(now);
+                let is_askable =
+                    self.check_askable(target, ground).is_ok() && !self.is_full() && budget.take(now);
                 if is_askable {
                     let probing = Probing { left: self.timers.retries - 1, ..Probing::default() };
                     // Nobody waits for it.
@@ -80,7 +84,7 @@ impl Liveness {
         now: Time,
     ) {
         let links = ground.behind(target).map_or(0, |behind| behind.as_slice().len());
-        let is_worth_it = (2..=FEW).contains(&links) && self.check_room(target).is_ok();
+        let is_worth_it = (2..=FEW).contains(&links) && self.has_room_for(target) && !self.is_full();
         if is_worth_it && budget.take_if_plenty(now) {
             let probing = Probing { left: self.timers.retries - 1, ..Probing::default() };
             // Nobody waits for it.
@@ -98,17 +102,28 @@ impl Liveness {
         if !self.can_be_asked(target, ground) {
             return Err(ground.why_not_asked(target));
         }
-        self.check_room(target)
+        if self.has_room_for(target) { Ok(()) } else { Err(DropReason::TargetsFull) }
     }
 
-    fn check_room(&self, target: Ipv6Addr) -> Result<(), DropReason> {
-        if !self.has_room_for(target) {
-            return Err(DropReason::TargetsFull);
+    fn is_full(&self) -> bool {
+        self.table.count(Kind::Probing) >= self.pending
+    }
+
+    /// Of those that are being asked the one that has been silent longest is given up, so that a question for another has
+    /// its turn: a guest that is there replies within milliseconds. Not one that an asker has asked for who has fewer.
+    fn give_up_one(&mut self, share: usize, now: Time) -> bool {
+        let Some(id) = self.table.first_of(Kind::Probing) else { return false };
+        let target = self.table.address(id);
+        let Some(probing) = self.table.probing_mut(id) else { return false };
+        let (theirs, was_asked) = (probing.share, probing.spent > 0);
+        // It was asked a retransmission time before the next probe is due.
+        let has_had_time = self.table.due(id) <= now + self.timers.retransmit.saturating_sub(REPLIES_WITHIN);
+        let is_fair = theirs == share || self.table.probing_for(theirs) > self.table.probing_for(share);
+        let is_given_up = is_fair && was_asked && has_had_time;
+        if is_given_up {
+            self.put(target, State::Absent, Why::Unanswered, now);
         }
-        if self.table.count(Kind::Probing) >= self.pending {
-            return Err(DropReason::PendingFull);
-        }
-        Ok(())
+        is_given_up
     }
 
     /// Begins to ask; the first probe is paid.
@@ -153,10 +168,14 @@ impl Liveness {
                     probing.asked = links.len();
                     break;
                 }
-                // One that has waited long goes before new questions.
-                let granted = match probing.starved < PATIENCE {
-                    true => std::mem::take(&mut paid) || budget.take(now),
-                    false => budget.take_in_debt(now),
+                // One that has not been asked everywhere yet and has waited long goes before new questions; one that
+                // was and is silent comes after them.
+                let is_first_round = (probing.spent as usize) < links.len();
+                let granted = match (is_first_round, probing.starved) {
+                    (true, ..PATIENCE) => std::mem::take(&mut paid) || budget.take(now),
+                    (true, _) => budget.take_in_debt(now),
+                    (false, ..LONG_PATIENCE) => std::mem::take(&mut paid) || budget.take_if_plenty(now),
+                    (false, _) => budget.take_in_debt(now),
                 };
                 if !granted {
                     probing.starved = probing.starved.saturating_add(1);
@@ -319,7 +338,11 @@ const TURN: usize = 64;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Until the next turn where there were not enough probes for this one.
 const SCARCE: Duration = Duration::from_millis(250);
-/// As often in a row a target waits for a probe that new questions may have.
+/// A guest that is there has replied by then.
+const REPLIES_WITHIN: Duration = Duration::from_millis(100);
+/// As often in a row a target waits for its first probe, which new questions may have.
 const PATIENCE: u8 = 2;
+/// The same for a target that has been silent so far.
+const LONG_PATIENCE: u8 = 8;
 /// Over many links, as many probes more than there are links are sent for one question.
 const RETRIES: u32 = 256;

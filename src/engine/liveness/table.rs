@@ -148,6 +148,11 @@ impl Table {
         self.entry(id).address
     }
 
+    /// When something is to be done for it.
+    pub fn due(&self, Id(id): Id) -> Time {
+        self.entry(id).due
+    }
+
     /// What kind of state it is in.
     pub fn kind(&self, Id(id): Id) -> Kind {
         self.entry(id).kind()
