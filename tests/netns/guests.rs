@@ -95,6 +95,8 @@ fn serves_a_downstream_that_appears_while_it_runs() {
     eventually("the guest behind it is found", PATIENCE, || {
         (!link.advertisements(&question).is_empty()).then_some(())
     });
+    // What is late from before is out of the way.
+    link.settle();
     link.answered(&question);
     veths.routed(&[(e(6), 1)]);
 }

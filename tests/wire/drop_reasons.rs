@@ -1,6 +1,8 @@
 //! One frame for each `DropReason` that the wire room gives.
 
-use lone64::wire::{Checksum, DropReason, Mac, Message};
+use std::time::Duration;
+
+use lone64::wire::{Checksum, DropReason, Mac, Message, MldQuery, MldVersion};
 
 use super::frames::{Frame, STATION, address, link_layer};
 
@@ -44,6 +46,8 @@ fn cases() -> Vec<(DropReason, Vec<u8>)> {
         (DropReason::SourceNotUnicast, Frame { source: address("ff02::1"), ..ask() }.bytes()),
         (DropReason::SourceNotUnicast, Frame { source: address("::1"), ..ask() }.bytes()),
         (DropReason::SourceNotUnicast, Frame { source: address("::ffff:192.0.2.5"), ..ask() }.bytes()),
+        (DropReason::SourceNotLinkLocal, query_from("2001:db8::9")),
+        (DropReason::SourceNotLinkLocal, query_from("::")),
         (DropReason::SourceIsTarget, Frame { source: ask().target, ..ask() }.bytes()),
         (DropReason::DadDestination, Frame { destination: address("ff02::1"), ..Frame::dad() }.bytes()),
         (DropReason::DadDestination, Frame { destination: ask().target, ..Frame::dad() }.bytes()),
@@ -53,6 +57,20 @@ fn cases() -> Vec<(DropReason, Vec<u8>)> {
             Frame { destination: address("ff02::1"), ..Frame::advertisement() }.bytes(),
         ),
     ]
+}
+
+/// A query for multicast listeners.
+fn query_from(source: &str) -> Vec<u8> {
+    let query = MldQuery {
+        source_mac: Mac([2, 0, 0, 0, 0, 9]),
+        source: address(source),
+        version: MldVersion::V2,
+        group: None,
+        max_response: Duration::from_secs(10),
+    };
+    let mut frame = vec![0; 90];
+    query.emit(&mut frame);
+    frame
 }
 
 #[test]
@@ -72,7 +90,8 @@ fn a_checksum_that_is_not_computed_yet_is_all_that_is_not_checked() {
         }
     }
     // Also where the frame has both faults: none hides behind the sum that is not looked at.
-    for mut frame in cases().into_iter().map(|(_, frame)| frame).filter(|frame| frame.len() >= 78) {
+    let is_plain = |frame: &Vec<u8>| frame.len() >= 78 && frame[20] != 0;
+    for mut frame in cases().into_iter().map(|(_, frame)| frame).filter(is_plain) {
         let before = Message::parse_with(Checksum::Pending, &frame, STATION);
         frame[56] ^= 0x55;
         assert_eq!(Message::parse_with(Checksum::Pending, &frame, STATION), before, "{frame:02x?}");

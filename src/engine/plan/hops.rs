@@ -11,7 +11,7 @@ use super::derive::Around;
 use super::{Plan, RangeId, Ranges};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, NextHop};
 use crate::engine::host::Host;
-use crate::engine::policy::{Answer, RangePolicy, RangeRoutes};
+use crate::engine::policy::{Answer, Origin, RangePolicy, RangeRoutes};
 
 /// A router on the link of guests, as a route names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,7 +99,14 @@ impl Around<'_> {
         let Self { host, ours, .. } = self;
         let first = *place.downstreams.first()?;
         let is_asked = place.downstreams.iter().any(|link| !host.links.is_layer_3(*link));
-        if is_asked || range.answer != Answer::Live || range.routes == RangeRoutes::Range {
+        let is_written = matches!(range.origin, Origin::Config | Origin::Suffix);
+        let is_hosts = host.links.is_of_host(range.prefix.addr()) && range.prefix.prefix_len() == 128;
+        if is_asked
+            || !is_written
+            || is_hosts
+            || range.answer != Answer::Live
+            || range.routes == RangeRoutes::Range
+        {
             return None;
         }
         let leads_there = |route: &KernelRoute| {
