@@ -81,3 +81,9 @@ fn a_claim_comes_to_nothing_once_its_link_is_deleted_and_another_has_its_number(
 fn a_question_to_the_link_that_is_under_way_comes_to_its_end() {
     engine::run(include_bytes!("seeds/engine-question-under-way"));
 }
+
+/// A stranger checks the address of a guest that talks and does not reply to probes.
+#[test]
+fn a_check_of_an_address_waits_no_longer_than_for_one_reply() {
+    engine::run(include_bytes!("seeds/engine-check-of-a-guest-that-only-talks"));
+}

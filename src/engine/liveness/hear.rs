@@ -109,7 +109,10 @@ impl Liveness {
     }
 
     fn seen_again(&mut self, target: Ipv6Addr, live: Live, heard: Heard, budget: &mut Budget, now: Time) {
+        let is_awaited = self.has_askers(target);
         match heard.sign {
+            // Who waits for its reply does not wait for ever because it talks, with whatever MAC.
+            Sign::Asked if is_awaited && live.mac != Some(heard.mac) => return,
             // Its own word alone refutes no claim, and a word about the past says nothing now.
             Sign::Asked if live.claim.is_some() => return,
             // While a claim is being settled, the target is being asked anyway.
@@ -135,9 +138,14 @@ impl Liveness {
             ..live
         };
         self.put(target, State::Live(again), Why::Heard, now);
-        if heard.sign != Sign::Asked {
+        if heard.sign != Sign::Asked || is_awaited {
             self.confirmed(target);
         }
+    }
+
+    fn has_askers(&mut self, target: Ipv6Addr) -> bool {
+        let probing = self.table.find(target).and_then(|id| self.table.probing_mut(id));
+        probing.is_some_and(|probing| !probing.askers.is_empty())
     }
 
     /// It is there: those who waited for that are told.

@@ -1,5 +1,5 @@
 //! How we behave on an upstream: what is announced, who disputes it, the router's entry in the kernel's neighbor
-//! table, the groups that are joined, and what the kernel is kept from.
+//! table, the groups that switches are told of, and what the kernel is kept from.
 
 pub mod announce;
 pub mod asked;
