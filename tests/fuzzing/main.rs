@@ -87,3 +87,9 @@ fn a_question_to_the_link_that_is_under_way_comes_to_its_end() {
 fn a_check_of_an_address_waits_no_longer_than_for_one_reply() {
     engine::run(include_bytes!("seeds/engine-check-of-a-guest-that-only-talks"));
 }
+
+/// The kernel takes minutes to refuse a route twice, and an answer waits for it.
+#[test]
+fn an_answer_waits_as_long_as_the_kernel_does_not_take_the_guests_route() {
+    engine::run(include_bytes!("seeds/engine-answer-behind-a-refused-route"));
+}

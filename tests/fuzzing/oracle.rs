@@ -43,6 +43,8 @@ pub struct Oracle {
     current: Current,
     /// The routes of targets that the kernel has been asked to change, and how often.
     under_way: BTreeMap<Ipv6Addr, usize>,
+    /// When the kernel was last asked for one, or said what became of it. What it refuses is asked for again.
+    asked_kernel: BTreeMap<Ipv6Addr, Time>,
     /// How many questions for each target have been asked, and have not ended.
     open: BTreeMap<Ipv6Addr, usize>,
     /// How many of them have ended with this input without an answer.
@@ -86,6 +88,7 @@ impl Oracle {
             downstream_state: None,
             current: Current::Other,
             under_way: BTreeMap::new(),
+            asked_kernel: BTreeMap::new(),
             open: BTreeMap::new(),
             dropped: BTreeMap::new(),
         }
@@ -122,6 +125,7 @@ impl Oracle {
                 if let Some(count) = self.under_way.get_mut(&target) {
                     *count = count.saturating_sub(1);
                 }
+                self.asked_kernel.insert(target, now);
                 Current::About([target].into())
             }
             Input::Facts(facts) => Current::About(facts.iter().filter_map(|fact| self.fact(fact)).collect()),
@@ -173,6 +177,7 @@ impl Oracle {
     pub fn change(&mut self, (Change::Add(route) | Change::Remove(route)): &Change) {
         if route.destination.prefix_len() == 128 {
             *self.under_way.entry(route.destination.addr()).or_default() += 1;
+            self.asked_kernel.insert(route.destination.addr(), self.now);
         }
     }
 
@@ -209,7 +214,11 @@ impl Oracle {
             }
         }
         // Nobody waits longer, but for the kernel. (One who has asked twice meanwhile may have got one answer.)
-        let is_under_way = |target: &Ipv6Addr| self.under_way.get(target).is_some_and(|count| *count > 0);
+        let is_under_way = |target: &Ipv6Addr| {
+            let asked = self.asked_kernel.get(target);
+            self.under_way.get(target).is_some_and(|count| *count > 0)
+                || asked.is_some_and(|asked| self.now.since(*asked) < LONGEST_WAIT)
+        };
         self.waiting
             .retain(|waiting| self.now.since(waiting.since) < LONGEST_WAIT || is_under_way(&waiting.target));
     }
