@@ -93,3 +93,9 @@ fn a_check_of_an_address_waits_no_longer_than_for_one_reply() {
 fn an_answer_waits_as_long_as_the_kernel_does_not_take_the_guests_route() {
     engine::run(include_bytes!("seeds/engine-answer-behind-a-refused-route"));
 }
+
+/// Reloads have every question asked again, while timeouts come late.
+#[test]
+fn a_question_that_a_reload_asks_again_is_answered() {
+    engine::run(include_bytes!("seeds/engine-asked-again-by-a-reload"));
+}

@@ -129,7 +129,11 @@ impl Oracle {
                 Current::About([target].into())
             }
             Input::Facts(facts) => Current::About(facts.iter().filter_map(|fact| self.fact(fact)).collect()),
-            Input::Reload(_) => Current::AboutAll,
+            Input::Reload(_) => {
+                // The question is asked again, and so is the guest.
+                self.waiting.iter_mut().for_each(|waiting| waiting.since = now);
+                Current::AboutAll
+            }
             Input::Timeout => Current::Timeout,
             _ => Current::Other,
         };
