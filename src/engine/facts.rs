@@ -168,8 +168,7 @@ pub struct Link {
     pub layer: LinkLayer,
     /// The bridge, bond or team that it is a port of, and that takes its frames. A VRF takes none.
     pub master: Option<IfIndex>,
-    /// The link that this one stands on and shares: of a macvlan, macvtap or ipvlan. Stations on either are on one
-    /// link. A VLAN is a link of its own.
+    /// The link that a macvlan, macvtap or ipvlan stands on and shares. A VLAN is a link of its own.
     #[serde(default)]
     pub lower: Option<Lower>,
     /// The other end of a veth, where that is in this network namespace too: both are one link.
@@ -338,8 +337,7 @@ pub enum RouteKind {
     Unreachable,
     /// Left to the tables that come after this one.
     Throw,
-    /// Anything else that has a destination: blackhole, prohibit, several next hops of which none has
-    /// an interface.
+    /// Anything else that has a destination: blackhole, prohibit, several next hops of which none has an interface.
     Other,
 }
 

@@ -113,15 +113,18 @@ fn ethernet_without_discovery_says_so_but_for_a_dummy_that_nobody_is_behind() {
     assert_eq!(one_link(tunnel).layer, LinkLayer::None);
 }
 
+/// What is told of a device of this kind that names link 2, in that namespace.
+fn naming_another(kind: InfoKind, namespace: Option<i32>) -> Link {
+    let mut message = link_message("x", LinkLayerType::Ether, LinkFlags::Up);
+    message.attributes.push(LinkAttribute::Link(2));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+    message.attributes.extend(namespace.map(LinkAttribute::LinkNetNsId));
+    one_link(message)
+}
+
 #[test]
 fn a_macvlan_or_ipvlan_shares_the_link_below_and_a_vlan_or_veth_does_not() {
-    let lower = |kind, namespace: Option<i32>| {
-        let mut message = link_message("x", LinkLayerType::Ether, LinkFlags::Up);
-        message.attributes.push(LinkAttribute::Link(2));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
-        message.attributes.extend(namespace.map(LinkAttribute::LinkNetNsId));
-        one_link(message).lower
-    };
+    let lower = |kind, namespace| naming_another(kind, namespace).lower;
     for kind in [InfoKind::MacVlan, InfoKind::MacVtap, InfoKind::IpVlan, InfoKind::IpVtap] {
         assert_eq!(lower(kind.clone(), None), Some(Lower { namespace: None, link: IfIndex(2) }), "{kind}");
         let elsewhere = Lower { namespace: Some(4), link: IfIndex(2) };
@@ -134,16 +137,9 @@ fn a_macvlan_or_ipvlan_shares_the_link_below_and_a_vlan_or_veth_does_not() {
 
 #[test]
 fn the_other_end_of_a_veth_is_known_in_the_same_namespace_alone() {
-    let peer = |kind, namespace: Option<i32>| {
-        let mut message = link_message("x", LinkLayerType::Ether, LinkFlags::Up);
-        message.attributes.push(LinkAttribute::Link(2));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
-        message.attributes.extend(namespace.map(LinkAttribute::LinkNetNsId));
-        one_link(message).peer
-    };
-    assert_eq!(peer(InfoKind::Veth, None), Some(IfIndex(2)));
-    assert_eq!(peer(InfoKind::Veth, Some(0)), None);
-    assert_eq!(peer(InfoKind::Vlan, None), None);
+    assert_eq!(naming_another(InfoKind::Veth, None).peer, Some(IfIndex(2)));
+    assert_eq!(naming_another(InfoKind::Veth, Some(0)).peer, None);
+    assert_eq!(naming_another(InfoKind::Vlan, None).peer, None);
 }
 
 #[test]
