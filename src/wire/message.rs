@@ -1,10 +1,10 @@
 //! Any of the messages, as they come out of a frame.
 
 use super::envelope::Envelope;
-use super::{Advertisement, DropReason, Mac, MldQuery, Solicitation};
+use super::{Advertisement, DropReason, Mac, MldQuery, MldReport, Solicitation, mld};
 
 /// A valid message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// Somebody asks.
     Solicitation(Solicitation),
@@ -12,6 +12,8 @@ pub enum Message {
     Advertisement(Advertisement),
     /// A multicast router, or a switch, asks who listens.
     Query(MldQuery),
+    /// A host says to which solicited-node groups it listens.
+    Report(MldReport),
 }
 
 /// Whether the sender of a frame has computed the ICMPv6 checksum.
@@ -44,8 +46,12 @@ impl Message {
     /// The same for a frame whose checksum may not be there yet. Where it is not, that one check is not made; every
     /// other is.
     pub fn parse_with(checksum: Checksum, frame: &[u8], station: Mac) -> Result<Self, DropReason> {
-        if MldQuery::is_in(frame) {
-            return MldQuery::parse(frame, station, checksum).map(Self::Query);
+        match mld::type_in(frame) {
+            Some(MldQuery::TYPE) => return MldQuery::parse(frame, station, checksum).map(Self::Query),
+            Some(MldReport::TYPE | MldReport::V1_TYPE | MldReport::V1_DONE) => {
+                return MldReport::parse(frame, station, checksum).map(Self::Report);
+            }
+            _ => {}
         }
         let envelope = Envelope::open(frame, station, checksum)?;
         match envelope.message[0] {

@@ -28,7 +28,8 @@ pub use mac::{Mac, ParseMacError};
 pub use message::{Checksum, Message};
 pub use mld::{MldQuery, MldRecord, MldRecordKind, MldReport, MldVersion};
 pub use mrd::MulticastRouter;
-pub use solicitation::{Solicitation, solicited_node};
+use solicitation::is_solicited_node;
+pub use solicitation::{Solicitation, group_suffix, solicited_node};
 
 /// The longest frame of Neighbor Discovery that this room emits, in bytes: Ethernet, IPv6, a message and one option.
 pub const MAX_EMITTED: usize = 14 + 40 + 24 + 8;
