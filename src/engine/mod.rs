@@ -40,6 +40,7 @@ mod effect;
 mod event;
 mod export;
 pub mod facts;
+mod hints;
 mod host;
 mod house;
 mod input;
@@ -129,6 +130,7 @@ impl Engine {
             Input::Solicitation(link, solicitation) => self.desk.solicitation(link, &solicitation, now),
             Input::Advertisement(link, advertisement) => self.desk.advertisement(link, &advertisement, now),
             Input::Query(link, query) => manners.reports.asked(link, &query, &manners.groups, now),
+            Input::Report(link, report) => self.desk.reported(link, &report),
             Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
             Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
             Input::Watch(watch) => self.desk.watch = watch,
@@ -187,9 +189,8 @@ impl Engine {
     // ---- Work in slices ----
 
     fn begin_work(&mut self, work: Work, now: Time) {
-        let was_idle = self.backlog.is_empty();
         self.backlog.push_back(work);
-        if was_idle {
+        if self.backlog.len() == 1 {
             self.work(now);
         }
     }
@@ -252,7 +253,7 @@ impl Engine {
                 Some(fact) => {
                     let news = self.desk.learn(fact, &mut self.delta, now);
                     if let News::LinkDown(link) | News::LinkGone(link) = news {
-                        first.push(Work::EndLink(link));
+                        first.push(self.desk.end_link(link));
                     }
                 }
                 None => return first,

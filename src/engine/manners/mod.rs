@@ -28,6 +28,7 @@ use super::plan::{Changes, Plan};
 use super::policy::{Limits, RangePolicy};
 use super::seed::Seed;
 use super::time::Time;
+use crate::wire::group_suffix;
 use announce::Announcements;
 use asked::Asked;
 use groups::{Groups, Standing};
@@ -95,8 +96,8 @@ impl Manners {
         self.groups.stand(Standing::Downstreams, on_downstreams);
         for (link, address) in &delta.addresses {
             // The kernel has left the group of an address that it has no more.
-            if !host.links.has(*link, *address) && self.groups.is_joined(*link, groups::suffix(*address)) {
-                self.reports.change(*link, groups::suffix(*address), true);
+            if !host.links.has(*link, *address) && self.groups.is_joined(*link, group_suffix(*address)) {
+                self.reports.change(*link, group_suffix(*address), true);
             }
         }
         self.reports.settle(&self.groups, &Listener { host }, now);
@@ -223,6 +224,6 @@ impl Ground for Listener<'_> {
     }
 
     fn is_kernels(&self, link: IfIndex, suffix: u32) -> bool {
-        self.host.links.addresses_of(link).any(|known| groups::suffix(known.address) == suffix)
+        self.host.links.addresses_of(link).any(|known| group_suffix(known.address) == suffix)
     }
 }
