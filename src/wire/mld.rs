@@ -189,4 +189,5 @@ const V2_LENGTH: usize = 28;
 const RECORD: usize = 20;
 
 #[cfg(test)]
+#[path = "mld_tests.rs"]
 mod tests;
