@@ -21,6 +21,13 @@ macro_rules! drop_reasons {
                     $(Self::$variant => $name,)+
                 }
             }
+
+            /// What it means, in a sentence or two.
+            pub const fn about(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc,)+).trim_ascii(),)+
+                }
+            }
         }
     };
 }
@@ -35,9 +42,9 @@ drop_reasons! {
     NotIpv6 => "not_ipv6",
     /// The frame is addressed to another station.
     OtherStation => "other_station",
-    /// The frame comes from this very interface, for instance looped back by a switch.
+    /// The frame comes from this interface itself. A switch may have sent it back.
     OwnFrame => "own_frame",
-    /// The frame's source is a group or zero, so that nobody could be answered.
+    /// The frame's source is a group or zero, so nobody could be answered.
     SourceStation => "source_station",
 
     // The IPv6 header.
@@ -47,7 +54,7 @@ drop_reasons! {
     IpVersion => "ip_version",
     /// The payload length is 0 or reaches beyond the frame.
     PayloadLength => "payload_length",
-    /// RFC 6980 §5: there is a fragment header, be the fragment atomic or not.
+    /// RFC 6980 §5: there is a fragment header, also if the packet is one whole fragment.
     Fragmented => "fragmented",
     /// There is an extension header before ICMPv6.
     ExtensionHeader => "extension_header",
@@ -93,37 +100,37 @@ drop_reasons! {
     DadLinkLayerOption => "dad_link_layer_option",
 
     // The decision.
-    /// The frame arrived on a downstream, on which nothing is answered; or not this, because who has the
-    /// address is on that link himself, or nowhere near.
+    /// The frame arrived on a downstream, and guests are not answered there. Or the target is on the asker's own link and
+    /// answers for itself.
     NotUpstream => "not_upstream",
-    /// The target is link-local; no range can hold it. Downstream it is how guests ask for their
-    /// gateway, and shows that they live.
+    /// The target is link-local, and no range can have it. Guests ask for their gateway like this, which shows that they
+    /// are there.
     TargetLinkLocal => "target_link_local",
-    /// No range of this upstream holds the target.
+    /// No range of this upstream has the target.
     NoRange => "no_range",
-    /// The target is excluded from its range, or is the upstream's gateway.
+    /// The target is in `exclude`, or it is the provider's router.
     Excluded => "excluded",
-    /// The range is configured for routes only.
+    /// The range has `answer = "never"`.
     NeverAnswered => "never_answered",
     /// The target is an address of the upstream itself: the kernel answers.
     UpstreamAddress => "upstream_address",
-    /// The kernel routes the target back out of the upstream: the one that has it is there, and answers for itself.
+    /// The kernel routes the target back out of the upstream. The station that has it answers for itself.
     RoutedBack => "routed_back",
     /// The upstream has no address that the answer could come from.
     NoSource => "no_source",
-    /// Somebody else on the upstream link says that the target is his.
+    /// Another station on the upstream's link has the target.
     Conflict => "conflict",
-    /// None of the range's downstreams is there and up.
+    /// None of the range's interfaces is there and up.
     NoDownstream => "no_downstream",
-    /// The target was probed a moment ago, without a reply.
+    /// The target did not reply to probes a moment ago.
     Absent => "absent",
-    /// As many targets are being probed as the limit allows.
+    /// As many targets are being probed as `pending` in `[limits]` allows.
     PendingFull => "pending_full",
-    /// As many targets are known, and none of them can be forgotten.
+    /// As many targets are known as `targets` in `[limits]` allows, and all of them are live.
     TargetsFull => "targets_full",
     /// As many askers wait for this target as the limit allows.
     AskersFull => "askers_full",
-    /// As many probes were sent in this second as the limit allows.
+    /// As many probes were sent in this second as `probes-per-second` in `[limits]` allows.
     ProbeLimit => "probe_limit",
     /// The answer was made, and the interface did not take it.
     NotSent => "not_sent",

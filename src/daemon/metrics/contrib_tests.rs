@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::exposition::tests::sample;
+use crate::wire::DropReason;
 
 const DASHBOARD: &str = include_str!("../../../contrib/grafana/lone64.json");
 const RULES: &str = include_str!("../../../contrib/prometheus/lone64.rules.yml");
+const PAGE: &str = include_str!("../../../contrib/docs/metrics.md");
 /// What the scraper adds.
 const OF_THE_SCRAPER: [&str; 2] = ["job", "instance"];
 /// Metrics that need no panel.
@@ -159,4 +161,16 @@ fn the_alerts_watch_what_there_is() {
     assert_eq!(expressions.len(), alerts);
     let watched = expressions.iter().map(|text| check(text, &exposed).len()).sum::<usize>();
     assert_eq!(watched, alerts - 1, "each but `up` watches one metric of ours");
+}
+
+#[test]
+fn the_page_has_every_metric_and_every_verdict() {
+    let help = |line: &str| {
+        let (name, help) = line.strip_prefix("# HELP ")?.split_once(' ')?;
+        Some(format!("| `{name}` | {help} |"))
+    };
+    let mut rows: Vec<_> = sample().text().lines().filter_map(help).collect();
+    rows.extend(DropReason::ALL.iter().map(|reason| format!("| `{reason}` | {} |", reason.about())));
+    let missing: Vec<_> = rows.into_iter().filter(|row| !PAGE.lines().any(|line| line == row)).collect();
+    assert!(missing.is_empty(), "not in contrib/docs/metrics.md:\n{}", missing.join("\n"));
 }
