@@ -28,12 +28,12 @@ fn blocks(language: &str) -> Vec<String> {
 }
 
 #[test]
-fn its_configurations_have_no_mistake_and_the_first_has_three_lines() {
-    let configurations = blocks("toml");
-    assert_eq!(configurations[0].lines().count(), 3);
-    for configuration in configurations {
-        config::parse(&configuration, "README.md").unwrap_or_else(|problems| panic!("{problems}"));
-    }
+fn its_configuration_has_three_lines_and_no_mistake() {
+    let text = readme();
+    let (_, rest) = text.split_once("lone64.toml <<END\n").unwrap();
+    let (configuration, _) = rest.split_once("\nEND\n").unwrap();
+    assert_eq!(configuration.lines().count(), 3);
+    config::parse(configuration, "README.md").unwrap_or_else(|problems| panic!("{problems}"));
 }
 
 #[test]

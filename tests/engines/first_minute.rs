@@ -3,14 +3,23 @@
 use std::net::Ipv6Addr;
 
 use crate::PATIENCE;
+use crate::guide::Guide;
 use crate::machine::Machine;
 use crate::namespace::eventually;
 use crate::plugged::{self, has_checked};
 use crate::provider::Provider;
 
-crate::cases![is_enabled_before_there_is_anything_to_serve];
+crate::cases![reaches_a_guest_as_the_readme_says, is_enabled_before_there_is_anything_to_serve];
 
 const GUEST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 5);
+
+fn reaches_a_guest_as_the_readme_says() {
+    let provider = Provider::new();
+    let host = provider.host("host", 2);
+    let start = || plugged::start(&host, "veth5", 5, "br0");
+    plugged::follow(&Guide::first_minute(), &provider, &host, &start);
+    assert_eq!(status(&host), "1 range, 1 guest live");
+}
 
 fn is_enabled_before_there_is_anything_to_serve() {
     let provider = Provider::new();

@@ -1,4 +1,4 @@
-//! The guides under `contrib/guides/`, typed as they stand.
+//! The guides under `contrib/guides/` and the first minute of README.md, typed as they stand.
 //!
 //! A block of code that begins with ` ```sh ` is typed on the host; with a word behind, like
 //! ` ```sh guest `, at that place. `outside` is a machine somewhere on the Internet. Every block is
@@ -24,8 +24,17 @@ struct Block {
 impl Guide {
     /// Reads `contrib/guides/NAME.md`.
     pub(crate) fn read(name: &str) -> Self {
-        let file = format!("{}/contrib/guides/{name}.md", env!("CARGO_MANIFEST_DIR"));
-        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        Self::parse(name, &file(&format!("contrib/guides/{name}.md")))
+    }
+
+    /// Reads the first minute of README.md.
+    pub(crate) fn first_minute() -> Self {
+        let text = file("README.md");
+        let (_, section) = text.split_once("\n## The first minute\n").expect("README.md has a first minute");
+        Self::parse("README.md", section.split("\n## ").next().unwrap_or_default())
+    }
+
+    fn parse(name: &str, text: &str) -> Self {
         let mut blocks = Vec::new();
         for fenced in text.split("\n```").skip(1).step_by(2) {
             let (language, lines) = fenced.split_once('\n').expect("a block has lines");
@@ -85,6 +94,11 @@ impl Guide {
         let is_out = last.iter().any(|block| block.place != "outside" && block.lines.contains(BEYOND));
         assert!(is_in && is_out, "{} does not end with a ping in each direction", self.name);
     }
+}
+
+fn file(path: &str) -> String {
+    let file = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// Where a block without a place is typed.
