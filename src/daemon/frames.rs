@@ -236,6 +236,7 @@ fn input(link: IfIndex, message: Result<Message, DropReason>) -> Input {
         Ok(Message::Solicitation(solicitation)) => Input::Solicitation(link, solicitation),
         Ok(Message::Advertisement(advertisement)) => Input::Advertisement(link, advertisement),
         Ok(Message::Query(query)) => Input::Query(link, query),
+        Ok(Message::RouterSolicitation(asked)) => Input::RouterSolicitation(link, asked),
         Err(reason) => Input::Discarded(link, reason),
     }
 }

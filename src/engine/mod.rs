@@ -129,6 +129,7 @@ impl Engine {
             Input::Solicitation(link, solicitation) => self.desk.solicitation(link, &solicitation, now),
             Input::Advertisement(link, advertisement) => self.desk.advertisement(link, &advertisement, now),
             Input::Query(link, query) => manners.reports.asked(link, &query, &manners.groups, now),
+            Input::RouterSolicitation(link, _) => manners.snoopers.asked(link, now),
             Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
             Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
             Input::Watch(watch) => self.desk.watch = watch,

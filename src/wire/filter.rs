@@ -120,21 +120,23 @@ const PROLOGUE: &[Instruction] = &[
     load(LOAD_BYTE, MESSAGE_TYPE),
 ];
 
-/// The same, and passes queries for multicast listeners (RFC 3810), which stand behind a hop-by-hop header.
+/// The same, and passes queries for multicast listeners (RFC 3810) and questions for multicast routers (RFC 4286), which
+/// stand behind a hop-by-hop header.
 fn with_queries() -> Vec<Instruction> {
     let jump = |operand, if_true, if_false| Instruction { code: JUMP_EQUAL, if_true, if_false, operand };
     let mut program = vec![
         load(LOAD_WORD, PACKET_TYPE),
-        Instruction { code: JUMP_GREATER, if_true: 12, if_false: 0, operand: PACKET_TO_GROUP },
+        Instruction { code: JUMP_GREATER, if_true: 13, if_false: 0, operand: PACKET_TO_GROUP },
         load(LOAD_HALF, 12),
-        jump(ETHERTYPE_IPV6, 0, 10),
+        jump(ETHERTYPE_IPV6, 0, 11),
         load(LOAD_BYTE, 20),
-        jump(ICMPV6, 6, 0),
-        jump(HOP_BY_HOP, 0, 7),
+        jump(ICMPV6, 7, 0),
+        jump(HOP_BY_HOP, 0, 8),
         load(LOAD_BYTE, MESSAGE_TYPE),
-        jump(ICMPV6, 0, 5),
+        jump(ICMPV6, 0, 6),
         load(LOAD_BYTE, MESSAGE_TYPE + 8),
-        jump(QUERY, 0, 3),
+        jump(QUERY, 1, 0),
+        jump(ROUTER_SOLICITATION, 0, 3),
         PASS,
     ];
     program.extend([load(LOAD_BYTE, 21), jump(HOP_LIMIT, 1, 0), DROP, load(LOAD_BYTE, MESSAGE_TYPE)]);
@@ -234,6 +236,8 @@ const HOP_LIMIT: u32 = 255;
 const SOLICITATION: u32 = 135;
 const ADVERTISEMENT: u32 = 136;
 const QUERY: u32 = 130;
+/// RFC 4286 §4, for multicast routers.
+const ROUTER_SOLICITATION: u32 = 152;
 /// The next header before a hop-by-hop options header.
 const HOP_BY_HOP: u32 = 0;
 /// A jump reaches over 255 instructions, and a prefix takes up to 13.

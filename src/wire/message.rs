@@ -1,7 +1,7 @@
 //! Any of the messages, as they come out of a frame.
 
 use super::envelope::Envelope;
-use super::{Advertisement, DropReason, Mac, MldQuery, Solicitation};
+use super::{Advertisement, DropReason, Mac, MldQuery, MulticastRouterSolicitation, Solicitation};
 
 /// A valid message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Message {
     Advertisement(Advertisement),
     /// A multicast router, or a switch, asks who listens.
     Query(MldQuery),
+    /// A switch asks for multicast routers.
+    RouterSolicitation(MulticastRouterSolicitation),
 }
 
 /// Whether the sender of a frame has computed the ICMPv6 checksum.
@@ -46,6 +48,10 @@ impl Message {
     pub fn parse_with(checksum: Checksum, frame: &[u8], station: Mac) -> Result<Self, DropReason> {
         if MldQuery::is_in(frame) {
             return MldQuery::parse(frame, station, checksum).map(Self::Query);
+        }
+        if MulticastRouterSolicitation::is_in(frame) {
+            let asked = MulticastRouterSolicitation::parse(frame, station, checksum);
+            return asked.map(Self::RouterSolicitation);
         }
         let envelope = Envelope::open(frame, station, checksum)?;
         match envelope.message[0] {

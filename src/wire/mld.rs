@@ -9,6 +9,7 @@ use pnet::packet::ip::IpNextHeaderProtocols;
 use pnet::packet::util::ipv6_checksum;
 use serde::{Deserialize, Serialize};
 
+use super::alerted::{Alerted, EXTENSION, HOP_BY_HOP, HOP_LIMIT, address_at};
 use super::envelope::{ETHERNET, HEADERS, IPV6};
 use super::{Checksum, DropReason, Mac};
 
@@ -73,45 +74,16 @@ impl MldQuery {
     /// ICMPv6 type.
     pub const TYPE: u8 = 130;
 
-    /// Whether the frame may be one: behind a hop-by-hop header, as no message of Neighbor Discovery is.
+    /// Whether the frame may be one.
     pub(super) fn is_in(frame: &[u8]) -> bool {
-        let is_ipv6 = frame.get(12..14) == Some(&[0x86, 0xdd]);
-        let says = |at: usize, byte: u8| frame.get(at) == Some(&byte);
-        is_ipv6
-            && says(ETHERNET + 6, HOP_BY_HOP)
-            && says(HEADERS, IpNextHeaderProtocols::Icmpv6.0)
-            && says(HEADERS + EXTENSION, Self::TYPE)
+        Alerted::is_in(frame, Self::TYPE)
     }
 
     /// RFC 3810 §6.2: the source is link-local, the hop limit is 1, and there is a Router Alert option. "If any of these
     /// checks fail, the packet is dropped."
     pub(super) fn parse(frame: &[u8], station: Mac, checksum: Checksum) -> Result<Self, DropReason> {
-        let (destination_mac, source_mac) = (mac_at(frame, 0), mac_at(frame, 6));
-        if !destination_mac.is_group() && destination_mac != station {
-            return Err(DropReason::OtherStation);
-        }
-        if source_mac == station {
-            return Err(DropReason::OwnFrame);
-        }
-        if !source_mac.is_station() {
-            return Err(DropReason::SourceStation);
-        }
-        let (header, payload) =
-            frame[ETHERNET..].split_at_checked(IPV6).ok_or(DropReason::PacketTruncated)?;
-        if header[0] >> 4 != 6 {
-            return Err(DropReason::IpVersion);
-        }
-        let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let payload = payload.get(..length).ok_or(DropReason::PayloadLength)?;
-        let (extension, message) = payload.split_at_checked(EXTENSION).ok_or(DropReason::MessageTruncated)?;
-        // One unit of eight bytes is all that a querier sends.
-        if extension[1] != 0 || !has_router_alert(&extension[2..]) {
-            return Err(DropReason::ExtensionHeader);
-        }
-        if header[7] != HOP_LIMIT {
-            return Err(DropReason::HopLimit);
-        }
-        let (source, destination) = (address_at(header, 8), address_at(header, 24));
+        let alerted = Alerted::open(frame, station)?;
+        let Alerted { source_mac, source, message, .. } = alerted;
         if !source.is_unicast_link_local() {
             return Err(DropReason::SourceNotLinkLocal);
         }
@@ -121,11 +93,7 @@ impl MldQuery {
             V2_LENGTH.. => MldVersion::V2,
             _ => return Err(DropReason::MessageTruncated),
         };
-        let icmpv6 = IpNextHeaderProtocols::Icmpv6;
-        let sum = || ipv6_checksum(message, usize::MAX, &[], &source, &destination, icmpv6);
-        if checksum == Checksum::Written && sum() != 0 {
-            return Err(DropReason::Checksum);
-        }
+        alerted.check_sum(checksum)?;
         let code = u16::from_be_bytes([message[4], message[5]]);
         let group = address_at(message, 8);
         if !group.is_unspecified() && !group.is_multicast() {
@@ -241,20 +209,6 @@ fn code(version: MldVersion, max_response: Duration) -> u16 {
     }
 }
 
-/// Whether an option of a hop-by-hop header, six bytes long, is the Router Alert (RFC 2711 §2.1).
-fn has_router_alert(mut options: &[u8]) -> bool {
-    while let [kind, rest @ ..] = options {
-        options = match (*kind, rest) {
-            // Pad1 has no length.
-            (0, rest) => rest,
-            (5, [2, ..]) => return true,
-            (_, [length, rest @ ..]) => rest.get(usize::from(*length)..).unwrap_or_default(),
-            (_, []) => return false,
-        };
-    }
-    false
-}
-
 /// Puts the headers and the checksum around the message that stands behind them in `frame`.
 pub(super) fn close(frame: &mut [u8], (from, to): (Mac, Mac), (source, destination): (Ipv6Addr, Ipv6Addr)) {
     let payload = u16::try_from(frame.len() - HEADERS).expect("what fits into a packet");
@@ -275,25 +229,10 @@ pub(super) fn close(frame: &mut [u8], (from, to): (Mac, Mac), (source, destinati
     frame[HEADERS + EXTENSION + 2..][..2].copy_from_slice(&sum.to_be_bytes());
 }
 
-fn mac_at(frame: &[u8], at: usize) -> Mac {
-    Mac(frame[at..at + 6].try_into().expect("six bytes"))
-}
-
-fn address_at(bytes: &[u8], at: usize) -> Ipv6Addr {
-    let octets: [u8; 16] = bytes[at..at + 16].try_into().expect("sixteen bytes");
-    octets.into()
-}
-
 /// RFC 3810 §5.2.14: "ff02::16, the IPv6 multicast address for All MLDv2-capable routers".
 const ALL_V2_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
-const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+pub(super) const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-/// The next header before a hop-by-hop options header.
-const HOP_BY_HOP: u8 = 0;
-/// RFC 3810 §5: "All MLDv2 messages [...] are sent with [...] an IPv6 Hop Limit of 1".
-const HOP_LIMIT: u8 = 1;
-/// Bytes of a hop-by-hop header with a Router Alert.
-const EXTENSION: usize = 8;
 /// Bytes of a query, a report and a done of the first version.
 const V1_LENGTH: usize = 24;
 /// Bytes of a query of the second version without sources.

@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod advertisement;
+mod alerted;
 mod drop_reason;
 mod envelope;
 pub mod filter;
@@ -27,7 +28,7 @@ pub use drop_reason::DropReason;
 pub use mac::{Mac, ParseMacError};
 pub use message::{Checksum, Message};
 pub use mld::{MldQuery, MldRecord, MldRecordKind, MldReport, MldVersion};
-pub use mrd::MulticastRouter;
+pub use mrd::{MulticastRouter, MulticastRouterSolicitation};
 pub use solicitation::{Solicitation, solicited_node};
 
 /// The longest frame of Neighbor Discovery that this room emits, in bytes: Ethernet, IPv6, a message and one option.

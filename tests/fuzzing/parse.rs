@@ -25,6 +25,7 @@ fn check(frame: &[u8]) {
         Message::Solicitation(solicitation) => solicitation.emit(&mut buffer),
         Message::Advertisement(advertisement) => advertisement.emit(&mut buffer),
         Message::Query(query) => query.emit(&mut buffer),
+        Message::RouterSolicitation(asked) => asked.emit(&mut buffer),
     };
     assert_eq!(Message::parse(&buffer[..length], STATION), Ok(message));
 }

@@ -68,7 +68,7 @@ impl Manners {
             routers: Routers::default(),
             groups: Groups::new(limits.groups),
             reports: Reports::new(seed),
-            snoopers: Snoopers::default(),
+            snoopers: Snoopers::new(seed),
         }
     }
 

@@ -274,7 +274,8 @@ fn report(
     MldReport { source_mac, source, version, records }
 }
 
-fn drawn(seed: Seed, number: u64, most: Duration) -> Duration {
+/// A time at random, up to this one: another for each number.
+pub(super) fn drawn(seed: Seed, number: u64, most: Duration) -> Duration {
     let share = seed.hash_one(number) >> 32;
     let micros = (u128::from(share) * most.as_micros()) >> 32;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
