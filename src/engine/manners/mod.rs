@@ -204,8 +204,9 @@ impl Manners {
         host: &Host,
         from: (IfIndex, u32),
         out: &mut Vec<Output>,
+        now: Time,
     ) -> Option<(IfIndex, u32)> {
-        self.reports.end(&self.groups, &Listener { host }, from, out)
+        self.reports.end(&self.groups, &Listener { host }, from, out, now)
     }
 }
 
