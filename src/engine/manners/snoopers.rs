@@ -66,11 +66,6 @@ impl Snoopers {
         }
     }
 
-    /// Whether one is advertised on this link.
-    pub fn are_told_on(&self, link: IfIndex) -> bool {
-        self.links.contains_key(&link)
-    }
-
     /// A switch on this link asks for multicast routers: one that has started again knows of none.
     ///
     /// RFC 4286 §3: the answer waits for a random time below MAX_RESPONSE_DELAY, and who asks while one is pending is
