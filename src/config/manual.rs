@@ -187,7 +187,11 @@ const TIMERS: &[Key] = &[
 const LIMITS: &[Key] = &[
     ("targets", Some("65536"), "Targets known at once, in whatever state."),
     ("pending", Some("4096"), "Targets being probed at once."),
-    ("probes-per-second", Some("8000"), "Probes sent per second, over all downstreams."),
+    (
+        "probes-per-second",
+        Some("8000"),
+        "Probes sent per second, over all downstreams. One that is replied to does not count, and neither does the first one for an address whose multicast group somebody behind a downstream listens to.",
+    ),
     ("announcements-per-second", Some("100"), "Targets announced per second, over all upstreams."),
     (
         "groups",

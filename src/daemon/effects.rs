@@ -105,6 +105,7 @@ impl Effects {
             Output::Advertise(..)
             | Output::Solicit(..)
             | Output::Report(..)
+            | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
             Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) | Output::Resync => {}
         }

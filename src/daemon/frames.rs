@@ -9,7 +9,7 @@ use crate::engine::facts::IfIndex;
 use crate::engine::{Input, Output};
 use crate::kernel::ears::Ears;
 use crate::kernel::packet::{RecvBatch, SendBatch, Stamps};
-use crate::wire::{Advertisement, DropReason, Message, MldReport, MulticastRouter};
+use crate::wire::{Advertisement, DropReason, Message, MldQuery, MldReport, MulticastRouter};
 
 /// Sockets, and the frames of this moment.
 pub(super) struct Frames {
@@ -21,7 +21,7 @@ pub(super) struct Frames {
     advertisements: Outbox,
     solicitations: Outbox,
     /// Reports and the like.
-    for_switches: Vec<(IfIndex, Vec<u8>)>,
+    deferred: Vec<(IfIndex, Vec<u8>)>,
     /// What waits in `advertisements`, in its order.
     leaving: Vec<Advertisement>,
     /// Advertisements that an interface did not take, to be told to the engine.
@@ -52,7 +52,7 @@ impl Frames {
             received: Some((RecvBatch::new(), Vec::new())),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
-            for_switches: Vec::new(),
+            deferred: Vec::new(),
             leaving: Vec::new(),
             unsent: VecDeque::new(),
             waiting: BTreeMap::new(),
@@ -75,6 +75,7 @@ impl Frames {
             Output::Advertise(link, _)
             | Output::Solicit(link, _)
             | Output::Report(link, _)
+            | Output::Query(link, _)
             | Output::AdvertiseRouter(link, _)
                 if self.ears.is_busy() && self.ears.is_coming(link) =>
             {
@@ -98,18 +99,13 @@ impl Frames {
                 }
                 self.solicitations.push(link, |buffer| solicitation.emit(buffer));
             }
-            // For switches, few and long: they go behind the answers of this moment.
+            // Few and long: they go behind the answers of this moment.
             Output::Report(link, report) => {
-                let mut frame = vec![0; MldReport::MAX_EMITTED];
-                let length = report.emit(&mut frame);
-                frame.truncate(length);
-                self.for_switches.push((link, frame));
+                self.defer(link, MldReport::MAX_EMITTED, |frame| report.emit(frame))
             }
+            Output::Query(link, query) => self.defer(link, MldQuery::MAX_EMITTED, |frame| query.emit(frame)),
             Output::AdvertiseRouter(link, router) => {
-                let mut frame = vec![0; MulticastRouter::MAX_EMITTED];
-                let length = router.emit(&mut frame);
-                frame.truncate(length);
-                self.for_switches.push((link, frame));
+                self.defer(link, MulticastRouter::MAX_EMITTED, |frame| router.emit(frame));
             }
             Output::Listen(link, ear) => self.ears.listen(link, ear),
             Output::Unlisten(link) => {
@@ -146,7 +142,7 @@ impl Frames {
     pub(super) fn flush(&mut self) {
         self.flush_advertisements();
         self.solicitations.flush(&self.ears);
-        for (link, frame) in std::mem::take(&mut self.for_switches) {
+        for (link, frame) in std::mem::take(&mut self.deferred) {
             self.send(link, &frame);
         }
     }
@@ -195,6 +191,14 @@ impl Frames {
         unsent.into_iter().for_each(|advertisement| self.not_sent(Output::Advertise(link, advertisement)));
     }
 
+    /// A frame of at most so many bytes, to be sent when the answers of this moment have left.
+    fn defer(&mut self, link: IfIndex, most: usize, emit: impl FnOnce(&mut [u8]) -> usize) {
+        let mut frame = vec![0; most];
+        let length = emit(&mut frame);
+        frame.truncate(length);
+        self.deferred.push((link, frame));
+    }
+
     /// One frame, at once.
     fn send(&self, link: IfIndex, frame: &[u8]) {
         if let Some(ear) = self.ears.get(link)
@@ -237,6 +241,7 @@ fn input(link: IfIndex, message: Result<Message, DropReason>) -> Input {
         Ok(Message::Advertisement(advertisement)) => Input::Advertisement(link, advertisement),
         Ok(Message::Query(query)) => Input::Query(link, query),
         Ok(Message::RouterSolicitation(asked)) => Input::RouterSolicitation(link, asked),
+        Ok(Message::Report(report)) => Input::Report(link, report),
         Err(reason) => Input::Discarded(link, reason),
     }
 }

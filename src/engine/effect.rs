@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::change::{AddressChange, Change, NeighborChange, Suppression};
 use super::event::Event;
 use super::facts::IfIndex;
-use crate::wire::{Advertisement, Mac, MldReport, MulticastRouter, Solicitation};
+use crate::wire::{Advertisement, Mac, MldQuery, MldReport, MulticastRouter, Solicitation};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub enum Output {
     Unlisten(IfIndex),
     /// Send this report on this interface, so that switches pass its groups on, or no more.
     Report(IfIndex, MldReport),
+    /// Ask on this interface who listens to which groups.
+    Query(IfIndex, MldQuery),
     /// Advertise a multicast router on this interface, or that there is none any more.
     AdvertiseRouter(IfIndex, MulticastRouter),
     /// Keep these solicitations from the kernel, and no others; none: take our table away.

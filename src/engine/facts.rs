@@ -2,101 +2,27 @@
 //!
 //! The kernel room makes these out of netlink messages; tests write them by hand.
 
+mod name;
 mod rule;
 
 use core::net::Ipv6Addr;
 use std::fmt;
-use std::str::FromStr;
 
 use ipnet::Ipv6Net;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::wire::Mac;
 
+pub use name::{IfName, ParseIfNameError};
 pub use rule::{Condition, KernelRule, RuleAction, TableName};
 
 /// The kernel's number of an interface; never reused while it lives, and 0 is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct IfIndex(pub u32);
 
 impl fmt::Display for IfIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
-    }
-}
-
-/// A name that an interface can have: 1 to 15 bytes, no `/`, no `:`, no white space.
-///
-/// A value of 16 bytes, so that thousands of ranges are compared and copied without a look elsewhere.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IfName {
-    /// The name, and zeros behind it: so names are in the order of their bytes.
-    bytes: [u8; Self::LONGEST],
-    length: u8,
-}
-
-/// Text that no interface can be named.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "'{0}' cannot be the name of an interface: it must have 1 to 15 bytes, without '/', ':' or white space"
-)]
-pub struct ParseIfNameError(String);
-
-impl IfName {
-    /// Bytes; the kernel's IFNAMSIZ without the zero at the end.
-    pub const LONGEST: usize = 15;
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("it was made from text")
-    }
-
-    /// True for the loopback interface, behind which the host itself owns the range.
-    pub fn is_loopback(&self) -> bool {
-        self.as_str() == "lo"
-    }
-}
-
-impl FromStr for IfName {
-    type Err = ParseIfNameError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (1..=Self::LONGEST).contains(&text.len())
-            && text != "."
-            && text != ".."
-            && !text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
-        if !fits {
-            return Err(ParseIfNameError(text.to_owned()));
-        }
-        let mut bytes = [0; Self::LONGEST];
-        bytes[..text.len()].copy_from_slice(text.as_bytes());
-        Ok(Self { bytes, length: text.len() as u8 })
-    }
-}
-
-/// As text, so that a recorded trace can be read.
-impl Serialize for IfName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for IfName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-impl fmt::Debug for IfName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl fmt::Display for IfName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -153,6 +79,24 @@ pub enum Fact {
         /// The station.
         mac: Mac,
     },
+    /// A bridge has heard behind this port that somebody listens to a solicited-node group.
+    Group {
+        /// The bridge.
+        bridge: IfIndex,
+        /// The port.
+        port: IfIndex,
+        /// The low 24 bits of the group's addresses.
+        suffix: u32,
+    },
+    /// Nobody behind this port of a bridge listens to that group any more, or nothing was heard of it for minutes.
+    GroupGone {
+        /// The bridge.
+        bridge: IfIndex,
+        /// The port.
+        port: IfIndex,
+        /// The low 24 bits of the group's addresses.
+        suffix: u32,
+    },
 }
 
 /// An interface.
@@ -177,6 +121,9 @@ pub struct Link {
     /// Whether it is a bridge. A bond has ports too, and no guests behind them.
     #[serde(default)]
     pub is_bridge: bool,
+    /// Whether one guest alone is at its other end: it is a veth or a tap.
+    #[serde(default)]
+    pub leads_to_one: bool,
     /// Its group (`ip link set group`), which rules may ask for.
     #[serde(default)]
     pub group: u32,
@@ -378,23 +325,4 @@ pub enum NeighborState {
     Failed,
     /// The link has no Neighbor Discovery, or the address needs none.
     Noarp,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn takes_every_name_that_the_kernel_takes() {
-        for name in ["e", "eth0.100@x", "vethABCDEFGH123", "br-0a1b2c3d4e5f", "lo"] {
-            assert_eq!(name.parse::<IfName>().map(|n| n.to_string()).as_deref(), Ok(name));
-        }
-    }
-
-    #[test]
-    fn refuses_names_that_the_kernel_refuses() {
-        for name in ["", ".", "..", "a b", "a/b", "eth0:1", "sixteen-bytes-16"] {
-            assert!(name.parse::<IfName>().is_err(), "{name:?}");
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 
 use ipnet::Ipv6Net;
 
@@ -25,7 +26,7 @@ use super::manners::Manners;
 use super::next_hops::NextHops;
 use super::plan::bindings::{Bindings, Problem, Upstream};
 use super::plan::unserved::Unserved;
-use super::plan::{self, Changes, Grounds, Making, Plan};
+use super::plan::{self, Changes, Grounds, Making, Plan, RangeId};
 use super::policy::{Policy, RoutePolicy};
 use super::seed::Seed;
 use super::time::Time;
@@ -76,7 +77,7 @@ impl House {
             guests,
             neighbors,
             next_hops: NextHops::new(timers, &limits, seed),
-            budget: Budget::new(limits.probes_per_second),
+            budget: Budget::new(limits.probes_per_second, Seed(seed)),
             manners: Manners::new(&limits, Seed(seed)),
             keep,
             held: Held::default(),
@@ -319,19 +320,20 @@ impl House {
             neighborhood: &self.neighborhood,
             rivals: &self.manners.rivals,
             asked: &self.manners.asked,
+            hints: &self.budget.hints,
         }
     }
 
-    /// Whose share of the probes a question counts for. Routers and others on an upstream share by their station; a
-    /// few may share one, which is fair enough. A guest can pretend to be many stations, so those of one downstream
-    /// have one share together.
-    pub(super) fn share_of(&self, asker: &Asker) -> usize {
-        let fold = |sum: usize, byte: &u8| sum.wrapping_mul(31).wrapping_add(usize::from(*byte));
-        let link = asker.link.0 as usize;
-        match self.plan.upstream(asker.link) {
-            Some(_) => asker.mac.0.iter().fold(link, fold) % SHARES,
-            None => link % SHARES,
-        }
+    /// Whose share of the probes a question counts for. Routers and others on an upstream have one by their station for
+    /// each range, so that a scan of one range leaves something for the others; a few may share one, which is fair
+    /// enough. A guest can pretend to be many stations, so those of one downstream have one share together.
+    pub(super) fn share_of(&self, asker: &Asker, target: Ipv6Addr) -> usize {
+        let RangeId(range) = self.plan.find(target).unwrap_or(RangeId(0));
+        let who = match self.plan.upstream(asker.link) {
+            Some(_) => (asker.link, asker.mac, range),
+            None => (asker.link, Mac([0; 6]), range),
+        };
+        usize::try_from(self.seed.hash_one(who) % SHARES as u64).expect("less than there are shares")
     }
 
     /// What an answer to this asker takes from the link that it is on.

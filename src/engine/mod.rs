@@ -9,9 +9,8 @@
 //! 3. Wait until something happens, at most until [`Engine::next_timeout`]; then hand in
 //!    [`Input::Timeout`].
 //!
-//! Time never runs backwards between two calls. Effects are idempotent: to carry out the same output twice does
-//! no harm. What takes long is done in slices (`work`), so that questions are answered in between. A run of
-//! inputs and times, recorded, is a test.
+//! Time never runs backwards between two calls. Effects are idempotent. What takes long is done in slices (`work`), so
+//! that questions are answered in between. A run of inputs and times, recorded, is a test.
 //!
 //! # Where a line belongs
 //!
@@ -40,6 +39,7 @@ mod effect;
 mod event;
 mod export;
 pub mod facts;
+mod hints;
 mod host;
 mod house;
 mod input;
@@ -130,6 +130,7 @@ impl Engine {
             Input::Advertisement(link, advertisement) => self.desk.advertisement(link, &advertisement, now),
             Input::Query(link, query) => self.desk.queried(link, &query, now),
             Input::RouterSolicitation(link, _) => manners.snoopers.asked(link, now),
+            Input::Report(link, report) => self.desk.reported(link, &report),
             Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
             Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
             Input::Watch(watch) => self.desk.watch = watch,
@@ -188,9 +189,8 @@ impl Engine {
     // ---- Work in slices ----
 
     fn begin_work(&mut self, work: Work, now: Time) {
-        let was_idle = self.backlog.is_empty();
         self.backlog.push_back(work);
-        if was_idle {
+        if self.backlog.len() == 1 {
             self.work(now);
         }
     }
@@ -253,7 +253,7 @@ impl Engine {
                 Some(fact) => {
                     let news = self.desk.learn(fact, &mut self.delta, now);
                     if let News::LinkDown(link) | News::LinkGone(link) = news {
-                        first.push(Work::EndLink(link));
+                        first.push(self.desk.end_link(link));
                     }
                 }
                 None => return first,

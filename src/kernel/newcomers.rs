@@ -2,8 +2,8 @@
 //!
 //! A container's interface appears, and milliseconds later its guest checks its address; then it may be silent for
 //! hours. A packet socket on that interface alone is open too late for that where the machine is busy. So one socket
-//! hears the duplicate address detection of all interfaces from the start, and what it heard is handed on when
-//! the interface's own socket opens.
+//! hears the duplicate address detection of all interfaces from the start, and what guests report of their multicast
+//! groups; it is handed on when the interface's own socket opens.
 
 use std::collections::VecDeque;
 use std::io;
@@ -111,8 +111,8 @@ impl Newcomers {
     }
 }
 
-/// No duplicate address detection is longer, unless somebody fills it with options.
-const LONGEST_FRAME: usize = 512;
+/// No duplicate address detection and no report of a guest is longer, unless somebody fills it up.
+const LONGEST_FRAME: usize = 1_600;
 /// More is left for the next turn.
 const READ_AT_ONCE: usize = 512;
 /// Frames that are kept in all.

@@ -6,6 +6,8 @@
 
 use ipnet::Ipv6Net;
 
+use super::{MldQuery, MldReport, MulticastRouterSolicitation};
+
 /// One instruction, as the kernel's `struct sock_filter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instruction {
@@ -43,7 +45,7 @@ fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -
         ranges = vec![common_prefix(&ranges)];
     }
     ranges.extend(gateways);
-    let mut program = with_queries();
+    let mut program = with_listeners(&[MldQuery::TYPE, MulticastRouterSolicitation::TYPE]);
     program.extend(advertisements_of(neighbors));
     program.extend(KINDS);
     for range in ranges {
@@ -53,30 +55,36 @@ fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -
     program
 }
 
-/// For a downstream: every solicitation and every advertisement, and queries for multicast listeners.
+/// For a downstream: every solicitation and every advertisement, queries for multicast listeners and what they report, and
+/// questions for multicast routers.
 pub fn downstream() -> Vec<Instruction> {
-    let mut program = with_queries();
+    let reports = [MldReport::TYPE, MldReport::V1_TYPE, MldReport::V1_DONE];
+    let types = [&reports[..], &[MldQuery::TYPE, MulticastRouterSolicitation::TYPE]].concat();
+    let mut program = with_listeners(&types);
     program.extend(KINDS);
     program.push(PASS);
     program
 }
 
-/// For all interfaces at once: the duplicate address detection of stations, but for what `upstreams` bring, as many as
-/// [`MAX_UPSTREAMS`] of them.
+/// For all interfaces at once: the duplicate address detection of stations, and to which groups they listen; but for what
+/// `upstreams` bring, as many as [`MAX_UPSTREAMS`] of them.
 pub fn newcomers(upstreams: &[u32]) -> Vec<Instruction> {
     let upstreams = &upstreams[..upstreams.len().min(MAX_UPSTREAMS)];
-    let mut program = PROLOGUE.to_vec();
+    let mut program = Vec::new();
+    if !upstreams.is_empty() {
+        program.push(load(LOAD_WORD, INTERFACE));
+    }
+    for upstream in upstreams {
+        program.push(Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 1, operand: *upstream });
+        program.push(DROP);
+    }
+    program.extend(with_listeners(&[MldReport::TYPE, MldReport::V1_TYPE]));
     program.push(Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: SOLICITATION });
     program.push(DROP);
     for word in 0..4 {
         // RFC 4862 §5.4.2: "The IP source is set to the unspecified address".
         program.push(load(LOAD_WORD, SOURCE + 4 * word));
         program.push(Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: 0 });
-        program.push(DROP);
-    }
-    program.push(load(LOAD_WORD, INTERFACE));
-    for upstream in upstreams {
-        program.push(Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 1, operand: *upstream });
         program.push(DROP);
     }
     program.push(PASS);
@@ -102,44 +110,35 @@ pub const MAX_RANGES: usize = 64;
 /// As many upstreams are left out of [`newcomers`].
 pub const MAX_UPSTREAMS: usize = 64;
 
-/// Ethertype, next header, hop limit; leaves the ICMPv6 type in the accumulator.
+/// Ethertype, next header, hop limit; leaves the ICMPv6 type in the accumulator. What is about multicast listeners
+/// (RFC 3810) and routers (RFC 4286), which stands behind a hop-by-hop header, passes if it is of one of these types.
 ///
 /// The first test is on the packet's kind: to this host, to all or to a group (0, 1, 2) pass; to
 /// another host (3) does not, and so does not a frame of a VLAN that no device here belongs to,
 /// which the kernel marks alike; and neither does what this host sends (4).
-const PROLOGUE: &[Instruction] = &[
-    load(LOAD_WORD, PACKET_TYPE),
-    Instruction { code: JUMP_GREATER, if_true: 6, if_false: 0, operand: PACKET_TO_GROUP },
-    load(LOAD_HALF, 12),
-    Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 4, operand: ETHERTYPE_IPV6 },
-    load(LOAD_BYTE, 20),
-    Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 2, operand: ICMPV6 },
-    load(LOAD_BYTE, 21),
-    Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: HOP_LIMIT },
-    DROP,
-    load(LOAD_BYTE, MESSAGE_TYPE),
-];
-
-/// The same, and passes queries for multicast listeners (RFC 3810) and questions for multicast routers (RFC 4286), which
-/// stand behind a hop-by-hop header.
-fn with_queries() -> Vec<Instruction> {
+fn with_listeners(types: &[u8]) -> Vec<Instruction> {
     let jump = |operand, if_true, if_false| Instruction { code: JUMP_EQUAL, if_true, if_false, operand };
+    let count = u8::try_from(types.len()).expect("a few types");
+    // From the first instruction behind the header to the one that drops.
+    let to_drop = 7 + count;
     let mut program = vec![
         load(LOAD_WORD, PACKET_TYPE),
-        Instruction { code: JUMP_GREATER, if_true: 13, if_false: 0, operand: PACKET_TO_GROUP },
+        Instruction { code: JUMP_GREATER, if_true: to_drop + 4, if_false: 0, operand: PACKET_TO_GROUP },
         load(LOAD_HALF, 12),
-        jump(ETHERTYPE_IPV6, 0, 11),
+        jump(ETHERTYPE_IPV6, 0, to_drop + 2),
         load(LOAD_BYTE, 20),
-        jump(ICMPV6, 7, 0),
-        jump(HOP_BY_HOP, 0, 8),
+        jump(ICMPV6, 5 + count, 0),
+        jump(HOP_BY_HOP, 0, to_drop - 1),
         load(LOAD_BYTE, MESSAGE_TYPE),
-        jump(ICMPV6, 0, 6),
+        jump(ICMPV6, 0, to_drop - 3),
         load(LOAD_BYTE, MESSAGE_TYPE + 8),
-        jump(QUERY, 1, 0),
-        jump(ROUTER_SOLICITATION, 0, 3),
-        PASS,
     ];
-    program.extend([load(LOAD_BYTE, 21), jump(HOP_LIMIT, 1, 0), DROP, load(LOAD_BYTE, MESSAGE_TYPE)]);
+    for (left, kind) in (0..count).rev().zip(types) {
+        // The last one that does not match jumps over the one that passes.
+        let if_false = if left == 0 { to_drop - 4 - count } else { 0 };
+        program.push(jump(u32::from(*kind), left, if_false));
+    }
+    program.extend([PASS, load(LOAD_BYTE, 21), jump(HOP_LIMIT, 1, 0), DROP, load(LOAD_BYTE, MESSAGE_TYPE)]);
     program
 }
 
@@ -235,9 +234,6 @@ const ICMPV6: u32 = 58;
 const HOP_LIMIT: u32 = 255;
 const SOLICITATION: u32 = 135;
 const ADVERTISEMENT: u32 = 136;
-const QUERY: u32 = 130;
-/// RFC 4286 §4, for multicast routers.
-const ROUTER_SOLICITATION: u32 = 152;
 /// The next header before a hop-by-hop options header.
 const HOP_BY_HOP: u32 = 0;
 /// A jump reaches over 255 instructions, and a prefix takes up to 13.

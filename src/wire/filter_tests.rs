@@ -69,14 +69,22 @@ fn queries_for_listeners_pass_on_interfaces_and_nothing_like_them() {
         let mut switch = frame.clone();
         switch[62] = 152;
         assert_ne!(run(program, &switch, 2), 0, "who asks for multicast routers");
-        // Another header, another protocol behind it, a report.
-        for (at, value) in [(20, 60), (54, 17), (62, 143)] {
+        // Another header, another protocol behind it, another message.
+        for (at, value) in [(20, 60), (54, 17), (62, 144)] {
             let mut other = frame.clone();
             other[at] = value;
             assert_eq!(run(program, &other, 2), 0, "{at}");
         }
     }
     assert_eq!(run(&newcomers(&[]), &frame, 2), 0);
+    // What guests report is heard where guests are, and at first on all interfaces.
+    for (kind, is_beginning) in [(131, true), (143, true), (132, false)] {
+        frame[62] = kind;
+        assert_eq!(run(&downstream(), &frame, 2), u32::MAX, "{kind}");
+        assert_eq!(run(&upstream(&[net("2001:db8::/64")], &[]), &frame, 2), 0, "{kind}");
+        assert_eq!(run(&newcomers(&[1, CAME_ON + 1]), &frame, 2) != 0, is_beginning, "{kind}");
+        assert_eq!(run(&newcomers(&[1, CAME_ON]), &frame, 2), 0, "{kind}");
+    }
 }
 
 /// The interface that every frame comes on.

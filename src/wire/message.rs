@@ -1,10 +1,12 @@
 //! Any of the messages, as they come out of a frame.
 
 use super::envelope::Envelope;
-use super::{Advertisement, DropReason, Mac, MldQuery, MulticastRouterSolicitation, Solicitation};
+use super::{
+    Advertisement, DropReason, Mac, MldQuery, MldReport, MulticastRouterSolicitation, Solicitation, mld,
+};
 
 /// A valid message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// Somebody asks.
     Solicitation(Solicitation),
@@ -12,6 +14,8 @@ pub enum Message {
     Advertisement(Advertisement),
     /// A multicast router, or a switch, asks who listens.
     Query(MldQuery),
+    /// A host says to which solicited-node groups it listens.
+    Report(MldReport),
     /// A switch asks for multicast routers.
     RouterSolicitation(MulticastRouterSolicitation),
 }
@@ -46,12 +50,16 @@ impl Message {
     /// The same for a frame whose checksum may not be there yet. Where it is not, that one check is not made; every
     /// other is.
     pub fn parse_with(checksum: Checksum, frame: &[u8], station: Mac) -> Result<Self, DropReason> {
-        if MldQuery::is_in(frame) {
-            return MldQuery::parse(frame, station, checksum).map(Self::Query);
-        }
-        if MulticastRouterSolicitation::is_in(frame) {
-            let asked = MulticastRouterSolicitation::parse(frame, station, checksum);
-            return asked.map(Self::RouterSolicitation);
+        match mld::type_in(frame) {
+            Some(MldQuery::TYPE) => return MldQuery::parse(frame, station, checksum).map(Self::Query),
+            Some(MldReport::TYPE | MldReport::V1_TYPE | MldReport::V1_DONE) => {
+                return MldReport::parse(frame, station, checksum).map(Self::Report);
+            }
+            Some(MulticastRouterSolicitation::TYPE) => {
+                let asked = MulticastRouterSolicitation::parse(frame, station, checksum);
+                return asked.map(Self::RouterSolicitation);
+            }
+            _ => {}
         }
         let envelope = Envelope::open(frame, station, checksum)?;
         match envelope.message[0] {

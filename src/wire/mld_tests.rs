@@ -1,5 +1,6 @@
 //! Queries are read as RFC 3810 says, and reports are written as a switch reads them.
 
+use super::query::max_response;
 use super::*;
 use crate::wire::Message;
 use proptest::prelude::*;
@@ -108,7 +109,105 @@ fn a_report_is_what_a_switch_reads() {
     assert_eq!((buffer[5], buffer[HEADERS + 8]), (2, 132));
 }
 
+fn guests_report(records: &[(MldRecordKind, &str)]) -> MldReport {
+    let records =
+        records.iter().map(|(kind, group)| MldRecord { kind: *kind, group: group.parse().expect("a group") });
+    MldReport {
+        source_mac: Mac([2, 0, 0, 0, 0, 9]),
+        source: "fe80::9".parse().expect("an address"),
+        version: MldVersion::V2,
+        records: records.collect(),
+    }
+}
+
+fn bytes_of(report: &MldReport) -> Vec<u8> {
+    let mut buffer = [0; MldReport::MAX_EMITTED];
+    let length = report.emit(&mut buffer);
+    buffer[..length].to_vec()
+}
+
+#[test]
+fn a_guests_report_is_read_as_far_as_it_is_about_its_addresses() {
+    use MldRecordKind::{Begin, End, IsListened};
+    let solicited = [(Begin, "ff02::1:ff00:5"), (End, "ff02::1:ff00:6"), (IsListened, "ff02::1:ff12:3456")];
+    let others = [(Begin, "ff02::fb"), (Begin, "ff02::1:fe00:5"), (IsListened, "ff05::1:ff00:5")];
+    let all: Vec<_> = solicited.into_iter().chain(others).collect();
+    let sent = guests_report(&all);
+    let read = Message::parse(&bytes_of(&sent), STATION);
+    assert_eq!(read, Ok(Message::Report(guests_report(&solicited))));
+    // RFC 3590 §4: while a guest checks its first address it has none to send from.
+    let unspecified = MldReport { source: Ipv6Addr::UNSPECIFIED, ..guests_report(&solicited) };
+    assert_eq!(Message::parse(&bytes_of(&unspecified), STATION), Ok(Message::Report(unspecified)));
+    let global =
+        MldReport { source: "2001:db8::9".parse().expect("an address"), ..guests_report(&solicited) };
+    assert_eq!(Message::parse(&bytes_of(&global), STATION), Err(DropReason::SourceNotLinkLocal));
+}
+
+/// RFC 3810 §5.2.12, each with and without a source.
+#[test]
+fn the_type_of_a_record_and_its_sources_say_who_listens() {
+    use MldRecordKind::{Begin, End, IsListened};
+    let says = |kind: u8, sources: u8| {
+        let mut frame = bytes_of(&guests_report(&[(Begin, "ff02::1:ff00:5")]));
+        let record = HEADERS + EXTENSION + 8;
+        (frame[record], frame[record + 1], frame[record + 3]) = (kind, 1, sources);
+        // The sources, and a word of auxiliary data.
+        frame.extend(vec![0; 16 * usize::from(sources) + 4]);
+        let payload = u16::try_from(frame.len() - HEADERS).expect("a short frame");
+        frame[18..20].copy_from_slice(&payload.to_be_bytes());
+        match Message::parse(&with_sum(frame), STATION) {
+            Ok(Message::Report(report)) => report.records.first().map(|record| record.kind),
+            other => panic!("{other:?}"),
+        }
+    };
+    let without: Vec<_> = (0..8).map(|kind| says(kind, 0)).collect();
+    assert_eq!(without, [None, Some(End), Some(IsListened), Some(End), Some(Begin), None, None, None]);
+    let with: Vec<_> = (0..8).map(|kind| says(kind, 2)).collect();
+    let begins = Some(Begin);
+    assert_eq!(with, [None, Some(IsListened), Some(IsListened), begins, begins, begins, None, None]);
+}
+
+#[test]
+fn a_report_that_says_more_than_it_has_is_refused() {
+    let mut frame = bytes_of(&guests_report(&[(MldRecordKind::Begin, "ff02::1:ff00:5")]));
+    frame[HEADERS + EXTENSION + 7] = 2;
+    assert_eq!(Message::parse(&with_sum(frame.clone()), STATION), Err(DropReason::MessageTruncated));
+    (frame[HEADERS + EXTENSION + 7], frame[HEADERS + EXTENSION + 8 + 2]) = (1, 0xff);
+    assert_eq!(Message::parse(&with_sum(frame), STATION), Err(DropReason::MessageTruncated));
+}
+
 proptest! {
+    #[test]
+    fn a_report_that_is_written_is_read(
+        is_v1 in any::<bool>(), records in prop::collection::vec((any::<u32>(), 0usize..3), 1..=MldReport::MOST),
+    ) {
+        let kinds = [MldRecordKind::IsListened, MldRecordKind::Begin, MldRecordKind::End];
+        let records = records.into_iter().map(|(suffix, kind)| MldRecord {
+            // The first version knows no difference between the first two.
+            kind: if is_v1 && kind == 1 { kinds[0] } else { kinds[kind] },
+            group: crate::wire::solicited_node(Ipv6Addr::from_bits(suffix.into())),
+        });
+        let version = if is_v1 { MldVersion::V1 } else { MldVersion::V2 };
+        let records = records.take(if is_v1 { 1 } else { MldReport::MOST }).collect();
+        let report = MldReport { version, records, ..guests_report(&[]) };
+        prop_assert_eq!(Message::parse(&bytes_of(&report), STATION), Ok(Message::Report(report)));
+    }
+
+    #[test]
+    fn whatever_stands_in_a_report_it_is_read_or_refused(
+        changes in prop::collection::vec((0usize..130, any::<u8>()), 0..8), length in 0usize..=130,
+    ) {
+        let group = (MldRecordKind::Begin, "ff02::1:ff00:5");
+        let mut frame = bytes_of(&guests_report(&[group, group, group]));
+        frame.truncate(length);
+        for (at, value) in changes {
+            if let Some(byte) = frame.get_mut(at) {
+                *byte = value;
+            }
+        }
+        let _ = Message::parse_with(Checksum::Pending, &frame, STATION);
+    }
+
     #[test]
     fn what_is_written_is_read(
         is_v1 in any::<bool>(), group in any::<Option<u32>>(), code in any::<u16>(),

@@ -12,7 +12,6 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod advertisement;
-mod alerted;
 mod drop_reason;
 mod envelope;
 pub mod filter;
@@ -29,7 +28,8 @@ pub use mac::{Mac, ParseMacError};
 pub use message::{Checksum, Message};
 pub use mld::{MldQuery, MldRecord, MldRecordKind, MldReport, MldVersion};
 pub use mrd::{MulticastRouter, MulticastRouterSolicitation};
-pub use solicitation::{Solicitation, solicited_node};
+use solicitation::is_solicited_node;
+pub use solicitation::{Solicitation, group_suffix, solicited_node};
 
 /// The longest frame of Neighbor Discovery that this room emits, in bytes: Ethernet, IPv6, a message and one option.
 pub const MAX_EMITTED: usize = 14 + 40 + 24 + 8;

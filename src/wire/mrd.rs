@@ -5,8 +5,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::alerted::Alerted;
-use super::mld::{ALL_ROUTERS, close};
+use super::mld::{ALL_ROUTERS, Opened, close};
 use super::{Checksum, DropReason, Mac};
 
 /// "There is a multicast router here", or not any more, as one frame.
@@ -33,22 +32,15 @@ impl MulticastRouterSolicitation {
     /// ICMPv6 type.
     pub const TYPE: u8 = 152;
 
-    /// Whether the frame may be one.
-    pub(super) fn is_in(frame: &[u8]) -> bool {
-        Alerted::is_in(frame, Self::TYPE)
-    }
-
     /// RFC 4286 §4: it is for all routers of the link, with a hop limit of 1 and a Router Alert option.
     pub(super) fn parse(frame: &[u8], station: Mac, checksum: Checksum) -> Result<Self, DropReason> {
-        let alerted = Alerted::open(frame, station)?;
-        let Alerted { source_mac, source, destination, message } = alerted;
+        let Opened { source_mac, source, destination, message } = Opened::open(frame, station, checksum)?;
         if !source.is_unicast_link_local() && !source.is_unspecified() {
             return Err(DropReason::SourceNotLinkLocal);
         }
         if message.len() < LENGTH {
             return Err(DropReason::MessageTruncated);
         }
-        alerted.check_sum(checksum)?;
         if destination != ALL_ROUTERS {
             return Err(DropReason::MessageType);
         }

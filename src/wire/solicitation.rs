@@ -100,6 +100,11 @@ pub fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | (g & 0xff), h)
 }
 
-fn is_solicited_node(address: Ipv6Addr) -> bool {
+/// The part of an address that its solicited-node group has (RFC 4291 §2.7.1): "the low-order 24 bits".
+pub fn group_suffix(address: Ipv6Addr) -> u32 {
+    (address.to_bits() & 0xff_ffff) as u32
+}
+
+pub(super) fn is_solicited_node(address: Ipv6Addr) -> bool {
     solicited_node(address) == address
 }

@@ -1,7 +1,7 @@
 //! How live targets stay live: knowledge that grows old, quiet guests, and those that are gone.
 
 use lone64::engine::facts::{Fact, Neighbor, NeighborState};
-use lone64::engine::{Event, Loss, NeighborChange, Output, State};
+use lone64::engine::{Event, Loss, NeighborChange, Output, State, Time};
 use lone64::wire::Mac;
 
 use crate::host::{
@@ -196,4 +196,25 @@ fn what_another_bridge_forgets_concerns_nobody_here() {
     let mut host = host_with_live_target();
     host.facts(vec![Fact::StationGone { bridge: lone64::engine::facts::IfIndex(9), mac: guest_mac(5) }]);
     assert_eq!(host.probes(), []);
+}
+
+#[test]
+fn guests_that_were_found_at_the_same_moment_are_not_asked_at_the_same_moment() {
+    let mut host = Host::new(live());
+    for number in 1..=3_000 {
+        host.guests.insert(guest(number), guest_mac(number));
+        host.ask(guest(number));
+    }
+    host.take();
+    for round in 1..=5 {
+        host.pass(seconds(60));
+        let asked = host.take_timed().into_iter();
+        let asked = asked.filter(|(_, output)| matches!(output, Output::Solicit(BRIDGE, _)));
+        let mut of_second = [0; 10_000];
+        asked.for_each(|(at, _)| of_second[usize::try_from(at.since(Time::ORIGIN).as_secs()).unwrap()] += 1);
+        // Spread over fifteen seconds, that would be 200 in each.
+        let most = of_second.into_iter().max().unwrap();
+        assert!((1..300).contains(&most), "{most} in one second of round {round}");
+    }
+    assert!((1..=3_000).all(|number| host.is_live(guest(number))));
 }

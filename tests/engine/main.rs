@@ -15,6 +15,7 @@ mod explain;
 mod gateway;
 mod gateway_address;
 mod groups;
+mod hints;
 #[path = "../host/mod.rs"]
 mod host;
 mod host_addresses;

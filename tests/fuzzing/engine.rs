@@ -19,7 +19,8 @@ use lone64::engine::policy::{
 };
 use lone64::engine::{Change, Engine, Input, NeighborChange, Outcome, Output, Time, Watch};
 use lone64::wire::{
-    Advertisement, Flags, Mac, MldQuery, MldReport, MldVersion, Solicitation, solicited_node,
+    Advertisement, Flags, Mac, MldQuery, MldRecord, MldRecordKind, MldReport, MldVersion, Solicitation,
+    group_suffix, solicited_node,
 };
 
 use super::oracle::Oracle;
@@ -140,7 +141,11 @@ impl Run {
                     assert!((1..=MldReport::MOST).contains(&report.records.len()));
                     assert!(link == UPSTREAM || link == DOWNSTREAM && groups.all(|g| of_guests.contains(&g)));
                 }
-                Output::Suppress(_) | Output::ChangeAddress(_) | Output::AdvertiseRouter(..) => {
+                // A downstream that may be anything is not asked who listens.
+                Output::Suppress(_)
+                | Output::ChangeAddress(_)
+                | Output::AdvertiseRouter(..)
+                | Output::Query(..) => {
                     unreachable!("not asked for")
                 }
             }
@@ -172,7 +177,24 @@ fn rare([what, which, who]: [u8; 3]) -> Input {
         }
         4 => Input::Ask(target),
         6 => Input::Query(if who.is_multiple_of(3) { DOWNSTREAM } else { UPSTREAM }, query(target, who)),
+        _ if who.is_multiple_of(4) => Input::Report(DOWNSTREAM, report(target, who)),
+        _ if who % 4 == 1 => {
+            let (bridge, port, suffix) = (DOWNSTREAM, IfIndex(9), group_suffix(target));
+            let group = Fact::Group { bridge, port, suffix };
+            let gone = Fact::GroupGone { bridge, port, suffix };
+            Input::Facts(vec![if who & 8 == 0 { group } else { gone }])
+        }
         _ => Input::Timeout,
+    }
+}
+
+fn report(target: Ipv6Addr, who: u8) -> MldReport {
+    let kinds = [MldRecordKind::Begin, MldRecordKind::IsListened, MldRecordKind::End];
+    MldReport {
+        source_mac: Mac([2, 0, 0, 0, 2, who]),
+        source: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 2, who.into()),
+        version: MldVersion::V2,
+        records: vec![MldRecord { kind: kinds[usize::from(who >> 2) % 3], group: solicited_node(target) }],
     }
 }
 
@@ -253,6 +275,7 @@ fn link_facts(downstream: LinkState) -> [Fact; 2] {
             lower: None,
             peer: None,
             is_bridge: false,
+            leads_to_one: false,
             group: 0,
             vrf: None,
         })

@@ -294,6 +294,7 @@ pub fn link(index: IfIndex, name: &str, layer: LinkLayer) -> Link {
         lower: None,
         peer: None,
         is_bridge: false,
+        leads_to_one: false,
         group: 0,
         vrf: None,
     }

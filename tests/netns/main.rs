@@ -12,6 +12,7 @@
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
 //! * `guests`: a range over many downstreams, with a route for each live guest
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
+//! * `hints`: the groups that guests report, and who is asked first
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `change`: Change
 //! * `upheaval`: killed, crowded, flooded with changes
@@ -67,6 +68,7 @@ mod frame;
 mod gateway;
 mod guests;
 mod guests_gateway;
+mod hints;
 mod hostile;
 mod import;
 mod lab;
@@ -133,6 +135,7 @@ fn main() {
         ("proxy_downstream", proxy_downstream::CASES),
         ("guests", guests::CASES),
         ("guests_gateway", guests_gateway::CASES),
+        ("hints", hints::CASES),
         ("hostile", hostile::CASES),
         ("load", load::CASES),
         ("metrics", metrics::CASES),

@@ -69,7 +69,7 @@ impl Request {
             Ok(Message::Solicitation(solicitation)) => What::Solicitation(solicitation),
             Ok(Message::Advertisement(advertisement)) => What::Advertisement(advertisement),
             // Of listeners and multicast routers nobody on the way asks.
-            Ok(Message::Query(_) | Message::RouterSolicitation(_)) => return None,
+            Ok(Message::Query(_) | Message::Report(_) | Message::RouterSolicitation(_)) => return None,
             Err(_) => {
                 if frame.get(12..14)? != [0x86, 0xdd] || *frame.get(20)? != ICMPV6 {
                     return None;

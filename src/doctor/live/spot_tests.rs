@@ -30,6 +30,7 @@ fn host(ranges: &str) -> Host {
             lower: None,
             peer: None,
             is_bridge: false,
+            leads_to_one: false,
             group: 0,
             vrf: None,
         }));

@@ -13,7 +13,7 @@ use crate::engine::answer;
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
 use crate::engine::keep::routes::Routes;
-use crate::engine::liveness::{Live, Standing};
+use crate::engine::liveness::Live;
 use crate::engine::plan::RangeId;
 use crate::engine::plan::bindings::Upstream;
 use crate::engine::policy::Answer;
@@ -293,30 +293,6 @@ impl Explainer<'_> {
             Decision::AskHops => self.tell_hops(range, target, steps),
             Decision::Ask | Decision::Neighbor(..) => self.tell_asking(range, target, steps),
         }
-    }
-
-    fn tell_asking(&self, range: RangeId, target: Ipv6Addr, steps: &mut Vec<Step>) -> Expected {
-        let Scene { plan, host, guests, neighbors, .. } = self.scene;
-        if !guests.can_be_asked(target, &self.scene.downstreams()) {
-            steps.push(self.no_downstream(range, target));
-            return Expected::Dropped(plan.why_not_probed(range, target, host));
-        }
-        steps.push(yes(Subject::Downstream, self.downstream_named(range)));
-        let remedy = "the guest has to be up, to have this address, and to be behind that interface";
-        let value = match guests.standing(target) {
-            _ if neighbors.live(target).is_some() => {
-                "a station on the upstream's own link has it, and answers there"
-            }
-            Standing::Absent => "did not reply a moment ago; the next question asks it once more",
-            _ => "nothing is known of it; the next question asks for it",
-        };
-        steps.push(open(Subject::Liveness, value.to_owned(), Some(remedy.to_owned())));
-        if !guests.has_room_for(target) {
-            let remedy = "raise `targets` in [limits]".to_owned();
-            steps.push(no(Subject::Liveness, "no room for another target".to_owned(), Some(remedy)));
-            return Expected::Dropped(DropReason::TargetsFull);
-        }
-        Expected::Probed
     }
 
     fn tell_source(&self, upstream: &Upstream, target: Ipv6Addr, steps: &mut Vec<Step>) -> bool {

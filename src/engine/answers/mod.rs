@@ -11,6 +11,7 @@ use core::net::Ipv6Addr;
 
 use super::asker::Asker;
 use super::facts::IfIndex;
+use super::hints::Hints;
 use super::host::Host;
 use super::liveness::{Ground, Live, Liveness, Owner, Standing};
 use super::manners::asked::Asked;
@@ -41,6 +42,8 @@ pub struct Scene<'a> {
     pub rivals: &'a Rivals,
     /// What the upstreams' links say of who has the others.
     pub asked: &'a Asked,
+    /// Where somebody listens to the groups of addresses.
+    pub hints: &'a Hints,
 }
 
 /// What a question comes to.

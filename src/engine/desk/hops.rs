@@ -53,7 +53,7 @@ impl Desk {
 
     /// The target's next hops are asked whether they are there, and the asker waits for the first that is.
     pub(super) fn ask_hops(&mut self, asker: Asker, target: Ipv6Addr, now: Time) -> Result<Said, DropReason> {
-        let share = self.house.share_of(&asker);
+        let share = self.house.share_of(&asker, target);
         let House { plan, host, .. } = &self.house;
         let range = plan.find(target).ok_or(DropReason::NoRange)?;
         let hops: Vec<_> = plan.hops_towards(range, target, host).collect();

@@ -44,6 +44,7 @@ impl Desk {
                 keep.addresses.try_again_on(index, &host.links);
                 changed.routes.iter().for_each(|destination| keep.routes.touch(*destination, host));
                 delta.merge(changed);
+                self.ask_listeners(index);
                 return news;
             }
             Fact::LinkGone(link) => {
@@ -67,6 +68,7 @@ impl Desk {
                     self.house.guests.end(address.address, Why::Host, now);
                     self.house.neighbors.end(address.address, Why::Host, now);
                 }
+                self.ask_listeners(address.link);
                 return news;
             }
             Fact::AddressGone { link, address } => {
@@ -81,6 +83,8 @@ impl Desk {
             Fact::RouteReplaced(route) => return self.learn_route(route, Said::InPlace, delta),
             Fact::RouteGone(route) => return self.learn_route(route, Said::Gone, delta),
             Fact::Station { .. } | Fact::Rule(_) | Fact::RuleGone(_) => return host.learn(fact, delta),
+            Fact::Group { bridge, port, suffix } => self.bridge_reported(bridge, port, suffix, true),
+            Fact::GroupGone { bridge, port, suffix } => self.bridge_reported(bridge, port, suffix, false),
             // Taken in by the dozen.
             Fact::StationGone { .. } => {}
         }
@@ -172,6 +176,7 @@ impl Desk {
         // A question that went out before was not heard to be answered.
         self.house.host.stations.forget_question(link);
         self.seek_uplink(link, now);
+        self.ask_listeners(link);
     }
 
     /// Tells which problems are new, and which are solved; and what nobody serves.

@@ -9,6 +9,7 @@ mod claims;
 mod follow;
 mod hops;
 mod kernel;
+mod listeners;
 mod signs;
 mod switches;
 mod walks;
@@ -73,7 +74,9 @@ impl Desk {
 
     /// Carries a decision out.
     pub(super) fn carry_out(&mut self, decision: Decision, asker: Asker, target: Ipv6Addr, now: Time) {
-        let share = self.house.share_of(&asker);
+        // Whoever is answered at once has no share in probes.
+        let is_asking = matches!(decision, Decision::Ask | Decision::AskBefore(_) | Decision::Neighbor(..));
+        let share = if is_asking { self.house.share_of(&asker, target) } else { 0 };
         let (guests, ground, budget) = self.house.guests();
         let later = |()| Said::Later;
         let verdict = match decision {

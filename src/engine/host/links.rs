@@ -305,6 +305,7 @@ mod tests {
             lower: None,
             peer: None,
             is_bridge: false,
+            leads_to_one: false,
             group: 0,
             vrf: None,
         };

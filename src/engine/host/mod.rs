@@ -137,7 +137,11 @@ impl Host {
                 true => News::Route(rule.concerned()),
                 false => News::Nothing,
             },
-            Fact::Neighbor(_) | Fact::NeighborGone { .. } | Fact::StationGone { .. } => News::Nothing,
+            Fact::Neighbor(_)
+            | Fact::NeighborGone { .. }
+            | Fact::StationGone { .. }
+            | Fact::Group { .. }
+            | Fact::GroupGone { .. } => News::Nothing,
         };
         delta.add(news);
         news
@@ -276,7 +280,7 @@ impl Delta {
             Fact::Route(route) | Fact::RouteReplaced(route) | Fact::RouteGone(route) => {
                 self.routes.contains(&route.destination)
             }
-            Fact::Station { .. } => false,
+            Fact::Station { .. } | Fact::Group { .. } | Fact::GroupGone { .. } => false,
             Fact::Rule(rule) | Fact::RuleGone(rule) => self.routes.contains(&rule.concerned()),
             Fact::Neighbor(_) | Fact::NeighborGone { .. } | Fact::StationGone { .. } => !self.is_empty(),
         }
@@ -299,6 +303,7 @@ mod tests {
             lower: None,
             peer: None,
             is_bridge: false,
+            leads_to_one: false,
             group: 0,
             vrf: None,
         })

@@ -70,6 +70,11 @@ impl Ears {
         }
     }
 
+    /// Whether guests are heard on this interface, or will be soon.
+    pub fn hears_guests_on(&self, link: IfIndex) -> bool {
+        self.heard_for.contains_key(&link)
+    }
+
     /// Something happened to this interface.
     pub fn touch(&mut self, link: IfIndex) {
         self.touched.insert(link);

@@ -157,6 +157,11 @@ impl Keep {
         self.ears.outcome(link, outcome, now)
     }
 
+    /// Whether this is a downstream on which guests are heard, or will be soon.
+    pub fn hears_guests_on(&self, link: IfIndex) -> bool {
+        self.ears.hears_guests_on(link)
+    }
+
     /// What the kernel refuses, and does not say with a route.
     pub fn problems(&self, plan: &Plan, host: &Host) -> Vec<Problem> {
         let mut problems = self.addresses.problems(&host.links);

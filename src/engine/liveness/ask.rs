@@ -3,8 +3,10 @@
 use core::net::Ipv6Addr;
 use std::time::Duration;
 
+use super::table::Id;
 use super::{
-    Budget, Evidence, Ground, Kind, Live, Liveness, Out, Probing, Proof, Standing, State, Subject, Why,
+    Budget, Evidence, Ground, HINTED, Kind, Live, Liveness, Out, Probing, Proof, Standing, State, Subject,
+    Why,
 };
 use crate::engine::asker::Asker;
 use crate::engine::time::Time;
@@ -30,6 +32,10 @@ impl Liveness {
         now: Time,
     ) -> Result<(), DropReason> {
         self.check_askable(target, ground)?;
+        let askers = match self.ask_hinted(target, askers, ground, budget, now) {
+            None => return Ok(()),
+            Some(askers) => askers,
+        };
         if self.is_full() && !self.give_up_one(share, now) {
             return Err(DropReason::PendingFull);
         }
@@ -40,19 +46,18 @@ impl Liveness {
         if !budget.grant(share, now) {
             return Err(DropReason::ProbeLimit);
         }
-        let tries = match self.standing(target) {
+        let left = self.tries(target) - 1;
+        self.begin(target, Probing { left, share, askers, ..Probing::default() }, ground, budget, now)
+    }
+
+    /// How many rounds of questions a target that is not live gets.
+    pub(super) fn tries(&self, target: Ipv6Addr) -> u8 {
+        match self.standing(target) {
             // One look for a target that was absent a moment ago: it costs little, and a guest that came up
             // without a word is found at the first question.
             Standing::Absent => 1,
             _ => self.timers.retries,
-        };
-        self.begin(
-            target,
-            Probing { left: tries - 1, share, askers, ..Probing::default() },
-            ground,
-            budget,
-            now,
-        )
+        }
     }
 
     /// Asks for a target of which nobody asked, within the same limits; one that is live is asked whether it
@@ -106,13 +111,14 @@ impl Liveness {
     }
 
     fn is_full(&self) -> bool {
-        self.table.count(Kind::Probing) >= self.pending
+        self.table.count(Kind::Probing) - self.table.probing_for(HINTED) >= self.pending
     }
 
     /// Of those that are being asked the one that has been silent longest is given up, so that a question for another has
     /// its turn: a guest that is there replies within milliseconds. Not one that an asker has asked for who has fewer.
     fn give_up_one(&mut self, share: usize, now: Time) -> bool {
-        let Some(id) = self.table.first_of(Kind::Probing) else { return false };
+        let is_hinted = |id: &Id| self.table.probing(*id).is_some_and(|probing| probing.share == HINTED);
+        let Some(id) = self.table.early_ones(Kind::Probing).find(|id| !is_hinted(id)) else { return false };
         let target = self.table.address(id);
         let Some(probing) = self.table.probing_mut(id) else { return false };
         let (theirs, was_asked) = (probing.share, probing.spent > 0);
@@ -154,18 +160,26 @@ impl Liveness {
     ) {
         let Some(id) = self.table.find(target) else { return };
         let Some(behind) = ground.behind(target) else { return };
-        let Some(probing) = self.table.probing_mut(id) else { return };
+        let Some((probing, on_links)) = self.table.probing_and_links(id) else { return };
         let links = behind.as_slice();
         // Each link once, and a few questions more: many links make a second round too dear.
         let most = u32::try_from(links.len()).unwrap_or(u32::MAX).saturating_add(RETRIES);
         let is_new_round = probing.asked == 0 && paid == Paid::None;
         let mut paid = paid == Paid::First;
         let (mut sent, mut is_cut_short) = (0, false);
-        let turn = links.iter().skip(probing.asked).take(TURN);
-        for link in turn {
-            if ground.can_ask(*link) {
+        // First the links that nobody is known on, then the others: mostly each guest has a link of its own.
+        let passes = if links.len() > 1 { 2 } else { 1 };
+        let all = passes * links.len();
+        let turn = probing.asked..all.min(probing.asked + LOOKED_AT);
+        for place in turn {
+            let link = &links[place % links.len()];
+            let is_its_turn = passes == 1 || on_links.has(*link) == (place >= links.len());
+            if sent == TURN {
+                break;
+            }
+            if is_its_turn && ground.can_ask(*link) {
                 if probing.spent >= most {
-                    probing.asked = links.len();
+                    probing.asked = all;
                     break;
                 }
                 // One that has not been asked everywhere yet and has waited long goes before new questions; one that
@@ -192,7 +206,7 @@ impl Liveness {
         if is_new_round && (sent > 0 || !is_cut_short) {
             probing.left = probing.left.saturating_sub(1);
         }
-        let is_done = probing.asked >= links.len() && !is_cut_short;
+        let is_done = probing.asked >= all && !is_cut_short;
         if is_done {
             probing.asked = 0;
         }
@@ -334,6 +348,8 @@ pub(super) enum Paid {
 const FEW: usize = 8;
 /// As many links are asked in one turn; a range may have thousands.
 const TURN: usize = 64;
+/// As many are looked at in one turn.
+const LOOKED_AT: usize = 16 * TURN;
 /// Until the next turn.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Until the next turn where there were not enough probes for this one.

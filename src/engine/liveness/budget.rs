@@ -1,20 +1,29 @@
 //! The budget of probes, and who may have how much of it.
 
+use crate::engine::hints::Hints;
 use crate::engine::limiter::Limiter;
+use crate::engine::seed::Seed;
 use crate::engine::time::Time;
 
-/// The probes of one second, over all links, with a share for each asker.
+/// The probes of one second, over all links, with a share for each asker on each downstream; and hints, which say where
+/// probes may go that need none of it.
 #[derive(Debug)]
 pub struct Budget {
+    /// Where somebody listens to the groups of addresses.
+    pub hints: Hints,
     all: Limiter,
     /// Where probes are scarce, what each asker may have of them.
     shares: Vec<Limiter>,
 }
 
 impl Budget {
-    /// As many probes a second.
-    pub fn new(per_second: u32) -> Self {
-        Self { all: Limiter::new(per_second), shares: vec![share(per_second); SHARES] }
+    /// As many probes a second, and no hints yet.
+    pub fn new(per_second: u32, seed: Seed) -> Self {
+        Self {
+            hints: Hints::new(seed),
+            all: Limiter::new(per_second),
+            shares: vec![share(per_second); SHARES],
+        }
     }
 
     /// As many probes a second from here on.
@@ -48,8 +57,8 @@ impl Budget {
     /// have used up; what is limited is the asking for those.
     pub fn give_back(&mut self, share: Option<usize>) {
         self.all.give_back();
-        if let Some(share) = share {
-            self.shares[share].give_back();
+        if let Some(share) = share.and_then(|share| self.shares.get_mut(share)) {
+            share.give_back();
         }
     }
 
@@ -65,13 +74,19 @@ fn share(per_second: u32) -> Limiter {
     Limiter::deep(per_second.div_ceil(2), per_second)
 }
 
-/// Askers are told apart as far as this; a stranger with many addresses has few shares all the same.
-pub const SHARES: usize = 64;
+/// Askers and downstreams are told apart as far as this; a stranger with many addresses has few shares all the same.
+pub const SHARES: usize = 256;
+/// In place of a share, for targets that were asked where a hint said: that is outside of the budget.
+pub const HINTED: usize = SHARES;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    fn budget() -> Budget {
+        Budget::new(100, Seed::default())
+    }
 
     fn granted(budget: &mut Budget, share: usize, now: Time) -> usize {
         (0..1_000).take_while(|_| budget.grant(share, now)).count()
@@ -79,7 +94,7 @@ mod tests {
 
     #[test]
     fn one_asker_gets_a_seconds_worth_and_then_half() {
-        let mut budget = Budget::new(100);
+        let mut budget = budget();
         assert_eq!(granted(&mut budget, 1, Time::ORIGIN), 100);
         let later = Time::at(Duration::from_secs(1));
         // Its share, and what is plenty: less than half of the bucket is not.
@@ -88,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_replied_to_costs_nothing() {
-        let mut budget = Budget::new(100);
+        let mut budget = budget();
         for _ in 0..10_000 {
             assert!(budget.grant(1, Time::ORIGIN));
             budget.give_back(Some(1));
@@ -98,7 +113,7 @@ mod tests {
 
     #[test]
     fn one_who_asks_for_little_gets_some_when_another_has_taken_all() {
-        let mut budget = Budget::new(100);
+        let mut budget = budget();
         granted(&mut budget, 1, Time::ORIGIN);
         assert!(granted(&mut budget, 2, Time::ORIGIN) > 0);
         assert!(!budget.take(Time::ORIGIN) && budget.is_scarce(Time::ORIGIN));

@@ -7,13 +7,13 @@
 use core::net::Ipv6Addr;
 
 use super::{
-    Budget, Claim, Doubt, Evidence, Ground, Heard, Kind, Live, Liveness, Out, Owner, Proof, Sign, Standing,
-    State, Subject, Why,
+    Budget, Claim, Doubt, Evidence, Ground, HINTED, Heard, Kind, Live, Liveness, Out, Owner, Proof, Sign,
+    Standing, State, Subject, Why,
 };
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
 use crate::engine::time::Time;
-use crate::wire::{DropReason, Mac};
+use crate::wire::{DropReason, Mac, group_suffix};
 
 impl Liveness {
     /// Something was heard of a target that may be on that link.
@@ -25,7 +25,7 @@ impl Liveness {
         budget: &mut Budget,
         now: Time,
     ) {
-        self.pay_back(target, heard.sign, budget);
+        self.pay_back(target, heard, budget);
         if self.subject == Subject::Neighbors {
             return self.is_there(target, heard, now);
         }
@@ -46,13 +46,15 @@ impl Liveness {
     }
 
     /// A reply to a probe gives the probe back.
-    fn pay_back(&mut self, target: Ipv6Addr, sign: Sign, budget: &mut Budget) {
-        let Some(id) = self.table.find(target).filter(|_| sign == Sign::Advertised) else { return };
+    fn pay_back(&mut self, target: Ipv6Addr, heard: Heard, budget: &mut Budget) {
+        let Some(id) = self.table.find(target).filter(|_| heard.sign == Sign::Advertised) else { return };
         match self.table.kind(id) {
             Kind::Probing => {
-                let probing = self.table.probing_mut(id);
-                if let Some(probing) = probing.filter(|probing| probing.spent > 0) {
-                    budget.give_back(Some(probing.share));
+                let share = self.table.probing(id).filter(|probing| probing.spent > 0).map(|p| p.share);
+                match share {
+                    Some(HINTED) => budget.hints.confirm(group_suffix(target), heard.link),
+                    Some(share) => budget.give_back(Some(share)),
+                    None => {}
                 }
             }
             Kind::Absent => {}

@@ -1,6 +1,7 @@
 //! The machine alone: no engine, no plan, no host.
 
 use super::*;
+use crate::engine::seed::Seed;
 
 const LINK: IfIndex = IfIndex(3);
 const OTHER: IfIndex = IfIndex(4);
@@ -45,7 +46,7 @@ impl Room {
         Self {
             machine: Liveness::new(subject, most, Timers::default(), 8, [1, 2]),
             ground: Links { behind, down },
-            budget: Budget::new(1_000),
+            budget: Budget::new(1_000, Seed::default()),
             now: Time::at(Duration::from_secs(1_000)),
         }
     }

@@ -10,6 +10,7 @@ mod ask;
 mod budget;
 mod entry;
 mod hear;
+mod hinted;
 mod state;
 mod store;
 mod table;
@@ -19,7 +20,7 @@ use core::net::Ipv6Addr;
 use std::time::Duration;
 
 pub use ask::Asking;
-pub use budget::{Budget, SHARES};
+pub use budget::{Budget, HINTED, SHARES};
 pub use entry::Kind;
 pub use state::{
     Claim, Evidence, Heard, Live, Owner, Place, Probing, Proof, Sign, Standing, State, Transition, Why,
@@ -238,7 +239,7 @@ impl Liveness {
 
     /// The same, with the moment at which such a state has something due.
     fn put(&mut self, target: Ipv6Addr, state: State, why: Why, now: Time) -> bool {
-        let due = now + self.comes_back_after(&state);
+        let due = now + self.comes_back_after(target, &state);
         self.set(target, Some(state), due, why)
     }
 
@@ -294,17 +295,28 @@ impl Liveness {
     }
 
     /// When something is to be done for a target in this state.
-    fn comes_back_after(&self, state: &State) -> Duration {
+    fn comes_back_after(&self, target: Ipv6Addr, state: &State) -> Duration {
         let timers = &self.timers;
         match state {
             // The reply tells the kernel too: packets may wait there for a guest that it has asked for
             // too early, and would ask for again a second later.
             State::Live(Live { proof: Proof::Announced, evidence: Evidence::Dad, .. }) => self.end_of_dad(),
             State::Live(Live { proof: Proof::Announced, .. }) => timers.retransmit / 4,
-            State::Live(_) => timers.keepalive,
+            State::Live(_) => timers.keepalive - self.spread(target),
             State::Probing(_) => timers.retransmit,
             State::Absent => timers.absent,
         }
+    }
+
+    /// How much earlier than others a target is asked again: where there are many, they may all have been found at the
+    /// same moment, and are not to be asked at the same moment for ever.
+    fn spread(&self, target: Ipv6Addr) -> Duration {
+        if self.table.count(Kind::Live) < MANY {
+            return Duration::ZERO;
+        }
+        let low = (target.to_bits() ^ target.to_bits() >> 64) as u64;
+        let share = low.wrapping_mul(GOLDEN) >> 54;
+        self.timers.keepalive / 4 * u32::try_from(share).expect("ten bits") / 1_024
     }
 
     /// RFC 4862 §5.4: an address is the guest's one retransmission time after its last solicitation, and
@@ -314,6 +326,11 @@ impl Liveness {
         retransmit + retransmit / 64
     }
 }
+
+/// As many live targets are spread over a quarter of the time between two keepalives.
+const MANY: usize = 64;
+/// 2^64 through the golden ratio: multiples of it are spread evenly (Knuth, volume 3, section 6.4).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 #[path = "machine_tests.rs"]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 
-use super::budget::SHARES;
+use super::budget::HINTED;
 use super::entry::{Entry, KINDS, Kind, NONE};
 use super::state::{Claim, Live, Owner, Probing, Standing, State};
 use super::store::entry_of;
@@ -30,7 +30,7 @@ pub struct Table {
     pub(super) due: [Vec<u32>; KINDS],
     pub(super) by_link: BTreeMap<IfIndex, OnLink>,
     pub(super) extras: BTreeMap<u32, Extra>,
-    pub(super) by_share: [usize; SHARES],
+    pub(super) by_share: [usize; HINTED + 1],
     pub(super) limit: usize,
     /// A question looks its target up several times; [`NONE`] if that one is forgotten.
     pub(super) last_found: Cell<u32>,
@@ -56,6 +56,17 @@ pub(super) struct OnLink {
     pub(super) announced: usize,
 }
 
+/// On which links anybody is live.
+#[derive(Debug, Clone, Copy)]
+pub struct OnLinks<'a>(&'a BTreeMap<IfIndex, OnLink>);
+
+impl OnLinks<'_> {
+    /// Whether anybody is on this one.
+    pub fn has(&self, link: IfIndex) -> bool {
+        self.0.contains_key(&link)
+    }
+}
+
 impl Id {
     /// The number itself; another target may have it later.
     pub fn number(self) -> u32 {
@@ -75,7 +86,7 @@ impl Table {
             due: Default::default(),
             by_link: BTreeMap::new(),
             extras: BTreeMap::new(),
-            by_share: [0; SHARES],
+            by_share: [0; HINTED + 1],
             limit,
             last_found: Cell::new(NONE),
         }
@@ -193,6 +204,17 @@ impl Table {
     }
 
     /// How far the asking has come; only while it is probed, or askers wait for it.
+    pub fn probing(&self, Id(id): Id) -> Option<&Probing> {
+        self.extras.get(&id).map(|extra| &extra.probing)
+    }
+
+    /// The same, and on which links anybody is live.
+    pub fn probing_and_links(&mut self, Id(id): Id) -> Option<(&mut Probing, OnLinks<'_>)> {
+        let Self { extras, by_link, .. } = self;
+        extras.get_mut(&id).map(|extra| (&mut extra.probing, OnLinks(by_link)))
+    }
+
+    /// The same, to be changed.
     pub fn probing_mut(&mut self, Id(id): Id) -> Option<&mut Probing> {
         self.extras.get_mut(&id).map(|extra| &mut extra.probing)
     }
@@ -261,6 +283,11 @@ impl Table {
         self.due[kind as usize].first().map(|id| Id(*id))
     }
 
+    /// Some of this kind for which something is due soon, the first of all first.
+    pub fn early_ones(&self, kind: Kind) -> impl Iterator<Item = Id> {
+        self.due[kind as usize].iter().take(EARLY).map(|id| Id(*id))
+    }
+
     /// The first of the live targets on this link.
     pub fn first_on(&self, link: IfIndex) -> Option<Id> {
         self.by_link.get(&link).map(|on| Id(on.first))
@@ -324,6 +351,8 @@ impl Table {
 
 /// As many fit into the caches anyway.
 const MANY: usize = 4_096;
+/// As many of those that are due soon are looked at.
+const EARLY: usize = 16;
 /// As many targets are looked for ahead of time: what comes in one batch of frames.
 const AHEAD: usize = 64;
 

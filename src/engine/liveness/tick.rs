@@ -144,7 +144,7 @@ impl Liveness {
     pub fn hasten(&mut self, (mut from, most): (u32, usize), now: Time) -> Option<u32> {
         for _ in 0..most {
             let (next, id) = self.table.known_from(from)?;
-            let due = now + self.comes_back_after(&self.table.state(id));
+            let due = now + self.comes_back_after(self.table.address(id), &self.table.state(id));
             if self.table.due_at(id) > due {
                 self.table.postpone(id, due);
             }

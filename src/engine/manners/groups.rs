@@ -18,7 +18,7 @@ use ipnet::Ipv6Net;
 
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{addresses_of, most_of_prefix};
-use crate::wire::solicited_node;
+use crate::wire::{group_suffix, solicited_node};
 
 /// The groups that are wanted on every upstream.
 #[derive(Debug, Default)]
@@ -244,7 +244,7 @@ impl Groups {
 
     /// Counts one more address.
     fn add(&mut self, link: IfIndex, address: Ipv6Addr) {
-        let suffix = suffix(address);
+        let suffix = group_suffix(address);
         let groups = self.links.entry(link).or_default();
         let wanted = groups.wanted.entry(suffix).or_default();
         wanted.0 += ONE;
@@ -263,7 +263,7 @@ impl Groups {
 
     /// Counts one less; one that waits takes the place of a group that nobody needs any more.
     fn remove(&mut self, link: IfIndex, address: Ipv6Addr) {
-        let suffix = suffix(address);
+        let suffix = group_suffix(address);
         let Some(groups) = self.links.get_mut(&link) else { return };
         let Some(wanted) = groups.wanted.get_mut(&suffix) else { return };
         wanted.0 -= ONE;
@@ -315,11 +315,6 @@ impl Wanted {
     fn is_joined(self) -> bool {
         self.0 & JOINED != 0
     }
-}
-
-/// RFC 4291 §2.7.1: "the low-order 24 bits of an address".
-pub fn suffix(address: Ipv6Addr) -> u32 {
-    (address.to_bits() & 0xff_ffff) as u32
 }
 
 /// The group of the addresses that end like this.

@@ -29,7 +29,7 @@ use super::plan::{Changes, Plan};
 use super::policy::{Limits, RangePolicy};
 use super::seed::Seed;
 use super::time::Time;
-use crate::wire::Solicitation;
+use crate::wire::{Solicitation, group_suffix};
 use announce::Announcements;
 use asked::Asked;
 use delivery::Delivery;
@@ -101,8 +101,8 @@ impl Manners {
         self.groups.stand(Standing::Downstreams, on_downstreams);
         for (link, address) in &delta.addresses {
             // The kernel has left the group of an address that it has no more.
-            if !host.links.has(*link, *address) && self.groups.is_joined(*link, groups::suffix(*address)) {
-                self.reports.change(*link, groups::suffix(*address), true);
+            if !host.links.has(*link, *address) && self.groups.is_joined(*link, group_suffix(*address)) {
+                self.reports.change(*link, group_suffix(*address), true);
             }
         }
         self.reports.settle(&self.groups, &Listener { host }, now);
@@ -194,7 +194,7 @@ impl Manners {
 
     /// A question has come on an upstream that has a querier.
     pub fn came(&mut self, link: IfIndex, question: &Solicitation, host: &Host, now: Time) {
-        let suffix = groups::suffix(question.target);
+        let suffix = group_suffix(question.target);
         let is_reported =
             || self.groups.is_joined(link, suffix) || Listener { host }.is_kernels(link, suffix);
         let is_unreported = question.destination.is_multicast() && !is_reported();
@@ -246,6 +246,6 @@ impl Ground for Listener<'_> {
     }
 
     fn is_kernels(&self, link: IfIndex, suffix: u32) -> bool {
-        self.host.links.addresses_of(link).any(|known| groups::suffix(known.address) == suffix)
+        self.host.links.addresses_of(link).any(|known| group_suffix(known.address) == suffix)
     }
 }

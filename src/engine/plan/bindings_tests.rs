@@ -21,6 +21,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
             lower: None,
             peer: None,
             is_bridge: false,
+            leads_to_one: false,
             group: 0,
             vrf: None,
         });

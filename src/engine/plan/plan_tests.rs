@@ -35,6 +35,7 @@ fn host() -> Host {
                 lower: None,
                 peer: None,
                 is_bridge: false,
+                leads_to_one: false,
                 group: 0,
                 vrf: None,
             }),

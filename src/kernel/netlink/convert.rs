@@ -121,6 +121,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
         lower,
         peer,
         is_bridge: kind == Some(&InfoKind::Bridge),
+        leads_to_one: matches!(kind, Some(InfoKind::Veth | InfoKind::Tun)),
         group,
         vrf,
     })

@@ -8,6 +8,7 @@
 mod addresses;
 mod connection;
 mod convert;
+mod groups;
 mod lab;
 mod lookup;
 mod monitor;

@@ -21,11 +21,12 @@ use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols::NETLINK_RO
 use super::NetlinkError;
 use super::connection::{LONGEST_DATAGRAM, kinds, messages};
 use super::convert::facts;
+use super::groups::{self, group_facts};
 use super::requests::Requests;
 use crate::engine::facts::Fact;
 
-/// A subscription to every change of links, IPv6 addresses, IPv6 routes and rules, and neighbors in the
-/// network namespace of the thread that started it.
+/// A subscription to every change of links, IPv6 addresses, IPv6 routes and rules, neighbors, and groups of bridges in
+/// the network namespace of the thread that started it.
 pub struct Monitor {
     socket: TokioSocket,
     requests: Requests,
@@ -82,7 +83,7 @@ impl Monitor {
         Ok((monitor, requests))
     }
 
-    /// Everything that is, in the order links, addresses, rules, routes (of all tables), neighbors.
+    /// Everything that is, in the order groups of bridges, links, addresses, rules, routes (of all tables), neighbors.
     ///
     /// Changes made meanwhile are in the queue too: apply the dump first, then what
     /// [`Monitor::next`] brings. The dump begins with the first poll; what was queued before is older.
@@ -118,7 +119,8 @@ impl Monitor {
         let tables = [links, addresses, rules, routes].into_iter().chain(stations).chain([neighbors]);
         let requests = self.requests.clone();
         async move {
-            let mut all = Vec::new();
+            // Where guests may be is known before whatever else happens.
+            let mut all = groups::dump().await;
             for (name, table) in tables {
                 match requests.table(name, table, |message| facts(&message, 0)).await {
                     Ok(mut told) => all.append(&mut told),
@@ -167,6 +169,7 @@ impl Monitor {
             // Anybody may send to a netlink socket; the kernel's port is 0.
             Ok(sender) if sender.port_number() == 0 => {
                 let is_shrunk = kinds(&self.buffer).any(is_of_shrunk_group);
+                self.queue.extend(group_facts(&self.buffer));
                 for message in messages(&self.buffer) {
                     let flags = message.header.flags;
                     if let NetlinkPayload::InnerMessage(message) = message.payload {
@@ -205,13 +208,14 @@ fn has_none(error: &NetlinkError) -> bool {
     matches!(source.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT))
 }
 
-const GROUPS: [MulticastGroup; 6] = [
+const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv6Route,
     MulticastGroup::Ipv6Rule,
     MulticastGroup::Neigh,
     MulticastGroup::Nexthop,
+    MulticastGroup::Mdb,
 ];
 
 /// Of which the library has no type (linux/rtnetlink.h).

@@ -206,6 +206,7 @@ pub(crate) fn ethernet(index: IfIndex, name: &str, mac: Mac) -> Link {
         lower: None,
         peer: None,
         is_bridge: false,
+        leads_to_one: false,
         group: 0,
         vrf: None,
     }

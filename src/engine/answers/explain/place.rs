@@ -2,15 +2,17 @@
 
 use core::net::Ipv6Addr;
 
-use super::{Explainer, Step, Subject, alive, no, open, yes};
+use super::{Expected, Explainer, Step, Subject, alive, no, open, yes};
+use crate::engine::answers::Scene;
 use crate::engine::change::RouteState;
 use crate::engine::facts::{IfIndex, KernelRoute, KernelRule, LinkLayer, LinkState, TableName};
 use crate::engine::host::routes::MAIN;
 use crate::engine::host::routes::ways::Way;
-use crate::engine::liveness::Live;
+use crate::engine::liveness::{Ground, Live, Standing};
 use crate::engine::plan::RangeId;
 use crate::engine::policy::{Downstream, RangeRoutes};
 use crate::engine::time::Time;
+use crate::wire::{DropReason, group_suffix};
 
 impl Explainer<'_> {
     /// What to do about an address that is in no range: a neighbor on the upstream link needs nothing.
@@ -143,6 +145,39 @@ impl Explainer<'_> {
                 format!("`ip -6 route add {target} dev {name}`, or write answer = \"always\""),
             ),
         }
+    }
+
+    /// What is asked for with the next question.
+    pub(super) fn tell_asking(&self, range: RangeId, target: Ipv6Addr, steps: &mut Vec<Step>) -> Expected {
+        let Scene { plan, host, guests, neighbors, .. } = self.scene;
+        if !guests.can_be_asked(target, &self.scene.downstreams()) {
+            steps.push(self.no_downstream(range, target));
+            return Expected::Dropped(plan.why_not_probed(range, target, host));
+        }
+        steps.push(yes(Subject::Downstream, self.downstream_named(range)));
+        let remedy = "the guest has to be up, to have this address, and to be behind that interface";
+        let behind = self.scene.downstreams();
+        let listeners = self.scene.hints.known(group_suffix(target));
+        let listeners = listeners.filter(|link| behind.behind(target).is_some_and(|all| all.contains(*link)));
+        let first = listeners.map(|link| self.name(link)).collect::<Vec<_>>().join(" and ");
+        let value = match guests.standing(target) {
+            _ if neighbors.live(target).is_some() => {
+                "a station on the upstream's own link has it, and answers there".to_owned()
+            }
+            Standing::Absent => "did not reply a moment ago; the next question asks it once more".to_owned(),
+            _ if first.is_empty() => "nothing is known of it; the next question asks for it".to_owned(),
+            _ => format!(
+                "nothing is known of it, but somebody on {first} listens to its multicast group: the next question \
+                 asks there first"
+            ),
+        };
+        steps.push(open(Subject::Liveness, value, Some(remedy.to_owned())));
+        if !guests.has_room_for(target) {
+            let remedy = "raise `targets` in [limits]".to_owned();
+            steps.push(no(Subject::Liveness, "no room for another target".to_owned(), Some(remedy)));
+            return Expected::Dropped(DropReason::TargetsFull);
+        }
+        Expected::Probed
     }
 
     /// Of a guest that is only routed to.

@@ -31,8 +31,20 @@ fn host(rules: Vec<KernelRule>, routes: Vec<KernelRoute>) -> Host {
     let (layer, state) = (LinkLayer::None, LinkState::Up);
     for (index, name) in [(UP, "up0"), (BRIDGE, "br0"), (PEERS, "peers0")] {
         let name = name.parse().expect("a name");
-        let (master, lower, is_bridge, group, vrf) = (None, None, false, 0, None);
-        let link = Link { index, name, state, layer, master, lower, peer: None, is_bridge, group, vrf };
+        let (master, lower, is_bridge, leads_to_one, group, vrf) = (None, None, false, false, 0, None);
+        let link = Link {
+            index,
+            name,
+            state,
+            layer,
+            master,
+            lower,
+            peer: None,
+            is_bridge,
+            leads_to_one,
+            group,
+            vrf,
+        };
         host.learn(Fact::Link(link), &mut delta);
     }
     let main = [route("::/0", UP, MAIN), route("2001:db8::c:0/112", BRIDGE, MAIN)];

@@ -1,0 +1,97 @@
+//! What real guests report of their groups: they are asked there first, and found while somebody scans.
+
+use std::net::Ipv6Addr;
+
+use crate::client::lone64;
+use crate::daemon::{Daemon, Settings};
+use crate::endpoint::{Endpoint, PATIENCE};
+use crate::frame::{SOLICITATION, target_of};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c};
+use crate::link::Link;
+use crate::namespace::eventually;
+use crate::solicitation::Solicitation;
+
+crate::cases![
+    knows_from_the_start_to_which_groups_a_guest_at_the_end_of_a_pair_listens,
+    hears_to_which_groups_a_new_guest_listens,
+    reads_what_a_bridge_has_heard_of_its_guests_before_the_start_and_later,
+    finds_guests_at_the_first_question_where_a_scan_has_used_up_all_probes,
+];
+
+fn settings() -> Settings {
+    Settings::default().range(C, "br0", "").range(D, "gv1", "")
+}
+
+/// Until `lone64 explain` says on which interface somebody listens to the group of this address, or nobody any more.
+fn wait_for_hint(lab: &Lab, daemon: &Daemon, target: Ipv6Addr, interface: Option<&str>) {
+    let socket = daemon.socket();
+    let says = || {
+        let output = lab.host.run(|| lone64(&socket, &format!("explain {target}")));
+        // Without the breaks of its lines.
+        String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    eventually(&format!("a hint for {target}"), PATIENCE, || {
+        let text = says();
+        let is_there = match interface {
+            Some(name) => text.contains(&format!("somebody on {name} listens to its multicast group")),
+            None => !text.contains("listens to its multicast group"),
+        };
+        is_there.then_some(())
+    });
+}
+
+fn knows_from_the_start_to_which_groups_a_guest_at_the_end_of_a_pair_listens() {
+    let lab = Lab::veth();
+    // Whatever it has reported so far, nobody has heard.
+    let daemon = Daemon::start(&lab, settings());
+    wait_for_hint(&lab, &daemon, PLAIN, Some("gv1"));
+}
+
+fn hears_to_which_groups_a_new_guest_listens() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, settings());
+    // One that has no duplicate address detection, so that nothing else is heard of it.
+    for (namespace, interface) in [(&lab.plain, "gv1"), (&lab.guest, "br0")] {
+        let new: Ipv6Addr = if interface == "br0" { c(0x77) } else { crate::lab::d(0x77) };
+        namespace.ip(&format!("addr add {new}/128 dev eth0 nodad"));
+        wait_for_hint(&lab, &daemon, new, Some(interface));
+        namespace.ip(&format!("addr del {new}/128 dev eth0"));
+        wait_for_hint(&lab, &daemon, new, None);
+    }
+}
+
+fn reads_what_a_bridge_has_heard_of_its_guests_before_the_start_and_later() {
+    let lab = Lab::veth();
+    // With a querier that counts, a bridge keeps reports to itself.
+    lab.host.ip("link set br0 type bridge mcast_snooping 1 mcast_query_response_interval 10 \
+         mcast_startup_query_interval 100 mcast_query_interval 100
+         link set br0 type bridge mcast_querier 1");
+    let suffix = |target: Ipv6Addr| format!("ff02::1:ff00:{:x}", target.segments()[7]);
+    let bridge_knows = |target: Ipv6Addr| {
+        eventually("the bridge knows its guest's group", PATIENCE, || {
+            lab.host.output("bridge", "mdb show dev br0").contains(&suffix(target)).then_some(())
+        });
+    };
+    bridge_knows(GUEST);
+    let daemon = Daemon::start(&lab, settings());
+    wait_for_hint(&lab, &daemon, GUEST, Some("br0"));
+    lab.guest.ip(&format!("addr add {}/128 dev eth0 nodad", c(0x78)));
+    bridge_knows(c(0x78));
+    wait_for_hint(&lab, &daemon, c(0x78), Some("br0"));
+}
+
+fn finds_guests_at_the_first_question_where_a_scan_has_used_up_all_probes() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, settings().rest("[limits]\nprobes-per-second = 1\n"));
+    wait_for_hint(&lab, &daemon, PLAIN, Some("gv1"));
+    let mut link = Link::open(&lab);
+    let mut guest = Endpoint::open(&lab.guest, "eth0");
+    for dead in 0..200 {
+        link.send(&Solicitation::multicast(ROUTER, c(0x1000 + dead)));
+    }
+    link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+    // The scan itself was held to what there is of probes.
+    let is_probe = |frame: &Vec<u8>| target_of(frame, SOLICITATION).is_some_and(|target| target >= c(0x1000));
+    let probes = guest.heard().iter().filter(|frame| is_probe(frame)).count();
+    assert!(probes < 100, "{probes} probes");
+}
