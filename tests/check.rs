@@ -31,7 +31,7 @@ interface = "lxcbr0"
 exclude   = ["2001:db8:1:2:c::1"]
 
 [[range]]
-prefix    = "2001:db8:1:2:a::/80"
+prefix    = "2001:db8:1:2:a::/120"
 interface = "lo"
 "#;
 
@@ -100,7 +100,7 @@ fn shows_what_would_be_served() {
     let expected = "\
 RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP  EXCL
 2001:db8:1:2:c::/112  default route  lxcbr0      live    range   yes       1
-2001:db8:1:2:a::/80   default route  lo          always  range   yes       0
+2001:db8:1:2:a::/120  default route  lo          always  range   yes       0
 
 <stdin> is good: 2 ranges on the upstream of the default route.
 ";
@@ -138,7 +138,7 @@ fn shows_which_ranges_answer_their_guests_on_their_own_link() {
     let expected = "\
 RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP  PROXY
 2001:db8:1:2:c::/112  default route  lxcbr0      live    range   yes       yes
-2001:db8:1:2:a::/80   default route  lo          always  range   yes       no
+2001:db8:1:2:a::/120  default route  lo          always  range   yes       no
 
 <stdin> is good: 2 ranges on the upstream of the default route.
 ";
@@ -172,7 +172,7 @@ fn shows_which_ranges_have_a_gateway() {
     let expected = "\
 RANGE                 UPSTREAM       DOWNSTREAM  ANSWER  ROUTES  BACKSTOP
 2001:db8:1:2:c::/112  default route  lxcbr0      live    range   yes
-2001:db8:1:2:a::/80   default route  lo          always  range   yes
+2001:db8:1:2:a::/120  default route  lo          always  range   yes
 
 gateway: fe80::1 on every downstream of 2001:db8:1:2:c::/112
 
@@ -225,6 +225,43 @@ fn says_where_there_is_no_backstop() {
         let printed = text(&output.stdout);
         assert_eq!(printed.matches("\nnote: no backstop").count(), notes.len(), "{printed}");
         assert!(printed.lines().all(|line| line.len() <= 80), "{printed}");
+    }
+}
+
+#[test]
+fn says_which_ranges_switches_cannot_be_told_of() {
+    let always =
+        |length: u8| format!("[[range]]\nprefix = \"2001:db8:1:2:c::/{length}\"\nanswer = \"always\"\n");
+    let router = "[[upstream]]\nmld = \"router\"\n";
+    for (input, is_told) in [
+        (always(118), false),
+        (always(117), true),
+        (format!("[limits]\ngroups = 2048\n{}", always(117)), false),
+        (format!("[limits]\ngroups = 65536\n{}", always(112)), true),
+        (router.to_owned() + &always(112), false),
+        ("[[upstream]]\nmld = false\n".to_owned() + &always(112), false),
+        (always(112).replace("\"always\"", "\"live\""), false),
+        // Of two upstreams one advertises a multicast router.
+        (
+            format!(
+                "{router}interface = \"a0\"\n[[upstream]]\ninterface = \"b0\"\n{}upstream = \"a0\"\n",
+                always(112)
+            ),
+            false,
+        ),
+        (
+            format!(
+                "{router}interface = \"a0\"\n[[upstream]]\ninterface = \"b0\"\n{}upstream = \"b0\"\n",
+                always(112)
+            ),
+            true,
+        ),
+    ] {
+        let value: Value = serde_json::from_slice(&lone64(&["check", "--json", "-"], &input).stdout).unwrap();
+        let told = value["notes"].as_array().unwrap().iter().filter_map(Value::as_str);
+        let told: Vec<_> = told.filter(|note| note.contains("no multicast groups are reported")).collect();
+        assert_eq!(told.len(), usize::from(is_told), "{input}{value}");
+        assert!(told.iter().all(|note| note.contains("mld = \"router\"")), "{told:?}");
     }
 }
 

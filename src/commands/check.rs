@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Outcome, backstops, host, links, print, unserved, ways_out, wrapped};
+use super::{Outcome, backstops, host, links, print, switches, unserved, ways_out, wrapped};
 use crate::config::{self, DEFAULT_FILE, Problems, written};
 use crate::daemon::unserved::{Network, networks};
 use crate::engine::Engine;
@@ -105,6 +105,7 @@ impl Here {
         if written.needs_upstream() {
             notes.extend(backstops::notes(&policy));
             notes.extend(links::notes(written, &policy));
+            notes.extend(switches::notes(&policy));
         }
         notes.extend(engine.iter().flat_map(links::problems));
         let unserved = engine.as_ref().map(|here| Unserved::of(written, here)).unwrap_or_default();

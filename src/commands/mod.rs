@@ -21,6 +21,7 @@ pub mod options;
 pub mod reload;
 pub mod run;
 pub mod status;
+mod switches;
 mod unserved;
 pub mod watch;
 mod ways_out;

@@ -142,7 +142,7 @@ const UPSTREAM: &[Key] = &[
     (
         "mld",
         Some("true"),
-        "Report the solicited-node groups of live targets, so that switches with MLD snooping deliver questions for them. \"router\": advertise a multicast router besides (RFC 4286), so that they deliver all multicast, also questions for guests that nobody has heard of. false: neither.",
+        "Report the solicited-node groups of live targets, so that switches with MLD snooping deliver questions for them. \"router\": advertise a multicast router besides (RFC 4286), so that they deliver all multicast, also questions for guests that nobody has heard of, however many: then all multicast of the link arrives at this host. A switch that asks for multicast routers is answered within two seconds. false: neither.",
     ),
     (
         "suppress-kernel",
@@ -196,7 +196,7 @@ const LIMITS: &[Key] = &[
     (
         "groups",
         Some("1024"),
-        "Multicast groups reported on one upstream (`mld`); a Linux bridge gives up snooping at 4096.",
+        "Multicast groups reported on one upstream (`mld`); a Linux bridge gives up snooping at 4096. Where more are wanted, `status` and `doctor` say so.",
     ),
 ];
 

@@ -60,10 +60,12 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
         // They come and go with the interfaces of guests.
         Event::GatewayAdded(..) | Event::GatewayRemoved(..) => true,
-        Event::GroupsFull(..) | Event::TooWideToJoin(_) | Event::RoundLate(..) => false,
+        Event::RoundLate(..) => false,
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
+        // One guest more and one less may bring one about and end it.
+        Event::Note(_) | Event::NoteOver(_) => true,
         // A container engine makes networks and takes them away as fast as it likes.
         Event::Unserved(_) | Event::UnservedEnded(..) | Event::ManyUnserved(_) => true,
         Event::Solicited(..) | Event::Answered(..) | Event::Dropped(..) => true,
@@ -139,16 +141,6 @@ fn write(event: &Event, links: &Links) {
         Event::GatewayRemoved(link, address) => {
             tracing::info!(%address, interface = %name(link), "the guests' gateway is removed");
         }
-        Event::GroupsFull(link, most) => tracing::warn!(
-            interface = %name(link),
-            "{most} multicast groups are reported, and no more will be: behind a switch with MLD snooping, \
-             solicitations for further targets may not arrive; `groups` in [limits] allows more"
-        ),
-        Event::TooWideToJoin(prefix) => tracing::info!(
-            %prefix,
-            "no multicast groups are reported for it: all of its addresses are answered for, and they are more \
-             than `groups` in [limits]; behind a switch with MLD snooping, use a longer prefix"
-        ),
         Event::RoundLate(link, period, took) => tracing::warn!(
             interface = %name(link),
             "announcing every live target again took {took:.0?}, and `announce` asks for it every {period:?}: the next round \
@@ -158,6 +150,8 @@ fn write(event: &Event, links: &Links) {
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
+        Event::Note(note) => tracing::info!("{note}"),
+        Event::NoteOver(note) => tracing::info!("{}", note.over()),
         Event::Unserved(network) => tracing::warn!("{network}"),
         Event::UnservedEnded(network, ended) => tracing::info!("{}", network.ended(*ended)),
         Event::ManyUnserved(count) => tracing::warn!(

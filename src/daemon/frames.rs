@@ -240,6 +240,7 @@ fn input(link: IfIndex, message: Result<Message, DropReason>) -> Input {
         Ok(Message::Solicitation(solicitation)) => Input::Solicitation(link, solicitation),
         Ok(Message::Advertisement(advertisement)) => Input::Advertisement(link, advertisement),
         Ok(Message::Query(query)) => Input::Query(link, query),
+        Ok(Message::RouterSolicitation(asked)) => Input::RouterSolicitation(link, asked),
         Ok(Message::Report(report)) => Input::Report(link, report),
         Err(reason) => Input::Discarded(link, reason),
     }

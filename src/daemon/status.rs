@@ -34,6 +34,7 @@ struct Whole {
     upstreams: Vec<Value>,
     ranges: Vec<Value>,
     problems: Vec<Value>,
+    notes: Vec<String>,
     conflicts: Vec<Value>,
     wide_masks: Vec<Value>,
     next_hops: Vec<Value>,
@@ -116,6 +117,7 @@ impl Whole {
             upstreams: upstreams(engine),
             ranges: ranges(engine),
             problems: problems(engine),
+            notes: engine.notes().iter().map(ToString::to_string).collect(),
             conflicts: engine.conflicts().map(conflict).collect(),
             wide_masks: engine.wide_masks().map(wide_mask).collect(),
             next_hops: next_hops(engine, now),
@@ -142,6 +144,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
             "mac": upstream.mac.to_string(),
             "state": link.map_or("missing", |link| link_state(link.state)),
             "backend": "packet",
+            "mld": mld(engine, upstream.link),
             "counters": { "answered": counters.answered, "dropped": dropped },
         })
     });
@@ -150,11 +153,18 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
     let missing = needed.filter_map(|upstream| match &upstream.interface {
         UpstreamInterface::Named(name) if engine.links().named(name).is_none() => Some(json!({
             "interface": name.as_str(), "ifindex": null, "mac": null, "state": "missing",
-            "backend": "packet", "counters": { "answered": 0, "dropped": {} },
+            "backend": "packet", "mld": null, "counters": { "answered": 0, "dropped": {} },
         })),
         _ => None,
     });
     there.chain(missing).collect()
+}
+
+/// What switches are told on this upstream, and what is known of them.
+fn mld(engine: &Engine, link: IfIndex) -> Value {
+    let (querier, delivers_all) = engine.querier(link).unzip();
+    let (groups, waiting) = engine.count_groups(link);
+    json!({ "querier": querier, "delivers_all": delivers_all, "groups": groups, "waiting": waiting })
 }
 
 fn ranges(engine: &Engine) -> Vec<Value> {

@@ -1,9 +1,10 @@
 //! What the engine tells: one change that is worth a line in the log, or a question where each is watched.
 
+mod note;
+
 use core::net::Ipv6Addr;
 use std::time::Duration;
 
-use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use super::asker::Asker;
@@ -14,6 +15,7 @@ use super::plan::problem::Problem;
 pub use super::plan::unserved::{Ended, Guests, Unserved};
 use super::policy::{Origin, RangePolicy};
 use crate::wire::{DropReason, Mac};
+pub use note::Note;
 
 /// One change that is worth a line in the log; or, where every question is watched, a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,10 +53,6 @@ pub enum Event {
     GatewayAdded(IfIndex, Ipv6Addr),
     /// It has it there no more.
     GatewayRemoved(IfIndex, Ipv6Addr),
-    /// On this upstream as many groups are reported as may be; further targets wait for room.
-    GroupsFull(IfIndex, usize),
-    /// Every address of this prefix is answered for, too many to report a group for each.
-    TooWideToJoin(Ipv6Net),
     /// To announce everything again on this upstream took longer than the period that is wanted: that, and this.
     RoundLate(IfIndex, Duration, Duration),
     /// The range follows from the host as it is, and is served from now on, or in another way than before.
@@ -65,6 +63,10 @@ pub enum Event {
     Problem(Problem),
     /// It is there now.
     Solved(Problem),
+    /// Switches that snoop MLD may keep something from this host.
+    Note(Note),
+    /// That is over.
+    NoteOver(Note),
     /// The kernel routes this network inside an on-link prefix, and nobody serves it.
     Unserved(Box<Unserved>),
     /// That is over.

@@ -14,6 +14,7 @@ use super::answers::masks::{Masks, WideMask};
 use super::asker::Asker;
 use super::change::{At, RouteState};
 use super::counters::Counters;
+use super::event::Note;
 use super::export::{self, Census, Target, Which};
 use super::facts::{IfIndex, KernelRoute, KernelRule};
 use super::host::Host;
@@ -51,6 +52,8 @@ pub struct House {
     pub(super) counters: Counters,
     /// Those of the plan, and what the kernel refuses.
     pub(super) problems: Vec<Problem>,
+    /// What switches may keep from this host.
+    pub(super) notes: Vec<Note>,
     /// What was told of networks that nobody serves.
     pub(super) told: Told,
     pub(super) seed: Seed,
@@ -81,6 +84,7 @@ impl House {
             masks: Masks::default(),
             counters: Counters::default(),
             problems: Vec::new(),
+            notes: Vec::new(),
             told: Told::default(),
             seed: Seed(seed),
         }

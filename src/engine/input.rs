@@ -8,7 +8,9 @@ use super::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outco
 use super::export::Watch;
 use super::facts::{Fact, IfIndex};
 use super::policy::Policy;
-use crate::wire::{Advertisement, DropReason, MldQuery, MldReport, Solicitation};
+use crate::wire::{
+    Advertisement, DropReason, MldQuery, MldReport, MulticastRouterSolicitation, Solicitation,
+};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub enum Input {
     Query(IfIndex, MldQuery),
     /// Somebody says on this interface to which solicited-node groups it listens.
     Report(IfIndex, MldReport),
+    /// A switch asks on this interface for multicast routers.
+    RouterSolicitation(IfIndex, MulticastRouterSolicitation),
     /// A frame arrived on this interface that is not a valid message.
     Discarded(IfIndex, DropReason),
     /// The kernel says something. What comes in one burst is handled as one.

@@ -9,9 +9,8 @@
 //! 3. Wait until something happens, at most until [`Engine::next_timeout`]; then hand in
 //!    [`Input::Timeout`].
 //!
-//! Time never runs backwards between two calls. Effects are idempotent: to carry out the same output twice does
-//! no harm. What takes long is done in slices (`work`), so that questions are answered in between. A run of
-//! inputs and times, recorded, is a test.
+//! Time never runs backwards between two calls. Effects are idempotent. What takes long is done in slices (`work`), so
+//! that questions are answered in between. A run of inputs and times, recorded, is a test.
 //!
 //! # Where a line belongs
 //!
@@ -73,7 +72,7 @@ pub use change::{
 };
 pub use counters::{Counters, LinkCounters};
 pub use effect::{Ear, Output, Role};
-pub use event::{Ended, Event, Guests, Loss, Unserved};
+pub use event::{Ended, Event, Guests, Loss, Note, Unserved};
 pub use export::{Census, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
 pub use house::House;
@@ -129,7 +128,8 @@ impl Engine {
         match input {
             Input::Solicitation(link, solicitation) => self.desk.solicitation(link, &solicitation, now),
             Input::Advertisement(link, advertisement) => self.desk.advertisement(link, &advertisement, now),
-            Input::Query(link, query) => manners.reports.asked(link, &query, &manners.groups, now),
+            Input::Query(link, query) => self.desk.queried(link, &query, now),
+            Input::RouterSolicitation(link, _) => manners.snoopers.asked(link, now),
             Input::Report(link, report) => self.desk.reported(link, &report),
             Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
             Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
@@ -363,7 +363,7 @@ impl Engine {
         let policy = self.desk.house.written.clone();
         let is_routing_new = !before.routes.looks_like(&policy.routes);
         let knew_all = self.plan.knew_routes_for(&next, before, &policy);
-        changes.concern_all = is_routing_new || before.upstreams != policy.upstreams;
+        changes.concern_all = is_routing_new || !before.serves_like(&policy);
         self.desk.change_limits(&policy, now);
         let mut work = self.adopt(next, changes, delta, now);
         if is_routing_new {

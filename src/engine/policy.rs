@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::IfName;
 pub use super::pattern::{IfPattern, ParseIfPatternError};
-pub use mld::Mld;
+pub use mld::{Mld, addresses_of, most_of_prefix};
 
 /// Everything that the engine has to know about the administrator's wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

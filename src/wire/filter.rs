@@ -6,7 +6,7 @@
 
 use ipnet::Ipv6Net;
 
-use super::{MldQuery, MldReport};
+use super::{MldQuery, MldReport, MulticastRouterSolicitation};
 
 /// One instruction, as the kernel's `struct sock_filter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -
         ranges = vec![common_prefix(&ranges)];
     }
     ranges.extend(gateways);
-    let mut program = with_listeners(&[MldQuery::TYPE]);
+    let mut program = with_listeners(&[MldQuery::TYPE, MulticastRouterSolicitation::TYPE]);
     program.extend(advertisements_of(neighbors));
     program.extend(KINDS);
     for range in ranges {
@@ -55,10 +55,12 @@ fn upstream_of_at_most(most: usize, ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -
     program
 }
 
-/// For a downstream: every solicitation and every advertisement, queries for multicast listeners and what they report.
+/// For a downstream: every solicitation and every advertisement, queries for multicast listeners and what they report, and
+/// questions for multicast routers.
 pub fn downstream() -> Vec<Instruction> {
-    let mut program =
-        with_listeners(&[MldQuery::TYPE, MldReport::TYPE, MldReport::V1_TYPE, MldReport::V1_DONE]);
+    let reports = [MldReport::TYPE, MldReport::V1_TYPE, MldReport::V1_DONE];
+    let types = [&reports[..], &[MldQuery::TYPE, MulticastRouterSolicitation::TYPE]].concat();
+    let mut program = with_listeners(&types);
     program.extend(KINDS);
     program.push(PASS);
     program
@@ -109,7 +111,7 @@ pub const MAX_RANGES: usize = 64;
 pub const MAX_UPSTREAMS: usize = 64;
 
 /// Ethertype, next header, hop limit; leaves the ICMPv6 type in the accumulator. What is about multicast listeners
-/// (RFC 3810), which stands behind a hop-by-hop header, passes if it is of one of these types.
+/// (RFC 3810) and routers (RFC 4286), which stands behind a hop-by-hop header, passes if it is of one of these types.
 ///
 /// The first test is on the packet's kind: to this host, to all or to a group (0, 1, 2) pass; to
 /// another host (3) does not, and so does not a frame of a VLAN that no device here belongs to,

@@ -66,6 +66,9 @@ fn queries_for_listeners_pass_on_interfaces_and_nothing_like_them() {
     for program in &programs {
         assert_ne!(run(program, &frame, 2), 0);
         assert_eq!(run(program, &frame, 4), 0, "what this host sends");
+        let mut switch = frame.clone();
+        switch[62] = 152;
+        assert_ne!(run(program, &switch, 2), 0, "who asks for multicast routers");
         // Another header, another protocol behind it, another message.
         for (at, value) in [(20, 60), (54, 17), (62, 144)] {
             let mut other = frame.clone();

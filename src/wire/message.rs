@@ -1,7 +1,9 @@
 //! Any of the messages, as they come out of a frame.
 
 use super::envelope::Envelope;
-use super::{Advertisement, DropReason, Mac, MldQuery, MldReport, Solicitation, mld};
+use super::{
+    Advertisement, DropReason, Mac, MldQuery, MldReport, MulticastRouterSolicitation, Solicitation, mld,
+};
 
 /// A valid message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub enum Message {
     Query(MldQuery),
     /// A host says to which solicited-node groups it listens.
     Report(MldReport),
+    /// A switch asks for multicast routers.
+    RouterSolicitation(MulticastRouterSolicitation),
 }
 
 /// Whether the sender of a frame has computed the ICMPv6 checksum.
@@ -50,6 +54,10 @@ impl Message {
             Some(MldQuery::TYPE) => return MldQuery::parse(frame, station, checksum).map(Self::Query),
             Some(MldReport::TYPE | MldReport::V1_TYPE | MldReport::V1_DONE) => {
                 return MldReport::parse(frame, station, checksum).map(Self::Report);
+            }
+            Some(MulticastRouterSolicitation::TYPE) => {
+                let asked = MulticastRouterSolicitation::parse(frame, station, checksum);
+                return asked.map(Self::RouterSolicitation);
             }
             _ => {}
         }

@@ -82,17 +82,18 @@ pub(super) fn type_in(frame: &[u8]) -> Option<u8> {
     frame.get(HEADERS + EXTENSION).copied().filter(|_| is_behind)
 }
 
-/// A message whose headers passed every check that queries and reports have in common.
-struct Opened<'a> {
-    source_mac: Mac,
-    source: Ipv6Addr,
-    message: &'a [u8],
+/// A message whose headers passed every check that queries and reports have in common, and those of RFC 4286 as well.
+pub(super) struct Opened<'a> {
+    pub(super) source_mac: Mac,
+    pub(super) source: Ipv6Addr,
+    pub(super) destination: Ipv6Addr,
+    pub(super) message: &'a [u8],
 }
 
 impl<'a> Opened<'a> {
     /// RFC 3810 §5.1.14, §5.2.13 and §6.2: the hop limit is 1, and there is a Router Alert option. "If any of these
     /// checks fail, the packet is dropped."
-    fn open(frame: &'a [u8], station: Mac, checksum: Checksum) -> Result<Self, DropReason> {
+    pub(super) fn open(frame: &'a [u8], station: Mac, checksum: Checksum) -> Result<Self, DropReason> {
         let (destination_mac, source_mac) = (mac_at(frame, 0), mac_at(frame, 6));
         if !destination_mac.is_group() && destination_mac != station {
             return Err(DropReason::OtherStation);
@@ -124,7 +125,7 @@ impl<'a> Opened<'a> {
         if checksum == Checksum::Written && sum() != 0 {
             return Err(DropReason::Checksum);
         }
-        Ok(Self { source_mac, source, message })
+        Ok(Self { source_mac, source, destination, message })
     }
 }
 
@@ -173,7 +174,7 @@ fn address_at(bytes: &[u8], at: usize) -> Ipv6Addr {
 
 /// RFC 3810 §5.2.14: "ff02::16, the IPv6 multicast address for All MLDv2-capable routers".
 const ALL_V2_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
-const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+pub(super) const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// The next header before a hop-by-hop options header.
 const HOP_BY_HOP: u8 = 0;

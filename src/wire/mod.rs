@@ -27,7 +27,7 @@ pub use drop_reason::DropReason;
 pub use mac::{Mac, ParseMacError};
 pub use message::{Checksum, Message};
 pub use mld::{MldQuery, MldRecord, MldRecordKind, MldReport, MldVersion};
-pub use mrd::MulticastRouter;
+pub use mrd::{MulticastRouter, MulticastRouterSolicitation};
 use solicitation::is_solicited_node;
 pub use solicitation::{Solicitation, group_suffix, solicited_node};
 

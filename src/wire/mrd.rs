@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Mac;
-use super::mld::close;
+use super::mld::{ALL_ROUTERS, Opened, close};
+use super::{Checksum, DropReason, Mac};
 
 /// "There is a multicast router here", or not any more, as one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +17,43 @@ pub struct MulticastRouter {
     pub source: Ipv6Addr,
     /// The next one comes after this long, in whole seconds; none: there is no router any more.
     pub interval: Option<Duration>,
+}
+
+/// "Which multicast routers are there?" A switch asks so when it starts (RFC 4286 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MulticastRouterSolicitation {
+    /// The switch's station.
+    pub source_mac: Mac,
+    /// Its link-local address, or `::` while it has none.
+    pub source: Ipv6Addr,
+}
+
+impl MulticastRouterSolicitation {
+    /// ICMPv6 type.
+    pub const TYPE: u8 = 152;
+
+    /// RFC 4286 §4: it is for all routers of the link, with a hop limit of 1 and a Router Alert option.
+    pub(super) fn parse(frame: &[u8], station: Mac, checksum: Checksum) -> Result<Self, DropReason> {
+        let Opened { source_mac, source, destination, message } = Opened::open(frame, station, checksum)?;
+        if !source.is_unicast_link_local() && !source.is_unspecified() {
+            return Err(DropReason::SourceNotLinkLocal);
+        }
+        if message.len() < LENGTH {
+            return Err(DropReason::MessageTruncated);
+        }
+        if destination != ALL_ROUTERS {
+            return Err(DropReason::MessageType);
+        }
+        Ok(Self { source_mac, source })
+    }
+
+    /// Writes the whole frame and returns its length; for tests.
+    pub fn emit(&self, buffer: &mut [u8]) -> usize {
+        let frame = &mut buffer[..14 + 40 + 8 + LENGTH];
+        frame[14 + 40 + 8..].copy_from_slice(&[Self::TYPE, 0, 0, 0]);
+        close(frame, (self.source_mac, Mac::multicast(ALL_ROUTERS)), (self.source, ALL_ROUTERS));
+        frame.len()
+    }
 }
 
 impl MulticastRouter {
@@ -47,6 +84,8 @@ impl MulticastRouter {
 const ALL_SNOOPERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x6a);
 const ADVERTISEMENT: u8 = 151;
 const TERMINATION: u8 = 153;
+/// Bytes of a solicitation: type, a reserved byte, checksum.
+const LENGTH: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -68,5 +107,25 @@ mod tests {
         router.interval = None;
         assert_eq!(router.emit(&mut frame), 66);
         assert_eq!(frame[62..64], [153, 0]);
+    }
+
+    #[test]
+    fn a_switch_that_asks_is_understood_and_nothing_like_it() {
+        let asked = MulticastRouterSolicitation {
+            source_mac: Mac([2, 0, 0, 0, 0, 9]),
+            source: "fe80::9".parse().expect("an address"),
+        };
+        let station = Mac([2, 0, 0, 0, 0, 1]);
+        let parse = |frame: &[u8]| MulticastRouterSolicitation::parse(frame, station, Checksum::Written);
+        let mut frame = [0xff; 66];
+        assert_eq!(asked.emit(&mut frame), 66);
+        assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 2]);
+        assert_eq!(parse(&frame), Ok(asked));
+        let unnumbered = MulticastRouterSolicitation { source: Ipv6Addr::UNSPECIFIED, ..asked };
+        unnumbered.emit(&mut frame);
+        assert_eq!(parse(&frame), Ok(unnumbered));
+        // To others than the routers, with a sum that is right.
+        close(&mut frame, (asked.source_mac, Mac::multicast(ALL_SNOOPERS)), (asked.source, ALL_SNOOPERS));
+        assert_eq!(parse(&frame), Err(DropReason::MessageType));
     }
 }

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use lone64::engine::facts::{Fact, IfIndex, LinkLayer, RouteKind};
 use lone64::engine::policy::Limits;
 use lone64::engine::policy::{Answer, Downstream, Policy, RangeRoutes, UpstreamInterface};
-use lone64::engine::{Event, Input, Output};
+use lone64::engine::{Event, Input, Note, Output};
 use lone64::wire::solicited_node;
 
 use crate::host::reports::{Heard, Switch};
@@ -196,7 +196,7 @@ fn a_small_range_that_is_always_answered_is_joined_as_a_whole_and_a_large_one_no
     assert_eq!(switch.on(UP), groups);
     let prefix = "2001:db8:1:2:c::/117";
     let outputs = always(prefix);
-    let told = Output::Event(Event::TooWideToJoin(net(prefix)));
+    let told = Output::Event(Event::Note(Note::TooWideForGroups(net(prefix), most_groups())));
     assert_eq!(outputs.iter().filter(|output| **output == told).count(), 1);
     assert_eq!(switch.hear(&outputs), []);
 }
@@ -248,7 +248,8 @@ fn no_more_than_so_many_are_joined_and_who_waits_comes_when_another_goes() {
         // As the kernel's table has it: found, without a question that costs a probe.
         host.facts(vec![found(number)]);
         let outputs = host.take();
-        told += outputs.iter().filter(|o| matches!(o, Output::Event(Event::GroupsFull(UP, _)))).count();
+        told +=
+            outputs.iter().filter(|o| matches!(o, Output::Event(Event::Note(Note::GroupsFull(..))))).count();
         follow(&mut switch, &outputs);
         host.pass(millis(5));
     }

@@ -4,7 +4,7 @@ use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkLayer, RouteKind};
 use lone64::engine::policy::{
     Answer, Downstream, Limits, Policy, RangePolicy, RangeRoutes, Source, UpstreamInterface,
 };
-use lone64::engine::{Change, Engine, Event, Input, Loss, Outcome, Output, RouteState, Time};
+use lone64::engine::{Change, Engine, Event, Input, Loss, Note, Outcome, Output, RouteState, Time};
 use lone64::wire::{DropReason, Mac};
 
 use crate::host::{
@@ -155,7 +155,7 @@ fn a_range_that_becomes_always_answers_whoever_waits_and_forgets_nobody_aloud() 
     host.ask(guest(6));
     let outputs = reload(&mut host, always());
     assert_eq!(crate::host::advertisements(&outputs).len(), 1);
-    assert_eq!(events(&outputs), [Event::TooWideToJoin(net("2001:db8:1:2:c::/112"))]);
+    assert_eq!(events(&outputs), [Event::Note(Note::TooWideForGroups(net("2001:db8:1:2:c::/112"), 1_024))]);
     assert_eq!(host.engine.known_targets(), 0);
     assert!(host.answers_for(guest(7)));
 

@@ -25,6 +25,7 @@ fn check(frame: &[u8]) {
         Message::Solicitation(solicitation) => solicitation.emit(&mut buffer),
         Message::Advertisement(advertisement) => advertisement.emit(&mut buffer),
         Message::Query(query) => query.emit(&mut buffer),
+        Message::RouterSolicitation(asked) => asked.emit(&mut buffer),
         // Others may say more in one report than we do, or nothing that matters.
         Message::Report(report) if !(1..=MldReport::MOST).contains(&report.records.len()) => return,
         Message::Report(report) => report.emit(&mut buffer),

@@ -34,6 +34,7 @@
 //! * `import`: imported configurations answer as those that they were made from
 //! * `announce`: what is sent unasked, and what a router makes of it
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
+//! * `snoopers`: Delivery, where reports of groups do not reach, and with a multicast router
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
 //! * `situations`: networks that people really have, and that work
@@ -89,6 +90,7 @@ mod routes;
 mod shipped;
 mod silence;
 mod situations;
+mod snoopers;
 mod solicitation;
 mod startup;
 mod suppress;
@@ -147,6 +149,7 @@ fn main() {
         ("shipped", shipped::CASES),
         ("import", import::CASES),
         ("suppress", suppress::CASES),
+        ("snoopers", snoopers::CASES),
         ("switch", switch::CASES),
         ("control", control::CASES),
         ("reload", reload::CASES),

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
+use std::process::Command;
 
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, target_of};
-use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, UPSTREAM_MAC, c, d};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, c, d};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
@@ -17,7 +18,6 @@ crate::cases![
     a_guest_that_announces_itself_is_reached_behind_a_snooping_switch,
     reports_the_groups_of_thousands_of_guests_and_their_end,
     stays_known_to_a_switch_that_asks_and_forgets,
-    tells_an_old_querier_in_its_version,
     reaches_whom_nobody_has_heard_of_where_a_multicast_router_is_advertised,
     keeps_its_groups_while_the_upstream_is_down_and_reports_them_on_a_new_one,
     serves_an_upstream_that_is_a_bridge,
@@ -66,9 +66,6 @@ fn reports_the_groups_of_thousands_of_guests_and_their_end() {
     let before = groups(&lab);
     let settings = Settings::default().range(C, "br0", "").range(D, "gv1", "").without_sentinels();
     let daemon = Daemon::start(&lab, settings.rest("[limits]\ngroups = 4096\n"));
-    let neighbor = |address: Ipv6Addr, interface: &str| {
-        format!("neigh add {address} lladdr 02:00:00:01:00:05 dev {interface} nud permanent\n")
-    };
     lab.host.ip(&behind_bridge.clone().map(|number| neighbor(c(number), "br0")).collect::<String>());
     lab.host.ip(&behind_veth.clone().map(|number| neighbor(d(number), "gv1")).collect::<String>());
     let (first, second): (BTreeSet<_>, BTreeSet<_>) =
@@ -98,13 +95,7 @@ fn stays_known_to_a_switch_that_asks_and_forgets() {
     let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").without_sentinels());
     lab.host.ping(&GUEST.to_string());
     eventually("its group is known", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
-    let mut host = Endpoint::open(&lab.host, "up0");
-    for _ in 0..10 {
-        host.receive_until("a query", PATIENCE, |frame| {
-            let is_query = frame.get(20) == Some(&0) && frame.get(62) == Some(&130);
-            is_query.then_some(())
-        });
-    }
+    ten_queries(&lab);
     assert!(groups(&lab).contains(&group(5)), "{:?}", groups(&lab));
     assert!(is_answered(&lab));
     // One that is killed says nothing, and is forgotten.
@@ -127,21 +118,6 @@ fn reaches_whom_nobody_has_heard_of_where_a_multicast_router_is_advertised() {
     port.receive_until("the end of the multicast router", PATIENCE, |frame| {
         (frame.get(20) == Some(&0) && frame.get(62) == Some(&153)).then_some(())
     });
-}
-
-fn tells_an_old_querier_in_its_version() {
-    let lab = Lab::switched();
-    lab.switch().ip("link set sw0 type bridge mcast_mld_version 1");
-    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").without_sentinels());
-    let mut switch = Endpoint::open(lab.switch(), "p1");
-    lab.host.ping(&GUEST.to_string());
-    switch.receive_until("a report of the first version", PATIENCE, |frame| {
-        let is_report = frame.get(20) == Some(&0) && frame.get(62) == Some(&131);
-        let is_ours = frame.get(6..12) == Some(&UPSTREAM_MAC[..]);
-        (is_report && is_ours && frame.ends_with(&[0xff, 0, 0, 5])).then_some(())
-    });
-    eventually("its group is known", PATIENCE, || groups(&lab).contains(&group(5)).then_some(()));
-    daemon.stop();
 }
 
 fn keeps_its_groups_while_the_upstream_is_down_and_reports_them_on_a_new_one() {
@@ -224,14 +200,29 @@ fn is_answered(lab: &Lab) -> bool {
     lab.router.spawn(&mut quiet("ping", &ping)).wait().unwrap().success()
 }
 
-fn quiet(program: &str, arguments: &str) -> std::process::Command {
-    let mut command = std::process::Command::new(program);
+fn quiet(program: &str, arguments: &str) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments.split(' ')).stdout(std::process::Stdio::null());
     command
 }
 
+/// A line of ip that makes the kernel know a guest.
+pub(crate) fn neighbor(address: Ipv6Addr, interface: &str) -> String {
+    format!("neigh add {address} lladdr 02:00:00:01:00:05 dev {interface} nud permanent\n")
+}
+
+/// So many intervals of the querier pass.
+pub(crate) fn ten_queries(lab: &Lab) {
+    let mut host = Endpoint::open(&lab.host, "up0");
+    for _ in 0..10 {
+        host.receive_until("a query", PATIENCE, |frame| {
+            (frame.get(20) == Some(&0) && frame.get(62) == Some(&130)).then_some(())
+        });
+    }
+}
+
 /// The solicited-node groups that the switch passes on to the host.
-fn groups(lab: &Lab) -> BTreeSet<String> {
+pub(crate) fn groups(lab: &Lab) -> BTreeSet<String> {
     let text = lab.switch().output("bridge", "mdb show dev sw0");
     let of_host = text.lines().filter(|line| line.contains(" port p1 "));
     let named =
@@ -239,6 +230,6 @@ fn groups(lab: &Lab) -> BTreeSet<String> {
     named.map(str::to_owned).collect()
 }
 
-fn group(last: u16) -> String {
+pub(crate) fn group(last: u16) -> String {
     lone64::wire::solicited_node(c(last)).to_string()
 }

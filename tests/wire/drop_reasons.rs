@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lone64::wire::{Checksum, DropReason, Mac, Message, MldQuery, MldVersion};
+use lone64::wire::{Checksum, DropReason, Mac, Message, MldQuery, MldVersion, MulticastRouterSolicitation};
 
 use super::frames::{Frame, STATION, address, link_layer};
 
@@ -48,6 +48,8 @@ fn cases() -> Vec<(DropReason, Vec<u8>)> {
         (DropReason::SourceNotUnicast, Frame { source: address("::ffff:192.0.2.5"), ..ask() }.bytes()),
         (DropReason::SourceNotLinkLocal, query_from("2001:db8::9")),
         (DropReason::SourceNotLinkLocal, query_from("::")),
+        (DropReason::SourceNotLinkLocal, router_solicitation_from("2001:db8::9")),
+        (DropReason::PayloadLength, router_solicitation_from("fe80::9")[..64].to_vec()),
         (DropReason::SourceIsTarget, Frame { source: ask().target, ..ask() }.bytes()),
         (DropReason::DadDestination, Frame { destination: address("ff02::1"), ..Frame::dad() }.bytes()),
         (DropReason::DadDestination, Frame { destination: ask().target, ..Frame::dad() }.bytes()),
@@ -70,6 +72,14 @@ fn query_from(source: &str) -> Vec<u8> {
     };
     let mut frame = vec![0; 90];
     query.emit(&mut frame);
+    frame
+}
+
+/// A question for multicast routers.
+fn router_solicitation_from(source: &str) -> Vec<u8> {
+    let asked = MulticastRouterSolicitation { source_mac: Mac([2, 0, 0, 0, 0, 9]), source: address(source) };
+    let mut frame = vec![0; 66];
+    asked.emit(&mut frame);
     frame
 }
 

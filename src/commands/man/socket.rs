@@ -73,8 +73,10 @@ const STATUS_FIELDS: &[Term] = &[
     ("uptime_seconds", "Since it started."),
     (
         "upstreams",
-        "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend, and counters: \
-         answered, and dropped, a number for each reason that there was.",
+        "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend, mld: \
+         querier (the address of one that was heard, or null), delivers_all (true if a solicitation came for which \
+         nobody had reported a group; null without a querier), groups (how many are reported), waiting (for how many \
+         more there is no room); and counters: answered, and dropped, a number for each reason that there was.",
     ),
     (
         "ranges",
@@ -86,6 +88,11 @@ const STATUS_FIELDS: &[Term] = &[
         "problems",
         "What keeps it from serving, or is waited for, each with scope (upstream, range or passing) and message. It is \
          healthy without any.",
+    ),
+    (
+        "notes",
+        "Sentences, each about something that does harm only behind a switch that snoops MLD: which guests it cannot be \
+         told of. It is healthy with them.",
     ),
     (
         "conflicts",
@@ -232,13 +239,11 @@ const EVENTS: &[Term] = &[
     ("gateway_removed", "address, interface: it is taken from there."),
     ("serving", "range, origin, behind: it is served from now on."),
     ("withdrawn", "range: it is not served any more."),
-    ("groups_full", "interface, most: no more multicast groups are reported."),
     (
         "round_late",
         "interface, period_seconds, seconds: to announce everything again took longer than the period of announce. Told \
          once.",
     ),
-    ("too_wide_to_join", "range: it has too many addresses to report their groups."),
     (
         "unserved",
         "range, interface, message: the kernel routes it inside an on-link prefix, and nobody serves it.",
@@ -247,6 +252,11 @@ const EVENTS: &[Term] = &[
     ("many_unserved", "count: there are so many that the others are not told one by one."),
     ("problem", "message: something keeps it from serving."),
     ("solved", "message: it does not any more."),
+    (
+        "note",
+        "message: a switch that snoops MLD may keep solicitations back, as it cannot be told of all guests.",
+    ),
+    ("note_over", "message: it has no reason to any more."),
     ("dropped", "count: so many events are missing before the next line."),
 ];
 

@@ -21,6 +21,8 @@ pub(super) struct Page {
     targets: Vec<Target>,
     routes: Vec<Route>,
     problems: Vec<Problem>,
+    #[serde(default)]
+    notes: Vec<String>,
     conflicts: Vec<Conflict>,
     #[serde(default)]
     wide_masks: Vec<WideMask>,
@@ -36,7 +38,17 @@ struct Upstream {
     interface: Option<String>,
     mac: Option<String>,
     state: String,
+    #[serde(default)]
+    mld: Option<Mld>,
     counters: Counters,
+}
+
+#[derive(Debug, Deserialize)]
+struct Mld {
+    querier: Option<Ipv6Addr>,
+    delivers_all: Option<bool>,
+    groups: usize,
+    waiting: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -169,6 +181,7 @@ impl Page {
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line(colour);
         }
+        self.notes.iter().for_each(|note| text += &wrapped(note, "note: ", "    "));
         text += &unserved::text(&self.unserved, self.totals.unserved);
         self.upstreams.iter().for_each(|upstream| text += &upstream.lines(colour));
         self.ranges.iter().for_each(|range| text += &range.lines(colour));
@@ -198,6 +211,21 @@ impl Page {
     }
 }
 
+impl Mld {
+    /// Of an upstream on which switches may keep something back.
+    fn line(&self) -> String {
+        let Some(querier) = self.querier else { return String::new() };
+        let waiting = if self.waiting == 0 { String::new() } else { format!(", {} wait", self.waiting) };
+        let others = match self.delivers_all {
+            Some(true) => "solicitations come for others too",
+            _ => "no solicitation for others has come yet",
+        };
+        let line =
+            format!("MLD querier {querier}; {} reported{waiting}; {others}", counted(self.groups, "group"));
+        wrapped(&line, "    ", "        ")
+    }
+}
+
 impl Upstream {
     fn lines(&self, colour: Colour) -> String {
         let name = self.interface.as_deref().unwrap_or("?");
@@ -210,6 +238,7 @@ impl Upstream {
         let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
         format!("upstream {name}{mac} {}\n", colour.state(&self.state))
             + &wrapped(&counts, "    ", "        ")
+            + &self.mld.as_ref().map(Mld::line).unwrap_or_default()
     }
 }
 

@@ -85,6 +85,20 @@ fn names_what_nobody_serves_and_is_healthy_all_the_same() {
 }
 
 #[test]
+fn what_may_do_harm_is_a_note_and_what_is_known_of_the_switches_has_a_line() {
+    let page = page(|status| {
+        status["notes"] = json!(["word ".repeat(30)]);
+        status["upstreams"][0]["mld"] =
+            json!({ "querier": "fe80::9", "delivers_all": false, "groups": 1, "waiting": 2 });
+    });
+    let text = page.text(Colour::None);
+    assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("note: word")), "{text}");
+    let line = "    MLD querier fe80::9; 1 group reported, 2 wait; no solicitation for others\n        has come yet\n";
+    assert!(text.contains(line), "{text}");
+    assert_eq!(page.health(), ExitCode::SUCCESS);
+}
+
+#[test]
 fn fits_eighty_columns_at_its_widest() {
     let longest = "2001:db8:1111:2222:3333:4444:5555:6666";
     let page = page(|status| {

@@ -90,15 +90,9 @@ fn object(event: &Event, links: &Links) -> Value {
             "behind": range.downstream.to_string(),
         }),
         Event::Withdrawn(range) => json!({ "event": "withdrawn", "range": range.prefix.to_string() }),
-        Event::GroupsFull(link, most) => json!({
-            "event": "groups_full", "interface": name(link), "most": most,
-        }),
         Event::RoundLate(link, period, took) => json!({
             "event": "round_late", "interface": name(link), "period_seconds": period.as_secs_f64(),
             "seconds": took.as_secs_f64(),
-        }),
-        Event::TooWideToJoin(prefix) => json!({
-            "event": "too_wide_to_join", "range": prefix.to_string(),
         }),
         Event::Unserved(network) => json!({
             "event": "unserved", "range": network.prefix.to_string(), "interface": network.interface,
@@ -111,5 +105,7 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::ManyUnserved(count) => json!({ "event": "many_unserved", "count": count }),
         Event::Problem(problem) => json!({ "event": "problem", "message": problem.to_string() }),
         Event::Solved(problem) => json!({ "event": "solved", "message": problem.solved() }),
+        Event::Note(note) => json!({ "event": "note", "message": note.to_string() }),
+        Event::NoteOver(note) => json!({ "event": "note_over", "message": note.over() }),
     }
 }

@@ -59,6 +59,7 @@ pub static ALL: &[&Check] = &[
     &path::bridge_filter::CHECK,
     &path::bridged::CHECK,
     &path::snooping::CHECK,
+    &path::reports::CHECK,
     &other_responders::CHECK,
     &heard::RIVALS,
     &networkd::CHECK,

@@ -68,8 +68,8 @@ impl Request {
         let what = match Message::parse_with(checksum, frame, to) {
             Ok(Message::Solicitation(solicitation)) => What::Solicitation(solicitation),
             Ok(Message::Advertisement(advertisement)) => What::Advertisement(advertisement),
-            // Of listeners nobody on the way asks.
-            Ok(Message::Query(_) | Message::Report(_)) => return None,
+            // Of listeners and multicast routers nobody on the way asks.
+            Ok(Message::Query(_) | Message::Report(_) | Message::RouterSolicitation(_)) => return None,
             Err(_) => {
                 if frame.get(12..14)? != [0x86, 0xdd] || *frame.get(20)? != ICMPV6 {
                     return None;

@@ -187,6 +187,7 @@ impl Desk {
         problems.extend(self.lost_uplinks());
         let before = std::mem::replace(&mut self.house.problems, problems);
         self.tell_unserved();
+        self.tell_notes();
         if self.phase != Phase::Serving || before == self.house.problems {
             return;
         }

@@ -28,6 +28,7 @@ impl Desk {
         }
         if self.house.plan.upstream(link).is_some() {
             self.solicited(asker, target);
+            self.came(link, solicitation, now);
             self.hear_router(link, asker.address, solicitation.source_mac);
             self.asked_by(&asker, target, now);
             if self.gives_way(&asker, target, now) {

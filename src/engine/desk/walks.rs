@@ -118,7 +118,7 @@ impl Desk {
             Work::EndReports(link, from) => {
                 let House { host, manners, .. } = &mut self.house;
                 let mut out = Vec::new();
-                let next = manners.end_reports(host, (link, from), &mut out);
+                let next = manners.end_reports(host, (link, from), &mut out, now);
                 self.outputs.extend(out);
                 next.map(|(link, from)| Work::EndReports(link, from))
             }

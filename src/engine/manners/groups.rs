@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
-use crate::engine::event::Event;
 use crate::engine::facts::IfIndex;
+use crate::engine::policy::{addresses_of, most_of_prefix};
 use crate::wire::{group_suffix, solicited_node};
 
 /// The groups that are wanted on every upstream.
@@ -29,10 +29,11 @@ pub struct Groups {
     /// What is counted because of what the host is, not of who is live.
     standing: BTreeMap<Standing, BTreeSet<(IfIndex, Ipv6Net)>>,
     /// Prefixes that are answered for as a whole, and have too many addresses.
-    too_wide: BTreeSet<Ipv6Net>,
+    too_wide: BTreeMap<Ipv6Net, IfIndex>,
     links: BTreeMap<IfIndex, LinkGroups>,
     wishes: Vec<Wish>,
-    events: Vec<Event>,
+    /// Something waits for room that did not, or the other way round.
+    is_news: bool,
     /// As many are joined on one upstream.
     limit: usize,
 }
@@ -60,7 +61,6 @@ struct LinkGroups {
     joined: usize,
     /// None below this one waits.
     waiting_from: u32,
-    was_full: bool,
 }
 
 /// For how many addresses a group is wanted, and, in the lowest bit, whether it is joined: there may be as many as
@@ -77,7 +77,7 @@ impl Groups {
 
     /// From here on as many are joined: those that wait come, or the last ones wait again.
     pub fn change(&mut self, limit: usize) {
-        self.limit = limit;
+        self.is_news |= std::mem::replace(&mut self.limit, limit) != limit;
         for (link, groups) in &mut self.links {
             while groups.joined < limit
                 && let Some(next) = groups.join_next()
@@ -131,34 +131,35 @@ impl Groups {
     }
 
     /// Every address of the prefixes of this range is answered for. Those too wide to join a group for each are
-    /// told of, once.
+    /// remembered.
     pub fn stand_for_range(&mut self, range: Ipv6Net, link: IfIndex, whole: Vec<Ipv6Net>) {
         let (narrow, wide): (Vec<_>, Vec<_>) =
             whole.into_iter().partition(|prefix| self.has_room_for(prefix));
-        self.too_wide.retain(|prefix| !range.contains(prefix) || wide.contains(prefix));
+        let before = self.too_wide.len();
+        self.too_wide.retain(|prefix, _| !range.contains(prefix) || wide.contains(prefix));
+        self.is_news |= self.too_wide.len() != before;
         for prefix in wide {
-            if self.too_wide.insert(prefix) {
-                self.events.push(Event::TooWideToJoin(prefix));
-            }
+            self.is_news |= self.too_wide.insert(prefix, link) != Some(link);
         }
         self.stand(Standing::Range(range), narrow.into_iter().map(|prefix| (link, prefix)).collect());
     }
 
     /// Whether a group for each of its addresses may be joined.
     fn has_room_for(&self, prefix: &Ipv6Net) -> bool {
-        let addresses = 1_u128.checked_shl(u32::from(128 - prefix.prefix_len())).unwrap_or(u128::MAX);
-        addresses <= self.limit.min(MOST_OF_PREFIX) as u128
+        addresses_of(prefix) <= most_of_prefix(self.limit) as u128
     }
 
     /// The range is gone, or nothing of it is answered for as a whole.
     pub fn end_range(&mut self, range: Ipv6Net) {
-        self.too_wide.retain(|prefix| !range.contains(prefix));
+        let before = self.too_wide.len();
+        self.too_wide.retain(|prefix, _| !range.contains(prefix));
+        self.is_news |= self.too_wide.len() != before;
         self.stand(Standing::Range(range), BTreeSet::new());
     }
 
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
-        self.wishes.is_empty() && self.events.is_empty()
+        self.wishes.is_empty() && !self.is_news
     }
 
     /// What is to be joined and left since the last look, in order.
@@ -166,9 +167,24 @@ impl Groups {
         std::mem::take(&mut self.wishes)
     }
 
-    /// What is to be told since the last look.
-    pub fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+    /// Whether something waits for room now that did not at the last look, or the other way round.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.is_news)
+    }
+
+    /// The links on which groups wait for room.
+    pub fn full(&self) -> impl Iterator<Item = IfIndex> {
+        self.links.iter().filter(|(_, groups)| groups.count_waiting() > 0).map(|(link, _)| *link)
+    }
+
+    /// How many wait on this link.
+    pub fn count_waiting(&self, link: IfIndex) -> usize {
+        self.links.get(&link).map_or(0, LinkGroups::count_waiting)
+    }
+
+    /// The prefixes that are answered for as a whole, and have too many addresses for a group each.
+    pub fn too_wide(&self) -> impl Iterator<Item = (Ipv6Net, IfIndex)> {
+        self.too_wide.iter().map(|(prefix, link)| (*prefix, *link))
     }
 
     /// The links on which groups are wanted.
@@ -242,9 +258,7 @@ impl Groups {
             return;
         }
         groups.waiting_from = groups.waiting_from.min(suffix);
-        if !std::mem::replace(&mut groups.was_full, true) {
-            self.events.push(Event::GroupsFull(link, self.limit));
-        }
+        self.is_news |= groups.count_waiting() == 1;
     }
 
     /// Counts one less; one that waits takes the place of a group that nobody needs any more.
@@ -257,6 +271,7 @@ impl Groups {
             return;
         }
         let was_joined = wanted.is_joined();
+        let was_full = groups.count_waiting() > 0;
         groups.wanted.remove(&suffix);
         if was_joined {
             groups.joined -= 1;
@@ -265,6 +280,7 @@ impl Groups {
                 self.wishes.push((link, next, true));
             }
         }
+        self.is_news |= was_full && groups.count_waiting() == 0;
         if groups.wanted.is_empty() {
             self.links.remove(&link);
         }
@@ -272,6 +288,11 @@ impl Groups {
 }
 
 impl LinkGroups {
+    /// How many are wanted and have no room.
+    fn count_waiting(&self) -> usize {
+        self.wanted.len() - self.joined
+    }
+
     /// The first of those that wait is joined.
     fn join_next(&mut self) -> Option<u32> {
         if self.joined == self.wanted.len() {
@@ -303,71 +324,9 @@ pub fn group(suffix: u32) -> Ipv6Addr {
 
 const JOINED: u32 = 1;
 const ONE: u32 = 2;
-/// As many addresses of one prefix have a group each: more would take longer than one turn of the engine may.
-const MOST_OF_PREFIX: usize = 4_096;
 /// Upstreams that are told apart.
 const MOST_LINKS: usize = 255;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UP: IfIndex = IfIndex(2);
-    const OTHER: IfIndex = IfIndex(3);
-
-    fn target(last: u16) -> Ipv6Addr {
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last)
-    }
-
-    fn joins(groups: &mut Groups) -> Vec<(IfIndex, bool)> {
-        groups.take_wishes().into_iter().map(|(link, _, is_joined)| (link, is_joined)).collect()
-    }
-
-    #[test]
-    fn a_group_is_joined_for_the_first_and_left_with_the_last() {
-        let mut groups = Groups::new(9);
-        let same = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
-        groups.count(0, target(1), Some(UP));
-        groups.count(1, same, Some(UP));
-        assert_eq!(joins(&mut groups), [(UP, true)]);
-        groups.count(0, target(1), None);
-        groups.count(0, target(1), None);
-        assert_eq!(joins(&mut groups), []);
-        groups.count(1, same, None);
-        assert_eq!(joins(&mut groups), [(UP, false)]);
-    }
-
-    #[test]
-    fn a_target_that_is_counted_elsewhere_leaves_where_it_was() {
-        let mut groups = Groups::new(9);
-        groups.count(7, target(1), Some(UP));
-        groups.take_wishes();
-        groups.count(7, target(1), Some(OTHER));
-        assert_eq!(joins(&mut groups), [(OTHER, true), (UP, false)]);
-    }
-
-    #[test]
-    fn one_that_waits_comes_when_there_is_room() {
-        let mut groups = Groups::new(1);
-        groups.count(0, target(1), Some(UP));
-        groups.count(1, target(2), Some(UP));
-        assert_eq!(groups.take_events(), [Event::GroupsFull(UP, 1)]);
-        assert_eq!(joins(&mut groups), [(UP, true)]);
-        groups.count(0, target(1), None);
-        assert_eq!(joins(&mut groups), [(UP, false), (UP, true)]);
-        groups.change(0);
-        assert_eq!(joins(&mut groups), [(UP, false)]);
-    }
-
-    #[test]
-    fn a_prefix_too_wide_is_told_of_once() {
-        let mut groups = Groups::new(9);
-        let wide: Ipv6Net = "2001:db8::/112".parse().expect("a prefix");
-        groups.stand_for_range(wide, UP, vec![wide]);
-        groups.stand_for_range(wide, UP, vec![wide]);
-        assert_eq!(groups.take_events(), [Event::TooWideToJoin(wide)]);
-        groups.end_range(wide);
-        groups.stand_for_range(wide, UP, vec![wide]);
-        assert_eq!(groups.take_events().len(), 1);
-    }
-}
+#[path = "groups_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 pub mod announce;
 pub mod asked;
 mod claims;
+pub mod delivery;
 pub mod footing;
 pub mod groups;
 pub mod reports;
@@ -28,9 +29,10 @@ use super::plan::{Changes, Plan};
 use super::policy::{Limits, RangePolicy};
 use super::seed::Seed;
 use super::time::Time;
-use crate::wire::group_suffix;
+use crate::wire::{Solicitation, group_suffix};
 use announce::Announcements;
 use asked::Asked;
+use delivery::Delivery;
 use groups::{Groups, Standing};
 use reports::{Ground, Reports, Station};
 use rivals::Rivals;
@@ -56,6 +58,8 @@ pub struct Manners {
     pub reports: Reports,
     /// Where switches are told of a multicast router.
     pub snoopers: Snoopers,
+    /// Whether questions come also where nobody has reported their group.
+    pub delivery: Delivery,
 }
 
 impl Manners {
@@ -69,7 +73,8 @@ impl Manners {
             routers: Routers::default(),
             groups: Groups::new(limits.groups),
             reports: Reports::new(seed),
-            snoopers: Snoopers::default(),
+            snoopers: Snoopers::new(seed),
+            delivery: Delivery::default(),
         }
     }
 
@@ -174,19 +179,35 @@ impl Manners {
     /// When something is due next.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.announcements.next_due(), self.rivals.next_due(), self.routers.next_due()];
-        due.into_iter().chain([self.reports.next_due(), self.snoopers.next_due()]).flatten().min()
+        due.into_iter().chain(self.switches_due()).flatten().min()
     }
 
     /// Whether there is something to tell switches.
     pub fn must_report(&self, now: Time) -> bool {
-        let due = [self.reports.next_due(), self.snoopers.next_due()];
-        !self.groups.is_quiet() || due.into_iter().flatten().any(|due| due <= now)
+        let is_quiet = self.groups.is_quiet() && !self.delivery.has_news();
+        !is_quiet || self.switches_due().into_iter().flatten().any(|due| due <= now)
+    }
+
+    fn switches_due(&self) -> [Option<Time>; 3] {
+        [self.reports.next_due(), self.snoopers.next_due(), self.delivery.next_due()]
+    }
+
+    /// A question has come on an upstream that has a querier.
+    pub fn came(&mut self, link: IfIndex, question: &Solicitation, host: &Host, now: Time) {
+        let suffix = group_suffix(question.target);
+        let is_reported =
+            || self.groups.is_joined(link, suffix) || Listener { host }.is_kernels(link, suffix);
+        let is_unreported = question.destination.is_multicast() && !is_reported();
+        self.delivery.came(link, is_unreported.then_some(suffix), now);
     }
 
     /// Tells switches what has changed, and what they have asked for.
     pub fn report(&mut self, host: &Host, out: &mut Vec<Output>, now: Time) {
         for (link, suffix, is_joined) in self.groups.take_wishes() {
             self.reports.change(link, suffix, is_joined);
+            if !is_joined {
+                self.delivery.ended(link, suffix, now);
+            }
         }
         self.reports.tick(&self.groups, &Listener { host }, out, now);
         self.snoopers.tick(out, now);
@@ -205,8 +226,9 @@ impl Manners {
         host: &Host,
         from: (IfIndex, u32),
         out: &mut Vec<Output>,
+        now: Time,
     ) -> Option<(IfIndex, u32)> {
-        self.reports.end(&self.groups, &Listener { host }, from, out)
+        self.reports.end(&self.groups, &Listener { host }, from, out, now)
     }
 }
 

@@ -155,16 +155,19 @@ impl Reports {
         ground: &impl Ground,
         (link, from): (IfIndex, u32),
         out: &mut Vec<Output>,
+        now: Time,
     ) -> Option<(IfIndex, u32)> {
         let link = groups.links().find(|known| *known >= link)?;
-        self.links.remove(&link);
-        let mut suffixes = groups.joined_from(link, from, MldReport::MOST * ENDED);
+        let reports = self.links.entry(link).or_default();
+        *reports = LinkReports { first_version_until: reports.first_version_until, ..LinkReports::default() };
+        let (version, most) = (reports.version(now), reports.records_at(now));
+        let mut suffixes = groups.joined_from(link, from, most * ENDED);
         let next = suffixes.last().map(|last| (link, last + 1)).unwrap_or((IfIndex(link.0 + 1), 0));
         if let Some(station) = ground.station(link) {
             suffixes.retain(|suffix| !ground.is_kernels(link, *suffix));
-            for records in suffixes.chunks(MldReport::MOST) {
+            for records in suffixes.chunks(most) {
                 let all = records.iter().map(|suffix| (*suffix, MldRecordKind::End)).collect();
-                let report = report(station, MldVersion::V2, all);
+                let report = report(station, version, all);
                 // There is no later time to say it once more.
                 out.extend([report.clone(), report].map(|report| Output::Report(link, report)));
             }
@@ -274,7 +277,8 @@ fn report(
     MldReport { source_mac, source, version, records }
 }
 
-fn drawn(seed: Seed, number: u64, most: Duration) -> Duration {
+/// A time at random, up to this one: another for each number.
+pub(super) fn drawn(seed: Seed, number: u64, most: Duration) -> Duration {
     let share = seed.hash_one(number) >> 32;
     let micros = (u128::from(share) * most.as_micros()) >> 32;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))

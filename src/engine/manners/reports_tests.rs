@@ -217,21 +217,28 @@ fn all_is_told_again_where_the_link_was_down_or_reports_come_from_another_statio
 }
 
 #[test]
-fn at_the_end_everything_ends() {
-    let mut lab = Lab::new(1);
-    (0..500).for_each(|number| lab.join(number, true));
-    lab.link.kernels.insert(7);
-    let (mut out, mut from) = (Vec::new(), Some((IfIndex(0), 0)));
-    while let Some(next) = from {
-        let before = out.len();
-        from = lab.reports.end(&lab.groups, &lab.link, next, &mut out);
-        assert!(out.len() - before <= 2 * ENDED);
+fn at_the_end_everything_ends_in_the_version_of_the_querier() {
+    for version in [MldVersion::V2, MldVersion::V1] {
+        let mut lab = Lab::new(1);
+        (0..500).for_each(|number| lab.join(number, true));
+        lab.link.kernels.insert(7);
+        lab.ask(version, None);
+        let (mut out, mut from) = (Vec::new(), Some((IfIndex(0), 0)));
+        while let Some(next) = from {
+            let before = out.len();
+            from = lab.reports.end(&lab.groups, &lab.link, next, &mut out, lab.now);
+            assert!(out.len() - before <= 2 * ENDED);
+        }
+        let reports: Vec<_> = out
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Report(UP, report) => Some(report),
+                _ => None,
+            })
+            .collect();
+        assert!(reports.iter().all(|report| report.version == version));
+        let told = records(&reports);
+        assert_eq!(told.len(), 2 * 499);
+        assert!(told.iter().all(|(kind, _)| *kind == MldRecordKind::End));
     }
-    let reports = out.into_iter().filter_map(|output| match output {
-        Output::Report(UP, report) => Some(report),
-        _ => None,
-    });
-    let told = records(&reports.collect::<Vec<_>>());
-    assert_eq!(told.len(), 2 * 499);
-    assert!(told.iter().all(|(kind, _)| *kind == MldRecordKind::End));
 }

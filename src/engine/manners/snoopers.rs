@@ -4,16 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::reports::{Ground, Station};
+use super::reports::{Ground, Station, drawn};
 use crate::engine::effect::Output;
 use crate::engine::facts::IfIndex;
+use crate::engine::seed::Seed;
 use crate::engine::time::Time;
 use crate::wire::MulticastRouter;
 
 /// The links on which one is advertised.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Snoopers {
     links: BTreeMap<IfIndex, Advertised>,
+    seed: Seed,
+    drawn: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +25,18 @@ struct Advertised {
     due: Time,
     /// So many more at the short interval of the beginning.
     initial: u8,
+    /// The last one left at this time.
+    sent: Option<Time>,
+    /// A switch has asked, and the next one is the answer.
+    is_asked: bool,
 }
 
 impl Snoopers {
+    /// None yet.
+    pub fn new(seed: Seed) -> Self {
+        Self { links: BTreeMap::new(), seed, drawn: 0 }
+    }
+
     /// One is advertised on these links, where they are up, and on no others.
     pub fn settle(
         &mut self,
@@ -48,14 +60,25 @@ impl Snoopers {
             };
             if self.links.get(link).is_none_or(|known| known.station != station) {
                 let initial = MAX_INITIAL_ADVERTISEMENTS;
-                self.links.insert(*link, Advertised { station, due: now, initial });
+                let new = Advertised { station, due: now, initial, sent: None, is_asked: false };
+                self.links.insert(*link, new);
             }
         }
     }
 
-    /// Whether one is advertised on this link.
-    pub fn are_told_on(&self, link: IfIndex) -> bool {
-        self.links.contains_key(&link)
+    /// A switch on this link asks for multicast routers: one that has started again knows of none.
+    ///
+    /// RFC 4286 §3: the answer waits for a random time below MAX_RESPONSE_DELAY, and who asks while one is pending is
+    /// ignored. It comes no sooner than a second after the last one either, however often a stranger asks.
+    pub fn asked(&mut self, link: IfIndex, now: Time) {
+        let Some(advertised) = self.links.get_mut(&link).filter(|advertised| !advertised.is_asked) else {
+            return;
+        };
+        self.drawn += 1;
+        let due = now + drawn(self.seed, self.drawn, MAX_RESPONSE_DELAY);
+        let due = advertised.sent.map_or(due, |sent| due.max(sent + MIN_GAP));
+        advertised.due = advertised.due.min(due);
+        advertised.is_asked = true;
     }
 
     /// When the next one is due.
@@ -68,6 +91,7 @@ impl Snoopers {
         for (link, advertised) in self.links.iter_mut().filter(|(_, advertised)| advertised.due <= now) {
             out.push(advertisement(*link, advertised.station, Some(INTERVAL)));
             advertised.initial = advertised.initial.saturating_sub(1);
+            (advertised.sent, advertised.is_asked) = (Some(now), false);
             advertised.due =
                 now + if advertised.initial > 0 { MAX_INITIAL_ADVERTISEMENT_INTERVAL } else { INTERVAL };
         }
@@ -78,9 +102,13 @@ fn advertisement(link: IfIndex, (source_mac, source): Station, interval: Option<
     Output::AdvertiseRouter(link, MulticastRouter { source_mac, source, interval })
 }
 
-/// RFC 4286 §4.2: "Default: 20 seconds".
+/// RFC 4286 §3.1.1, AdvertisementInterval: "Default: 20 seconds".
 const INTERVAL: Duration = Duration::from_secs(20);
-/// RFC 4286 §4.2.
+/// RFC 4286 §3.1.3.
 const MAX_INITIAL_ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(2);
-/// RFC 4286 §4.2.
+/// RFC 4286 §3.1.4.
 const MAX_INITIAL_ADVERTISEMENTS: u8 = 3;
+/// RFC 4286 §3, for the answer to a switch that asks.
+const MAX_RESPONSE_DELAY: Duration = Duration::from_secs(2);
+/// From one advertisement to one that somebody has asked for.
+const MIN_GAP: Duration = Duration::from_secs(1);

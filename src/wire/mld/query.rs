@@ -15,7 +15,7 @@ impl MldQuery {
     /// RFC 3810 §6.2: the source is link-local, the hop limit is 1, and there is a Router Alert option. "If any of these
     /// checks fail, the packet is dropped."
     pub(in crate::wire) fn parse(frame: &[u8], station: Mac, checksum: Checksum) -> Result<Self, DropReason> {
-        let Opened { source_mac, source, message } = Opened::open(frame, station, checksum)?;
+        let Opened { source_mac, source, message, .. } = Opened::open(frame, station, checksum)?;
         if !source.is_unicast_link_local() {
             return Err(DropReason::SourceNotLinkLocal);
         }

@@ -23,7 +23,7 @@ impl MldReport {
     /// What a host says, as far as it is about solicited-node groups: other groups are left out. RFC 3590 §4 allows `::`
     /// as its source.
     pub(in crate::wire) fn parse(frame: &[u8], station: Mac, checksum: Checksum) -> Result<Self, DropReason> {
-        let Opened { source_mac, source, message } = Opened::open(frame, station, checksum)?;
+        let Opened { source_mac, source, message, .. } = Opened::open(frame, station, checksum)?;
         if !source.is_unicast_link_local() && !source.is_unspecified() {
             return Err(DropReason::SourceNotLinkLocal);
         }

@@ -17,6 +17,7 @@ crate::cases![
     is_content_with_such_a_guest_where_its_range_answers_it,
     finds_somebody_else_with_an_address_of_a_guest,
     finds_a_router_that_is_behind_no_port,
+    finds_guests_that_a_switch_cannot_be_told_of,
 ];
 
 /// The host is healthy but for what was heard.
@@ -104,4 +105,29 @@ fn finds_a_router_that_is_behind_no_port() {
     nft(&patient.lab.host, "delete table netdev mute");
     patient.lab.router.ping(&GUEST.to_string());
     assert!(patient.examine().0.iter().all(|finding| finding.check != "upstream-bridge"));
+}
+
+fn finds_guests_that_a_switch_cannot_be_told_of() {
+    let settings = || bridge().rest("[limits]\ngroups = 2\n");
+    let mut traveller = Traveller::new(Lab::switched(), &settings().upstream("announce = false\n"));
+    let found = |patient: &Patient| -> Vec<_> {
+        let (findings, status) = patient.examine();
+        let found: Vec<_> = findings.into_iter().filter(|finding| finding.check == "reports").collect();
+        assert!(found.iter().all(|finding| finding.severity == "warning") && status == 0, "{found:?}");
+        found
+    };
+    let querier = eventually("the querier is heard", PATIENCE, || found(&traveller.patient).pop());
+    assert!(querier.text.contains("on up0 there is an MLD querier"), "{querier:?}");
+    let guests = (0x100..0x104).map(|number| crate::switch::neighbor(crate::lab::c(number), "br0"));
+    traveller.patient.lab.host.ip(&guests.collect::<String>());
+    let full = eventually("there is no room for all", PATIENCE, || {
+        found(&traveller.patient).into_iter().find(|finding| finding.text.contains("2 multicast groups"))
+    });
+    let [remedy] = &full.remedies[..] else { panic!("{full:?}") };
+    assert_eq!(
+        (remedy.kind.as_str(), remedy.text.as_str()),
+        ("config", "[[upstream]]\ninterface = \"up0\"\nmld = \"router\"\n")
+    );
+    traveller.restart(&settings().upstream("announce = false\nmld = \"router\"\n"));
+    assert!(found(&traveller.patient).is_empty());
 }

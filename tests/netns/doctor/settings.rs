@@ -106,8 +106,8 @@ fn finds_that_the_filter_does_not_fit() {
     let patient = Patient::healthy();
     patient.lab.host.sysctls(&[("net/core/optmem_max", "1000")]);
     patient.is_healed("limits", "fault", &["the daemon hears no question", "net/core/optmem_max = 1000"]);
-    patient.lab.host.sysctls(&[("net/core/optmem_max", "1500")]);
-    patient.is_healed("limits", "warning", &["scans cost more", "net/core/optmem_max = 1500"]);
+    patient.lab.host.sysctls(&[("net/core/optmem_max", "1600")]);
+    patient.is_healed("limits", "warning", &["scans cost more", "net/core/optmem_max = 1600"]);
     patient.is_well();
 }
 
