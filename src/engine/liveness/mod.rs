@@ -302,14 +302,16 @@ impl Liveness {
             // too early, and would ask for again a second later.
             State::Live(Live { proof: Proof::Announced, evidence: Evidence::Dad, .. }) => self.end_of_dad(),
             State::Live(Live { proof: Proof::Announced, .. }) => timers.retransmit / 4,
-            State::Live(_) => timers.keepalive - self.spread(target),
+            // One that has just been found. From then on each has its own moment.
+            State::Live(Live { since, seen, .. }) if since == seen => timers.keepalive - self.spread(target),
+            State::Live(_) => timers.keepalive,
             State::Probing(_) => timers.retransmit,
             State::Absent => timers.absent,
         }
     }
 
-    /// How much earlier than others a target is asked again: where there are many, they may all have been found at the
-    /// same moment, and are not to be asked at the same moment for ever.
+    /// How much earlier than others a new target is asked again. Many may be found at the same moment, and would be asked
+    /// at the same moment for ever.
     fn spread(&self, target: Ipv6Addr) -> Duration {
         if self.table.count(Kind::Live) < MANY {
             return Duration::ZERO;
