@@ -44,7 +44,7 @@ struct Outbox {
 impl Frames {
     pub(super) fn new() -> Self {
         Self {
-            ears: Ears::new(),
+            ears: Ears::start(),
             received: Some((RecvBatch::new(), Vec::new())),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),

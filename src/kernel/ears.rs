@@ -68,7 +68,7 @@ struct Tuned {
 impl Ears {
     /// None yet. Must be called within a Tokio runtime with I/O, whose threads began in the network namespace of
     /// this one.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         let mut ears = Self {
             ready: Queue::default(),
             open: HashMap::new(),
