@@ -61,9 +61,6 @@ pub enum Error {
     /// The kernel cannot be kept from solicitations.
     #[error(transparent)]
     Suppress(#[from] NftError),
-    /// Waiting for events failed.
-    #[error("cannot wait for frames")]
-    Wait(#[source] io::Error),
     /// The kernel cannot be asked.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),

@@ -1,10 +1,9 @@
-//! Frames on their way in and out: which sockets have some, a batch from each, and what waits to leave.
+//! Frames on their way in and out: a batch of those that came, and what waits to leave.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
-use super::Error;
 use crate::engine::facts::IfIndex;
 use crate::engine::{Input, Output};
 use crate::kernel::ears::Ears;
@@ -14,8 +13,6 @@ use crate::wire::{Advertisement, DropReason, Message, MldQuery, MldReport, Multi
 /// Sockets, and the frames of this moment.
 pub(super) struct Frames {
     pub(super) ears: Ears,
-    /// The interfaces that had frames when they were last looked at.
-    pub(super) ready: Vec<IfIndex>,
     received: Option<(RecvBatch, Vec<Input>)>,
     /// Apart, because they leave by different interfaces, turn by turn.
     advertisements: Outbox,
@@ -45,10 +42,9 @@ struct Outbox {
 }
 
 impl Frames {
-    pub(super) fn new() -> Result<Self, Error> {
-        Ok(Self {
-            ears: Ears::new().map_err(Error::Wait)?,
-            ready: Vec::new(),
+    pub(super) fn new() -> Self {
+        Self {
+            ears: Ears::start(),
             received: Some((RecvBatch::new(), Vec::new())),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
@@ -56,17 +52,12 @@ impl Frames {
             leaving: Vec::new(),
             unsent: VecDeque::new(),
             waiting: BTreeMap::new(),
-        })
+        }
     }
 
     /// From now on frames come with the moment at which the kernel received them, or without.
     pub(super) fn stamp(&mut self, stamps: Stamps) {
         self.ears.stamp(stamps);
-    }
-
-    /// On so many interfaces there are frames.
-    pub(super) fn note_ready(&mut self, interfaces: usize) {
-        self.ready.extend(self.ears.ready(interfaces));
     }
 
     /// Sends a frame with those that follow, or listens; everything else is not of this room, and comes back.
@@ -161,7 +152,7 @@ impl Frames {
     pub(super) fn receive(&mut self, link: IfIndex) -> io::Result<Option<Received>> {
         let Some(ear) = self.ears.get(link) else { return Ok(None) };
         let (mut batch, mut inputs) = self.received.take().unwrap_or_default();
-        match ear.socket.recv_batch(&mut batch) {
+        match ear.receive(&mut batch) {
             Ok(()) => {
                 inputs.extend(batch.frames().map(|frame| {
                     let message = frame.ok_or(DropReason::FrameTooLong);
@@ -202,7 +193,7 @@ impl Frames {
     /// One frame, at once.
     fn send(&self, link: IfIndex, frame: &[u8]) {
         if let Some(ear) = self.ears.get(link)
-            && let Err(error) = ear.socket.send(frame)
+            && let Err(error) = ear.socket().send(frame)
         {
             tracing::trace!(%link, %error, "a frame not sent");
         }
@@ -270,7 +261,7 @@ impl Outbox {
             self.batch.clear();
             return 0;
         };
-        ear.socket.send_batch(&mut self.batch).unwrap_or_else(|error| {
+        ear.socket().send_batch(&mut self.batch).unwrap_or_else(|error| {
             tracing::trace!(link = %self.link, %error, "frames not sent");
             0
         })

@@ -6,7 +6,7 @@
 //! kernel's, or a disk, is done by another thread, and its outcome is one more thing that happens.
 //!
 //! `frames` are sockets and what comes and leaves by them, `effects` everything else that is asked of the kernel,
-//! `settings` its sysctls, `resync` what is read again, `way_out` what every end goes through. `alone` and
+//! `settings` its sysctls, `resync` what is read again, `turn` whose turn it is, `way_out` what every end goes through. `alone` and
 //! `privileges` are what a start may fail of; what `waiting` tells of is waited for.
 
 mod alone;
@@ -30,16 +30,18 @@ pub mod status;
 mod summary;
 mod suppressor;
 mod sysctls;
+mod turn;
 pub mod unserved;
 mod waiting;
 mod way_out;
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 pub use alone::Alone;
 pub use error::Error;
@@ -49,18 +51,17 @@ pub use reload::{Refusal, Source};
 pub use service::Service;
 
 use crate::config::Config;
-use crate::engine::facts::Fact;
+use crate::engine::facts::IfIndex;
 use crate::engine::{Input, Output, Time};
-use crate::kernel::ears::Heard;
-use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
+use crate::kernel::netlink::Monitor;
 use effects::{Done, Effects, Mode};
 use events::Teller;
 use frames::Frames;
 use metrics::Measures;
-use operator::Wish;
 use record::Recorded;
 use resync::Resync;
 use settings::{Settings, Settled};
+use turn::{Turn, Wake};
 
 /// A daemon that serves: its sockets are bound and its routes are in.
 pub struct Daemon {
@@ -74,21 +75,12 @@ pub struct Daemon {
     config: Config,
     settings: Settings,
     resync: Resync,
+    turn: Turn,
+    /// When something is to be done that is not the engine's.
+    rest_due: Option<Instant>,
     origin: Instant,
     /// Given up last.
     _alone: Alone,
-}
-
-/// What woke the loop.
-enum Wake {
-    Stop(io::Result<()>),
-    Frames(usize),
-    Kernel(Notice),
-    Dumped(Result<Vec<Fact>, NetlinkError>),
-    Done(Done),
-    Settled(Settled),
-    Wish(Wish),
-    Timeout,
 }
 
 impl Daemon {
@@ -111,10 +103,12 @@ impl Daemon {
     ) -> Result<Self, Error> {
         let (monitor, requests) = Monitor::start_beside()?;
         privileges::check(config, &requests).await?;
+        let frames = Frames::new();
+        let ready = frames.ears.ready().clone();
         let mut daemon = Self {
             engine: Recorded::new(config.policy.clone(), random_seed(), recorder),
             monitor,
-            frames: Frames::new()?,
+            frames,
             effects: Effects::new(requests),
             teller: Teller::new(),
             operator: Operator::default(),
@@ -122,6 +116,8 @@ impl Daemon {
             config: config.clone(),
             settings: Settings::default(),
             resync: Resync::default(),
+            turn: Turn::new(ready),
+            rest_due: None,
             origin: Instant::now(),
             _alone: alone,
         };
@@ -174,15 +170,14 @@ impl Daemon {
 
     async fn run(&mut self, mut stop: Pin<&mut impl Stream<Item = io::Result<()>>>) -> Result<(), Error> {
         let mut alarm = pin!(sleep_until(self.origin));
+        let mut now = Instant::now();
+        // Also before the first question: those who log or watch packets are told of that one, too.
+        self.settle_watch();
         loop {
             self.tell_of_unsent();
-            // Also before the first question: those who log or watch packets are told of that one, too.
-            self.settle_watch();
-            let wake = self.next(&mut stop, alarm.as_mut()).await?;
-            let is_of_frames = matches!(wake, Wake::Frames(_));
-            match wake {
+            match self.next(&mut stop, alarm.as_mut(), now).await {
                 Wake::Stop(told) => return told.map_err(Error::Deaf),
-                Wake::Frames(interfaces) => self.frames(interfaces)?,
+                Wake::Frames => self.frames()?,
                 Wake::Kernel(notice) => self.kernel(notice)?,
                 Wake::Dumped(result) => self.dumped(result)?,
                 Wake::Done(done) => self.done(done),
@@ -190,52 +185,22 @@ impl Daemon {
                 Wake::Wish(wish) => self.grant(wish),
                 Wake::Timeout => {}
             }
-            // Questions have a turn between any two other things, and what is due, or was left over for later, has
-            // one after any of them: neither waits for a quiet moment.
-            if !is_of_frames {
-                let interfaces = self.frames.ears.ready_now().map_err(Error::Wait)?;
-                self.frames(interfaces)?;
-            }
-            self.tell_service();
-            self.resync_if_due()?;
-            if self.is_engine_due() {
+            // What is due, or was left over for later, has its turn after anything else: it waits for no quiet moment.
+            now = Instant::now();
+            if self.engine_due().is_some_and(|due| due <= now) {
                 self.handle(Input::Timeout);
             }
+            // Most questions stir nothing but the engine.
+            if self.turn.was_of_frames_only() && self.rest_due.is_none_or(|due| due > now) {
+                continue;
+            }
+            self.tell_service(now);
+            self.resync_if_due(now)?;
+            self.settle_watch();
             self.settle_reload();
             self.effects.check()?;
+            self.rest_due = [self.resync.due(), self.operator.service.due()].into_iter().flatten().min();
         }
-    }
-
-    /// Step 3 of the engine's contract: waits for whatever comes first.
-    async fn next(
-        &mut self,
-        stop: &mut Pin<&mut impl Stream<Item = io::Result<()>>>,
-        mut alarm: Pin<&mut Sleep>,
-    ) -> Result<Wake, Error> {
-        let due = [self.engine_due(), self.resync.due(), self.operator.service.due()];
-        let due = due.into_iter().flatten().min();
-        let is_due = self.frames.has_unsent() || due.is_some_and(|due| due <= Instant::now());
-        // One that comes too early does no harm, and setting it costs Tokio a system call and an empty turn: each
-        // question moves what is due by a little.
-        if let Some(due) = due.filter(|due| *due < alarm.deadline() || alarm.is_elapsed()) {
-            alarm.as_mut().reset(due);
-        }
-        let has_settings = self.settings.is_busy();
-        Ok(tokio::select! {
-            Some(told) = stop.next() => Wake::Stop(told),
-            heard = self.frames.ears.next() => match heard.map_err(Error::Wait)? {
-                Heard::Frames(interfaces) => Wake::Frames(interfaces),
-                Heard::Tuned(tuned) => Wake::Done(Done::Ears(tuned)),
-            },
-            notice = self.monitor.next(), if self.resync.takes_notices() => Wake::Kernel(notice),
-            dumped = self.resync.dumped() => Wake::Dumped(dumped),
-            done = self.effects.next() => Wake::Done(done),
-            settled = self.settings.done(), if has_settings => Wake::Settled(settled),
-            wish = self.operator.next() => Wake::Wish(wish),
-            // The sockets are looked at before it comes back.
-            () = yield_now(), if is_due => Wake::Timeout,
-            () = alarm, if due.is_some() && !is_due => Wake::Timeout,
-        })
     }
 
     /// Steps 1 and 2 of the engine's contract.
@@ -250,12 +215,21 @@ impl Daemon {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Event(event) => {
+                    // A status line may follow it.
+                    self.turn.look();
                     let links = self.engine.links();
                     self.teller.tell(&event, links, now);
                     self.operator.publish(&event, links, now);
                 }
-                Output::Resync => self.resync.ask(),
+                Output::Resync => {
+                    self.turn.look();
+                    self.resync.ask();
+                }
                 effect => {
+                    // Of everything but frames there is an outcome to be waited for.
+                    if !effect.is_frame() {
+                        self.turn.look();
+                    }
                     if let Some(effect) = self.frames.carry_out(effect) {
                         self.effects.carry_out(effect);
                     }
@@ -264,27 +238,41 @@ impl Daemon {
         }
     }
 
-    /// One batch from every interface that has frames. The answers to a batch leave together when
-    /// all of it has been read, and before anything else is looked at.
-    fn frames(&mut self, interfaces: usize) -> Result<(), Error> {
-        self.frames.note_ready(interfaces);
-        let now = self.now();
-        while let Some(link) = self.frames.ready.pop() {
-            let batch = self.frames.receive(link);
-            let links = self.engine.links();
-            let batch = batch.map_err(|source| Error::Receive { link: links.name(link), source })?;
-            let Some(mut batch) = batch else { continue };
-            self.look_for_stations()?;
-            self.engine.look_ahead(batch.inputs());
-            match &mut self.measures.stopwatch {
-                None => batch.take_inputs().for_each(|(input, _)| self.engine.handle(input, now)),
-                Some(stopwatch) => stopwatch.handle(&mut self.engine, &mut batch, now),
+    /// Batches of frames, from one interface after the other, until no more have come or the turn is over.
+    fn frames(&mut self) -> Result<(), Error> {
+        let mut now = self.now();
+        let end = now + TURN;
+        for _ in 0..MOST_BATCHES {
+            let Some(link) = self.frames.ears.next_ready() else { break };
+            self.batch(link, now)?;
+            if self.frames.ears.ready().is_empty() {
+                break;
             }
-            self.frames.take_back(batch);
-            self.carry_out(now);
-            self.frames.flush();
-            self.measures.sent();
+            now = self.now();
+            if now >= end {
+                break;
+            }
         }
+        Ok(())
+    }
+
+    /// One batch from an interface, if there is one. The answers to a batch leave together when all of it has been
+    /// read, and before anything else is looked at.
+    fn batch(&mut self, link: IfIndex, now: Time) -> Result<(), Error> {
+        let batch = self.frames.receive(link);
+        let links = self.engine.links();
+        let batch = batch.map_err(|source| Error::Receive { link: links.name(link), source })?;
+        let Some(mut batch) = batch else { return Ok(()) };
+        self.look_for_stations()?;
+        self.engine.look_ahead(batch.inputs());
+        match &mut self.measures.stopwatch {
+            None => batch.take_inputs().for_each(|(input, _)| self.engine.handle(input, now)),
+            Some(stopwatch) => stopwatch.handle(&mut self.engine, &mut batch, now),
+        }
+        self.frames.take_back(batch);
+        self.carry_out(now);
+        self.frames.flush();
+        self.measures.sent();
         Ok(())
     }
 
@@ -364,5 +352,9 @@ fn random_seed() -> [u64; 2] {
     [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
 }
 
+/// Questions are answered for so long before something else has a turn, and a batch longer at most.
+const TURN: Duration = Duration::from_micros(500);
+/// And so many batches at most: Tokio lets a task hear of 128 things in one go.
+const MOST_BATCHES: usize = 64;
 /// Outcomes that are handed in together: thousands come at once.
 const DONE_AT_ONCE: usize = 256;

@@ -165,8 +165,8 @@ impl Daemon {
     }
 
     /// Tells the service manager what is due.
-    pub(super) fn tell_service(&mut self) {
-        while let Some(due) = self.operator.service.take_due() {
+    pub(super) fn tell_service(&mut self, now: Instant) {
+        while let Some(due) = self.operator.service.take_due(now) {
             match due {
                 Due::Rest => self.operator.service.send_rest(),
                 Due::Sign => self.operator.service.sign(),
@@ -256,6 +256,8 @@ impl Daemon {
         if !self.frames.ears.is_busy()
             && let Some(changes) = self.operator.taken.take()
         {
+            // Another may begin with that.
+            self.turn.look();
             self.reloaded(&Ok(changes));
         }
     }

@@ -113,14 +113,14 @@ impl Daemon {
         if self.engine.minds_ports()
             && let Some(notice) = self.monitor.try_next()
         {
+            self.turn.look();
             self.kernel(notice)?;
         }
         Ok(())
     }
 
     /// One step towards reading everything again, if it is time.
-    pub(super) fn resync_if_due(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
+    pub(super) fn resync_if_due(&mut self, now: Instant) -> Result<(), Error> {
         let taken = match self.resync.phase {
             Phase::Idle if self.resync.due.is_some_and(|due| due.at <= now) => 0,
             Phase::Draining(taken) => taken,
@@ -139,6 +139,7 @@ impl Daemon {
         self.resync.due = None;
         let ports = if self.engine.minds_ports() { Ports::Wanted } else { Ports::LeftOut };
         self.resync.phase = Phase::Dumping(self.monitor.dump_with(ports).boxed());
+        self.turn.look();
         Ok(())
     }
 

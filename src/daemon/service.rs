@@ -104,8 +104,7 @@ impl Service {
     }
 
     /// What is due by now, once.
-    pub(super) fn take_due(&mut self) -> Option<Due> {
-        let now = Instant::now();
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Due> {
         let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         if is_due(&mut self.retry_due) {
             return Some(Due::Rest);

@@ -4,10 +4,11 @@
 //! May touch: nft(8), and the kernel's word of nftables, through their rooms.
 
 use std::future::pending;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::engine::Suppression;
 use crate::kernel::nft::{self, NftError};
@@ -23,8 +24,8 @@ pub(super) struct Suppressor {
     /// Our table as nft lists it; empty where another program has changed it already, `None` where there is none of
     /// ours, or it is not known.
     installed: Option<String>,
-    /// Somebody has changed the table, perhaps we: it is to be looked at then.
-    look_at: Option<Instant>,
+    /// Somebody has changed the table, perhaps we: it is to be looked at when this ends.
+    look: Option<Pin<Box<Sleep>>>,
     looked: Option<Instant>,
 }
 
@@ -82,7 +83,7 @@ impl Suppressor {
 
     /// The next news. Cancel-safe.
     pub(super) async fn news(&mut self) -> News {
-        let look_at = self.look_at.filter(|_| self.under_way.is_none());
+        let (may_look, is_touched) = (self.under_way.is_none(), self.look.is_some());
         tokio::select! {
             ended = end_of(&mut self.under_way) => {
                 self.under_way = None;
@@ -90,7 +91,7 @@ impl Suppressor {
                 self.start_next();
                 news
             }
-            touched = touch_of(&mut self.watch), if self.look_at.is_none() => {
+            touched = touch_of(&mut self.watch), if !is_touched => {
                 match touched {
                     Ok(()) => self.look_soon(),
                     Err(error) => {
@@ -100,8 +101,8 @@ impl Suppressor {
                 }
                 News::Nothing
             }
-            () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {
-                self.look_at = None;
+            () = end_of_pause(&mut self.look), if may_look => {
+                self.look = None;
                 self.looked = Some(Instant::now());
                 if self.installed.is_some() {
                     self.under_way = Some(Box::pin(async { Ended::Look(nft::list().await) }));
@@ -114,7 +115,8 @@ impl Suppressor {
     /// A little later, when all of a change has come; and not often, whatever somebody does to the table.
     fn look_soon(&mut self) {
         let soon = Instant::now() + LOOK_PAUSE;
-        self.look_at = Some(self.looked.map_or(soon, |looked| soon.max(looked + BETWEEN_LOOKS)));
+        let at = self.looked.map_or(soon, |looked| soon.max(looked + BETWEEN_LOOKS));
+        self.look = Some(Box::pin(sleep_until(at)));
     }
 
     fn take_in(&mut self, ended: Ended) -> News {
@@ -167,6 +169,13 @@ impl Suppressor {
 async fn end_of(under_way: &mut Option<BoxFuture<'static, Ended>>) -> Ended {
     match under_way {
         Some(under_way) => under_way.await,
+        None => pending().await,
+    }
+}
+
+async fn end_of_pause(pause: &mut Option<Pin<Box<Sleep>>>) {
+    match pause {
+        Some(pause) => pause.await,
         None => pending().await,
     }
 }

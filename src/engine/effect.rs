@@ -43,6 +43,13 @@ pub enum Output {
     Event(Event),
 }
 
+impl Output {
+    /// Whether it is a frame to be sent.
+    pub fn is_frame(&self) -> bool {
+        matches!(self, Self::Advertise(..) | Self::Solicit(..) | Self::Report(..) | Self::AdvertiseRouter(..))
+    }
+}
+
 /// What is heard on an interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ear {

@@ -1,21 +1,19 @@
 //! All packet sockets of the daemon, and which of them have something to read.
 //!
-//! They hang on one epoll instance of their own, and Tokio waits for that: any number of interfaces
-//! costs one future, and each gets one batch per turn.
+//! Tokio waits for them, each with a place of its own in one queue ([`super::ready`]): any number of interfaces costs
+//! nothing while they are quiet, and each gets one batch before it stands behind the others again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::newcomers::Newcomers;
-use super::packet::{PacketSocket, Stamps, Waiter};
+use super::newcomers::{ALL_INTERFACES, Newcomers};
+use super::packet::{BATCH, PacketSocket, RecvBatch, Stamps};
+use super::ready::{Left, Queue, Source};
 use crate::engine::facts::IfIndex;
 use crate::engine::{Ear, Role};
 use crate::wire::filter::Instruction;
@@ -27,9 +25,8 @@ use crate::wire::{Mac, filter};
 /// Tokio's do it, and the one that has the loop takes up what they bring ([`Ears::done`]).
 #[derive(Debug)]
 pub struct Ears {
-    epoll: AsyncFd<Waiter>,
+    ready: Queue,
     open: HashMap<IfIndex, OpenEar>,
-    events: Vec<EpollEvent>,
     stamps: Stamps,
     newcomers: Newcomers,
     /// What was asked of sockets so far, open and closed ones: the kernel forgets it when it has said
@@ -45,20 +42,10 @@ pub struct Ears {
 /// One open socket.
 #[derive(Debug)]
 pub struct OpenEar {
-    /// The socket.
-    pub socket: Arc<PacketSocket>,
+    source: Source,
     /// The interface's own Ethernet address.
     pub mac: Mac,
     role: Role,
-}
-
-/// What [`Ears::next`] has to tell.
-#[derive(Debug)]
-pub enum Heard {
-    /// On so many interfaces there are frames: [`Ears::ready`].
-    Frames(usize),
-    /// What came of what was asked for.
-    Tuned(Vec<(IfIndex, io::Result<()>)>),
 }
 
 /// Some that are being opened, or get another filter.
@@ -81,12 +68,10 @@ struct Tuned {
 impl Ears {
     /// None yet. Must be called within a Tokio runtime with I/O, whose threads began in the network namespace of
     /// this one.
-    pub fn new() -> io::Result<Self> {
-        let epoll = Waiter(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?).register()?;
+    pub fn start() -> Self {
         let mut ears = Self {
-            epoll,
+            ready: Queue::default(),
             open: HashMap::new(),
-            events: vec![EpollEvent::empty(); READY_AT_ONCE],
             stamps: Stamps::default(),
             newcomers: Newcomers::default(),
             drops: BTreeMap::new(),
@@ -95,7 +80,7 @@ impl Ears {
             told: Vec::new(),
         };
         ears.hear_newcomers();
-        Ok(ears)
+        ears
     }
 
     /// Listens on the interface soon. A socket that is open already is kept, with the questions that wait
@@ -146,34 +131,20 @@ impl Ears {
         std::mem::take(&mut self.told)
     }
 
-    /// Waits until frames have come, or as [`Ears::done`]. Cancel-safe.
-    pub async fn next(&mut self) -> io::Result<Heard> {
-        while self.told.is_empty() {
-            let ended = tokio::select! {
-                guard = self.epoll.readable() => {
-                    let mut guard = guard?;
-                    let ready = guard.get_inner().0.wait(&mut self.events, EpollTimeout::ZERO)?;
-                    if ready == 0 {
-                        guard.clear_ready();
-                    }
-                    match self.read_newcomers(ready) {
-                        0 => continue,
-                        ready => return Ok(Heard::Frames(ready)),
-                    }
-                }
-                ended = end_of(&mut self.under_way) => ended,
-            };
-            self.take_up_all(ended);
-        }
-        Ok(Heard::Tuned(std::mem::take(&mut self.told)))
+    /// Where frames have come.
+    pub fn ready(&self) -> &Queue {
+        &self.ready
     }
 
-    /// On how many interfaces there are frames already. Never waits.
-    pub fn ready_now(&mut self) -> io::Result<usize> {
-        match self.epoll.get_ref().0.wait(&mut self.events, EpollTimeout::ZERO) {
-            Err(Errno::EINTR) => Ok(0),
-            result => Ok(self.read_newcomers(result?)),
+    /// The next interface on which frames have come, as far as Tokio has heard. It is to be read then:
+    /// [`OpenEar::receive`]. The socket of all interfaces is read here, and stands for an interface that is not
+    /// listened on.
+    pub fn next_ready(&mut self) -> Option<IfIndex> {
+        let link = self.ready.pop()?;
+        if link == ALL_INTERFACES {
+            self.newcomers.read(|link| self.open.contains_key(&link));
         }
+        Some(link)
     }
 
     /// The duplicate address detection that came on this interface before it was listened to.
@@ -184,29 +155,9 @@ impl Ears {
     /// Without that socket guests are heard as soon as their interfaces are listened to; it is tried again with the
     /// next interface.
     fn hear_newcomers(&mut self) {
-        let opened = self.newcomers.open().and_then(|new| {
-            let interest = EpollEvent::new(EpollFlags::EPOLLIN, ALL_INTERFACES);
-            new.map_or(Ok(()), |socket| Ok(self.epoll.get_ref().0.add(socket, interest)?))
-        });
-        if let Err(error) = opened {
+        if let Err(error) = self.newcomers.open(&self.ready) {
             tracing::debug!(%error, "no socket hears all interfaces");
         }
-    }
-
-    /// Reads the socket of all interfaces if it is among so many that have frames; how many others there are, the
-    /// first ones of `events`.
-    fn read_newcomers(&mut self, ready: usize) -> usize {
-        let Some(at) = self.events[..ready].iter().position(|event| event.data() == ALL_INTERFACES) else {
-            return ready;
-        };
-        self.events.swap(at, ready - 1);
-        self.newcomers.read(|link| self.open.contains_key(&link));
-        ready - 1
-    }
-
-    /// Where frames have come, as many interfaces as [`Heard::Frames`] said.
-    pub fn ready(&self, count: usize) -> impl Iterator<Item = IfIndex> {
-        self.events[..count].iter().map(|event| IfIndex(event.data() as u32))
     }
 
     fn take_up_all(&mut self, ended: Result<Vec<Tuned>, JoinError>) {
@@ -231,7 +182,7 @@ impl Ears {
             return;
         }
         let next = std::iter::from_fn(|| self.asked.pop_first()).take(TUNED_AT_ONCE);
-        let open = |link| self.open.get(&link).map(|ear| Arc::clone(&ear.socket));
+        let open = |link| self.open.get(&link).map(|ear| Arc::clone(ear.source.socket()));
         let batch: Vec<_> = next.map(|(link, ear)| (link, ear, open(link))).collect();
         let links = batch.iter().map(|(link, ..)| *link).collect();
         let stamps = self.stamps;
@@ -250,25 +201,27 @@ impl Ears {
             Err(error) if wanted.contains(&link) => return self.told.push((link, Err(error))),
             Err(_) => return,
         };
-        let is_known = self.open.get(&link).is_some_and(|open| Arc::ptr_eq(&open.socket, &socket));
-        let new = OpenEar { socket, mac: ear.mac, role: ear.role };
+        let known = self.open.get_mut(&link).filter(|open| Arc::ptr_eq(open.source.socket(), &socket));
         if !wanted.contains(&link) {
             // The one that is listened on stays, whatever its filter is by now: another is under way.
-            if !is_known {
-                close(new);
+            if known.is_none() {
+                close(socket);
             }
             return;
         }
-        if is_known {
-            self.open.insert(link, new);
+        if let Some(known) = known {
+            (known.mac, known.role) = (ear.mac, ear.role);
             return self.told.push((link, Ok(())));
         }
-        stamp(&new.socket, self.stamps);
-        let interest = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(link.0));
-        if let Err(error) = self.epoll.get_ref().0.add(&*new.socket, interest) {
-            close(new);
-            return self.told.push((link, Err(error.into())));
-        }
+        stamp(&socket, self.stamps);
+        let source = match Source::new(Arc::clone(&socket), link, &self.ready) {
+            Ok(source) => source,
+            Err(error) => {
+                close(socket);
+                return self.told.push((link, Err(error)));
+            }
+        };
+        let new = OpenEar { source, mac: ear.mac, role: ear.role };
         self.hear_newcomers();
         // What came before this one was open is there by now; what comes from here on it hears itself.
         self.newcomers.read(|link| self.open.contains_key(&link));
@@ -284,7 +237,7 @@ impl Ears {
     pub fn stamp(&mut self, stamps: Stamps) {
         if stamps != self.stamps {
             self.stamps = stamps;
-            self.open.values().for_each(|ear| stamp(&ear.socket, stamps));
+            self.open.values().for_each(|ear| stamp(ear.socket(), stamps));
         }
     }
 
@@ -297,26 +250,48 @@ impl Ears {
     /// the interface is left out. It may be gone by now.
     pub fn drops(&mut self) -> &BTreeMap<IfIndex, u64> {
         for (link, ear) in &self.open {
-            count_drops(&mut self.drops, *link, &ear.socket);
+            count_drops(&mut self.drops, *link, ear.socket());
         }
         &self.drops
     }
 
-    /// A thread may hold the socket for a moment yet, so it is taken out of the epoll set here.
     fn close(&mut self, link: IfIndex, ear: OpenEar) {
-        let _ = self.epoll.get_ref().0.delete(&*ear.socket);
-        count_drops(&mut self.drops, link, &ear.socket);
+        count_drops(&mut self.drops, link, ear.socket());
         // Interfaces come and go as often as guests like.
         if self.drops.len() > MOST_DROPS {
             self.drops.retain(|link, _| self.open.contains_key(link));
         }
-        close(ear);
+        // A thread may hold the socket for a moment yet, so Tokio stops waiting for it here.
+        close(ear.source.into_socket());
+    }
+}
+
+impl OpenEar {
+    /// The socket.
+    pub fn socket(&self) -> &PacketSocket {
+        self.source.socket()
+    }
+
+    /// Takes one batch; `WouldBlock` if there are no frames. If there may be more, the interface stands last in
+    /// the queue again.
+    pub fn receive(&self, batch: &mut RecvBatch) -> io::Result<()> {
+        self.source.read(|socket| {
+            let mut received = socket.recv_batch(batch);
+            // That an interface went down is told once, and frames may lie behind that.
+            if received.as_ref().is_err_and(|error| error.kind() != ErrorKind::WouldBlock) {
+                received = socket.recv_batch(batch);
+            }
+            // A batch that is not full has emptied the queue: to ask again would cost a system call. Where an error
+            // has cut it short, that is an edge of its own.
+            let left = if received.is_ok() && batch.len() == BATCH { Left::Perhaps } else { Left::Nothing };
+            (received, left)
+        })
     }
 }
 
 impl Drop for Ears {
     fn drop(&mut self) {
-        self.open.drain().for_each(|(_, ear)| close(ear));
+        self.open.drain().for_each(|(_, ear)| close(ear.source.into_socket()));
     }
 }
 
@@ -374,18 +349,14 @@ fn stamp(socket: &PacketSocket, stamps: Stamps) {
 /// The kernel closes a packet socket only after a grace period, some 20 ms in which the loop would
 /// stand still, for each of what may be thousands. So threads of Tokio's do it, many at a time; the
 /// runtime ends when they have.
-fn close(ear: OpenEar) {
+fn close(socket: Arc<PacketSocket>) {
     match Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(ear))),
-        Err(_) => drop(ear),
+        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(socket))),
+        Err(_) => drop(socket),
     }
 }
 
-/// In place of an interface's number, which is never 0.
-const ALL_INTERFACES: u64 = 0;
 /// Interfaces without a socket whose drops are still known.
 const MOST_DROPS: usize = 4_096;
 /// Sockets that are opened one after the other before the first of them is listened on.
 const TUNED_AT_ONCE: usize = 64;
-/// Sockets served in one turn of the loop; the others come in the next.
-const READY_AT_ONCE: usize = 64;

@@ -10,6 +10,7 @@ mod newcomers;
 pub mod nft;
 pub mod nft_table;
 pub mod packet;
+pub mod ready;
 pub mod sysctl;
 
 use crate::engine::facts::IfIndex;

@@ -15,6 +15,7 @@ use nix::sys::socket::{LinkAddr, recvfrom};
 use tokio::task::spawn_blocking;
 
 use super::packet::PacketSocket;
+use super::ready::{Left, Queue, Source};
 use crate::engine::facts::IfIndex;
 use crate::wire::filter;
 
@@ -22,7 +23,7 @@ use crate::wire::filter;
 #[derive(Debug, Default)]
 pub struct Newcomers {
     /// `None` while the kernel refuses it.
-    socket: Option<Arc<PacketSocket>>,
+    source: Option<Source>,
     /// The oldest first.
     heard: VecDeque<Heard>,
     /// The upstreams that the filter leaves out.
@@ -37,39 +38,35 @@ struct Heard {
 }
 
 impl Newcomers {
-    /// Listens from now on, if it does not yet. The socket, to be waited for, if it is new. Needs CAP_NET_RAW.
-    pub fn open(&mut self) -> io::Result<Option<&PacketSocket>> {
-        if self.socket.is_some() {
-            return Ok(None);
+    /// Listens from now on, if it does not yet: in the queue as [`ALL_INTERFACES`]. Needs CAP_NET_RAW, and a Tokio
+    /// runtime with I/O.
+    pub fn open(&mut self, queue: &Queue) -> io::Result<()> {
+        if self.source.is_none() {
+            let socket = PacketSocket::everywhere(&filter::newcomers(&self.upstreams))?;
+            self.source = Some(Source::new(Arc::new(socket), ALL_INTERFACES, queue)?);
         }
-        let socket = PacketSocket::everywhere(&filter::newcomers(&self.upstreams))?;
-        Ok(Some(self.socket.insert(Arc::new(socket))))
+        Ok(())
     }
 
     /// Reads what has come, and keeps what came on interfaces that have no socket of their own.
     pub fn read(&mut self, has_own: impl Fn(IfIndex) -> bool) {
-        let Some(socket) = self.socket.clone() else { return };
-        let mut buffer = [0; LONGEST_FRAME];
-        for _ in 0..READ_AT_ONCE {
-            let (length, sender) = match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
-                Ok((length, Some(sender))) => (length, sender),
-                Ok((_, None)) => continue,
-                // It is empty, or one of the interfaces went down.
-                Err(_) => break,
-            };
-            let link = u32::try_from(sender.ifindex()).map(IfIndex);
-            // One that fills the buffer may be cut.
-            if let (Ok(link), Some(frame)) = (link, buffer.get(..length).filter(|_| length < LONGEST_FRAME))
-                && !has_own(link)
-            {
-                self.keep(link, frame.to_vec());
-            }
-        }
+        let Some(source) = &self.source else { return };
+        let heard = &mut self.heard;
+        source.read(|socket| {
+            (
+                (),
+                read(socket, |link, frame| {
+                    if !has_own(link) {
+                        keep(heard, link, frame.to_vec());
+                    }
+                }),
+            )
+        });
     }
 
     /// What was heard on this interface not long ago, the oldest first. It is forgotten.
     pub fn take(&mut self, link: IfIndex) -> Vec<Vec<u8>> {
-        self.forget_old();
+        forget_old(&mut self.heard);
         let (here, elsewhere) =
             std::mem::take(&mut self.heard).into_iter().partition(|heard| heard.link == link);
         self.heard = elsewhere;
@@ -84,7 +81,8 @@ impl Newcomers {
         if upstreams != self.upstreams {
             let program = filter::newcomers(&upstreams);
             self.upstreams = upstreams;
-            let Some(socket) = self.socket.clone() else { return };
+            let Some(source) = &self.source else { return };
+            let socket = Arc::clone(source.socket());
             spawn_blocking(move || {
                 if let Err(error) = socket.attach(&program) {
                     tracing::debug!(%error, "the socket of all interfaces keeps its filter");
@@ -92,25 +90,44 @@ impl Newcomers {
             });
         }
     }
+}
 
-    fn keep(&mut self, link: IfIndex, frame: Vec<u8>) {
-        self.forget_old();
-        if self.heard.iter().filter(|heard| heard.link == link).count() >= MOST_OF_ONE {
-            return;
+fn read(socket: &PacketSocket, mut tell: impl FnMut(IfIndex, &[u8])) -> Left {
+    let mut buffer = [0; LONGEST_FRAME];
+    for _ in 0..READ_AT_ONCE {
+        let (length, sender) = match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
+            Ok((length, Some(sender))) => (length, sender),
+            Ok((_, None)) => continue,
+            Err(_) => return Left::Nothing,
+        };
+        let link = u32::try_from(sender.ifindex()).map(IfIndex);
+        // One that fills the buffer may be cut.
+        if let (Ok(link), Some(frame)) = (link, buffer.get(..length).filter(|_| length < LONGEST_FRAME)) {
+            tell(link, frame);
         }
-        if self.heard.len() == MOST {
-            self.heard.pop_front();
-        }
-        self.heard.push_back(Heard { link, at: Instant::now(), frame });
     }
+    Left::Perhaps
+}
 
-    fn forget_old(&mut self) {
-        while self.heard.front().is_some_and(|heard| heard.at.elapsed() > OLDEST) {
-            self.heard.pop_front();
-        }
+fn keep(all: &mut VecDeque<Heard>, link: IfIndex, frame: Vec<u8>) {
+    forget_old(all);
+    if all.iter().filter(|heard| heard.link == link).count() >= MOST_OF_ONE {
+        return;
+    }
+    if all.len() == MOST {
+        all.pop_front();
+    }
+    all.push_back(Heard { link, at: Instant::now(), frame });
+}
+
+fn forget_old(all: &mut VecDeque<Heard>) {
+    while all.front().is_some_and(|heard| heard.at.elapsed() > OLDEST) {
+        all.pop_front();
     }
 }
 
+/// In place of an interface's number, which is never 0.
+pub const ALL_INTERFACES: IfIndex = IfIndex(0);
 /// No duplicate address detection and no report of a guest is longer, unless somebody fills it up.
 const LONGEST_FRAME: usize = 1_600;
 /// More is left for the next turn.

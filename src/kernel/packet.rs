@@ -11,6 +11,7 @@ mod said;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use libc::{c_int, c_void, iovec, mmsghdr, sock_filter, socklen_t};
@@ -39,6 +40,8 @@ pub struct PacketSocket {
     fd: OwnedFd,
     /// Frames leave by a socket that hears nothing and that nobody waits for: whenever one has
     /// left, the kernel wakes those who wait for its socket, and epoll finds that it was not asked.
+    /// They pass the queueing discipline: with `PACKET_QDISC_BYPASS` tcpdump on the host sees no answer, and an answer
+    /// costs no less.
     out: OwnedFd,
 }
 
@@ -64,6 +67,12 @@ impl PacketSocket {
         socket.attach(filter)?;
         bind(&socket.fd, 0, libc::ETH_P_IPV6)?;
         Ok(socket)
+    }
+
+    /// Has the Tokio runtime of this thread wait for frames.
+    pub fn register(self: Arc<Self>) -> io::Result<AsyncFd<Arc<Self>>> {
+        // SAFETY: the descriptor is owned by the socket, and stays open and the same as long as that lives.
+        Ok(unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }?)
     }
 
     fn begin(self, link: IfIndex, filter: &[Instruction], protocol: c_int) -> io::Result<Self> {
@@ -97,17 +106,11 @@ impl PacketSocket {
     pub fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
         batch.make_room_for_controls();
         batch.received = 0;
+        let (fd, headers) = (self.fd.as_raw_fd(), batch.headers.as_mut_ptr());
         // SAFETY: every header points at one buffer and at one room for control messages of its own inside
         // `batch`, which outlives the call and is borrowed mutably for it.
-        let received = unsafe {
-            libc::recvmmsg(
-                self.fd.as_raw_fd(),
-                batch.headers.as_mut_ptr(),
-                BATCH as u32,
-                libc::MSG_DONTWAIT,
-                std::ptr::null_mut(),
-            )
-        };
+        let received =
+            unsafe { libc::recvmmsg(fd, headers, BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
         batch.received = usize::try_from(check(received)?).expect("checked to be positive");
         Ok(())
     }
@@ -119,16 +122,10 @@ impl PacketSocket {
         let count = std::mem::take(&mut batch.filled);
         while sent < count {
             let rest = &mut batch.headers[sent..count];
+            let (headers, count) = (rest.as_mut_ptr(), u32::try_from(rest.len()).expect("at most BATCH"));
             // SAFETY: every header points at one buffer of its own inside `batch`, which outlives
             // the call and is borrowed mutably for it.
-            let result = unsafe {
-                libc::sendmmsg(
-                    self.out.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    u32::try_from(rest.len()).expect("at most BATCH"),
-                    libc::MSG_DONTWAIT,
-                )
-            };
+            let result = unsafe { libc::sendmmsg(self.out.as_raw_fd(), headers, count, libc::MSG_DONTWAIT) };
             match check(result) {
                 Ok(more) => sent += usize::try_from(more).expect("checked to be positive"),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -18,6 +18,7 @@
 //! * `upheaval`: killed, crowded, flooded with changes
 //! * `doctor`: what `lone64 doctor` finds, and whether its remedies heal; where `--live` loses a packet
 //! * `load`: Load
+//! * `turns`: a flood holds up nothing else; sockets of interfaces that go down
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `metrics`: the numbers, and who asks for them
 //! * `control`, `reload`: the control socket, and what others do to it; a new configuration
@@ -99,6 +100,7 @@ mod sysctls;
 mod tables;
 mod traffic;
 mod trials;
+mod turns;
 mod two_upstreams;
 mod unserved;
 mod upheaval;
@@ -166,6 +168,7 @@ fn main() {
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),
+        ("turns", turns::CASES),
     ];
     // The kernel takes their thousands of links apart long after they have ended, and keeps every other
     // namespace waiting for its lock meanwhile.

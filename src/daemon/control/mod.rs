@@ -15,6 +15,7 @@ mod reply;
 mod socket;
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 pub use method::{ExplainParams, Method, StatusParams, Truth};
 pub use reply::{Fault, Reply};
@@ -40,8 +41,8 @@ pub struct Control {
     events: broadcast::Sender<Arc<str>>,
     limit: Limiter,
     left_out: u64,
-    /// Not before then is the next call looked at.
-    resting_until: Instant,
+    /// Before it ends no further call is looked at.
+    resting: Option<Pin<Box<Sleep>>>,
 }
 
 /// One thing that a client asks for.
@@ -73,7 +74,7 @@ impl Control {
             events: broadcast::channel(EVENTS_KEPT).0,
             limit: Limiter::new(EVENTS_PER_SECOND),
             left_out: 0,
-            resting_until: Instant::now(),
+            resting: None,
         })
     }
 
@@ -84,8 +85,9 @@ impl Control {
 
     /// The next call. Cancel-safe.
     pub(super) async fn next(&mut self) -> Call {
-        if Instant::now() < self.resting_until {
-            sleep_until(self.resting_until).await;
+        if let Some(resting) = &mut self.resting {
+            resting.await;
+            self.resting = None;
         }
         match self.calls.recv().await {
             Some(call) => call,
@@ -97,7 +99,7 @@ impl Control {
     /// The loop has worked for a call since `start`: it takes a multiple of that for its own work,
     /// so that clients get a fifth of its time at most, whatever they ask for.
     pub(super) fn rest(&mut self, start: Instant) {
-        self.resting_until = Instant::now() + start.elapsed() * REST;
+        self.resting = Some(Box::pin(sleep(start.elapsed() * REST)));
     }
 
     /// Whether anybody watches.

@@ -22,12 +22,13 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 pub(super) use serving::Next;
 use stopwatch::Stopwatch;
@@ -37,8 +38,8 @@ use stopwatch::Stopwatch;
 pub struct Metrics {
     address: SocketAddr,
     scrapes: mpsc::Receiver<Scrape>,
-    /// Not before then is the next scrape looked at.
-    resting_until: Instant,
+    /// Before it ends no further scrape is looked at.
+    resting: Option<Pin<Box<Sleep>>>,
     accepting: AbortHandle,
 }
 
@@ -72,7 +73,7 @@ impl Metrics {
             .map_err(|source| MetricsError { address, source })?;
         let (scrapes, waiting) = mpsc::channel(MOST_SCRAPES);
         let accepting = tokio::spawn(accept(listener, scrapes)).abort_handle();
-        Ok(Self { address, scrapes: waiting, resting_until: Instant::now(), accepting })
+        Ok(Self { address, scrapes: waiting, resting: None, accepting })
     }
 
     /// Where they are.
@@ -81,8 +82,9 @@ impl Metrics {
     }
 
     async fn next(&mut self) -> Scrape {
-        if Instant::now() < self.resting_until {
-            sleep_until(self.resting_until).await;
+        if let Some(resting) = &mut self.resting {
+            resting.await;
+            self.resting = None;
         }
         match self.scrapes.recv().await {
             Some(scrape) => scrape,
@@ -93,7 +95,7 @@ impl Metrics {
 
     /// The loop has worked for a scrape since `start`: it takes a multiple of that for its own work.
     fn rest(&mut self, start: Instant) {
-        self.resting_until = Instant::now() + start.elapsed() * REST;
+        self.resting = Some(Box::pin(sleep(start.elapsed() * REST)));
     }
 }
 
