@@ -52,7 +52,7 @@ pub use service::Service;
 
 use crate::config::Config;
 use crate::engine::facts::IfIndex;
-use crate::engine::{Input, Output, Time};
+use crate::engine::{Event, Input, Output, Time};
 use crate::kernel::netlink::Monitor;
 use effects::{Done, Effects, Mode};
 use events::Teller;
@@ -70,6 +70,8 @@ pub struct Daemon {
     frames: Frames,
     effects: Effects,
     teller: Teller,
+    /// What happened, to be told when all frames have left.
+    untold: Vec<Event>,
     operator: Operator,
     measures: Measures,
     config: Config,
@@ -111,6 +113,7 @@ impl Daemon {
             frames,
             effects: Effects::new(requests),
             teller: Teller::new(),
+            untold: Vec::new(),
             operator: Operator::default(),
             measures: Measures::new(),
             config: config.clone(),
@@ -208,19 +211,19 @@ impl Daemon {
         let now = self.now();
         self.engine.handle(input, now);
         self.carry_out(now);
-        self.frames.flush();
     }
 
     fn carry_out(&mut self, now: Time) {
+        self.send();
+        self.tell(now);
+    }
+
+    /// What has come out, in order; but what is told waits until all frames have left, because it takes longer and
+    /// nobody's answer should wait for it.
+    fn send(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Event(event) => {
-                    // A status line may follow it.
-                    self.turn.look();
-                    let links = self.engine.links();
-                    self.teller.tell(&event, links, now);
-                    self.operator.publish(&event, links, now);
-                }
+                Output::Event(event) => self.untold.push(event),
                 Output::Resync => {
                     self.turn.look();
                     self.resync.ask();
@@ -235,6 +238,20 @@ impl Daemon {
                     }
                 }
             }
+        }
+        self.frames.flush();
+    }
+
+    fn tell(&mut self, now: Time) {
+        if self.untold.is_empty() {
+            return;
+        }
+        // A status line may follow.
+        self.turn.look();
+        let links = self.engine.links();
+        for event in self.untold.drain(..) {
+            self.teller.tell(&event, links, now);
+            self.operator.publish(&event, links, now);
         }
     }
 
@@ -270,9 +287,9 @@ impl Daemon {
             Some(stopwatch) => stopwatch.handle(&mut self.engine, &mut batch, now),
         }
         self.frames.take_back(batch);
-        self.carry_out(now);
-        self.frames.flush();
+        self.send();
         self.measures.sent();
+        self.tell(now);
         Ok(())
     }
 
@@ -293,7 +310,6 @@ impl Daemon {
             next = if count < DONE_AT_ONCE { self.effects.try_next() } else { None };
         }
         self.carry_out(now);
-        self.frames.flush();
     }
 
     /// The engine learns which of its advertisements did not leave: once in a turn, since it may send others.
@@ -303,7 +319,6 @@ impl Daemon {
             let now = self.now();
             unsent.into_iter().for_each(|input| self.engine.handle(input, now));
             self.carry_out(now);
-            self.frames.flush();
         }
     }
 

@@ -46,7 +46,14 @@ pub enum Output {
 impl Output {
     /// Whether it is a frame to be sent.
     pub fn is_frame(&self) -> bool {
-        matches!(self, Self::Advertise(..) | Self::Solicit(..) | Self::Report(..) | Self::AdvertiseRouter(..))
+        matches!(
+            self,
+            Self::Advertise(..)
+                | Self::Solicit(..)
+                | Self::Report(..)
+                | Self::Query(..)
+                | Self::AdvertiseRouter(..)
+        )
     }
 }
 
