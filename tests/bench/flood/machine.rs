@@ -37,7 +37,8 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cpu, cores, kernel, date } = self;
-        write!(f, "{cpu}, {cores} cores, Linux {kernel}, {date}")
+        let cores = if *cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
+        write!(f, "{cpu}, {cores}, Linux {kernel}, {date}")
     }
 }
 

@@ -142,6 +142,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: &Arguments) -> io::Result<()> {
+    let machine = Machine::here();
     let cpus = cpu::Cpus::choose()?;
     cpu::pin_this_thread(cpus.asker)?;
     let (present, missing): (Vec<_>, Vec<_>) = Responder::ALL
@@ -158,7 +159,6 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
     let everybody = [Responder::Nobody].into_iter().chain(present);
     let mut noises: Vec<_> = everybody.flat_map(Noise::both).collect();
 
-    let machine = Machine::here();
     println!("{machine}\n{cpus}");
     println!("{} rounds, {} s for each flood", arguments.rounds, arguments.seconds);
     for responder in missing.iter().filter(|responder| **responder != Responder::Lone64Other) {
@@ -214,7 +214,7 @@ impl Arguments {
     /// Lone questions are asked for so long. Of one address some hundreds, because they have a row of their own among
     /// the goals.
     fn lone(&self, addresses: u32) -> Duration {
-        if addresses == 1 { self.duration() * 2 } else { self.duration() / 4 }
+        if addresses == 1 { self.duration() * 2 } else { Duration::ZERO }
     }
 
     fn wants(&self, responder: Responder) -> bool {

@@ -51,11 +51,13 @@ impl Responder {
         Self::Kernel,
     ];
 
-    /// How many addresses are asked for, turn by turn. ndppd's `iface` rule takes minutes until it knows 65,536.
+    /// How many addresses are asked for, turn by turn: as many as it gets to know, and the kernel gives up again,
+    /// within seconds.
     pub const fn addresses(self) -> &'static [u32] {
         match self {
             Self::Bare | Self::Lone64Always | Self::Lone64Other => &[1, 1_000, MANY, MOST],
-            Self::Lone64Live | Self::NdppdStatic | Self::Npd6 | Self::Kernel => &[1, 1_000, MANY],
+            Self::Lone64Live | Self::NdppdStatic | Self::Npd6 => &[1, 1_000, MANY],
+            Self::Kernel => &[1, 1_000, 4_096],
             Self::Nobody | Self::Lone64Metrics | Self::NdppdIface => &[1, 1_000],
         }
     }

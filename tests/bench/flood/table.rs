@@ -46,8 +46,8 @@ impl Row {
 
     /// Adds a round's lone questions, and the CPU time that the responder spent on them.
     pub fn latencies(&mut self, latencies: Vec<Option<Duration>>, spent: Option<Duration>) {
-        let count = u32::try_from(latencies.len()).unwrap_or(u32::MAX).max(1);
-        self.lone.extend(spent.map(|spent| spent / count));
+        let count = u32::try_from(latencies.len()).unwrap_or(u32::MAX);
+        self.lone.extend(spent.filter(|_| count > 0).map(|spent| spent / count));
         self.latencies.extend(latencies);
     }
 
