@@ -78,7 +78,8 @@ impl Panel {
             let (top, left) = (y + TITLE + row * ROW, x + LABEL);
             let middle = top + ROW / 2;
             // The value of the longest bar needs room behind it.
-            let length = (f64::from(COLUMN - LABEL - VALUE) * (bar.value / most).max(0.0)) as i32;
+            let length =
+                (f64::from(COLUMN - LABEL - VALUE) * (bar.value / most.max(f64::MIN_POSITIVE))) as i32;
             write(area, bar.responder.name(), (x, middle), 12, INK, HPos::Left)?;
             write(area, &bar.case, (left - 8, middle), 11, FAINT, HPos::Right)?;
             let corners = [(left, top + 3), (left + length.max(1), top + ROW - 3)];
@@ -111,7 +112,8 @@ fn columns(figures: &Figures) -> [Vec<Panel>; 2] {
         Panel { title, hint, decimals, unit, bars }
     };
     let bar = |responder, what, case: &str, shown: &str, scale: f64| {
-        let value = figures.of(responder, what, case)? * scale;
+        // What is lost in the noise may come out below nothing.
+        let value = (figures.of(responder, what, case)? * scale).max(0.0);
         Some(Bar { responder, case: shown.to_owned(), value })
     };
     let per_cpu = |responder, count: u32| {
@@ -174,6 +176,19 @@ fn columns(figures: &Figures) -> [Vec<Panel>; 2] {
                     &[Bare, Lone64Always, Lone64Live, NdppdStatic, NdppdIface, Npd6, Kernel],
                 ),
             ),
+            panel(
+                "Resident memory, by addresses",
+                LESS,
+                1,
+                " MB",
+                vec![
+                    memory(Lone64Live, 1),
+                    memory(Lone64Live, MANY),
+                    memory(NdppdIface, 1),
+                    memory(NdppdIface, 1_000),
+                    memory(Npd6, MANY),
+                ],
+            ),
         ],
         vec![
             panel(
@@ -204,19 +219,6 @@ fn columns(figures: &Figures) -> [Vec<Panel>; 2] {
                 0,
                 " ns",
                 alone(What::Udp, &[Bare, Lone64Live, NdppdStatic, Npd6, Kernel], 1.0),
-            ),
-            panel(
-                "Resident memory, by addresses",
-                LESS,
-                1,
-                " MB",
-                vec![
-                    memory(Lone64Live, 1),
-                    memory(Lone64Live, MANY),
-                    memory(NdppdIface, 1),
-                    memory(NdppdIface, 1_000),
-                    memory(Npd6, MANY),
-                ],
             ),
         ],
     ]
