@@ -146,7 +146,7 @@ impl Asker {
             self.ask([target].into_iter())?;
             let mut latency = None;
             while latency.is_none() && start.elapsed() < LOST_AFTER {
-                if self.hear()? > 0 {
+                if self.hear()? > 0 && self.heard().any(|answered| answered == target) {
                     latency = Some(start.elapsed());
                 }
             }
@@ -241,9 +241,10 @@ fn question(target: Ipv6Addr) -> Solicitation {
 }
 
 /// A cheap look, because the asker must not be the bottleneck: the filter passed solicitations and
-/// advertisements only, and in the range there are no others.
+/// advertisements only, and in the range there are no others. An announcement goes to a group, and is no answer.
 fn is_answer(frame: &[u8]) -> bool {
-    frame.get(MESSAGE_TYPE) == Some(&Advertisement::TYPE) && frame.get(RANGE_AT) == Some(&0xc)
+    let is_to_asker = frame.first() == Some(&ASKER_MAC.0[0]);
+    is_to_asker && frame.get(MESSAGE_TYPE) == Some(&Advertisement::TYPE) && frame.get(RANGE_AT) == Some(&0xc)
 }
 
 /// Where the ICMPv6 type stands in a frame.

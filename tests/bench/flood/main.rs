@@ -71,10 +71,10 @@ mod scan;
 mod table;
 mod turns;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{fs, io};
 
 use clap::Parser;
 use lone64::kernel::netns;
@@ -142,6 +142,10 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: &Arguments) -> io::Result<()> {
+    // Before minutes are spent on what cannot be written.
+    for folder in [&arguments.json, &arguments.svg].into_iter().flatten().filter_map(|path| path.parent()) {
+        fs::create_dir_all(folder)?;
+    }
     let machine = Machine::here();
     let cpus = cpu::Cpus::choose()?;
     cpu::pin_this_thread(cpus.asker)?;
