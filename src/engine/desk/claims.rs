@@ -26,7 +26,7 @@ impl Desk {
             if guests.owner(target) == Some(Owner::Unknown) {
                 guests.set_owner(target, Owner::Asked);
             }
-            manners.announcements.begin(target, since, now);
+            manners.announcements.begin(target, guests.number(target), since, now);
         }
     }
 
@@ -46,10 +46,16 @@ impl Desk {
         if is_guest || self.house.manners.announcements.len() < FEW {
             self.set_owner(target, Owner::Asked, now);
             // One that is under way comes to its end, however often the target is asked for meanwhile.
-            if !self.house.manners.announcements.will_ask(target) {
-                self.house.manners.announcements.begin(target, now, now);
+            let number = self.house.guests.number(target);
+            if !self.house.manners.announcements.will_ask(target, number) {
+                self.announce_again(target, now);
             }
         }
+    }
+
+    fn announce_again(&mut self, target: Ipv6Addr, now: Time) {
+        let House { guests, manners, .. } = &mut self.house;
+        manners.announcements.begin(target, guests.number(target), now, now);
     }
 
     fn set_owner(&mut self, target: Ipv6Addr, owner: Owner, now: Time) {
@@ -74,7 +80,8 @@ impl Desk {
             let question = self.house.probe(asker.link, target, None);
             self.outputs.extend(question.map(|question| Output::Solicit(asker.link, question)));
         }
-        self.house.manners.announcements.listen(target, now);
+        let number = self.house.guests.number(target);
+        self.house.manners.announcements.listen(target, number, now);
         Ok(())
     }
 
@@ -120,7 +127,7 @@ impl Desk {
             self.tell(Event::ConflictOver(target, asker.link));
             self.set_owner(target, Owner::Nobody, now);
             self.reroute(target);
-            self.house.manners.announcements.begin(target, now, now);
+            self.announce_again(target, now);
         }
     }
 
@@ -130,11 +137,11 @@ impl Desk {
         if !mac.is_station() || self.house.is_our_station(mac) {
             return;
         }
-        let House { plan, manners, .. } = &mut self.house;
+        let House { plan, manners, guests, .. } = &mut self.house;
         if plan.upstream_of(target).is_none_or(|upstream| upstream.link != link) {
             return;
         }
-        manners.announcements.stop(target);
+        manners.announcements.stop(target, guests.number(target));
         for asker in manners.checks.remove(&target).unwrap_or_default() {
             self.dropped(Some(target), asker.link, DropReason::Conflict);
         }
@@ -156,7 +163,7 @@ impl Desk {
         let is_known = self.house.manners.rivals.owner(target) == Some(mac);
         self.belongs_to(target, link, mac, now);
         if !is_known && self.house.manners.rivals.defend(target) {
-            self.house.manners.announcements.begin(target, now, now);
+            self.announce_again(target, now);
         }
     }
 
@@ -207,7 +214,7 @@ impl Desk {
     pub(super) fn tick_claims(&mut self, now: Time) {
         for target in self.house.manners.rivals.tick(self.house.written.timers.reachable, now) {
             if self.is_ours_to_answer(target, now) {
-                self.house.manners.announcements.begin(target, now, now);
+                self.announce_again(target, now);
             } else {
                 self.house.manners.rivals.end(target);
             }

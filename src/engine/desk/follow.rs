@@ -111,6 +111,9 @@ impl Desk {
             // One that is a guest is no neighbor on an upstream.
             self.house.neighbors.end(target, Why::Elsewhere, now);
         }
+        if is.is_none() {
+            self.house.manners.announcements.forget(number);
+        }
         let key = |place: Place| (place.link, place.proof);
         if is.is_some_and(|place| place.is_proved()) && is.map(key) != was.map(key) {
             self.begin_claim(target, now, now);

@@ -303,8 +303,7 @@ impl Desk {
         self.tick_claims(now);
         let House { plan, host, guests, next_hops, keep, manners, counters, .. } = &mut self.house;
         let Manners { announcements, rivals, asked, .. } = manners;
-        let is_serving = self.phase == Phase::Serving;
-        let routes = &keep.routes;
+        let (is_serving, routes) = (self.phase == Phase::Serving, &keep.routes);
         let audience = Audience { plan, host, guests, next_hops, routes, rivals, asked, is_serving };
         let mut out = Vec::new();
         let is_all = announcements.tick(most, &audience, &mut out, now);
@@ -395,5 +394,13 @@ impl Announced for Audience<'_> {
 
     fn live_at(&self, number: u32) -> Option<(u32, Option<Ipv6Addr>)> {
         self.guests.live_at(number)
+    }
+
+    fn guest(&self, number: u32) -> Option<Ipv6Addr> {
+        self.guests.live_at(number).filter(|(next, _)| *next == number + 1)?.1
+    }
+
+    fn number(&self, target: Ipv6Addr) -> Option<u32> {
+        self.guests.number(target)
     }
 }

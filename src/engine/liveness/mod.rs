@@ -181,6 +181,11 @@ impl Liveness {
         }
     }
 
+    /// The number of a live target: another may have it later.
+    pub fn number(&self, target: Ipv6Addr) -> Option<u32> {
+        self.table.find(target).filter(|id| self.table.live(*id).is_some()).map(|id| id.number())
+    }
+
     /// What the upstream's link says of who has a live target; none of another.
     pub fn owner(&self, target: Ipv6Addr) -> Option<Owner> {
         let is_live = |id: &Id| matches!(self.table.kind(*id), Kind::Live | Kind::Announced);

@@ -5,13 +5,12 @@
 //! solicitation of duplicate address detection, and one retransmission time of silence. The station that has the
 //! address already defends it in that time, and nothing is announced. What is not to be announced may be asked for, too.
 //!
-//! An unsolicited advertisement changes an entry that a router has, and makes none where it has none
-//! (§7.2.5); a solicitation that comes *from* the target's address makes one (§7.2.3), so the router
-//! is sent one besides. It replies to the target, at our link-layer address, and the kernel treats
-//! that as any packet to a guest: a reply from a link-local address is refused with an ICMPv6 error
-//! (beyond scope), one from a global address reaches the guest with a hop limit of 254 and is ignored
-//! there; one to an address of the host's own confirms the kernel's entry of the router. Measured, and
-//! harmless.
+//! An unsolicited advertisement changes an entry that a router has, and makes none where it has none (§7.2.5); a
+//! solicitation that comes *from* the target's address makes one (§7.2.3), so the router is sent one besides. It replies
+//! to the target, at our link-layer address, and the kernel treats that as any packet to a guest: a reply from a
+//! link-local address is refused with an ICMPv6 error (beyond scope), one from a global address reaches the guest with a
+//! hop limit of 254 and is ignored there; one to an address of the host's own confirms the kernel's entry of the router.
+//! Measured, and harmless.
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +19,7 @@ use std::time::Duration;
 use super::claims::{dad, question, solicitation_from, unsolicited};
 use super::footing::{Announced, Footing};
 use super::rounds::{Rounds, Visit};
+use super::waiting::{Next, Turn, Waiting};
 use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::facts::IfIndex;
@@ -29,19 +29,16 @@ use crate::engine::policy::{Announce, Limits};
 use crate::engine::time::Time;
 use crate::wire::Mac;
 
-/// The targets that are being announced, or wait for it.
+/// The targets that are being announced, or wait for it; guests that wait have no run.
 #[derive(Debug)]
 pub struct Announcements {
     /// How many targets begin in a second.
     pace: Limiter,
     runs: BTreeMap<Ipv6Addr, Run>,
-    /// Those that have not begun, by since when they are there; the newest is the last here, and the first to
-    /// begin.
-    waiting: BTreeMap<(Time, u64), Ipv6Addr>,
+    /// Those that have not begun.
+    waiting: Waiting,
     /// Those that have, by when they go on.
     due: BTreeSet<(Time, Ipv6Addr)>,
-    /// Counts those that began to wait.
-    serial: u64,
     /// None begins before this.
     earliest: Time,
     limit: usize,
@@ -59,7 +56,7 @@ pub struct Announcements {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Run {
     /// It waits for its turn.
-    Waiting((Time, u64)),
+    Waiting(Turn),
     /// At this moment, this comes.
     Next(Time, Step),
 }
@@ -85,9 +82,8 @@ impl Announcements {
         Self {
             pace: pace(limits),
             runs: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            waiting: Waiting::default(),
             due: BTreeSet::new(),
-            serial: 0,
             earliest: Time::ORIGIN,
             limit: limits.targets,
             stations: BTreeMap::new(),
@@ -97,14 +93,14 @@ impl Announcements {
         }
     }
 
-    /// The targets for which the link was asked since the last look, and nobody has spoken up.
+    /// Those for which the link was asked since the last look, and nobody has spoken up.
     pub fn take_free(&mut self) -> Vec<Ipv6Addr> {
         std::mem::take(&mut self.free)
     }
 
     /// How many are being announced, or asked for, or wait for that.
     pub fn len(&self) -> usize {
-        self.runs.len()
+        self.runs.len() + self.waiting.guests()
     }
 
     /// True while the link is being asked for the target.
@@ -112,13 +108,16 @@ impl Announcements {
         matches!(self.runs.get(&target), Some(Run::Next(_, Step::Ask | Step::Asked)))
     }
 
-    /// True while the link is being asked for the target, or will be.
-    pub fn will_ask(&self, target: Ipv6Addr) -> bool {
-        self.is_asking(target) || matches!(self.runs.get(&target), Some(Run::Waiting(_)))
+    /// True while the link is being asked for the target, a live guest if it has a number, or will be.
+    pub fn will_ask(&self, target: Ipv6Addr, number: Option<u32>) -> bool {
+        self.is_asking(target)
+            || number.is_some_and(|number| self.waiting.has(number))
+            || matches!(self.runs.get(&target), Some(Run::Waiting(_)))
     }
 
     /// A stranger asks the link for the target: that serves us as well, but its time is up sooner than ours would be.
-    pub fn listen(&mut self, target: Ipv6Addr, now: Time) {
+    pub fn listen(&mut self, target: Ipv6Addr, number: Option<u32>, now: Time) {
+        number.into_iter().for_each(|number| self.forget(number));
         let until = now + RETRANS_TIMER / 2;
         match self.runs.get(&target) {
             Some(Run::Next(due, Step::Asked)) if *due <= until => {}
@@ -140,30 +139,37 @@ impl Announcements {
         [begins, round, asked, self.due.first().map(|(due, _)| *due)].into_iter().flatten().min()
     }
 
-    /// The target, which is there since then, is announced from the beginning, as soon as it is its turn.
-    pub fn begin(&mut self, target: Ipv6Addr, since: Time, now: Time) {
-        self.stop(target);
+    /// The target, a live guest if it has a number, is there since then: it is announced, as soon as it is its turn.
+    pub fn begin(&mut self, target: Ipv6Addr, number: Option<u32>, since: Time, now: Time) {
+        self.stop(target, number);
         if self.waiting.is_empty() {
             self.earliest = now + HEAD_START;
         }
+        if let Some(number) = number {
+            return self.waiting.add(number, since == now);
+        }
         if self.runs.len() >= self.limit {
             // The one that has been there longest is the least worth announcing.
-            let Some((_, oldest)) = self.waiting.pop_first() else { return };
+            let Some(oldest) = self.waiting.pop_oldest_other() else { return };
             self.runs.remove(&oldest);
         }
-        self.serial += 1;
-        let turn = (since, self.serial);
-        self.waiting.insert(turn, target);
+        let turn = self.waiting.add_other(target, since);
         self.runs.insert(target, Run::Waiting(turn));
     }
 
-    /// The target is not announced any more.
-    pub fn stop(&mut self, target: Ipv6Addr) {
+    /// The target, a live guest if it has a number, is not announced any more.
+    pub fn stop(&mut self, target: Ipv6Addr, number: Option<u32>) {
+        number.into_iter().for_each(|number| self.forget(number));
         match self.runs.remove(&target) {
-            Some(Run::Waiting(turn)) => _ = self.waiting.remove(&turn),
+            Some(Run::Waiting(turn)) => self.waiting.remove_other(turn),
             Some(Run::Next(due, _)) => _ = self.due.remove(&(due, target)),
             None => {}
         }
+    }
+
+    /// The guest of this number is live no more; another may have the number later.
+    pub fn forget(&mut self, number: u32) {
+        self.waiting.remove(number);
     }
 
     /// These upstreams are up, with these addresses. Those that are new, or have another address: everything
@@ -174,7 +180,7 @@ impl Announcements {
         let new: BTreeMap<_, _> = other.map(|(link, _)| (*link, !before.contains_key(link))).collect();
         let own: Vec<_> =
             self.own.iter().filter(|(_, link)| new.contains_key(link)).map(|(target, _)| *target).collect();
-        own.into_iter().for_each(|target| self.begin(target, now, now));
+        own.into_iter().for_each(|target| self.begin(target, None, now, now));
         new
     }
 
@@ -201,14 +207,23 @@ impl Announcements {
         if let Some(upstream) = upstream.filter(|upstream| before != Some(*upstream))
             && self.stations.contains_key(&upstream)
         {
-            self.begin(address, now, now);
+            self.begin(address, None, now, now);
         }
     }
 
     fn go_on(&mut self, target: Ipv6Addr, due: Time, step: Step) {
-        self.stop(target);
+        self.stop(target, None);
         self.due.insert((due, target));
         self.runs.insert(target, Run::Next(due, step));
+    }
+
+    /// It has had its turn.
+    fn leave(&mut self, next: Next) {
+        match next {
+            Next::Guest(number) => self.waiting.remove(number),
+            Next::Other(target) => self.stop(target, None),
+        }
+        self.waiting.took(next);
     }
 
     fn first_due(&self, now: Time) -> Option<(Ipv6Addr, Step)> {
@@ -224,27 +239,32 @@ impl Announcements {
         for _ in 0..most {
             let Some((target, step)) = self.first_due(now) else { break };
             match ground.footing(target, now) {
-                None => self.stop(target),
-                Some(_) if step == Step::Pause => self.begin(target, now, now),
+                None => self.stop(target, None),
+                Some(_) if step == Step::Pause => self.begin(target, ground.number(target), now, now),
                 Some(footing) if step == Step::Ask => self.ask(target, &footing, Step::Asked, out, now),
                 Some(footing) => self.go_through(step, target, &footing, ground, out, now),
             }
         }
         for _ in 0..most {
-            let newest = self.waiting.last_key_value().map(|(_, target)| *target);
-            let Some(target) = newest.filter(|_| self.earliest <= now) else { break };
-            let Some(footing) = ground.footing(target, now) else {
-                self.stop(target);
+            let Some(next) = self.waiting.next().filter(|_| self.earliest <= now) else { break };
+            let target = match next {
+                Next::Guest(number) => ground.guest(number),
+                Next::Other(target) => Some(target),
+            };
+            let Some((target, footing)) = target.and_then(|it| Some((it, ground.footing(it, now)?))) else {
+                self.leave(next);
                 continue;
             };
             // As an answer, an announcement is a promise that the next packet arrives.
             if ground.is_route_under_way(target) {
+                self.leave(next);
                 self.go_on(target, now + PAUSE, Step::Pause);
                 continue;
             }
             if !self.pace.take(now) {
                 break;
             }
+            self.leave(next);
             let is_asked = footing.is_free && footing.upstream.announce != Announce::Dad;
             match (is_asked, footing.is_disputed) {
                 (true, _) => self.go_through(Step::First, target, &footing, ground, out, now),
@@ -295,12 +315,11 @@ impl Announcements {
     /// Nothing that is disputed, and nothing that is being announced anyway.
     fn renewable(&self, target: Ipv6Addr, ground: &impl Announced, now: Time) -> Option<Footing> {
         let footing = ground.footing(target, now)?;
-        let is_renewable = footing.is_announced
-            && !footing.is_disputed
-            && footing.upstream.announce.period().is_some()
-            && !self.runs.contains_key(&target)
-            && !ground.is_route_under_way(target);
-        is_renewable.then_some(footing)
+        let is_wanted = footing.is_announced && footing.upstream.announce.period().is_some();
+        let is_busy = self.runs.contains_key(&target)
+            || self.will_ask(target, ground.number(target))
+            || ground.is_route_under_way(target);
+        (is_wanted && !footing.is_disputed && !is_busy).then_some(footing)
     }
 
     /// An advertisement, and a solicitation for each router.
@@ -338,14 +357,12 @@ impl Announcements {
             self.free.push(target);
         }
         if !is_announced || footing.is_kept {
-            return self.stop(target);
+            return self.stop(target, None);
         }
         let left = match step {
             Step::Again(left) => {
                 let advertisement = unsolicited(upstream, target, ground.links());
-                out.extend(
-                    advertisement.map(|advertisement| Output::Advertise(upstream.link, advertisement)),
-                );
+                out.extend(advertisement.map(|said| Output::Advertise(upstream.link, said)));
                 left - 1
             }
             Step::Pause | Step::Ask | Step::Asked | Step::First => {
@@ -355,7 +372,7 @@ impl Announcements {
         };
         // "These advertisements MUST be separated by at least RetransTimer seconds."
         match left {
-            0 => self.stop(target),
+            0 => self.stop(target, None),
             left => self.go_on(target, now + RETRANS_TIMER, Step::Again(left)),
         }
     }

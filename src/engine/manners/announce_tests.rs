@@ -58,6 +58,14 @@ impl Announced for Link {
     fn live_at(&self, _: u32) -> Option<(u32, Option<Ipv6Addr>)> {
         None
     }
+
+    fn guest(&self, _: u32) -> Option<Ipv6Addr> {
+        None
+    }
+
+    fn number(&self, _: Ipv6Addr) -> Option<u32> {
+        None
+    }
 }
 
 /// What is sent until nothing is due any more, with the milliseconds at which it is.
@@ -76,7 +84,7 @@ fn run(announcements: &mut Announcements, announce: Option<Announce>, is_free: b
 #[test]
 fn a_target_is_advertised_three_times_and_the_router_solicited_once() {
     let mut announcements = Announcements::new(&Limits::default());
-    announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
+    announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
     let expected = [(1, true), (1, false), (1_001, true), (2_001, true)];
     assert_eq!(run(&mut announcements, Some(Announce::Yes), true), expected);
 }
@@ -84,7 +92,7 @@ fn a_target_is_advertised_three_times_and_the_router_solicited_once() {
 #[test]
 fn duplicate_address_detection_comes_a_second_before() {
     let mut announcements = Announcements::new(&Limits::default());
-    announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
+    announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
     let sent = run(&mut announcements, Some(Announce::Dad), true);
     assert_eq!(sent[..2], [(1, false), (1_001, true)]);
 }
@@ -92,7 +100,7 @@ fn duplicate_address_detection_comes_a_second_before() {
 #[test]
 fn what_may_not_be_announced_any_more_is_forgotten() {
     let mut announcements = Announcements::new(&Limits::default());
-    announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
+    announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
     assert_eq!(run(&mut announcements, None, true), []);
 }
 
@@ -103,7 +111,7 @@ fn an_upstream_that_is_new_or_has_another_address_is_told_of() {
     assert_eq!((new(MAC), new(MAC), new(Mac([2, 0, 0, 0, 0, 2]))), (1, 0, 1));
     announcements.set_own(TARGET, Some(UP), Time::ORIGIN);
     assert!(announcements.next_due().is_some(), "the host's own address is announced");
-    announcements.stop(TARGET);
+    announcements.stop(TARGET, None);
     announcements.set_own(TARGET, Some(UP), Time::ORIGIN);
     assert_eq!(announcements.next_due(), None, "once");
 }
@@ -111,24 +119,24 @@ fn an_upstream_that_is_new_or_has_another_address_is_told_of() {
 #[test]
 fn the_link_is_asked_before_and_told_nothing_where_it_has_an_owner() {
     let mut announcements = Announcements::new(&Limits::default());
-    announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
+    announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
     let sent = run(&mut announcements, Some(Announce::Yes), false);
     assert_eq!(sent, [(1, false), (1_001, true), (1_001, false), (2_001, true), (3_001, true)]);
     assert_eq!(announcements.take_free(), [TARGET]);
-    announcements.begin(TARGET, Time::ORIGIN, Time::ORIGIN);
+    announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
     let (ground, mut out) =
         (Link { links: Links::default(), announce: Some(Announce::Yes), is_free: false }, Vec::new());
     let begins = announcements.next_due().expect("it waits for its turn");
     announcements.tick(9, &ground, &mut out, begins);
     assert!(announcements.is_asking(TARGET));
-    announcements.stop(TARGET);
+    announcements.stop(TARGET, None);
     assert_eq!((announcements.next_due(), announcements.take_free()), (None, vec![]));
 }
 
 #[test]
 fn a_strangers_question_is_ours_too() {
     let mut announcements = Announcements::new(&Limits::default());
-    announcements.listen(TARGET, Time::ORIGIN);
+    announcements.listen(TARGET, None, Time::ORIGIN);
     assert_eq!(run(&mut announcements, Some(Announce::Yes), false)[0], (500, true));
     assert_eq!(announcements.take_free(), [TARGET]);
 }

@@ -37,4 +37,8 @@ pub trait Announced {
     fn links(&self) -> &Links;
     /// The live target at this number or behind it, if there is one at that place, and the number to go on with.
     fn live_at(&self, number: u32) -> Option<(u32, Option<Ipv6Addr>)>;
+    /// The live target of this number.
+    fn guest(&self, number: u32) -> Option<Ipv6Addr>;
+    /// The number of a live target.
+    fn number(&self, target: Ipv6Addr) -> Option<u32>;
 }

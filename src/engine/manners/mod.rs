@@ -13,6 +13,7 @@ mod rounds;
 pub mod routers;
 pub mod snoopers;
 pub mod suppression;
+mod waiting;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};

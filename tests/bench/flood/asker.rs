@@ -8,7 +8,6 @@ use std::{io, thread};
 use lone64::kernel::packet::{BATCH, PacketSocket, RecvBatch, SendBatch};
 use lone64::wire::{Advertisement, Mac, Message, Solicitation, filter, solicited_node};
 
-use super::cpu;
 use super::guests::reply;
 use super::lab::{ASKER, ASKER_MAC, ASKING, Lab, index};
 
@@ -28,17 +27,6 @@ pub struct Flood {
     pub answered: u64,
     /// From the first question to the last answer.
     pub elapsed: Duration,
-}
-
-/// What a scan came to.
-#[derive(Debug, Clone, Copy)]
-pub struct Scan {
-    /// Questions, of which none is inside the range.
-    pub asked: u32,
-    /// CPU time of the asker: sending, and the kernel's work up to the responder's socket.
-    pub asker: Duration,
-    /// CPU time of the responder, if it is a process.
-    pub responder: Option<Duration>,
 }
 
 impl Asker {
@@ -90,16 +78,16 @@ impl Asker {
     }
 
     /// Asks for the targets in turn, as fast as answers come, with `window` questions unanswered at
-    /// most; waits for the last answers.
+    /// most; waits for the last answers. Lasts up to four times as long where that is needed to ask for each once.
     ///
     /// Never sleeps meanwhile, so that the responder's answers have nobody to wake.
     pub fn flood(&mut self, targets: &[Ipv6Addr], duration: Duration, window: usize) -> io::Result<Flood> {
-        self.ask_for_all(targets.iter().copied().cycle(), duration, window)
+        self.ask_for_all(targets.iter().copied().cycle(), duration, window, targets.len() as u64)
     }
 
     /// The same, with one question for each target.
     pub fn once(&mut self, targets: &[Ipv6Addr], window: usize) -> io::Result<Flood> {
-        self.ask_for_all(targets.iter().copied(), Duration::MAX, window)
+        self.ask_for_all(targets.iter().copied(), Duration::MAX, window, 0)
     }
 
     fn ask_for_all(
@@ -107,13 +95,15 @@ impl Asker {
         mut turn: impl Iterator<Item = Ipv6Addr>,
         duration: Duration,
         window: usize,
+        once_each: u64,
     ) -> io::Result<Flood> {
         let start = Instant::now();
         let mut is_at_end = false;
         let (mut asked, mut answered, mut waiting) = (0, 0, 0_usize);
         let (mut last_answer, mut last_sign) = (start, start);
         loop {
-            let is_over = is_at_end || start.elapsed() >= duration;
+            let elapsed = start.elapsed();
+            let is_over = is_at_end || elapsed >= duration && (asked >= once_each || elapsed >= duration * 4);
             if !is_over && waiting + AT_ONCE <= window {
                 let next: Vec<_> = turn.by_ref().take(AT_ONCE).collect();
                 is_at_end = next.len() < AT_ONCE;
@@ -156,7 +146,7 @@ impl Asker {
             self.ask([target].into_iter())?;
             let mut latency = None;
             while latency.is_none() && start.elapsed() < LOST_AFTER {
-                if self.hear()? > 0 {
+                if self.hear()? > 0 && self.heard().any(|answered| answered == target) {
                     latency = Some(start.elapsed());
                 }
             }
@@ -166,24 +156,8 @@ impl Asker {
         Ok(latencies)
     }
 
-    /// Asks for targets outside the range, `rate` times a second.
-    pub fn scan(&mut self, duration: Duration, rate: u32) -> io::Result<Scan> {
-        let batch = BATCH as u32;
-        let (start, before) = (Instant::now(), cpu::time_of_this_thread()?);
-        let mut asked = 0;
-        while start.elapsed() < duration {
-            self.ask((asked..asked + batch).map(outside))?;
-            asked += batch;
-            let due = Duration::from_secs(1) * asked / rate;
-            thread::sleep(due.saturating_sub(start.elapsed()));
-        }
-        let asker = cpu::time_of_this_thread()?.saturating_sub(before);
-        // What is still in the responder's queue belongs to the scan.
-        thread::sleep(Duration::from_millis(20));
-        Ok(Scan { asked, asker, responder: None })
-    }
-
-    fn ask(&mut self, targets: impl Iterator<Item = Ipv6Addr>) -> io::Result<()> {
+    /// Sends a question for each of the targets, at most [`BATCH`] of them.
+    pub fn ask(&mut self, targets: impl Iterator<Item = Ipv6Addr>) -> io::Result<()> {
         for target in targets {
             self.questions.push(|buffer| question(target).emit(buffer));
         }
@@ -193,7 +167,7 @@ impl Asker {
 
     /// How many answers have come by now. Whoever asks for the asker gets a reply: its kernel is silent,
     /// and responders that leave the frames to the host's kernel need to know where it is.
-    fn hear(&mut self) -> io::Result<usize> {
+    pub fn hear(&mut self) -> io::Result<usize> {
         match self.socket.recv_batch(&mut self.received) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
@@ -214,6 +188,26 @@ impl Asker {
             self.socket.send_batch(&mut self.questions)?;
         }
         Ok(answers)
+    }
+
+    /// The targets of the answers that the last [`Asker::hear`] found.
+    pub fn heard(&self) -> impl Iterator<Item = Ipv6Addr> {
+        let frames = self.received.frames().flatten().map(|(frame, _)| frame);
+        frames
+            .filter(|frame| is_answer(frame))
+            .filter_map(|frame| Some(Ipv6Addr::from(*frame.get(TARGET_AT..)?.first_chunk::<16>()?)))
+    }
+
+    /// Sends a frame of another kind, many times at once.
+    pub fn send(&mut self, frame: &[u8], times: usize) -> io::Result<()> {
+        for _ in 0..times {
+            self.questions.push(|buffer| {
+                buffer[..frame.len()].copy_from_slice(frame);
+                frame.len()
+            });
+        }
+        self.socket.send_batch(&mut self.questions)?;
+        Ok(())
     }
 
     fn hear_for(&mut self, duration: Duration, mut tell: impl FnMut(Advertisement)) -> io::Result<()> {
@@ -247,21 +241,18 @@ fn question(target: Ipv6Addr) -> Solicitation {
 }
 
 /// A cheap look, because the asker must not be the bottleneck: the filter passed solicitations and
-/// advertisements only, and in the range there are no others.
+/// advertisements only, and in the range there are no others. An announcement goes to a group, and is no answer.
 fn is_answer(frame: &[u8]) -> bool {
-    frame.get(MESSAGE_TYPE) == Some(&Advertisement::TYPE) && frame.get(RANGE_AT) == Some(&0xc)
-}
-
-/// In the same /64 as the range, in the /112 behind it.
-fn outside(number: u32) -> Ipv6Addr {
-    let [high, low] = [(number >> 16) as u16, number as u16];
-    Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xd, 0, high, low)
+    let is_to_asker = frame.first() == Some(&ASKER_MAC.0[0]);
+    is_to_asker && frame.get(MESSAGE_TYPE) == Some(&Advertisement::TYPE) && frame.get(RANGE_AT) == Some(&0xc)
 }
 
 /// Where the ICMPv6 type stands in a frame.
 const MESSAGE_TYPE: usize = 54;
-/// Where the byte stands in a frame that tells the range's addresses from those around it.
-const RANGE_AT: usize = 62 + 9;
+/// Where the target stands.
+const TARGET_AT: usize = 62;
+/// Where the byte stands that tells the range's addresses from those around it.
+const RANGE_AT: usize = TARGET_AT + 9;
 /// Questions in one system call.
 const AT_ONCE: usize = 32;
 /// An answer that has not come by then is lost.

@@ -1,9 +1,10 @@
 //! CPUs: who runs on which, and how much of it was used.
 
 use std::time::Duration;
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 /// The CPUs that the measurement uses.
@@ -47,23 +48,18 @@ pub fn pin(process: Pid, cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(process, &set)?)
 }
 
-/// What all threads of a process have used, user and kernel.
+/// What a process has used, user and kernel, all its threads together, also those that have ended.
 pub fn time_of(process: u32) -> io::Result<Duration> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task"))?;
-    tasks.map(|task| read(&task?.path().join("schedstat").to_string_lossy())).sum()
+    let process = i32::try_from(process).map_err(io::Error::other)?;
+    read(clock_getcpuclockid(Pid::from_raw(process))?)
 }
 
 /// What the calling thread has used.
 pub fn time_of_this_thread() -> io::Result<Duration> {
-    read("/proc/thread-self/schedstat")
+    read(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// proc(5): the first number is the time on the CPU in nanoseconds. `stat` counts in clock ticks,
-/// too coarse for a short turn.
-fn read(schedstat: &str) -> io::Result<Duration> {
-    let text = fs::read_to_string(schedstat)?;
-    let nanoseconds = text.split_whitespace().next().and_then(|number| number.parse().ok());
-    nanoseconds.map(Duration::from_nanos).ok_or_else(|| {
-        io::Error::other(format!("{schedstat} holds no number: the kernel does not count CPU time"))
-    })
+/// In nanoseconds; `stat` of proc(5) counts in clock ticks, too coarse for a short turn.
+fn read(clock: ClockId) -> io::Result<Duration> {
+    Ok(Duration::from(clock_gettime(clock)?))
 }

@@ -1,24 +1,32 @@
 //! The flood: `lone64`, its peers and the kernel's own proxy, side by side on virtual Ethernet.
 //!
 //! ```text
-//! cargo bench --bench flood                     three rounds, about three minutes
-//! cargo bench --bench flood -- --quick          one short round, under 30 seconds
+//! cargo bench --bench flood                     two rounds, about five minutes
+//! cargo bench --bench flood -- --quick          one short round without some rows, under a minute
+//! cargo bench --bench flood -- --json target/flood.json --svg contrib/bench/flood.svg
 //! cargo bench --bench flood -- --rounds 5 --seconds 4 --only static
 //! LONE64_OTHER=target/before cargo bench --bench flood -- --only lone64     two builds side by side
 //! ```
 //!
 //! As root or as an ordinary user: everything happens in network namespaces that nobody else sees.
 //! Peers are what Debian packages (`apt-get install ndppd npd6`); one that is missing is named.
+//! `--json` writes every number with its unit, and the machine, for programs; `--svg` draws them.
 //!
 //! # How it measures
 //!
 //! Each responder in turn gets a fresh host (`up0` towards the asker, `down0` towards the guests) and
-//! a CPU of its own; asker and guests are on another one. The asker keeps at most [`WINDOW`]
-//! questions unanswered, so that the responder always has work and no queue runs over. The turns are
+//! a CPU of its own; asker and guests are on another one. The asker keeps at most 192 questions
+//! unanswered, so that the responder always has work and no queue runs over. The turns are
 //! interleaved over the rounds and the table has the medians: other load on the machine moves the
 //! numbers from minute to minute, so only what was measured side by side may be compared.
 //!
+//! Each guest has a MAC of its own. When its address comes up, it reports the solicited-node group to
+//! ff02::16 as real hosts do (MLDv2, twice), and again when a general query asks. lone64 runs with its
+//! default configuration, but for the range, its mode and the level of the log.
+//!
 //! # How to read it
+//!
+//! The flood, for 1, 1,000, 65,536 and 1,000,000 addresses (as far as a responder gets in seconds):
 //!
 //! * *per CPU s* is answers per second of the responder's own CPU time, user and kernel. Virtual
 //!   Ethernet delivers on the sender's CPU, so the way of an answer into the asker's socket is part of
@@ -28,32 +36,55 @@
 //! * *busy* is the part of the time that the responder was on its CPU. Under 90 %, the asker was
 //!   the bottleneck of *answers/s*, and marked with `*`; *per CPU s* holds all the same.
 //! * *burst* is how many of 1,000 questions at once were answered, in the worst round.
-//! * *p50* to *p99* is the time from question to answer at [`LOW_RATE`] questions per second.
-//! * The scan asks for targets outside the range, [`SCAN_RATE`] times a second, and counts what that
-//!   costs on top of what it costs a host without responder: in the kernel on the way to the
-//!   responder (asker's CPU), and in the responder itself.
+//! * *lone µs* is the CPU time of the whole process for one question at 100 per second, and *p50* to
+//!   *p99* is the time from such a question to its answer.
+//! * *memory* is the resident size (VmRSS) at the end of the turn.
+//!
+//! Guests that nobody has asked for before: the time to the *first* answer at 100 per second, and how
+//! many such guests are answered per second, as fast as answers come.
+//!
+//! The scan asks for 1,000, 5,000 and 100,000 dead targets inside the range per second, never for one
+//! twice, and meanwhile for guests that nobody has asked for before, at most 100 in a round. The asker
+//! asks again every 300 ms. *first* is how many were answered before that, *in 1 s* how many within a
+//! second. Guests report their groups (*reporting*) or do not (*silent*).
+//!
+//! Solicitations outside the range and foreign UDP packets come 100,000 times a second. What counts is
+//! what they cost on top of what they cost a host without responder: in the kernel on the way to the
+//! responder (asker's CPU), and in the responder itself.
+//!
+//! The goals at the end are ratios of numbers of this run.
 
 mod asker;
 mod bare;
 mod cold;
 mod cpu;
+mod figures;
+mod goals;
 mod guests;
 mod lab;
+mod machine;
+mod noise;
+mod numbers;
+mod picture;
 mod responder;
+mod scan;
 mod table;
+mod turns;
 
-use std::io;
-use std::net::Ipv6Addr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{fs, io};
 
 use clap::Parser;
 use lone64::kernel::netns;
 
-use asker::Asker;
 use cold::Cold;
-use lab::Lab;
-use responder::{Responder, Running};
+use figures::Figures;
+use machine::Machine;
+use noise::Noise;
+use responder::Responder;
+use scan::Scan;
 use table::Row;
 
 /// Floods lone64, ndppd, npd6 and the kernel's proxy in turn, and prints what each achieves.
@@ -64,14 +95,20 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// How often each responder has its turn.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// How long each flood lasts, in seconds.
-    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
     /// Only responders whose name contains this; can be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Write all numbers into this file, for programs.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the numbers into this file, for people.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Be the bare loop. Only this program itself calls it so.
     #[arg(long, hide = true)]
     bare: bool,
@@ -105,22 +142,30 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: &Arguments) -> io::Result<()> {
+    // Before minutes are spent on what cannot be written.
+    for folder in [&arguments.json, &arguments.svg].into_iter().flatten().filter_map(|path| path.parent()) {
+        fs::create_dir_all(folder)?;
+    }
+    let machine = Machine::here();
     let cpus = cpu::Cpus::choose()?;
     cpu::pin_this_thread(cpus.asker)?;
     let (present, missing): (Vec<_>, Vec<_>) = Responder::ALL
         .into_iter()
         .filter(|responder| arguments.wants(*responder))
+        .filter(|responder| !(arguments.is_short() && *responder == Responder::Lone64Metrics))
         .partition(|responder| responder.program().is_some());
     let mut rows: Vec<Row> = present
         .iter()
         .flat_map(|responder| responder.addresses().iter().map(|count| Row::new(*responder, *count)))
         .collect();
-    let asking = present.iter().copied().filter(|responder| responder.asks_guests());
-    let mut colds: Vec<_> = asking.map(Cold::new).collect();
-    let mut scans: Vec<(Responder, Vec<asker::Scan>)> =
-        [Responder::Nobody].into_iter().chain(present).map(|responder| (responder, Vec::new())).collect();
+    let asking: Vec<_> = present.iter().copied().filter(|responder| responder.asks_guests()).collect();
+    let mut colds: Vec<_> = asking.iter().copied().map(Cold::new).collect();
+    let mut scans: Vec<_> = asking.iter().copied().flat_map(Scan::all).collect();
+    scans.retain(|scan| !arguments.is_short() || scan.rate != scan::RATES[0]);
+    let everybody = [Responder::Nobody].into_iter().chain(present);
+    let mut noises: Vec<_> = everybody.flat_map(Noise::both).collect();
 
-    println!("{cpus}");
+    println!("{machine}\n{cpus}");
     println!("{} rounds, {} s for each flood", arguments.rounds, arguments.seconds);
     for responder in missing.iter().filter(|responder| **responder != Responder::Lone64Other) {
         println!("missing: {responder} ({})", responder.remedy());
@@ -128,78 +173,59 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
     for round in 1..=arguments.rounds {
         eprintln!("round {round} of {}", arguments.rounds);
         for row in &mut rows {
-            if let Err(error) = take_turn(row, arguments, cpus) {
+            if let Err(error) = turns::flood(row, arguments, cpus) {
                 row.problem = Some(error.to_string());
             }
         }
         for cold in &mut colds {
             // One that fails has its reason in the first table.
-            let _ = take_cold(cold, arguments, cpus);
+            let _ = turns::cold(cold, arguments, cpus);
         }
-        for (responder, turns) in &mut scans {
+        for scan in &mut scans {
+            if let Err(error) = turns::scan(scan, arguments, cpus) {
+                scan.problem = Some(error.to_string());
+            }
+        }
+        for both in noises.chunks_mut(2) {
             // One that fails has its reason in the first table.
-            turns.extend(take_scan(*responder, arguments, cpus).ok());
+            let _ = turns::noise(both, arguments, cpus);
         }
     }
-    table::print(&rows, &scans);
-    cold::print(&colds);
-    Ok(())
-}
-
-/// One responder's turn: it is started, asked until it answers for every address, and measured.
-fn take_turn(row: &mut Row, arguments: &Arguments, cpus: cpu::Cpus) -> io::Result<()> {
-    let lab = Lab::build()?;
-    let targets: Vec<_> = (1..=row.addresses).map(target).collect();
-    let _guests = guests::Guests::start(&lab, cpus.asker)?;
-    let running = Running::start(row.responder, &lab, &targets, cpus.responder)?;
-    let mut asker = Asker::open(&lab)?;
-    asker.ask_until_all_answer(&targets, PATIENCE)?;
-    row.burst(asker.burst(&targets, BURST)?);
-
-    let before = running.cpu_time()?;
-    let flood = asker.flood(&targets, arguments.duration(), WINDOW)?;
-    let spent = running.cpu_time()?.zip(before).map(|(after, before)| after.saturating_sub(before));
-    row.flood(&flood, spent);
-    row.latencies(asker.latencies(&targets, arguments.duration() / 2, LOW_RATE)?);
-    Ok(())
-}
-
-fn take_scan(responder: Responder, arguments: &Arguments, cpus: cpu::Cpus) -> io::Result<asker::Scan> {
-    let lab = Lab::build()?;
-    let _guests = guests::Guests::start(&lab, cpus.asker)?;
-    let targets = [target(1)];
-    let running = Running::start(responder, &lab, &targets, cpus.responder)?;
-    let mut asker = Asker::open(&lab)?;
-    if responder != Responder::Nobody {
-        asker.ask_until_all_answer(&targets, PATIENCE)?;
+    let mut figures = Figures::default();
+    table::print(&rows, &mut figures);
+    cold::print(&colds, &mut figures);
+    scan::print(&scans, &mut figures);
+    noise::print(&noises, &mut figures);
+    goals::print(&figures);
+    if let Some(path) = &arguments.json {
+        figures.write(path, &machine, arguments.rounds, arguments.seconds)?;
     }
-    let before = running.cpu_time()?;
-    let mut scan = asker.scan(arguments.duration() / 2, SCAN_RATE)?;
-    scan.responder = running.cpu_time()?.zip(before).map(|(after, before)| after.saturating_sub(before));
-    Ok(scan)
-}
-
-/// Guests that nobody has asked for before: first some at a low rate, then as many as there are as fast as answers come.
-fn take_cold(cold: &mut Cold, arguments: &Arguments, cpus: cpu::Cpus) -> io::Result<()> {
-    let lab = Lab::build()?;
-    let _guests = guests::Guests::start(&lab, cpus.asker)?;
-    let awake = [target(u16::MAX)];
-    let running = Running::start(cold.responder, &lab, &awake, cpus.responder)?;
-    let mut asker = Asker::open(&lab)?;
-    asker.ask_until_all_answer(&awake, PATIENCE)?;
-    let (few, many) = (1..=COLD_ONE_BY_ONE, COLD_ONE_BY_ONE + 1..=COLD_ONE_BY_ONE + arguments.cold());
-    let (few, many): (Vec<_>, Vec<_>) = (few.map(target).collect(), many.map(target).collect());
-    let duration = Duration::from_secs(1) * u32::from(COLD_ONE_BY_ONE) / LOW_RATE;
-    cold.latencies.extend(asker.latencies(&few, duration, LOW_RATE)?);
-    cold.floods.push(asker.once(&many, COLD_WINDOW)?);
-    drop(running);
+    if let Some(path) = &arguments.svg {
+        picture::draw(path, &figures, &machine)?;
+    }
     Ok(())
 }
 
 impl Arguments {
+    /// Not everything is measured, and less of it.
+    fn is_short(&self) -> bool {
+        self.seconds < 1.0
+    }
+
     /// So many cold guests at once.
-    fn cold(&self) -> u16 {
-        if self.seconds < 1.0 { 4_000 } else { 40_000 }
+    fn cold(&self) -> u32 {
+        if self.is_short() { 4_000 } else { 40_000 }
+    }
+
+    /// So many guests are asked for during a scan.
+    fn guests(&self) -> u32 {
+        if self.is_short() { 25 } else { 100 }
+    }
+
+    /// Lone questions are asked for so long. Of one address some hundreds, because they have a row of their own among
+    /// the goals.
+    fn lone(&self, addresses: u32) -> Duration {
+        if addresses == 1 { self.duration() * 2 } else { Duration::ZERO }
     }
 
     fn wants(&self, responder: Responder) -> bool {
@@ -214,25 +240,3 @@ impl Arguments {
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|s| (0.1..=60.0).contains(s)).ok_or_else(|| "0.1 to 60 seconds".to_owned())
 }
-
-/// An address inside the range `2001:db8:1:2:c::/112`.
-fn target(number: u16) -> Ipv6Addr {
-    Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, number)
-}
-
-/// As many questions wait for an answer at most: three batches of lone64's, and fewer than fit into
-/// a receive buffer of the size that a socket has if nobody asks for another (208 KiB).
-const WINDOW: usize = 192;
-/// For cold guests, whose answers take longer: each question is probed for, so a few wait at a time.
-const COLD_WINDOW: usize = 192;
-/// Cold guests that are asked for one after the other.
-const COLD_ONE_BY_ONE: u16 = 100;
-/// Questions at once.
-const BURST: usize = 1_000;
-/// Questions per second while the latency is measured.
-const LOW_RATE: u32 = 100;
-/// Questions per second for targets outside the range: few enough that the slowest responder reads
-/// all of them, and what is measured is what one costs.
-const SCAN_RATE: u32 = 100_000;
-/// How long a responder may take until it answers for every address.
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -51,13 +51,21 @@ impl Responder {
         Self::Kernel,
     ];
 
-    /// How many addresses are asked for, turn by turn; where a state is kept for each, also as many
-    /// as the range holds.
-    pub const fn addresses(self) -> &'static [u16] {
+    /// How many addresses are asked for, turn by turn: as many as it gets to know, and the kernel gives up again,
+    /// within seconds.
+    pub const fn addresses(self) -> &'static [u32] {
         match self {
-            Self::Lone64Live => &[1, 1_000, u16::MAX],
-            _ => &[1, 1_000],
+            Self::Bare | Self::Lone64Always | Self::Lone64Other => &[1, 1_000, MANY, MOST],
+            Self::Lone64Live | Self::NdppdStatic | Self::Npd6 => &[1, 1_000, MANY],
+            Self::Kernel => &[1, 1_000, 4_096],
+            Self::Nobody | Self::Lone64Metrics | Self::NdppdIface => &[1, 1_000],
         }
+    }
+
+    /// Whether it has to be asked for every address once before it answers for it at the speed that is measured. The
+    /// others have no state for an address.
+    pub const fn has_state(self) -> bool {
+        matches!(self, Self::Lone64Live | Self::NdppdStatic | Self::NdppdIface)
     }
 
     /// Whether it asks the guests, so that the first answer for each takes longer.
@@ -148,6 +156,16 @@ impl fmt::Display for Responder {
     }
 }
 
+/// An address inside the range.
+pub fn target(number: u32) -> Ipv6Addr {
+    Ipv6Addr::from(FIRST | u128::from(number))
+}
+
+/// Which of the range's addresses it is.
+pub fn number(target: Ipv6Addr) -> Option<u32> {
+    u32::try_from(u128::from(target).checked_sub(FIRST)?).ok()
+}
+
 /// A responder at work; stopped when dropped.
 pub struct Running {
     child: Option<Child>,
@@ -186,6 +204,19 @@ impl Running {
     /// What it has used of its CPU, if it is a process.
     pub fn cpu_time(&self) -> io::Result<Option<Duration>> {
         self.child.as_ref().map(|child| cpu::time_of(child.id())).transpose()
+    }
+
+    /// What it has spent since it had spent `before`.
+    pub fn cpu_time_since(&self, before: Option<Duration>) -> io::Result<Option<Duration>> {
+        Ok(self.cpu_time()?.zip(before).map(|(after, before)| after.saturating_sub(before)))
+    }
+
+    /// Its resident memory in KiB (VmRSS), if it is a process.
+    pub fn resident(&self) -> io::Result<Option<u64>> {
+        let Some(child) = &self.child else { return Ok(None) };
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        Ok(line.and_then(|line| line.split_whitespace().next()?.parse().ok()))
     }
 }
 
@@ -229,4 +260,9 @@ fn find(program: &str) -> Option<PathBuf> {
 /// Names another build of lone64, to be measured beside this one.
 const OTHER: &str = "LONE64_OTHER";
 /// What is answered for.
-pub const RANGE: &str = "2001:db8:1:2:c::/112";
+pub const RANGE: &str = "2001:db8:1:2:c::/104";
+/// As many addresses as a /112 has.
+pub const MANY: u32 = 65_536;
+/// More than any host has guests.
+pub const MOST: u32 = 1_000_000;
+const FIRST: u128 = 0x2001_0db8_0001_0002_000c << 48;
