@@ -23,7 +23,7 @@ use crate::kernel::netlink::{Monitor, NetlinkError};
 pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
     let (mut monitor, requests) = Monitor::start()?;
     let mut facts = monitor.dump().await?;
-    gateway::ask(&mut facts, &mut monitor).await;
+    let asked_for = gateway::ask(&mut facts, &mut monitor).await;
     let (mut routes, mut neighbors) = (Vec::new(), Vec::new());
     for fact in &facts {
         match fact {
@@ -40,6 +40,7 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
         engine,
         routes,
         neighbors,
+        asked_for,
         proxies: requests.proxies().await?.into_iter().map(|proxy| (proxy.link, proxy.address)).collect(),
         duplicates: requests.duplicates().await?,
         routers: requests.routers().await?,

@@ -29,6 +29,8 @@ pub struct Host {
     pub routes: Vec<KernelRoute>,
     /// The kernel's IPv6 neighbor table.
     pub neighbors: Vec<Neighbor>,
+    /// The gateways that the kernel was made to ask for, because it knew nothing of them.
+    pub asked_for: Vec<(IfIndex, Ipv6Addr)>,
     /// The kernel's own proxy entries.
     pub proxies: Vec<(IfIndex, Ipv6Addr)>,
     /// Addresses that another station has too, so that the kernel does not use them.

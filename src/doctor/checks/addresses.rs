@@ -110,8 +110,8 @@ fn missing(host: &Host, link: &Link, role: &str) -> Option<Finding> {
     })
 }
 
-/// RFC 4291, appendix A.
-fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
+/// The link-local address that a MAC computes to (RFC 4291, appendix A).
+pub fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
     Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 

@@ -1,6 +1,6 @@
 //! The checks, one file for each subject.
 
-mod addresses;
+pub mod addresses;
 mod default_route;
 mod downstreams;
 mod forwarding;

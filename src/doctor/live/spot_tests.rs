@@ -43,6 +43,7 @@ fn host(ranges: &str) -> Host {
         engine,
         routes: Vec::new(),
         neighbors: Vec::new(),
+        asked_for: Vec::new(),
         proxies: Vec::new(),
         duplicates: Vec::new(),
         routers: Vec::new(),

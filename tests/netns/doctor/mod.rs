@@ -6,6 +6,7 @@ mod heard;
 mod live;
 mod others;
 mod ranges;
+mod router;
 mod settings;
 mod traveller;
 mod tunnel;
@@ -32,6 +33,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         bridges::CASES,
         others::CASES,
         live::CASES,
+        router::CASES,
         heard::CASES,
         tunnel::CASES,
     ];
