@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use super::journey::Journey;
 use super::sighting::Reply;
 use super::verdict::Case;
-use crate::doctor::checks::addresses::link_local;
+use crate::doctor::checks::addresses::has_other_link_local;
 use crate::doctor::{Finding, Remedy};
 use crate::engine::policy::Source;
 
@@ -219,17 +219,11 @@ impl Case<'_> {
         .remedy(Remedy::Advice(elsewhere()))
     }
 
-    /// Informs, no more: such an address is an ordinary one (RFC 7217), and some filters know only the other kind.
     fn with_link_local(&self, finding: Finding) -> Finding {
         let own = self.spot.upstream.link_local;
-        let computed = link_local(self.journey.station);
-        match own {
-            Some(own) if own != computed => finding.seen(format!(
-                "{} has the link-local address {own}, and not the one of its MAC, {computed}: some providers' filters \
-                 know no other",
-                self.upstream()
-            )),
-            _ => finding,
+        match has_other_link_local(&self.upstream(), own, self.journey.station) {
+            Some(evidence) => finding.seen(evidence),
+            None => finding,
         }
     }
 

@@ -5,6 +5,7 @@ mod filters;
 mod heard;
 mod live;
 mod others;
+mod programs;
 mod ranges;
 mod router;
 mod settings;
@@ -32,6 +33,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         filters::CASES,
         bridges::CASES,
         others::CASES,
+        programs::CASES,
         live::CASES,
         router::CASES,
         heard::CASES,
