@@ -136,3 +136,24 @@ fn duplicate(message: &AddressMessage) -> Option<(IfIndex, Ipv6Addr)> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rtnetlink::packet_route::link::XdpAttached;
+
+    use super::*;
+
+    #[test]
+    fn knows_the_program_that_sees_frames_first() {
+        let read = |attributes| {
+            let mut message = LinkMessage::default();
+            message.attributes.push(LinkAttribute::Xdp(attributes));
+            make(&message).xdp
+        };
+        assert_eq!(read(vec![LinkXdp::Attached(XdpAttached::None)]), None);
+        assert_eq!(read(vec![LinkXdp::Attached(XdpAttached::SocketBuffer), LinkXdp::ProgId(7)]), Some(7));
+        let several =
+            vec![LinkXdp::Attached(XdpAttached::Multiple), LinkXdp::DrvProgId(8), LinkXdp::SkbProgId(9)];
+        assert_eq!(read(several), Some(8));
+    }
+}
