@@ -1,4 +1,4 @@
-//! `lone64 doctor --live`: every leg broken once, named, and mended by what it says.
+//! `lone64 doctor --live`: every leg broken once, named, and repaired by what it says.
 
 use std::process::{Command, Stdio};
 
@@ -104,7 +104,8 @@ fn finds_that_guests_are_masqueraded() {
 
 fn finds_that_the_gateway_answers_global_addresses_only() {
     // What is announced asks the gateway from a global address: its reply would be evidence enough for the kernel.
-    let traveller = Traveller::new(Lab::veth(), &bridge().upstream("announce = false\n"));
+    let settings = bridge().upstream("announce = false\ngateway-source = \"kernel\"\n");
+    let traveller = Traveller::new(Lab::veth(), &settings);
     let router = &traveller.patient.lab.router;
     traveller.nft(
         router,
