@@ -1,8 +1,9 @@
-//! The guides are complete: each fits one screen, is in the table, and is typed by a test.
+//! The guides are complete: each fits one screen, is listed, and its commands are typed by a test.
 
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -56,8 +57,35 @@ fn each_is_typed_by_a_test() {
     let tests: String =
         files("tests/engines", "rs").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     for guide in guides() {
-        let is_read = tests.contains(&format!("\"{}\"", stem(&guide)));
+        // One that has no commands has nothing to be typed.
+        let has_commands = fs::read_to_string(&guide).unwrap().contains("```sh");
+        let is_read = !has_commands || tests.contains(&format!("\"{}\"", stem(&guide)));
         assert!(is_read, "no test in tests/engines types {}", guide.display());
+    }
+}
+
+/// A page about providers that says where it has it from: what is referred to is defined, and the other way round.
+#[test]
+fn each_provider_has_its_source() {
+    let text = fs::read_to_string(root().join("contrib/guides/providers.md")).unwrap();
+    let used: BTreeSet<&str> = text.split("][").skip(1).map(|rest| rest.split(']').next().unwrap()).collect();
+    let definitions = text.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: https://"));
+    let defined: BTreeSet<&str> = definitions.map(|(name, _)| name).collect();
+    assert_eq!(used, defined);
+    for name in [
+        "OVH",
+        "Hetzner",
+        "Contabo",
+        "Netcup",
+        "Vultr",
+        "Scaleway",
+        "Linode",
+        "Oracle",
+        "Virtualizor",
+        "SolusVM",
+        "Proxmox",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with('|') && line.contains(name)), "{name}");
     }
 }
 

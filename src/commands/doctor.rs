@@ -53,13 +53,13 @@ pub struct DoctorArgs {
     /// Put a temporary guest behind the host and follow its packet, out and back.
     ///
     /// Needs root. Tells the first of five legs at which the packet is lost, and the configuration
-    /// that repairs it. Nothing is left behind.
+    /// that repairs it, or what to ask the provider for. Nothing is left behind.
     #[arg(long)]
     pub live: bool,
     /// The temporary guest's address, instead of a free one at random.
     #[arg(long, value_name = "ADDRESS", requires = "live")]
     pub live_address: Option<Ipv6Addr>,
-    /// Where it sends its packet, which ends at the first router if that answers.
+    /// Where it sends its packet: something behind the provider's router that answers pings.
     #[arg(long, value_name = "ADDRESS", requires = "live", default_value = "2001:7fd::1")]
     pub to: Ipv6Addr,
     /// Print one JSON object instead.
@@ -94,7 +94,9 @@ pub fn run(args: &DoctorArgs) -> Outcome {
             apply(&fixes(&results), args.yes)?
         };
         if was_applied {
+            let asked_for = std::mem::take(&mut host.asked_for);
             (host, results) = look(&config, &args.root)?;
+            host.asked_for.extend(asked_for);
         }
         if was_applied && !args.json {
             print(&format!("\n{}\n", summary(&results)))?;

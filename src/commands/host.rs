@@ -4,6 +4,7 @@
 
 use std::net::Ipv6Addr;
 
+use crate::doctor::checks::path::programs::{self, Program};
 use crate::engine::facts::{Fact, IfIndex};
 use crate::engine::policy::Policy;
 use crate::engine::{Engine, Input, Time};
@@ -27,6 +28,20 @@ pub(super) fn way_to(target: Ipv6Addr, from: IfIndex) -> Result<WayTo, Box<dyn s
         requests.way_to(target, from).await
     });
     Ok(way?)
+}
+
+/// The programs on a link that see its frames before the daemon does. What cannot be read is not known.
+pub(super) fn programs(link: IfIndex, name: &str) -> Vec<Program> {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
+        return Vec::new();
+    };
+    let read: Result<_, NetlinkError> = runtime.block_on(async {
+        let (_monitor, requests) = Monitor::start()?;
+        Ok((requests.makes().await?, requests.classifiers(&[link]).await?))
+    });
+    let (makes, classifiers) = read.unwrap_or_default();
+    let xdp: Vec<_> = makes.iter().filter_map(|make| Some((make.link, make.xdp?))).collect();
+    programs::programs(&[link], &xdp, &classifiers, |_| name.to_owned())
 }
 
 /// What a daemon with this policy would know on such a host. Nothing of what it wants done is done.

@@ -15,9 +15,10 @@ use crate::kernel::netlink::{Monitor, Notice};
 
 type Gateway = (IfIndex, Ipv6Addr);
 
-/// Asks, and adds to `facts` what came of it.
-pub(super) async fn ask(facts: &mut Vec<Fact>, monitor: &mut Monitor) {
+/// Asks, adds to `facts` what came of it, and returns of whom nothing was known.
+pub(super) async fn ask(facts: &mut Vec<Fact>, monitor: &mut Monitor) -> Vec<Gateway> {
     let mut open = unknown(facts);
+    let asked = open.iter().copied().collect();
     // What happened so far is in the dump, or older than the question.
     while monitor.try_next().is_some() {}
     open.retain(|gateway| knock(gateway).is_ok());
@@ -38,6 +39,7 @@ pub(super) async fn ask(facts: &mut Vec<Fact>, monitor: &mut Monitor) {
     for (link, address) in open {
         learn(facts, Neighbor { link, address, mac: None, state: NeighborState::Failed });
     }
+    asked
 }
 
 fn learn(facts: &mut Vec<Fact>, new: Neighbor) {

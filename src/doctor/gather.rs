@@ -11,6 +11,7 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use super::firewall::{Listings, Unread};
+use super::host::underneath;
 use super::{Firewall, Host, Process, Text, gateway};
 
 use crate::config::Config;
@@ -23,7 +24,7 @@ use crate::kernel::netlink::{Monitor, NetlinkError};
 pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
     let (mut monitor, requests) = Monitor::start()?;
     let mut facts = monitor.dump().await?;
-    gateway::ask(&mut facts, &mut monitor).await;
+    let asked_for = gateway::ask(&mut facts, &mut monitor).await;
     let (mut routes, mut neighbors) = (Vec::new(), Vec::new());
     for fact in &facts {
         match fact {
@@ -35,15 +36,19 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
     // The engine's outputs are not carried out, so the seed protects nothing.
     let mut engine = Engine::new(config.policy.clone(), [0, 0]);
     engine.handle(Input::Facts(facts), Time::ORIGIN);
+    let upstreams = engine.bindings().upstreams.iter();
+    let links: Vec<_> = upstreams.flat_map(|upstream| underneath(engine.links(), upstream.link)).collect();
     Ok(Host {
         config,
         engine,
         routes,
         neighbors,
+        asked_for,
         proxies: requests.proxies().await?.into_iter().map(|proxy| (proxy.link, proxy.address)).collect(),
         duplicates: requests.duplicates().await?,
         routers: requests.routers().await?,
         makes: requests.makes().await?,
+        classifiers: requests.classifiers(&links).await?,
         settings: settings(),
         firewall: firewall(),
         processes: processes(),
@@ -215,6 +220,7 @@ const PER_LINK: &[&str] = &[
     "addr_gen_mode",
     "autoconf",
     "disable_ipv6",
+    "drop_unsolicited_na",
     "force_forwarding",
     "forwarding",
     "proxy_ndp",

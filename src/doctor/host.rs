@@ -15,7 +15,7 @@ use crate::engine::facts::{
 };
 use crate::engine::policy::RangePolicy;
 use crate::engine::{Bindings, Engine, Links};
-use crate::kernel::netlink::Make;
+use crate::kernel::netlink::{Classifier, Make};
 
 use super::Firewall;
 
@@ -29,6 +29,8 @@ pub struct Host {
     pub routes: Vec<KernelRoute>,
     /// The kernel's IPv6 neighbor table.
     pub neighbors: Vec<Neighbor>,
+    /// The gateways that the kernel was made to ask for, because it knew nothing of them.
+    pub asked_for: Vec<(IfIndex, Ipv6Addr)>,
     /// The kernel's own proxy entries.
     pub proxies: Vec<(IfIndex, Ipv6Addr)>,
     /// Addresses that another station has too, so that the kernel does not use them.
@@ -37,6 +39,8 @@ pub struct Host {
     pub routers: Vec<(IfIndex, Ipv6Addr)>,
     /// What the links are made of.
     pub makes: Vec<Make>,
+    /// What `tc` has put on the upstreams, and on what is under them.
+    pub classifiers: Vec<Classifier>,
     /// Sysctls by their path below `/proc/sys`.
     pub settings: BTreeMap<String, String>,
     /// The packet filters.
@@ -143,6 +147,12 @@ impl Host {
         })
     }
 
+    /// The links on which what is for an upstream comes and goes, itself first: what it is on top of, and the ports of a
+    /// bridge or bond.
+    pub fn underneath(&self, upstream: IfIndex) -> Vec<IfIndex> {
+        underneath(self.links(), upstream)
+    }
+
     /// What a link is made of.
     pub fn make(&self, link: IfIndex) -> Option<&Make> {
         self.makes.iter().find(|make| make.link == link)
@@ -177,6 +187,24 @@ impl Host {
     }
 }
 
+/// See [`Host::underneath`].
+pub fn underneath(links: &Links, upstream: IfIndex) -> Vec<IfIndex> {
+    let mut all = vec![upstream];
+    let mut next = 0;
+    while let Some(link) = all.get(next).copied() {
+        next += 1;
+        let ports = links.iter().filter(|port| port.master == Some(link));
+        let under = links.get(link).and_then(|link| link.lower).filter(|lower| lower.namespace.is_none());
+        let under = under.map(|lower| lower.link).into_iter();
+        for found in under.chain(ports.map(|port| port.index)) {
+            if !all.contains(&found) && all.len() < MOST_UNDERNEATH {
+                all.push(found);
+            }
+        }
+    }
+    all
+}
+
 /// Whether there is Neighbor Discovery on a link, and an address that it needs.
 pub fn has_neighbors(link: &Link) -> bool {
     matches!(link.layer, LinkLayer::Ethernet(_))
@@ -184,3 +212,6 @@ pub fn has_neighbors(link: &Link) -> bool {
 
 /// The table that packets are routed by unless rules say otherwise.
 pub const MAIN: u32 = 254;
+
+/// At which nothing new is to be learned.
+const MOST_UNDERNEATH: usize = 16;

@@ -2,7 +2,6 @@
 //!
 //! May touch: the control socket, and whatever the doctor's live room may.
 
-use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 use std::path::Path;
 
@@ -42,11 +41,14 @@ pub(super) fn report(live: &Live) -> String {
             text += &shown(&format!("                  {word:<5} "), remedy);
         }
     }
-    let _ = match live.steps.iter().find(|step| step.holds != Holds::Yes) {
-        None => writeln!(text, "\nThe packet came all the way back."),
-        Some(step) => writeln!(text, "\nThe packet is lost at the leg `{}`.", step.leg.as_str()),
+    text.push('\n');
+    let open: Vec<_> = live.open().map(|leg| format!("`{}`", leg.as_str())).collect();
+    let verdict = match live.steps.iter().find(|step| step.holds == Holds::No) {
+        Some(step) => format!("The packet is lost at the leg `{}`.", step.leg.as_str()),
+        None if open.is_empty() => "The packet came all the way back.".to_owned(),
+        None => format!("The packet came all the way back, and did not need {}.", open.join(" and ")),
     };
-    text
+    text + &wrapped("", &verdict)
 }
 
 /// The same as JSON.

@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 
 use crate::commands::host;
 use crate::daemon::explained::{Explained, ExplainedStep};
+use crate::doctor::checks::path::programs::Program;
 use crate::engine::facts::{Fact, IfIndex, Neighbor, NeighborState, NextHop, TableName};
 use crate::kernel::netlink::WayTo;
 
@@ -14,7 +15,19 @@ pub(super) fn steps(explained: &Explained, facts: &[Fact]) -> Vec<ExplainedStep>
     // It may have gone a moment ago; then there is nothing to say.
     let way = upstream.and_then(|from| Some((from, host::way_to(explained.address, from).ok()?)));
     let way = way.map(|(from, way)| told(explained, from, way, facts));
-    way.into_iter().chain(neighbor(explained.address, facts)).collect()
+    let programs = upstream.map(|link| host::programs(link, &name(link, facts))).unwrap_or_default();
+    let programs = programs.into_iter().map(in_the_way);
+    programs.chain(way).chain(neighbor(explained.address, facts)).collect()
+}
+
+/// It may take solicitations before the daemon hears them, and then nothing of what is said here happens.
+fn in_the_way(program: Program) -> ExplainedStep {
+    ExplainedStep {
+        subject: "program".to_owned(),
+        holds: "open".to_owned(),
+        value: format!("{} ({})", program.sentence, program.evidence),
+        remedy: Some(program.advice),
+    }
 }
 
 /// The kernel's own lookup, by all the rules and tables that it has.

@@ -110,9 +110,20 @@ fn missing(host: &Host, link: &Link, role: &str) -> Option<Finding> {
     })
 }
 
-/// RFC 4291, appendix A.
-fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
+/// The link-local address that a MAC computes to (RFC 4291, appendix A).
+pub fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
     Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
+/// That an interface has another link-local address than that of its MAC. Informs, no more: such an address is an ordinary
+/// one (RFC 7217), and some filters know only the other kind.
+pub fn has_other_link_local(name: &str, own: Option<Ipv6Addr>, mac: Mac) -> Option<String> {
+    let computed = link_local(mac);
+    let own = own.filter(|own| *own != computed)?;
+    Some(format!(
+        "{name} has the link-local address {own}, and not the one of its MAC, {computed}: some providers' filters know \
+         no other"
+    ))
 }
 
 #[cfg(test)]

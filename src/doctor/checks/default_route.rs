@@ -1,8 +1,9 @@
 //! The way out: without a default route, guests are reached and cannot reply.
 
 use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbors};
-use crate::engine::facts::{IfIndex, Link, LinkState, NeighborState, NextHop};
+use crate::engine::facts::{IfIndex, Link, LinkLayer, LinkState, NeighborState, NextHop};
 
+use super::addresses::has_other_link_local;
 use super::forwarding::{self, RTPROT_RA, has_advertised_route, of, would_be_deaf};
 
 /// The check.
@@ -98,6 +99,15 @@ fn is_advertised(host: &Host, link: IfIndex) -> bool {
     host.router_on(link).is_some() || host.routes.iter().any(by_advertisement)
 }
 
+/// What a filter that takes no questions from a link-local address may mean by one.
+fn with_link_local(host: &Host, at: &Link, finding: Finding) -> Finding {
+    let LinkLayer::Ethernet(mac) = at.layer else { return finding };
+    match has_other_link_local(at.name.as_str(), host.links().link_local(at.index), mac) {
+        Some(evidence) => finding.seen(evidence),
+        None => finding,
+    }
+}
+
 fn deaf_gateway(host: &Host, link: IfIndex) -> Option<Finding> {
     let at = host.links().get(link).filter(|at| at.state == LinkState::Up)?;
     let gateways = host.default_routes().filter(|route| route.unicast_link() == Some(link));
@@ -116,7 +126,7 @@ fn deaf_gateway(host: &Host, link: IfIndex) -> Option<Finding> {
         Some(router) => finding
             .seen(format!("ip -6 neigh show dev {name}: {router} is a router"))
             .run(format!("ip -6 route replace default via {router} dev {name}")),
-        None => finding.remedy(Remedy::Advice(format!(
+        None => with_link_local(host, at, finding).remedy(Remedy::Advice(format!(
             "compare it with what the provider names; if it is right, see with `tcpdump -ni {name} icmp6` whether \
              it answers questions from a link-local address, which some providers filter"
         ))),

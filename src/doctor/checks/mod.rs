@@ -1,6 +1,6 @@
 //! The checks, one file for each subject.
 
-mod addresses;
+pub mod addresses;
 mod default_route;
 mod downstreams;
 mod forwarding;
@@ -22,6 +22,7 @@ mod shared_prefix;
 mod sysctl_files;
 mod tables;
 mod unserved;
+mod unsolicited;
 mod upstream;
 
 use super::Check;
@@ -36,6 +37,8 @@ pub static ALL: &[&Check] = &[
     &neighbor_table::CHECK,
     // Before whatever follows from it: gateways and guests that do not answer.
     &path::neighbor_discovery::CHECK,
+    &path::programs::CHECK,
+    &unsolicited::CHECK,
     &upstream::CHECK,
     &ipv6_disabled::CHECK,
     &addresses::CHECK,

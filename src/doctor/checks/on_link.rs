@@ -1,7 +1,9 @@
 //! Whether anybody asks for the range at all: only what is on the link is asked for.
 
+use ipnet::Ipv6Net;
+
 use crate::doctor::{Check, Finding, Group, Host, MAIN, Remedy};
-use crate::engine::facts::{IfIndex, NextHop};
+use crate::engine::facts::{IfIndex, KernelRoute, NextHop};
 use crate::engine::policy::{Answer, RangePolicy};
 
 use super::lines;
@@ -15,8 +17,52 @@ pub static CHECK: Check = Check {
 };
 
 fn examine(host: &Host) -> Vec<Finding> {
+    if host.ranges().next().is_none() {
+        return host.upstreams().iter().filter_map(|upstream| alone(host, upstream.link)).collect();
+    }
     let answered = host.ranges().filter(|(range, _)| range.answer != Answer::Never);
     answered.filter_map(|(range, place)| outside(host, range, place.upstream?)).collect()
+}
+
+/// Where nothing is written, what lies in an on-link prefix is served; a /128 is none, and nothing lies in it.
+fn alone(host: &Host, link: IfIndex) -> Option<Finding> {
+    let name = host.name(link);
+    let (address, _) = host.prefixes_of(link).next()?;
+    let is_on_link = |route: &KernelRoute| {
+        let is_there = route.unicast_link() == Some(link) && route.next_hop == NextHop::OnLink;
+        let is_narrow = matches!(route.destination.prefix_len(), 0 | 128);
+        let network = route.destination.network();
+        is_there && !is_narrow && !network.is_unicast_link_local() && !network.is_multicast()
+    };
+    if host.prefixes_of(link).any(|(_, prefix)| prefix.prefix_len() < 128)
+        || host.routes.iter().any(is_on_link)
+    {
+        return None;
+    }
+    let mut finding = Finding::warning(format!(
+        "{name} has {address} alone, a /128, and no route says that anything else is on its link: nothing is served, \
+         because guests are looked for inside an on-link prefix"
+    ))
+    .seen(format!("ip -6 addr show dev {name}: {address}/128"))
+    .seen(format!("ip -6 route show dev {name}: no on-link prefix"));
+    let around = Ipv6Net::new(address, 64).ok()?.trunc();
+    let within = |route: &&KernelRoute| {
+        around.contains(&route.destination) && route.unicast_link().is_some_and(|other| other != link)
+    };
+    for route in host.routes.iter().filter(within).filter(|route| route.table == MAIN).take(8) {
+        finding =
+            finding.seen(format!("ip -6 route show: {} is elsewhere, in the same /64", route.destination));
+    }
+    Some(
+        finding
+            .run(format!("ip -6 addr del {address}/128 dev {name}"))
+            .run(format!("ip -6 addr add {address}/64 dev {name}"))
+            .remedy(Remedy::Advice(
+                "only if the provider gave this host the /64; one that gave a single address has to be asked for a \
+                 prefix, best a routed one"
+                    .to_owned(),
+            )),
+    )
 }
 
 fn outside(host: &Host, range: &RangePolicy, link: IfIndex) -> Option<Finding> {

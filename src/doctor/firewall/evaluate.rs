@@ -87,6 +87,13 @@ pub struct Objection<'a> {
     pub siblings: Vec<&'a str>,
 }
 
+impl Packet<'_> {
+    /// Neighbor Discovery: solicitations and advertisements of routers and neighbors, redirects.
+    pub fn is_discovery(&self) -> bool {
+        matches!(self.body, Body::Icmp(133..=137))
+    }
+}
+
 impl Ruleset {
     /// Every base chain of the hook that objects to the packet. `device` is the interface of an
     /// `ingress` or `egress` hook.
@@ -112,7 +119,7 @@ struct Walk<'a, 'p> {
     packet: &'p Packet<'p>,
     /// Rules that may let it pass, and what is not known of them.
     may_pass: Option<String>,
-    /// The first rule that may not, and names the packet's addresses.
+    /// The first rule that may not, and names the packet's addresses, or looks at its bytes.
     may_stop: Option<(Site<'a>, Fate)>,
 }
 
@@ -192,7 +199,10 @@ impl<'a, 'p> Walk<'a, 'p> {
                 Step::Match(condition) => match condition.holds(self.actual(&condition.field)) {
                     Truth::No => return Vec::new(),
                     Truth::Yes => names_it |= names_addresses(condition),
-                    Truth::Perhaps => certainty = Certainty::Doubtful(described(&condition.field)),
+                    Truth::Perhaps => {
+                        certainty = Certainty::Doubtful(described(&condition.field));
+                        names_it |= self.looks_inside(&condition.field);
+                    }
                 },
                 Step::Verdict(verdict) => return vec![(verdict, certainty, names_it)],
                 Step::Map(field, elements) => {
@@ -262,7 +272,7 @@ impl<'a, 'p> Walk<'a, 'p> {
 
     fn actual(&self, field: &Field) -> Actual<'p> {
         let Packet { input, output, source, destination, body, state, reverse } = *self.packet;
-        let is_discovery = matches!(body, Body::Icmp(133..=137));
+        let is_discovery = self.packet.is_discovery();
         match field {
             Field::Input => Actual::Name(input),
             Field::Output => Actual::Name(output),
@@ -297,8 +307,14 @@ impl<'a, 'p> Walk<'a, 'p> {
                 Reverse::Missing => MISSING,
             }),
             Field::Foreign => Actual::Absent,
-            Field::Unknown(_) => Actual::Unknown,
+            Field::Raw(bits) => bits.of(self.packet).map_or(Actual::Unknown, Actual::Bits),
+            Field::Obscure(_) | Field::Unknown(_) => Actual::Unknown,
         }
+    }
+
+    /// Nobody compares bytes of Neighbor Discovery by chance.
+    fn looks_inside(&self, field: &Field) -> bool {
+        self.packet.is_discovery() && matches!(field, Field::Raw(_) | Field::Obscure(_))
     }
 }
 
@@ -325,7 +341,8 @@ fn names_addresses(condition: &Match) -> bool {
 
 fn described(field: &Field) -> String {
     match field {
-        Field::Unknown(what) => what.clone(),
+        Field::Unknown(what) | Field::Obscure(what) => what.clone(),
+        Field::Raw(bits) => bits.to_string(),
         field => format!("its {field:?}").to_lowercase(),
     }
 }

@@ -193,3 +193,51 @@ fn a_queue_is_a_doubt_unless_it_may_be_bypassed() {
     assert!(matches!(fate(&[json!([{"queue": {"num": 1}}])]), Some(Fate::PerhapsDropped(_))));
     assert_eq!(fate(&[json!([{"queue": {"num": 1, "flags": "bypass"}}])]), None);
 }
+
+fn raw(base: &str, offset: usize, length: usize) -> Json {
+    json!({"payload": {"base": base, "offset": offset, "len": length}})
+}
+
+/// What becomes of a solicitation behind these rules.
+fn solicitation(rules: &[Json]) -> Option<Fate> {
+    let packet = Packet { body: Body::Icmp(135), state: State::Untracked, ..TO_GUEST };
+    fates(&ruleset("accept", rules, &[], &[]), &packet).pop()
+}
+
+#[test]
+fn follows_raw_bits_of_what_is_known() {
+    let dropped = Some(Fate::Dropped);
+    let (kind, next_header) = (raw("th", 0, 8), raw("nh", 48, 8));
+    assert_eq!(solicitation(&[json!([is(kind.clone(), 135), drop()])]), dropped);
+    assert_eq!(solicitation(&[json!([is(kind.clone(), 136), drop()])]), None);
+    assert_eq!(
+        solicitation(&[json!([is(next_header, 58), is(raw("th", 0, 16), 135 << 8), drop()])]),
+        dropped
+    );
+    assert_eq!(solicitation(&[json!([is(kind.clone(), json!({"range": [133, 137]})), drop()])]), dropped);
+    assert_eq!(solicitation(&[json!([is_not(kind, json!({"set": [135, 136]})), drop()])]), None);
+    // 2001:db8:0:0, then 2001:db8::5 whole.
+    assert_eq!(solicitation(&[json!([is(raw("nh", 192, 64), 0x2001_0db8_0000_0000_u64), drop()])]), dropped);
+    let whole = "0x20010db8000000000000000000000005";
+    assert_eq!(solicitation(&[json!([is(raw("nh", 192, 128), whole), drop()])]), dropped);
+    assert_eq!(fate(&[json!([is(raw("th", 16, 16), 443), drop()])]), dropped);
+}
+
+#[test]
+fn fears_raw_bits_that_are_not_known_in_neighbor_discovery_alone() {
+    let masked = json!({"&": [raw("th", 32, 8), 0x40]});
+    for left in [raw("th", 32, 8), raw("ll", 0, 48), masked] {
+        let rules = [json!([is(left.clone(), 0), drop()])];
+        assert!(matches!(solicitation(&rules), Some(Fate::PerhapsDropped(_))), "{left}");
+        assert_eq!(fate(&rules), None, "{left}");
+    }
+    // Of another protocol.
+    let udp = is(meta("l4proto"), "udp");
+    assert_eq!(solicitation(&[json!([udp, is(raw("th", 64, 8), 1), drop()])]), None);
+    let accepted = [json!([is(raw("th", 64, 128), 1), json!({"accept": null})])];
+    let fates = fates(
+        &ruleset("drop", &accepted, &[], &[]),
+        &Packet { body: Body::Icmp(135), state: State::Untracked, ..TO_GUEST },
+    );
+    assert_eq!(fates, [Fate::PerhapsDropped("@th,64,128".to_owned())]);
+}

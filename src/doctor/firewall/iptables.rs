@@ -1,6 +1,6 @@
 //! `ip6tables-save` into chains and rules, for both the nft and the legacy variant.
 
-use super::nftables::MISSING;
+use super::nftables::{MISSING, obscure};
 use super::rules::{Base, Chain, Family, Hook, Keeper, Policy, Rule, Step, Table, Verdict};
 use super::value::{Field, Match, Sense, Value, icmp_type, protocol};
 
@@ -105,6 +105,7 @@ fn steps(words: &[String], is_chain: impl Fn(&str) -> bool) -> Vec<Step> {
                 }
                 steps.push(match comparison(option, argument, protocol_name) {
                     Some((field, values)) => Step::Match(Match { field, sense, values }),
+                    None if LOOKS_INSIDE.contains(&option) => obscure(format!("{option} {argument}")),
                     None => Step::Unknown(format!("{option} {argument}")),
                 });
             }
@@ -114,6 +115,9 @@ fn steps(words: &[String], is_chain: impl Fn(&str) -> bool) -> Vec<Step> {
     }
     steps
 }
+
+/// Matches of bytes (iptables-extensions(8): u32, bpf).
+const LOOKS_INSIDE: [&str; 3] = ["--u32", "--bytecode", "--object-pinned"];
 
 fn is_reverse(step: &Step) -> bool {
     matches!(step, Step::Match(Match { field: Field::Reverse, .. }))

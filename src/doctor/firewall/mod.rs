@@ -8,11 +8,13 @@ mod evaluate;
 mod exception;
 mod iptables;
 mod nftables;
+mod raw;
 mod rules;
 mod value;
 
 pub use evaluate::{Body, Fate, Objection, Packet, Reverse, State};
 pub use exception::Exception;
+pub use raw::{Base as RawBase, Bits};
 pub use rules::{Base, Chain, Family, Hook, Keeper, Policy, Rule, Ruleset, Step, Table, Verdict};
 pub use value::{Field, Match, Sense, Value};
 

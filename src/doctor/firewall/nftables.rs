@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 use serde_json::Value as Json;
 
+use super::raw::{self, Bits};
 use super::rules::{Base, Chain, Family, Hook, Keeper, Policy, Rule, Step, Table, Verdict};
 use super::value::{Field, Match, Sense, Value, icmp_type, protocol};
 
@@ -109,6 +110,7 @@ impl Scope<'_> {
                 }
                 _ if body["type"] == "target" => None,
                 "comment" => None,
+                name @ ("bpf" | "u32") => Some(obscure(name.to_owned())),
                 name => Some(Step::Unknown(name.to_owned())),
             },
             "ct count" | "quota" => Some(Step::Unknown(name.clone())),
@@ -122,6 +124,9 @@ impl Scope<'_> {
         let sense = match body["op"].as_str() {
             Some("==" | "in") => Sense::Among,
             Some("!=") => Sense::NotAmong,
+            _ if matches!(field, Field::Raw(_) | Field::Obscure(_)) => {
+                return obscure(body["left"].to_string());
+            }
             _ => return Step::Unknown(body["left"].to_string()),
         };
         if let Field::Unknown(what) = field {
@@ -226,6 +231,13 @@ fn field(left: &Json) -> Field {
         return if is_reverse { Field::Reverse } else { unknown() };
     }
     let payload = &left["payload"];
+    if let Some(bits) = Bits::parse(payload) {
+        return Field::Raw(bits);
+    }
+    // Masked, shifted, in a row with others.
+    if let Some(bits) = operands(left).find_map(|operand| Bits::parse(&operand["payload"])) {
+        return Field::Obscure(format!("{bits}, masked"));
+    }
     match (payload["protocol"].as_str(), payload["field"].as_str()) {
         (Some("ip6"), Some("saddr")) => Field::Source,
         (Some("ip6"), Some("daddr")) => Field::Destination,
@@ -239,6 +251,16 @@ fn field(left: &Json) -> Field {
         (Some("ip" | "arp" | "vlan" | "icmp" | "igmp" | "esp" | "ah" | "sctp"), _) => Field::Foreign,
         _ => unknown(),
     }
+}
+
+fn operands(left: &Json) -> impl Iterator<Item = &Json> {
+    let lists = left.as_object().into_iter().flat_map(|object| object.values());
+    lists.filter_map(Json::as_array).flatten()
+}
+
+/// It may match, and looks at what is in the packet.
+pub fn obscure(what: String) -> Step {
+    Step::Match(Match { field: Field::Obscure(what), sense: Sense::Among, values: vec![Value::Unknown] })
 }
 
 fn simple(field: &Field, value: &Json) -> Value {
@@ -259,6 +281,7 @@ fn simple(field: &Field, value: &Json) -> Value {
         Field::Input | Field::Output | Field::State | Field::Status if !word.is_empty() => {
             Value::Name(word.to_owned())
         }
+        Field::Raw(_) => raw::number(value).map_or(Value::Unknown, |bits| Value::Bits(bits, bits)),
         Field::HopLimit | Field::TcpPort | Field::UdpPort | Field::Port => number(value.as_u64()),
         _ => Value::Unknown,
     }
@@ -278,6 +301,7 @@ fn complex(field: &Field, value: &Json) -> Value {
     }
     match (simple(field, from), simple(field, to)) {
         (Value::Number(from, _), Value::Number(to, _)) => Value::Number(from, to),
+        (Value::Bits(from, _), Value::Bits(to, _)) => Value::Bits(from, to),
         _ => Value::Unknown,
     }
 }

@@ -4,6 +4,8 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
+use super::raw::Bits;
+
 /// A comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
@@ -57,6 +59,10 @@ pub enum Field {
     Reverse,
     /// Something that no IPv6 packet without a VLAN tag has.
     Foreign,
+    /// Bits, whatever they are.
+    Raw(Bits),
+    /// Bits that are compared in a way that is not followed here.
+    Obscure(String),
     /// Anything else.
     Unknown(String),
 }
@@ -72,6 +78,8 @@ pub enum Value {
     Between(Ipv6Addr, Ipv6Addr),
     /// Numbers, from and to.
     Number(u64, u64),
+    /// Bits as a number, from and to.
+    Bits(u128, u128),
     /// Nobody knows.
     Unknown,
 }
@@ -85,6 +93,8 @@ pub enum Actual<'a> {
     Address(Ipv6Addr),
     /// A number.
     Number(u64),
+    /// Bits as a number.
+    Bits(u128),
     /// Nothing: neither a comparison nor its opposite is true.
     Absent,
     /// Nobody knows.
@@ -130,6 +140,7 @@ impl Value {
             (Self::Net(net), Actual::Address(address)) => net.contains(&address),
             (Self::Between(from, to), Actual::Address(address)) => (*from..=*to).contains(&address),
             (Self::Number(from, to), Actual::Number(number)) => (*from..=*to).contains(&number),
+            (Self::Bits(from, to), Actual::Bits(bits)) => (*from..=*to).contains(&bits),
             (_, Actual::Absent) => false,
             // A kind of value that was not expected here.
             _ => return Truth::Perhaps,

@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::LiveError;
 use super::spot::Seat;
+use crate::doctor::checks::addresses::link_local;
 use crate::engine::facts::{Fact, IfIndex, IfName, KernelRoute, LinkState, NextHop, RouteKind};
 use crate::kernel::netlink::{Monitor, NetlinkError, Notice, Requests, RouteError};
 use crate::kernel::netns::Namespace;
@@ -97,14 +98,22 @@ impl Guest {
         socket.map(Some)
     }
 
-    /// Gives it the address and the way out, and a socket to send from it.
-    pub(super) fn settle(&self, address: Ipv6Addr) -> Result<Socket, LiveError> {
+    /// Its link-local address; `None` if it is the host itself.
+    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
+        self.mac().map(link_local)
+    }
+
+    /// Gives it a further address, and a socket to send from it. The first one brings the way out along.
+    pub(super) fn settle(&self, address: Ipv6Addr, is_first: bool) -> Result<Socket, LiveError> {
         let Some(Wire { namespace, gateway, .. }) = &self.wire else {
             return raw_socket(address).map_err(no_socket);
         };
         within(namespace, async |inside| {
             let link = index(INNER)?;
             inside.add_address(link, address, 128).await?;
+            if !is_first {
+                return Ok(());
+            }
             let default = Ipv6Net::default();
             for (destination, next_hop) in
                 [(Ipv6Net::from(*gateway), NextHop::OnLink), (default, NextHop::Via(*gateway))]
@@ -127,12 +136,12 @@ impl Guest {
     }
 
     /// Takes it away, with what the kernel has learned of it. Dropping it does the same a moment
-    /// later, and leaves the neighbor entry to age.
-    pub(super) async fn remove(self, address: Option<Ipv6Addr>, requests: &Requests) {
+    /// later, and leaves the neighbor entries to age.
+    pub(super) async fn remove(self, addresses: &[Ipv6Addr], requests: &Requests) {
         let Some(Wire { host_end, neighbors, mac, .. }) = &self.wire else { return };
         // What is gone already is gone.
         let _ = requests.remove_link(*host_end).await;
-        for address in address.into_iter().chain([eui64(*mac)]) {
+        for address in addresses.iter().copied().chain([link_local(*mac)]) {
             let _ = requests.remove_neighbor(*neighbors, address).await;
         }
     }
@@ -172,7 +181,8 @@ fn within(
     })
 }
 
-fn raw_socket(address: Ipv6Addr) -> io::Result<Socket> {
+/// A socket for ICMPv6 from this address, in the network namespace of this thread.
+pub(super) fn raw_socket(address: Ipv6Addr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
     // A range on `lo` is the host's only while a daemon keeps its route.
     socket.set_freebind_v6(true)?;
@@ -197,12 +207,6 @@ fn index(name: &str) -> Result<IfIndex, LiveError> {
     if_nametoindex(name)
         .map(IfIndex)
         .map_err(|errno| LiveError::Guest("link that was just made", errno.into()))
-}
-
-/// The link-local address that the guest's kernel makes of its MAC (RFC 4291, appendix A).
-fn eui64(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
-    let low = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
-    Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(low))
 }
 
 /// No two processes have the same.

@@ -31,12 +31,18 @@ pub(super) struct Journey {
     pub(super) asked: Option<Solicitation>,
     /// How many there were.
     pub(super) questions: u32,
-    /// The last answer from this host.
+    /// The last answer from this host to one of them.
     pub(super) advertised: Option<Advertisement>,
+    /// This host told of the guest, unasked, before anything came back: that makes an entry, or moves one.
+    pub(super) was_announced: bool,
     /// Another station says that it has the guest's address.
     pub(super) rival: Option<Mac>,
-    /// What came back to this host.
+    /// What came back to this host from behind the router.
     pub(super) reply: Option<Reply>,
+    /// What the router itself said to it.
+    pub(super) near: Option<Reply>,
+    /// What somebody on the way did not let pass.
+    pub(super) refused: Option<Reply>,
     /// What came back went to this station instead.
     pub(super) misled_to: Option<Mac>,
     /// What the host itself said to the guest.
@@ -61,17 +67,41 @@ impl Journey {
             asked: None,
             questions: 0,
             advertised: None,
+            was_announced: false,
             rival: None,
             reply: None,
+            near: None,
+            refused: None,
             misled_to: None,
             refusal: None,
             is_delivered: false,
         }
     }
 
-    /// The same packet again, with nothing seen of it.
-    pub(super) fn anew(&self) -> Self {
-        Self::new(self.request, self.station, self.guest, self.gateway)
+    /// The same from another address, with nothing seen of it.
+    pub(super) fn anew(&self, guest: Ipv6Addr) -> Self {
+        Self::new(Request { guest, ..self.request }, self.station, self.guest, self.gateway)
+    }
+
+    /// The packet came back, and nobody knows whether it would have without the announcement.
+    pub(super) fn is_open(&self) -> bool {
+        self.reply.is_some() && self.was_announced
+    }
+
+    /// The router asked, and was answered, and that brought nothing back by itself.
+    pub(super) fn is_not_taken(&self) -> bool {
+        let is_answered = self.asked.is_some() && self.advertised.is_some();
+        is_answered && self.rival.is_none() && (self.was_announced || !self.has_come_back())
+    }
+
+    /// Something has come back, from wherever.
+    pub(super) fn has_come_back(&self) -> bool {
+        self.near.is_some() || self.refused.is_some() || self.reply.is_some()
+    }
+
+    /// Whether the gateway answered the kernel's own question, from the address from which it asks for guests.
+    pub(super) fn kernel_was_answered(&self) -> bool {
+        self.gateway_asked_from.is_some() && self.gateway_answered
     }
 
     /// Takes note.
@@ -82,7 +112,8 @@ impl Journey {
                 self.is_sent |=
                     Some(sighting.from) == self.guest && matches!(sighting.what, What::Request(_));
             }
-            Seen::Received(_) if self.reply.is_some() => self.is_delivered = true,
+            Seen::Received(reply) if self.is_from_beyond(reply) => self.is_delivered |= self.reply.is_some(),
+            Seen::Received(_) if self.near.is_some() || self.refused.is_some() => {}
             Seen::Received(reply) => self.refusal = Some(reply),
         }
     }
@@ -94,8 +125,14 @@ impl Journey {
             What::Request(source) if is_ours => self.disguise = Some(source),
             What::Request(_) => {}
             What::Reply(_) if is_ours => {}
-            What::Reply(reply) if to == self.station => self.reply = Some(reply),
-            What::Reply(_) => self.misled_to = Some(to),
+            What::Reply(_) if to != self.station => self.misled_to = Some(to),
+            What::Reply(reply) if self.is_from_beyond(reply) => self.reply = Some(reply),
+            What::Reply(reply) if reply.is_refusal() => self.refused = Some(reply),
+            What::Reply(reply) => self.near = Some(reply),
+            // What is announced asks for the gateway, too (RFC 4861 §7.2.3: its source makes an entry).
+            What::Solicitation(solicitation) if is_ours && solicitation.source == self.request.guest => {
+                self.was_announced |= !self.has_come_back();
+            }
             What::Solicitation(solicitation) if is_ours => {
                 // The kernel asks from there when it forwards. What comes from elsewhere is the daemon's:
                 // announcements, or its care for the gateway.
@@ -109,10 +146,12 @@ impl Journey {
             }
             What::Solicitation(_) => {}
             What::Advertisement(advertisement) if advertisement.target == self.request.guest => {
-                if is_ours {
+                if !is_ours {
+                    self.rival = Some(from);
+                } else if self.asked.is_some_and(|asked| answers(&advertisement, &asked)) {
                     self.advertised = Some(advertisement);
                 } else {
-                    self.rival = Some(from);
+                    self.was_announced |= !self.has_come_back();
                 }
             }
             What::Advertisement(advertisement) => {
@@ -120,5 +159,18 @@ impl Journey {
                 self.gateway_answered |= !is_ours && is_to_us && Some(advertisement.target) == self.gateway;
             }
         }
+    }
+
+    /// A destination on the link answers itself: the router has nothing to forward.
+    fn is_from_beyond(&self, reply: Reply) -> bool {
+        reply.is_from_beyond() && self.gateway != Some(self.request.to)
+    }
+}
+
+/// RFC 4861 §7.2.4: to the asker with the Solicited flag, or to all nodes without, if it asked from no address.
+fn answers(advertisement: &Advertisement, asked: &Solicitation) -> bool {
+    match asked.is_dad() {
+        true => advertisement.destination.is_multicast(),
+        false => advertisement.flags.solicited && advertisement.destination == asked.source,
     }
 }

@@ -1,17 +1,24 @@
 //! A packet followed out and back: what no look at the host's settings can tell.
 //!
 //! A temporary guest is put behind the host (`guest`), at a place that the configuration serves
-//! (`spot`); it sends one small packet whose answer has to come back through the provider's router,
-//! and everything that passes on the upstream is watched (`rig`, `sighting`). What was seen
-//! (`journey`) becomes five legs with a verdict each (`verdict`); where a leg is broken by what the
-//! provider accepts, the policies that could repair it are tried (`trial`).
+//! (`spot`) and an address that nobody has (`free`); it sends one small packet whose answer has to come
+//! back through the provider's router, and everything that passes on the upstream is watched (`rig`,
+//! `sighting`). What was seen (`journey`) becomes five legs with a verdict each (`verdict`, and
+//! `provider` for what is beyond this host); where a leg is broken by what the provider accepts, the
+//! policies that could repair it are tried (`trial`).
+//!
+//! Only that is believed which guests have without the test, too. The router has to forward something back to the
+//! guest: what it says itself, it sends from another address, and past its own filters. It has to ask, and to take the
+//! answer, before the guest is announced. And the kernel has to find the gateway by itself.
 //!
 //! Nothing is left behind, however the process ends: the guest's namespace is held by a descriptor
 //! alone, and takes its wire along.
 
 mod filters;
+mod free;
 mod guest;
 mod journey;
+mod provider;
 mod rig;
 mod run;
 mod sighting;
@@ -72,9 +79,15 @@ pub struct Live {
 }
 
 impl Live {
-    /// True if the packet came all the way back.
+    /// True if the packet came all the way back. What it did not need on its way stays open.
     pub fn holds(&self) -> bool {
-        self.steps.iter().all(|step| step.holds == Holds::Yes)
+        let is_delivered = self.steps.last().is_some_and(|step| step.holds == Holds::Yes);
+        is_delivered && self.steps.iter().all(|step| step.holds != Holds::No)
+    }
+
+    /// The parts of the way of which nothing was seen.
+    pub fn open(&self) -> impl Iterator<Item = Leg> {
+        self.steps.iter().filter(|step| step.holds == Holds::Open).map(|step| step.leg)
     }
 }
 
@@ -83,7 +96,7 @@ impl Live {
 pub struct Step {
     /// Which part.
     pub leg: Leg,
-    /// Whether it holds; open if the packet never got there.
+    /// Whether it holds; open if the packet never got there, or did not need it.
     pub holds: Holds,
     /// What was seen.
     pub value: String,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::LiveError;
 use super::guest::Guest;
-use super::sighting::{Reply, Request, Sighting};
+use super::sighting::{HOPS, NEAR, Reply, Request, Sighting, hop_limit};
 use crate::engine::bindings::Upstream;
 use crate::kernel::packet::{PacketSocket, RecvBatch, SendBatch, Waiter};
 use crate::wire::{Advertisement, Solicitation, filter};
@@ -71,7 +71,7 @@ impl Rig {
         Ok(rig)
     }
 
-    /// From here on, packets are sent and received by the guest's own socket.
+    /// From here on, packets are sent and received by this socket of the guest's, and no earlier one.
     pub(super) fn take_guest(&mut self, socket: Socket) -> Result<(), LiveError> {
         let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
         self.epoll.get_ref().0.add(&socket, readable).map_err(no_socket)?;
@@ -79,12 +79,14 @@ impl Rig {
         Ok(())
     }
 
-    /// Has the guest send its packet.
-    pub(super) fn send(&self, request: &Request, sequence: u16, hop_limit: u32) -> std::io::Result<()> {
-        let Some(socket) = &self.packets else { return Ok(()) };
-        socket.set_unicast_hops_v6(hop_limit)?;
-        socket.send_to(&request.message(sequence), &SocketAddrV6::new(request.to, 0, 0, 0).into())?;
-        Ok(())
+    /// Has the guest send its packet, once with each hop limit; the host takes `on_the_way` off what it forwards.
+    pub(super) fn send(&self, request: &Request, round: u16, on_the_way: u32) {
+        self.packets.iter().for_each(|socket| send_all(socket, request, round, on_the_way));
+    }
+
+    /// Has it send the one that ends at the first router.
+    pub(super) fn send_near(&self, request: &Request, on_the_way: u32) {
+        self.packets.iter().for_each(|socket| send_one(socket, request, NEAR, on_the_way));
     }
 
     /// Sends a message of our own on the upstream.
@@ -160,6 +162,19 @@ fn packets(mut socket: &Socket, request: &Request) -> Vec<Reply> {
         }
     }
     all
+}
+
+/// The packets of one round, by a raw socket.
+pub(super) fn send_all(socket: &Socket, request: &Request, round: u16, on_the_way: u32) {
+    let each = u16::try_from(HOPS.len()).unwrap_or(1);
+    (round * each..).take(HOPS.len()).for_each(|sequence| send_one(socket, request, sequence, on_the_way));
+}
+
+fn send_one(socket: &Socket, request: &Request, sequence: u16, on_the_way: u32) {
+    // An error is what the kernel has to say of an earlier one; what leaves is seen.
+    let _ = socket.set_unicast_hops_v6(hop_limit(sequence) + on_the_way);
+    let to = SocketAddrV6::new(request.to, 0, 0, 0).into();
+    let _ = socket.send_to(&request.message(sequence), &to);
 }
 
 fn send(socket: &PacketSocket, own: Own) {

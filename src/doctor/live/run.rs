@@ -1,25 +1,25 @@
 //! Follows one packet: places the guest, sends, watches, tries, and takes the guest away again.
 //!
-//! May touch: whatever `guest` and `rig` touch; randomness.
+//! May touch: whatever `guest` and `rig` touch; the kernel's neighbor entries that this test has caused.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::free::{Addresses, random};
 use super::guest::Guest;
 use super::journey::Journey;
-use super::rig::{Own, Rig, Seen};
-use super::sighting::{Request, What};
-use super::spot::{Seat, Spot, best_route};
-use super::trial;
-use super::verdict::{Case, Trials, broken};
-use super::{Leg, Live, LiveError, Options};
+use super::rig::Rig;
+use super::sighting::Request;
+use super::spot::{Spot, best_route};
+use super::trial::{self, Trials};
+use super::verdict::{Case, broken};
+use super::{Daemon, Leg, Live, LiveError, Options};
 use crate::doctor::{Host, gather};
-use crate::engine::facts::{KernelRoute, NextHop};
+use crate::engine::facts::{IfIndex, KernelRoute, NextHop};
+use crate::engine::policy::GatewaySource;
 use crate::kernel::netlink::Requests;
-use crate::wire::{Mac, Solicitation};
 
 /// Follows one packet out and back, and leaves nothing behind. Takes some seconds where something is
 /// broken.
@@ -35,9 +35,11 @@ pub fn run(host: &Host, options: &Options<'_>) -> Result<Live, LiveError> {
     runtime.block_on(async {
         let requests = Requests::open()?;
         let guest = Guest::place(&spot.seat, random() as u32, &requests).await?;
-        let mut address = None;
-        let outcome = follow(host, &spot, &guest, options, &mut address).await;
-        guest.remove(address, &requests).await;
+        let mut addresses = Addresses::new(host, &spot, &guest, options.address);
+        let outcome = follow(host, &spot, &mut addresses, options, &requests).await;
+        let used = addresses.used;
+        guest.remove(&used, &requests).await;
+        forget(&unknown_before(host, &spot, options.to), &requests).await;
         outcome
     })
 }
@@ -45,54 +47,101 @@ pub fn run(host: &Host, options: &Options<'_>) -> Result<Live, LiveError> {
 async fn follow(
     host: &Host,
     spot: &Spot,
-    guest: &Guest,
+    addresses: &mut Addresses<'_>,
     options: &Options<'_>,
-    address: &mut Option<Ipv6Addr>,
+    requests: &Requests,
 ) -> Result<Live, LiveError> {
+    let guest = addresses.guest();
     let mut rig = Rig::open(&spot.upstream, guest)?;
-    let free = free_address(host, spot, guest, options, &mut rig).await?;
-    *address = Some(free);
-    rig.take_guest(guest.settle(free)?)?;
+    let first = addresses.move_in(&mut rig).await?;
     let [a, b, ..] = random().to_be_bytes();
-    let request = Request { guest: free, to: options.to, identifier: [a, b] };
-    let gateway = best_route(&host.routes, options.to).map(|route: &KernelRoute| match route.next_hop {
-        NextHop::Via(router) => router,
-        NextHop::OnLink => options.to,
-    });
+    let request = Request { guest: first, to: options.to, identifier: [a, b] };
+    let gateway = best_route(&host.routes, options.to).map(|route| next_hop(route, options.to));
     let mut journey = Journey::new(request, spot.upstream.mac, guest.mac(), gateway);
+    // The doctor has asked for a gateway that it did not know. What came of that helps no guest.
+    forget(&host.asked_for, requests).await;
     travel(&mut rig, &mut journey).await?;
-    let mut trials = Trials::default();
-    let Some(leg) = broken(&journey) else {
-        let ask = || super::Daemon::Absent;
-        return Ok(Case { host, spot, journey: &journey, trials: &trials, daemon: &ask }.report());
-    };
-    match leg {
-        Leg::Request if !journey.gateway_answered => {
-            let from_link_local = journey.gateway_asked_from.filter(Ipv6Addr::is_unicast_link_local);
-            if let (Some(_), Some(gateway), Some(global)) = (from_link_local, gateway, spot.upstream.global) {
-                trials.gateway_hears_global = trial::is_answered(&mut rig, &journey, global, gateway).await?;
-            }
+    for _ in 1..MOST_JOURNEYS {
+        if !journey.is_open() || !addresses.has_further() {
+            break;
         }
-        Leg::Reply if journey.rival.is_none() => {
-            let hop_limit = hop_limit(&journey, 0);
-            trials.source = trial::sources(&mut rig, &spot.upstream, &journey, hop_limit).await?;
+        journey = journey.anew(addresses.move_in(&mut rig).await?);
+        travel(&mut rig, &mut journey).await?;
+    }
+    let is_lost = !journey.has_come_back() && journey.misled_to.is_none();
+    if journey.has_left && journey.asked.is_none() && is_lost {
+        let near = trial::near(&mut rig, &journey, addresses).await?;
+        if near.near.is_some() && !near.was_announced {
+            journey = near;
         }
-        _ => {}
+    }
+    let trials = try_out(&mut rig, spot, &journey, addresses, host).await?;
+    let silent = || Daemon::Absent;
+    let case = Case { host, spot, journey: &journey, trials: &trials, guest: first, daemon: &silent };
+    if broken(&journey, &trials).is_none() {
+        return Ok(case.report());
     }
     // As it is now, with the guest.
     let now = gather::host(host.config.clone(), &options.root).await?;
-    let ask = || (options.ask)(free);
-    Ok(Case { host: &now, spot, journey: &journey, trials: &trials, daemon: &ask }.report())
+    let ask = || (options.ask)(journey.request.guest);
+    Ok(Case { host: &now, daemon: &ask, ..case }.report())
+}
+
+/// Where a leg is broken by what the provider accepts: what it does accept.
+async fn try_out(
+    rig: &mut Rig,
+    spot: &Spot,
+    journey: &Journey,
+    addresses: &mut Addresses<'_>,
+    host: &Host,
+) -> Result<Trials, LiveError> {
+    let mut trials = Trials::default();
+    let upstream = &spot.upstream;
+    if let (Some(gateway), Some(link_local)) = (journey.gateway, upstream.link_local) {
+        let is_deaf = match journey.has_left {
+            // The entry was there. Who else may keep it fresh needs no answer to the kernel's question.
+            true => {
+                upstream.gateway_source == GatewaySource::Kernel
+                    && !journey.kernel_was_answered()
+                    && !trial::is_answered(rig, journey, link_local, gateway).await?
+            }
+            false => journey.gateway_asked_from.is_some() && !journey.gateway_answered,
+        };
+        if is_deaf {
+            trials.gateway_is_deaf = true;
+            if let Some(global) = upstream.global {
+                trials.gateway_hears_global = trial::is_answered(rig, journey, global, gateway).await?;
+                if !trials.gateway_hears_global && gateway.is_unicast_link_local() {
+                    let anycast =
+                        host.prefixes_of(upstream.link).find(|(_, prefix)| prefix.prefix_len() < 127);
+                    // RFC 4291 §2.6.1: "All routers are required to support the Subnet-Router anycast
+                    // addresses for the subnets to which they have interfaces."
+                    if let Some((_, prefix)) = anycast {
+                        let network = prefix.network();
+                        let is_there = trial::is_answered(rig, journey, global, network).await?;
+                        trials.router_at = is_there.then_some(network);
+                    }
+                }
+            }
+        }
+    }
+    let leg = broken(journey, &trials);
+    if matches!(leg, Some(Leg::Solicitation | Leg::Reply)) && !journey.is_open() {
+        trials.host_is_answered = trial::host_is_answered(rig, upstream.global, journey).await?;
+    }
+    if leg == Some(Leg::Reply) && journey.is_not_taken() {
+        trials.source = trial::sources(rig, upstream, journey, addresses).await?;
+    }
+    Ok(trials)
 }
 
 /// Sends the packet until it has come back, a few times at most, and no fewer after it has left.
 async fn travel(rig: &mut Rig, journey: &mut Journey) -> Result<(), LiveError> {
-    let mut rounds = HOPS.len();
+    let mut rounds = ROUNDS;
     let mut round = 0;
     while round < rounds {
-        // An error is what the kernel has to say of an earlier one; what leaves is seen.
-        let _ = rig.send(&journey.request, u16::try_from(round).unwrap_or(0), hop_limit(journey, round));
-        let until = Instant::now() + BETWEEN_PACKETS;
+        rig.send(&journey.request, round, u32::from(journey.guest.is_some()));
+        let until = Instant::now() + BETWEEN_ROUNDS;
         let had_left = journey.has_left;
         loop {
             let seen = rig.watch(&journey.request, until).await?;
@@ -105,117 +154,42 @@ async fn travel(rig: &mut Rig, journey: &mut Journey) -> Result<(), LiveError> {
             }
         }
         if journey.has_left && !had_left {
-            rounds = round + HOPS.len();
+            rounds = round + ROUNDS;
         }
         round += 1;
     }
     Ok(())
 }
 
-fn hop_limit(journey: &Journey, round: usize) -> u32 {
-    // The host takes one off what it forwards.
-    HOPS[round % HOPS.len()] + u32::from(journey.guest.is_some())
+/// The neighbors on the upstream of which the kernel knew nothing before the doctor came.
+fn unknown_before(host: &Host, spot: &Spot, to: Ipv6Addr) -> Vec<(IfIndex, Ipv6Addr)> {
+    let link = spot.upstream.link;
+    let mut asked: Vec<_> = host.asked_for.clone();
+    let hop = best_route(&host.routes, to).map(|route| next_hop(route, to));
+    let is_known = |address| host.neighbors.iter().any(|one| (one.link, one.address) == (link, address));
+    asked.extend(hop.filter(|hop| !is_known(*hop)).map(|hop| (link, hop)));
+    asked
 }
 
-/// An address that nobody has, neither on the guests' side nor on the upstream.
-async fn free_address(
-    host: &Host,
-    spot: &Spot,
-    guest: &Guest,
-    options: &Options<'_>,
-    rig: &mut Rig,
-) -> Result<Ipv6Addr, LiveError> {
-    let mut taken = LiveError::NoneFree(spot.range);
-    for _ in 0..MOST_ADDRESSES {
-        let address = match options.address {
-            Some(address) => address,
-            None => spot.address(host, random).ok_or(LiveError::NoneFree(spot.range))?,
-        };
-        let is_own = matches!(spot.seat, Seat::Host { address: Some(own), .. } if own == address);
-        match owner(host, spot, guest, address, rig).await? {
-            Some((mac, interface)) if !is_own => taken = LiveError::Taken { address, mac, interface },
-            _ => return Ok(address),
-        }
-        if options.address.is_some() {
-            break;
-        }
-    }
-    Err(taken)
-}
-
-/// Who has an address, and where.
-async fn owner(
-    host: &Host,
-    spot: &Spot,
-    guest: &Guest,
-    address: Ipv6Addr,
-    rig: &mut Rig,
-) -> Result<Option<(Mac, String)>, LiveError> {
-    for _ in 0..QUESTIONS {
-        ask(spot, guest, address, rig);
-        if let Some(owner) = objection(host, spot, guest, address, rig).await? {
-            return Ok(Some(owner));
-        }
-    }
-    Ok(None)
-}
-
-/// Asks on both sides who has an address.
-fn ask(spot: &Spot, guest: &Guest, address: Ipv6Addr, rig: &Rig) {
-    let upstream = &spot.upstream;
-    if let Some(source) = upstream.global.or(upstream.link_local) {
-        rig.tell(Own::Solicitation(trial::question(upstream.mac, source, address)));
-    }
-    if let Some(mac) = guest.mac() {
-        let dad = trial::question(mac, Ipv6Addr::UNSPECIFIED, address);
-        rig.tell_host(Own::Solicitation(Solicitation { source_mac: mac, ..dad }));
+async fn forget(neighbors: &[(IfIndex, Ipv6Addr)], requests: &Requests) {
+    for (link, address) in neighbors {
+        // What is gone already is gone.
+        let _ = requests.remove_neighbor(*link, *address).await;
     }
 }
 
-async fn objection(
-    host: &Host,
-    spot: &Spot,
-    guest: &Guest,
-    address: Ipv6Addr,
-    rig: &mut Rig,
-) -> Result<Option<(Mac, String)>, LiveError> {
-    let request = Request { guest: address, to: Ipv6Addr::UNSPECIFIED, identifier: [0, 0] };
-    let until = Instant::now() + TIME_TO_OBJECT;
-    loop {
-        let seen = rig.watch(&request, until).await?;
-        if seen.is_empty() {
-            return Ok(None);
-        }
-        for seen in seen {
-            let (sighting, own, interface) = match seen {
-                Seen::Upstream(sighting) => {
-                    (sighting, Some(spot.upstream.mac), host.name(spot.upstream.link))
-                }
-                Seen::Guest(sighting) => (sighting, guest.mac(), "the guests' side".to_owned()),
-                Seen::Received(_) => continue,
-            };
-            if matches!(sighting.what, What::Advertisement(answer) if answer.target == address)
-                && Some(sighting.from) != own
-            {
-                return Ok(Some((sighting.from, interface)));
-            }
-        }
+fn next_hop(route: &KernelRoute, to: Ipv6Addr) -> Ipv6Addr {
+    match route.next_hop {
+        NextHop::Via(router) => router,
+        NextHop::OnLink => to,
     }
-}
-
-/// Of no use to anybody who could guess it.
-fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }
 
 /// The bits of capabilities(7).
 const CAPABILITIES: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (21, "CAP_SYS_ADMIN")];
-/// The packet's way ends at the first router, which has to tell the guest so. If that says nothing,
-/// the next may, and the destination.
-const HOPS: [u32; 5] = [1, 1, 2, 64, 1];
-/// Five packets: some seconds for the three questions of a router.
-const BETWEEN_PACKETS: Duration = Duration::from_secs(1);
-/// RFC 4862 §5.1 waits a second for one question; somebody who is there needs less for one of two.
-const TIME_TO_OBJECT: Duration = Duration::from_millis(500);
-const QUESTIONS: u32 = 2;
-const MOST_ADDRESSES: usize = 3;
+/// Some seconds for the three questions of a router.
+const ROUNDS: u16 = 4;
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(1);
+/// An answer that comes before the announcement is what a journey is to show. The daemon announces a guest once the link
+/// was asked for a second, so a packet that is slow gets another try, with another address.
+const MOST_JOURNEYS: u32 = 3;

@@ -48,6 +48,8 @@ pub(super) struct Reply {
     pub(super) kind: u8,
     /// ICMPv6 code.
     pub(super) code: u8,
+    /// Which of the packets it is about; `None` where an error quotes too little of it.
+    pub(super) sequence: Option<u16>,
 }
 
 impl Request {
@@ -91,13 +93,20 @@ impl Request {
     /// What an ICMPv6 message to the guest says to the request; `None` if it is about something else.
     pub(super) fn reply(&self, message: &[u8]) -> Option<Reply> {
         let (kind, code) = (*message.first()?, *message.get(1)?);
-        let is_ours = match kind {
-            ECHO_REPLY => message.get(4..6)? == self.identifier,
-            // An error quotes the packet that it is about.
-            1..=4 => address(message, 16)? == self.guest && address(message, 32)? == self.to,
-            _ => false,
+        let quoted = match kind {
+            ECHO_REPLY => message,
+            // An error quotes the packet that it is about: its header of 40 bytes, and what is in it.
+            1..=4 if address(message, 16)? == self.guest && address(message, 32)? == self.to => {
+                message.get(48..)?
+            }
+            _ => return None,
         };
-        is_ours.then_some(Reply { source: Ipv6Addr::UNSPECIFIED, kind, code })
+        let is_ours = quoted.get(4..6).is_none_or(|identifier| identifier == self.identifier);
+        if !is_ours || (kind == ECHO_REPLY && quoted.len() < 8) {
+            return None;
+        }
+        let sequence = quoted.get(6..8).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+        Some(Reply { source: Ipv6Addr::UNSPECIFIED, kind, code, sequence })
     }
 
     fn is_request(&self, message: &[u8]) -> bool {
@@ -106,6 +115,27 @@ impl Request {
 }
 
 impl Reply {
+    /// How many routers may touch the packet that it is about, as far as it was heard on the upstream.
+    pub(super) fn hop_limit(self) -> Option<u32> {
+        self.sequence.map(hop_limit)
+    }
+
+    /// Whether it comes from behind the first router, which had to forward it: that sends what it says itself from
+    /// another address, and past its own filters of what it forwards.
+    pub(super) fn is_from_beyond(self) -> bool {
+        matches!(self.kind, TIME_EXCEEDED | ECHO_REPLY) && self.hop_limit().is_some_and(|hops| hops > 1)
+    }
+
+    /// The packet was refused on its way, by whoever says so.
+    pub(super) fn is_refusal(self) -> bool {
+        !matches!(self.kind, TIME_EXCEEDED | ECHO_REPLY)
+    }
+
+    /// It was refused for where it comes from, or on principle (RFC 4443 §3.1, codes 1, 5 and 6).
+    pub(super) fn is_prohibition(self) -> bool {
+        matches!((self.kind, self.code), (1, 1 | 5 | 6))
+    }
+
     /// What it says, for people (RFC 4443 §3, §4).
     pub(super) fn as_str(self) -> &'static str {
         match (self.kind, self.code) {
@@ -117,7 +147,7 @@ impl Reply {
             (1, 5) => "source address failed ingress policy",
             (1, 6) => "reject route to destination",
             (2, _) => "packet too big",
-            (3, _) => "hop limit exceeded",
+            (TIME_EXCEEDED, _) => "hop limit exceeded",
             (ECHO_REPLY, _) => "echo reply",
             _ => "an error",
         }
@@ -133,7 +163,23 @@ fn address(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
     Some(octets.into())
 }
 
+/// The hop limit, as it leaves the host, of the packet with this number.
+pub(super) fn hop_limit(sequence: u16) -> u32 {
+    match sequence {
+        NEAR => 1,
+        _ => HOPS[usize::from(sequence) % HOPS.len()],
+    }
+}
+
+/// All are sent at once: to the destination; and to the second and the third router, should that be silent.
+pub(super) const HOPS: [u32; 3] = [64, 2, 3];
+/// The number of the packet that ends at the first router. It is sent only where no other has come back: where the router
+/// has something to say itself, it asks for the guest from another address, and what it takes for an answer then is
+/// good for what it forwards, too.
+pub(super) const NEAR: u16 = u16::MAX;
+
 const ICMPV6: u8 = 58;
+const TIME_EXCEEDED: u8 = 3;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
 
@@ -186,12 +232,33 @@ mod tests {
         let router = "fe80::1".parse().unwrap();
         let own = error(3, request.guest, request.to);
         let sighting = seen(&request, &frame(router, request.guest, &own)).unwrap();
-        assert_eq!(sighting.what, What::Reply(Reply { source: router, kind: 3, code: 0 }));
+        let reply = Reply { source: router, kind: 3, code: 0, sequence: None };
+        assert_eq!(sighting.what, What::Reply(reply));
+        assert!(!reply.is_from_beyond(), "nobody knows what it is about");
         let foreign = error(3, request.guest, router);
         assert_eq!(seen(&request, &frame(router, request.guest, &foreign)), None);
         for length in 0..own.len() {
             assert_eq!(seen(&request, &frame(router, request.guest, &own[..length])), None, "{length}");
         }
+    }
+
+    #[test]
+    fn tells_what_the_router_says_from_what_it_forwards() {
+        let request = request();
+        let heard = |kind, sequence| {
+            let mut message = error(kind, request.guest, request.to);
+            message.extend_from_slice(&request.message(sequence));
+            request.reply(&message)
+        };
+        for sequence in 0..9 {
+            assert!(heard(3, sequence).unwrap().is_from_beyond(), "{sequence}");
+            assert!(!heard(1, sequence).unwrap().is_from_beyond(), "{sequence}");
+        }
+        assert!(!heard(3, NEAR).unwrap().is_from_beyond());
+        let stranger = Request { identifier: [0, 0], ..request };
+        let mut message = error(3, request.guest, request.to);
+        message.extend_from_slice(&stranger.message(0));
+        assert_eq!(request.reply(&message), None);
     }
 
     #[test]

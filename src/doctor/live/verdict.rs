@@ -1,25 +1,16 @@
-//! What was seen becomes five legs, and the first that is broken gets its remedy. Touches nothing.
+//! What was seen becomes five legs, and the first that is broken gets its remedy; of what is beyond this host `provider`
+//! speaks. Touches nothing.
 
 use std::net::Ipv6Addr;
 
 use super::filters::blame;
 use super::journey::Journey;
-use super::sighting::Request;
 use super::spot::{LOOPBACK, Seat, Spot, best_route};
+use super::trial::Trials;
 use super::{Daemon, Leg, Live, Step};
 use crate::doctor::checks::path::Direction;
 use crate::doctor::{Finding, Group, Host, Remedy, Severity, examine};
 use crate::engine::facts::{IfIndex, KernelRoute, NeighborState};
-use crate::engine::policy::Source;
-
-/// What was tried where a leg was broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Trials {
-    /// The gateway answers questions from a global address.
-    pub(super) gateway_hears_global: bool,
-    /// Answers from this source bring the reply.
-    pub(super) source: Option<Source>,
-}
 
 /// Everything that is known.
 pub(super) struct Case<'a> {
@@ -27,34 +18,43 @@ pub(super) struct Case<'a> {
     pub(super) spot: &'a Spot,
     pub(super) journey: &'a Journey,
     pub(super) trials: &'a Trials,
+    /// The address that the guest has had first.
+    pub(super) guest: Ipv6Addr,
     /// Asks the daemon, which is worth it only where it matters.
     pub(super) daemon: &'a dyn Fn() -> Daemon,
 }
 
-/// The first leg that the packet did not come through.
-pub(super) fn broken(journey: &Journey) -> Option<Leg> {
+/// The first leg that the packet did not come through, or would not without something that guests do not have.
+pub(super) fn broken(journey: &Journey, trials: &Trials) -> Option<Leg> {
     let Journey { has_left, asked, advertised, reply, is_delivered, .. } = journey;
+    if trials.gateway_is_deaf && trials.gateway_hears_global {
+        return Some(Leg::Request);
+    }
     match (has_left, reply) {
         (false, None) => Some(Leg::Request),
-        (_, Some(_)) => (!is_delivered).then_some(Leg::Delivery),
+        (_, Some(_)) if !is_delivered => Some(Leg::Delivery),
+        // The router has been told, and it has not asked: nothing is wrong, and nothing is shown.
+        (_, Some(_)) if !journey.was_announced || asked.is_none() => None,
+        (true, None) if journey.has_come_back() && !journey.was_announced => Some(Leg::Reply),
         (true, None) if asked.is_none() => Some(Leg::Solicitation),
-        (true, None) if advertised.is_none() => Some(Leg::Advertisement),
-        (true, None) => Some(Leg::Reply),
+        _ if advertised.is_none() => Some(Leg::Advertisement),
+        _ => Some(Leg::Reply),
     }
 }
 
 impl Case<'_> {
     /// The five legs.
     pub(super) fn report(&self) -> Live {
-        let broken = broken(self.journey);
-        let step = |leg: Leg| match broken {
-            Some(first) if leg == first => Step::no(leg, self.fault(leg)),
-            Some(first) if leg > first => Step::open(leg, "the packet did not come this far"),
+        let broken = broken(self.journey, self.trials);
+        let step = |leg: Leg| match (broken, self.not_needed(leg)) {
+            (Some(first), _) if leg == first => Step::no(leg, self.fault(leg)),
+            (Some(first), _) if leg > first => Step::open(leg, "the packet did not come this far"),
+            (_, Some(why)) => Step::open(leg, why),
             _ => Step::yes(leg, self.seen(leg)),
         };
-        let Request { guest, to, .. } = self.journey.request;
+        let to = self.journey.request.to;
         Live {
-            guest,
+            guest: self.guest,
             behind: self.behind(),
             upstream: self.upstream(),
             to,
@@ -72,9 +72,30 @@ impl Case<'_> {
         }
     }
 
+    /// Why nothing is shown of a part of the way that the packet came through.
+    fn not_needed(&self, leg: Leg) -> Option<String> {
+        let Journey { asked, advertised, was_announced, reply, .. } = self.journey;
+        let guest = self.address();
+        match leg {
+            Leg::Solicitation if asked.is_none() => Some(if *was_announced {
+                format!("the router was told of {guest} by an announcement before it had to ask")
+            } else if reply.is_some() && self.is_stand_in() {
+                format!(
+                    "the router did not ask for {guest}: it knows it from before, or the prefix is routed to this host"
+                )
+            } else {
+                format!("the router did not ask for {guest}: the prefix is routed to this host, it seems")
+            }),
+            Leg::Advertisement if asked.is_none() || advertised.is_none() => {
+                Some("the router needed no answer of this host".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     fn seen(&self, leg: Leg) -> String {
         let Journey { asked, advertised, reply, questions, .. } = self.journey;
-        let (guest, upstream) = (self.guest(), self.upstream());
+        let (guest, upstream) = (self.address(), self.upstream());
         match leg {
             Leg::Request => format!("the packet from {guest} left by {upstream}"),
             Leg::Solicitation => match asked {
@@ -83,11 +104,11 @@ impl Case<'_> {
                     let times = if *questions == 1 { "once" } else { "more than once" };
                     format!("{} asked for {guest} on {upstream}, {times}", asked.source)
                 }
-                None => "the router knows where the guest is without asking".to_owned(),
+                None => "nobody asked".to_owned(),
             },
             Leg::Advertisement => match advertised {
                 Some(answer) => format!("this host answered from {}", answer.source),
-                None => "the router needed no answer of this host".to_owned(),
+                None => "nobody answered".to_owned(),
             },
             Leg::Reply => match reply {
                 Some(reply) => format!("{} said: {}", reply.source, reply.as_str()),
@@ -98,9 +119,8 @@ impl Case<'_> {
     }
 
     fn not_sent(&self) -> Finding {
-        let Journey { is_sent, disguise, gateway, gateway_asked_from, gateway_answered, request, .. } =
-            self.journey;
-        let (guest, upstream) = (self.guest(), self.upstream());
+        let Journey { is_sent, disguise, request, .. } = self.journey;
+        let (guest, upstream) = (self.address(), self.upstream());
         if !is_sent {
             let name = self.behind();
             return Finding::fault(format!(
@@ -123,24 +143,8 @@ impl Case<'_> {
                 self.spot.range
             )));
         }
-        if let (Some(from), Some(gateway), false) = (gateway_asked_from, gateway, gateway_answered) {
-            if self.trials.gateway_hears_global {
-                return Finding::fault(format!(
-                    "the gateway {gateway} answers no question from a link-local address, and from no other does \
-                     the kernel ask when it forwards"
-                ))
-                .seen(format!("{upstream}: {from} asked for {gateway}, without an answer"))
-                .seen(format!("{upstream}: the same from a global address was answered"))
-                .remedy(self.key("gateway-source", "global"));
-            }
-            return Finding::fault(format!(
-                "the gateway {gateway} does not answer, so that nothing can leave by {upstream}"
-            ))
-            .seen(format!("{upstream}: {from} asked for {gateway}, without an answer"))
-            .remedy(Remedy::Advice(format!(
-                "see whether the default route is right (`ip -6 route show default`), and ask the provider \
-                     which gateway it is; `ping -c1 {gateway}%{upstream}` shows whether it is there"
-            )));
+        if let Some(finding) = self.gateway_fault() {
+            return finding;
         }
         if let Some(known) = self.known_fault() {
             return known;
@@ -166,32 +170,8 @@ impl Case<'_> {
         self.lost("the packet from the guest came to the host, and did not leave it", Direction::FromGuests)
     }
 
-    fn not_asked(&self) -> Finding {
-        let (guest, upstream) = (self.guest(), self.upstream());
-        if let Some(mac) = self.journey.misled_to {
-            return Finding::fault(format!(
-                "the router does not ask for {guest}: it holds an old entry, and sends to {mac}, which is not {upstream}"
-            ))
-            .seen(format!("{upstream}: the reply is addressed to {mac}; {upstream} is {}", self.journey.station))
-            .remedy(Remedy::Advice(format!(
-                "have the provider clear the neighbor entry of {guest}, or wait until it has aged"
-            )));
-        }
-        Finding::fault(format!(
-            "the packet left, and nobody asked for {guest} on {upstream}: it is dropped on its way, or its \
-             answer goes elsewhere, or the questions do not reach this host"
-        ))
-        .seen(format!("{upstream}: no solicitation for {guest}, and no reply"))
-        .remedy(Remedy::Advice(format!(
-            "ask the provider whether {} is on-link at this host's port, or routed to another host; whether \
-             it filters source addresses; and, for a virtual switch, whether its MLD snooping lets \
-             solicitations through",
-            self.spot.range
-        )))
-    }
-
     fn not_advertised(&self) -> Finding {
-        let (guest, upstream) = (self.guest(), self.upstream());
+        let (guest, upstream) = (self.address(), self.upstream());
         let asked = self.journey.asked.map(|asked| asked.source);
         let asker = asked.map_or_else(String::new, |asker| format!(", which {asker} asked for"));
         let finding = |why: &str| {
@@ -222,41 +202,8 @@ impl Case<'_> {
         }
     }
 
-    fn not_replied(&self) -> Finding {
-        let (guest, upstream) = (self.guest(), self.upstream());
-        if let Some(mac) = self.journey.rival {
-            return Finding::fault(format!(
-                "another station, {mac}, says that it has {guest}, and gets the reply"
-            ))
-            .remedy(Remedy::Advice(format!(
-                "find {mac} on the link of {upstream}, and take {guest} from it"
-            )));
-        }
-        let from = self.journey.advertised.map_or(Ipv6Addr::UNSPECIFIED, |answer| answer.source);
-        let finding = Finding::fault(format!(
-            "the router does not take the answer that {guest} is here: nothing comes back"
-        ))
-        .seen(format!("{upstream}: an advertisement for {guest} from {from}, and no reply"));
-        let Some(source) = self.trials.source else {
-            return finding.seen("the same from the target, a global and a link-local address").remedy(
-                Remedy::Advice(format!(
-                    "ask the provider whether only one MAC, or only certain addresses, may be used at the \
-                     port of {upstream}; `lone64 doctor --live --to ADDRESS` tries another destination"
-                )),
-            );
-        };
-        let name = match source {
-            Source::Target => "target",
-            Source::LinkLocal => "link-local",
-            _ => "global",
-        };
-        finding
-            .seen(format!("{upstream}: with source = \"{name}\" it comes"))
-            .remedy(self.key("source", name))
-    }
-
     fn not_delivered(&self) -> Finding {
-        let guest = self.journey.request.guest;
+        let guest = self.address();
         if let Some(known) = self.known_fault() {
             return known;
         }
@@ -309,16 +256,11 @@ impl Case<'_> {
         finding
     }
 
-    fn key(&self, key: &str, value: &str) -> Remedy {
-        let upstream = self.upstream();
-        Remedy::Config(format!("[[upstream]]\ninterface = \"{upstream}\"\n{key} = \"{value}\"\n"))
-    }
-
-    fn guest(&self) -> Ipv6Addr {
+    pub(super) fn address(&self) -> Ipv6Addr {
         self.journey.request.guest
     }
 
-    fn upstream(&self) -> String {
+    pub(super) fn upstream(&self) -> String {
         self.host.name(self.spot.upstream.link)
     }
 
@@ -329,6 +271,11 @@ impl Case<'_> {
             // An address of another interface is on `lo` in the kernel's own table, and everywhere else not.
             Seat::Host { link, .. } => (None, self.host.name(*link)),
         }
+    }
+
+    /// The host itself stands in for a guest.
+    fn is_stand_in(&self) -> bool {
+        matches!(self.spot.seat, Seat::Host { .. })
     }
 
     fn behind(&self) -> String {

@@ -6,6 +6,7 @@
 //! another process) would be taken for the reply.
 
 mod addresses;
+mod classifiers;
 mod connection;
 mod convert;
 mod groups;
@@ -20,6 +21,7 @@ mod table;
 
 use std::io;
 
+pub use classifiers::{Classifier, Hook};
 pub use lookup::WayTo;
 pub use monitor::{Monitor, Notice, Ports};
 pub use proxies::Proxy;

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use rtnetlink::packet_route::link::{InfoBridge, InfoData, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{InfoBridge, InfoData, LinkAttribute, LinkInfo, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
 };
@@ -24,6 +24,8 @@ pub struct Make {
     pub mtu: u32,
     /// The settings of a bridge.
     pub bridge: Option<Bridge>,
+    /// The number of the XDP program that sees its frames first.
+    pub xdp: Option<u32>,
 }
 
 /// The settings of a bridge that decide what reaches its ports.
@@ -72,10 +74,12 @@ impl Requests {
 }
 
 fn make(message: &LinkMessage) -> Make {
-    let mut made = Make { link: IfIndex(message.header.index), kind: String::new(), mtu: 0, bridge: None };
+    let mut made =
+        Make { link: IfIndex(message.header.index), kind: String::new(), mtu: 0, bridge: None, xdp: None };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::Mtu(bytes) => made.mtu = *bytes,
+            LinkAttribute::Xdp(all) => made.xdp = xdp(all),
             LinkAttribute::LinkInfo(all) => all.iter().for_each(|info| match info {
                 LinkInfo::Kind(kind) => made.kind = kind.to_string(),
                 LinkInfo::Data(InfoData::Bridge(settings)) => made.bridge = Some(bridge(settings)),
@@ -85,6 +89,16 @@ fn make(message: &LinkMessage) -> Make {
         }
     }
     made
+}
+
+/// Some kernels name it once, those with several at a link once for each (linux/if_link.h, IFLA_XDP).
+fn xdp(attributes: &[LinkXdp]) -> Option<u32> {
+    attributes.iter().find_map(|attribute| match attribute {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) => {
+            Some(*id)
+        }
+        _ => None,
+    })
 }
 
 fn bridge(settings: &[InfoBridge]) -> Bridge {
@@ -121,4 +135,25 @@ fn duplicate(message: &AddressMessage) -> Option<(IfIndex, Ipv6Addr)> {
         AddressAttribute::Address(IpAddr::V6(address)) => Some((IfIndex(message.header.index), *address)),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rtnetlink::packet_route::link::XdpAttached;
+
+    use super::*;
+
+    #[test]
+    fn knows_the_program_that_sees_frames_first() {
+        let read = |attributes| {
+            let mut message = LinkMessage::default();
+            message.attributes.push(LinkAttribute::Xdp(attributes));
+            make(&message).xdp
+        };
+        assert_eq!(read(vec![LinkXdp::Attached(XdpAttached::None)]), None);
+        assert_eq!(read(vec![LinkXdp::Attached(XdpAttached::SocketBuffer), LinkXdp::ProgId(7)]), Some(7));
+        let several =
+            vec![LinkXdp::Attached(XdpAttached::Multiple), LinkXdp::DrvProgId(8), LinkXdp::SkbProgId(9)];
+        assert_eq!(read(several), Some(8));
+    }
 }

@@ -8,7 +8,7 @@ use crate::frame::mac;
 use crate::hostile::claims;
 use crate::lab::{C, GUEST, Lab, ROUTER};
 use crate::link::Link;
-use crate::namespace::eventually;
+use crate::namespace::{Namespace, eventually};
 use crate::own_bridge::{self, MUTE, NO_REDIRECTS, nft};
 use crate::solicitation::Solicitation;
 
@@ -86,7 +86,8 @@ fn finds_somebody_else_with_an_address_of_a_guest() {
 fn on_its_own_bridge(lab: Lab) -> Traveller {
     let settings = own_bridge::settings();
     let daemon = Some(Daemon::start(&lab, settings.clone()));
-    let traveller = Traveller { patient: Patient::with(lab, ""), daemon };
+    let world = Namespace::new();
+    let traveller = Traveller { patient: Patient::with(lab, ""), daemon, world };
     traveller.configure(&settings);
     traveller
 }

@@ -5,7 +5,9 @@ mod filters;
 mod heard;
 mod live;
 mod others;
+mod programs;
 mod ranges;
+mod router;
 mod settings;
 mod traveller;
 mod tunnel;
@@ -31,7 +33,9 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         filters::CASES,
         bridges::CASES,
         others::CASES,
+        programs::CASES,
         live::CASES,
+        router::CASES,
         heard::CASES,
         tunnel::CASES,
     ];

@@ -14,12 +14,27 @@ use crate::namespace::{Namespace, eventually};
 pub(crate) struct Traveller {
     pub(crate) patient: Patient,
     pub(crate) daemon: Option<Daemon>,
+    /// Behind the router: the Internet, at [`TO`].
+    pub(crate) world: Namespace,
 }
 
 impl Traveller {
     pub(crate) fn new(lab: Lab, settings: &Settings) -> Self {
         lab.router.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
-        lab.router.ip("route add default via fe80::99 dev rt0");
+        let world = Namespace::new();
+        lab.router.ip(&format!(
+            "link add rt1 type veth peer name w0 netns {}
+             link set rt1 up
+             addr add fe80::a/64 dev rt1 nodad
+             addr add 2001:db8:f::a/64 dev rt1 nodad",
+            world.path()
+        ));
+        world.ip(&format!(
+            "link set w0 up
+             addr add fe80::b/64 dev w0 nodad
+             addr add {TO}/64 dev w0 nodad
+             route add default via 2001:db8:f::a dev w0"
+        ));
         // So that the gateway is among the neighbors before and after.
         for router in ["2001:db8:1:2::1", "fe80::1%up0"] {
             // All namespaces of a machine share the room for neighbors, and a test beside this one
@@ -32,7 +47,7 @@ impl Traveller {
         }
         let daemon = Daemon::start(&lab, settings.clone());
         let patient = Patient::with(lab, "");
-        let traveller = Self { patient, daemon: Some(daemon) };
+        let traveller = Self { patient, daemon: Some(daemon), world };
         traveller.configure(settings);
         traveller
     }
@@ -152,4 +167,5 @@ pub(crate) fn bridge() -> Settings {
     Settings::default().without_sentinels().range(C, "br0", "")
 }
 
-const TO: &str = "2001:db8:f::1";
+/// Where the packet is sent.
+pub(crate) const TO: &str = "2001:db8:f::1";

@@ -11,6 +11,7 @@ pub mod masquerade;
 pub mod neighbor_discovery;
 pub mod packet_too_big;
 pub mod prerouting;
+pub mod programs;
 pub mod reports;
 pub mod reverse_path;
 pub mod snooping;
