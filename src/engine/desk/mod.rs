@@ -11,6 +11,7 @@ mod hops;
 mod kernel;
 mod listeners;
 mod signs;
+mod snapshot;
 mod switches;
 mod walks;
 
