@@ -107,7 +107,11 @@ impl Effects {
             | Output::Report(..)
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
-            Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) | Output::Resync => {}
+            Output::Listen(..)
+            | Output::Unlisten(_)
+            | Output::HearNewcomers(_)
+            | Output::Event(_)
+            | Output::Resync => {}
         }
     }
 

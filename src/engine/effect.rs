@@ -28,6 +28,9 @@ pub enum Output {
     Listen(IfIndex, Ear),
     /// Stop listening on this interface.
     Unlisten(IfIndex),
+    /// Hear guests that come on interfaces which are not listened on yet, or do not. It costs something for each packet
+    /// that the host receives. At the start they are heard.
+    HearNewcomers(bool),
     /// Send this report on this interface, so that switches pass its groups on, or no more.
     Report(IfIndex, MldReport),
     /// Ask on this interface who listens to which groups.

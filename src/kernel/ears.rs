@@ -29,6 +29,8 @@ pub struct Ears {
     open: HashMap<IfIndex, OpenEar>,
     stamps: Stamps,
     newcomers: Newcomers,
+    /// Whether guests may come on interfaces that are not listened on.
+    expects_newcomers: bool,
     /// What was asked of sockets so far, open and closed ones: the kernel forgets it when it has said
     /// it, and with the socket.
     drops: BTreeMap<IfIndex, u64>,
@@ -74,6 +76,7 @@ impl Ears {
             open: HashMap::new(),
             stamps: Stamps::default(),
             newcomers: Newcomers::default(),
+            expects_newcomers: true,
             drops: BTreeMap::new(),
             asked: BTreeMap::new(),
             under_way: None,
@@ -152,10 +155,25 @@ impl Ears {
         self.newcomers.take(link)
     }
 
+    /// Guests may come on interfaces that are not listened on yet, or may not: then nothing is heard there.
+    pub fn expect_newcomers(&mut self, are_expected: bool) {
+        self.expects_newcomers = are_expected;
+        match are_expected {
+            true => self.hear_newcomers(),
+            false => {
+                if let Some(socket) = self.newcomers.close() {
+                    close(socket);
+                }
+            }
+        }
+    }
+
     /// Without that socket guests are heard as soon as their interfaces are listened to; it is tried again with the
     /// next interface.
     fn hear_newcomers(&mut self) {
-        if let Err(error) = self.newcomers.open(&self.ready) {
+        if self.expects_newcomers
+            && let Err(error) = self.newcomers.open(&self.ready)
+        {
             tracing::debug!(%error, "no socket hears all interfaces");
         }
     }

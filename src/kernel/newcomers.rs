@@ -22,7 +22,7 @@ use crate::wire::filter;
 /// The socket of all interfaces, and what it heard.
 #[derive(Debug, Default)]
 pub struct Newcomers {
-    /// `None` while the kernel refuses it.
+    /// `None` while the kernel refuses it, or nobody is expected.
     source: Option<Source>,
     /// The oldest first.
     heard: VecDeque<Heard>,
@@ -46,6 +46,11 @@ impl Newcomers {
             self.source = Some(Source::new(Arc::new(socket), ALL_INTERFACES, queue)?);
         }
         Ok(())
+    }
+
+    /// Listens no more. The socket, to be closed: the kernel takes its time for that.
+    pub fn close(&mut self) -> Option<Arc<PacketSocket>> {
+        self.source.take().map(Source::into_socket)
     }
 
     /// Reads what has come, and keeps what came on interfaces that have no socket of their own.

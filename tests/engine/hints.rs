@@ -217,3 +217,29 @@ fn what_strangers_on_the_upstream_listen_to_says_nothing() {
     host.input(Input::Report(UP, report(MldRecordKind::Begin, ROUTER_MAC, &[guest(5)])));
     assert_eq!(asked(&host.ask(guest(5)), guest(5)), []);
 }
+
+/// Whether the socket of all interfaces is wanted, where that was said.
+fn hears_newcomers(outputs: &[Output]) -> Option<bool> {
+    let said = |output: &Output| match output {
+        Output::HearNewcomers(are_heard) => Some(*are_heard),
+        _ => None,
+    };
+    outputs.iter().filter_map(said).next_back()
+}
+
+#[test]
+fn interfaces_that_may_come_are_heard_from_the_start_and_nothing_is_where_all_are_there() {
+    let mut host = Host::bare(live());
+    host.facts(usual_facts());
+    host.input(Input::Synced);
+    assert_eq!(hears_newcomers(&host.take()), Some(false));
+    host.facts(vec![Fact::LinkGone(BRIDGE)]);
+    assert_eq!(hears_newcomers(&host.take()), Some(true), "it may come back with its guests");
+    host.facts(vec![bridge(LinkState::Up), has(BRIDGE, "fe80::5054:ff:fe00:b0/64")]);
+    assert_eq!(hears_newcomers(&host.take()), Some(false));
+    let veths = with(|policy| {
+        policy.ranges[0].downstream = Downstream::Matching(vec!["veth*".parse().unwrap()]);
+    });
+    host.input(Input::Reload(Box::new(veths)));
+    assert_eq!(hears_newcomers(&host.take()), Some(true));
+}

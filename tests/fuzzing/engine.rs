@@ -134,7 +134,7 @@ impl Run {
                 Output::Listen(link, _) | Output::Unlisten(link) => {
                     self.outcomes.push(Input::EarChanged(link, Outcome::Done));
                 }
-                Output::Resync => {}
+                Output::Resync | Output::HearNewcomers(_) => {}
                 Output::Report(link, report) => {
                     let of_guests = [GATEWAY, HOST].map(solicited_node);
                     let mut groups = report.records.iter().map(|record| record.group);

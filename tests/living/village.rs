@@ -138,7 +138,10 @@ impl Village {
             }
             Output::Event(event) => self.events.push(event),
             Output::ChangeNeighbor(_) | Output::Listen(..) | Output::Unlisten(_) | Output::Resync => {}
-            Output::Report(..) | Output::Query(..) | Output::AdvertiseRouter(..) => {}
+            Output::HearNewcomers(_)
+            | Output::Report(..)
+            | Output::Query(..)
+            | Output::AdvertiseRouter(..) => {}
             Output::Suppress(_) | Output::ChangeAddress(_) => {}
         }
     }

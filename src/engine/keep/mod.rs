@@ -36,6 +36,8 @@ pub struct Keep {
     /// The guests' gateway on its downstreams.
     pub addresses: Addresses,
     ears: Ears,
+    /// Whether guests are heard on interfaces that are not listened on yet, and whether that is to be asked for.
+    newcomers: (bool, bool),
     table: Keeper<(), Vec<Suppression>>,
 }
 
@@ -57,6 +59,7 @@ impl Keep {
             routes: Routes::new(policy, seed),
             addresses: Addresses::new(policy.protocol, seed),
             ears: Ears::new(seed),
+            newcomers: (true, false),
             table: Keeper::new(Manner::Assumed, seed),
         }
     }
@@ -85,6 +88,8 @@ impl Keep {
             plan.bindings.upstreams.iter().for_each(|upstream| self.ears.touch(upstream.link));
         }
         changes.upstreams_before.iter().for_each(|link| self.ears.touch(*link));
+        let are_heard = plan.awaits_interfaces();
+        self.newcomers = (are_heard, self.newcomers.1 != (are_heard != self.newcomers.0));
         self.ears.settle(plan, host, neighbors);
         self.settle_addresses(plan, host, delta);
     }
@@ -133,11 +138,15 @@ impl Keep {
 
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
-        self.routes.is_quiet() && self.addresses.is_quiet() && self.ears.is_quiet() && self.table.is_quiet()
+        let is_quiet = self.routes.is_quiet() && self.addresses.is_quiet() && self.ears.is_quiet();
+        is_quiet && self.table.is_quiet() && !self.newcomers.1
     }
 
     /// The changes that lead from what there is to what is wanted.
     pub fn changes(&mut self, ask: Ask, outputs: &mut impl Extend<Output>) {
+        if std::mem::take(&mut self.newcomers.1) {
+            outputs.extend([Output::HearNewcomers(self.newcomers.0)]);
+        }
         outputs.extend(self.ears.changes());
         if ask == Ask::Ears {
             return;

@@ -269,6 +269,17 @@ impl Plan {
         }
     }
 
+    /// Whether guests may come behind an interface that is not there yet, or is not known to have any.
+    pub fn awaits_interfaces(&self) -> bool {
+        let Policy { upstreams, ranges, suffixes, .. } = &self.policy;
+        let is_open = |(range, place): (&RangePolicy, &Place)| {
+            let is_there = matches!(range.downstream, Downstream::Named(_)) && !place.downstreams.is_empty();
+            range.looks_for_guests() && !is_there
+        };
+        let has_automatic = upstreams.iter().any(|upstream| upstream.automatic.is_some());
+        has_automatic || ranges.is_empty() || !suffixes.is_empty() || self.served().any(is_open)
+    }
+
     /// Whether any range is served where the kernel's routes lead.
     pub fn follows_routes(&self) -> bool {
         self.policy.ranges.iter().any(RangePolicy::follows_routes)
