@@ -106,7 +106,8 @@ impl Effects {
             | Output::Solicit(..)
             | Output::Report(..)
             | Output::AdvertiseRouter(..) => {}
-            Output::Listen(..) | Output::Unlisten(_) | Output::Event(_) | Output::Resync => {}
+            Output::Listen(..) | Output::Unlisten(_) => {}
+            Output::Event(_) | Output::Resync | Output::Remember(_) => {}
         }
     }
 

@@ -18,9 +18,11 @@ pub mod explained;
 mod frames;
 mod log_writer;
 pub mod logging;
+mod memory;
 pub mod metrics;
 mod operator;
 mod privileges;
+mod provider;
 mod record;
 mod reload;
 mod resync;
@@ -56,6 +58,7 @@ use crate::kernel::netlink::{Monitor, NetlinkError, Notice};
 use effects::{Done, Effects, Mode};
 use events::Teller;
 use frames::Frames;
+use memory::Memory;
 use metrics::Measures;
 use operator::Wish;
 use record::Recorded;
@@ -74,6 +77,7 @@ pub struct Daemon {
     config: Config,
     settings: Settings,
     resync: Resync,
+    memory: Memory,
     origin: Instant,
     /// Given up last.
     _alone: Alone,
@@ -122,6 +126,7 @@ impl Daemon {
             config: config.clone(),
             settings: Settings::default(),
             resync: Resync::default(),
+            memory: Memory::default(),
             origin: Instant::now(),
             _alone: alone,
         };
@@ -168,6 +173,11 @@ impl Daemon {
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
+        let file = control::beside(&self.config.control.socket, "sources");
+        let remembered = tokio::task::spawn_blocking(move || memory::read(&file)).await.unwrap_or_default();
+        if !remembered.is_empty() {
+            self.handle(Input::Remembered(remembered));
+        }
         self.handle(Input::Synced);
         self.settle_kernel().await
     }
@@ -255,6 +265,10 @@ impl Daemon {
                     self.operator.publish(&event, links, now);
                 }
                 Output::Resync => self.resync.ask(),
+                Output::Remember(all) => {
+                    let file = control::beside(&self.config.control.socket, "sources");
+                    self.memory.write(file, all);
+                }
                 effect => {
                     if let Some(effect) = self.frames.carry_out(effect) {
                         self.effects.carry_out(effect);

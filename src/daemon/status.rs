@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::control::{StatusParams, Truth};
+use super::provider;
 use super::unserved::{Network, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
@@ -37,6 +38,7 @@ struct Whole {
     conflicts: Vec<Value>,
     wide_masks: Vec<Value>,
     next_hops: Vec<Value>,
+    askers: Vec<Value>,
     unserved: Vec<Network>,
     totals: Value,
 }
@@ -119,6 +121,7 @@ impl Whole {
             conflicts: engine.conflicts().map(conflict).collect(),
             wide_masks: engine.wide_masks().map(wide_mask).collect(),
             next_hops: next_hops(engine, now),
+            askers: provider::askers(engine, now),
             unserved: networks(engine),
             totals: totals(engine),
         }
@@ -142,6 +145,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
             "mac": upstream.mac.to_string(),
             "state": link.map_or("missing", |link| link_state(link.state)),
             "backend": "packet",
+            "gateway_source": provider::gateway_source(engine, upstream),
             "counters": { "answered": counters.answered, "dropped": dropped },
         })
     });
@@ -150,7 +154,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
     let missing = needed.filter_map(|upstream| match &upstream.interface {
         UpstreamInterface::Named(name) if engine.links().named(name).is_none() => Some(json!({
             "interface": name.as_str(), "ifindex": null, "mac": null, "state": "missing",
-            "backend": "packet", "counters": { "answered": 0, "dropped": {} },
+            "backend": "packet", "gateway_source": null, "counters": { "answered": 0, "dropped": {} },
         })),
         _ => None,
     });

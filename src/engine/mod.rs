@@ -71,9 +71,9 @@ pub use change::{
     RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
-pub use effect::{Ear, Output, Role};
-pub use event::{Ended, Event, Guests, Loss, Unserved};
-pub use export::{Census, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
+pub use effect::{Ear, Output, Remembered, Role};
+pub use event::{Ended, Event, Guests, Loss, NotTaken, Unserved};
+pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
 pub use house::House;
 pub use input::Input;
@@ -131,6 +131,7 @@ impl Engine {
             Input::Query(link, query) => manners.reports.asked(link, &query, &manners.groups, now),
             Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
             Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
+            Input::Remembered(all) => manners.sources.remember(all),
             Input::Watch(watch) => self.desk.watch = watch,
             Input::Ask(target) => self.desk.look(target, now),
             Input::Facts(facts) => self.begin_work(Work::Facts(facts.into_iter()), now),

@@ -34,6 +34,14 @@ fn object(event: &Event, links: &Links) -> Value {
             "asker_mac": asker.mac.to_string(),
         })
     };
+    let asker_of = |kind: &str, asker: &Asker, more: &Value| {
+        let mut object = json!({
+            "event": kind, "interface": name(&asker.link), "asker": asker.address,
+            "asker_mac": asker.mac.to_string(),
+        });
+        more.as_object().into_iter().flatten().for_each(|(key, value)| object[key] = value.clone());
+        object
+    };
     match event {
         Event::Solicited(target, asker) => asked("solicited", target, asker),
         Event::Answered(target, asker) => asked("answered", target, asker),
@@ -99,6 +107,27 @@ fn object(event: &Event, links: &Links) -> Value {
         }),
         Event::TooWideToJoin(prefix) => json!({
             "event": "too_wide_to_join", "range": prefix.to_string(),
+        }),
+        Event::SourceFound(asker, source) => asker_of(
+            "source_found",
+            asker,
+            &json!({
+                "source": source.written(),
+            }),
+        ),
+        Event::NotTaken(asked) => asker_of(
+            "not_taken",
+            &asked.asker,
+            &json!({
+                "taken": asked.taken, "targets": asked.targets,
+            }),
+        ),
+        Event::TakenAgain(asker) => asker_of("taken_again", asker, &json!({})),
+        Event::GatewayFiltered(link, router) => json!({
+            "event": "gateway_filtered", "address": router, "interface": name(link),
+        }),
+        Event::GatewayAnswers(link, router) => json!({
+            "event": "gateway_answers", "address": router, "interface": name(link),
         }),
         Event::Unserved(network) => json!({
             "event": "unserved", "range": network.prefix.to_string(), "interface": network.interface,

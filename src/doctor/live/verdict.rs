@@ -245,14 +245,10 @@ impl Case<'_> {
                 )),
             );
         };
-        let name = match source {
-            Source::Target => "target",
-            Source::LinkLocal => "link-local",
-            _ => "global",
-        };
+        let name = source.written();
         finding
             .seen(format!("{upstream}: with source = \"{name}\" it comes"))
-            .remedy(self.key("source", name))
+            .remedy(self.key("source", &name))
     }
 
     fn not_delivered(&self) -> Finding {

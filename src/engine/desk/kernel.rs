@@ -26,7 +26,6 @@ use crate::engine::plan::{Changes, Plan};
 use crate::engine::policy::{Announce, Answer, Policy, RangeRoutes};
 use crate::engine::time::Time;
 use crate::engine::work::{Snapshot, Work};
-use crate::wire::Advertisement;
 
 impl Desk {
     /// Takes in what the kernel says.
@@ -34,7 +33,7 @@ impl Desk {
         let House { host, keep, manners, masks, counters, .. } = &mut self.house;
         match fact {
             Fact::Neighbor(neighbor) => self.neighbor(neighbor, now),
-            Fact::NeighborGone { link, address } => manners.routers.entry(link, address, None, now),
+            Fact::NeighborGone { link, address } => manners.entry(link, address, None, now),
             Fact::Link(link) => {
                 let index = link.index;
                 let mut changed = Delta::default();
@@ -52,6 +51,7 @@ impl Desk {
                 masks.forget(link);
                 counters.forget(link);
                 manners.rivals.end_link(link);
+                manners.sources.end_link(link);
                 keep.addresses.remove_link(link, &host.links);
                 changed.routes.iter().for_each(|destination| keep.routes.touch(*destination, host));
                 delta.merge(changed);
@@ -197,13 +197,6 @@ impl Desk {
             let House { plan, told, .. } = &mut self.house;
             let news = told.follow(&plan.unserved, |prefix| plan.may_answer_in(prefix));
             self.outputs.extend(news.into_iter().map(Output::Event));
-        }
-    }
-
-    /// The interface did not take an advertisement: an answer that was counted is none.
-    pub fn unsent(&mut self, link: IfIndex, advertisement: &Advertisement) {
-        if advertisement.flags.solicited {
-            self.house.counters.unsent(link);
         }
     }
 

@@ -104,14 +104,6 @@ impl Plan {
         place.upstream.filter(|_| is_whole)
     }
 
-    /// The routers of this upstream whose neighbor entries are ours to keep.
-    pub fn routers_to_keep(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
-        match upstream.gateway_source {
-            GatewaySource::Kernel => Vec::new(),
-            GatewaySource::Global => host.routes.routers(upstream.link),
-        }
-    }
-
     /// The upstream on which the group of this target is joined, if groups are joined there for it.
     pub fn group_link(&self, target: Ipv6Addr) -> Option<IfIndex> {
         let range = self.find(target)?;
@@ -263,9 +255,10 @@ impl Plan {
 
     /// The routers whose advertisements are to be heard on this upstream.
     pub fn routers_to_hear(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
-        match self.is_shared(upstream.link) {
+        let is_asked_by_us = upstream.gateway_source != GatewaySource::Kernel;
+        match is_asked_by_us || self.is_shared(upstream.link) {
             true => host.routes.routers(upstream.link),
-            false => self.routers_to_keep(upstream, host),
+            false => Vec::new(),
         }
     }
 
