@@ -8,7 +8,7 @@ use super::facts::IfIndex;
 use crate::wire::{DropReason, Mac, Solicitation};
 
 /// A station that asked for a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asker {
     /// The interface on which the question came.
     pub link: IfIndex,

@@ -62,7 +62,7 @@ pub enum Role {
     Upstream {
         /// What is answered for.
         ranges: Vec<Ipv6Net>,
-        /// What guests may ask for (`proxy-downstream`).
+        /// What guests may ask for (`proxy-downstream`), and the provider's routers.
         neighbors: Vec<Ipv6Net>,
     },
     /// Signs of life, and questions of guests.

@@ -174,13 +174,10 @@ impl Engine {
     fn due(&mut self, now: Time) {
         self.work(now);
         let mut is_all = self.desk.house.tick(SLICE, now);
-        let House { manners, keep, plan, .. } = &mut self.desk.house;
-        let questions = manners.routers.tick(|link| plan.upstream(link).and_then(|up| up.global), now);
-        keep.tick(now);
-        let questions = questions.into_iter().map(|(link, question)| Output::Solicit(link, question));
+        self.desk.house.keep.tick(now);
         self.desk.settle(now);
         is_all &= self.desk.announce(SLICE, now);
-        self.desk.outputs.extend(questions);
+        self.desk.tick_provider(now);
         self.overdue = !is_all;
         self.resume_at = self.is_behind().then(|| now.next());
     }

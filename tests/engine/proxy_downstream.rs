@@ -351,10 +351,10 @@ fn the_upstream_hears_its_neighbors_advertisements_and_no_more_questions() {
     };
     let ranges = vec![net("2001:db8:1:2:c::/112")];
     let with = |neighbors| Some(Role::Upstream { ranges: ranges.clone(), neighbors });
-    assert_eq!(role(&mut host), with(vec![net("2001:db8:1:2::/64")]));
+    assert_eq!(role(&mut host), with(vec![net("2001:db8:1:2::/64"), net("fe80::1/128")]));
     host.input(Input::Synced);
     host.input(Input::Reload(Box::new(live())));
-    assert_eq!(role(&mut host), with(vec![]));
+    assert_eq!(role(&mut host), with(vec![net("fe80::1/128")]));
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Village {
             Output::Event(event) => self.events.push(event),
             Output::ChangeNeighbor(_) | Output::Listen(..) | Output::Unlisten(_) | Output::Resync => {}
             Output::Report(..) | Output::AdvertiseRouter(..) => {}
-            Output::Suppress(_) | Output::ChangeAddress(_) => {}
+            Output::Suppress(_) | Output::ChangeAddress(_) | Output::Remember(_) => {}
         }
     }
 

@@ -33,6 +33,7 @@
 //! * `import`: imported configurations answer as those that they were made from
 //! * `announce`: what is sent unasked, and what a router makes of it
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
+//! * `provider`: which answers a router takes, and which questions it answers, found out by itself
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
 //! * `situations`: networks that people really have, and that work
@@ -80,6 +81,7 @@ mod own_bridge;
 mod own_link;
 mod pings;
 mod probing;
+mod provider;
 mod proxy_downstream;
 mod record;
 mod reload;
@@ -160,6 +162,7 @@ fn main() {
         ("traffic", traffic::CASES),
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),
+        ("provider", provider::CASES),
     ];
     // The kernel takes their thousands of links apart long after they have ended, and keeps every other
     // namespace waiting for its lock meanwhile.

@@ -205,7 +205,6 @@ impl Desk {
 
     /// What is due: rivals that may have gone are asked for again, and checks of strangers that nothing came of end.
     pub(super) fn tick_claims(&mut self, now: Time) {
-        self.tick_provider(now);
         for target in self.house.manners.rivals.tick(self.house.written.timers.reachable, now) {
             if self.is_ours_to_answer(target, now) {
                 self.house.manners.announcements.begin(target, now, now);

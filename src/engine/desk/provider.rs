@@ -3,7 +3,7 @@
 
 use core::net::Ipv6Addr;
 
-use super::{Desk, Phase};
+use super::Desk;
 use crate::engine::answer;
 use crate::engine::asker::Asker;
 use crate::engine::effect::Output;
@@ -70,18 +70,18 @@ impl Desk {
         }
     }
 
-    /// What is due: routers that may not answer link-local questions are asked, and silences are looked at.
-    pub(super) fn tick_provider(&mut self, now: Time) {
+    /// What is due: routers whose entries are ours to keep are asked, and those that may not answer link-local questions;
+    /// and silences are looked at.
+    pub fn tick_provider(&mut self, now: Time) {
         self.house.manners.sources.tick(now);
         self.tell_sources();
-        if self.phase != Phase::Serving {
-            return;
-        }
         let House { plan, manners, .. } = &mut self.house;
-        let own = |link| plan.upstream(link).and_then(own);
-        let (questions, verdicts) = manners.filtered.tick(own, now);
-        self.outputs.extend(questions.into_iter().map(|(link, question)| Output::Solicit(link, question)));
+        let (asked, verdicts) = manners.filtered.tick(|link| plan.upstream(link).and_then(own), now);
+        self.outputs.extend(asked.into_iter().map(|(link, question)| Output::Solicit(link, question)));
         self.follow_verdicts(verdicts, now);
+        let House { plan, manners, .. } = &mut self.house;
+        let kept = manners.routers.tick(|link| plan.upstream(link).and_then(|up| up.global), now);
+        self.outputs.extend(kept.into_iter().map(|(link, question)| Output::Solicit(link, question)));
     }
 
     fn follow_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>, now: Time) {

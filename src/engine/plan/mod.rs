@@ -253,12 +253,20 @@ impl Plan {
         self.bindings.shared.contains(&upstream)
     }
 
-    /// The routers whose advertisements are to be heard on this upstream.
+    /// The routers of which advertisements and solicitations are to be heard on this upstream.
     pub fn routers_to_hear(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
-        let is_asked_by_us = upstream.gateway_source != GatewaySource::Kernel;
+        let is_asked_by_us = upstream.gateway_source == GatewaySource::Global;
         match is_asked_by_us || self.is_shared(upstream.link) {
             true => host.routes.routers(upstream.link),
             false => Vec::new(),
+        }
+    }
+
+    /// Those of which nothing else is to be heard: all of its link asks for a router.
+    pub fn routers_that_answer(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
+        match upstream.gateway_source {
+            GatewaySource::Auto => host.routes.routers(upstream.link),
+            GatewaySource::Kernel | GatewaySource::Global => Vec::new(),
         }
     }
 

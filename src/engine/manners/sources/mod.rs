@@ -10,20 +10,22 @@
 //! known are few, one of which there is something to say keeps its place, and nothing that one does changes
 //! what another gets.
 
+mod pending;
 mod seen;
 mod tried;
 
 use core::net::Ipv6Addr;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::engine::asker::Asker;
 use crate::engine::effect::Remembered;
 use crate::engine::facts::{IfIndex, IfName};
 use crate::engine::policy::Source;
-use crate::engine::seed::Seed;
+use crate::engine::seed::{AddressHash, Seed};
 use crate::engine::time::Time;
 use crate::wire::Mac;
 
+use pending::Pending;
 pub use seen::Cast;
 use tried::Tried;
 pub use tried::{Outcome, Taking};
@@ -31,12 +33,14 @@ pub use tried::{Outcome, Taking};
 /// The askers that are known, and what they take.
 #[derive(Debug)]
 pub struct Sources {
-    seed: Seed,
-    askers: HashMap<Asker, Tried, Seed>,
+    hash: AddressHash,
+    /// Few, and most questions come from the one that asked last.
+    askers: Vec<(Asker, Tried)>,
+    /// Where that one is.
+    latest: usize,
     /// What has helped, by the name of the interface, the asker's link-layer address and its address.
     kept: BTreeMap<(IfName, Mac, Ipv6Addr), Source>,
-    /// The question that has just come: its answer is prompt.
-    newest: Option<(Asker, Ipv6Addr, Time)>,
+    pending: Pending,
     /// When silence is to be looked at.
     due: Option<Time>,
     news: Vec<News>,
@@ -79,10 +83,11 @@ impl Sources {
     /// Nobody yet.
     pub fn new(seed: Seed) -> Self {
         Self {
-            seed,
-            askers: HashMap::with_hasher(seed),
+            hash: AddressHash::new(seed),
+            askers: Vec::new(),
+            latest: 0,
             kept: BTreeMap::new(),
-            newest: None,
+            pending: Pending::default(),
             due: None,
             news: Vec::new(),
             is_changed: false,
@@ -102,9 +107,10 @@ impl Sources {
         if asker.address.is_unspecified() {
             return;
         }
-        self.newest = Some((asker, target, now));
-        let Some(tried) = self.askers.get_mut(&asker) else { return };
-        let outcome = tried.ask(target, cast, self.seed, ways, now);
+        self.pending.ask(asker, target, now);
+        let hash = self.hash.of(target);
+        let Some(tried) = self.find(&asker) else { return };
+        let outcome = tried.ask(target, cast, hash, ways, now);
         let due = tried.tell_due();
         self.look_at(due);
         if let Some(outcome) = outcome {
@@ -123,27 +129,29 @@ impl Sources {
         if asker.address.is_unspecified() {
             return Source::Scope;
         }
-        if !self.askers.contains_key(&asker) && !self.admit(asker, acquaintance, now) {
+        let question = self.pending.answer(&asker, target);
+        if self.find(&asker).is_none() && !self.admit(asker, acquaintance, now) {
             return self.kept_for(&asker, acquaintance).unwrap_or(Source::Scope);
         }
-        let is_prompt = self.newest == Some((asker, target, now));
-        let Some(tried) = self.askers.get_mut(&asker) else { return Source::Scope };
-        let due = tried.answer(target, is_prompt, self.seed, now);
-        let source = tried.source_for(target, self.seed);
+        let hash = self.hash.of(target);
+        let Some(tried) = self.find(&asker) else { return Source::Scope };
+        let due = tried.answer(target, question, hash, now);
+        let source = tried.source_for(target, hash);
         self.look_at(due);
         source
     }
 
     /// The interface did not take an answer to this address.
     pub fn unsend(&mut self, asker: &Asker, target: Ipv6Addr) {
-        if let Some(tried) = self.askers.get_mut(asker) {
-            tried.unsend(target, self.seed);
+        let hash = self.hash.of(target);
+        if let Some(tried) = self.find(asker) {
+            tried.unsend(target, hash);
         }
     }
 
     /// The interface is gone; another may get its number.
     pub fn end_link(&mut self, link: IfIndex) {
-        self.askers.retain(|asker, _| asker.link != link);
+        self.askers.retain(|(asker, _)| asker.link != link);
     }
 
     /// When something is due next.
@@ -163,7 +171,6 @@ impl Sources {
             outcomes.extend(these.into_iter().map(|outcome| (*asker, outcome)));
             self.due = self.due.into_iter().chain(due).min();
         }
-        outcomes.sort_by_key(|(asker, _)| (asker.link, asker.mac, asker.address));
         outcomes.into_iter().for_each(|(asker, outcome)| self.take_in(asker, outcome, now));
     }
 
@@ -218,12 +225,19 @@ impl Sources {
         all
     }
 
+    fn find(&mut self, asker: &Asker) -> Option<&mut Tried> {
+        let is_it = |place: &usize| self.askers.get(*place).is_some_and(|(known, _)| known == asker);
+        let place = Some(self.latest).filter(is_it).or_else(|| (0..self.askers.len()).find(is_it))?;
+        self.latest = place;
+        self.askers.get_mut(place).map(|(_, tried)| tried)
+    }
+
     fn look_at(&mut self, due: Option<Time>) {
         self.due = self.due.into_iter().chain(due).min();
     }
 
     fn take_in(&mut self, asker: Asker, outcome: Outcome, now: Time) {
-        let taking = self.askers.get(&asker).map(|tried| tried.taking(now)).unwrap_or_default();
+        let taking = self.find(&asker).map(|tried| tried.taking(now)).unwrap_or_default();
         self.news.push(News { asker, outcome, taking });
     }
 
@@ -242,13 +256,17 @@ impl Sources {
         let mut room = Vec::new();
         if self.askers.len() >= MOST_ASKERS {
             let is_less = |tried: &Tried| is_gateway && !tried.is_gateway && !tried.is_notable();
-            let ready = self.askers.iter().filter(|(_, tried)| tried.gives_way(now) || is_less(tried));
-            let first = ready.min_by_key(|(_, tried)| (tried.is_gateway, tried.heard));
-            let Some(first) = first.map(|(asker, _)| *asker) else { return false };
-            room = self.askers.remove(&first).map(Tried::into_room).unwrap_or_default();
+            let ready = self
+                .askers
+                .iter()
+                .enumerate()
+                .filter(|(_, (_, tried))| tried.gives_way(now) || is_less(tried));
+            let first = ready.min_by_key(|(_, (_, tried))| (tried.is_gateway, tried.heard));
+            let Some(first) = first.map(|(place, _)| place) else { return false };
+            room = self.askers.swap_remove(first).1.into_room();
         }
         let kept = self.kept_for(&asker, acquaintance);
-        self.askers.insert(asker, Tried::new(is_gateway, kept, room, now));
+        self.askers.push((asker, Tried::new(is_gateway, kept, room, now)));
         true
     }
 }

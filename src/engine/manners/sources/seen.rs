@@ -43,10 +43,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// A target that is answered for the first time. `is_prompt` if that follows its question at once; else it has
-    /// been asked for an unknown number of times.
-    pub fn new(target: Ipv6Addr, is_prompt: bool, now: Time) -> Self {
-        let place = if is_prompt { 1 } else { ROW };
+    /// A target that is answered for the first time, after a question at this place of its row.
+    pub fn new(target: Ipv6Addr, place: u8, now: Time) -> Self {
         let (cast, standing) = (Cast::Multicast, Standing::Unknown);
         Self { target, asked: now, cast, answered: Some(now), place, again: 0, standing }
     }
@@ -111,12 +109,13 @@ impl Seen {
     }
 }
 
-fn next(place: u8) -> u8 {
+/// The place of the question that follows one at this place.
+pub fn next(place: u8) -> u8 {
     place % ROW + 1
 }
 
 /// RFC 4861 §10: MAX_MULTICAST_SOLICIT, and MAX_UNICAST_SOLICIT.
-const ROW: u8 = 3;
+pub const ROW: u8 = 3;
 /// So often an asker asks again until its answers count as not taken.
 pub const MOST_AGAIN: u8 = 3;
 /// What comes sooner was sent before the answer arrived, or waited for us in a queue.
@@ -139,7 +138,7 @@ mod tests {
     /// The target was asked for at 0 and answered; then there were these questions, each answered. How often it counts
     /// as asked again.
     fn again(questions: &[(u64, Cast)]) -> u8 {
-        let mut seen = Seen::new(TARGET, true, at(0));
+        let mut seen = Seen::new(TARGET, 1, at(0));
         for (millis, cast) in questions {
             seen.ask(*cast, at(*millis));
             seen.answer(at(*millis));
@@ -165,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_question_that_is_not_answered_says_nothing() {
-        let mut seen = Seen::new(TARGET, true, at(0));
+        let mut seen = Seen::new(TARGET, 1, at(0));
         for millis in [60_000, 61_000, 62_000, 63_000, 64_000] {
             assert!(!seen.ask(Cast::Multicast, at(millis)));
         }
@@ -174,7 +173,7 @@ mod tests {
 
     #[test]
     fn silence_says_something_only_where_another_question_would_have_come() {
-        let mut seen = Seen::new(TARGET, true, at(0));
+        let mut seen = Seen::new(TARGET, 1, at(0));
         assert_eq!(seen.due(), Some(at(2_200)));
         for (millis, due) in [(1_000, Some(3_200)), (2_000, None), (3_000, Some(5_200))] {
             seen.ask(Cast::Multicast, at(millis));
@@ -184,7 +183,7 @@ mod tests {
         assert!(!seen.settle(at(5_199)) && seen.again == 3);
         assert!(seen.settle(at(5_200)) && seen.again == 0 && seen.standing == Standing::Taken);
         // It was asked for before the first answer, nobody knows how often.
-        assert_eq!(Seen::new(TARGET, false, at(0)).due(), None);
+        assert_eq!(Seen::new(TARGET, ROW, at(0)).due(), None);
     }
 
     #[test]

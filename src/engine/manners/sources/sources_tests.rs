@@ -164,8 +164,8 @@ fn a_trial_goes_on_with_another_target_when_its_own_is_not_asked_for_any_more() 
     let told = pass(&mut sources, &mut router, &[target(6)], 30..60);
     assert_eq!(
         outcomes(&told),
-        [(39, Outcome::Found(Source::Global))],
-        "two sources, and its own three tries"
+        [(38, Outcome::Found(Source::Global))],
+        "it goes on with the source that is next"
     );
 }
 
@@ -182,6 +182,7 @@ fn an_asker_that_gives_up_proves_nothing() {
         told.extend(sources.take_news().into_iter().map(|news| (start + 30, news)));
     }
     assert_eq!(outcomes(&told), [], "the target's own address did not help, although it was the last one");
+    router.known.clear();
     let told = pass(&mut sources, &mut router, &[target(5)], 240..260);
     assert_eq!(outcomes(&told), [(242, Outcome::Found(Source::Global))]);
 }
@@ -267,7 +268,7 @@ fn strangers_with_many_stations_change_nothing_for_a_router_and_take_no_more_roo
 fn one_that_is_tried_is_not_pushed_out_by_those_that_are_seldom_seen() {
     let mut sources = Sources::new(Seed::default());
     let mut other = Router::new(asker(2), |_, source| source == Source::Global);
-    pass(&mut sources, &mut other, &[target(5)], 0..4);
+    pass(&mut sources, &mut other, &[target(5)], 0..6);
     for n in 100..1_000 {
         Router::new(asker(n), |_, _| true).ask(&mut sources, &[target(5)], at(20_000 + u64::from(n) * 100));
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::seen::{Cast, MOST_AGAIN, Seen, Standing, WINDOW};
 use crate::engine::policy::Source;
-use crate::engine::seed::Seed;
 use crate::engine::time::Time;
 
 /// What is known of one asker.
@@ -65,7 +64,7 @@ impl Tried {
     /// Nothing is known of it yet, but that this source is kept for it. `room` is that of another, used again.
     pub fn new(is_gateway: bool, kept: Option<Source>, mut room: Vec<Option<Seen>>, now: Time) -> Self {
         room.clear();
-        room.resize(SETS * WAYS, None);
+        room.resize(SETS as usize * WAYS, None);
         Self {
             is_gateway,
             heard: now,
@@ -92,11 +91,11 @@ impl Tried {
         if is_busy { since > FORGOTTEN } else { since > WINDOW }
     }
 
-    /// The source of an answer for this target.
-    pub fn source_for(&self, target: Ipv6Addr, seed: Seed) -> Source {
+    /// The source of an answer for this target, which has this hash.
+    pub fn source_for(&self, target: Ipv6Addr, hash: u64) -> Source {
         let base = self.kept.unwrap_or(Source::Scope);
         let Some(trial) = &self.trial else { return base };
-        let is_tried = || self.find(target, seed).is_some_and(|seen| seen.again == MOST_AGAIN);
+        let is_tried = || self.find(target, hash).is_some_and(|seen| seen.again == MOST_AGAIN);
         if trial.lead == target || is_tried() { trial.source } else { base }
     }
 
@@ -105,12 +104,12 @@ impl Tried {
         &mut self,
         target: Ipv6Addr,
         cast: Cast,
-        seed: Seed,
+        hash: u64,
         ways: impl FnOnce() -> Vec<Source>,
         now: Time,
     ) -> Option<Outcome> {
         self.heard = now;
-        let place = self.place_of(target, seed)?;
+        let place = self.place_of(target, hash)?;
         let seen = self.seen[place].as_mut()?;
         let was = (seen.standing, seen.again);
         let is_again = seen.ask(cast, now);
@@ -125,10 +124,10 @@ impl Tried {
         if is_taken { self.took(target) } else { None }
     }
 
-    /// It is answered for the target. When its silence is to be looked at, if that matters.
-    pub fn answer(&mut self, target: Ipv6Addr, is_prompt: bool, seed: Seed, now: Time) -> Option<Time> {
-        let place = self.place_of(target, seed).or_else(|| self.free_place(target, seed, now))?;
-        let seen = self.seen[place].get_or_insert_with(|| Seen::new(target, is_prompt, now));
+    /// It is answered for the target; if for the first time, after a question at this place of its row. When its silence is to be looked at, if that matters.
+    pub fn answer(&mut self, target: Ipv6Addr, question: u8, hash: u64, now: Time) -> Option<Time> {
+        let place = self.place_of(target, hash).or_else(|| self.free_place(hash, now))?;
+        let seen = self.seen[place].get_or_insert_with(|| Seen::new(target, question, now));
         seen.answer(now);
         let matters = seen.standing == Standing::Refused
             || self.trial.as_ref().is_some_and(|trial| trial.lead == target);
@@ -136,8 +135,8 @@ impl Tried {
     }
 
     /// An answer for the target was not sent.
-    pub fn unsend(&mut self, target: Ipv6Addr, seed: Seed) {
-        if let Some(seen) = self.place_of(target, seed).and_then(|place| self.seen[place].as_mut()) {
+    pub fn unsend(&mut self, target: Ipv6Addr, hash: u64) {
+        if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
             seen.answered = None;
         }
     }
@@ -291,17 +290,17 @@ impl Tried {
         seen.find(|seen| seen.target == target).is_none_or(|seen| now.since(seen.asked) > ABANDONED)
     }
 
-    fn find(&self, target: Ipv6Addr, seed: Seed) -> Option<&Seen> {
-        self.place_of(target, seed).and_then(|place| self.seen[place].as_ref())
+    fn find(&self, target: Ipv6Addr, hash: u64) -> Option<&Seen> {
+        self.place_of(target, hash).and_then(|place| self.seen[place].as_ref())
     }
 
-    fn place_of(&self, target: Ipv6Addr, seed: Seed) -> Option<usize> {
+    fn place_of(&self, target: Ipv6Addr, hash: u64) -> Option<usize> {
         let is_its = |place: &usize| self.seen[*place].is_some_and(|seen| seen.target == target);
-        set_of(target, seed).find(is_its)
+        set_of(hash).find(is_its)
     }
 
     /// A place in its set that is free, or has one of which nothing is to be said, the oldest.
-    fn free_place(&self, target: Ipv6Addr, seed: Seed, now: Time) -> Option<usize> {
+    fn free_place(&self, hash: u64, now: Time) -> Option<usize> {
         let age = |place: &usize| match &self.seen[*place] {
             None => Some(Duration::MAX),
             Some(seen) => {
@@ -310,19 +309,18 @@ impl Tried {
                 Some(now.since(seen.asked)).filter(|age| is_plain && !is_lead && *age > WINDOW)
             }
         };
-        let free = set_of(target, seed).filter_map(|place| Some((age(&place)?, place)));
+        let free = set_of(hash).filter_map(|place| Some((age(&place)?, place)));
         free.max_by_key(|(age, _)| *age).map(|(_, place)| place)
     }
 }
 
-fn set_of(target: Ipv6Addr, seed: Seed) -> std::ops::Range<usize> {
-    use std::hash::BuildHasher;
-    let set = usize::try_from(seed.hash_one(target) % SETS as u64).unwrap_or(0) * WAYS;
+fn set_of(hash: u64) -> std::ops::Range<usize> {
+    let set = usize::try_from(hash % SETS).unwrap_or(0) * WAYS;
     set..set + WAYS
 }
 
 /// Sets of places, so that one look finds a target.
-const SETS: usize = 16;
+const SETS: u64 = 16;
 /// Places in a set.
 const WAYS: usize = 4;
 /// An asker of which nothing is heard so long makes room, and so does a target that is not taken.
