@@ -41,7 +41,7 @@ fn lab(rule: &str) -> (Lab, Namespace) {
     ));
     lab.router.output("nft", "add table ip6 provider");
     lab.router.output("nft", "add chain ip6 provider in { type filter hook prerouting priority -300 ; }");
-    lab.router.output("nft", &format!("add rule ip6 provider in iifname rt0 {rule} drop"));
+    lab.router.output("nft", &format!("add rule ip6 provider in iifname \"rt0\" {rule} drop"));
     (lab, far)
 }
 
@@ -150,7 +150,7 @@ fn says_which_guests_a_router_takes_and_which_not() {
 }
 
 fn asks_for_the_gateway_from_a_global_address_as_long_as_link_local_questions_are_dropped() {
-    let (lab, far) = lab("icmpv6 type nd-neighbor-solicit ip6 saddr fe80::/10");
+    let (lab, _far) = lab("icmpv6 type nd-neighbor-solicit ip6 saddr fe80::/10");
     // What the router asks would tell the host where the router is.
     for known in [GUEST, PLAIN, UPSTREAM_GLOBAL, UPSTREAM_LINK_LOCAL] {
         lab.router.ip(&format!("neigh replace {known} lladdr 02:00:00:00:00:02 dev rt0 nud permanent"));

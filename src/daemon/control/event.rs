@@ -34,14 +34,6 @@ fn object(event: &Event, links: &Links) -> Value {
             "asker_mac": asker.mac.to_string(),
         })
     };
-    let asker_of = |kind: &str, asker: &Asker, more: &Value| {
-        let mut object = json!({
-            "event": kind, "interface": name(&asker.link), "asker": asker.address,
-            "asker_mac": asker.mac.to_string(),
-        });
-        more.as_object().into_iter().flatten().for_each(|(key, value)| object[key] = value.clone());
-        object
-    };
     match event {
         Event::Solicited(target, asker) => asked("solicited", target, asker),
         Event::Answered(target, asker) => asked("answered", target, asker),
@@ -108,21 +100,17 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::TooWideToJoin(prefix) => json!({
             "event": "too_wide_to_join", "range": prefix.to_string(),
         }),
-        Event::SourceFound(asker, source) => asker_of(
-            "source_found",
-            asker,
-            &json!({
-                "source": source.written(),
-            }),
-        ),
-        Event::NotTaken(asked) => asker_of(
-            "not_taken",
-            &asked.asker,
-            &json!({
-                "taken": asked.taken, "targets": asked.targets,
-            }),
-        ),
-        Event::TakenAgain(asker) => asker_of("taken_again", asker, &json!({})),
+        Event::SourceFound(Asker { link, mac, address }, source) => json!({
+            "event": "source_found", "interface": name(link), "asker": address, "asker_mac": mac.to_string(),
+            "source": source.written(),
+        }),
+        Event::NotTaken(asked) => json!({
+            "event": "not_taken", "interface": name(&asked.asker.link), "asker": asked.asker.address,
+            "asker_mac": asked.asker.mac.to_string(), "taken": asked.taken, "targets": asked.targets,
+        }),
+        Event::TakenAgain(Asker { link, mac, address }) => json!({
+            "event": "taken_again", "interface": name(link), "asker": address, "asker_mac": mac.to_string(),
+        }),
         Event::GatewayFiltered(link, router) => json!({
             "event": "gateway_filtered", "address": router, "interface": name(link),
         }),
