@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::IfName;
+use lone64::engine::facts::{AddressState, Fact, IfName, LinkLayer};
 use lone64::engine::policy::Source;
 use lone64::engine::{Asker, Event, Input, NotTaken, Output, Remembered};
 use lone64::wire::{Advertisement, Mac, Solicitation};
 
 use crate::host::{
-    Host, ROUTER_MAC, UP, UP_MAC, address, advertisements, events, guest, guest_mac, has, live, millis,
-    question, question_from, seconds, usual_facts, with,
+    Host, ROUTER_MAC, UP, UP_MAC, address, advertisements, announcing, events, guest, guest_mac, has,
+    host_address, link, live, millis, question, question_from, seconds, usual_facts, with,
 };
 
 const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
@@ -115,17 +115,30 @@ fn an_address_in_the_askers_own_prefix_is_tried_before_others() {
     host.make_live(guest(5), guest_mac(5));
     // By scope the answer comes from the preferred one of several addresses.
     let near = "2001:db8:ffff::2";
-    host.facts(vec![lone64::engine::facts::Fact::Address(crate::host::host_address(
-        UP,
-        &format!("{near}/64"),
-        lone64::engine::facts::AddressState::Deprecated,
-    ))]);
+    host.facts(vec![Fact::Address(host_address(UP, &format!("{near}/64"), AddressState::Deprecated))]);
     let mut from = Vec::new();
     for _ in 0..7 {
         from.extend(source_of(&mut host, question_from(address("2001:db8:ffff::1"), ROUTER_MAC, guest(5))));
         host.pass(seconds(1));
     }
     assert_eq!((from[2], from[3], from[6]), (address(GLOBAL), address(near), guest(5)));
+}
+
+#[test]
+fn what_is_announced_comes_from_the_source_that_the_gateway_takes() {
+    let mut host = Host::new(announcing()).with_guest(guest(5), guest_mac(5));
+    host.make_live(guest(5), guest_mac(5));
+    host.pass(seconds(10));
+    let mut router = Router::new(|_, answer| !answer.flags.solicited || answer.source == address(GLOBAL));
+    host.take();
+    router.run(&mut host, &[guest(5)], 10);
+    assert_eq!(router.events, [Event::SourceFound(ROUTER, Source::Global)]);
+    let mac = Mac([0x52, 0x54, 0, 0, 0, 0x77]);
+    host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
+    host.pass(seconds(10));
+    let announced = host.answers();
+    assert_eq!(announced.len(), 3);
+    assert!(announced.iter().all(|said| said.source == address(GLOBAL) && !said.flags.solicited));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::engine::manners::Manners;
 use crate::engine::manners::asked::Asked;
 use crate::engine::manners::footing::{Announced, Footing};
 use crate::engine::manners::rivals::Rivals;
+use crate::engine::manners::sources::Sources;
 use crate::engine::next_hops::NextHops;
 use crate::engine::plan::problem::Problem;
 use crate::engine::plan::{Changes, Plan};
@@ -289,10 +290,10 @@ impl Desk {
     pub fn announce(&mut self, most: usize, now: Time) -> bool {
         self.tick_claims(now);
         let House { plan, host, guests, next_hops, keep, manners, counters, .. } = &mut self.house;
-        let Manners { announcements, rivals, asked, .. } = manners;
+        let Manners { announcements, rivals, asked, sources, .. } = manners;
         let is_serving = self.phase == Phase::Serving;
         let routes = &keep.routes;
-        let audience = Audience { plan, host, guests, next_hops, routes, rivals, asked, is_serving };
+        let audience = Audience { plan, host, guests, next_hops, routes, rivals, asked, sources, is_serving };
         let mut out = Vec::new();
         let is_all = announcements.tick(most, &audience, &mut out, now);
         let sent = out.iter().filter(|output| matches!(output, Output::Advertise(..))).count();
@@ -324,6 +325,7 @@ struct Audience<'a> {
     routes: &'a Routes,
     rivals: &'a Rivals,
     asked: &'a Asked,
+    sources: &'a Sources,
     is_serving: bool,
 }
 
@@ -336,7 +338,7 @@ impl Announced for Audience<'_> {
         }
         let routers = Routers { plan, host, guests, next_hops };
         let range = plan.find(target)?;
-        let upstream = *plan.upstream(plan.place(range).upstream?)?;
+        let upstream = self.sources.face(plan.upstream(plan.place(range).upstream?)?, &host.links);
         let (is_own, live) = (plan.own_target(target, host).is_some(), self.guests.live(target));
         let is_answered = match plan.range(range).answer {
             Answer::Never => false,

@@ -34,13 +34,16 @@ fn answer_to(destination: Ipv6Addr) -> Advertisement {
     }
 }
 
+/// When a question was sent, and from where.
+type Asked = Vec<(u64, Ipv6Addr)>;
+
 /// From then on the kernel fails every three seconds, and the router answers questions from such sources. What was
 /// asked, and what came of it.
 fn run(
     filtered: &mut Filtered,
     seconds: std::ops::Range<u64>,
     answers: impl Fn(Ipv6Addr) -> bool,
-) -> (Vec<(u64, Ipv6Addr)>, Vec<(u64, Verdict)>) {
+) -> (Asked, Vec<(u64, Verdict)>) {
     let (mut asked, mut all) = (Vec::new(), Vec::new());
     for second in seconds {
         if second % 3 == 0 && !filtered.is_proved(UP, ROUTER) && !answers(OWN.link_local) {

@@ -17,9 +17,12 @@ mod tried;
 use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 
+use crate::engine::answer::with_source;
 use crate::engine::asker::Asker;
 use crate::engine::effect::Remembered;
 use crate::engine::facts::{IfIndex, IfName};
+use crate::engine::host::links::Links;
+use crate::engine::plan::bindings::Upstream;
 use crate::engine::policy::Source;
 use crate::engine::seed::{AddressHash, Seed};
 use crate::engine::time::Time;
@@ -139,6 +142,15 @@ impl Sources {
         let source = tried.source_for(target, hash);
         self.look_at(due);
         source
+    }
+
+    /// The upstream, with the source that its gateway takes: for what is sent to all.
+    pub fn face(&self, upstream: &Upstream, links: &Links) -> Upstream {
+        let mut gateways = self.askers.iter().filter(|(asker, tried)| {
+            upstream.source == Source::Auto && asker.link == upstream.link && tried.is_gateway
+        });
+        let found = gateways.find_map(|(_, tried)| tried.kept);
+        found.map_or(*upstream, |source| with_source(upstream, source, links))
     }
 
     /// The interface did not take an answer to this address.
