@@ -21,6 +21,9 @@ const LINK_LOCAL: &str = "fe80::5054:ff:fe00:1";
 /// What a router does with the answer for a target.
 type Takes = Box<dyn Fn(Ipv6Addr, &Advertisement) -> bool>;
 
+/// Which answers a provider lets through.
+type Filter = fn(&Advertisement) -> bool;
+
 /// A router with packets for guests all the time, which asks each second for those that it does not know.
 struct Router {
     takes: Takes,
@@ -91,7 +94,7 @@ fn remembered(source: Source) -> Remembered {
 
 #[test]
 fn a_router_that_drops_a_kind_of_source_gets_another_one_within_ten_seconds() {
-    let filters: [(fn(&Advertisement) -> bool, Source); 4] = [
+    let filters: [(Filter, Source); 4] = [
         (|answer| !answer.source.is_unicast_link_local(), Source::Target),
         (|answer| answer.source == answer.target, Source::Target),
         (|answer| answer.source.segments()[..4] == address(GLOBAL).segments()[..4], Source::Target),
