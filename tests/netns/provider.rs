@@ -143,8 +143,16 @@ fn says_which_guests_a_router_takes_and_which_not() {
         askers(&socket).iter().any(|asker| asker["message"].is_string()).then_some(())
     });
     lab.router.output("nft", "delete table ip6 provider");
-    far.ping(&PLAIN.to_string());
-    eventually("the complaint is over", PATIENCE, || askers(&socket).is_empty().then_some(()));
+    // An answer to the last question of a row says nothing: the router would be silent anyway. So it forgets what it
+    // knows, and asks once for what it has packets for.
+    eventually("the complaint is over", PATIENCE, || {
+        far.ping(&format!("-c 4 {PLAIN}"));
+        let is_over = askers(&socket).is_empty();
+        if !is_over {
+            lab.router.ip("neigh flush dev rt0");
+        }
+        is_over.then_some(())
+    });
     daemon.stop();
     std::fs::remove_dir_all(directory).unwrap();
 }
