@@ -103,8 +103,10 @@ fn finds_that_guests_are_masqueraded() {
 }
 
 fn finds_that_the_gateway_answers_global_addresses_only() {
-    // What is announced asks the gateway from a global address: its reply would be evidence enough for the kernel.
-    let traveller = Traveller::new(Lab::veth(), &bridge().upstream("announce = false\n"));
+    // What is announced asks the gateway from a global address: its reply would be evidence enough for the kernel. And
+    // by default the daemon finds the same out by itself, and heals it meanwhile.
+    let keys = "announce = false\ngateway-source = \"kernel\"\n";
+    let traveller = Traveller::new(Lab::veth(), &bridge().upstream(keys));
     let router = &traveller.patient.lab.router;
     traveller.nft(
         router,
