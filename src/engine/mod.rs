@@ -22,7 +22,7 @@
 //! | `liveness` | targets, the budget of probes, claims, who waits | probes, verdicts, a [`Transition`] for every change |
 //! | `next_hops` | routers that guests are behind, who waits for them | whether they are there |
 //! | `answers` | who waits for a route, masks | what a question gets, and why |
-//! | `manners` | announcements, rivals, routers' entries, groups | what is sent of our own accord |
+//! | `manners` | announcements, rivals, routers' entries, groups, sources | what is sent of our own accord |
 //! | `keep` | what the kernel holds for us | changes to ask for, tried again when refused |
 //!
 //! A machine knows no other. The `desk` hands the output of one to the others as far as frames and targets are

@@ -124,13 +124,18 @@ impl Tried {
         if is_taken { self.took(target) } else { None }
     }
 
-    /// It is answered for the target; if for the first time, after a question at this place of its row. When its silence is to be looked at, if that matters.
+    /// It is answered for the target; if for the first time, after a question at this place of its row. When its silence
+    /// is to be looked at, if that matters.
     pub fn answer(&mut self, target: Ipv6Addr, question: u8, hash: u64, now: Time) -> Option<Time> {
-        let place = self.place_of(target, hash).or_else(|| self.free_place(hash, now))?;
-        let seen = self.seen[place].get_or_insert_with(|| Seen::new(target, question, now));
+        let Some(place) = self.place_of(target, hash) else {
+            let place = self.free_place(hash, now)?;
+            self.seen[place] = Some(Seen::new(target, question, now));
+            return None;
+        };
+        let seen = self.seen[place].as_mut()?;
         seen.answer(now);
-        let matters = seen.standing == Standing::Refused
-            || self.trial.as_ref().is_some_and(|trial| trial.lead == target);
+        let is_lead = self.trial.as_ref().is_some_and(|trial| trial.lead == target);
+        let matters = is_lead || seen.standing == Standing::Refused;
         seen.due().filter(|_| matters)
     }
 
