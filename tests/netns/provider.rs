@@ -102,8 +102,8 @@ fn finds_the_source_of_answers_that_a_router_takes_and_remembers_it() {
 fn finds_it_where_announcements_bring_an_entry_that_cannot_be_confirmed() {
     let (lab, far) = lab("icmpv6 type nd-neighbor-advert ip6 saddr fe80::/10");
     lab.router.sysctls(&[
-        ("net/ipv6/neigh/rt0/base_reachable_time_ms", "1000"),
-        ("net/ipv6/neigh/rt0/delay_first_probe_time", "1"),
+        ("net/ipv6/neigh/rt0/base_reachable_time_ms", "4000"),
+        ("net/ipv6/neigh/rt0/delay_first_probe_time", "3"),
     ]);
     let directory = directory();
     let socket = directory.join("control.sock");

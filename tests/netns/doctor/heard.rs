@@ -98,9 +98,14 @@ fn finds_a_router_that_takes_no_answer() {
     assert!(finding.text.contains("takes no answer, whatever its source"), "{finding:?}");
     assert!(finding.text.contains(&GUEST.to_string()), "{finding:?}");
     nft(router, "delete table ip6 provider");
-    router.ping(&GUEST.to_string());
+    // Its silence behind the last question of a row says nothing, so it forgets what it knows, and asks once.
     eventually("that is over", PATIENCE, || {
-        patient.examine().0.iter().all(|finding| finding.check != "answers-taken").then_some(())
+        router.ping(&format!("-c 4 {GUEST}"));
+        let is_over = patient.examine().0.iter().all(|finding| finding.check != "answers-taken");
+        if !is_over {
+            router.ip("neigh flush dev rt0");
+        }
+        is_over.then_some(())
     });
 }
 
