@@ -111,7 +111,7 @@ fn the_scenarios_mean_what_their_comments_say() {
 
     let two = read("two-upstreams.toml");
     let sources: Vec<Source> = two.upstreams.iter().map(|upstream| upstream.source).collect();
-    assert_eq!(sources, [Source::Scope, Source::Target]);
+    assert_eq!(sources, [Source::Auto, Source::Target]);
     assert!(two.ranges.iter().all(|range| range.upstream.is_some()));
 }
 

@@ -17,7 +17,7 @@ use crate::daemon::unserved::{Network, networks};
 use crate::engine::Engine;
 use crate::engine::policy::{
     Announce, Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes,
-    Source, UpstreamInterface, UpstreamPolicy,
+    UpstreamInterface, UpstreamPolicy,
 };
 use crate::engine::{Unread, unread_table};
 
@@ -282,7 +282,8 @@ fn described(origin: &str, here: &Here) -> Value {
                 "ignore": upstream.automatic.iter().flat_map(|a| &a.ignore).map(IfPattern::as_str).collect::<Vec<_>>(),
                 "router": upstream.router,
                 "override": override_flag(upstream.override_flag),
-                "source": source(upstream.source),
+                "source": upstream.source.written(),
+                "gateway_source": upstream.gateway_source.written(),
                 "announce": announce(upstream.announce),
             })
         })
@@ -373,15 +374,5 @@ fn announce(announce: Announce) -> Value {
         Announce::No => json!(false),
         Announce::Dad => json!("dad"),
         Announce::Every(period) => json!(written(period)),
-    }
-}
-
-fn source(source: Source) -> String {
-    match source {
-        Source::Scope => "scope".to_owned(),
-        Source::Target => "target".to_owned(),
-        Source::LinkLocal => "link-local".to_owned(),
-        Source::Global => "global".to_owned(),
-        Source::Address(address) => address.to_string(),
     }
 }

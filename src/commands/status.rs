@@ -2,6 +2,7 @@
 //!
 //! May touch: the control socket, standard output, and whether that is a terminal.
 
+mod askers;
 mod page;
 
 use std::io::{self, IsTerminal};

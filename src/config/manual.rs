@@ -126,8 +126,8 @@ const UPSTREAM: &[Key] = &[
     ),
     (
         "source",
-        Some("\"scope\""),
-        "The IPv6 source of answers. \"scope\": link-local to a link-local asker, global to a global one. \"target\": the address that was asked for. \"link-local\" or \"global\": an address of the upstream. Or one such address.",
+        Some("\"auto\""),
+        "The IPv6 source of answers. \"auto\": as \"scope\", until an asker proves not to take that: it asks again by multicast, three times, within two seconds of an answer each. Then an address in its own prefix, the target, a link-local and a global address are tried for that asker, and the one that helps is kept for it, remembered beside the control socket (control.sources) and logged; where none helps, that is told, by status and doctor too, with the targets. \"scope\": link-local to a link-local asker, global to a global one. \"target\": the address that was asked for. \"link-local\" or \"global\": an address of the upstream. Or one such address.",
     ),
     (
         "announce",
@@ -136,8 +136,8 @@ const UPSTREAM: &[Key] = &[
     ),
     (
         "gateway-source",
-        Some("\"kernel\""),
-        "\"global\": keep the gateway's neighbor entry fresh with questions from a global address, for providers that filter link-local ones.",
+        Some("\"auto\""),
+        "Who keeps the gateway's neighbor entry fresh. \"kernel\": the kernel, which asks from its link-local address when it forwards. \"global\": lone64, with questions from a global address, for providers that filter link-local ones. \"auto\": the kernel, until its entry fails again and again, and the gateway is proved to answer questions from a global address and none from a link-local one; then as \"global\", until it answers both again.",
     ),
     (
         "mld",

@@ -175,7 +175,7 @@ mod tests {
     fn replaces_the_upstreams_and_keeps_the_settings_of_those_that_stay() {
         let policy = overrides(&["eth1", "eth0"], &[]).parse(FILE, "f").unwrap().policy;
         let found: Vec<_> = policy.upstreams.iter().map(|u| u.source).collect();
-        assert_eq!(found, [Source::Scope, Source::Target]);
+        assert_eq!(found, [Source::Auto, Source::Target]);
         let unnamed = FILE.replace("interface = \"eth0\"", "");
         let policy = overrides(&["eth1"], &[]).parse(&unnamed, "f").unwrap().policy;
         assert_eq!(policy.upstreams[0].source, Source::Target);

@@ -20,12 +20,14 @@ pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstre
     let overrides =
         [("takeover", Override::Takeover), ("always", Override::Always), ("never", Override::Never)];
     let sources = [
+        ("auto", Source::Auto),
         ("scope", Source::Scope),
         ("target", Source::Target),
         ("link-local", Source::LinkLocal),
         ("global", Source::Global),
     ];
-    let gateway_sources = [("kernel", GatewaySource::Kernel), ("global", GatewaySource::Global)];
+    let gateway_sources =
+        [("auto", GatewaySource::Auto), ("kernel", GatewaySource::Kernel), ("global", GatewaySource::Global)];
     Upstream {
         automatic: section.flag("automatic", report),
         ignore: downstreams::patterns(section, "ignore", report),

@@ -107,11 +107,8 @@ impl Effects {
             | Output::Report(..)
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
-            Output::Listen(..)
-            | Output::Unlisten(_)
-            | Output::HearNewcomers(_)
-            | Output::Event(_)
-            | Output::Resync => {}
+            Output::Listen(..) | Output::Unlisten(_) | Output::HearNewcomers(_) => {}
+            Output::Event(_) | Output::Resync | Output::Remember(_) => {}
         }
     }
 

@@ -4,6 +4,7 @@
 //! can trigger are limited, and what is left out is counted.
 
 use super::error::{describe, kept_out};
+use super::provider;
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Origin, RangePolicy};
 use crate::engine::{Event, Limiter, Links, Time};
@@ -61,6 +62,9 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // They come and go with the interfaces of guests.
         Event::GatewayAdded(..) | Event::GatewayRemoved(..) => true,
         Event::RoundLate(..) => false,
+        // Whoever asks can take answers or leave them.
+        Event::SourceFound(..) | Event::NotTaken(_) | Event::TakenAgain(_) => true,
+        Event::GatewayFiltered(..) | Event::GatewayAnswers(..) => true,
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
@@ -145,6 +149,21 @@ fn write(event: &Event, links: &Links) {
             interface = %name(link),
             "announcing every live target again took {took:.0?}, and `announce` asks for it every {period:?}: the next round \
              begins at once, and so it stays; raise announcements-per-second in [limits], or write a longer period"
+        ),
+        Event::SourceFound(asker, source) => {
+            tracing::info!("{}", provider::source_found(asker, *source, &name(&asker.link)));
+        }
+        Event::NotTaken(asked) => tracing::warn!("{}", provider::not_taken(asked, &name(&asked.asker.link))),
+        Event::TakenAgain(asker) => tracing::info!(
+            asker = %asker.address, mac = %asker.mac, interface = %name(&asker.link),
+            "it takes every answer again"
+        ),
+        Event::GatewayFiltered(link, router) => {
+            tracing::warn!("{}", provider::gateway_filtered(*router, &name(link)));
+        }
+        Event::GatewayAnswers(link, router) => tracing::info!(
+            gateway = %router, interface = %name(link),
+            "the gateway answers questions from link-local addresses again: they are left to the kernel"
         ),
         Event::Serving(range) => tracing::info!("serving {}", reason(range)),
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),

@@ -18,9 +18,11 @@ pub mod explained;
 mod frames;
 mod log_writer;
 pub mod logging;
+mod memory;
 pub mod metrics;
 mod operator;
 mod privileges;
+mod provider;
 mod record;
 mod reload;
 mod resync;
@@ -57,6 +59,7 @@ use crate::kernel::netlink::Monitor;
 use effects::{Done, Effects, Mode};
 use events::Teller;
 use frames::Frames;
+use memory::Memory;
 use metrics::Measures;
 use record::Recorded;
 use resync::Resync;
@@ -80,6 +83,7 @@ pub struct Daemon {
     turn: Turn,
     /// When something is to be done that is not the engine's.
     rest_due: Option<Instant>,
+    memory: Memory,
     origin: Instant,
     /// Given up last.
     _alone: Alone,
@@ -121,6 +125,7 @@ impl Daemon {
             resync: Resync::default(),
             turn: Turn::new(ready),
             rest_due: None,
+            memory: Memory::default(),
             origin: Instant::now(),
             _alone: alone,
         };
@@ -167,6 +172,11 @@ impl Daemon {
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
+        let file = control::beside(&self.config.control.socket, "sources");
+        let remembered = tokio::task::spawn_blocking(move || memory::read(&file)).await.unwrap_or_default();
+        if !remembered.is_empty() {
+            self.handle(Input::Remembered(remembered));
+        }
         self.handle(Input::Synced);
         self.settle_kernel().await
     }
@@ -227,6 +237,10 @@ impl Daemon {
                 Output::Resync => {
                     self.turn.look();
                     self.resync.ask();
+                }
+                Output::Remember(all) => {
+                    let file = control::beside(&self.config.control.socket, "sources");
+                    self.memory.write(file, all);
                 }
                 effect => {
                     // Of everything but frames there is an outcome to be waited for.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::control::{StatusParams, Truth};
+use super::provider;
 use super::unserved::{Network, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
@@ -38,6 +39,7 @@ struct Whole {
     conflicts: Vec<Value>,
     wide_masks: Vec<Value>,
     next_hops: Vec<Value>,
+    askers: Vec<Value>,
     unserved: Vec<Network>,
     totals: Value,
 }
@@ -121,6 +123,7 @@ impl Whole {
             conflicts: engine.conflicts().map(conflict).collect(),
             wide_masks: engine.wide_masks().map(wide_mask).collect(),
             next_hops: next_hops(engine, now),
+            askers: provider::askers(engine, now),
             unserved: networks(engine),
             totals: totals(engine),
         }
@@ -145,6 +148,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
             "state": link.map_or("missing", |link| link_state(link.state)),
             "backend": "packet",
             "mld": mld(engine, upstream.link),
+            "gateway_source": provider::gateway_source(engine, upstream),
             "counters": { "answered": counters.answered, "dropped": dropped },
         })
     });
@@ -153,7 +157,8 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
     let missing = needed.filter_map(|upstream| match &upstream.interface {
         UpstreamInterface::Named(name) if engine.links().named(name).is_none() => Some(json!({
             "interface": name.as_str(), "ifindex": null, "mac": null, "state": "missing",
-            "backend": "packet", "mld": null, "counters": { "answered": 0, "dropped": {} },
+            "backend": "packet", "mld": null, "gateway_source": null,
+            "counters": { "answered": 0, "dropped": {} },
         })),
         _ => None,
     });

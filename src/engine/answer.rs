@@ -52,14 +52,44 @@ fn source(upstream: &Upstream, asker: &Asker, target: Ipv6Addr, links: &Links) -
         false => upstream.global,
     };
     match upstream.source {
-        Source::Scope if asker.address.is_unspecified() || asker.address.is_unicast_link_local() => {
+        Source::Auto | Source::Scope
+            if asker.address.is_unspecified() || asker.address.is_unicast_link_local() =>
+        {
             link_local.or(global)
         }
-        Source::Scope => global.or(link_local),
+        Source::Auto | Source::Scope => global.or(link_local),
         Source::Target => Some(target),
         Source::LinkLocal => link_local,
         Source::Global => global,
         Source::Address(_) => upstream.fixed,
+    }
+}
+
+/// The sources that there are for this answer, in the order in which they are tried: what goes by scope, an address in
+/// the asker's own prefix, the target, a link-local and a global address; each address once.
+pub fn ways(upstream: &Upstream, asker: &Asker, target: Ipv6Addr, links: &Links) -> Vec<Source> {
+    let near = links.in_prefix_of(upstream.link, asker.address).map(Source::Address);
+    let all =
+        [Some(Source::Scope), near, Some(Source::Target), Some(Source::LinkLocal), Some(Source::Global)];
+    let (mut ways, mut addresses) = (Vec::new(), Vec::new());
+    for way in all.into_iter().flatten() {
+        let address = source(&with_source(upstream, way, links), asker, target, links);
+        if let Some(address) = address.filter(|address| !addresses.contains(address)) {
+            addresses.push(address);
+            ways.push(way);
+        }
+    }
+    ways
+}
+
+/// The upstream with another source. An address that it does not have any more is none: what goes by scope serves.
+pub fn with_source(upstream: &Upstream, source: Source, links: &Links) -> Upstream {
+    match source {
+        Source::Address(address) if !links.can_use(upstream.link, address) => {
+            Upstream { source: Source::Scope, ..*upstream }
+        }
+        Source::Address(address) => Upstream { source, fixed: Some(address), ..*upstream },
+        _ => Upstream { source, ..*upstream },
     }
 }
 

@@ -3,12 +3,15 @@
 //! Every kind of change that is asked of the kernel is here. Each has an outcome that comes back as an
 //! [`super::Input`]; frames come back only where the interface did not take them.
 
+use core::net::Ipv6Addr;
+
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use super::change::{AddressChange, Change, NeighborChange, Suppression};
 use super::event::Event;
-use super::facts::IfIndex;
+use super::facts::{IfIndex, IfName};
+use super::policy::Source;
 use crate::wire::{Advertisement, Mac, MldQuery, MldReport, MulticastRouter, Solicitation};
 
 /// Something to be done.
@@ -42,6 +45,8 @@ pub enum Output {
     /// Read again everything that the kernel says, and hand it in as [`super::Input::Snapshot`]: more of
     /// it matters from now on than did so far.
     Resync,
+    /// This is to be remembered across restarts, and nothing else.
+    Remember(Vec<Remembered>),
     /// Tell those who want to know.
     Event(Event),
 }
@@ -76,9 +81,27 @@ pub enum Role {
     Upstream {
         /// What is answered for.
         ranges: Vec<Ipv6Net>,
-        /// What guests may ask for (`proxy-downstream`).
+        /// What guests may ask for (`proxy-downstream`), and the provider's routers.
         neighbors: Vec<Ipv6Net>,
     },
     /// Signs of life, and questions of guests.
     Downstream,
+}
+
+/// What is remembered across restarts: an asker takes answers from this source, and took none from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The upstream that it asks on. Its number may be another after a restart.
+    pub interface: IfName,
+    /// The asker's link-layer address.
+    pub mac: Mac,
+    /// The asker's address.
+    pub address: Ipv6Addr,
+    /// What it takes.
+    pub source: Source,
+}
+
+impl Remembered {
+    /// As many are remembered: a link has one router, or two, each with some addresses.
+    pub const MOST: usize = 64;
 }

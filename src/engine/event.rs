@@ -13,7 +13,7 @@ use super::liveness::{Evidence, Transition, Why};
 use super::plan::Changes;
 use super::plan::problem::Problem;
 pub use super::plan::unserved::{Ended, Guests, Unserved};
-use super::policy::{Origin, RangePolicy};
+use super::policy::{Origin, RangePolicy, Source};
 use crate::wire::{DropReason, Mac};
 pub use note::Note;
 
@@ -59,6 +59,16 @@ pub enum Event {
     Serving(Box<RangePolicy>),
     /// The range does not follow from the host any more, and is not served.
     Withdrawn(Box<RangePolicy>),
+    /// The asker takes answers from this source, and took none before.
+    SourceFound(Asker, Source),
+    /// The asker does not take all answers, whatever their source.
+    NotTaken(Box<NotTaken>),
+    /// That is over.
+    TakenAgain(Asker),
+    /// This router of the upstream answers no question from a link-local address, and does answer one from a global one.
+    GatewayFiltered(IfIndex, Ipv6Addr),
+    /// It answers link-local ones again.
+    GatewayAnswers(IfIndex, Ipv6Addr),
     /// Something that the policy asks for is not there.
     Problem(Problem),
     /// It is there now.
@@ -145,4 +155,15 @@ impl Loss {
             Self::Policy => "its range is not served there any more",
         }
     }
+}
+
+/// An asker does not take answers, whatever their source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotTaken {
+    /// The asker.
+    pub asker: Asker,
+    /// How many targets it takes, of those that it has asked for lately.
+    pub taken: usize,
+    /// Those that it does not take.
+    pub targets: Vec<Ipv6Addr>,
 }

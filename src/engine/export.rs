@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::liveness::{Kind, Liveness, State};
 
 pub use super::liveness::{Place, Standing, Transition, Why};
+pub use super::manners::sources::Notable;
 
 /// How many targets there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

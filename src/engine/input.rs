@@ -5,6 +5,7 @@ use core::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use super::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outcome};
+use super::effect::Remembered;
 use super::export::Watch;
 use super::facts::{Fact, IfIndex};
 use super::policy::Policy;
@@ -48,6 +49,8 @@ pub enum Input {
     SuppressionLost,
     /// The interface did not take this advertisement, which left as [`super::Output::Advertise`].
     Unsent(IfIndex, Advertisement),
+    /// This was remembered from before, as [`super::Output::Remember`] said it last.
+    Remembered(Vec<Remembered>),
     /// The administrator wants something else now. Whatever both policies share goes on undisturbed.
     Reload(Box<Policy>),
     /// The administrator wants to know whether the target is there: it is asked, as if somebody had.

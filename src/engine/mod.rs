@@ -21,7 +21,7 @@
 //! | `liveness` | targets, the budget of probes, claims, who waits | probes, verdicts, a [`Transition`] for every change |
 //! | `next_hops` | routers that guests are behind, who waits for them | whether they are there |
 //! | `answers` | who waits for a route, masks | what a question gets, and why |
-//! | `manners` | announcements, rivals, routers' entries, groups | what is sent of our own accord |
+//! | `manners` | announcements, rivals, routers' entries, groups, sources | what is sent of our own accord |
 //! | `keep` | what the kernel holds for us | changes to ask for, tried again when refused |
 //!
 //! A machine knows no other. The `desk` hands the output of one to the others as far as frames and targets are
@@ -71,9 +71,9 @@ pub use change::{
     RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
-pub use effect::{Ear, Output, Role};
-pub use event::{Ended, Event, Guests, Loss, Note, Unserved};
-pub use export::{Census, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
+pub use effect::{Ear, Output, Remembered, Role};
+pub use event::{Ended, Event, Guests, Loss, NotTaken, Note, Unserved};
+pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
 pub use house::House;
 pub use input::Input;
@@ -133,6 +133,7 @@ impl Engine {
             Input::Report(link, report) => self.desk.reported(link, &report),
             Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
             Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
+            Input::Remembered(all) => manners.sources.remember(all),
             Input::Watch(watch) => self.desk.watch = watch,
             Input::Ask(target) => self.desk.look(target, now),
             Input::Facts(facts) => self.begin_work(Work::Facts(facts.into_iter()), now),
@@ -175,13 +176,10 @@ impl Engine {
     fn due(&mut self, now: Time) {
         self.work(now);
         let mut is_all = self.desk.house.tick(SLICE, now);
-        let House { manners, keep, plan, .. } = &mut self.desk.house;
-        let questions = manners.routers.tick(|link| plan.upstream(link).and_then(|up| up.global), now);
-        keep.tick(now);
-        let questions = questions.into_iter().map(|(link, question)| Output::Solicit(link, question));
+        self.desk.house.keep.tick(now);
         self.desk.settle(now);
         is_all &= self.desk.announce(SLICE, now);
-        self.desk.outputs.extend(questions);
+        self.desk.tick_provider(now);
         self.overdue = !is_all;
         self.resume_at = self.is_behind().then(|| now.next());
     }

@@ -4,6 +4,7 @@
 //! interfaces stay names here: the engine binds them to indices as links come and go.
 
 mod mld;
+mod provider;
 
 use core::net::Ipv6Addr;
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::IfName;
 pub use super::pattern::{IfPattern, ParseIfPatternError};
 pub use mld::{Mld, addresses_of, most_of_prefix};
+pub use provider::{GatewaySource, Source};
 
 /// Everything that the engine has to know about the administrator's wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,16 +126,6 @@ impl Announce {
     }
 }
 
-/// Who keeps the gateway's neighbor entry fresh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum GatewaySource {
-    /// The kernel, which asks from its link-local address when it forwards.
-    #[default]
-    Kernel,
-    /// We, from a global address, for providers that filter link-local Neighbor Discovery.
-    Global,
-}
-
 /// How an upstream is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpstreamInterface {
@@ -153,22 +145,6 @@ pub enum Override {
     Always,
     /// Always 0.
     Never,
-}
-
-/// The IPv6 source of answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Source {
-    /// Link-local to a link-local asker, global to a global one.
-    #[default]
-    Scope,
-    /// The target itself.
-    Target,
-    /// A link-local address of the upstream.
-    LinkLocal,
-    /// A global address of the upstream.
-    Global,
-    /// This address, which the upstream must have.
-    Address(Ipv6Addr),
 }
 
 /// A prefix that is answered for.

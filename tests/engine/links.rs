@@ -130,7 +130,8 @@ fn upstream_and_downstream_are_listened_to_each_for_its_part() {
     let mut host = Host::bare(live());
     host.facts(usual_facts());
     let ears: Vec<_> = host.take().into_iter().filter(|o| matches!(o, Output::Listen(..))).collect();
-    let served = Role::Upstream { ranges: vec![net("2001:db8:1:2:c::/112")], neighbors: Vec::new() };
+    let (ranges, router) = (vec![net("2001:db8:1:2:c::/112")], net("fe80::1/128"));
+    let served = Role::Upstream { ranges, neighbors: vec![router] };
     assert_eq!(
         ears,
         [

@@ -48,6 +48,7 @@ fn source_for(host: &mut Host, from: From) -> Option<Ipv6Addr> {
 fn every_policy_gives_every_asker_the_source_it_promises() {
     let other = "2001:db8:1:2::dead";
     let table = [
+        (Source::Auto, [LINK_LOCAL, GLOBAL, GLOBAL, LINK_LOCAL]),
         (Source::Scope, [LINK_LOCAL, GLOBAL, GLOBAL, LINK_LOCAL]),
         (Source::Target, ["2001:db8:1:2:c::5"; 4]),
         (Source::LinkLocal, [LINK_LOCAL; 4]),

@@ -6,7 +6,7 @@ use lone64::engine::{Ear, Event, Input, Outcome, Output, Problem, Role};
 use lone64::wire::{DropReason, Mac};
 
 use crate::host::{
-    BRIDGE, Host, UP, always, default_route, guest, has, link, live, net, question, range, upstream,
+    BRIDGE, Host, UP, UP_MAC, always, default_route, guest, has, link, live, net, question, range, upstream,
     usual_facts, with,
 };
 
@@ -99,7 +99,10 @@ fn a_new_link_layer_address_is_in_the_next_answer_and_listened_for() {
     host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
     let ear = Ear {
         mac,
-        role: Role::Upstream { ranges: vec![net("2001:db8:1:2:c::/112")], neighbors: Vec::new() },
+        role: Role::Upstream {
+            ranges: vec![net("2001:db8:1:2:c::/112")],
+            neighbors: vec![net("fe80::1/128")],
+        },
     };
     assert_eq!(host.take(), [Output::Listen(UP, ear)]);
     let answer = host.answer_to(question(guest(5))).unwrap();
@@ -110,7 +113,9 @@ fn a_new_link_layer_address_is_in_the_next_answer_and_listened_for() {
 fn the_upstream_of_the_default_route_is_kept_while_the_route_is_gone() {
     let mut host = Host::new(always());
     host.facts(vec![Fact::RouteGone(default_route(UP))]);
-    assert_eq!(host.take(), []);
+    // Its router is not heard any more, everything else is.
+    let role = Role::Upstream { ranges: vec![net("2001:db8:1:2:c::/112")], neighbors: Vec::new() };
+    assert_eq!(host.take(), [Output::Listen(UP, Ear { mac: UP_MAC, role })]);
     assert!(host.answers_for(guest(5)));
 }
 

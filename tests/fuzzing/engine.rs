@@ -14,10 +14,10 @@ use lone64::engine::facts::{
     NextHop, RouteKind,
 };
 use lone64::engine::policy::{
-    Announce, Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
-    UpstreamInterface, UpstreamPolicy,
+    Announce, Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Source,
+    Timers, UpstreamInterface, UpstreamPolicy,
 };
-use lone64::engine::{Change, Engine, Input, NeighborChange, Outcome, Output, Time, Watch};
+use lone64::engine::{Change, Engine, Input, NeighborChange, Outcome, Output, Remembered, Time, Watch};
 use lone64::wire::{
     Advertisement, Flags, Mac, MldQuery, MldRecord, MldRecordKind, MldReport, MldVersion, Solicitation,
     group_suffix, solicited_node,
@@ -135,6 +135,7 @@ impl Run {
                     self.outcomes.push(Input::EarChanged(link, Outcome::Done));
                 }
                 Output::Resync | Output::HearNewcomers(_) => {}
+                Output::Remember(all) => assert!(all.len() <= Remembered::MOST),
                 Output::Report(link, report) => {
                     let of_guests = [GATEWAY, HOST].map(solicited_node);
                     let mut groups = report.records.iter().map(|record| record.group);
@@ -161,7 +162,7 @@ fn rare([what, which, who]: [u8; 3]) -> Input {
     let target = target(which);
     let states =
         [NeighborState::Reachable, NeighborState::Stale, NeighborState::Failed, NeighborState::Permanent];
-    match what % 7 {
+    match what % 8 {
         0 => Input::Facts(vec![Fact::Neighbor(Neighbor {
             link: DOWNSTREAM,
             address: target,
@@ -176,6 +177,7 @@ fn rare([what, which, who]: [u8; 3]) -> Input {
             Input::Reload(Box::new(policy(routes[usize::from(who % 3)])))
         }
         4 => Input::Ask(target),
+        7 => Input::Remembered(vec![remembered(who)]),
         6 => Input::Query(if who.is_multiple_of(3) { DOWNSTREAM } else { UPSTREAM }, query(target, who)),
         _ if who.is_multiple_of(4) => Input::Report(DOWNSTREAM, report(target, who)),
         _ if who % 4 == 1 => {
@@ -196,6 +198,13 @@ fn report(target: Ipv6Addr, who: u8) -> MldReport {
         version: MldVersion::V2,
         records: vec![MldRecord { kind: kinds[usize::from(who >> 2) % 3], group: solicited_node(target) }],
     }
+}
+
+fn remembered(who: u8) -> Remembered {
+    let Solicitation { source_mac: mac, source: address, .. } = question(GATEWAY, who);
+    let sources = [Source::Scope, Source::Target, Source::LinkLocal, Source::Global, Source::Address(HOST)];
+    let source = sources[usize::from(who % 5)];
+    Remembered { interface: "up0".parse().expect("a name"), mac, address, source }
 }
 
 fn query(target: Ipv6Addr, who: u8) -> MldQuery {

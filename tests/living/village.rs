@@ -142,7 +142,7 @@ impl Village {
             | Output::Report(..)
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
-            Output::Suppress(_) | Output::ChangeAddress(_) => {}
+            Output::Suppress(_) | Output::ChangeAddress(_) | Output::Remember(_) => {}
         }
     }
 

@@ -51,7 +51,8 @@ impl Advertisement {
         })
     }
 
-    /// Whether this is the answer of `upstream`, with the default policy, to that question.
+    /// Whether this is the answer of `upstream`, with the default policy, to that question. Where the target itself is
+    /// among the sources that there may be, the source need not be of the asker's scope.
     pub(crate) fn check(&self, question: &Solicitation, upstream: Mac, own: &[Ipv6Addr]) {
         let (mac, address) = question.answer_to();
         let wanted = Self {
@@ -66,7 +67,7 @@ impl Advertisement {
         };
         assert_eq!(*self, wanted, "the answer to {question:?}");
         assert!(own.contains(&self.source), "{} is no address of the upstream", self.source);
-        if !question.source.is_unspecified() {
+        if !question.source.is_unspecified() && !own.contains(&question.target) {
             assert_eq!(
                 self.source.is_unicast_link_local(),
                 question.source.is_unicast_link_local(),

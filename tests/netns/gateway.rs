@@ -73,7 +73,7 @@ fn keeps_the_guests_gateway_where_link_local_solicitations_are_dropped() {
 
     // Without announcements: the gateway's answer to one for an address of the host's own would be
     // one to the kernel's question.
-    let daemon = Daemon::start(&lab, settings("announce = false"));
+    let daemon = Daemon::start(&lab, settings("gateway-source = \"kernel\"\nannounce = false"));
     assert!(!reaches(&lab.guest, FAR), "with the kernel's solicitations: {}", entry());
     daemon.stop();
     // It forgets soon that it has failed.

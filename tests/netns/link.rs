@@ -5,6 +5,7 @@
 //! was asked before has had its own. Two of them in turn: what the daemon has to do on another
 //! socket is done between the one and the other.
 
+use std::collections::HashMap;
 use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
@@ -19,12 +20,15 @@ pub(crate) struct Link {
     endpoint: Endpoint,
     sentinels: u16,
     hears_announcements: bool,
+    /// How often each asker has asked for each target.
+    asked: HashMap<(Ipv6Addr, Ipv6Addr), u32>,
 }
 
 impl Link {
     /// Opens `rt0`.
     pub(crate) fn open(lab: &Lab) -> Self {
-        Self { endpoint: Endpoint::open(&lab.router, "rt0"), sentinels: 0, hears_announcements: false }
+        let endpoint = Endpoint::open(&lab.router, "rt0");
+        Self { endpoint, sentinels: 0, hears_announcements: false, asked: HashMap::new() }
     }
 
     /// Opens `rt0`, and hears also what looks like an announcement.
@@ -36,7 +40,12 @@ impl Link {
     /// right in every field, and there is no second one.
     pub(crate) fn answered(&mut self, question: &Solicitation) -> Advertisement {
         let answer = self.answer(question);
-        answer.check(question, UPSTREAM_MAC, &[UPSTREAM_LINK_LOCAL, UPSTREAM_GLOBAL]);
+        let mut own = vec![UPSTREAM_LINK_LOCAL, UPSTREAM_GLOBAL];
+        // One that asks again and again, as no router does that takes its answers, gets them from other sources.
+        if self.asked[&(question.source, question.target)] > 3 {
+            own.push(question.target);
+        }
+        answer.check(question, UPSTREAM_MAC, &own);
         answer
     }
 
@@ -63,6 +72,7 @@ impl Link {
 
     /// Only asks.
     pub(crate) fn send(&mut self, question: &Solicitation) {
+        *self.asked.entry((question.source, question.target)).or_default() += 1;
         self.endpoint.send(&question.frame());
     }
 

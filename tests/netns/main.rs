@@ -36,6 +36,7 @@
 //! * `announce`: what is sent unasked, and what a router makes of it
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `snoopers`: Delivery, where reports of groups do not reach, and with a multicast router
+//! * `provider`: which answers a router takes, and which questions it answers, found out by itself
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
 //! * `situations`: networks that people really have, and that work
@@ -84,6 +85,7 @@ mod own_bridge;
 mod own_link;
 mod pings;
 mod probing;
+mod provider;
 mod proxy_downstream;
 mod record;
 mod reload;
@@ -169,6 +171,7 @@ fn main() {
         ("announce", announce::CASES),
         ("gateway", gateway::CASES),
         ("turns", turns::CASES),
+        ("provider", provider::CASES),
     ];
     // The kernel takes their thousands of links apart long after they have ended, and keeps every other
     // namespace waiting for its lock meanwhile.

@@ -73,7 +73,8 @@ const STATUS_FIELDS: &[Term] = &[
     ("uptime_seconds", "Since it started."),
     (
         "upstreams",
-        "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend, mld: \
+        "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend, gateway_source \
+         (who keeps the gateway's neighbor entry now: kernel or global), mld: \
          querier (the address of one that was heard, or null), delivers_all (true if a solicitation came for which \
          nobody had reported a group; null without a querier), groups (how many are reported), waiting (for how many \
          more there is no room); and counters: answered, and dropped, a number for each reason that there was.",
@@ -111,6 +112,13 @@ const STATUS_FIELDS: &[Term] = &[
          behind one is answered for while it is live.",
     ),
     (
+        "askers",
+        "Askers on upstreams for which a source of answers was found, or that do not take every answer: each with interface, \
+         address, mac, source (of its answers), trying (true while others are tried), taken (how many targets it takes, of \
+         those it asked for lately), not_taken (a list of those that it does not) and message (what is wrong, or null). It \
+         is healthy with them.",
+    ),
+    (
         "unserved",
         "Networks that the kernel routes inside an on-link prefix of an upstream, and that nobody serves (the first 256): \
          each with prefix, interface, upstream, lines (of the configuration, which serve it) and instead (what else can \
@@ -138,7 +146,7 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
-ranges, problems, conflicts, wide_masks, next_hops, unserved and totals. The next one is asked for with both: what more says \
+ranges, problems, conflicts, wide_masks, next_hops, askers, unserved and totals. The next one is asked for with both: what more says \
 or, where that is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
 not begin again. The last page has null for both:";
 
@@ -250,6 +258,21 @@ const EVENTS: &[Term] = &[
     ),
     ("unserved_ended", "range, interface, message: that is over."),
     ("many_unserved", "count: there are so many that the others are not told one by one."),
+    (
+        "source_found",
+        "interface, asker, asker_mac, source: it did not take answers, and takes those with this source.",
+    ),
+    (
+        "not_taken",
+        "interface, asker, asker_mac, taken (how many), targets: it does not take the answers for these, whatever their \
+         source.",
+    ),
+    ("taken_again", "interface, asker, asker_mac: that is over."),
+    (
+        "gateway_filtered",
+        "interface, address: the gateway answers no question from a link-local address, and is asked from a global one.",
+    ),
+    ("gateway_answers", "interface, address: it answers link-local ones again."),
     ("problem", "message: something keeps it from serving."),
     ("solved", "message: it does not any more."),
     (

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
+use super::askers::Asker;
 use crate::commands::unserved;
 use crate::daemon::unserved::Network;
 use crate::wire::Mac;
@@ -29,6 +30,8 @@ pub(super) struct Page {
     #[serde(default)]
     next_hops: Vec<NextHop>,
     #[serde(default)]
+    askers: Vec<Asker>,
+    #[serde(default)]
     unserved: Vec<Network>,
     totals: Totals,
 }
@@ -40,6 +43,8 @@ struct Upstream {
     state: String,
     #[serde(default)]
     mld: Option<Mld>,
+    #[serde(default)]
+    gateway_source: Option<String>,
     counters: Counters,
 }
 
@@ -178,6 +183,10 @@ impl Page {
             );
             text += &wrapped(&sentence, &colour.paint("mask: ", RED), "    ");
         }
+        for (sentence, is_complaint) in self.askers.iter().map(Asker::sentence) {
+            let code = if is_complaint { RED } else { GREEN };
+            text += &wrapped(&sentence, &colour.paint("asker: ", code), "    ");
+        }
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line(colour);
         }
@@ -235,9 +244,11 @@ impl Upstream {
         let sum: u64 = dropped.iter().map(|(_, count)| **count).sum();
         let reasons: Vec<_> = dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         let reasons = if sum == 0 { String::new() } else { format!(": {}", reasons.join(", ")) };
+        let is_asked = self.gateway_source.as_deref() == Some("global");
+        let gateway = if is_asked { "; the gateway is asked from a global address" } else { "" };
         let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
         format!("upstream {name}{mac} {}\n", colour.state(&self.state))
-            + &wrapped(&counts, "    ", "        ")
+            + &wrapped(&format!("{counts}{gateway}"), "    ", "        ")
             + &self.mld.as_ref().map(Mld::line).unwrap_or_default()
     }
 }

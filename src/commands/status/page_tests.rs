@@ -99,6 +99,35 @@ fn what_may_do_harm_is_a_note_and_what_is_known_of_the_switches_has_a_line() {
 }
 
 #[test]
+fn says_what_routers_make_of_the_answers_and_is_healthy_all_the_same() {
+    let asker = |source: &str, trying, message: Option<&str>| {
+        json!({
+            "interface": "eth0", "address": "fe80::1", "mac": "02:00:00:00:00:01", "source": source,
+            "trying": trying, "taken": 3, "not_taken": [], "message": message,
+        })
+    };
+    let page = page(|status| {
+        let complaint = Some("takes 3 of 6 guests, and not 2001:db8:1:2:c::6");
+        status["askers"] = json!([
+            asker("target", false, None),
+            asker("scope", true, None),
+            asker("scope", false, complaint)
+        ]);
+        status["upstreams"][0]["gateway_source"] = json!("global");
+    });
+    let text = page.text(Colour::None).split_whitespace().collect::<Vec<_>>().join(" ");
+    for sentence in [
+        "asker: fe80::1 (02:00:00:00:00:01) on eth0 gets answers with source = \"target\": it takes these",
+        "asker: fe80::1 (02:00:00:00:00:01) on eth0 does not take our answers: other sources are being tried",
+        "asker: fe80::1 (02:00:00:00:00:01) on eth0 takes 3 of 6 guests, and not 2001:db8:1:2:c::6",
+        "absent 3; the gateway is asked from a global address",
+    ] {
+        assert!(text.contains(sentence), "{sentence}\n{text}");
+    }
+    assert_eq!(page.health(), ExitCode::SUCCESS);
+}
+
+#[test]
 fn fits_eighty_columns_at_its_widest() {
     let longest = "2001:db8:1111:2222:3333:4444:5555:6666";
     let page = page(|status| {

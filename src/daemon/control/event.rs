@@ -94,6 +94,23 @@ fn object(event: &Event, links: &Links) -> Value {
             "event": "round_late", "interface": name(link), "period_seconds": period.as_secs_f64(),
             "seconds": took.as_secs_f64(),
         }),
+        Event::SourceFound(Asker { link, mac, address }, source) => json!({
+            "event": "source_found", "interface": name(link), "asker": address, "asker_mac": mac.to_string(),
+            "source": source.written(),
+        }),
+        Event::NotTaken(asked) => json!({
+            "event": "not_taken", "interface": name(&asked.asker.link), "asker": asked.asker.address,
+            "asker_mac": asked.asker.mac.to_string(), "taken": asked.taken, "targets": asked.targets,
+        }),
+        Event::TakenAgain(Asker { link, mac, address }) => json!({
+            "event": "taken_again", "interface": name(link), "asker": address, "asker_mac": mac.to_string(),
+        }),
+        Event::GatewayFiltered(link, router) => json!({
+            "event": "gateway_filtered", "address": router, "interface": name(link),
+        }),
+        Event::GatewayAnswers(link, router) => json!({
+            "event": "gateway_answers", "address": router, "interface": name(link),
+        }),
         Event::Unserved(network) => json!({
             "event": "unserved", "range": network.prefix.to_string(), "interface": network.interface,
             "message": network.to_string(),

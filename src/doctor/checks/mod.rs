@@ -17,6 +17,7 @@ mod on_link;
 mod other_responders;
 pub mod path;
 mod privileges;
+mod provider;
 mod reserved;
 mod shared_prefix;
 mod sysctl_files;
@@ -65,5 +66,6 @@ pub static ALL: &[&Check] = &[
     &path::reports::CHECK,
     &other_responders::CHECK,
     &heard::RIVALS,
+    &provider::CHECK,
     &networkd::CHECK,
 ];

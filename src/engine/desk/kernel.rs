@@ -20,12 +20,12 @@ use crate::engine::manners::Manners;
 use crate::engine::manners::asked::Asked;
 use crate::engine::manners::footing::{Announced, Footing};
 use crate::engine::manners::rivals::Rivals;
+use crate::engine::manners::sources::Sources;
 use crate::engine::next_hops::NextHops;
 use crate::engine::plan::problem::Problem;
 use crate::engine::plan::{Changes, Plan};
 use crate::engine::policy::{Announce, Answer, Policy};
 use crate::engine::time::Time;
-use crate::wire::Advertisement;
 
 impl Desk {
     /// Takes in what the kernel says.
@@ -33,7 +33,7 @@ impl Desk {
         let House { host, keep, manners, masks, counters, .. } = &mut self.house;
         match fact {
             Fact::Neighbor(neighbor) => self.neighbor(neighbor, now),
-            Fact::NeighborGone { link, address } => manners.routers.entry(link, address, None, now),
+            Fact::NeighborGone { link, address } => manners.entry(link, address, None, now),
             Fact::Link(link) => {
                 let index = link.index;
                 let mut changed = Delta::default();
@@ -52,6 +52,7 @@ impl Desk {
                 masks.forget(link);
                 counters.forget(link);
                 manners.rivals.end_link(link);
+                manners.sources.end_link(link);
                 keep.addresses.remove_link(link, &host.links);
                 changed.routes.iter().for_each(|destination| keep.routes.touch(*destination, host));
                 delta.merge(changed);
@@ -205,13 +206,6 @@ impl Desk {
         }
     }
 
-    /// The interface did not take an advertisement: an answer that was counted is none.
-    pub fn unsent(&mut self, link: IfIndex, advertisement: &Advertisement) {
-        if advertisement.flags.solicited {
-            self.house.counters.unsent(link);
-        }
-    }
-
     /// What became of a neighbor entry. The rest is heard as a fact; a router that was not told is asked and told
     /// again.
     pub fn neighbor_changed(&mut self, change: &NeighborChange, outcome: &Outcome) {
@@ -254,9 +248,9 @@ impl Desk {
     pub fn announce(&mut self, most: usize, now: Time) -> bool {
         self.tick_claims(now);
         let House { plan, host, guests, next_hops, keep, manners, counters, .. } = &mut self.house;
-        let Manners { announcements, rivals, asked, .. } = manners;
+        let Manners { announcements, rivals, asked, sources, .. } = manners;
         let (is_serving, routes) = (self.phase == Phase::Serving, &keep.routes);
-        let audience = Audience { plan, host, guests, next_hops, routes, rivals, asked, is_serving };
+        let audience = Audience { plan, host, guests, next_hops, routes, rivals, asked, sources, is_serving };
         let mut out = Vec::new();
         let is_all = announcements.tick(most, &audience, &mut out, now);
         let sent = out.iter().filter(|output| matches!(output, Output::Advertise(..))).count();
@@ -288,6 +282,7 @@ struct Audience<'a> {
     routes: &'a Routes,
     rivals: &'a Rivals,
     asked: &'a Asked,
+    sources: &'a Sources,
     is_serving: bool,
 }
 
@@ -300,7 +295,7 @@ impl Announced for Audience<'_> {
         }
         let routers = Routers { plan, host, guests, next_hops };
         let range = plan.find(target)?;
-        let upstream = *plan.upstream(plan.place(range).upstream?)?;
+        let upstream = self.sources.face(plan.upstream(plan.place(range).upstream?)?, &host.links);
         let (is_own, live) = (plan.own_target(target, host).is_some(), self.guests.live(target));
         let is_answered = match plan.range(range).answer {
             Answer::Never => false,

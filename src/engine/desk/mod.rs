@@ -10,6 +10,7 @@ mod follow;
 mod hops;
 mod kernel;
 mod listeners;
+mod provider;
 mod signs;
 mod snapshot;
 mod switches;
@@ -83,15 +84,15 @@ impl Desk {
         let verdict = match decision {
             Decision::Drop(reason) => Err(reason),
             Decision::Answer(Because::NextHop(hop)) => {
-                let verdict = self.answer(&asker, target);
+                let verdict = self.answer(&asker, target, now);
                 self.confirm_hop(&hop, now);
                 verdict
             }
-            Decision::Answer(_) => self.answer(&asker, target),
+            Decision::Answer(_) => self.answer(&asker, target, now),
             Decision::AskHops => self.ask_hops(asker, target, now),
             Decision::Listen => self.listen(asker, target, now).map(later),
             Decision::AnswerLive(live) => {
-                let verdict = self.answer_once_routed(asker, target, live.link);
+                let verdict = self.answer_once_routed(asker, target, live.link, now);
                 let (guests, ground, budget) = self.house.guests();
                 guests.confirm_if_old(target, &live, &ground, budget, now);
                 verdict
@@ -99,7 +100,7 @@ impl Desk {
             Decision::AskBefore(live) => {
                 match guests.ask_before_defending(target, asker, share, &ground, budget, now) {
                     Ok(true) => Ok(Said::Later),
-                    Ok(false) => self.answer_once_routed(asker, target, live.link),
+                    Ok(false) => self.answer_once_routed(asker, target, live.link, now),
                     Err(reason) => Err(reason),
                 }
             }
@@ -118,7 +119,7 @@ impl Desk {
                         if let Some(live) = neighbors.live(target) {
                             neighbors.confirm_if_old(target, &live, &ground, budget, now);
                         }
-                        self.answer(&asker, target)
+                        self.answer(&asker, target, now)
                     }
                     Standing::Probing => neighbors.wait(target, asker).map(later),
                     Standing::Absent | Standing::Unknown => {
@@ -131,8 +132,8 @@ impl Desk {
         self.count(target, &asker, verdict, now);
     }
 
-    fn answer(&mut self, asker: &Asker, target: Ipv6Addr) -> Result<Said, DropReason> {
-        let face = self.house.face_towards(asker, target).ok_or(DropReason::NotUpstream)?;
+    fn answer(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> Result<Said, DropReason> {
+        let face = self.face_for(asker, target, now).ok_or(DropReason::NotUpstream)?;
         let advertisement = answer::advertisement(&face, asker, target, &self.house.host.links);
         let mut advertisement = advertisement.ok_or(DropReason::NoSource)?;
         // The guest must not hear that another station has its address.
@@ -148,6 +149,7 @@ impl Desk {
         asker: Asker,
         target: Ipv6Addr,
         link: IfIndex,
+        now: Time,
     ) -> Result<Said, DropReason> {
         // A target on the asker's own link answers for itself.
         if link == asker.link && !self.house.plan.is_shared(link) {
@@ -155,7 +157,7 @@ impl Desk {
         }
         match self.house.keep.routes.is_under_way(target, link) {
             true => self.house.held.hold(target, asker).map(|()| Said::Later),
-            false => self.answer(&asker, target),
+            false => self.answer(&asker, target, now),
         }
     }
 
@@ -164,7 +166,7 @@ impl Desk {
         for asker in askers {
             let link = self.house.guests.standing(target).live().map(|place| place.link);
             let verdict = match link {
-                Some(link) => self.answer_once_routed(asker, target, link),
+                Some(link) => self.answer_once_routed(asker, target, link, now),
                 None => Err(DropReason::Absent),
             };
             self.count(target, &asker, verdict, now);
@@ -174,7 +176,7 @@ impl Desk {
     /// A neighbor on an upstream is there: the guests that have waited for that are answered.
     fn answer_neighbor(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
         for asker in askers {
-            let verdict = self.answer(&asker, target);
+            let verdict = self.answer(&asker, target, now);
             self.count(target, &asker, verdict, now);
         }
     }

@@ -4,7 +4,6 @@ use core::net::Ipv6Addr;
 
 use super::{Desk, Said};
 use crate::engine::asker::Asker;
-use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::Standing;
 use crate::engine::facts::{IfIndex, Neighbor, NeighborState};
@@ -30,6 +29,7 @@ impl Desk {
             self.solicited(asker, target);
             self.came(link, solicitation, now);
             self.hear_router(link, asker.address, solicitation.source_mac);
+            self.note_question(&asker, solicitation, now);
             self.asked_by(&asker, target, now);
             if self.gives_way(&asker, target, now) {
                 return self.dropped(Some(target), link, DropReason::Conflict);
@@ -74,8 +74,7 @@ impl Desk {
             }
             return;
         }
-        let change = self.house.manners.routers.heard(link, upstream.global, advertisement, now);
-        self.outputs.extend(change.map(Output::ChangeNeighbor));
+        self.hear_gateway(&upstream, advertisement, now);
         if self.house.is_our_station(mac) {
             return;
         }
@@ -117,7 +116,7 @@ impl Desk {
     /// The kernel's neighbor table says something.
     pub fn neighbor(&mut self, Neighbor { link, address, mac, state }: Neighbor, now: Time) {
         use NeighborState::{Failed, Permanent, Reachable, Stale};
-        self.house.manners.routers.entry(link, address, Some(state), now);
+        self.house.manners.entry(link, address, Some(state), now);
         let side = mac.and_then(|mac| self.side_of_neighbor(link, address, mac));
         match (state, mac) {
             (Reachable | Permanent | Stale, Some(_)) if side == Some(Side::Unknown) => {}

@@ -1,6 +1,6 @@
 //! Walks over many targets, each a slice at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
 
@@ -130,7 +130,7 @@ impl Desk {
     pub fn give_back(&mut self, now: Time) {
         self.phase = Phase::Stopping;
         let House { keep, host, manners, .. } = &mut self.house;
-        let told = manners.give_back_routers(BTreeMap::new(), host, now);
+        let told = manners.give_back_routers(host, now);
         // Said twice, as there is no later time to say it once more.
         let ended = manners.settle_snoopers(&BTreeSet::new(), host, now);
         self.outputs.extend(ended.iter().chain(&ended).cloned());

@@ -218,6 +218,17 @@ impl Links {
             .map(|known| known.address)
     }
 
+    /// The address of this link that has `other` in its own prefix, and is no link-local one.
+    pub fn in_prefix_of(&self, link: IfIndex, other: Ipv6Addr) -> Option<Ipv6Addr> {
+        let is_near = |known: &Address| {
+            Ipv6Net::new(known.address, known.prefix_len).is_ok_and(|prefix| prefix.contains(&other))
+        };
+        let usable = |known: &&Address| {
+            known.state != AddressState::Tentative && !known.address.is_unicast_link_local() && is_near(known)
+        };
+        self.addresses_of(link).filter(usable).min_by_key(|known| known.state).map(|known| known.address)
+    }
+
     /// True if `prefix` lies inside the prefix of an address of this link.
     pub fn is_on_link(&self, link: IfIndex, prefix: &Ipv6Net) -> bool {
         self.addresses_of(link).filter(|address| !address.address.is_unicast_link_local()).any(|address| {

@@ -96,10 +96,12 @@ impl Ears {
                     });
                     let ranges = served.map(|(range, _)| range.prefix);
                     let routers = plan.routers_to_hear(upstream, host).into_iter().map(Ipv6Net::from);
-                    let role = Role::Upstream {
-                        ranges: ranges.chain(routers).collect(),
-                        neighbors: neighbors(link),
-                    };
+                    let mut neighbors = neighbors(link);
+                    let answering = plan.routers_that_answer(upstream, host).into_iter().map(Ipv6Net::from);
+                    let is_new = |router: &Ipv6Net| !neighbors.iter().any(|known| known.contains(router));
+                    let answering: Vec<_> = answering.filter(is_new).collect();
+                    neighbors.extend(answering);
+                    let role = Role::Upstream { ranges: ranges.chain(routers).collect(), neighbors };
                     Some(Ear { mac: upstream.mac, role })
                 }
                 (None, Some(mac)) if self.heard_for.contains_key(&link) => {

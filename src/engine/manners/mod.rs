@@ -5,6 +5,7 @@ pub mod announce;
 pub mod asked;
 mod claims;
 pub mod delivery;
+pub mod filtered;
 pub mod footing;
 pub mod groups;
 pub mod reports;
@@ -12,6 +13,7 @@ pub mod rivals;
 mod rounds;
 pub mod routers;
 pub mod snoopers;
+pub mod sources;
 pub mod suppression;
 mod waiting;
 
@@ -23,22 +25,24 @@ use ipnet::Ipv6Net;
 use super::asker::Asker;
 use super::change::NeighborChange;
 use super::effect::Output;
-use super::facts::IfIndex;
+use super::facts::{IfIndex, NeighborState};
 use super::host::{Delta, Host};
 use super::plan::bindings::Place;
 use super::plan::{Changes, Plan};
-use super::policy::{Limits, RangePolicy};
+use super::policy::{GatewaySource, Limits, RangePolicy};
 use super::seed::Seed;
 use super::time::Time;
 use crate::wire::{Solicitation, group_suffix};
 use announce::Announcements;
 use asked::Asked;
 use delivery::Delivery;
+use filtered::Filtered;
 use groups::{Groups, Standing};
 use reports::{Ground, Reports, Station};
 use rivals::Rivals;
 use routers::Routers;
 use snoopers::Snoopers;
+use sources::Sources;
 
 /// Everything that concerns how we behave on upstreams.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub struct Manners {
     pub checks: BTreeMap<Ipv6Addr, Vec<Asker>>,
     /// The routers whose entries are ours to keep.
     pub routers: Routers,
+    /// Those that may not answer link-local questions.
+    pub filtered: Filtered,
     /// The groups that are wanted.
     pub groups: Groups,
     /// What switches are told of them.
@@ -61,6 +67,8 @@ pub struct Manners {
     pub snoopers: Snoopers,
     /// Whether questions come also where nobody has reported their group.
     pub delivery: Delivery,
+    /// Which source of answers each asker takes.
+    pub sources: Sources,
 }
 
 impl Manners {
@@ -72,10 +80,12 @@ impl Manners {
             asked: Asked::new(seed),
             checks: BTreeMap::new(),
             routers: Routers::default(),
+            filtered: Filtered::default(),
             groups: Groups::new(limits.groups),
             reports: Reports::new(seed),
             snoopers: Snoopers::new(seed),
             delivery: Delivery::default(),
+            sources: Sources::new(seed),
         }
     }
 
@@ -153,17 +163,39 @@ impl Manners {
 
     /// The routers whose entries are ours to keep, on the upstreams as they are. What the kernel is to be told.
     pub fn settle_routers(&mut self, plan: &Plan, host: &Host, now: Time) -> Vec<NeighborChange> {
-        let mut wanted = BTreeMap::new();
+        let (mut wanted, mut watched) = (BTreeMap::new(), BTreeMap::new());
         for upstream in plan.bindings.upstreams.iter().filter(|upstream| host.links.is_up(upstream.link)) {
-            for router in plan.routers_to_keep(upstream, host) {
-                wanted.insert((upstream.link, router), upstream.mac);
+            let into = match upstream.gateway_source {
+                GatewaySource::Kernel => continue,
+                GatewaySource::Auto => &mut watched,
+                GatewaySource::Global => &mut wanted,
+            };
+            for router in host.routes.routers(upstream.link) {
+                into.insert((upstream.link, router), upstream.mac);
             }
         }
-        self.give_back_routers(wanted, host, now)
+        self.filtered.watch(&watched, now);
+        wanted.extend(
+            watched.into_iter().filter(|((link, router), _)| self.filtered.is_proved(*link, *router)),
+        );
+        self.keep_routers(wanted, host, now)
     }
 
-    /// These are kept, and no others.
-    pub fn give_back_routers(
+    /// Nobody's entry is kept any more.
+    pub fn give_back_routers(&mut self, host: &Host, now: Time) -> Vec<NeighborChange> {
+        self.filtered.watch(&BTreeMap::new(), now);
+        self.keep_routers(BTreeMap::new(), host, now)
+    }
+
+    /// The kernel's neighbor table says something of a neighbor on an upstream; `None`: it has no entry any more.
+    pub fn entry(&mut self, link: IfIndex, address: Ipv6Addr, state: Option<NeighborState>, now: Time) {
+        self.routers.entry(link, address, state, now);
+        if let Some(state) = state {
+            self.filtered.entry(link, address, state, now);
+        }
+    }
+
+    fn keep_routers(
         &mut self,
         wanted: BTreeMap<(IfIndex, Ipv6Addr), crate::wire::Mac>,
         host: &Host,
@@ -180,7 +212,8 @@ impl Manners {
     /// When something is due next.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.announcements.next_due(), self.rivals.next_due(), self.routers.next_due()];
-        due.into_iter().chain(self.switches_due()).flatten().min()
+        let provider = [self.filtered.next_due(), self.sources.next_due()];
+        due.into_iter().chain(provider).chain(self.switches_due()).flatten().min()
     }
 
     /// Whether there is something to tell switches.

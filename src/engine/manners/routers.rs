@@ -1,5 +1,6 @@
 //! The provider's router: its entry in the kernel's neighbor table, kept fresh from a global address: for
-//! providers that drop Neighbor Discovery from link-local addresses (`gateway-source = "global"`).
+//! providers that drop Neighbor Discovery from link-local addresses (`gateway-source = "global"`; with "auto", where
+//! [`super::filtered`] has found that out).
 //!
 //! When it forwards, the kernel asks for its router from its link-local address, without an answer there, and
 //! the guests lose their way out. So the router is asked from the upstream's global address, often
@@ -183,7 +184,13 @@ impl Routers {
     }
 }
 
-fn solicitation(station: Mac, source: Ipv6Addr, router: Ipv6Addr, known: Option<Mac>) -> Solicitation {
+/// A question for a router, from this address, to the station that is known or to its group.
+pub(super) fn solicitation(
+    station: Mac,
+    source: Ipv6Addr,
+    router: Ipv6Addr,
+    known: Option<Mac>,
+) -> Solicitation {
     let group = solicited_node(router);
     Solicitation {
         source_mac: station,
@@ -206,7 +213,7 @@ const MOST_UNCONFIRMED: u8 = 3;
 /// An entry is good for REACHABLE_TIME (RFC 4861 §10), 30 s, times 0.5 at least (§6.3.2).
 const PERIOD: Duration = Duration::from_secs(10);
 /// RFC 4861 §10.
-const RETRANS_TIMER: Duration = Duration::from_secs(1);
+pub(super) const RETRANS_TIMER: Duration = Duration::from_secs(1);
 /// RFC 4861 §10.
 const MAX_MULTICAST_SOLICIT: u8 = 3;
 

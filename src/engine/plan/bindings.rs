@@ -221,7 +221,7 @@ impl Bindings {
                 self.problems.push(Problem::SourceMissing(link.name, address));
             }
             let is_mute = match source {
-                Source::Scope => link_local.or(global).is_none(),
+                Source::Auto | Source::Scope => link_local.or(global).is_none(),
                 Source::LinkLocal => link_local.is_none(),
                 Source::Global => global.is_none(),
                 Source::Target | Source::Address(_) => false,

@@ -104,14 +104,6 @@ impl Plan {
         place.upstream.filter(|_| is_whole)
     }
 
-    /// The routers of this upstream whose neighbor entries are ours to keep.
-    pub fn routers_to_keep(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
-        match upstream.gateway_source {
-            GatewaySource::Kernel => Vec::new(),
-            GatewaySource::Global => host.routes.routers(upstream.link),
-        }
-    }
-
     /// The upstream on which the group of this target is joined, if groups are joined there for it.
     pub fn group_link(&self, target: Ipv6Addr) -> Option<IfIndex> {
         let range = self.find(target)?;
@@ -261,11 +253,20 @@ impl Plan {
         self.bindings.shared.contains(&upstream)
     }
 
-    /// The routers whose advertisements are to be heard on this upstream.
+    /// The routers of which advertisements and solicitations are to be heard on this upstream.
     pub fn routers_to_hear(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
-        match self.is_shared(upstream.link) {
+        let is_asked_by_us = upstream.gateway_source == GatewaySource::Global;
+        match is_asked_by_us || self.is_shared(upstream.link) {
             true => host.routes.routers(upstream.link),
-            false => self.routers_to_keep(upstream, host),
+            false => Vec::new(),
+        }
+    }
+
+    /// Those of which nothing else is to be heard: all of its link asks for a router.
+    pub fn routers_that_answer(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
+        match upstream.gateway_source {
+            GatewaySource::Auto => host.routes.routers(upstream.link),
+            GatewaySource::Kernel | GatewaySource::Global => Vec::new(),
         }
     }
 

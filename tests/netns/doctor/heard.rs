@@ -16,6 +16,7 @@ crate::cases![
     finds_a_guest_whose_mask_is_too_short,
     is_content_with_such_a_guest_where_its_range_answers_it,
     finds_somebody_else_with_an_address_of_a_guest,
+    finds_a_router_that_takes_no_answer,
     finds_a_router_that_is_behind_no_port,
     finds_guests_that_a_switch_cannot_be_told_of,
 ];
@@ -80,6 +81,33 @@ fn finds_somebody_else_with_an_address_of_a_guest() {
     });
     assert!(finding.text.contains("02:00:00:00:00:03"), "{finding:?}");
     assert!(finding.text.contains(&GUEST.to_string()), "{finding:?}");
+}
+
+fn finds_a_router_that_takes_no_answer() {
+    let traveller = healthy();
+    let patient = &traveller.patient;
+    let router = &patient.lab.router;
+    nft(router, "add table ip6 provider");
+    nft(router, "add chain ip6 provider in { type filter hook prerouting priority -300 ; }");
+    nft(router, "add rule ip6 provider in icmpv6 type nd-neighbor-advert drop");
+    let finding = eventually("it was told", PATIENCE, || {
+        let mut ping = std::process::Command::new("ping");
+        ping.args(["-c", "1", "-W", "1", &GUEST.to_string()]).stdout(std::process::Stdio::null());
+        let _ = router.spawn(&mut ping).wait();
+        patient.examine().0.into_iter().find(|finding| finding.check == "answers-taken")
+    });
+    assert!(finding.text.contains("takes no answer, whatever its source"), "{finding:?}");
+    assert!(finding.text.contains(&GUEST.to_string()), "{finding:?}");
+    nft(router, "delete table ip6 provider");
+    // Its silence behind the last question of a row says nothing, so it forgets what it knows, and asks once.
+    eventually("that is over", PATIENCE, || {
+        router.ping(&format!("-c 4 {GUEST}"));
+        let is_over = patient.examine().0.iter().all(|finding| finding.check != "answers-taken");
+        if !is_over {
+            router.ip("neigh flush dev rt0");
+        }
+        is_over.then_some(())
+    });
 }
 
 /// A host that serves guests on the upstream's own bridge.

@@ -1,0 +1,92 @@
+//! What a provider lets through, in words: which source of answers its routers take, and which of our questions
+//! they answer.
+//!
+//! May touch: nothing.
+
+use core::net::Ipv6Addr;
+
+use serde_json::{Value, json};
+
+use crate::engine::policy::{GatewaySource, Source};
+use crate::engine::{Asker, Engine, NotTaken, Notable, Time};
+
+/// An asker takes answers from this source.
+pub(super) fn source_found(asker: &Asker, source: Source, upstream: &str) -> String {
+    let Asker { address, mac, .. } = asker;
+    let written = source.written();
+    match source {
+        Source::Scope => format!(
+            "{address} ({mac}) on {upstream} takes answers from addresses of its own scope again, and no others: it \
+             gets these"
+        ),
+        _ => format!(
+            "{address} ({mac}) on {upstream} did not take our answers, and takes those with source = \"{written}\": it \
+             gets these from now on; source = \"{written}\" in the [[upstream]] says the same from the start"
+        ),
+    }
+}
+
+/// An asker does not take answers, whatever their source.
+pub(super) fn not_taken(asked: &NotTaken, upstream: &str) -> String {
+    let NotTaken { asker: Asker { address, mac, .. }, taken, targets } = asked;
+    format!("{address} ({mac}) on {upstream} {}", complaint(*taken, targets))
+}
+
+/// What is wrong, and what to do about it: behind the name of the asker.
+fn complaint(taken: usize, targets: &[Ipv6Addr]) -> String {
+    let named: Vec<_> = targets.iter().take(MOST_NAMED).map(ToString::to_string).collect();
+    let more = targets.len().saturating_sub(MOST_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named = named.join(", ");
+    match taken {
+        0 => format!(
+            "takes no answer of ours, whatever its source, and asks again and again for {named}{more}: ask the provider \
+             whether this port may use more than its own address, or whether the prefix is routed elsewhere"
+        ),
+        _ => format!(
+            "takes {taken} of {} guests, and not {named}{more}, whatever the source of the answer: a limit of addresses for \
+             each MAC, a list of those that it takes, or a full table; ask the provider for a routed prefix, or for \
+             a second MAC",
+            taken + targets.len()
+        ),
+    }
+}
+
+/// The gateway answers no question from a link-local address.
+pub(super) fn gateway_filtered(router: Ipv6Addr, upstream: &str) -> String {
+    format!(
+        "the gateway {router} on {upstream} answers no question from a link-local address, and the kernel has no other to ask \
+         from when it forwards: it is asked from a global one from now on; gateway-source = \"global\" in the \
+         [[upstream]] says the same from the start"
+    )
+}
+
+/// Who keeps the gateway's neighbor entry on an upstream at this moment.
+pub(super) fn gateway_source(engine: &Engine, upstream: &crate::engine::bindings::Upstream) -> &'static str {
+    match upstream.gateway_source {
+        GatewaySource::Auto if engine.has_filtered_gateway(upstream.link) => GatewaySource::Global.written(),
+        GatewaySource::Auto => GatewaySource::Kernel.written(),
+        as_written => as_written.written(),
+    }
+}
+
+/// The askers of which there is something to say.
+pub(super) fn askers(engine: &Engine, now: Time) -> Vec<Value> {
+    let shown = engine.notable_askers(now).into_iter().map(|notable| {
+        let Notable { asker, source, is_tried, taken, refused } = notable;
+        json!({
+            "interface": engine.links().name(asker.link),
+            "address": asker.address,
+            "mac": asker.mac.to_string(),
+            "source": source.written(),
+            "trying": is_tried,
+            "taken": taken,
+            "not_taken": refused,
+            "message": (!refused.is_empty() && !is_tried).then(|| complaint(taken, &refused)),
+        })
+    });
+    shown.collect()
+}
+
+/// As many targets are named in a sentence.
+const MOST_NAMED: usize = 8;

@@ -1,0 +1,158 @@
+//! What the provider lets through, as its routers show it: from which source they take answers, and from which
+//! address they answer questions.
+
+use core::net::Ipv6Addr;
+
+use super::Desk;
+use crate::engine::answer;
+use crate::engine::asker::Asker;
+use crate::engine::effect::Output;
+use crate::engine::event::{Event, NotTaken};
+use crate::engine::facts::{IfIndex, IfName};
+use crate::engine::host::Host;
+use crate::engine::house::House;
+use crate::engine::manners::filtered::{Own, Verdict};
+use crate::engine::manners::sources::{Acquaintance, Cast, News, Notable, Outcome};
+use crate::engine::plan::bindings::Upstream;
+use crate::engine::policy::Source;
+use crate::engine::time::Time;
+use crate::wire::{Advertisement, Solicitation};
+
+impl Desk {
+    /// A question has arrived on an upstream, and may say what its asker makes of the answers before. It counts only if
+    /// it comes from the station that gets the answer: a stranger may name another's in its option.
+    pub(super) fn note_question(&mut self, asker: &Asker, solicitation: &Solicitation, now: Time) {
+        let House { plan, manners, host, .. } = &mut self.house;
+        let Some(upstream) = plan.upstream(asker.link).filter(|upstream| upstream.source == Source::Auto)
+        else {
+            return;
+        };
+        if solicitation.source_mac != asker.mac {
+            return;
+        }
+        let cast = if solicitation.destination.is_multicast() { Cast::Multicast } else { Cast::Unicast };
+        let target = solicitation.target;
+        let ways = || answer::ways(upstream, asker, target, &host.links);
+        manners.sources.ask(*asker, target, cast, ways, now);
+        self.tell_sources();
+    }
+
+    /// What an answer takes from its link, with the source that the asker takes.
+    pub(super) fn face_for(&mut self, asker: &Asker, target: Ipv6Addr, now: Time) -> Option<Upstream> {
+        let face = self.house.face_towards(asker, target)?;
+        if face.source != Source::Auto {
+            return Some(face);
+        }
+        let House { manners, host, .. } = &mut self.house;
+        let source = manners.sources.answer(*asker, target, &Acquainted { host }, now);
+        Some(answer::with_source(&face, source, &host.links))
+    }
+
+    /// The interface did not take an advertisement: an answer that was counted is none.
+    pub fn unsent(&mut self, link: IfIndex, advertisement: &Advertisement) {
+        let &Advertisement { destination_mac, destination, target, flags, .. } = advertisement;
+        if flags.solicited {
+            self.house.counters.unsent(link);
+            let asker = Asker { link, mac: destination_mac, address: destination };
+            self.house.manners.sources.unsend(&asker, target);
+        }
+    }
+
+    /// An advertisement on an upstream, which may be a router's answer.
+    pub(super) fn hear_gateway(&mut self, upstream: &Upstream, advertisement: &Advertisement, now: Time) {
+        let link = upstream.link;
+        let manners = &mut self.house.manners;
+        let change = manners.routers.heard(link, upstream.global, advertisement, now);
+        let verdict = own(upstream).and_then(|own| manners.filtered.heard(link, own, advertisement, now));
+        self.outputs.extend(change.map(Output::ChangeNeighbor));
+        if let Some(verdict) = verdict {
+            self.follow_verdicts([verdict], now);
+        }
+    }
+
+    /// What is due: routers whose entries are ours to keep are asked, and those that may not answer link-local questions;
+    /// and silences are looked at.
+    pub fn tick_provider(&mut self, now: Time) {
+        self.house.manners.sources.tick(now);
+        self.tell_sources();
+        let House { plan, manners, .. } = &mut self.house;
+        let (asked, verdicts) = manners.filtered.tick(|link| plan.upstream(link).and_then(own), now);
+        self.outputs.extend(asked.into_iter().map(|(link, question)| Output::Solicit(link, question)));
+        self.follow_verdicts(verdicts, now);
+        let House { plan, manners, .. } = &mut self.house;
+        let kept = manners.routers.tick(|link| plan.upstream(link).and_then(|up| up.global), now);
+        self.outputs.extend(kept.into_iter().map(|(link, question)| Output::Solicit(link, question)));
+    }
+
+    fn follow_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>, now: Time) {
+        let mut is_any = false;
+        for verdict in verdicts {
+            is_any = true;
+            self.tell(match verdict {
+                Verdict::Proved(link, router) => Event::GatewayFiltered(link, router),
+                Verdict::Over(link, router) => Event::GatewayAnswers(link, router),
+            });
+        }
+        if is_any {
+            let House { plan, manners, host, .. } = &mut self.house;
+            let told = manners.settle_routers(plan, host, now);
+            self.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
+        }
+    }
+
+    fn tell_sources(&mut self) {
+        for News { asker, outcome, taking } in self.house.manners.sources.take_news() {
+            match outcome {
+                Outcome::Found(source) => {
+                    let House { manners, host, .. } = &mut self.house;
+                    let is_gateway = Acquainted { host }.is_gateway(&asker);
+                    if let Some(link) = host.links.get(asker.link) {
+                        manners.sources.keep(&asker, link.name, source, is_gateway);
+                    }
+                    self.tell(Event::SourceFound(asker, source));
+                }
+                Outcome::NotTaken => {
+                    let not_taken = NotTaken { asker, taken: taking.taken, targets: taking.refused };
+                    self.tell(Event::NotTaken(Box::new(not_taken)));
+                }
+                Outcome::Over => self.tell(Event::TakenAgain(asker)),
+            }
+        }
+        if let Some(all) = self.house.manners.sources.take_changed() {
+            self.outputs.push_back(Output::Remember(all));
+        }
+    }
+}
+
+/// What is known of askers.
+struct Acquainted<'a> {
+    host: &'a Host,
+}
+
+impl Acquaintance for Acquainted<'_> {
+    fn interface(&self, asker: &Asker) -> Option<IfName> {
+        self.host.links.get(asker.link).map(|link| link.name)
+    }
+
+    fn is_gateway(&self, asker: &Asker) -> bool {
+        self.host.gateways.have(asker.link, asker.mac)
+    }
+}
+
+fn own(upstream: &Upstream) -> Option<Own> {
+    Some(Own { link_local: upstream.link_local?, global: upstream.global? })
+}
+
+impl House {
+    /// Whether the gateway's entry is kept by us on this upstream, because it does not answer link-local questions.
+    pub fn has_filtered_gateway(&self, upstream: IfIndex) -> bool {
+        let routers = self.host.routes.routers(upstream);
+        routers.iter().any(|router| self.manners.filtered.is_proved(upstream, *router))
+    }
+
+    /// The askers of which there is something to say: a source was found for them, or is looked for, or they do not
+    /// take every answer.
+    pub fn notable_askers(&self, now: Time) -> Vec<Notable> {
+        self.manners.sources.notable(now)
+    }
+}
