@@ -3,6 +3,7 @@
 //! May touch: nothing. The rooms that read (`file`, `tables`) fill it, and the one that judges
 //! (`validate`) takes it.
 
+use std::collections::HashMap;
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
@@ -17,9 +18,15 @@ use crate::engine::policy::{
     Timers,
 };
 
-/// A whole file.
+/// Which keys of a table were written, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Written(Vec<(&'static str, Place)>);
+
+/// A whole file, or several as one.
 #[derive(Debug, Default)]
 pub(super) struct File {
+    /// Of each table that is there once.
+    pub(super) written: HashMap<&'static str, Written>,
     pub(super) upstreams: Vec<Upstream>,
     pub(super) ranges: Vec<Range>,
     pub(super) routes: RoutePolicy,
@@ -34,6 +41,7 @@ pub(super) struct File {
 #[derive(Debug, Clone)]
 pub(super) struct Upstream {
     pub(super) place: Place,
+    pub(super) written: Written,
     pub(super) interface: Field<IfName>,
     pub(super) automatic: Field<bool>,
     pub(super) ignore: Field<Vec<IfPattern>>,
@@ -50,6 +58,7 @@ pub(super) struct Upstream {
 #[derive(Debug, Clone)]
 pub(super) struct Range {
     pub(super) place: Place,
+    pub(super) written: Written,
     pub(super) prefix: Field<Ipv6Net>,
     pub(super) suffix: Field<Ipv6Net>,
     pub(super) upstream: Field<IfName>,
@@ -62,11 +71,26 @@ pub(super) struct Range {
     pub(super) proxy_downstream: Field<bool>,
 }
 
+impl Written {
+    /// Where this key was written; none where it has its default.
+    pub(super) fn place(&self, key: &str) -> Option<&Place> {
+        self.0.iter().rev().find(|(name, _)| *name == key).map(|(_, place)| place)
+    }
+}
+
+/// Of a key that is written again, the last place counts.
+impl Extend<(&'static str, Place)> for Written {
+    fn extend<I: IntoIterator<Item = (&'static str, Place)>>(&mut self, written: I) {
+        self.0.extend(written);
+    }
+}
+
 impl Upstream {
     /// With the default for everything.
     pub(super) fn new(place: Place, interface: Field<IfName>) -> Self {
         Self {
             place,
+            written: Written::default(),
             interface,
             automatic: Field::Absent,
             ignore: Field::Absent,
@@ -86,6 +110,7 @@ impl Range {
     pub(super) fn new(place: Place, prefix: Field<Ipv6Net>, interface: Field<Downstreams>) -> Self {
         Self {
             place,
+            written: Written::default(),
             prefix,
             suffix: Field::Absent,
             upstream: Field::Absent,

@@ -10,6 +10,7 @@ pub(crate) mod bytes;
 mod configuration;
 mod downstreams;
 mod duration;
+mod excerpt;
 mod file;
 mod gateway;
 pub mod manual;
@@ -19,6 +20,7 @@ mod prefix;
 pub(crate) mod problem;
 mod schema;
 mod section;
+mod synonyms;
 mod tables;
 mod validate;
 

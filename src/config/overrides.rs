@@ -12,7 +12,7 @@ use ipnet::Ipv6Net;
 use super::bytes;
 use super::configuration::Config;
 use super::downstreams::Downstreams;
-use super::file::{self, Grammar};
+use super::file::{self, Grammar, Source};
 use super::mirror::{File, Range, Upstream};
 use super::prefix;
 use super::problem::{Place, Problems, Report};
@@ -43,7 +43,7 @@ impl Overrides {
     pub fn parse(&self, text: &str, origin: &str) -> Result<Config, Problems> {
         let text = bytes::unmarked(text);
         let mut report = Report::new(origin, text);
-        match file::read(text, &mut report) {
+        match file::read(&[Source { origin, text, start: 0 }], &mut report) {
             (file, Grammar::Right) => self.finish(file, report),
             (_, Grammar::Wrong) => Err(report.into_problems()),
         }
