@@ -20,6 +20,7 @@ pub mod man;
 pub mod options;
 pub mod reload;
 pub mod run;
+mod slips;
 pub mod status;
 mod unserved;
 pub mod watch;

@@ -12,15 +12,12 @@ use super::configuration::{Control, Log, Sysctl};
 use super::downstreams::Downstreams;
 use super::problem::Place;
 use super::section::Field;
+use super::written::Written;
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
     Announce, Answer, GatewaySource, IfPattern, Limits, Mld, Override, RangeRoutes, RoutePolicy, Source,
     Timers,
 };
-
-/// Which keys of a table were written, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Written(Vec<(&'static str, Place)>);
 
 /// A whole file, or several as one.
 #[derive(Debug, Default)]
@@ -69,20 +66,6 @@ pub(super) struct Range {
     pub(super) gateway: Field<Ipv6Addr>,
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
     pub(super) proxy_downstream: Field<bool>,
-}
-
-impl Written {
-    /// Where this key was written; none where it has its default.
-    pub(super) fn place(&self, key: &str) -> Option<&Place> {
-        self.0.iter().rev().find(|(name, _)| *name == key).map(|(_, place)| place)
-    }
-}
-
-/// Of a key that is written again, the last place counts.
-impl Extend<(&'static str, Place)> for Written {
-    fn extend<I: IntoIterator<Item = (&'static str, Place)>>(&mut self, written: I) {
-        self.0.extend(written);
-    }
 }
 
 impl Upstream {

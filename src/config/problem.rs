@@ -70,6 +70,16 @@ impl Problems {
         &self.0
     }
 
+    /// The same as a list.
+    pub(super) fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+
+    /// Those of several files.
+    pub(super) fn all(problems: impl IntoIterator<Item = Self>) -> Self {
+        Self(problems.into_iter().flat_map(|problems| problems.0).collect())
+    }
+
     /// A single problem that is not at one place of a file.
     pub(super) fn single(origin: &str, message: String, help: String) -> Self {
         let mut report = Report::new(origin, "");

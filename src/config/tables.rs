@@ -11,7 +11,7 @@ use super::gateway;
 use super::mirror::{Range, Upstream};
 use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
-use super::synonyms;
+use super::{sockets, synonyms};
 use crate::engine::policy::{
     Announce, Answer, GatewaySource, Limits, Mld, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers,
 };
@@ -190,8 +190,8 @@ pub(super) fn sysctl(section: &Section<'_>, report: &mut Report<'_>) -> Sysctl {
 pub(super) fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
     let default = Control::default();
     Control {
-        socket: section.socket_path("socket", report).or(default.socket),
-        metrics: section.socket_address("metrics", report).value().copied(),
+        socket: sockets::path(section, "socket", report).or(default.socket),
+        metrics: sockets::address(section, "metrics", report).value().copied(),
     }
 }
 
