@@ -126,8 +126,9 @@ fn shows_a_key_on_a_line_with_where_it_came_from() {
         "announce        = \"5m\"",
         "#upstream         = (none)",
         "interface        = [\"lxcbr0\", \"veth*\"]",
-        "absent     = \"5s\"   # f:12\n",
-        "retries    = 3      # default\n",
+        "absent     = \"5s\"    # f:12\n",
+        "retries    = 3       # default\n",
+        "#metrics = (none)                      # default\n",
     ] {
         assert!(printed.contains(line), "{line}\n{printed}");
     }
