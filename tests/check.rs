@@ -290,7 +290,8 @@ fn refuses_wrong_usage_with_status_2() {
         &["run", "--range", "eth0"],
         &["run", "--upstream", "sixteen-bytes-16"],
         &["run", "--socket", "control.sock"],
-        &["status", "--watch", "--json"],
+        &["status", "--live", "--problems"],
+        &["status", "192.0.2.0/24"],
         &["reload", "--socket", "/a", "--config", "/b"],
     ] {
         let output = lone64(arguments, "");

@@ -90,9 +90,6 @@ mod tests {
         let problems = crate::config::parse("[log]\nlevel = 7", "f").unwrap_err();
         let wrong = described(&problems);
         assert_eq!((&wrong["code"], &wrong["problems"][0]["line"]), (&"configuration".into(), &2.into()));
-        assert_eq!(
-            described(&io::Error::other("no")),
-            json!({ "code": "failed", "message": "no" })
-        );
+        assert_eq!(described(&io::Error::other("no")), json!({ "code": "failed", "message": "no" }));
     }
 }

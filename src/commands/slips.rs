@@ -15,7 +15,9 @@ pub(super) fn notes(written: &Policy, here: &Engine) -> Vec<String> {
         let missing = name.parse::<IfName>().is_ok_and(|name| here.links().named(&name).is_none());
         let there = here.links().iter().map(|link| link.name.as_str());
         if let Some(near) = nearest(&name, there).filter(|_| missing) {
-            notes.push(format!("there is no interface {name} on this host at this moment; did you mean {near}?"));
+            notes.push(format!(
+                "there is no interface {name} on this host at this moment; did you mean {near}?"
+            ));
         }
     }
     let ranges = written.ranges.iter().filter(|range| range.needs_upstream());
@@ -45,7 +47,8 @@ fn names(written: &Policy) -> Vec<String> {
             Downstream::Kernel => {}
             Downstream::Named(name) => names.push(name.to_string()),
             Downstream::Matching(patterns) => {
-                let plain = patterns.iter().map(IfPattern::as_str).filter(|text| !IfPattern::is_pattern(text));
+                let plain =
+                    patterns.iter().map(IfPattern::as_str).filter(|text| !IfPattern::is_pattern(text));
                 names.extend(plain.map(str::to_owned));
             }
         }

@@ -109,8 +109,10 @@ mod tests {
 
     #[test]
     fn tells_each_key_before_and_after() {
-        let old = "[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\ninterface = \"br0\"\n[timers]\nabsent = \"5s\"";
-        let new = old.replace("\"5s\"", "\"3s\"").replace("\"br0\"", "\"lo\"\nexclude = [\"2001:db8:1:2:c::1\"]");
+        let old =
+            "[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\ninterface = \"br0\"\n[timers]\nabsent = \"5s\"";
+        let new =
+            old.replace("\"5s\"", "\"3s\"").replace("\"br0\"", "\"lo\"\nexclude = [\"2001:db8:1:2:c::1\"]");
         assert_eq!(changes(old, old), [""; 0]);
         assert_eq!(
             changes(old, &new),

@@ -101,7 +101,12 @@ impl Effective {
             let is_suffix = range.suffix.value().is_some();
             // Each range that was written is one of the policy, in the same order.
             let Some(policy) = (if is_suffix { suffixes.next() } else { ranges.next() }) else { continue };
-            keys.extend(origins.keys("range", Some(name(policy)), range_values(policy), Some(&range.written)));
+            keys.extend(origins.keys(
+                "range",
+                Some(name(policy)),
+                range_values(policy),
+                Some(&range.written),
+            ));
         }
         for (table, values) in once_values(config) {
             keys.extend(origins.keys(table, None, values, file.written.get(table)));
@@ -154,7 +159,8 @@ impl Effective {
             let _ = writeln!(text, "{}{}", if is_automatic { "#" } else { "" }, table.header());
             let name = keys.iter().map(|key| key.key.len()).max().unwrap_or(0);
             let values: Vec<String> = keys.iter().map(|key| shown(&key.value)).collect();
-            let width = values.iter().map(|value| value.chars().count()).filter(|width| *width <= WIDEST).max();
+            let width =
+                values.iter().map(|value| value.chars().count()).filter(|width| *width <= WIDEST).max();
             for (key, value) in keys.iter().zip(&values) {
                 let is_comment = key.origin == KeyOrigin::Automatic || key.value.is_null();
                 let mark = if is_comment { "#" } else { "" };

@@ -105,8 +105,8 @@ fn is_text_that_means_the_same() {
         let read = Overrides::default().parse(&text, "f").unwrap();
         assert_eq!(read.notices, [], "{}", path.display());
         let (mut config, printed) = (read.config, read.effective.text());
-        let mut again =
-            crate::config::parse(&printed, "printed").unwrap_or_else(|problems| panic!("{problems}\n{printed}"));
+        let mut again = crate::config::parse(&printed, "printed")
+            .unwrap_or_else(|problems| panic!("{problems}\n{printed}"));
         // What is written in so many words is the same otherwise.
         for config in [&mut config, &mut again] {
             config.policy.ranges.iter_mut().for_each(|range| range.has_written_routes = true);
@@ -140,7 +140,8 @@ fn shows_what_the_host_adds_as_a_comment() {
     let mut effective = effective(&Overrides::default(), "[log]\n");
     let automatic = RangePolicy {
         origin: Origin::Automatic,
-        ..crate::config::parse("[[range]]\nprefix = \"2001:db8:1:2:d::/80\"", "f").unwrap().policy.ranges[0].clone()
+        ..crate::config::parse("[[range]]\nprefix = \"2001:db8:1:2:d::/80\"", "f").unwrap().policy.ranges[0]
+            .clone()
     };
     effective.add_automatic([&automatic]);
     effective.name_upstreams(&["eth0".to_owned()]);

@@ -29,7 +29,8 @@ pub(super) struct Source<'t> {
 /// Reads the texts as one file: a table in two brackets is one more, and of a key that several have in another
 /// table the last counts. Mistakes in the grammar are reported together with whatever else is wrong on other lines.
 pub(super) fn read(sources: &[Source<'_>], report: &mut Report<'_>) -> (File, Grammar) {
-    let parsed: Vec<_> = sources.iter().map(|source| (source, DeTable::parse_recoverable(source.text))).collect();
+    let parsed: Vec<_> =
+        sources.iter().map(|source| (source, DeTable::parse_recoverable(source.text))).collect();
     let (mut file, mut grammar) = (File::default(), Grammar::Right);
     let mut once: Vec<Section<'_>> = Vec::new();
     for (source, (document, errors)) in &parsed {
@@ -185,12 +186,7 @@ fn refuse_table(name: &str, value: &DeValue<'_>, place: &Place, report: &mut Rep
 
 /// A mistake in the grammar. The most frequent ones, a value without quotes and quotes of a word processor, have
 /// their own words.
-fn grammar_problem(
-    source: &Source<'_>,
-    message: &str,
-    span: Option<Range<usize>>,
-    report: &mut Report<'_>,
-) {
+fn grammar_problem(source: &Source<'_>, message: &str, span: Option<Range<usize>>, report: &mut Report<'_>) {
     let place = span.clone().map_or(Place::Whole, |span| at(source.start, span));
     if let Some(span) = span
         && let Some(rest) = source.text.get(span.start..)

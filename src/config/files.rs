@@ -101,7 +101,8 @@ pub(super) fn read(named: &Path, main: Main) -> Result<(Vec<Document>, Files), P
 
 /// The text of a reader that may not even be text, nor have an end.
 pub(super) fn read_from(reader: impl Read, origin: &str) -> Result<Document, Problems> {
-    let bytes = bytes::read(reader, bytes::MOST).map_err(|error| unreadable(origin, &error, Some(EXAMPLE)))?;
+    let bytes =
+        bytes::read(reader, bytes::MOST).map_err(|error| unreadable(origin, &error, Some(EXAMPLE)))?;
     document(bytes, origin)
 }
 
@@ -162,9 +163,7 @@ fn unreadable(origin: &str, error: &io::Error, example: Option<&str>) -> Problem
     let remedy = match (error.kind(), example) {
         (ErrorKind::NotFound, Some(example)) => format!("write one with these lines:\n\n{example}"),
         (ErrorKind::NotFound, None) => "remove the link that leads nowhere".to_owned(),
-        (ErrorKind::PermissionDenied, _) => {
-            "run lone64 as root, or let its user read the file".to_owned()
-        }
+        (ErrorKind::PermissionDenied, _) => "run lone64 as root, or let its user read the file".to_owned(),
         (ErrorKind::IsADirectory, _) => "name a file in it".to_owned(),
         (ErrorKind::NotADirectory, None) => "remove it, or make it a directory".to_owned(),
         _ => "look at the file system, or name another file".to_owned(),

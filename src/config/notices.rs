@@ -18,7 +18,9 @@ pub(super) fn notice(file: &File, config: &Config, report: &mut Report<'_>) {
     };
     if timers.retransmit >= THREE_TRIES {
         let sentence = "the second probe goes out when the asker has given up: that is after three seconds";
-        report.push(&place("timers", "retransmit"), sentence).help("write at most \"1s\", which is the default");
+        report
+            .push(&place("timers", "retransmit"), sentence)
+            .help("write at most \"1s\", which is the default");
     }
     if timers.keepalive < timers.retransmit * u32::from(timers.retries) {
         let sentence = "a live target is asked again before the probes of the last time are over";
@@ -57,7 +59,9 @@ fn of_ranges(file: &File, config: &Config, report: &mut Report<'_>) {
     let written = file.ranges.iter().filter(|range| range.suffix.value().is_none());
     for (range, written) in ranges.iter().zip(written) {
         let wider = ranges.iter().filter(|other| {
-            other.prefix != range.prefix && other.prefix.contains(&range.prefix) && says_the_same(range, other)
+            other.prefix != range.prefix
+                && other.prefix.contains(&range.prefix)
+                && says_the_same(range, other)
         });
         let nearest = wider.max_by_key(|other| other.prefix.prefix_len());
         let is_nearest = |nearest: &&RangePolicy| {
@@ -70,7 +74,8 @@ fn of_ranges(file: &File, config: &Config, report: &mut Report<'_>) {
             !ranges.iter().any(between)
         };
         if let Some(wider) = nearest.filter(is_nearest) {
-            let sentence = format!("the range {} is in {}, which says the same of it", range.prefix, wider.prefix);
+            let sentence =
+                format!("the range {} is in {}, which says the same of it", range.prefix, wider.prefix);
             let place = written.written.place("prefix").unwrap_or(&written.place);
             report.push(place, sentence).help("leave one of them out");
         }
@@ -79,7 +84,8 @@ fn of_ranges(file: &File, config: &Config, report: &mut Report<'_>) {
 
 fn says_the_same(range: &RangePolicy, other: &RangePolicy) -> bool {
     // What is excluded of the wider one may be what this one is for.
-    let alike = RangePolicy { prefix: other.prefix, has_written_routes: other.has_written_routes, ..range.clone() };
+    let alike =
+        RangePolicy { prefix: other.prefix, has_written_routes: other.has_written_routes, ..range.clone() };
     range.exclude.is_empty() && alike == *other
 }
 

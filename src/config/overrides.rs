@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn replaces_the_interface_of_a_range_and_what_follows_from_it() {
-        let policy = overrides(&[], &[("2001:db8:1:2:c::/112", "wg0")]).parse(FILE, "f").unwrap().config.policy;
+        let policy =
+            overrides(&[], &[("2001:db8:1:2:c::/112", "wg0")]).parse(FILE, "f").unwrap().config.policy;
         assert_eq!(policy.ranges.len(), 1);
         assert_eq!(policy.ranges[0].downstream, Downstream::Named("wg0".parse().unwrap()));
         assert_eq!(policy.ranges[0].routes, RangeRoutes::Range);

@@ -66,12 +66,7 @@ impl<T: Clone> Field<T> {
 
 impl<'d> Section<'d> {
     /// `start` is where the text begins that the table is in.
-    pub(super) fn new(
-        table: &'static Table,
-        place: Place,
-        entries: &'d DeTable<'d>,
-        start: usize,
-    ) -> Self {
+    pub(super) fn new(table: &'static Table, place: Place, entries: &'d DeTable<'d>, start: usize) -> Self {
         let entry = |(name, value): (&'d Spanned<_>, _)| {
             let place = at(start, name.span());
             let name: &'d toml::de::DeString<'d> = name.get_ref();
@@ -139,9 +134,7 @@ impl<'d> Section<'d> {
         let Some((value, place)) = self.entry(key) else { return Field::Absent };
         match value.as_bool() {
             Some(flag) => Field::Is(flag, place),
-            None => {
-                refuse(report, &place, format!("`{key}` is {}", kind(value)), synonyms::of_flag(value))
-            }
+            None => refuse(report, &place, format!("`{key}` is {}", kind(value)), synonyms::of_flag(value)),
         }
     }
 

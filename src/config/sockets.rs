@@ -21,8 +21,7 @@ pub(super) fn path(section: &Section<'_>, key: &str, report: &mut Report<'_>) ->
             refuse(report, &place, format!("`{key}` cannot be \"{}\"", text.escape_default()), REMEDY)
         }
         Some(text) if text.len() > LONGEST => {
-            let sentence =
-                format!("`{key}` has {} bytes, and a socket's path at most {LONGEST}", text.len());
+            let sentence = format!("`{key}` has {} bytes, and a socket's path at most {LONGEST}", text.len());
             refuse(report, &place, sentence, "write a shorter path")
         }
         Some(text) => Field::Is(PathBuf::from(text), place),

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use super::control::{Fault, Truth};
+use super::control::{Fault, Reply, Truth};
 use crate::config::{Effective, Files, Key, Loaded};
 
 /// The configuration that is served.
@@ -29,6 +29,8 @@ pub(super) struct Told {
     files: Arc<Files>,
     looks: Arc<Semaphore>,
     value: Value,
+    /// If every key is wanted.
+    keys: Option<Arc<Effective>>,
 }
 
 impl InForce {
@@ -56,26 +58,22 @@ impl InForce {
         let refusal = self.refused.as_ref().map(|(at, fault)| {
             json!({ "seconds": at.elapsed().as_secs(), "message": fault.message, "problems": fault.problems })
         });
-        let mut value = json!({
+        let value = json!({
             "file": self.files.main(),
             "files": self.files.paths().collect::<Vec<_>>(),
             "loaded_seconds": self.loaded.elapsed().as_secs(),
             "last_refusal": refusal,
         });
-        if keys == Truth::Yes {
-            let all = self.effective.keys();
-            let shown: &[Key] = &all[..all.len().min(MOST_KEYS)];
-            value["keys"] = json!(shown);
-            value["keys_left_out"] = json!(all.len() - shown.len());
-        }
-        Told { files: Arc::clone(&self.files), looks: Arc::clone(&self.looks), value }
+        let keys = (keys == Truth::Yes).then(|| Arc::clone(&self.effective));
+        Told { files: Arc::clone(&self.files), looks: Arc::clone(&self.looks), value, keys }
     }
 }
 
 impl Told {
-    /// The same, and whether the files have changed since; null where they do not say so in time.
-    pub(super) async fn looked_at(self) -> Value {
-        let Self { files, looks, mut value } = self;
+    /// Puts it into a status, with whether the files have changed since; null where they do not say so in time. The
+    /// loop's thread neither waits for a file nor writes what can be very much.
+    pub(super) async fn put_into(self, status: Reply) -> Reply {
+        let Self { files, looks, mut value, keys } = self;
         let look = async {
             let permit = looks.acquire_owned().await.ok()?;
             // A disk may be slow, or dead; then this thread keeps the permit, and no other one is stuck.
@@ -86,7 +84,16 @@ impl Told {
             looked.await.ok().flatten()
         };
         value["changed_since"] = json!(timeout(PATIENCE, look).await.ok().flatten());
-        value
+        let written = spawn_blocking(move || {
+            if let Some(keys) = &keys {
+                let all = keys.keys();
+                let shown: &[Key] = &all[..all.len().min(MOST_KEYS)];
+                value["keys"] = json!(shown);
+                value["keys_left_out"] = json!(all.len() - shown.len());
+            }
+            status.with("config", &value)
+        });
+        written.await.unwrap_or_else(|_| Reply::fault("internal", "the status was not written".to_owned()))
     }
 }
 

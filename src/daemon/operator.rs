@@ -12,8 +12,8 @@ use super::Daemon;
 use super::control::{Answer, Call, Control, Method, Reply, Truth};
 use super::events::logs_packets;
 use super::explained::Explained;
-use super::metrics::{self, Metrics, Scrape};
 use super::in_force::InForce;
+use super::metrics::{self, Metrics, Scrape};
 use super::reload::{self, Refusal, Source};
 use super::service::{Due, Service};
 use super::status::Status;
@@ -219,8 +219,7 @@ impl Daemon {
                         let told = in_force.told(params.keys);
                         // Files are looked at, and that may take long.
                         tokio::spawn(async move {
-                            let reply = reply.with("config", &told.looked_at().await);
-                            let _ = call.answer.send(Answer::Line(reply));
+                            let _ = call.answer.send(Answer::Line(told.put_into(reply).await));
                         });
                         return self.operator.rest(start);
                     }

@@ -70,4 +70,3 @@ pub(super) fn described(checked: &Checked, here: &Here) -> Value {
 pub(super) fn refused(origin: &str, problems: &Problems) -> Value {
     json!({ "origin": origin, "valid": false, "problems": problems.as_slice() })
 }
-

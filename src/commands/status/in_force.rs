@@ -32,8 +32,10 @@ impl InForce {
         let mut text = String::new();
         if let Some(Refused { seconds, message }) = &self.last_refusal {
             let first = message.lines().next().unwrap_or_default();
-            let sentence =
-                format!("a reload was refused {} ago, and what was loaded goes on: {first}", duration(*seconds));
+            let sentence = format!(
+                "a reload was refused {} ago, and what was loaded goes on: {first}",
+                duration(*seconds)
+            );
             text += &wrapped(&sentence, &word, "    ");
         }
         if self.changed_since == Some(true) && self.last_refusal.is_none() {

@@ -139,12 +139,15 @@ fn tells_which_configuration_is_in_force_and_whether_it_still_is() {
     assert!(same.text(Colour::None).contains(line), "{}", same.text(Colour::None));
     assert_eq!(same.health(), ExitCode::SUCCESS);
     let changed = with(json!(true), Value::Null);
-    assert_eq!(
-        changed.text(Colour::None).lines().nth(1),
-        Some("config: /etc/lone64/lone64.toml with 1 drop-in has changed since; `lone64 reload`")
+    let text = changed.text(Colour::None);
+    let second = text.lines().nth(1).unwrap();
+    assert!(
+        second.starts_with("config: /etc/lone64/lone64.toml with 1 drop-in has changed since;"),
+        "{text}"
     );
     assert_eq!(changed.health(), ExitCode::SUCCESS);
-    let refused = with(json!(true), json!({ "seconds": 5, "message": "f:1:1: wrong\n  1 | x", "problems": [] }));
+    let refused =
+        with(json!(true), json!({ "seconds": 5, "message": "f:1:1: wrong\n  1 | x", "problems": [] }));
     assert!(refused.text(Colour::None).contains("config: a reload was refused 5s ago"));
     assert!(!refused.text(Colour::None).contains("has changed since"));
     assert_eq!(refused.health(), ExitCode::FAILURE);

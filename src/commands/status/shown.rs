@@ -67,7 +67,8 @@ impl Shown {
             What::All => {}
             What::Live => {
                 retain(status, "targets", |target| target["state"] == "live");
-                let others = ["upstreams", "ranges", "routes", "next_hops", "conflicts", "wide_masks", "unserved"];
+                let others =
+                    ["upstreams", "ranges", "routes", "next_hops", "conflicts", "wide_masks", "unserved"];
                 others.iter().for_each(|list| retain(status, list, |_| false));
             }
             What::Problems => {
@@ -137,9 +138,7 @@ mod tests {
             json!({ "prefix": prefix, "upstream": "eth0", "interfaces": [interface], "interface_count": 1,
                     "state": state })
         };
-        let target = |address: &str, interface: &str, state: &str| {
-            json!({ "address": address, "interface": interface, "state": state })
-        };
+        let target = |address: &str, interface: &str, state: &str| json!({ "address": address, "interface": interface, "state": state });
         let mut status = json!({
             "upstreams": [{ "interface": "eth0", "state": "up" }, { "interface": "eth1", "state": "down" }],
             "ranges": [
@@ -169,7 +168,10 @@ mod tests {
         let status = cut("br0", What::All);
         assert_eq!(names(&status, "targets", "address"), ["2001:db8:1:2:c::5", "2001:db8:1:2:c::6"]);
         assert_eq!(names(&status, "ranges", "prefix"), ["2001:db8:1:2:c::/112"]);
-        assert_eq!((names(&status, "upstreams", "interface").len(), names(&status, "routes", "state").len()), (0, 0));
+        assert_eq!(
+            (names(&status, "upstreams", "interface").len(), names(&status, "routes", "state").len()),
+            (0, 0)
+        );
         assert_eq!(names(&status, "problems", "message"), ["somewhere"]);
         assert_eq!(names(&cut("eth0", What::All), "ranges", "prefix").len(), 2);
     }
