@@ -35,8 +35,10 @@ prefix    = "2001:db8:1:2:a::/80"
 interface = "lo"
 "#;
 
+/// In a network namespace of its own, so that nothing of this host is told of.
 fn lone64(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lone64"))
+    let mut child = Command::new("unshare")
+        .args(["-r", "-n", env!("CARGO_BIN_EXE_lone64")])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -117,7 +117,7 @@ fn warns_of_what_is_legal_and_surely_wrong() {
 
 #[test]
 fn names_an_interface_that_is_almost_there_and_a_prefix_of_the_documentation() {
-    let host = "ip link add up0 type dummy; ip link set up0 up; ip link add lxcbr0 type bridge; \
+    let host = "ip link add up0 type veth peer name rt0; ip link set rt0 up; ip link set up0 up; ip link add lxcbr0 type bridge; \
                 ip addr add 2a00:1450::2/64 dev up0 nodad; ip -6 route add default via fe80::1 dev up0; ";
     let file = "printf '[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\ninterface = \"lxdbr0\"\n'";
     let output = with_empty_etc(&format!("{host} {file} | \"$1\" check --json -"));

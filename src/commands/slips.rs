@@ -23,7 +23,8 @@ pub(super) fn notes(written: &Policy, here: &Engine) -> Vec<String> {
     let ranges = written.ranges.iter().filter(|range| range.needs_upstream());
     let documented = ranges.map(|range| range.prefix).filter(|prefix| DOCUMENTATION.contains(prefix));
     let own = here.upstream_links().find_map(|link| here.links().global(link));
-    if let Some(own) = own.filter(|own| !DOCUMENTATION.contains(own)) {
+    // A host with other addresses than those of the Internet has its prefixes translated, or is a test.
+    if let Some(own) = own.filter(|own| INTERNET.contains(own) && !DOCUMENTATION.contains(own)) {
         notes.extend(documented.map(|prefix| {
             format!(
                 "{prefix} is out of {DOCUMENTATION}, which is for documentation: no router asks for it; write one \
@@ -61,6 +62,9 @@ fn names(written: &Policy) -> Vec<String> {
 /// RFC 3849.
 const DOCUMENTATION: Ipv6Net =
     Ipv6Net::new_assert(core::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32);
+
+/// RFC 4291 §2.4 and the registry of global unicast addresses.
+const INTERNET: Ipv6Net = Ipv6Net::new_assert(core::net::Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
 #[cfg(test)]
 mod tests {

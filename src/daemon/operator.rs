@@ -65,7 +65,7 @@ pub(super) enum Wish {
     Call(Call),
     Scrape(Scrape),
     Reload,
-    Read(Result<Loaded, Refusal>),
+    Read(Box<Result<Loaded, Refusal>>),
 }
 
 impl Operator {
@@ -87,7 +87,7 @@ impl Operator {
             call = next_call(&mut self.control) => Wish::Call(call),
             scrape = metrics::next(&mut self.metrics) => Wish::Scrape(scrape),
             () = next_hangup(&mut self.hangup) => Wish::Reload,
-            read = next_read(&mut self.reading) => Wish::Read(read),
+            read = next_read(&mut self.reading) => Wish::Read(Box::new(read)),
         }
     }
 
@@ -159,7 +159,7 @@ impl Daemon {
                 tracing::info!("SIGHUP: reading the configuration again");
                 self.operator.read(None);
             }
-            Wish::Read(read) => match read.and_then(|loaded| self.prepare(loaded)) {
+            Wish::Read(read) => match (*read).and_then(|loaded| self.prepare(loaded)) {
                 Ok(next) => {
                     self.configure_settings(&next.loaded.read.config);
                     self.operator.taking_over = Some(Box::new(next));
