@@ -44,9 +44,9 @@ fn prints_every_key_and_where_it_came_from() {
     let printed = text(&output.stdout);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "{printed}");
     for line in [
-        "prefix           = \"2001:db8:1:2:c::/112\"   # <stdin>:2\n",
-        "answer           = \"live\"                   # default\n",
-        "absent     = \"5s\"    # <stdin>:5\n",
+        "prefix           = \"2001:db8:1:2:c::/112\"  # <stdin>:2\n",
+        "answer           = \"live\"                  # default\n",
+        "absent     = \"5s\"   # <stdin>:5\n",
         "#metrics = (none)",
     ] {
         assert!(printed.contains(line), "{line}{printed}");
@@ -96,7 +96,7 @@ fn without_a_file_there_may_be_drop_ins() {
         "mkdir /etc/lone64/lone64.d; printf '[timers]\nabsent = \"9s\"\n' > /etc/lone64/lone64.d/a.toml; ";
     let output = with_empty_etc(&format!("{script} \"$1\" check --effective"));
     let printed = text(&output.stdout);
-    assert!(printed.contains("absent     = \"9s\"    # /etc/lone64/lone64.d/a.toml:2\n"), "{printed}");
+    assert!(printed.contains("absent     = \"9s\"   # /etc/lone64/lone64.d/a.toml:2\n"), "{printed}");
     let output = with_empty_etc(&format!("{script} \"$1\" check"));
     assert!(text(&output.stdout).contains("1 drop-in of /etc/lone64/lone64.toml is good"), "{output:?}");
 }
@@ -130,7 +130,7 @@ fn names_an_interface_that_is_almost_there_and_a_prefix_of_the_documentation() {
     assert!(notes.iter().any(|note| note.contains("is for documentation")), "{notes:?}");
     let output = with_empty_etc(&format!("{host} {file} | \"$1\" check --effective -"));
     let printed = text(&output.stdout);
-    assert!(printed.contains("#interface       = \"up0\""), "{printed}");
+    assert!(printed.contains("#interface      = \"up0\""), "{printed}");
 }
 
 #[test]

@@ -20,13 +20,14 @@ Examples:
   lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
   lone64 run --upstream eth0 --range 2001:db8:1:2:c::/112=lxcbr0 \\
              --range 2001:db8:1:2:d::/112=wg0
-  lone64 run -v                       as log.level = \"debug\"
+  lone64 run -v
   lone64 run --record /var/tmp/lone64.trace
 
 Behind F, the files of the directory beside it are read, in the order of their
 names: lone64.d/*.toml beside lone64.toml. A table in two brackets adds one, a
 key in another table replaces that of the files before.
 
+-v is level = \"debug\" of [log], -vv \"trace\", -q \"warn\" and -qq \"error\".
 Environment: LONE64_LOG is error, warn, info, debug or trace, and goes before
 the level of the files; -v and -q go before both.")]
 pub struct RunArgs {

@@ -157,19 +157,20 @@ impl Effective {
             let Some(table) = TABLES.into_iter().find(|table| table.name == keys[0].table) else { continue };
             let is_automatic = keys.iter().all(|key| key.origin == KeyOrigin::Automatic);
             let _ = writeln!(text, "{}{}", if is_automatic { "#" } else { "" }, table.header());
-            let name = keys.iter().map(|key| key.key.len()).max().unwrap_or(0);
+            let marked = |key: &Key| {
+                let is_comment = key.origin == KeyOrigin::Automatic || key.value.is_null();
+                format!("{}{}", if is_comment { "#" } else { "" }, key.key)
+            };
+            let name = keys.iter().map(|key| marked(key).len()).max().unwrap_or(0);
             let values: Vec<String> = keys.iter().map(|key| shown(&key.value)).collect();
             let width =
                 values.iter().map(|value| value.chars().count()).filter(|width| *width <= WIDEST).max();
             for (key, value) in keys.iter().zip(&values) {
-                let is_comment = key.origin == KeyOrigin::Automatic || key.value.is_null();
-                let mark = if is_comment { "#" } else { "" };
-                let line = format!("{mark}{:<name$} = {value:<1$}", key.key, width.unwrap_or(0));
+                let line = format!("{:<name$} = {value:<1$}", marked(key), width.unwrap_or(0));
                 if line.chars().count() + key.origin.to_string().chars().count() + 4 > COLUMNS {
                     let _ = writeln!(text, "# {}:\n{}", key.origin, line.trim_end());
                 } else {
-                    let pad = usize::from(!is_comment);
-                    let _ = writeln!(text, "{line}{:pad$}  # {}", "", key.origin);
+                    let _ = writeln!(text, "{line}  # {}", key.origin);
                 }
             }
         }

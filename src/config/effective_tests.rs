@@ -123,11 +123,11 @@ fn is_text_that_means_the_same() {
 fn shows_a_key_on_a_line_with_where_it_came_from() {
     let printed = effective(&Overrides::default(), FILE).text();
     for line in [
-        "announce        = \"5m\"",
-        "#upstream         = (none)",
-        "interface        = [\"lxcbr0\", \"veth*\"]",
-        "absent     = \"5s\"    # f:12\n",
-        "retries    = 3       # default\n",
+        "announce        = \"5m\"        # f:3\n",
+        "#upstream        = (none)                  # automatic\n",
+        "interface        = [\"lxcbr0\", \"veth*\"]     # f:6\n",
+        "absent     = \"5s\"   # f:12\n",
+        "retries    = 3      # default\n",
         "#metrics = (none)                      # default\n",
     ] {
         assert!(printed.contains(line), "{line}\n{printed}");
@@ -147,6 +147,6 @@ fn shows_what_the_host_adds_as_a_comment() {
     effective.name_upstreams(&["eth0".to_owned()]);
     let printed = effective.text();
     assert!(printed.contains("#[[range]]\n#prefix"), "{printed}");
-    assert!(printed.contains("#interface       = \"eth0\""), "{printed}");
+    assert!(printed.contains("#interface      = \"eth0\""), "{printed}");
     assert!(crate::config::parse(&printed, "printed").unwrap().policy.ranges.is_empty(), "{printed}");
 }

@@ -4,9 +4,12 @@
 
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
+
 use super::configuration::Config;
 use super::mirror::File;
 use super::problem::{Place, Report};
+use super::section::Field;
 use crate::engine::policy::{Announce, Override, RangePolicy};
 
 /// Tells of it, each with its place.
@@ -43,6 +46,12 @@ pub(super) fn notice(file: &File, config: &Config, report: &mut Report<'_>) {
 
 fn of_upstreams(file: &File, report: &mut Report<'_>) {
     for upstream in &file.upstreams {
+        if let Field::Is(patterns, place) = &upstream.ignore
+            && patterns.iter().any(|pattern| pattern.as_str() == "*")
+        {
+            let sentence = "every interface is left alone, so that nothing is served automatically";
+            report.push(place, sentence).help("name the interfaces, or write automatic = false");
+        }
         if upstream.override_flag == Override::Never
             && let Some(place) = upstream.written.place("announce")
             && upstream.announce != Announce::No
@@ -55,7 +64,25 @@ fn of_upstreams(file: &File, report: &mut Report<'_>) {
 
 /// A range in a wider one that says the same of it.
 fn of_ranges(file: &File, config: &Config, report: &mut Report<'_>) {
+    for range in &file.ranges {
+        let Field::Is(excludes, _) = &range.exclude else { continue };
+        if excludes.len() > MOST_COMPARED {
+            continue;
+        }
+        for (i, (exclude, place)) in excludes.iter().enumerate() {
+            let covers = |(j, other): (usize, &Ipv6Net)| {
+                j != i && other.contains(exclude) && (other != exclude || j < i)
+            };
+            if let Some((_, wider)) = excludes.iter().map(|(net, _)| net).enumerate().find(|at| covers(*at)) {
+                let sentence = format!("{exclude} is excluded by {wider} already");
+                report.push(place, sentence).help("leave one of them out");
+            }
+        }
+    }
     let ranges = &config.policy.ranges;
+    if ranges.len() > MOST_COMPARED {
+        return;
+    }
     let written = file.ranges.iter().filter(|range| range.suffix.value().is_none());
     for (range, written) in ranges.iter().zip(written) {
         let wider = ranges.iter().filter(|other| {
@@ -89,6 +116,8 @@ fn says_the_same(range: &RangePolicy, other: &RangePolicy) -> bool {
     range.exclude.is_empty() && alike == *other
 }
 
+/// Each with each; nobody writes more by hand.
+const MOST_COMPARED: usize = 2_000;
 /// RFC 4861 §10: MAX_MULTICAST_SOLICIT transmissions, RETRANS_TIMER apart.
 const THREE_TRIES: Duration = Duration::from_secs(3);
 
@@ -130,6 +159,22 @@ mod tests {
         assert_eq!(notices(&text("announce = \"5m\"")).len(), 1);
         assert_eq!(notices(&text("announce = false")), [""; 0]);
         assert_eq!(notices(&text("")), [""; 0]);
+    }
+
+    #[test]
+    fn tells_of_what_leaves_nothing_to_do() {
+        let told = notices("[[upstream]]\nignore = [\"docker0\", \"*\"]");
+        assert_eq!(told, ["2: every interface is left alone, so that nothing is served automatically"]);
+        let exclude =
+            |list: &str| notices(&format!("[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\nexclude = {list}"));
+        let wide = "\"2001:db8:1:2:c::/124\"";
+        let (one, other) = ("\"2001:db8:1:2:c::1\"", "\"2001:db8:1:2:c::11\"");
+        assert_eq!(exclude(&format!("[{wide}, {other}]")), [""; 0]);
+        assert_eq!(
+            exclude(&format!("[{one}, {other}, {wide}]")),
+            ["3: 2001:db8:1:2:c::1/128 is excluded by 2001:db8:1:2:c::/124 already"]
+        );
+        assert_eq!(exclude(&format!("[{one}, {one}]")).len(), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is in force, and whether it is still what the files say.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,8 +60,8 @@ impl InForce {
             json!({ "seconds": at.elapsed().as_secs(), "message": fault.message, "problems": fault.problems })
         });
         let value = json!({
-            "file": self.files.main(),
-            "files": self.files.paths().collect::<Vec<_>>(),
+            "file": self.files.main().map(absolute),
+            "files": self.files.paths().map(absolute).collect::<Vec<_>>(),
             "loaded_seconds": self.loaded.elapsed().as_secs(),
             "last_refusal": refusal,
         });
@@ -95,6 +96,11 @@ impl Told {
         });
         written.await.unwrap_or_else(|_| Reply::fault("internal", "the status was not written".to_owned()))
     }
+}
+
+/// A client may be elsewhere.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// For the files to be read.
