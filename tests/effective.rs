@@ -56,6 +56,16 @@ fn prints_every_key_and_where_it_came_from() {
 }
 
 #[test]
+fn tells_what_a_key_comes_to_where_others_decide() {
+    let input = "[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\nanswer = \"always\"\n";
+    let output = lone64(&["check", "--effective", "--json", "-"], input);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys = value["effective"].as_array().unwrap();
+    let backstop = keys.iter().find(|key| key["key"] == "backstop").unwrap();
+    assert_eq!((&backstop["value"], &backstop["origin"]), (&false.into(), &"automatic".into()));
+}
+
+#[test]
 fn prints_the_same_as_json() {
     let output = lone64(&["check", "--effective", "--json", "-"], FILE);
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Outcome, backstops, host, links, print, slips, unserved, ways_out, wrapped};
 use crate::config::{DEFAULT_FILE, Effective, Overrides, Problems, Read, written};
@@ -39,8 +40,8 @@ lone64.toml. Without F and without the default file, what is checked is what
 What is legal and surely wrong is a warning, and the status is 0 all the same.
 
 --effective prints a configuration that means the same, with every key. Behind
-each value is where it came from: default, automatic (the host tells it while
-lone64 runs), or the file and the line. With --json that is `effective`.
+each value is where it came from: default, automatic (other keys or the host
+decide), or the file and the line. With --json that is `effective`.
 
 Networks that the kernel of this host routes inside an on-link prefix, and that
 nobody would serve, are named with the lines that serve them. With several
@@ -164,6 +165,11 @@ impl Here {
     /// The same with what this host makes of it.
     fn effective(&self, read: &Effective) -> Effective {
         let mut effective = read.clone();
+        for range in all_ranges(&self.policy) {
+            effective.set_here(range, "routes", json!(range.routes.to_string()));
+            let backstop = range.backstop && !backstops::is_without(range, &self.policy);
+            effective.set_here(range, "backstop", json!(backstop));
+        }
         if let Some(engine) = &self.engine {
             let names = engine.upstream_links().map(|link| engine.links().name(link));
             effective.name_upstreams(&names.collect::<Vec<_>>());

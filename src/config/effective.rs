@@ -45,7 +45,7 @@ pub struct Key {
 pub enum KeyOrigin {
     /// Nobody wrote it.
     Default,
-    /// The host tells it while the daemon runs: its default route, its routes.
+    /// The host tells it while the daemon runs (its default route, its routes), or it follows from other keys.
     Automatic,
     /// The configuration.
     File {
@@ -129,6 +129,16 @@ impl Effective {
                 self.0.insert(at, Key { table: "range", of, key, value, origin: KeyOrigin::Automatic });
                 at += 1;
             }
+        }
+    }
+
+    /// What a key of a range comes to on this host, if that is something else than what the texts say.
+    pub fn set_here(&mut self, range: &RangePolicy, key: &str, value: Value) {
+        let of = name(range);
+        let is_it = |one: &&mut Key| one.table == "range" && one.key == key && one.of.as_ref() == Some(&of);
+        if let Some(one) = self.0.iter_mut().find(is_it).filter(|one| one.value != value) {
+            one.value = value;
+            one.origin = KeyOrigin::Automatic;
         }
     }
 

@@ -116,7 +116,7 @@ const STATUS_FIELDS: &[Term] = &[
          (whether the files say something else now; null where they do not say so within two seconds), last_refusal \
          (null, or seconds (ago), message and problems of the last reload that was refused, until one is taken); with \
          the param keys also keys, the first 10000 of them, and keys_left_out. A key has table, of (the prefix of the \
-         range, or the interface of the upstream), key, value and origin: default, automatic (the host tells it), file \
+         range, or the interface of the upstream), key, value and origin: default, automatic (the host tells it, or other keys), file \
          or drop-in (with file and line), command-line (with option) or environment (with variable).",
     ),
     (
