@@ -9,6 +9,7 @@ use crate::commands::completions::CompletionsArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::explain::ExplainArgs;
+use crate::commands::failure::Form;
 use crate::commands::import::ImportArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::options::RunArgs;
@@ -97,6 +98,23 @@ pub enum Command {
     /// without --fix. Without --live it sends nothing but, to a gateway that the kernel has not
     /// resolved, one empty datagram. Some of it only root can read.
     Doctor(DoctorArgs),
+}
+
+impl Command {
+    /// In which form it says what it says.
+    pub fn form(&self) -> Form {
+        let is_json = match self {
+            Self::Check(args) => args.json,
+            Self::Import(args) => args.json,
+            Self::Status(args) => args.json,
+            Self::Reload(args) => args.json,
+            Self::Explain(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Watch(args) if args.json => return Form::JsonLines,
+            Self::Watch(_) | Self::Run(_) | Self::Demo(_) | Self::Man(_) | Self::Completions(_) => false,
+        };
+        if is_json { Form::Json } else { Form::Text }
+    }
 }
 
 #[cfg(test)]

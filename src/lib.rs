@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | [`wire`] | nothing: pure | bytes to values and back: solicitation, advertisement, the socket's filter |
 //! | [`engine`] | nothing: pure | the decisions: ranges, targets, probing, answers, routes wanted |
-//! | [`config`] | the one file it is told to read | TOML text to a policy in which impossible states cannot be written |
+//! | [`config`] | the files it is told to read | TOML text to a policy in which impossible states cannot be written |
 //! | [`explanation`] | nothing | what a user reads of an error |
 //! | [`import`] | nothing: text in, text out | other responders' configurations as a lone64.toml |
 //! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |

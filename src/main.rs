@@ -4,10 +4,18 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use lone64::cli::{Cli, Command};
-use lone64::{commands, explanation};
+use lone64::commands::{self, failure};
 
 fn main() -> ExitCode {
-    let result = match &Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // A program that asks for JSON gets nothing else on its standard output.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
+            return failure::tell_usage(&error.to_string());
+        }
+        Err(error) => error.exit(),
+    };
+    let result = match &cli.command {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Import(args) => commands::import::run(args),
@@ -20,8 +28,5 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("{}", explanation::of(&*error));
-        ExitCode::FAILURE
-    })
+    result.unwrap_or_else(|error| failure::tell(&*error, cli.command.form()))
 }

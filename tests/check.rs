@@ -35,8 +35,10 @@ prefix    = "2001:db8:1:2:a::/120"
 interface = "lo"
 "#;
 
+/// In a network namespace of its own, so that nothing of this host is told of.
 fn lone64(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lone64"))
+    let mut child = Command::new("unshare")
+        .args(["-r", "-n", env!("CARGO_BIN_EXE_lone64")])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -327,7 +329,8 @@ fn refuses_wrong_usage_with_status_2() {
         &["run", "--range", "eth0"],
         &["run", "--upstream", "sixteen-bytes-16"],
         &["run", "--socket", "control.sock"],
-        &["status", "--watch", "--json"],
+        &["status", "--live", "--problems"],
+        &["status", "192.0.2.0/24"],
         &["reload", "--socket", "/a", "--config", "/b"],
     ] {
         let output = lone64(arguments, "");

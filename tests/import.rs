@@ -113,8 +113,9 @@ fn tells_every_mistake_with_its_place_and_remedy() {
     let output = lone64(&["import", "--json", "-"], conf);
     assert_eq!(output.status.code(), Some(1));
     let json: Value = serde_json::from_str(text(&output.stdout)).unwrap();
-    assert_eq!(json["problems"].as_array().unwrap().len(), 3);
-    assert_eq!(json["problems"][1]["line"], 2);
+    assert_eq!(json["error"]["code"], "configuration");
+    assert_eq!(json["error"]["problems"].as_array().unwrap().len(), 3);
+    assert_eq!(json["error"]["problems"][1]["line"], 2);
 }
 
 #[test]

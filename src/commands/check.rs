@@ -1,7 +1,9 @@
 //! `lone64 check`: every problem of a configuration, or what it would serve; and what nobody would on this host.
 //!
-//! May touch: the file that it is told to read, standard input, output and error, and the kernel's tables, which it
+//! May touch: the files that it is told to read, standard input, output and error, and the kernel's tables, which it
 //! only reads.
+
+mod described;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,15 +11,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Outcome, backstops, host, links, print, switches, unserved, ways_out, wrapped};
-use crate::config::{self, DEFAULT_FILE, Problems, written};
+use super::{Outcome, backstops, host, links, print, slips, switches, unserved, ways_out, wrapped};
+use crate::config::{DEFAULT_FILE, Effective, Overrides, Problems, Read, written};
 use crate::daemon::unserved::{Network, networks};
 use crate::engine::Engine;
 use crate::engine::policy::{
-    Announce, Answer, Automatic, Downstream, IfPattern, Origin, Override, Policy, RangePolicy, RangeRoutes,
-    UpstreamInterface, UpstreamPolicy,
+    Answer, Automatic, Downstream, IfPattern, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
+    UpstreamPolicy,
 };
 use crate::engine::{Unread, unread_table};
 
@@ -27,8 +29,19 @@ use crate::engine::{Unread, unread_table};
 Examples:
   lone64 check
   lone64 check ./lone64.toml
+  lone64 check --effective
   lone64 check --json ./lone64.toml | jq '.problems[].message'
   ssh host cat /etc/lone64/lone64.toml | lone64 check -
+
+Behind F, its drop-ins are read, as `lone64 run` does: lone64.d/*.toml beside
+lone64.toml. Without F and without the default file, what is checked is what
+`lone64 run` does then: everything is automatic.
+
+What is legal and surely wrong is a warning, and the status is 0 all the same.
+
+--effective prints a configuration that means the same, with every key. Behind
+each value is where it came from: default, automatic (other keys or the host
+decide), or the file and the line. With --json that is `effective`.
 
 Networks that the kernel of this host routes inside an on-link prefix, and that
 nobody would serve, are named with the lines that serve them. With several
@@ -38,51 +51,84 @@ of [routes] that no rule names is told, with the rule. With --json these are
 
 Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage.")]
 pub struct CheckArgs {
-    /// The configuration, or - for standard input.
-    #[arg(value_name = "F", default_value = DEFAULT_FILE)]
-    pub file: PathBuf,
+    /// The configuration, or - for standard input [default: /etc/lone64/lone64.toml].
+    #[arg(value_name = "F")]
+    pub file: Option<PathBuf>,
+    /// Print every key with its value and where it came from.
+    #[arg(long)]
+    pub effective: bool,
     /// Print one JSON object instead.
     #[arg(long)]
     pub json: bool,
 }
 
+/// A configuration without mistakes.
+struct Checked {
+    /// What people call it.
+    origin: String,
+    files: Vec<PathBuf>,
+    read: Read,
+}
+
 /// Checks one configuration; the status is 1 if it has a problem.
 pub fn run(args: &CheckArgs) -> Outcome {
-    let (origin, result) = if args.file == Path::new("-") {
-        ("<stdin>".to_owned(), config::read(io::stdin().lock(), "<stdin>"))
-    } else {
-        (args.file.display().to_string(), config::load(&args.file))
-    };
-    match result {
-        Ok(config) => {
-            let here = Here::of(&config.policy);
-            let unserved = &here.unserved;
-            if args.json {
-                let mut object = described(&origin, &here);
-                object["unserved"] = json!(unserved.networks);
-                object["ways_out"] = json!(here.ways_out);
-                object["unread_table"] = json!(unserved.unread.as_ref().map(|unread| unread.table));
-                print(&format!("{object:#}\n"))?;
-            } else {
-                let (table, summary) = (table(&here), summary(&origin, &config.policy));
-                let ways_out = ways_out::text(&here.ways_out);
-                print(&format!("{table}{}{ways_out}\n{summary}\n", unserved.text(&table)))?;
-                if let Some(unread) = &unserved.unread {
-                    let said = wrapped("unread: ", &format!("{}; this adds one:", unread.sentence()));
-                    print(&format!("{said}            {}\n", unread.remedy()))?;
-                }
+    match check(args.file.as_deref()) {
+        Ok(checked) => {
+            let mut here = Here::of(&checked.read.config.policy);
+            here.effective = args.effective.then(|| here.effective(&checked.read.effective));
+            let policy = &checked.read.config.policy;
+            match &here.effective {
+                _ if args.json => print(&format!("{:#}\n", described::described(&checked, &here)))?,
+                Some(effective) => print(&effective.text())?,
+                None => print(&text(&here, &summary(&checked.origin, policy)))?,
             }
+            if !args.json {
+                checked.read.notices.iter().for_each(|notice| eprintln!("warning: {notice}\n"));
+            }
+            Ok(ExitCode::SUCCESS)
         }
-        Err(problems) => {
+        Err((origin, problems)) => {
             if args.json {
-                print(&format!("{:#}\n", refused(&origin, &problems)))?;
+                print(&format!("{:#}\n", described::refused(&origin, &problems)))?;
             } else {
                 eprintln!("{problems}\n\n{}", count_of_problems(&origin, &problems));
             }
-            return Ok(ExitCode::FAILURE);
+            Ok(ExitCode::FAILURE)
         }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads it as a daemon would. With a mistake come the words for where it is.
+fn check(file: Option<&Path>) -> Result<Checked, (String, Problems)> {
+    const STDIN: &str = "<stdin>";
+    if file == Some(Path::new("-")) {
+        let read = Overrides::default().read(io::stdin().lock(), STDIN);
+        let checked = |read| Checked { origin: STDIN.to_owned(), files: Vec::new(), read };
+        return read.map(checked).map_err(|problems| (STDIN.to_owned(), problems));
+    }
+    let named = file.unwrap_or(Path::new(DEFAULT_FILE)).display().to_string();
+    let loaded = Overrides::default().load(file).map_err(|problems| (named.clone(), problems))?;
+    let files: Vec<PathBuf> = loaded.files.paths().map(Path::to_owned).collect();
+    let drop_ins = files.len() - usize::from(loaded.files.main().is_some());
+    let origin = match (loaded.files.main(), drop_ins) {
+        (Some(_), 0) => named,
+        (None, 0) => format!("no configuration ({named} is not there)"),
+        (Some(_), _) => format!("{named} with {}", counted(drop_ins, "drop-in")),
+        (None, _) => format!("{} of {named}", counted(drop_ins, "drop-in")),
+    };
+    Ok(Checked { origin, files, read: loaded.read })
+}
+
+/// The table, and what is told of it.
+fn text(here: &Here, summary: &str) -> String {
+    let unserved = &here.unserved;
+    let (table, ways_out) = (table(here), ways_out::text(&here.ways_out));
+    let mut text = format!("{table}{}{ways_out}\n{summary}\n", unserved.text(&table));
+    if let Some(unread) = &unserved.unread {
+        text += &wrapped("unread: ", &format!("{}; this adds one:", unread.sentence()));
+        text += &format!("            {}\n", unread.remedy());
+    }
+    text
 }
 
 /// What a configuration means on this host.
@@ -91,6 +137,10 @@ struct Here {
     notes: Vec<String>,
     unserved: Unserved,
     ways_out: Vec<ways_out::Astray>,
+    /// `None` where the kernel does not say what it has.
+    engine: Option<Engine>,
+    /// If it is wanted.
+    effective: Option<Effective>,
 }
 
 impl Here {
@@ -108,8 +158,26 @@ impl Here {
             notes.extend(switches::notes(&policy));
         }
         notes.extend(engine.iter().flat_map(links::problems));
+        notes.extend(engine.iter().flat_map(|here| slips::notes(written, here)));
         let unserved = engine.as_ref().map(|here| Unserved::of(written, here)).unwrap_or_default();
-        Self { policy, notes, unserved, ways_out }
+        Self { policy, notes, unserved, ways_out, engine, effective: None }
+    }
+
+    /// The same with what this host makes of it.
+    fn effective(&self, read: &Effective) -> Effective {
+        let mut effective = read.clone();
+        for range in all_ranges(&self.policy) {
+            effective.set_here(range, "routes", json!(range.routes.to_string()));
+            let backstop = range.backstop && !backstops::is_without(range, &self.policy);
+            effective.set_here(range, "backstop", json!(backstop));
+        }
+        if let Some(engine) = &self.engine {
+            let names = engine.upstream_links().map(|link| engine.links().name(link));
+            effective.name_upstreams(&names.collect::<Vec<_>>());
+            let ranges = engine.policy().ranges.iter();
+            effective.add_automatic(ranges.filter(|range| range.origin == Origin::Automatic));
+        }
+        effective
     }
 }
 
@@ -266,64 +334,6 @@ fn row(range: &RangePolicy, policy: &Policy) -> [String; 8] {
     ]
 }
 
-fn described(origin: &str, here: &Here) -> Value {
-    let Here { policy, notes, .. } = here;
-    let upstreams: Vec<Value> = policy
-        .upstreams
-        .iter()
-        .map(|upstream| {
-            let interface = match &upstream.interface {
-                UpstreamInterface::DefaultRoute => None,
-                UpstreamInterface::Named(name) => Some(name.as_str()),
-            };
-            json!({
-                "interface": interface,
-                "automatic": upstream.automatic.is_some(),
-                "ignore": upstream.automatic.iter().flat_map(|a| &a.ignore).map(IfPattern::as_str).collect::<Vec<_>>(),
-                "router": upstream.router,
-                "override": override_flag(upstream.override_flag),
-                "source": upstream.source.written(),
-                "gateway_source": upstream.gateway_source.written(),
-                "announce": announce(upstream.announce),
-            })
-        })
-        .collect();
-    let ranges: Vec<Value> = all_ranges(policy)
-        .map(|range| {
-            let is_suffix = range.origin == Origin::Suffix;
-            json!({
-                "prefix": (!is_suffix).then(|| range.prefix.to_string()),
-                "suffix": is_suffix.then(|| range.prefix.to_string()),
-                "upstream": upstream(range, policy),
-                "interface": match &range.downstream {
-                    Downstream::Matching(patterns) => {
-                        json!(patterns.iter().map(IfPattern::as_str).collect::<Vec<_>>())
-                    }
-                    Downstream::Kernel | Downstream::Named(_) => json!(downstream(range)),
-                },
-                "answer": answer(range.answer),
-                "routes": routes(range),
-                "backstop": range.backstop && !backstops::is_without(range, policy),
-                "exclude": range.exclude.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "gateway": range.gateway,
-                "proxy_downstream": range.proxy_downstream,
-            })
-        })
-        .collect();
-    json!({
-        "origin": origin,
-        "valid": true,
-        "upstreams": upstreams,
-        "ranges": ranges,
-        "problems": [],
-        "notes": notes,
-    })
-}
-
-fn refused(origin: &str, problems: &Problems) -> Value {
-    json!({ "origin": origin, "valid": false, "problems": problems.as_slice() })
-}
-
 /// The name of the upstream of a range, unless only the kernel's routes or addresses know it.
 fn upstream<'a>(range: &'a RangePolicy, policy: &'a Policy) -> Option<&'a str> {
     match (&range.upstream, policy.upstreams.as_slice()) {
@@ -357,22 +367,5 @@ fn routes(range: &RangePolicy) -> &'static str {
         RangeRoutes::Range => "range",
         RangeRoutes::Guests => "guests",
         RangeRoutes::None => "none",
-    }
-}
-
-fn override_flag(flag: Override) -> &'static str {
-    match flag {
-        Override::Takeover => "takeover",
-        Override::Always => "always",
-        Override::Never => "never",
-    }
-}
-
-fn announce(announce: Announce) -> Value {
-    match announce {
-        Announce::Yes => json!(true),
-        Announce::No => json!(false),
-        Announce::Dad => json!("dad"),
-        Announce::Every(period) => json!(written(period)),
     }
 }

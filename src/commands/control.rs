@@ -1,18 +1,30 @@
 //! The other end of the control socket: asks a running daemon, and says why it cannot.
 //!
-//! May touch: the control socket.
+//! May touch: the control socket, and whether anybody reads standard output.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::reader::{self, Reader};
+
 /// A connection to a daemon.
 pub(super) struct Client {
     path: PathBuf,
     stream: BufReader<UnixStream>,
+}
+
+/// What comes of waiting for an event.
+pub(super) enum Next {
+    Line(String),
+    /// The daemon has ended.
+    End,
+    /// Nobody reads what is printed.
+    Unread,
 }
 
 /// Why there is no answer, or none that helps.
@@ -38,6 +50,19 @@ pub(super) enum ControlError {
     /// It said no.
     #[error("{}", .0["message"].as_str().unwrap_or("lone64 refuses, and does not say why"))]
     Refused(Value),
+}
+
+impl ControlError {
+    /// For programs.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::NotRunning(_) => "not_running",
+            Self::Forbidden(_) => "forbidden",
+            Self::Silent { .. } => "silent",
+            Self::Foreign(_) => "foreign",
+            Self::Refused(_) => "refused",
+        }
+    }
 }
 
 impl Client {
@@ -76,10 +101,18 @@ impl Client {
         }
     }
 
-    /// The next line, for as long as that takes; none when the daemon has ended.
-    pub(super) fn next_event(&mut self) -> Result<Option<String>, ControlError> {
+    /// The next line, for as long as that takes; none when the daemon has ended, or when nobody reads standard output
+    /// any more.
+    pub(super) fn next_event(&mut self) -> Result<Next, ControlError> {
         self.wait_at_most(None)?;
-        self.line()
+        let has_line = self.stream.buffer().contains(&b'\n');
+        if !has_line {
+            let waited = reader::wait_for(self.stream.get_ref().as_fd());
+            if waited.map_err(|source| self.silent(source))? == Reader::Gone {
+                return Ok(Next::Unread);
+            }
+        }
+        Ok(self.line()?.map_or(Next::End, Next::Line))
     }
 
     fn line(&mut self) -> Result<Option<String>, ControlError> {

@@ -77,6 +77,8 @@ pub fn run(args: &DoctorArgs) -> Outcome {
         upstream: args.upstream.clone(),
         range: args.range.clone(),
         socket: None,
+        verbose: 0,
+        quiet: 0,
         record: None,
     };
     let config = source.config()?;

@@ -6,7 +6,6 @@
 mod kernel;
 
 use std::net::Ipv6Addr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use serde_json::json;
 use super::control::{Client, ControlError};
 use super::options::SocketArgs;
 use super::{Outcome, host, print};
-use crate::config::{self, Config, DEFAULT_FILE, Overrides};
+use crate::config::Overrides;
 use crate::daemon::explained::{Explained, ExplainedStep};
 use crate::engine::Time;
 use crate::engine::facts::Fact;
@@ -90,11 +89,7 @@ fn from_daemon(args: &ExplainArgs) -> Result<Explained, ControlError> {
 
 /// What a daemon with this configuration would do on this host.
 fn without_daemon(args: &ExplainArgs, facts: &[Fact]) -> Result<Explained, Box<dyn std::error::Error>> {
-    let config: Config = match &args.of.config {
-        Some(path) => config::load(path)?,
-        None if Path::new(DEFAULT_FILE).exists() => config::load(Path::new(DEFAULT_FILE))?,
-        None => Overrides::default().config()?,
-    };
+    let config = Overrides::default().load(args.of.config.as_deref())?.read.config;
     let engine = host::engine(config.policy, facts.to_vec());
     Ok(Explained::of(&engine, args.address, Time::ORIGIN))
 }

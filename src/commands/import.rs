@@ -71,13 +71,9 @@ pub fn run(args: &ImportArgs) -> Outcome {
     match (result, args.json) {
         (Ok(imported), false) => print(&imported.toml)?,
         (Ok(imported), true) => print(&format!("{:#}\n", described(&origin, &imported)))?,
-        (Err(error), true) => {
-            print(&format!("{:#}\n", refused(&origin, &error)))?;
-            return Ok(ExitCode::FAILURE);
-        }
         // These begin with their places, as a compiler's do.
-        (Err(ImportError::Unreadable(problems)), false) => return Err(problems.into()),
-        (Err(error), false) => return Err(error.into()),
+        (Err(ImportError::Unreadable(problems)), _) => return Err(problems.into()),
+        (Err(error), _) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -166,17 +162,6 @@ fn described(origin: &str, imported: &Imported) -> Value {
         "notes": imported.notes,
         "problems": [],
     })
-}
-
-fn refused(origin: &str, error: &ImportError) -> Value {
-    match error {
-        ImportError::Unreadable(problems) => json!({ "origin": origin, "problems": problems.as_slice() }),
-        ImportError::Nothing { notes, .. } => json!({
-            "origin": origin,
-            "notes": notes,
-            "problems": [{ "origin": origin, "message": error.to_string() }],
-        }),
-    }
 }
 
 /// Some address far away: an address of the documentation's would be this host's in a lab (RFC 3849). Nothing is sent.

@@ -13,20 +13,23 @@ mod control;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod failure;
 mod host;
 pub mod import;
 mod links;
 pub mod man;
 pub mod options;
+mod reader;
 pub mod reload;
 pub mod run;
+mod slips;
 pub mod status;
 mod switches;
 mod unserved;
 pub mod watch;
 mod ways_out;
 
-/// How a command ends: with its exit status, or with an error that is shown once, with status 1.
+/// How a command ends: with its exit status, or with an error that [`failure::tell`] shows once, with status 1.
 pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 /// The sentence behind `first`, in lines of 80 columns that are indented alike.

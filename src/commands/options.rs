@@ -4,10 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use ipnet::Ipv6Net;
 
-use crate::config::{Config, DEFAULT_FILE, Overrides, Problems, socket_in};
+use crate::config::{Config, DEFAULT_FILE, Loaded, LogLevel, Overrides, Problems, has_default, socket_in};
 use crate::daemon::Refusal;
 use crate::engine::facts::IfName;
 
@@ -20,7 +20,16 @@ Examples:
   lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
   lone64 run --upstream eth0 --range 2001:db8:1:2:c::/112=lxcbr0 \\
              --range 2001:db8:1:2:d::/112=wg0
-  lone64 run --record /var/tmp/lone64.trace")]
+  lone64 run -v
+  lone64 run --record /var/tmp/lone64.trace
+
+Behind F, the files of the directory beside it are read, in the order of their
+names: lone64.d/*.toml beside lone64.toml. A table in two brackets adds one, a
+key in another table replaces that of the files before.
+
+-v is level = \"debug\" of [log], -vv \"trace\", -q \"warn\" and -qq \"error\".
+Environment: LONE64_LOG is error, warn, info, debug or trace, and goes before
+the level of the files; -v and -q go before both.")]
 pub struct RunArgs {
     /// The configuration [default: /etc/lone64/lone64.toml].
     #[arg(long, value_name = "F")]
@@ -34,6 +43,12 @@ pub struct RunArgs {
     /// The control socket, instead of the file's.
     #[arg(long, value_name = "PATH", value_parser = parse_socket)]
     pub socket: Option<PathBuf>,
+    /// Log why things are decided; twice: every packet.
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Log only what may be wrong; twice: only what is.
+    #[arg(short, long, action = ArgAction::Count)]
+    pub quiet: u8,
     /// Write what happens, and what is done about it, to this file, for a bug report.
     ///
     /// One JSON object per line, until the daemon ends or the file has 64 MiB: what the kernel says, every question,
@@ -56,36 +71,44 @@ pub struct SocketArgs {
 }
 
 impl RunArgs {
-    /// The configuration that these options and the file make.
+    /// The configuration that these options and the files make.
     pub fn config(&self) -> Result<Config, Problems> {
-        match self.file() {
-            Some(path) => self.overrides().load(path),
-            None => self.overrides().config(),
-        }
+        self.overrides(None).load(self.config.as_deref()).map(|loaded| loaded.read.config)
     }
 
-    /// The same later, when the file may be another.
-    pub fn config_again(&self) -> Result<Config, Refusal> {
-        let path = self.file().ok_or(Refusal::NoFile)?;
+    /// The same with the environment of this process, and where it came from.
+    pub fn load(&self) -> Result<Loaded, Problems> {
+        let environment = std::env::var_os("LONE64_LOG").map(|text| text.to_string_lossy().into_owned());
+        self.overrides(environment).load(self.config.as_deref())
+    }
+
+    /// The same later, when the files may be others.
+    pub fn load_again(&self) -> Result<Loaded, Refusal> {
+        if self.config.is_none() && !has_default() {
+            return Err(Refusal::NoFile);
+        }
+        let path = self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         // A pipe has been read already, and to open it could wait for ever.
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Refusal::NotAFile(path.to_owned()));
         }
-        Ok(self.overrides().load(path)?)
+        Ok(self.load()?)
     }
 
-    fn file(&self) -> Option<&Path> {
-        let default = Path::new(DEFAULT_FILE);
-        // One that cannot be looked at may be there: better an error than half a configuration.
-        let has_default = || default.try_exists().unwrap_or(true).then_some(default);
-        self.config.as_deref().or_else(has_default)
-    }
-
-    fn overrides(&self) -> Overrides {
+    fn overrides(&self, environment: Option<String>) -> Overrides {
+        let level = match (self.verbose, self.quiet) {
+            (0, 0) => None,
+            (0, 1) => Some((LogLevel::Warn, "-q")),
+            (0, _) => Some((LogLevel::Error, "-qq")),
+            (1, _) => Some((LogLevel::Debug, "-v")),
+            (_, _) => Some((LogLevel::Trace, "-vv")),
+        };
         Overrides {
             upstreams: self.upstream.clone(),
             ranges: self.range.clone(),
             socket: self.socket.clone(),
+            level,
+            environment,
         }
     }
 }

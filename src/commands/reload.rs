@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::control::{Client, ControlError};
 use super::options::SocketArgs;
@@ -17,7 +17,8 @@ use super::{Outcome, print};
 Examples:
   lone64 reload
   lone64 check && lone64 reload
-  lone64 reload --json | jq '.problems[].message'
+  lone64 reload --json | jq '.keys[] | select(.table == \"timers\")'
+  lone64 reload --json | jq '.error.problems[].message'
 
 Exit status: 0 reloaded, 1 refused or not running, 2 wrong usage.")]
 pub struct ReloadArgs {
@@ -35,19 +36,11 @@ pub fn run(args: &ReloadArgs) -> Outcome {
     match result {
         Ok(result) if args.json => print(&format!("{result:#}\n"))?,
         Ok(result) => print(&changes(&result))?,
-        Err(ControlError::Refused(fault)) => {
-            if args.json {
-                print(&format!("{fault:#}\n"))?;
-            } else {
-                let count = fault["problems"].as_array().map_or(1, Vec::len);
-                let message = fault["message"].as_str().unwrap_or_default();
-                let plural = if count == 1 { "" } else { "s" };
-                eprintln!("{message}\n\nnot reloaded: {count} problem{plural}; what was running goes on");
-            }
-            return Ok(ExitCode::FAILURE);
-        }
-        Err(error) if args.json => {
-            print(&format!("{:#}\n", json!({ "code": "unreachable", "message": error.to_string() })))?;
+        Err(ControlError::Refused(fault)) if !args.json => {
+            let count = fault["problems"].as_array().map_or(1, Vec::len);
+            let message = fault["message"].as_str().unwrap_or_default();
+            let plural = if count == 1 { "" } else { "s" };
+            eprintln!("{message}\n\nnot reloaded: {count} problem{plural}; what was running goes on");
             return Ok(ExitCode::FAILURE);
         }
         Err(error) => return Err(error.into()),

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Outcome;
 use super::options::RunArgs;
-use crate::config::Config;
+use crate::config::Loaded;
 use crate::daemon::control::{Control, SocketError};
 use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging};
 use crate::explanation;
@@ -23,11 +23,11 @@ use crate::kernel::sysctl;
 
 /// Serves until it is told to stop by SIGTERM or SIGINT.
 pub fn run(args: &RunArgs) -> Outcome {
-    let config = args.config()?;
-    logging::init(config.log);
+    let loaded = args.load()?;
+    logging::init(loaded.read.config.log);
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let result = runtime.block_on(serve(args, &config));
+    let result = runtime.block_on(serve(args, &loaded));
     // A file that is being read again, on a disk that does not answer, holds up no exit.
     runtime.shutdown_timeout(PATIENCE_AT_EXIT);
     logging::flush();
@@ -61,11 +61,12 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(args: &RunArgs, config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(args: &RunArgs, loaded: &Loaded) -> Result<(), Box<dyn std::error::Error>> {
     let stop = stop_signals()?;
     let hangup = signal(SignalKind::hangup())?;
     // First of all: two that answer for the same guests would be in each other's way. Neither may two that have
     // network namespaces of their own have one control socket.
+    let config = &loaded.read.config;
     let alone = Alone::claim().await?;
     let control = open_control(&config.control.socket)?;
     let recorder = args.record.as_deref().and_then(record);
@@ -75,9 +76,9 @@ async fn serve(args: &RunArgs, config: &Config) -> Result<(), Box<dyn std::error
         tracing::info!("{line}");
     }
     let args = args.clone();
-    let source = Source::new(move || args.config_again());
+    let source = Source::new(move || args.load_again());
     let service = Service::of_environment();
-    daemon.attach(Operator::new(control, source, hangup, service));
+    daemon.attach(Operator::new(control, (source, loaded), hangup, service));
     daemon.serve(stop).await?;
     tracing::info!("stopped");
     Ok(())

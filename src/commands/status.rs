@@ -3,38 +3,58 @@
 //! May touch: the control socket, standard output, and whether that is a terminal.
 
 mod askers;
+mod in_force;
 mod page;
+mod shown;
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::thread::sleep;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::control::{Client, ControlError};
 use super::options::SocketArgs;
+use super::reader::{self, Reader};
 use super::{Outcome, print};
 use page::{Colour, Page};
+pub use shown::Only;
+use shown::{Shown, What};
 
 /// The options of `status`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   lone64 status
+  lone64 status lxcbr0
+  lone64 status 2001:db8:1:2:c::/112 --live
+  lone64 status --problems
   lone64 status --watch
   lone64 status --json | jq '.targets[] | select(.state == \"live\") | .address'
+  lone64 status --json | jq '.config.keys[] | select(.origin != \"default\")'
 
-Networks that nobody serves are named, each with the lines that serve it; they
-are no problem.
+Networks that nobody serves are named, each with the lines that serve them; they
+are no problem. What is shown does not change the exit status, nor the totals:
+they are of everything.
 
 Exit status: 0 healthy, 1 not running or with problems, 2 wrong usage.")]
 pub struct StatusArgs {
+    /// Only what is behind this interface, or in this prefix; problems of the whole are always shown.
+    #[arg(value_name = "IF|PREFIX")]
+    pub only: Option<Only>,
+    /// Only the guests that are live.
+    #[arg(long)]
+    pub live: bool,
+    /// Only what is not as it should be.
+    #[arg(long, conflicts_with = "live")]
+    pub problems: bool,
     /// Print one JSON object instead, with everything.
     #[arg(long)]
     pub json: bool,
-    /// Show it again every second, in place, until interrupted.
+    /// Show it again every second, in place, until interrupted; what the terminal has no room for is left out.
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
     /// Which daemon is meant.
@@ -46,49 +66,67 @@ pub struct StatusArgs {
 pub fn run(args: &StatusArgs) -> Outcome {
     let path = args.of.path();
     if args.json {
-        let status = everything(&path)?;
+        let mut status = everything(&path, &json!({ "keys": true }))?;
+        let health = Page::deserialize(&status)?.health();
+        shown(args).cut(&mut status);
         print(&format!("{status:#}\n"))?;
-        let page: Page = serde_json::from_value(status)?;
-        return Ok(page.health());
+        return Ok(health);
     }
     let is_terminal = io::stdout().is_terminal();
     let wants_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let colour = if wants_colour { Colour::Ansi } else { Colour::None };
-    let mut page = one_page(&path)?;
+    let mut page = page(&path, args)?;
     if !args.watch {
-        print(&page.text(colour))?;
-        return Ok(page.health());
+        print(&page.0.text(colour))?;
+        return Ok(page.1);
     }
     loop {
+        let text = page.0.text(colour);
         // The cursor home, and the rest of the screen empty.
-        let home = if is_terminal { "\x1b[H\x1b[2J" } else { "" };
-        print(&format!("{home}{}", page.text(colour)))?;
-        sleep(BETWEEN_PAGES);
-        page = one_page(&path)?;
+        let text = if is_terminal { format!("\x1b[H\x1b[2J{}", fitting(text, room())) } else { text };
+        if reader::show(&text)? == Reader::Gone || reader::wait(BETWEEN_PAGES)? == Reader::Gone {
+            return Ok(page.1);
+        }
+        page = self::page(&path, args)?;
     }
 }
 
-/// What a person reads: guests that are live, and routes that are not as they should be.
-fn one_page(path: &Path) -> Result<Page, Box<dyn std::error::Error>> {
+fn shown(args: &StatusArgs) -> Shown {
+    let what = match (args.live, args.problems) {
+        (true, _) => What::Live,
+        (_, true) => What::Problems,
+        _ => What::All,
+    };
+    Shown { only: args.only.clone(), what }
+}
+
+/// What a person reads: guests that are live, and routes that are not as they should be. And how it is as a whole.
+fn page(path: &Path, args: &StatusArgs) -> Result<(Page, ExitCode), Box<dyn std::error::Error>> {
     let params = json!({ "live_only": true, "differing_only": true });
-    let status = Client::connect(path)?.ask("status", params)?;
-    Ok(serde_json::from_value(status)?)
+    let shown = shown(args);
+    let is_whole = shown == Shown::default();
+    let mut status =
+        if is_whole { Client::connect(path)?.ask("status", params)? } else { everything(path, &params)? };
+    let health = Page::deserialize(&status)?.health();
+    shown.cut(&mut status);
+    let mut page = Page::deserialize(&status)?;
+    page.is_whole = is_whole;
+    Ok((page, health))
 }
 
 /// All pages, as one.
-fn everything(path: &Path) -> Result<Value, ControlError> {
+fn everything(path: &Path, params: &Value) -> Result<Value, ControlError> {
     let mut client = Client::connect(path)?;
-    let mut status = client.ask("status", json!({}))?;
+    let mut status = client.ask("status", params.clone())?;
     loop {
         let more = status["more"].take();
         if more["after"].is_null() && more["routes_after"].is_null() {
             break;
         }
         // What has ended already is asked for behind its end, where there is nothing.
-        let params = json!({
-            "after": last(&status["targets"], "address").unwrap_or(json!("::")),
-            "routes_after": last(&status["routes"], "destination").unwrap_or(json!("::/0")),
-        });
+        let mut params = params.clone();
+        params["after"] = last(&status["targets"], "address").unwrap_or(json!("::"));
+        params["routes_after"] = last(&status["routes"], "destination").unwrap_or(json!("::/0"));
         let mut next = client.ask("status", params)?;
         for key in ["targets", "routes"] {
             if let (Value::Array(all), Value::Array(new)) = (&mut status[key], next[key].take()) {
@@ -103,8 +141,54 @@ fn everything(path: &Path) -> Result<Value, ControlError> {
     Ok(status)
 }
 
+/// Columns and rows of the terminal, if it says how many it has.
+fn room() -> Option<(usize, usize)> {
+    let (columns, rows) = terminal_size::terminal_size_of(io::stdout())?;
+    Some((usize::from(columns.0), usize::from(rows.0)))
+}
+
+/// As many lines as there is room for, and how many are left out.
+fn fitting(text: String, room: Option<(usize, usize)>) -> String {
+    let Some((columns, rows)) = room.filter(|(columns, rows)| *columns > 0 && *rows > 0) else { return text };
+    let height = |line: &str| page::visible(line).max(1).div_ceil(columns);
+    // The cursor is on a line of its own.
+    let most = rows.saturating_sub(1);
+    if text.lines().map(height).sum::<usize>() <= most {
+        return text;
+    }
+    let (mut fitting, mut used, mut left) = (String::new(), 0, text.lines().count());
+    for line in text.lines() {
+        used += height(line);
+        if used >= most {
+            break;
+        }
+        left -= 1;
+        fitting += line;
+        fitting.push('\n');
+    }
+    fitting + &format!("and {left} more lines\n")
+}
+
 fn last(list: &Value, key: &str) -> Option<Value> {
     Some(list.as_array()?.last()?[key].clone())
 }
 
 const BETWEEN_PAGES: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fits_the_terminal_and_says_how_much_does_not() {
+        let text = "one\ntwo\nthree\nfour\n".to_owned();
+        assert_eq!(fitting(text.clone(), None), text);
+        assert_eq!(fitting(text.clone(), Some((80, 5))), text);
+        assert_eq!(fitting(text.clone(), Some((80, 4))), "one\ntwo\nand 2 more lines\n");
+        // What is wider than the terminal takes more of its lines, and colours take none.
+        assert_eq!(fitting(text.clone(), Some((4, 5))), "one\ntwo\nand 2 more lines\n");
+        let coloured = "\x1b[31mone\x1b[0m\ntwo\n".to_owned();
+        assert_eq!(fitting(coloured.clone(), Some((3, 3))), coloured);
+        assert_eq!(fitting(text, Some((80, 1))), "and 4 more lines\n");
+    }
+}

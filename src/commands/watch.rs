@@ -2,15 +2,15 @@
 //!
 //! May touch: the control socket, standard output.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 
 use super::Outcome;
-use super::control::Client;
+use super::control::{Client, Next};
 use super::options::SocketArgs;
+use super::reader::{self, Reader};
 
 /// The options of `watch`.
 #[derive(Debug, Clone, Args)]
@@ -19,7 +19,8 @@ Examples:
   lone64 watch
   lone64 watch --json | jq 'select(.event == \"unanswered\") | .reason'
 
-Exit status: 1 when the daemon ends or is not there, 2 wrong usage.")]
+Exit status: 0 when its reader ends (| head), 1 when the daemon ends or is not
+there, 2 wrong usage.")]
 pub struct WatchArgs {
     /// Print one JSON object per line instead.
     #[arg(long)]
@@ -29,20 +30,21 @@ pub struct WatchArgs {
     pub of: SocketArgs,
 }
 
-/// Prints event after event; ends, with status 1, when the daemon does.
+/// Prints event after event; ends, with status 1, when the daemon does, and with status 0 when its reader does.
 pub fn run(args: &WatchArgs) -> Outcome {
     let mut client = Client::connect(&args.of.path())?;
     client.ask("watch", Value::Null)?;
-    let mut out = io::stdout().lock();
-    // Whoever reads this knows from here on that nothing is missed.
-    let mut next = Some(WATCHING.to_owned());
-    while let Some(line) = next {
+    // Who reads this knows from here on that nothing is missed.
+    let mut next = Next::Line(WATCHING.to_owned());
+    while let Next::Line(line) = next {
         let text = if args.json { line } else { sentence(&line) };
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-            result => result?,
+        if reader::show(&text)? == Reader::Gone {
+            return Ok(ExitCode::SUCCESS);
         }
         next = client.next_event()?;
+    }
+    if let Next::Unread = next {
+        return Ok(ExitCode::SUCCESS);
     }
     eprintln!("lone64: the daemon has ended, or this terminal was too slow for it");
     Ok(ExitCode::FAILURE)

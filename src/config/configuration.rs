@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use crate::engine::policy::Policy;
 
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "/etc/lone64/lone64.toml";
+
 /// The control socket, unless the configuration names another.
 pub const DEFAULT_SOCKET: &str = "/run/lone64/control.sock";
 
@@ -92,6 +95,13 @@ impl LogLevel {
         ("debug", Self::Debug),
         ("trace", Self::Trace),
     ];
+}
+
+impl LogLevel {
+    /// As a file has it, or in capitals.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, level)| level)
+    }
 }
 
 impl LogFormat {

@@ -22,12 +22,9 @@ impl Downstreams {
     /// Reads `interface` of a range.
     pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Field<Self> {
         let Some((value, place)) = section.entry(KEY) else { return section.absent(KEY) };
-        match value {
-            DeValue::Array(items) => {
-                let items = items.iter().map(|item| (item.get_ref(), Place::Text(item.span())));
-                Self::read_list(items.collect(), place, report)
-            }
-            _ => match value.as_str() {
+        match section.items(KEY) {
+            Some(items) => Self::read_list(items, place, report),
+            None => match value.as_str() {
                 Some(text) if IfPattern::is_pattern(text) => match pattern(KEY, value, &place, report) {
                     Some(only) => Field::Is(Self::Matching(vec![(only, place.clone())]), place),
                     None => Field::Wrong,
@@ -93,12 +90,11 @@ impl Downstreams {
 /// A list of names and patterns that may be empty.
 pub(super) fn patterns(section: &Section<'_>, key: &str, report: &mut Report<'_>) -> Field<Vec<IfPattern>> {
     let Some((value, place)) = section.entry(key) else { return Field::Absent };
-    let Some(items) = value.as_array() else {
+    let Some(items) = section.items(key) else {
         let remedy = format!("write a list: {key} = [\"docker0\", \"veth*\"]");
         return refuse(report, &place, format!("`{key}` is {}", kind(value)), remedy);
     };
-    let read = items.iter().map(|item| pattern(key, item.get_ref(), &Place::Text(item.span()), report));
-    let read: Vec<_> = read.collect();
+    let read: Vec<_> = items.iter().map(|(item, place)| pattern(key, item, place, report)).collect();
     // Every mistake in it has been reported.
     Field::Is(read.into_iter().flatten().collect(), place)
 }

@@ -3,6 +3,8 @@
 //! May touch: nothing. TOML is walked by hand rather than deserialized, because serde stops at the
 //! first mistake.
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -11,52 +13,100 @@ use super::mirror::File;
 use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
 use super::schema::{self, LATER_TABLES, TABLES, Table, Times, nearest};
-use super::section::{Section, kind, list, meant_table};
-use super::tables;
+use super::section::{Section, at, kind, list, meant_table};
+use super::{synonyms, tables};
 
-/// Reads a file. Mistakes in the grammar are reported together with whatever else is wrong on
-/// other lines.
-pub(super) fn read(text: &str, report: &mut Report<'_>) -> (File, Grammar) {
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in errors.iter().take(MOST_ERRORS) {
-        let place = error.span().map_or(Place::Whole, Place::Text);
-        grammar_problem(text, error.message(), &place, report);
-    }
-    if errors.is_empty() {
-        return (walk(document.get_ref(), report), Grammar::Right);
-    }
-    let mut beside = report.empty();
-    let file = walk(document.get_ref(), &mut beside);
-    beside.retain_beside(report);
-    report.absorb(beside);
-    (file, Grammar::Wrong)
+/// One text of those that make a configuration.
+pub(super) struct Source<'t> {
+    /// What problems call it.
+    pub(super) origin: &'t str,
+    /// Without the mark that some editors put before it.
+    pub(super) text: &'t str,
+    /// Where its places begin.
+    pub(super) start: usize,
 }
 
-fn walk(document: &DeTable<'_>, report: &mut Report<'_>) -> File {
-    let mut file = File::default();
+/// Reads the texts as one file: a table in two brackets is one more, and of a key that several have in another
+/// table the last counts. Mistakes in the grammar are reported together with whatever else is wrong on other lines.
+pub(super) fn read(sources: &[Source<'_>], report: &mut Report<'_>) -> (File, Grammar) {
+    let parsed: Vec<_> =
+        sources.iter().map(|source| (source, DeTable::parse_recoverable(source.text))).collect();
+    let (mut file, mut grammar) = (File::default(), Grammar::Right);
+    let mut once: Vec<Section<'_>> = Vec::new();
+    for (source, (document, errors)) in &parsed {
+        if errors.is_empty() {
+            walk(document.get_ref(), source.start, &mut file, &mut once, report);
+            continue;
+        }
+        grammar = Grammar::Wrong;
+        if let Some((whose, span)) = synonyms::foreign(source.text) {
+            let file = if source.origin.starts_with('<') { "-" } else { source.origin };
+            let problem = report.push(&at(source.start, span), format!("that is {whose}'s format"));
+            problem.help(format!("`lone64 import {file}` prints the same as a lone64.toml"));
+            continue;
+        }
+        let (mut wrong, mut beside) = (report.empty(), report.empty());
+        for error in errors.iter().take(MOST_ERRORS) {
+            grammar_problem(source, error.message(), error.span(), &mut wrong);
+        }
+        walk(document.get_ref(), source.start, &mut file, &mut once, &mut beside);
+        beside.retain_beside(&wrong);
+        report.absorb(wrong);
+        report.absorb(beside);
+    }
+    // What each says by itself has been reported.
+    let mut known = report.empty();
+    for section in once {
+        let name = section.table().name;
+        file.written.insert(name, section.written());
+        take_once(&section, &mut file, &mut known);
+    }
+    (file, grammar)
+}
+
+/// Takes what can be there several times, and puts the others together.
+fn walk<'d>(
+    document: &'d DeTable<'d>,
+    start: usize,
+    file: &mut File,
+    once: &mut Vec<Section<'d>>,
+    report: &mut Report<'_>,
+) {
     for (name, value) in document.iter() {
-        let place = Place::Text(name.span());
+        let place = at(start, name.span());
         let known = TABLES.into_iter().find(|table| table.name == name.get_ref());
         let Some(table) = known.filter(|table| !table.keys.is_empty()) else {
             refuse_table(name.get_ref(), value.get_ref(), &place, report);
             continue;
         };
-        for section in sections(table, value, &place, report) {
+        for section in sections(table, value, start, &place, report) {
             section.refuse_the_rest(report);
             match table.name {
                 "upstream" => file.upstreams.push(tables::upstream(&section, report)),
                 "range" => file.ranges.push(tables::range(&section, report)),
-                "routes" => file.routes = tables::routes(&section, report),
-                "timers" => file.timers = tables::timers(&section, report),
-                "limits" => file.limits = tables::limits(&section, report),
-                "sysctl" => file.sysctl = tables::sysctl(&section, report),
-                "control" => file.control = tables::control(&section, report),
-                _ => file.log = tables::log(&section, report),
+                _ => {
+                    take_once(&section, &mut File::default(), report);
+                    match once.iter_mut().find(|earlier| earlier.table().name == table.name) {
+                        Some(earlier) => earlier.replaced_by(section),
+                        None => once.push(section),
+                    }
+                }
             }
         }
     }
-    file
 }
+
+fn take_once(section: &Section<'_>, file: &mut File, report: &mut Report<'_>) {
+    match section.table().name {
+        "routes" => file.routes = tables::routes(section, report),
+        "timers" => file.timers = tables::timers(section, report),
+        "limits" => file.limits = tables::limits(section, report),
+        "sysctl" => file.sysctl = tables::sysctl(section, report),
+        "control" => file.control = tables::control(section, report),
+        _ => file.log = tables::log(section, report),
+    }
+}
+
 /// Whether the file is TOML at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grammar {
@@ -68,6 +118,7 @@ pub(super) enum Grammar {
 fn sections<'d>(
     table: &'static Table,
     value: &'d Spanned<DeValue<'d>>,
+    start: usize,
     place: &Place,
     report: &mut Report<'_>,
 ) -> Vec<Section<'d>> {
@@ -75,9 +126,9 @@ fn sections<'d>(
         (DeValue::Array(items), Times::Many) => {
             let mut sections = Vec::new();
             for item in items.iter() {
-                let item_place = Place::Text(item.span());
+                let item_place = at(start, item.span());
                 match item.get_ref() {
-                    DeValue::Table(entries) => sections.push(Section::new(table, item_place, entries)),
+                    DeValue::Table(entries) => sections.push(Section::new(table, item_place, entries, start)),
                     other => {
                         let sentence = format!("`{}` has {} where a table belongs", table.name, kind(other));
                         report.push(&item_place, sentence).help(format!("write {}", table.header()));
@@ -86,12 +137,12 @@ fn sections<'d>(
             }
             sections
         }
-        (DeValue::Table(entries), Times::Once) => vec![Section::new(table, place.clone(), entries)],
+        (DeValue::Table(entries), Times::Once) => vec![Section::new(table, place.clone(), entries, start)],
         // The content is read all the same, so that its own mistakes are not found only later.
         (DeValue::Table(entries), Times::Many) => {
             let sentence = format!("[{}] is written with two brackets", table.name);
             report.push(place, sentence).help(format!("write {}", table.header()));
-            vec![Section::new(table, place.clone(), entries)]
+            vec![Section::new(table, place.clone(), entries, start)]
         }
         (DeValue::Array(_), Times::Once) => {
             let sentence = format!("`{}` can be written only once", table.name);
@@ -123,7 +174,7 @@ fn refuse_table(name: &str, value: &DeValue<'_>, place: &Place, report: &mut Rep
     };
     if let Some(table) = Table::with_key(name) {
         problem.help(format!("`{name}` belongs under {}", table.header()));
-    } else if let Some(table) = meant_table(name) {
+    } else if let Some(table) = synonyms::of_table(name).or_else(|| meant_table(name)) {
         problem.help(format!("did you mean {}?", table.header()));
     } else if let Some(near) = nearest(name, LATER_TABLES) {
         problem.help(format!("did you mean `{near}`? It is not supported yet"));
@@ -133,23 +184,36 @@ fn refuse_table(name: &str, value: &DeValue<'_>, place: &Place, report: &mut Rep
     }
 }
 
-/// A mistake in the grammar. The most frequent one, a value without quotes, has its own words.
-fn grammar_problem(text: &str, message: &str, place: &Place, report: &mut Report<'_>) {
-    if let Place::Text(span) = place
-        && let Some(rest) = text.get(span.start..)
+/// A mistake in the grammar. The most frequent ones, a value without quotes and quotes of a word processor, have
+/// their own words.
+fn grammar_problem(source: &Source<'_>, message: &str, span: Option<Range<usize>>, report: &mut Report<'_>) {
+    let place = span.clone().map_or(Place::Whole, |span| at(source.start, span));
+    if let Some(span) = span
+        && let Some(rest) = source.text.get(span.start..)
     {
+        let line = source.text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+        let text = source.text[line..].lines().next().unwrap_or_default();
+        if let Some((curly, straight)) = synonyms::curly(text) {
+            let place = at(source.start, line + curly.start..line + curly.end);
+            // One such value may be several mistakes to the parser.
+            if !report.has(&place) {
+                let sentence = format!("{} has the quotes of a word processor", &text[curly]);
+                report.push(&place, sentence).help(format!("write {straight}"));
+            }
+            return;
+        }
         let word = rest.split([' ', '\t', '\r', '\n', ',', ']', '}', '#']).next().unwrap_or_default();
+        let place = at(source.start, span.start..span.start + word.len());
         let value = prefix::parse(word, Bare::OneAddress).is_ok() || duration::parse(word).is_ok();
         if value || (message.contains("must be quoted") && !word.is_empty()) {
-            let place = Place::Text(span.start..span.start + word.len());
             report.push(&place, format!("{word} is not in quotes")).help(format!("write \"{word}\""));
             return;
         }
     }
     match message {
-        "duplicate key" => report.push(place, "this is written twice").help("leave one of them out"),
+        "duplicate key" => report.push(&place, "this is written twice").help("leave one of them out"),
         _ => {
-            report.push(place, format!("this is not TOML: {message}"));
+            report.push(&place, format!("this is not TOML: {message}"));
         }
     }
 }

@@ -215,7 +215,7 @@ const LOG: &[Key] = &[
     (
         "level",
         Some("\"info\""),
-        "The least important lines that are written: \"error\", \"warn\", \"info\", \"debug\" or \"trace\".",
+        "The least important lines that are written: \"error\", \"warn\", \"info\", \"debug\" or \"trace\". The variable LONE64_LOG and the options -v and -q of `lone64 run` go before it.",
     ),
     (
         "format",

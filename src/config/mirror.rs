@@ -3,6 +3,7 @@
 //! May touch: nothing. The rooms that read (`file`, `tables`) fill it, and the one that judges
 //! (`validate`) takes it.
 
+use std::collections::HashMap;
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
@@ -11,15 +12,18 @@ use super::configuration::{Control, Log, Sysctl};
 use super::downstreams::Downstreams;
 use super::problem::Place;
 use super::section::Field;
+use super::written::Written;
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
     Announce, Answer, GatewaySource, IfPattern, Limits, Mld, Override, RangeRoutes, RoutePolicy, Source,
     Timers,
 };
 
-/// A whole file.
+/// A whole file, or several as one.
 #[derive(Debug, Default)]
 pub(super) struct File {
+    /// Of each table that is there once.
+    pub(super) written: HashMap<&'static str, Written>,
     pub(super) upstreams: Vec<Upstream>,
     pub(super) ranges: Vec<Range>,
     pub(super) routes: RoutePolicy,
@@ -34,6 +38,7 @@ pub(super) struct File {
 #[derive(Debug, Clone)]
 pub(super) struct Upstream {
     pub(super) place: Place,
+    pub(super) written: Written,
     pub(super) interface: Field<IfName>,
     pub(super) automatic: Field<bool>,
     pub(super) ignore: Field<Vec<IfPattern>>,
@@ -50,6 +55,7 @@ pub(super) struct Upstream {
 #[derive(Debug, Clone)]
 pub(super) struct Range {
     pub(super) place: Place,
+    pub(super) written: Written,
     pub(super) prefix: Field<Ipv6Net>,
     pub(super) suffix: Field<Ipv6Net>,
     pub(super) upstream: Field<IfName>,
@@ -67,6 +73,7 @@ impl Upstream {
     pub(super) fn new(place: Place, interface: Field<IfName>) -> Self {
         Self {
             place,
+            written: Written::default(),
             interface,
             automatic: Field::Absent,
             ignore: Field::Absent,
@@ -86,6 +93,7 @@ impl Range {
     pub(super) fn new(place: Place, prefix: Field<Ipv6Net>, interface: Field<Downstreams>) -> Self {
         Self {
             place,
+            written: Written::default(),
             prefix,
             suffix: Field::Absent,
             upstream: Field::Absent,

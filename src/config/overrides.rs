@@ -1,26 +1,29 @@
-//! The options of the command line, which go before what the file says.
+//! The options of the command line and the environment, which go before what the files say.
 //!
-//! May touch: the one file that [`Overrides::load`] is told to read. Options are put over the file
+//! May touch: the files that [`Overrides::load`] is told to read. Options are put over the file
 //! before it is validated, so that a mistake in their combination has the place of its part.
 
-use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv6Net;
 
 use super::bytes;
-use super::configuration::Config;
+use super::configuration::{Config, DEFAULT_FILE, LogLevel};
 use super::downstreams::Downstreams;
-use super::file::{self, Grammar};
+use super::effective::Effective;
+use super::file::{self, Grammar, Source};
+use super::files::{self, Document, Files, Main};
 use super::mirror::{File, Range, Upstream};
+use super::notices;
 use super::prefix;
-use super::problem::{Place, Problems, Report};
+use super::problem::{Place, Problem, Problems, Report};
 use super::section::Field;
-use super::validate::{EXAMPLE, validate};
+use super::synonyms;
+use super::validate::validate;
 use crate::engine::facts::IfName;
 
-/// What the command line says about upstreams and ranges.
+/// What the command line and the environment say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Overrides {
     /// If there are any, these and no others are the upstreams. One that the file has under the same
@@ -31,53 +34,114 @@ pub struct Overrides {
     pub ranges: Vec<(Ipv6Net, IfName)>,
     /// The control socket, instead of the file's.
     pub socket: Option<PathBuf>,
+    /// The level of the log, instead of the file's and of [`Overrides::environment`], and the option that says so.
+    pub level: Option<(LogLevel, &'static str)>,
+    /// What the variable `LONE64_LOG` says: a level, instead of the file's.
+    pub environment: Option<String>,
+}
+
+/// A configuration, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// What the files and the options say.
+    pub read: Read,
+    /// The files.
+    pub files: Files,
+}
+
+/// What texts and options say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// All of it.
+    pub config: Config,
+    /// The same key by key.
+    pub effective: Effective,
+    /// What is legal, and surely not what somebody wants.
+    pub notices: Vec<Problem>,
 }
 
 impl Overrides {
     /// The configuration that the options alone make.
     pub fn config(&self) -> Result<Config, Problems> {
-        self.finish(File::default(), Report::new("command line", ""))
+        self.join(&[], None).map(|read| read.config)
     }
 
-    /// The configuration that a file and the options make; `origin` is what problems call the file.
-    pub fn parse(&self, text: &str, origin: &str) -> Result<Config, Problems> {
-        let text = bytes::unmarked(text);
-        let mut report = Report::new(origin, text);
-        match file::read(text, &mut report) {
-            (file, Grammar::Right) => self.finish(file, report),
+    /// The configuration that a text and the options make; `origin` is what problems call the text.
+    pub fn parse(&self, text: &str, origin: &str) -> Result<Read, Problems> {
+        self.join(&[Document { origin: origin.to_owned(), text: text.to_owned() }], Some(origin))
+    }
+
+    /// The configuration that the file at this path, its drop-ins and the options make. Without a path it is that of
+    /// [`DEFAULT_FILE`], which need not be there.
+    pub fn load(&self, path: Option<&Path>) -> Result<Loaded, Problems> {
+        let (path, main) = match path {
+            Some(path) => (path, Main::Required),
+            None => (Path::new(DEFAULT_FILE), Main::Optional),
+        };
+        let (documents, files) = files::read(path, main)?;
+        let origin = files.main().map(|path| path.display().to_string());
+        Ok(Loaded { read: self.join(&documents, origin.as_deref())?, files })
+    }
+
+    /// As [`Overrides::parse`], of what may not even be text, nor have an end.
+    pub fn read(&self, reader: impl io::Read, origin: &str) -> Result<Read, Problems> {
+        self.join(&[files::read_from(reader, origin)?], Some(origin))
+    }
+
+    /// All texts as one; `main` is what problems call the one that is no drop-in.
+    fn join(&self, documents: &[Document], main: Option<&str>) -> Result<Read, Problems> {
+        let texts: Vec<_> =
+            documents.iter().map(|one| (one.origin.as_str(), bytes::unmarked(&one.text))).collect();
+        let Some(((first, text), others)) = texts.split_first() else {
+            return self.finish(File::default(), Report::new("command line", ""), main);
+        };
+        let mut report = Report::new(first, text);
+        let mut sources = vec![Source { origin: first, text, start: 0 }];
+        for (origin, text) in others {
+            sources.push(Source { origin, text, start: report.add(origin, text) });
+        }
+        match file::read(&sources, &mut report) {
+            (file, Grammar::Right) => self.finish(file, report, main),
             (_, Grammar::Wrong) => Err(report.into_problems()),
         }
     }
 
-    /// The configuration that the file at this path and the options make.
-    pub fn load(&self, path: &Path) -> Result<Config, Problems> {
-        let origin = path.display().to_string();
-        match fs::File::open(path) {
-            Ok(file) => self.read(file, &origin),
-            Err(error) => Err(unreadable(&origin, &error)),
-        }
-    }
-
-    /// As [`Overrides::parse`], of what may not even be text, nor have an end.
-    pub(super) fn read(&self, reader: impl Read, origin: &str) -> Result<Config, Problems> {
-        let bytes = bytes::read(reader, bytes::MOST).map_err(|error| unreadable(origin, &error))?;
-        let bytes = bytes::plain(bytes, bytes::MOST, origin, "name a configuration of lone64")?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-            let sentence = format!("line {line} is not UTF-8, so the file is not TOML");
-            Problems::single(origin, sentence, "save the file as UTF-8".to_owned())
-        })?;
-        self.parse(&text, origin)
-    }
-
-    fn finish(&self, mut file: File, mut report: Report<'_>) -> Result<Config, Problems> {
+    fn finish(&self, mut file: File, mut report: Report<'_>, main: Option<&str>) -> Result<Read, Problems> {
         self.lay_over(&mut file, &mut report);
-        let mut config = validate(&file, &mut report);
-        if let Some(socket) = &self.socket {
-            config.control.socket.clone_from(socket);
+        self.lay_over_level(&mut file, &mut report);
+        let config = validate(&file, &mut report);
+        if !report.is_empty() {
+            return Err(report.into_problems());
         }
-        if report.is_empty() { Ok(config) } else { Err(report.into_problems()) }
+        let effective = Effective::of(&file, &config, &report, main);
+        let mut noticed = report.empty();
+        notices::notice(&file, &config, &mut noticed);
+        Ok(Read { config, effective, notices: noticed.into_problems().into_vec() })
+    }
+
+    fn lay_over_level(&self, file: &mut File, report: &mut Report<'_>) {
+        if let Some(text) = self.environment.as_deref().filter(|text| !text.is_empty()) {
+            let place = Place::Environment(format!("LONE64_LOG={text}"));
+            match LogLevel::named(text) {
+                Some(level) => {
+                    file.log.level = level;
+                    file.written.entry("log").or_default().extend([("level", place)]);
+                }
+                None => {
+                    let words = LogLevel::NAMES.map(|(name, _)| name);
+                    let remedy = match synonyms::of_value(text, &words) {
+                        Some(meant) => format!("did you mean LONE64_LOG={meant}?"),
+                        None => format!("write one of {}", words.join(", ")),
+                    };
+                    report.push(&place, "that is no level of the log").help(remedy);
+                }
+            }
+        }
+        if let Some((level, option)) = self.level {
+            file.log.level = level;
+            let place = Place::Option(option.to_owned());
+            file.written.entry("log").or_default().extend([("level", place)]);
+        }
     }
 
     fn lay_over(&self, file: &mut File, report: &mut Report<'_>) {
@@ -97,27 +161,24 @@ impl Overrides {
             }
             let interface = Field::Is(Downstreams::Named(*interface), place.clone());
             match file.ranges.iter_mut().find(|range| range.prefix.value() == Some(&prefix.trunc())) {
-                Some(range) => range.interface = interface,
+                Some(range) => {
+                    range.interface = interface;
+                    range.written.extend([("interface", place)]);
+                }
                 None => {
                     let prefix = Field::Is(prefix.trunc(), place.clone());
-                    file.ranges.push(Range::new(place, prefix, interface));
+                    let mut range = Range::new(place.clone(), prefix, interface);
+                    range.written.extend([("prefix", place.clone()), ("interface", place)]);
+                    file.ranges.push(range);
                 }
             }
         }
+        if let Some(socket) = &self.socket {
+            let place = Place::Option(format!("--socket {}", socket.display()));
+            file.control.socket.clone_from(socket);
+            file.written.entry("control").or_default().extend([("socket", place)]);
+        }
     }
-}
-
-fn unreadable(origin: &str, error: &io::Error) -> Problems {
-    let remedy = match error.kind() {
-        ErrorKind::NotFound => format!("write one with these lines:\n\n{}", EXAMPLE),
-        ErrorKind::PermissionDenied => "run lone64 as root, or let its user read the file".to_owned(),
-        ErrorKind::IsADirectory => "name a file in it".to_owned(),
-        _ => "look at the file system, or name another file".to_owned(),
-    };
-    // The number is for programs, and the words before it say the same.
-    let error = error.to_string();
-    let words = error.split(" (os error").next().unwrap_or_default();
-    Problems::single(origin, format!("the configuration cannot be read: {words}"), remedy)
 }
 
 /// The upstream of this name, with the settings that the file has for it.
@@ -126,10 +187,12 @@ fn named(name: &IfName, written: &[Upstream]) -> Upstream {
     let same = written.iter().find(|upstream| upstream.interface.value() == Some(name));
     let unnamed = written.iter().find(|upstream| upstream.interface == Field::Absent);
     let interface = Field::Is(*name, place.clone());
-    match same.or(unnamed) {
-        Some(upstream) => Upstream { place, interface, ..upstream.clone() },
-        None => Upstream::new(place, interface),
-    }
+    let mut upstream = match same.or(unnamed) {
+        Some(upstream) => Upstream { place: place.clone(), interface, ..upstream.clone() },
+        None => Upstream::new(place.clone(), interface),
+    };
+    upstream.written.extend([("interface", place)]);
+    upstream
 }
 
 #[cfg(test)]
@@ -149,11 +212,11 @@ mod tests {
         Overrides {
             upstreams: upstreams.iter().map(|name| name.parse().unwrap()).collect(),
             ranges: ranges.iter().map(|(p, name)| (p.parse().unwrap(), name.parse().unwrap())).collect(),
-            socket: None,
+            ..Overrides::default()
         }
     }
 
-    fn sentences(result: Result<Config, Problems>) -> Vec<String> {
+    fn sentences<T: std::fmt::Debug>(result: Result<T, Problems>) -> Vec<String> {
         let problems = result.expect_err("the options have a mistake");
         problems.as_slice().iter().map(|p| format!("{}: {}", p.origin, p.message)).collect()
     }
@@ -173,18 +236,19 @@ mod tests {
 
     #[test]
     fn replaces_the_upstreams_and_keeps_the_settings_of_those_that_stay() {
-        let policy = overrides(&["eth1", "eth0"], &[]).parse(FILE, "f").unwrap().policy;
+        let policy = overrides(&["eth1", "eth0"], &[]).parse(FILE, "f").unwrap().config.policy;
         let found: Vec<_> = policy.upstreams.iter().map(|u| u.source).collect();
         assert_eq!(found, [Source::Auto, Source::Target]);
         let unnamed = FILE.replace("interface = \"eth0\"", "");
-        let policy = overrides(&["eth1"], &[]).parse(&unnamed, "f").unwrap().policy;
+        let policy = overrides(&["eth1"], &[]).parse(&unnamed, "f").unwrap().config.policy;
         assert_eq!(policy.upstreams[0].source, Source::Target);
         assert_eq!(policy.upstreams.len(), 1);
     }
 
     #[test]
     fn replaces_the_interface_of_a_range_and_what_follows_from_it() {
-        let policy = overrides(&[], &[("2001:db8:1:2:c::/112", "wg0")]).parse(FILE, "f").unwrap().policy;
+        let policy =
+            overrides(&[], &[("2001:db8:1:2:c::/112", "wg0")]).parse(FILE, "f").unwrap().config.policy;
         assert_eq!(policy.ranges.len(), 1);
         assert_eq!(policy.ranges[0].downstream, Downstream::Named("wg0".parse().unwrap()));
         assert_eq!(policy.ranges[0].routes, RangeRoutes::Range);
@@ -193,8 +257,8 @@ mod tests {
     #[test]
     fn adds_a_range_that_the_file_does_not_have() {
         let added = overrides(&[], &[("2001:db8:1:2:d::/112", "wg0")]);
-        assert_eq!(added.parse(FILE, "f").unwrap().policy.ranges.len(), 2);
-        assert_eq!(added.parse("[log]\nlevel = \"debug\"", "f").unwrap().policy.ranges.len(), 1);
+        assert_eq!(added.parse(FILE, "f").unwrap().config.policy.ranges.len(), 2);
+        assert_eq!(added.parse("[log]\nlevel = \"debug\"", "f").unwrap().config.policy.ranges.len(), 1);
     }
 
     #[test]
@@ -221,7 +285,7 @@ mod tests {
 
     #[test]
     fn says_why_a_file_cannot_be_read() {
-        let found = sentences(Overrides::default().load(Path::new("/nonexistent/lone64.toml")));
+        let found = sentences(Overrides::default().load(Some(Path::new("/nonexistent/lone64.toml"))));
         assert_eq!(
             found,
             ["/nonexistent/lone64.toml: the configuration cannot be read: No such file or directory"]

@@ -2,12 +2,15 @@
 //!
 //! May touch: nothing outside; text in, text out.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
+
+use super::excerpt::{Excerpt, cells, floor, shown};
+
+pub(crate) use super::excerpt::shortened;
 
 /// Everything that is wrong with a configuration; never empty when returned as an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,38 +33,51 @@ pub struct Problem {
     excerpt: Option<Excerpt>,
 }
 
-/// A line of the file with the part of it that is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Excerpt {
-    before: String,
-    marked: String,
-    after: String,
-}
-
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// These bytes of the text.
+    /// These bytes of the texts, which are counted through from the first to the last.
     Text(Range<usize>),
     /// This option of the command line, with its value.
     Option(String),
+    /// This variable of the environment, with its value.
+    Environment(String),
     /// Nowhere in particular.
     Whole,
 }
 
 /// Collects problems while a configuration is read.
 pub(crate) struct Report<'t> {
+    /// Never empty.
+    texts: Vec<Text<'t>>,
+    found: Vec<(usize, Problem)>,
+}
+
+/// One text of those that make a configuration.
+#[derive(Debug, Clone)]
+struct Text<'t> {
     origin: &'t str,
     text: &'t str,
-    /// Where each line begins.
+    /// Of its first byte, in the count through all of them.
+    start: usize,
+    /// Where each line begins, in the count of this text.
     lines: Vec<usize>,
-    found: Vec<(usize, Problem)>,
 }
 
 impl Problems {
     /// Each problem, in the order of the file.
     pub fn as_slice(&self) -> &[Problem] {
         &self.0
+    }
+
+    /// The same as a list.
+    pub(super) fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+
+    /// Those of several files.
+    pub(super) fn all(problems: impl IntoIterator<Item = Self>) -> Self {
+        Self(problems.into_iter().flat_map(|problems| problems.0).collect())
     }
 
     /// A single problem that is not at one place of a file.
@@ -115,13 +131,19 @@ impl fmt::Display for Problem {
 
 impl<'t> Report<'t> {
     pub(crate) fn new(origin: &'t str, text: &'t str) -> Self {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        Self { origin, text, lines, found: Vec::new() }
+        Self { texts: vec![Text::new(origin, text, 0)], found: Vec::new() }
     }
 
-    /// Another report on the same text.
+    /// One more text. Returns where its places begin.
+    pub(super) fn add(&mut self, origin: &'t str, text: &'t str) -> usize {
+        let start = self.texts.last().map_or(0, |last| last.start + last.text.len() + 1);
+        self.texts.push(Text::new(origin, text, start));
+        start
+    }
+
+    /// Another report on the same texts.
     pub(super) fn empty(&self) -> Self {
-        Self::new(self.origin, self.text)
+        Self { texts: self.texts.clone(), found: Vec::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -135,7 +157,7 @@ impl<'t> Report<'t> {
     /// Adds a problem; the remedy can be put on what is returned.
     pub(crate) fn push(&mut self, place: &Place, message: impl Into<String>) -> &mut Problem {
         let mut problem = Problem {
-            origin: self.origin.to_owned(),
+            origin: self.texts[0].origin.to_owned(),
             line: None,
             column: None,
             message: shortened(&shown(&message.into()).replace('\n', "\u{fffd}")),
@@ -146,13 +168,15 @@ impl<'t> Report<'t> {
         match place {
             Place::Text(span) => {
                 order = span.start;
-                let start = floor(self.text, span.start);
-                let (line, column) = self.position(start);
+                let text = self.text_at(span.start);
+                let (start, end) = (text.floor(span.start), text.floor(span.end));
+                let (line, column) = text.position(start);
+                problem.origin = text.origin.to_owned();
                 problem.line = Some(line);
                 problem.column = Some(column);
-                problem.excerpt = Some(excerpt(self.text, start, floor(self.text, span.end)));
+                problem.excerpt = Some(Excerpt::of(text.text, start, end));
             }
-            Place::Option(option) => problem.origin = option.clone(),
+            Place::Option(written) | Place::Environment(written) => problem.origin = written.clone(),
             Place::Whole => {}
         }
         self.found.push((order, problem));
@@ -160,22 +184,40 @@ impl<'t> Report<'t> {
         problem
     }
 
+    /// Whether there is a problem that begins at this place.
+    pub(super) fn has(&self, place: &Place) -> bool {
+        matches!(place, Place::Text(span) if self.found.iter().any(|(order, _)| *order == span.start))
+    }
+
     /// How another problem refers to this place.
     pub(super) fn describe(&self, place: &Place) -> String {
         match place {
-            Place::Text(span) => format!("line {}", self.position(floor(self.text, span.start)).0),
-            Place::Option(option) => format!("'{option}'"),
-            Place::Whole => self.origin.to_owned(),
+            Place::Text(_) => match (self.line(place), self.texts.len()) {
+                (Some((_, line)), 1) => format!("line {line}"),
+                (Some((origin, line)), _) => format!("line {line} of {origin}"),
+                (None, _) => self.texts[0].origin.to_owned(),
+            },
+            Place::Option(written) | Place::Environment(written) => format!("'{written}'"),
+            Place::Whole => self.texts[0].origin.to_owned(),
         }
     }
 
-    /// Forgets what may only follow from the mistakes in the grammar: whatever is on their lines,
+    /// The text that a place is in, and its line there, counted from 1.
+    pub(super) fn line(&self, place: &Place) -> Option<(&'t str, usize)> {
+        let Place::Text(span) = place else { return None };
+        let text = self.text_at(span.start);
+        Some((text.origin, text.position(text.floor(span.start)).0))
+    }
+
+    /// Forgets what may only follow from the mistakes in the grammar of one text: whatever is on their lines,
     /// and everything behind a broken header, since nobody knows what table that is in.
     pub(super) fn retain_beside(&mut self, grammar: &Report<'_>) {
+        let Some((first, _)) = grammar.found.first() else { return };
+        let text = self.text_at(*first).clone();
         let lines: HashSet<usize> = grammar.found.iter().filter_map(|(_, problem)| problem.line).collect();
         let is_header = |line: &usize| {
-            let start = self.lines.get(line - 1).copied().unwrap_or(self.text.len());
-            self.text[start..].trim_start_matches([' ', '\t']).starts_with('[')
+            let start = text.lines.get(line - 1).copied().unwrap_or(text.text.len());
+            text.text[start..].trim_start_matches([' ', '\t']).starts_with('[')
         };
         let end = lines.iter().copied().filter(is_header).min().unwrap_or(usize::MAX);
         self.found
@@ -187,9 +229,26 @@ impl<'t> Report<'t> {
         Problems(self.found.into_iter().map(|(_, problem)| problem).collect())
     }
 
-    /// Moves the problems of another report on the same text into this one.
+    /// Moves the problems of another report on the same texts into this one.
     pub(super) fn absorb(&mut self, other: Report<'_>) {
         self.found.extend(other.found);
+    }
+
+    fn text_at(&self, offset: usize) -> &Text<'t> {
+        let behind = self.texts.partition_point(|text| text.start <= offset);
+        &self.texts[behind.saturating_sub(1)]
+    }
+}
+
+impl<'t> Text<'t> {
+    fn new(origin: &'t str, text: &'t str, start: usize) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        Self { origin, text, start, lines }
+    }
+
+    /// A place of the count through all texts in the count of this one, where a character begins.
+    fn floor(&self, offset: usize) -> usize {
+        floor(self.text, offset.saturating_sub(self.start))
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
@@ -199,81 +258,10 @@ impl<'t> Report<'t> {
     }
 }
 
-/// The nearest boundary of a character at or before `offset`, so that no span can split one.
-fn floor(text: &str, offset: usize) -> usize {
-    (0..=offset.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
-}
-
-fn excerpt(text: &str, start: usize, end: usize) -> Excerpt {
-    let line_start = text[..start].rfind('\n').map_or(0, |i| i + 1);
-    let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
-    let line_end = line_start + text[line_start..line_end].trim_end_matches('\r').len();
-    let start = start.min(line_end);
-    let end = end.clamp(start, line_end);
-    let (before, marked, after) = (&text[line_start..start], &text[start..end], &text[end..line_end]);
-    Excerpt { before: shown(&cut_before(before)), marked: shown(&cut(marked)), after: shown(&cut(after)) }
-}
-
-/// The beginning of what is too long to be shown.
-fn cut(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(MOST_SHOWN) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
-}
-
-/// The end of it.
-fn cut_before(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth_back(MOST_SHOWN) {
-        Some((at, last)) => Cow::Owned(format!("…{}", &text[at + last.len_utf8()..])),
-        None => Cow::Borrowed(text),
-    }
-}
-
-/// A sentence about something that is too long to be quoted, without the middle of it.
-pub(crate) fn shortened(sentence: &str) -> String {
-    match sentence.char_indices().nth(2 * MOST_SAID) {
-        Some(_) => {
-            let start = sentence.char_indices().nth(MOST_SAID).map_or(0, |(at, _)| at);
-            let end = sentence.char_indices().nth_back(MOST_SAID - 1).map_or(0, |(at, _)| at);
-            format!("{}…{}", &sentence[..start], &sentence[end..])
-        }
-        None => sentence.to_owned(),
-    }
-}
-
-/// Text as a terminal can show it: tabs have a width, and nothing but a new line steers it.
-fn shown(text: &str) -> String {
-    text.replace('\t', "    ").replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
-}
-
-/// How many cells of a terminal the text takes.
-fn cells(text: &str) -> usize {
-    text.chars()
-        .map(|c| match u32::from(c) {
-            0x300..=0x36f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-            0x1100..=0x115f
-            | 0x2e80..=0xa4cf
-            | 0xac00..=0xd7a3
-            | 0xf900..=0xfaff
-            | 0xfe30..=0xfe6f
-            | 0xff00..=0xff60
-            | 0xffe0..=0xffe6
-            | 0x1f300..=0x1faff
-            | 0x20000..=0x3fffd => 2,
-            _ => 1,
-        })
-        .sum()
-}
-
-/// Characters of a line on either side of what is meant, and of that itself.
-const MOST_SHOWN: usize = 100;
-/// Characters at the beginning and at the end of a sentence.
-const MOST_SAID: usize = 300;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::excerpt::{MOST_SAID, MOST_SHOWN};
 
     fn shown_at(text: &str, needle: &str) -> String {
         let start = text.find(needle).unwrap();
@@ -349,5 +337,17 @@ mod tests {
         assert!(said.starts_with("f: 'éé") && said.ends_with("éé' is not a prefix"), "{said}");
         assert!(said.chars().count() < 700, "{said}");
         assert_eq!(shortened(&"é".repeat(2 * MOST_SAID)), "é".repeat(2 * MOST_SAID));
+    }
+
+    #[test]
+    fn names_the_text_that_a_place_is_in() {
+        let mut report = Report::new("a", "one\n");
+        let start = report.add("b", "\nkey = bad\n");
+        report.push(&Place::Text(start + 7..start + 10), "wrong");
+        report.push(&Place::Text(0..3), "first");
+        assert_eq!(report.describe(&Place::Text(start + 7..start + 10)), "line 2 of b");
+        let shown = report.into_problems().to_string();
+        let first = "a:1:1: first\n  1 | one\n    | ^^^";
+        assert_eq!(shown, format!("{first}\n\nb:2:7: wrong\n  2 | key = bad\n    |       ^^^"));
     }
 }

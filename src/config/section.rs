@@ -3,9 +3,8 @@
 //! May touch: nothing. Every method reports what is wrong and goes on, so that one reading finds
 //! every mistake.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::net::Ipv6Addr;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -15,7 +14,8 @@ use toml::de::{DeTable, DeValue};
 use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
 use super::schema::{Table, nearest};
-use super::{duration, schema};
+use super::written::Written;
+use super::{duration, schema, synonyms};
 use crate::engine::facts::IfName;
 use crate::engine::policy::IfPattern;
 
@@ -31,12 +31,23 @@ pub(super) enum Field<T> {
     Is(T, Place),
 }
 
-/// One table of the file.
+/// One table of the file, or of several files: of what is written twice, the last counts.
+#[derive(Clone)]
 pub(super) struct Section<'d> {
     table: &'static Table,
     /// Where its header is.
     pub(super) place: Place,
-    entries: &'d DeTable<'d>,
+    entries: Vec<Entry<'d>>,
+}
+
+/// One key with its value.
+#[derive(Clone)]
+struct Entry<'d> {
+    name: &'d str,
+    place: Place,
+    value: &'d Spanned<DeValue<'d>>,
+    /// Where the text begins that it is in.
+    start: usize,
 }
 
 impl<T: Clone> Field<T> {
@@ -54,24 +65,49 @@ impl<T: Clone> Field<T> {
 }
 
 impl<'d> Section<'d> {
-    pub(super) fn new(table: &'static Table, place: Place, entries: &'d DeTable<'d>) -> Self {
-        Self { table, place, entries }
+    /// `start` is where the text begins that the table is in.
+    pub(super) fn new(table: &'static Table, place: Place, entries: &'d DeTable<'d>, start: usize) -> Self {
+        let entry = |(name, value): (&'d Spanned<_>, _)| {
+            let place = at(start, name.span());
+            let name: &'d toml::de::DeString<'d> = name.get_ref();
+            Entry { name, place, value, start }
+        };
+        Self { table, place, entries: entries.iter().map(entry).collect() }
+    }
+
+    /// Which table it is.
+    pub(super) fn table(&self) -> &'static Table {
+        self.table
+    }
+
+    /// What a later file says goes before what this one does.
+    pub(super) fn replaced_by(&mut self, later: Section<'d>) {
+        self.entries.extend(later.entries);
+    }
+
+    /// The keys that are read, and where each was written.
+    pub(super) fn written(&self) -> Written {
+        let mut written = Written::default();
+        for key in self.table.keys {
+            written.extend(self.entry(key).map(|(_, place)| (*key, place)));
+        }
+        written
     }
 
     /// Reports every key that is not read.
     pub(super) fn refuse_the_rest(&self, report: &mut Report<'_>) {
-        for key in self.entries.keys() {
-            let name: &str = key.get_ref();
-            let place = Place::Text(key.span());
-            if self.table.keys.contains(&name) {
+        for Entry { name, place, value, .. } in &self.entries {
+            if self.table.keys.contains(name) {
                 continue;
             }
-            if self.table.later.contains(&name) {
-                report.push(&place, format!("`{name}` is not supported yet")).help("remove it");
+            if self.table.later.contains(name) {
+                report.push(place, format!("`{name}` is not supported yet")).help("remove it");
                 continue;
             }
-            let problem = report.push(&place, format!("unknown key `{name}` in {}", self.table.header()));
-            if let Some(near) = self.meant_by(name) {
+            let problem = report.push(place, format!("unknown key `{name}` in {}", self.table.header()));
+            if let Some(remedy) = synonyms::of_key(self.table, name, value.get_ref()) {
+                problem.help(remedy);
+            } else if let Some(near) = self.meant_by(name) {
                 problem.help(format!("did you mean `{near}`?"));
             } else if let Some(table) = Table::with_key(name) {
                 problem.help(format!("`{name}` belongs under {}", table.header()));
@@ -83,25 +119,22 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// What a key is that was not found: a slip of it is reported as such, and is not missing too.
+    /// What a key is that was not found: a slip of it, or another word for it, is reported as such, and is not
+    /// missing too.
     pub(super) fn absent<T>(&self, key: &str) -> Field<T> {
         let is_slip = |written: &str| {
             !self.table.keys.contains(&written)
                 && !self.table.later.contains(&written)
-                && self.meant_by(written) == Some(key)
+                && (synonyms::means(self.table, written, key) || self.meant_by(written) == Some(key))
         };
-        if self.entries.keys().any(|written| is_slip(written.get_ref())) {
-            Field::Wrong
-        } else {
-            Field::Absent
-        }
+        if self.entries.iter().any(|entry| is_slip(entry.name)) { Field::Wrong } else { Field::Absent }
     }
 
     pub(super) fn flag(&self, key: &str, report: &mut Report<'_>) -> Field<bool> {
         let Some((value, place)) = self.entry(key) else { return Field::Absent };
         match value.as_bool() {
             Some(flag) => Field::Is(flag, place),
-            None => refuse(report, &place, format!("`{key}` is {}", kind(value)), "write true or false"),
+            None => refuse(report, &place, format!("`{key}` is {}", kind(value)), synonyms::of_flag(value)),
         }
     }
 
@@ -120,8 +153,9 @@ impl<'d> Section<'d> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Field::Is(*choice, place);
         }
-        let remedy = match nearest(text, words.iter().copied()) {
-            Some(near) => format!("did you mean \"{near}\"?"),
+        let meant = synonyms::of_value(text, &words).or_else(|| nearest(text, words.iter().copied()));
+        let remedy = match meant {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
             None => quoted(&words),
         };
         refuse(report, &place, format!("`{key}` cannot be \"{text}\""), remedy)
@@ -140,6 +174,7 @@ impl<'d> Section<'d> {
             return default;
         };
         duration::parse(text).unwrap_or_else(|remedy| {
+            let remedy = synonyms::of_duration(text).unwrap_or_else(|| remedy.to_owned());
             report.push(&place, format!("`{key}` cannot be \"{text}\"")).help(remedy);
             default
         })
@@ -183,50 +218,6 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// An absolute path that a Unix socket can have.
-    pub(super) fn socket_path(&self, key: &str, report: &mut Report<'_>) -> Field<PathBuf> {
-        const REMEDY: &str = "write an absolute path, such as \"/run/lone64/control.sock\"";
-        /// `sun_path` without the zero at its end (unix(7)).
-        const LONGEST: usize = 107;
-        let Some((value, place)) = self.entry(key) else { return Field::Absent };
-        match value.as_str() {
-            None => refuse(report, &place, format!("`{key}` is {}", kind(value)), REMEDY),
-            Some(text) if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') => {
-                refuse(report, &place, format!("`{key}` cannot be \"{}\"", text.escape_default()), REMEDY)
-            }
-            Some(text) if text.len() > LONGEST => {
-                let sentence =
-                    format!("`{key}` has {} bytes, and a socket's path at most {LONGEST}", text.len());
-                refuse(report, &place, sentence, "write a shorter path")
-            }
-            Some(text) => Field::Is(PathBuf::from(text), place),
-        }
-    }
-
-    /// An address and a port that can be listened on.
-    pub(super) fn socket_address(&self, key: &str, report: &mut Report<'_>) -> Field<SocketAddr> {
-        const REMEDY: &str = "write an address and a port, such as \"[::1]:9164\"";
-        let Some((value, place)) = self.entry(key) else { return Field::Absent };
-        let Some(text) = value.as_str() else {
-            return refuse(report, &place, format!("`{key}` is {}", kind(value)), REMEDY);
-        };
-        let cannot = |why: &str| format!("`{key}` cannot be \"{}\"{why}", text.escape_default());
-        if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            let example = SocketAddr::new(address, 9164);
-            return refuse(report, &place, format!("`{key}` has no port"), format!("write \"{example}\""));
-        }
-        match text.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_multicast() => {
-                refuse(report, &place, cannot(", which is a group"), REMEDY)
-            }
-            Ok(address) if address.port() == 0 => {
-                refuse(report, &place, cannot(""), "write a port from 1 to 65535")
-            }
-            Ok(address) => Field::Is(address, place),
-            Err(_) => refuse(report, &place, cannot(""), REMEDY),
-        }
-    }
-
     /// A prefix; one with host bits is reported and read without them.
     pub(super) fn prefix(&self, key: &str, report: &mut Report<'_>) -> Field<Ipv6Net> {
         let Some((value, place)) = self.entry(key) else { return self.absent(key) };
@@ -239,15 +230,14 @@ impl<'d> Section<'d> {
     /// A list of prefixes and addresses, and where the list is.
     pub(super) fn prefixes(&self, key: &str, report: &mut Report<'_>) -> Field<Vec<(Ipv6Net, Place)>> {
         let Some((value, place)) = self.entry(key) else { return Field::Absent };
-        let Some(items) = value.as_array() else {
+        let Some(items) = self.items(key) else {
             let remedy =
                 format!("write a list: {key} = [\"2001:db8:1:2:c::1\", \"2001:db8:1:2:c::100/120\"]");
             return refuse(report, &place, format!("`{key}` is {}", kind(value)), remedy);
         };
         let mut prefixes = Vec::new();
-        for item in items.iter() {
-            let item_place = Place::Text(item.span());
-            if let Some(prefix) = prefix_of(item.get_ref(), &item_place, key, Bare::OneAddress, report) {
+        for (item, item_place) in items {
+            if let Some(prefix) = prefix_of(item, &item_place, key, Bare::OneAddress, report) {
                 prefixes.push((prefix, item_place));
             }
         }
@@ -281,14 +271,30 @@ impl<'d> Section<'d> {
 
     /// The raw value of a key and its place; none for one that is only planned.
     pub(super) fn entry(&self, key: &str) -> Option<(&'d DeValue<'d>, Place)> {
+        let entry = self.last(key)?;
+        Some((entry.value.get_ref(), at(entry.start, entry.value.span())))
+    }
+
+    /// The values of a list, each with its place; none if it is no list.
+    pub(super) fn items(&self, key: &str) -> Option<Vec<(&'d DeValue<'d>, Place)>> {
+        let entry = self.last(key)?;
+        let items = entry.value.get_ref().as_array()?;
+        Some(items.iter().map(|item| (item.get_ref(), at(entry.start, item.span()))).collect())
+    }
+
+    fn last(&self, key: &str) -> Option<&Entry<'d>> {
         let is_read = self.table.keys.contains(&key);
-        let value: &Spanned<DeValue<'d>> = self.entries.get(key).filter(|_| is_read)?;
-        Some((value.get_ref(), Place::Text(value.span())))
+        self.entries.iter().rev().find(|entry| is_read && entry.name == key)
     }
 
     fn meant_by(&self, written: &str) -> Option<&'static str> {
         nearest(written, self.table.keys.iter().copied())
     }
+}
+
+/// The place of these bytes of the text that begins there.
+pub(super) fn at(start: usize, span: Range<usize>) -> Place {
+    Place::Text(start + span.start..start + span.end)
 }
 
 /// Reports and is [`Field::Wrong`].
@@ -341,7 +347,11 @@ fn prefix_of(
 ) -> Option<Ipv6Net> {
     let Some(text) = value.as_str() else {
         let sentence = format!("`{key}` has {} where a prefix belongs", kind(value));
-        report.push(place, sentence).help("write it in quotes, such as \"2001:db8:1:2:c::/112\"");
+        let remedy = match value {
+            DeValue::Array(_) => "write a [[range]] for each prefix",
+            _ => "write it in quotes, such as \"2001:db8:1:2:c::/112\"",
+        };
+        report.push(place, sentence).help(remedy);
         return None;
     };
     let prefix = match prefix::parse(text, bare) {

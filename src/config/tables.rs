@@ -11,6 +11,7 @@ use super::gateway;
 use super::mirror::{Range, Upstream};
 use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
+use super::{sockets, synonyms};
 use crate::engine::policy::{
     Announce, Answer, GatewaySource, Limits, Mld, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers,
 };
@@ -29,6 +30,7 @@ pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstre
     let gateway_sources =
         [("auto", GatewaySource::Auto), ("kernel", GatewaySource::Kernel), ("global", GatewaySource::Global)];
     Upstream {
+        written: section.written(),
         automatic: section.flag("automatic", report),
         ignore: downstreams::patterns(section, "ignore", report),
         router: section.flag("router", report).or(default.router),
@@ -56,9 +58,9 @@ fn announce(section: &Section<'_>, report: &mut Report<'_>) -> Field<Announce> {
                 Ok(period) if period >= Announce::SHORTEST => {
                     return Field::Is(Announce::Every(period), place);
                 }
-                Ok(_) => "write at least \"10s\"",
-                Err(remedy) if is_period => remedy,
-                Err(_) => REMEDY,
+                Ok(_) => "write at least \"10s\"".to_owned(),
+                Err(remedy) if is_period => synonyms::of_duration(text).unwrap_or_else(|| remedy.to_owned()),
+                Err(_) => REMEDY.to_owned(),
             };
             refuse(report, &place, format!("`announce` cannot be \"{text}\""), remedy)
         }
@@ -90,6 +92,7 @@ pub(super) fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
     let routes =
         [("range", RangeRoutes::Range), ("guests", RangeRoutes::Guests), ("none", RangeRoutes::None)];
     Range {
+        written: section.written(),
         suffix: section.prefix("suffix", report),
         upstream: section.interface("upstream", report),
         answer: section.choice("answer", &answers, report),
@@ -189,8 +192,8 @@ pub(super) fn sysctl(section: &Section<'_>, report: &mut Report<'_>) -> Sysctl {
 pub(super) fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
     let default = Control::default();
     Control {
-        socket: section.socket_path("socket", report).or(default.socket),
-        metrics: section.socket_address("metrics", report).value().copied(),
+        socket: sockets::path(section, "socket", report).or(default.socket),
+        metrics: sockets::address(section, "metrics", report).value().copied(),
     }
 }
 

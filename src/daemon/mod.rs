@@ -16,6 +16,7 @@ mod error;
 mod events;
 pub mod explained;
 mod frames;
+mod in_force;
 mod log_writer;
 pub mod logging;
 mod memory;

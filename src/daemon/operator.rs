@@ -12,11 +12,12 @@ use super::Daemon;
 use super::control::{Answer, Call, Control, Method, Reply, Truth};
 use super::events::logs_packets;
 use super::explained::Explained;
+use super::in_force::InForce;
 use super::metrics::{self, Metrics, Scrape};
-use super::reload::{Refusal, Source, differences};
+use super::reload::{self, Refusal, Source};
 use super::service::{Due, Service};
 use super::status::Status;
-use crate::config::Config;
+use crate::config::{Change, Loaded};
 use crate::engine::bindings::Scope;
 use crate::engine::{Event, Input, Links, Problem, Time, Watch};
 use crate::kernel::sysctl::SysctlError;
@@ -30,16 +31,18 @@ pub struct Operator {
     pub(super) metrics: Option<Metrics>,
     /// Where the configuration comes from.
     source: Option<Source>,
+    /// What came from there.
+    in_force: Option<InForce>,
     /// The sender of the signal wants it to be read again.
     hangup: Option<Signal>,
     /// The service manager.
     pub(super) service: Service,
     /// Under way.
-    reading: Option<JoinHandle<Result<Config, Refusal>>>,
+    reading: Option<JoinHandle<Result<Loaded, Refusal>>>,
     /// Read, and about to be taken.
     taking_over: Option<Box<Next>>,
     /// Taken, but not every socket that it asks for is open yet.
-    taken: Option<Vec<String>>,
+    taken: Option<Vec<Change>>,
     /// Who waits for what is under way, and who came too late for it.
     waiting: Vec<oneshot::Sender<Answer>>,
     late: Vec<oneshot::Sender<Answer>>,
@@ -50,8 +53,8 @@ pub struct Operator {
 /// A configuration that can be taken as soon as the kernel's settings are as it says.
 #[derive(Debug)]
 struct Next {
-    config: Config,
-    changes: Vec<String>,
+    loaded: Loaded,
+    changes: Vec<Change>,
     control: Option<Control>,
     metrics: metrics::Next,
 }
@@ -62,14 +65,20 @@ pub(super) enum Wish {
     Call(Call),
     Scrape(Scrape),
     Reload,
-    Read(Result<Config, Refusal>),
+    Read(Box<Result<Loaded, Refusal>>),
 }
 
 impl Operator {
-    /// An administrator with a control socket, if there could be one, and with a signal that he
-    /// presses for a reload of what `source` reads; and the service manager.
-    pub fn new(control: Option<Control>, source: Source, hangup: Signal, service: Service) -> Self {
-        Self { control, source: Some(source), hangup: Some(hangup), service, ..Self::default() }
+    /// An administrator with a control socket, if there could be one, and with a signal that asks for a reload of
+    /// what `source` reads, as it has read what was `loaded`; and the service manager.
+    pub fn new(
+        control: Option<Control>,
+        (source, loaded): (Source, &Loaded),
+        hangup: Signal,
+        service: Service,
+    ) -> Self {
+        let in_force = Some(InForce::new(loaded));
+        Self { control, source: Some(source), in_force, hangup: Some(hangup), service, ..Self::default() }
     }
 
     /// The next wish. Cancel-safe.
@@ -78,7 +87,7 @@ impl Operator {
             call = next_call(&mut self.control) => Wish::Call(call),
             scrape = metrics::next(&mut self.metrics) => Wish::Scrape(scrape),
             () = next_hangup(&mut self.hangup) => Wish::Reload,
-            read = next_read(&mut self.reading) => Wish::Read(read),
+            read = next_read(&mut self.reading) => Wish::Read(Box::new(read)),
         }
     }
 
@@ -100,6 +109,13 @@ impl Operator {
         is_new.then_some(if is_watched { Watch::Questions } else { Watch::Changes })
     }
 
+    /// The loop has worked for a client since then.
+    fn rest(&mut self, start: Instant) {
+        if let Some(control) = &mut self.control {
+            control.rest(start);
+        }
+    }
+
     /// Reads the configuration again. Who comes while that is under way gets what is read next: the
     /// file may have been changed behind the reader.
     fn read(&mut self, answer: Option<oneshot::Sender<Answer>>) {
@@ -115,10 +131,13 @@ impl Operator {
         self.reading = Some(tokio::task::spawn_blocking(move || source.ok_or(Refusal::NoFile)?.read()));
     }
 
-    fn answer_reload(&mut self, result: &Result<Vec<String>, Refusal>) {
+    fn answer_reload(&mut self, result: &Result<Vec<Change>, Refusal>) {
         let reply = match result {
-            Ok(changes) => Reply::result(&serde_json::json!({ "changes": changes })),
-            Err(refusal) => refusal.reply(),
+            Ok(changes) => {
+                let sentences: Vec<String> = changes.iter().map(Change::to_string).collect();
+                Reply::result(&serde_json::json!({ "changes": sentences, "keys": changes }))
+            }
+            Err(refusal) => Reply::Fault(refusal.fault()),
         };
         for client in std::mem::take(&mut self.waiting) {
             // It may have gone meanwhile.
@@ -140,9 +159,9 @@ impl Daemon {
                 tracing::info!("SIGHUP: reading the configuration again");
                 self.operator.read(None);
             }
-            Wish::Read(read) => match read.and_then(|config| self.prepare(config)) {
+            Wish::Read(read) => match (*read).and_then(|loaded| self.prepare(loaded)) {
                 Ok(next) => {
-                    self.configure_settings(&next.config);
+                    self.configure_settings(&next.loaded.read.config);
                     self.operator.taking_over = Some(Box::new(next));
                 }
                 Err(refusal) => self.reloaded(&Err(refusal)),
@@ -150,11 +169,15 @@ impl Daemon {
         }
     }
 
-    fn reloaded(&mut self, result: &Result<Vec<String>, Refusal>) {
+    fn reloaded(&mut self, result: &Result<Vec<Change>, Refusal>) {
         match result {
             Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
-            Ok(changes) => tracing::info!("reloaded: {}", changes.join(", ")),
+            Ok(changes) => tracing::info!("reloaded: {}", reload::line(changes)),
             Err(refusal) => {
+                // Where there is nothing to read, nothing is refused.
+                if let Some(in_force) = self.operator.in_force.as_mut().filter(|_| refusal.is_of_content()) {
+                    in_force.refuse(refusal.fault());
+                }
                 tracing::error!("not reloaded, the configuration stays as it was");
                 refusal.lines().iter().for_each(|line| tracing::error!("{line}"));
             }
@@ -189,7 +212,20 @@ impl Daemon {
         let start = Instant::now();
         let now = self.now();
         let answer = match call.method {
-            Method::Status(params) => Answer::Line(Reply::result(&Status::of(&self.engine, &params, now))),
+            Method::Status(params) => {
+                let reply = Reply::result(&Status::of(&self.engine, &params, now));
+                match &self.operator.in_force {
+                    Some(in_force) if params.is_first() => {
+                        let told = in_force.told(params.keys);
+                        // Files are looked at, and that may take long.
+                        tokio::spawn(async move {
+                            let _ = call.answer.send(Answer::Line(told.put_into(reply).await));
+                        });
+                        return self.operator.rest(start);
+                    }
+                    _ => Answer::Line(reply),
+                }
+            }
             Method::Explain(params) => {
                 if params.probe == Truth::Yes {
                     self.handle(Input::Ask(params.address));
@@ -207,16 +243,16 @@ impl Daemon {
         };
         // It may have gone meanwhile.
         let _ = call.answer.send(answer);
-        if let Some(control) = &mut self.operator.control {
-            control.rest(start);
-        }
+        self.operator.rest(start);
     }
 
     /// All of the new configuration, or none of it: whatever can fail comes first, and the kernel's settings
     /// last of that.
-    fn prepare(&mut self, config: Config) -> Result<Next, Refusal> {
-        let changes = differences(&self.config, &config);
-        self.refuse_unusable(&config)?;
+    fn prepare(&mut self, loaded: Loaded) -> Result<Next, Refusal> {
+        let (config, effective) = (&loaded.read.config, &loaded.read.effective);
+        let in_force = self.operator.in_force.as_ref();
+        let changes = in_force.map(|in_force| in_force.effective().changes(effective)).unwrap_or_default();
+        self.refuse_unusable(config)?;
         let is_socket_new = config.control.socket != self.config.control.socket;
         let control = match &self.operator.control {
             Some(_) if !is_socket_new => None,
@@ -225,16 +261,18 @@ impl Daemon {
             None => Control::open(&config.control.socket).inspect_err(|error| tracing::warn!("{error}")).ok(),
         };
         let metrics = self.next_metrics(&config.control)?;
-        Ok(Next { config, changes, control, metrics })
+        Ok(Next { loaded, changes, control, metrics })
     }
 
     /// Takes the configuration that waits, if the kernel's settings are as it says. Nothing else can fail.
     pub(super) fn take_over(&mut self, settings: Result<(), SysctlError>) {
         let Some(next) = self.operator.taking_over.take() else { return };
-        let Next { config, changes, control, metrics } = *next;
+        let Next { loaded, changes, control, metrics } = *next;
         if let Err(error) = settings {
             return self.reloaded(&Err(error.into()));
         }
+        self.operator.in_force = Some(InForce::new(&loaded));
+        let config = loaded.read.config;
         self.switch_metrics(metrics);
         if let Some(control) = control {
             tracing::info!("the control socket is {} now", control.path().display());
@@ -264,7 +302,7 @@ impl Daemon {
 
     /// What a start would wait for is refused here where all that is served would be lost for it: it may be a slip of
     /// the pen.
-    fn refuse_unusable(&self, config: &Config) -> Result<(), Refusal> {
+    fn refuse_unusable(&self, config: &crate::config::Config) -> Result<(), Refusal> {
         let (problems, ranges) = self.engine.problems_of(&config.policy);
         let is_unusable = is_unusable(&problems, ranges);
         let present = self::is_unusable(self.engine.problems(), self.engine.bindings().ranges.len());
@@ -295,7 +333,7 @@ async fn next_hangup(hangup: &mut Option<Signal>) {
     }
 }
 
-async fn next_read(reading: &mut Option<JoinHandle<Result<Config, Refusal>>>) -> Result<Config, Refusal> {
+async fn next_read(reading: &mut Option<JoinHandle<Result<Loaded, Refusal>>>) -> Result<Loaded, Refusal> {
     let Some(read) = reading else { return pending().await };
     let result = read.await;
     *reading = None;

@@ -4,19 +4,17 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipnet::Ipv6Net;
 use serde_json::json;
 
-use super::control::{Fault, Reply, SocketError};
+use super::control::{Fault, SocketError};
 use super::metrics::MetricsError;
-use crate::config::{Config, Problems};
+use crate::config::{Change, Loaded, Problems};
 use crate::engine;
-use crate::engine::policy::RangePolicy;
 use crate::kernel::sysctl::SysctlError;
 
 /// Reads the configuration as it was read at the start, on a thread of its own.
 #[derive(Clone)]
-pub struct Source(Arc<dyn Fn() -> Result<Config, Refusal> + Send + Sync>);
+pub struct Source(Arc<dyn Fn() -> Result<Loaded, Refusal> + Send + Sync>);
 
 /// Why the configuration stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +50,11 @@ pub enum Refusal {
 
 impl Source {
     /// Whatever this returns is the configuration.
-    pub fn new(read: impl Fn() -> Result<Config, Refusal> + Send + Sync + 'static) -> Self {
+    pub fn new(read: impl Fn() -> Result<Loaded, Refusal> + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
-    pub(super) fn read(&self) -> Result<Config, Refusal> {
+    pub(super) fn read(&self) -> Result<Loaded, Refusal> {
         (self.0)()
     }
 }
@@ -68,14 +66,19 @@ impl std::fmt::Debug for Source {
 }
 
 impl Refusal {
+    /// Whether there was something to read, and it is not taken.
+    pub(super) fn is_of_content(&self) -> bool {
+        !matches!(self, Self::NoFile | Self::NotAFile(_))
+    }
+
     /// As a client gets it.
-    pub(super) fn reply(&self) -> Reply {
+    pub(super) fn fault(&self) -> Fault {
         let problems = match self {
             Self::Mistakes(problems) => json!(problems.as_slice()),
             _ => serde_json::Value::Null,
         };
         let message = crate::explanation::of(self);
-        Reply::Fault(Fault { code: "refused", message, problems })
+        Fault { code: "refused", message, problems }
     }
 
     /// As lines of the log: one for each problem, each with its place.
@@ -96,38 +99,18 @@ impl Refusal {
     }
 }
 
-/// What is another in the new configuration, a sentence each.
-pub(super) fn differences(old: &Config, new: &Config) -> Vec<String> {
-    let mut sentences = Vec::new();
-    let find = |ranges: &'_ [RangePolicy], prefix: Ipv6Net| ranges.iter().position(|r| r.prefix == prefix);
-    let (before, after) = (&old.policy.ranges, &new.policy.ranges);
-    for range in after {
-        match find(before, range.prefix).map(|at| &before[at]) {
-            None => sentences.push(format!("range {} added", range.prefix)),
-            Some(known) if known != range => sentences.push(format!("range {} changed", range.prefix)),
-            Some(_) => {}
-        }
+/// What is another, as one line of the log.
+pub(super) fn line(changes: &[Change]) -> String {
+    let mut shown: Vec<String> = changes.iter().take(MOST_IN_A_LINE).map(Change::to_string).collect();
+    if changes.len() > MOST_IN_A_LINE {
+        shown.push(format!("and {} more", changes.len() - MOST_IN_A_LINE));
     }
-    for range in before.iter().filter(|range| find(after, range.prefix).is_none()) {
-        sentences.push(format!("range {} removed", range.prefix));
-    }
-    for (is_other, what) in [
-        (old.policy.upstreams != new.policy.upstreams, "upstreams changed"),
-        (old.policy.suffixes != new.policy.suffixes, "ranges with a suffix changed"),
-        (old.policy.routes != new.policy.routes, "[routes] changed"),
-        (old.policy.timers != new.policy.timers, "[timers] changed"),
-        (old.policy.limits != new.policy.limits, "[limits] changed"),
-        (old.sysctl != new.sysctl, "[sysctl] changed"),
-        (old.control != new.control, "[control] changed"),
-        (old.log != new.log, "[log] changed"),
-    ] {
-        if is_other {
-            sentences.push(what.to_owned());
-        }
-    }
-    sentences
+    shown.join(", ")
 }
 
 fn sentences(problems: &[engine::Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
+
+/// More cannot be read.
+const MOST_IN_A_LINE: usize = 32;

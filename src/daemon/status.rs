@@ -74,7 +74,6 @@ impl Status {
     /// What the engine has to say.
     pub fn of(engine: &Engine, params: &StatusParams, now: Time) -> Self {
         let limit = params.limit.clamp(1, StatusParams::MOST);
-        let is_first = params.after.is_none() && params.routes_after.is_none();
         let which = if params.live_only == Truth::Yes { Which::Live } else { Which::All };
         // One more than is shown tells whether there is more.
         let mut page = engine.target_page(which, params.after, limit + 1);
@@ -100,7 +99,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: now.since(Time::ORIGIN).as_secs(),
-            whole: is_first.then(|| Whole::of(engine, now)),
+            whole: params.is_first().then(|| Whole::of(engine, now)),
             targets: page
                 .into_iter()
                 .map(|(address, t)| target(address.to_string(), &t, engine, now))

@@ -33,6 +33,7 @@
 //! * `way_out`: what is given back, whatever ends the daemon
 //! * `record`: `--record`, and what the engine is told of what became of its effects
 //! * `import`: imported configurations answer as those that they were made from
+//! * `in_force`: which configuration is in force, and how it is told
 //! * `announce`: what is sent unasked, and what a router makes of it
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `snoopers`: Delivery, where reports of groups do not reach, and with a multicast router
@@ -73,6 +74,7 @@ mod guests_gateway;
 mod hints;
 mod hostile;
 mod import;
+mod in_force;
 mod lab;
 mod link;
 mod liveness;
@@ -152,6 +154,7 @@ fn main() {
         ("alone", alone::CASES),
         ("shipped", shipped::CASES),
         ("import", import::CASES),
+        ("in_force", in_force::CASES),
         ("suppress", suppress::CASES),
         ("snoopers", snoopers::CASES),
         ("switch", switch::CASES),

@@ -27,6 +27,8 @@ pub(super) fn render(mut program: Command) -> String {
         describe(&mut page, command);
     }
     page.section("FILES").terms(FILES);
+    page.section("ENVIRONMENT").terms(ENVIRONMENT);
+    page.section("OUTPUT FOR PROGRAMS").text(FOR_PROGRAMS).code(FAILED);
     page.section("SIGNALS").terms(SIGNALS);
     page.section("EXIT STATUS").terms(EXIT_STATUS);
     socket::describe(&mut page);
@@ -60,6 +62,9 @@ fn describe(page: &mut Writer, command: &Command) {
 fn head(argument: &Arg) -> Vec<Inline> {
     let mut words = Vec::new();
     if let Some(long) = argument.get_long() {
+        if let Some(short) = argument.get_short() {
+            words.extend([bold(format!("-{short}")), roman(", ")]);
+        }
         words.push(bold(format!("--{long}")));
     }
     if argument.get_action().takes_values() {
@@ -112,6 +117,11 @@ fn lowercase_first(text: &str) -> String {
 
 const FILES: &[Term] = &[
     ("/etc/lone64/lone64.toml", "The configuration; see lone64.toml(5)."),
+    (
+        "/etc/lone64/lone64.d/*.toml",
+        "Drop-ins, which are read behind it in the order of their names; see lone64.toml(5). Beside another \
+         configuration F.toml these are F.d/*.toml.",
+    ),
     (DEFAULT_SOCKET, "The control socket; see below. The next two lie beside it, wherever it is."),
     (
         "/run/lone64/control.sock.lock",
@@ -132,6 +142,25 @@ const FILES: &[Term] = &[
         "Read at the start, to warn where forwarding is off or the neighbor table is small.",
     ),
 ];
+
+const ENVIRONMENT: &[Term] = &[
+    (
+        "LONE64_LOG",
+        "For lone64 run: error, warn, info, debug or trace, the least important lines that are logged. It goes before \
+         level in [log], and -v and -q go before it. A reload does not change what these say.",
+    ),
+    ("NO_COLOR", "If it is set to anything, lone64 status has no colours."),
+];
+
+const FOR_PROGRAMS: &str = "\
+With --json a command prints one JSON object on standard output and nothing else (watch: one on each line). If it \
+fails, that is one error, whichever command it is, and with or without a daemon. Its code is for programs: usage (exit \
+status 2); not_running, forbidden, silent and foreign, if no daemon answers as it should; configuration, with \
+problems, each with its place; nothing_to_import; the codes of the control socket (below); and failed for everything \
+else. A configuration that check finds wrong is its result, and no error.";
+
+const FAILED: &str = r#"
+{"error":{"code":"not_running","message":"no lone64 answers at ..."}}"#;
 
 const SIGNALS: &[Term] = &[
     (

@@ -62,6 +62,7 @@ const STATUS_PARAMS: &[Term] = &[
     ("limit", "At most so many targets, and as many routes; 1000 is the default and the most."),
     ("live_only", "true: only targets that are live."),
     ("differing_only", "true: only routes that are not installed as they should be."),
+    ("keys", "true: config has every key of the configuration, too; lone64 status --json asks for them."),
 ];
 
 const STATUS_RESULT: &str = "\
@@ -125,6 +126,15 @@ const STATUS_FIELDS: &[Term] = &[
          be done). It is healthy with them.",
     ),
     (
+        "config",
+        "What is in force: file (null without one), files (with its drop-ins), loaded_seconds (ago), changed_since \
+         (whether the files say something else now; null where they do not say so within two seconds), last_refusal \
+         (null, or seconds (ago), message and problems of the last reload that was refused, until one is taken); with \
+         the param keys also keys, the first 10000 of them, and keys_left_out. A key has table, of (the prefix of the \
+         range, or the interface of the upstream), key, value and origin: default, automatic (the host tells it, or other keys), file \
+         or drop-in (with file and line), command-line (with option) or environment (with variable).",
+    ),
+    (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
          conflict, pending and refused; unserved: how many networks nobody serves; probes, downstream_answers (to guests on their own link), \
@@ -146,7 +156,7 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
-ranges, problems, conflicts, wide_masks, next_hops, askers, unserved and totals. The next one is asked for with both: what more says \
+ranges, problems, conflicts, wide_masks, next_hops, askers, unserved, config and totals. The next one is asked for with both: what more says \
 or, where that is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
 not begin again. The last page has null for both:";
 
@@ -196,11 +206,14 @@ const EXPLAINED: &str = r#"
 const RELOAD: &str = "\
 Reads the configuration again, and takes all of it or, on a mistake, nothing: then the error is refused, \
 with its problems. It has no params. The result has changes: a list of sentences, empty if nothing is \
-another than before.";
+another than before; and keys, the same for programs: each has table, of, key (null if the whole table came or \
+went), old and new.";
 
 const RELOADED: &str = r#"
 {"method":"reload"}
-{"version":1,"result":{"changes":["range 2001:db8::/112 added"]}}"#;
+{"version":1,"result":{"changes":["[timers] absent: \"5s\" -> \"3s\""],
+ "keys":[{"table":"timers","of":null,"key":"absent",
+ "old":"5s","new":"3s"}]}}"#;
 
 const WATCH: &str = "\
 Tells whatever happens from now on. It has no params. Behind the reply, each line is one event, until the \

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde::Deserialize;
 
 use super::askers::Asker;
+use super::in_force::InForce;
 use crate::commands::unserved;
 use crate::daemon::unserved::Network;
 use crate::wire::Mac;
@@ -33,7 +34,11 @@ pub(super) struct Page {
     askers: Vec<Asker>,
     #[serde(default)]
     unserved: Vec<Network>,
+    config: Option<InForce>,
     totals: Totals,
+    /// Whether it was asked for as it is, without a part being left out.
+    #[serde(skip)]
+    pub(super) is_whole: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,7 +156,8 @@ impl Page {
     /// 1 if something is not as it should be.
     pub(super) fn health(&self) -> ExitCode {
         let is_kept_out = |route: &Route| matches!(route.state.as_str(), "conflict" | "refused");
-        let is_well = self.problems.is_empty() && !self.routes.iter().any(is_kept_out);
+        let is_in_force = self.config.as_ref().is_none_or(InForce::is_well);
+        let is_well = is_in_force && self.problems.is_empty() && !self.routes.iter().any(is_kept_out);
         if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
@@ -168,6 +174,7 @@ impl Page {
         for Problem { message } in &self.problems {
             text += &wrapped(message, &colour.paint("problem: ", RED), "    ");
         }
+        text.extend(self.config.iter().map(|config| config.problems(colour)));
         for Conflict { address, mac, answered } in &self.conflicts {
             let sentence = match answered {
                 false => {
@@ -191,11 +198,17 @@ impl Page {
             text += &route.line(colour);
         }
         self.notes.iter().for_each(|note| text += &wrapped(note, "note: ", "    "));
-        text += &unserved::text(&self.unserved, self.totals.unserved);
+        text += &unserved::text(&self.unserved, self.count_unserved());
+        text.extend(self.config.iter().map(InForce::line));
         self.upstreams.iter().for_each(|upstream| text += &upstream.lines(colour));
         self.ranges.iter().for_each(|range| text += &range.lines(colour));
         self.next_hops.iter().for_each(|hop| text += &hop.line(colour));
         text + &self.guests(colour)
+    }
+
+    /// How many there are of what is shown.
+    fn count_unserved(&self) -> usize {
+        if self.is_whole { self.totals.unserved } else { self.unserved.len() }
     }
 
     /// The guests, by the downstream that they are behind.
@@ -213,7 +226,7 @@ impl Page {
             targets.iter().for_each(|target| text += &target.lines(interface, width, colour));
         }
         let left = self.totals.targets.live.saturating_sub(shown);
-        if left > 0 {
+        if left > 0 && self.is_whole {
             text += &format!("{left} more; `lone64 status --json` lists all\n");
         }
         text
@@ -317,6 +330,11 @@ impl Colour {
         }
     }
 
+    /// What is to be looked at.
+    pub(super) fn warning(self, text: &str) -> String {
+        self.paint(text, RED)
+    }
+
     /// What is well, and what is not.
     fn state(self, state: &str) -> String {
         let is_well = matches!(state, "live" | "up" | "serving" | "installed");
@@ -336,7 +354,7 @@ fn counted(number: usize, noun: &str) -> String {
 }
 
 /// The two largest units.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
         (0, 0, 0) => format!("{seconds}s"),
         (0, 0, minutes) => format!("{minutes}min {}s", seconds % 60),
@@ -346,7 +364,7 @@ fn duration(seconds: u64) -> String {
 }
 
 /// Lines of at most [`COLUMNS`]: the first begins with `first`, the others with `indent`.
-fn wrapped(text: &str, first: &str, indent: &str) -> String {
+pub(super) fn wrapped(text: &str, first: &str, indent: &str) -> String {
     let mut lines = first.to_owned();
     let mut column = visible(first);
     for (position, word) in text.split_whitespace().enumerate() {
@@ -366,7 +384,7 @@ fn wrapped(text: &str, first: &str, indent: &str) -> String {
 }
 
 /// How many columns a text takes that may have colours in it.
-fn visible(text: &str) -> usize {
+pub(super) fn visible(text: &str) -> usize {
     let mut parts = text.split('\x1b');
     let plain = parts.next().map_or(0, |part| part.chars().count());
     plain + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()

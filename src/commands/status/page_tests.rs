@@ -25,7 +25,8 @@ fn page(change: impl FnOnce(&mut Value)) -> Page {
         "totals": { "targets": { "live": 1, "probing": 0, "absent": 2 } },
     });
     change(&mut status);
-    serde_json::from_value(status).unwrap()
+    let page: Page = serde_json::from_value(status).unwrap();
+    Page { is_whole: true, ..page }
 }
 
 #[test]
@@ -163,4 +164,34 @@ fn colours_change_nothing_but_the_colour() {
     }
     assert_ne!(coloured, plain);
     assert_eq!(plain, page.text(Colour::None));
+}
+
+#[test]
+fn tells_which_configuration_is_in_force_and_whether_it_still_is() {
+    let with = |changed: Value, refusal: Value| {
+        page(|status| {
+            status["config"] = json!({
+                "file": "/etc/lone64/lone64.toml",
+                "files": ["/etc/lone64/lone64.toml", "/etc/lone64/lone64.d/10-guests.toml"],
+                "loaded_seconds": 61, "changed_since": changed, "last_refusal": refusal,
+            });
+        })
+    };
+    let same = with(json!(false), Value::Null);
+    let line = "config /etc/lone64/lone64.toml with 1 drop-in, loaded 1min 1s ago\n";
+    assert!(same.text(Colour::None).contains(line), "{}", same.text(Colour::None));
+    assert_eq!(same.health(), ExitCode::SUCCESS);
+    let changed = with(json!(true), Value::Null);
+    let text = changed.text(Colour::None);
+    let second = text.lines().nth(1).unwrap();
+    assert!(
+        second.starts_with("config: /etc/lone64/lone64.toml with 1 drop-in has changed since;"),
+        "{text}"
+    );
+    assert_eq!(changed.health(), ExitCode::SUCCESS);
+    let refused =
+        with(json!(true), json!({ "seconds": 5, "message": "f:1:1: wrong\n  1 | x", "problems": [] }));
+    assert!(refused.text(Colour::None).contains("config: a reload was refused 5s ago"));
+    assert!(!refused.text(Colour::None).contains("has changed since"));
+    assert_eq!(refused.health(), ExitCode::FAILURE);
 }

@@ -37,6 +37,8 @@ pub struct StatusParams {
     pub live_only: Truth,
     /// Routes that are not as they should be only.
     pub differing_only: Truth,
+    /// Every key of the configuration, too.
+    pub keys: Truth,
 }
 
 /// Which address is to be explained.
@@ -93,6 +95,11 @@ impl Method {
 impl StatusParams {
     /// Of one page.
     pub const MOST: usize = 1_000;
+
+    /// Whether the first page is meant, which has what has no pages.
+    pub fn is_first(&self) -> bool {
+        self.after.is_none() && self.routes_after.is_none()
+    }
 }
 
 impl Default for StatusParams {
@@ -103,6 +110,7 @@ impl Default for StatusParams {
             limit: Self::MOST,
             live_only: Truth::No,
             differing_only: Truth::No,
+            keys: Truth::No,
         }
     }
 }

@@ -38,6 +38,17 @@ impl Reply {
         Self::Fault(Fault::new(code, message))
     }
 
+    /// An object with one field more. What is long is not read and written again for that.
+    pub(in crate::daemon) fn with(self, name: &str, value: &Value) -> Self {
+        match self {
+            Self::Result(mut text) if text.ends_with('}') && text.len() > 2 => {
+                text.pop();
+                Self::Result(format!("{text},{}:{value}}}", json!(name)))
+            }
+            other => other,
+        }
+    }
+
     /// The line, with its end.
     pub(super) fn line(&self) -> String {
         match self {
@@ -67,5 +78,7 @@ mod tests {
         let fault = Reply::fault("refused", "two\nlines".to_owned()).line();
         assert_eq!(fault, "{\"error\":{\"code\":\"refused\",\"message\":\"two\\nlines\"},\"version\":1}\n");
         assert_eq!(Reply::result(&[1, 2]).line(), "{\"version\":1,\"result\":[1,2]}\n");
+        let object = Reply::result(&json!({ "a": 1 })).with("b", &json!({ "c": null }));
+        assert_eq!(object.line(), "{\"version\":1,\"result\":{\"a\":1,\"b\":{\"c\":null}}}\n");
     }
 }

@@ -1,0 +1,95 @@
+//! How a command fails: one sentence for people or, with `--json`, one object for programs.
+//!
+//! May touch: standard output and error.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::control::ControlError;
+use super::print;
+use crate::config::Problems;
+use crate::explanation;
+use crate::import::ImportError;
+
+/// In which form a command says what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For programs: one object.
+    Json,
+    /// For programs: an object on each line.
+    JsonLines,
+}
+
+/// Says why a command failed. It exits with status 1.
+pub fn tell(error: &(dyn Error + 'static), form: Form) -> ExitCode {
+    let said = match form {
+        Form::Text => {
+            eprintln!("{}", explanation::of(error));
+            Ok(())
+        }
+        Form::Json => print(&format!("{:#}\n", json!({ "error": described(error) }))),
+        Form::JsonLines => print(&format!("{}\n", json!({ "error": described(error) }))),
+    };
+    if let Err(error) = said {
+        eprintln!("lone64: cannot write to standard output: {error}");
+    }
+    ExitCode::FAILURE
+}
+
+/// Says that a command line is none. It exits with status 2.
+pub fn tell_usage(message: &str) -> ExitCode {
+    let error = json!({ "error": { "code": "usage", "message": message.trim_end() } });
+    // Who cannot be told that gets the status.
+    let _ = print(&format!("{error:#}\n"));
+    ExitCode::from(2)
+}
+
+/// `code` for programs, `message` for people, and `problems` where there are some, each with its place.
+fn described(error: &(dyn Error + 'static)) -> Value {
+    if let Some(error) = error.downcast_ref::<ControlError>() {
+        return match error {
+            ControlError::Refused(fault) => fault.clone(),
+            other => json!({ "code": other.code(), "message": other.to_string() }),
+        };
+    }
+    let problems = match error.downcast_ref::<ImportError>() {
+        Some(ImportError::Unreadable(problems)) => Some(problems),
+        Some(error @ ImportError::Nothing { notes, .. }) => {
+            return json!({ "code": "nothing_to_import", "message": error.to_string(), "notes": notes });
+        }
+        None => error.downcast_ref::<Problems>(),
+    };
+    let message = explanation::of(error);
+    let message = message.strip_prefix("lone64: ").unwrap_or(&message);
+    match problems {
+        Some(problems) => {
+            json!({ "code": "configuration", "message": message, "problems": problems.as_slice() })
+        }
+        None => json!({ "code": "failed", "message": message }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn has_a_code_and_a_message_and_each_problem_with_its_place() {
+        let nobody = described(&ControlError::NotRunning(PathBuf::from("/run/x.sock")));
+        assert_eq!(nobody["code"], "not_running");
+        assert!(nobody["message"].as_str().unwrap().contains("/run/x.sock"), "{nobody}");
+        let fault = json!({ "code": "refused", "message": "why", "problems": [] });
+        assert_eq!(described(&ControlError::Refused(fault.clone())), fault);
+        let problems = crate::config::parse("[log]\nlevel = 7", "f").unwrap_err();
+        let wrong = described(&problems);
+        assert_eq!((&wrong["code"], &wrong["problems"][0]["line"]), (&"configuration".into(), &2.into()));
+        assert_eq!(described(&io::Error::other("no")), json!({ "code": "failed", "message": "no" }));
+    }
+}

@@ -1,0 +1,64 @@
+//! Which configuration is in force, and whether it is still what the files say.
+
+use serde::Deserialize;
+
+use super::page::{Colour, duration, wrapped};
+
+/// The same, as the daemon says it.
+#[derive(Debug, Deserialize)]
+pub(super) struct InForce {
+    file: Option<String>,
+    files: Vec<String>,
+    loaded_seconds: u64,
+    changed_since: Option<bool>,
+    last_refusal: Option<Refused>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refused {
+    seconds: u64,
+    message: String,
+}
+
+impl InForce {
+    /// Whether a start would serve what is served now.
+    pub(super) fn is_well(&self) -> bool {
+        self.last_refusal.is_none()
+    }
+
+    /// What is not as it should be.
+    pub(super) fn problems(&self, colour: Colour) -> String {
+        let word = colour.warning("config: ");
+        let mut text = String::new();
+        if let Some(Refused { seconds, message }) = &self.last_refusal {
+            let first = message.lines().next().unwrap_or_default();
+            let sentence = format!(
+                "a reload was refused {} ago, and what was loaded goes on: {first}",
+                duration(*seconds)
+            );
+            text += &wrapped(&sentence, &word, "    ");
+        }
+        if self.changed_since == Some(true) && self.last_refusal.is_none() {
+            let sentence = format!("{} has changed since; `lone64 reload` takes what it says", self.name());
+            text += &wrapped(&sentence, &word, "    ");
+        }
+        text
+    }
+
+    /// What is in force, and since when.
+    pub(super) fn line(&self) -> String {
+        let loaded = format!("{}, loaded {} ago", self.name(), duration(self.loaded_seconds));
+        wrapped(&loaded, "config ", "    ")
+    }
+
+    fn name(&self) -> String {
+        let drop_ins = self.files.len() - usize::from(self.file.is_some()).min(self.files.len());
+        let plural = if drop_ins == 1 { "" } else { "s" };
+        match (&self.file, drop_ins) {
+            (Some(file), 0) => file.clone(),
+            (Some(file), _) => format!("{file} with {drop_ins} drop-in{plural}"),
+            (None, 0) => "without a file".to_owned(),
+            (None, _) => format!("{drop_ins} drop-in{plural}"),
+        }
+    }
+}

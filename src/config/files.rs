@@ -1,0 +1,189 @@
+//! The files that make a configuration: the one that is named, and the drop-ins in the directory beside it.
+//!
+//! May touch: these files. Beside `/etc/lone64/lone64.toml` that is `/etc/lone64/lone64.d/*.toml`, beside any other
+//! `F.toml` it is `F.d/*.toml`; a pipe has none. They are read behind it, in the order of their names.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use super::bytes;
+use super::problem::Problems;
+use super::validate::EXAMPLE;
+
+/// One text, and what problems call it.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) origin: String,
+    pub(super) text: String,
+}
+
+/// What was read, to be compared with what is there later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The one that was named, or that would have been read.
+    named: PathBuf,
+    /// Each with a fingerprint of its bytes.
+    read: Vec<(PathBuf, u64)>,
+    /// A pipe gives its content once.
+    is_readable_again: bool,
+}
+
+/// Whether the file that is named has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Main {
+    /// It has.
+    Required,
+    /// Without it there are the drop-ins, or nothing.
+    Optional,
+}
+
+impl Files {
+    /// The configuration, and its drop-ins in the order in which they were read.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.read.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// The configuration itself, if it was there.
+    pub fn main(&self) -> Option<&Path> {
+        self.paths().find(|path| *path == self.named)
+    }
+
+    /// Whether what is there now is another thing than what was read; `None` where that cannot be told. It reads the
+    /// files, which can take long on a disk that is slow.
+    pub fn have_changed(&self) -> Option<bool> {
+        if !self.is_readable_again {
+            return None;
+        }
+        let Ok(paths) = listed(&self.named) else { return Some(true) };
+        let now = paths.into_iter().map(|path| {
+            let bytes = open(&path).and_then(|file| bytes::read(file, bytes::MOST));
+            bytes.map(|bytes| (path, fingerprint(&bytes)))
+        });
+        let now: Result<Vec<_>, _> = now.collect();
+        Some(now.map_or(true, |now| now != self.read))
+    }
+}
+
+/// Reads all of them. Every one that cannot be read is a problem.
+pub(super) fn read(named: &Path, main: Main) -> Result<(Vec<Document>, Files), Problems> {
+    let origin = named.display().to_string();
+    let mut paths = match listed(named) {
+        Ok(paths) => paths,
+        Err((directory, error)) => return Err(unreadable(&directory.display().to_string(), &error, None)),
+    };
+    if main == Main::Required && paths.first().is_none_or(|first| first != named) {
+        paths.insert(0, named.to_owned());
+    }
+    let mut files = Files { named: named.to_owned(), read: Vec::new(), is_readable_again: is_regular(named) };
+    let (mut documents, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        let is_main = path == named;
+        let name = if is_main { origin.clone() } else { path.display().to_string() };
+        // A start may wait for the writer of a pipe that it was given; a drop-in is nobody's pipe.
+        let opened = if is_main { File::open(&path) } else { open(&path) };
+        let document = opened
+            .and_then(|file| bytes::read(file, bytes::MOST))
+            .map_err(|error| unreadable(&name, &error, is_main.then_some(EXAMPLE)))
+            .and_then(|bytes| {
+                files.read.push((path, fingerprint(&bytes)));
+                document(bytes, &name)
+            });
+        match document {
+            Ok(document) => documents.push(document),
+            Err(error) => problems.push(error),
+        }
+    }
+    if problems.is_empty() { Ok((documents, files)) } else { Err(Problems::all(problems)) }
+}
+
+/// The text of a reader that may not even be text, nor have an end.
+pub(super) fn read_from(reader: impl Read, origin: &str) -> Result<Document, Problems> {
+    let bytes =
+        bytes::read(reader, bytes::MOST).map_err(|error| unreadable(origin, &error, Some(EXAMPLE)))?;
+    document(bytes, origin)
+}
+
+/// The paths that there are. Of one that cannot be looked at, reading says why.
+pub(super) fn listed(named: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let mut paths = Vec::new();
+    if named.try_exists().unwrap_or(true) {
+        paths.push(named.to_owned());
+    }
+    if paths.is_empty() || is_regular(named) {
+        let directory = named.with_extension("d");
+        paths.extend(drop_ins(&directory).map_err(|error| (directory, error))?);
+    }
+    Ok(paths)
+}
+
+fn drop_ins(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let text = name.to_string_lossy();
+        if text.ends_with(".toml") && !text.starts_with('.') {
+            names.push(name);
+        }
+    }
+    if names.len() > MOST_DROP_INS {
+        return Err(io::Error::other(format!("more than {MOST_DROP_INS} files are in it")));
+    }
+    names.sort();
+    Ok(names.into_iter().map(|name| directory.join(name)).collect())
+}
+
+/// Opens what can be read without waiting for anybody.
+fn open(path: &Path) -> io::Result<File> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_fifo() || kind.is_socket() {
+        return Err(io::Error::other("it is a pipe or a socket"));
+    }
+    File::open(path)
+}
+
+fn document(bytes: Vec<u8>, origin: &str) -> Result<Document, Problems> {
+    let bytes = bytes::plain(bytes, bytes::MOST, origin, "name a configuration of lone64")?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let sentence = format!("line {line} is not UTF-8, so the file is not TOML");
+        Problems::single(origin, sentence, "save the file as UTF-8".to_owned())
+    })?;
+    Ok(Document { origin: origin.to_owned(), text })
+}
+
+fn unreadable(origin: &str, error: &io::Error, example: Option<&str>) -> Problems {
+    let remedy = match (error.kind(), example) {
+        (ErrorKind::NotFound, Some(example)) => format!("write one with these lines:\n\n{example}"),
+        (ErrorKind::NotFound, None) => "remove the link that leads nowhere".to_owned(),
+        (ErrorKind::PermissionDenied, _) => "run lone64 as root, or let its user read the file".to_owned(),
+        (ErrorKind::IsADirectory, _) => "name a file in it".to_owned(),
+        (ErrorKind::NotADirectory, None) => "remove it, or make it a directory".to_owned(),
+        _ => "look at the file system, or name another file".to_owned(),
+    };
+    // The number is for programs, and the words before it say the same.
+    let error = error.to_string();
+    let words = error.split(" (os error").next().unwrap_or_default();
+    Problems::single(origin, format!("the configuration cannot be read: {words}"), remedy)
+}
+
+fn is_regular(path: &Path) -> bool {
+    !path.metadata().is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// The same bytes have the same.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Far more than anybody can keep in order.
+const MOST_DROP_INS: usize = 1_000;

@@ -1,0 +1,179 @@
+//! Drop-ins beside a configuration: read behind it in the order of their names, with their mistakes where they are.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lone64::config::{self, KeyOrigin, Loaded, Overrides};
+
+const MAIN: &str = "[[range]]
+prefix = \"2001:db8:1:2:c::/112\"
+interface = \"lxcbr0\"
+[timers]
+absent = \"5s\"
+retries = 4
+";
+
+/// A directory with these files; gone when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(files: &[(&str, &str)]) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("lone64-drop-ins-{}-{number}", std::process::id()));
+        let folder = Self(path);
+        for (name, text) in files {
+            folder.write(name, text);
+        }
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn load(&self) -> Result<Loaded, config::Problems> {
+        Overrides::default().load(Some(&self.path("lone64.toml")))
+    }
+
+    fn loaded(&self) -> Loaded {
+        self.load().unwrap_or_else(|problems| panic!("{problems}"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_range_adds_one_and_a_key_replaces_that_of_the_files_before() {
+    let range = "[[range]]\nprefix = \"2001:db8:1:2:d::/112\"\ninterface = \"wg0\"\n";
+    let folder = Folder::with(&[
+        ("lone64.toml", MAIN),
+        ("lone64.d/20-last.toml", "[timers]\nabsent = \"7s\"\n"),
+        ("lone64.d/10-first.toml", &format!("[timers]\nabsent = \"6s\"\nkeepalive = \"2m\"\n{range}")),
+        // An editor's, one that is hidden, and something else.
+        ("lone64.d/10-first.toml~", "no toml"),
+        ("lone64.d/.hidden.toml", "no toml"),
+        ("lone64.d/README", "no toml"),
+    ]);
+    let Loaded { read, files } = folder.loaded();
+    let policy = &read.config.policy;
+    let prefixes: Vec<String> = policy.ranges.iter().map(|range| range.prefix.to_string()).collect();
+    assert_eq!(prefixes, ["2001:db8:1:2:c::/112", "2001:db8:1:2:d::/112"]);
+    let timers = policy.timers;
+    assert_eq!((timers.absent, timers.keepalive), (Duration::from_secs(7), Duration::from_secs(120)));
+    assert_eq!(timers.retries, 4, "what no drop-in has is that of the file");
+    let names: Vec<PathBuf> = files.paths().map(Path::to_owned).collect();
+    let expected = ["lone64.toml", "lone64.d/10-first.toml", "lone64.d/20-last.toml"];
+    assert_eq!(names, expected.map(|name| folder.path(name)));
+    let origin = |table: &str, key: &str| {
+        let mut keys = read.effective.keys().iter();
+        keys.rfind(|one| (one.table, one.key) == (table, key)).unwrap().origin.clone()
+    };
+    let file = |name: &str| folder.path(name).display().to_string();
+    assert_eq!(
+        origin("timers", "absent"),
+        KeyOrigin::DropIn { file: file("lone64.d/20-last.toml"), line: 2 }
+    );
+    assert_eq!(origin("timers", "retries"), KeyOrigin::File { file: file("lone64.toml"), line: 6 });
+    assert_eq!(
+        origin("range", "interface"),
+        KeyOrigin::DropIn { file: file("lone64.d/10-first.toml"), line: 6 }
+    );
+}
+
+#[test]
+fn a_mistake_is_told_with_its_file_line_and_caret() {
+    let folder = Folder::with(&[
+        ("lone64.toml", MAIN),
+        ("lone64.d/a.toml", "[timers]\nabsent = 3\n"),
+        ("lone64.d/b.toml", "[log]\nlevel = debug\n[timers]\nabsnet = \"3s\"\n"),
+        ("lone64.d/c.toml", "\n[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\n"),
+    ]);
+    let said = folder.load().unwrap_err().to_string();
+    let file = |name: &str| folder.path(name).display().to_string();
+    let a = format!(
+        "{}:2:10: `absent` has no unit\n  2 | absent = 3\n    |          ^\n",
+        file("lone64.d/a.toml")
+    );
+    assert!(said.contains(&a), "{said}");
+    let b = format!("{}:2:9: debug is not in quotes", file("lone64.d/b.toml"));
+    assert!(said.contains(&b) && said.contains(&format!("{}:4:1: ", file("lone64.d/b.toml"))), "{said}");
+    // Two files that are right by themselves.
+    folder.write("lone64.d/a.toml", "");
+    folder.write("lone64.d/b.toml", "");
+    let said = folder.load().unwrap_err().to_string();
+    let c = format!("{}:3:10: the range 2001:db8:1:2:c::/112 is configured twice", file("lone64.d/c.toml"));
+    assert!(said.starts_with(&c), "{said}");
+    assert!(said.contains(&format!("merge it with the one at line 1 of {}", file("lone64.toml"))), "{said}");
+}
+
+#[test]
+fn a_mistake_in_a_value_that_another_file_replaces_is_told_too() {
+    let folder = Folder::with(&[
+        ("lone64.toml", "[timers]\nabsent = 3\n"),
+        ("lone64.d/a.toml", "[timers]\nabsent = \"3s\"\n"),
+    ]);
+    let problems = folder.load().unwrap_err();
+    assert_eq!(problems.as_slice().len(), 1);
+    assert!(problems.as_slice()[0].origin.ends_with("lone64.toml"), "{problems}");
+}
+
+#[test]
+fn a_drop_in_that_cannot_be_read_is_a_mistake() {
+    let folder = Folder::with(&[("lone64.toml", MAIN)]);
+    fs::create_dir_all(folder.path("lone64.d")).unwrap();
+    std::os::unix::fs::symlink("/nonexistent", folder.path("lone64.d/gone.toml")).unwrap();
+    nix::unistd::mkfifo(&folder.path("lone64.d/pipe.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let said = folder.load().unwrap_err().to_string();
+    assert!(said.contains("gone.toml: the configuration cannot be read: No such file"), "{said}");
+    assert!(said.contains("pipe.toml: the configuration cannot be read: it is a pipe"), "{said}");
+    // A link to /dev/null takes a file of a package out.
+    fs::remove_file(folder.path("lone64.d/pipe.toml")).unwrap();
+    fs::remove_file(folder.path("lone64.d/gone.toml")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", folder.path("lone64.d/gone.toml")).unwrap();
+    assert_eq!(folder.loaded().read.config.policy.ranges.len(), 1);
+    fs::remove_dir_all(folder.path("lone64.d")).unwrap();
+    fs::write(folder.path("lone64.d"), "").unwrap();
+    let said = folder.load().unwrap_err().to_string();
+    assert!(said.contains("lone64.d: the configuration cannot be read: "), "{said}");
+}
+
+#[test]
+fn the_files_say_whether_they_have_changed() {
+    let folder = Folder::with(&[("lone64.toml", MAIN), ("lone64.d/a.toml", "[log]\nlevel = \"debug\"\n")]);
+    let files = folder.loaded().files;
+    assert_eq!(files.have_changed(), Some(false));
+    folder.write("lone64.toml", MAIN);
+    assert_eq!(files.have_changed(), Some(false), "the same bytes are the same");
+    folder.write("lone64.d/b.toml", "");
+    assert_eq!(files.have_changed(), Some(true), "there is one more");
+    fs::remove_file(folder.path("lone64.d/b.toml")).unwrap();
+    folder.write("lone64.d/a.toml", "[log]\nlevel = \"trace\"\n");
+    assert_eq!(files.have_changed(), Some(true), "one has other bytes");
+    fs::remove_file(folder.path("lone64.d/a.toml")).unwrap();
+    assert_eq!(files.have_changed(), Some(true), "one is gone");
+}
+
+#[test]
+fn the_socket_is_found_in_a_drop_in() {
+    let folder = Folder::with(&[
+        ("lone64.toml", "[control]\nsocket = \"/run/main.sock\"\n"),
+        ("lone64.d/a.toml", "[control]\nsocket = \"/run/a.sock\"\n"),
+        ("lone64.d/b.toml", "[log]\nlevel = debug\n"),
+    ]);
+    assert_eq!(config::socket_in(&folder.path("lone64.toml")), Path::new("/run/a.sock"));
+}
