@@ -150,7 +150,7 @@ fn room() -> Option<(usize, usize)> {
 /// As many lines as there is room for, and how many are left out.
 fn fitting(text: String, room: Option<(usize, usize)>) -> String {
     let Some((columns, rows)) = room.filter(|(columns, rows)| *columns > 0 && *rows > 0) else { return text };
-    let height = |line: &str| page::visible(line).max(1).div_ceil(columns);
+    let height = |line: &str| visible(line).max(1).div_ceil(columns);
     // The cursor is on a line of its own.
     let most = rows.saturating_sub(1);
     if text.lines().map(height).sum::<usize>() <= most {
@@ -174,6 +174,13 @@ fn last(list: &Value, key: &str) -> Option<Value> {
 }
 
 const BETWEEN_PAGES: Duration = Duration::from_secs(1);
+
+/// How many columns a text takes that may have colours in it.
+fn visible(text: &str) -> usize {
+    let mut parts = text.split('\x1b');
+    let plain = parts.next().map_or(0, |part| part.chars().count());
+    plain + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()
+}
 
 #[cfg(test)]
 mod tests {

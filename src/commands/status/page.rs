@@ -366,7 +366,7 @@ pub(super) fn duration(seconds: u64) -> String {
 /// Lines of at most [`COLUMNS`]: the first begins with `first`, the others with `indent`.
 pub(super) fn wrapped(text: &str, first: &str, indent: &str) -> String {
     let mut lines = first.to_owned();
-    let mut column = visible(first);
+    let mut column = super::visible(first);
     for (position, word) in text.split_whitespace().enumerate() {
         let space = usize::from(position > 0);
         if position > 0 && column + space + word.chars().count() > COLUMNS {
@@ -381,13 +381,6 @@ pub(super) fn wrapped(text: &str, first: &str, indent: &str) -> String {
         column += word.chars().count();
     }
     lines + "\n"
-}
-
-/// How many columns a text takes that may have colours in it.
-pub(super) fn visible(text: &str) -> usize {
-    let mut parts = text.split('\x1b');
-    let plain = parts.next().map_or(0, |part| part.chars().count());
-    plain + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()
 }
 
 const COLUMNS: usize = 80;
