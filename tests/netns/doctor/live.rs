@@ -207,7 +207,7 @@ fn quiet() -> Settings {
 fn refuses_an_address_that_is_taken() {
     let traveller = Traveller::usual();
     let output = traveller.output(&["--live-address", &c(5).to_string()]);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("2001:db8:1:2:c::5 is taken: 02:00:00:00:00:05"), "{said}");
     assert_eq!(output.status.code(), Some(1));
 }
@@ -222,7 +222,7 @@ fn refuses_without_privileges() {
         .args(command.get_args());
     wrapper.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = traveller.patient.lab.host.spawn(&mut wrapper).wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("needs CAP_NET_RAW; run it as root"), "{said}");
     assert_eq!(output.status.code(), Some(1));
 }
