@@ -3,7 +3,7 @@
 pub mod addresses;
 mod default_route;
 mod downstreams;
-mod forwarding;
+pub mod forwarding;
 mod gateway_addresses;
 mod heard;
 mod ipv6_disabled;

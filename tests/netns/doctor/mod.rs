@@ -133,12 +133,17 @@ impl Patient {
         &self.directory
     }
 
-    fn call(&self, wrapper: &[&str], options: &[&str]) -> (Vec<Finding>, i32) {
+    /// All that the doctor says.
+    pub(crate) fn output(&self, options: &[&str]) -> std::process::Output {
+        self.run(&[], options)
+    }
+
+    fn run(&self, wrapper: &[&str], options: &[&str]) -> std::process::Output {
         let words: Vec<_> = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_lone64")]).collect();
         let mut command = Command::new(words[0]);
         command
             .args(&words[1..])
-            .args(["doctor", "--json", "--config"])
+            .args(["doctor", "--config"])
             .arg(self.directory.join("lone64.toml"))
             .arg("--root")
             .arg(&self.directory)
@@ -146,7 +151,12 @@ impl Patient {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let output = self.lab.host.spawn(&mut command).wait_with_output().expect("it ends");
+        self.lab.host.spawn(&mut command).wait_with_output().expect("it ends")
+    }
+
+    fn call(&self, wrapper: &[&str], options: &[&str]) -> (Vec<Finding>, i32) {
+        let options: Vec<_> = ["--json"].into_iter().chain(options.iter().copied()).collect();
+        let output = self.run(wrapper, &options);
         let complaint = String::from_utf8_lossy(&output.stderr);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{error}: {}{complaint}", String::from_utf8_lossy(&output.stdout))
