@@ -7,6 +7,7 @@ pub mod forwarding;
 mod gateway_addresses;
 mod heard;
 mod ipv6_disabled;
+mod keepers;
 mod kernel;
 mod limits;
 mod lines;
