@@ -89,6 +89,7 @@ fn silent(host: &Host, link: &Link) -> Option<Finding> {
     let name = &link.name;
     match link.state {
         LinkState::Up => None,
+        LinkState::Down if name.holds_addresses_only() => None,
         LinkState::Down => {
             let finding = Finding::fault(format!("{name} is switched off, and guests are behind it"));
             Some(finding.seen(format!("ip link show {name}: not UP")).run(format!("ip link set {name} up")))
