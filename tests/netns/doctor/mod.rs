@@ -7,7 +7,9 @@ mod live;
 mod others;
 mod programs;
 mod ranges;
+mod remedies;
 mod router;
+mod session;
 mod settings;
 mod traveller;
 mod tunnel;
@@ -19,6 +21,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
+
+use session::Session;
 
 use crate::endpoint::PATIENCE;
 use crate::lab::Lab;
@@ -38,6 +42,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         router::CASES,
         heard::CASES,
         tunnel::CASES,
+        remedies::CASES,
     ];
     rooms.into_iter().flatten()
 }
@@ -57,6 +62,8 @@ pub(crate) struct Patient {
 pub(crate) struct Remedy {
     pub(crate) kind: String,
     pub(crate) text: String,
+    /// All of it.
+    pub(crate) value: Value,
 }
 
 /// One finding.
@@ -166,9 +173,11 @@ impl Patient {
         let mut findings = Vec::new();
         for check in list(&report["checks"]) {
             for finding in list(&check["findings"]) {
-                let remedies = list(&finding["remedies"])
-                    .into_iter()
-                    .map(|remedy| Remedy { kind: text(&remedy["kind"]), text: text(&remedy["text"]) });
+                let remedies = list(&finding["remedies"]).into_iter().map(|remedy| Remedy {
+                    kind: text(&remedy["kind"]),
+                    text: text(&remedy["text"]),
+                    value: remedy,
+                });
                 findings.push(Finding {
                     check: text(&check["name"]),
                     severity: text(&finding["severity"]),
@@ -203,6 +212,8 @@ impl Patient {
 
     fn is_treated(&self, check: &str, severity: &str, words: &[&str]) {
         let finding = self.suffers_from(check, severity, words);
+        // An administrator types it over the network, where there is still one.
+        let session = Session::open(&self.lab);
         assert!(!finding.remedies.is_empty(), "no remedy: {finding:#?}");
         for remedy in &finding.remedies {
             match remedy.kind.as_str() {
@@ -213,6 +224,9 @@ impl Patient {
                 "advice" if finding.remedies.len() > 1 => {}
                 other => panic!("nobody can follow {other}: {finding:#?}"),
             }
+        }
+        if let Some(mut session) = session {
+            assert!(session.lives(), "the remedy cut the session: {finding:#?}");
         }
     }
 
