@@ -112,6 +112,7 @@ fn lowercase_first(text: &str) -> String {
 
 const FILES: &[Term] = &[
     ("/etc/lone64/lone64.toml", "The configuration; see lone64.toml(5)."),
+    ("/etc/sysctl.d/zz-lone64.conf", "What `lone64 doctor --fix` has set; see sysctl.d(5)."),
     (DEFAULT_SOCKET, "The control socket; see below. The next two lie beside it, wherever it is."),
     (
         "/run/lone64/control.sock.lock",

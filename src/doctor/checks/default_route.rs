@@ -79,7 +79,7 @@ fn lost(host: &Host) -> Finding {
             "add the gateway that the provider names: ip -6 route add default via GATEWAY dev {name}"
         ))),
         // The next advertisement brings it back; this asks for one.
-        None => finding.run(format!("rdisc6 -1 {name}")),
+        None => finding.run(Command::new(format!("rdisc6 -1 {name}")).lasting()),
     }
 }
 

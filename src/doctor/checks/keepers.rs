@@ -1,7 +1,7 @@
 //! Who made what a remedy would change: routes that are to be left alone, and the files in which a change lasts.
 
-use crate::doctor::Host;
-use crate::engine::facts::{IfIndex, KernelRoute, NextHop};
+use crate::doctor::{Command, Host};
+use crate::engine::facts::{IfIndex, KernelRoute, Link, NextHop};
 
 use super::forwarding::RTPROT_RA;
 use super::networkd;
@@ -76,6 +76,13 @@ fn program(protocol: u8) -> Option<&'static str> {
         80 => "Calico",
         _ => "the program that it is of",
     })
+}
+
+/// Switches an interface on.
+pub fn switched_on(host: &Host, link: &Link) -> Command {
+    let Link { index, name, .. } = link;
+    let lasting = for_good(host, *index, "[Link] ActivationPolicy=up", &format!("auto {name}"));
+    Command::new(format!("ip link set {name} up")).for_good(lasting)
 }
 
 /// What makes a change to an interface last, if it is known who sets it up: as networkd and as ifupdown write it.

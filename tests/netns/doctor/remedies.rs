@@ -28,6 +28,7 @@ crate::cases![
     writes_what_check_takes,
     never_switches_the_service_off,
     says_how_long_a_sysctl_holds,
+    leaves_the_interface_of_kube_proxy_down,
 ];
 
 fn range(prefix: &str, interface: &str, keys: &str) -> String {
@@ -299,4 +300,19 @@ fn says_how_long_a_sysctl_holds() {
     patient.shell(how);
     let kept = fs::read_to_string(patient.directory().join("etc/sysctl.d/zz-lone64.conf")).expect("a file");
     assert_eq!(kept, "net/ipv6/conf/all/forwarding = 1\n");
+}
+
+/// It holds the addresses of services, and is down on purpose.
+fn leaves_the_interface_of_kube_proxy_down() {
+    let patient = Patient::with(Lab::veth(), &range("2001:db8:1:2:5::/112", "kube-ipvs0", ""));
+    // A veth looks like the dummy that it is, which not every kernel has.
+    patient.lab.host.ip("link add kube-ipvs0 type veth peer name other");
+    let (findings, _) = patient.examine();
+    let texts = findings.iter().flat_map(|finding| &finding.remedies).map(|remedy| &remedy.text);
+    assert!(texts.clone().all(|text| !text.contains("kube-ipvs0 up")), "{findings:#?}");
+    // Another one is to be switched on.
+    patient.configure(&range("2001:db8:1:2:5::/112", "other", ""));
+    let (findings, _) = patient.examine();
+    let mut texts = findings.iter().flat_map(|finding| &finding.remedies).map(|remedy| &remedy.text);
+    assert!(texts.any(|text| text == "ip link set other up"), "{findings:#?}");
 }

@@ -336,3 +336,39 @@ fn by_table(way: Way<'_>) -> String {
 }
 
 const NO_RANGE: &str = "add a [[range]] whose prefix holds it, with the interface behind which it is";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::policy::Origin;
+
+    /// `routes` needs an interface, one route for the range no more than one, and `answer = "always"` finds no guest.
+    #[test]
+    fn tells_to_write_only_what_check_takes() {
+        let remedy = |downstream, answer| {
+            let range = RangePolicy {
+                prefix: "2001:db8::/64".parse().unwrap(),
+                upstream: None,
+                downstream,
+                answer,
+                routes: RangeRoutes::None,
+                has_written_routes: false,
+                backstop: false,
+                gateway: None,
+                exclude: Vec::new(),
+                proxy_downstream: false,
+                origin: Origin::Config,
+            };
+            routes_for(&range, "2001:db8::5".parse().unwrap())
+        };
+        let by_routes = remedy(Downstream::Kernel, Answer::Live);
+        assert!(!by_routes.contains("routes =") && by_routes.contains("`interface`"), "{by_routes}");
+        let several = || Downstream::Matching(vec!["br*".parse().unwrap()]);
+        assert!(remedy(several(), Answer::Live).starts_with("write routes = \"guests\""));
+        assert!(
+            remedy(several(), Answer::Always).starts_with("write answer = \"live\" and routes = \"guests\"")
+        );
+        let one = Downstream::Named("br0".parse().unwrap());
+        assert!(remedy(one, Answer::Always).starts_with("write routes = \"range\""));
+    }
+}
