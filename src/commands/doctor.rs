@@ -18,7 +18,7 @@ use super::control::Client;
 use super::options::{RunArgs, parse_range};
 use super::{Outcome, print, wrapped};
 use crate::config::Config;
-use crate::doctor::{Check, Finding, Fix, Group, Host, Remedy, Severity, examine, fix, gather};
+use crate::doctor::{Check, FORWARDING, Finding, Fix, Group, Host, Remedy, Severity, examine, fix, gather};
 use crate::engine::facts::IfName;
 
 type Results = Vec<(&'static Check, Vec<Finding>)>;
@@ -44,7 +44,7 @@ pub struct DoctorArgs {
     /// As for `run`.
     #[arg(long, value_name = "PREFIX=IF", value_parser = parse_range)]
     pub range: Vec<(Ipv6Net, IfName)>,
-    /// Apply the safe remedies, each after a question.
+    /// Set what is safe to set, each after a question: now, and in /etc/sysctl.d/zz-lone64.conf.
     #[arg(long)]
     pub fix: bool,
     /// Do not ask.
@@ -83,40 +83,48 @@ pub fn run(args: &DoctorArgs) -> Outcome {
     };
     let config = source.config()?;
     let (mut host, mut results) = look(&config, &args.root)?;
-    let mut object = described(&results);
+    let file = fix::file(&args.root).display().to_string();
     if !args.json {
-        print(&report(&results, needs_upstream(&host)))?;
+        print(&report(&results, needs_upstream(&host), &file))?;
     }
-    let mut fixed = Ok(());
+    let mut fixed = Fixed { applied: Vec::new(), failed: None };
     if args.fix {
-        let was_applied = if args.json {
-            fixed = fixes(&results).iter().try_for_each(fix::apply);
-            true
-        } else {
-            apply(&fixes(&results), args.yes)?
-        };
-        if was_applied {
+        fixed = apply(&fixes(&results), args)?;
+        if !fixed.applied.is_empty() {
             let asked_for = std::mem::take(&mut host.asked_for);
             (host, results) = look(&config, &args.root)?;
             host.asked_for.extend(asked_for);
+            if !args.json {
+                print(&format!("\n{}\n", summary(&results)))?;
+            }
         }
-        if was_applied && !args.json {
-            print(&format!("\n{}\n", summary(&results)))?;
-        }
+    }
+    // As it is now: what was fixed is no finding any more.
+    let mut object = described(&results, &file);
+    if args.fix {
+        object["fixed"] =
+            fixed.applied.iter().map(|fix| json!({ "text": fix.command(), "file": file })).collect();
     }
     // After what can be fixed was fixed: a packet is lost for every fault that is left.
     let live = args.live.then(|| live::follow(args, &config, &host)).transpose();
     if let Ok(Some(live)) = &live {
         object["healthy"] = json!(live.holds() && count(&results, Severity::Fault) == 0);
-        object["live"] = live::described(live);
+        object["live"] = live::described(live, &file);
     }
     match &live {
         _ if args.json => print(&format!("{object:#}\n"))?,
-        Ok(Some(live)) => print(&format!("\n{}", live::report(live)))?,
+        Ok(Some(live)) => print(&format!("\n{}", live::report(live, &file)))?,
         _ => {}
     }
-    fixed?;
+    fixed.failed.map_or(Ok(()), Err)?;
     Ok(status(&results, live?.is_none_or(|live| live.holds())))
+}
+
+/// What `--fix` has done.
+struct Fixed {
+    applied: Vec<Fix>,
+    /// At which it stopped.
+    failed: Option<fix::FixError>,
 }
 
 fn status(results: &Results, came_back: bool) -> ExitCode {
@@ -140,7 +148,7 @@ fn needs_upstream(host: &Host) -> bool {
 }
 
 /// A line for each check; faults and warnings with all that is known of them.
-fn report(results: &Results, needs_upstream: bool) -> String {
+fn report(results: &Results, needs_upstream: bool, file: &str) -> String {
     let mut text = String::new();
     let mut group: Option<Group> = None;
     for (check, findings) in results {
@@ -164,10 +172,7 @@ fn report(results: &Results, needs_upstream: bool) -> String {
             for evidence in &finding.evidence {
                 text.push_str(&wrapped("           seen: ", evidence));
             }
-            for (number, remedy) in finding.remedies.iter().enumerate() {
-                let word = if number == 0 { "do:" } else { "" };
-                text.push_str(&shown(&format!("           {word:<5} "), remedy));
-            }
+            text.push_str(&treatment("           ", &finding.remedies, file));
         }
     }
     let _ = writeln!(text, "\n{}", summary(results));
@@ -176,15 +181,32 @@ fn report(results: &Results, needs_upstream: bool) -> String {
 
 const NO_UPSTREAM: &str = "no upstream is needed: no range is answered for, and packets are only routed";
 
+/// All that a finding says to do, and below it what that does besides, each thing once.
+fn treatment(indent: &str, remedies: &[Remedy], file: &str) -> String {
+    let mut text = String::new();
+    for (number, remedy) in remedies.iter().enumerate() {
+        let word = if number == 0 { "do:" } else { "" };
+        text += &shown(&format!("{indent}{word:<6} "), remedy);
+    }
+    let mut told = Vec::new();
+    for effect in remedies.iter().flat_map(|remedy| remedy.effects(file)) {
+        if !told.contains(&effect) {
+            text += &wrapped(&format!("{indent}{:<6} ", effect.0), &effect.1);
+            told.push(effect);
+        }
+    }
+    text
+}
+
 fn shown(first: &str, remedy: &Remedy) -> String {
     match remedy {
         // Lines to be copied are never broken.
         Remedy::Fix(fix) => format!("{first}{}\n", fix.command()),
-        Remedy::Command(command) => format!("{first}{command}\n"),
+        Remedy::Command(command) => format!("{first}{}\n", command.line),
         Remedy::Config(lines) => {
             let mut text = format!("{first}in lone64.toml:\n");
             for line in lines.lines() {
-                let _ = writeln!(text, "                   {line}");
+                let _ = writeln!(text, "                    {line}");
             }
             text
         }
@@ -224,30 +246,45 @@ fn fixes(results: &Results) -> Vec<Fix> {
     fixes
 }
 
-/// Applies the safe remedies in order, each after it was agreed to. True if one was.
-fn apply(fixes: &[Fix], yes: bool) -> Result<bool, Box<dyn std::error::Error>> {
-    if !yes && !fixes.is_empty() && !io::stdin().is_terminal() {
-        return Err("--fix asks before each change, and there is no terminal to ask on; add --yes".into());
+/// Applies the safe remedies in order, each after it was agreed to.
+fn apply(fixes: &[Fix], args: &DoctorArgs) -> Result<Fixed, Box<dyn std::error::Error>> {
+    if !args.yes && !fixes.is_empty() && (args.json || !io::stdin().is_terminal()) {
+        let why = if args.json { "with --json it cannot ask" } else { "there is no terminal to ask on" };
+        return Err(format!("--fix asks before each change, and {why}; add --yes").into());
     }
-    let mut was_applied = false;
+    let file = fix::file(&args.root).display().to_string();
+    let (mut applied, mut is_refused) = (Vec::new(), false);
     for fix in fixes {
-        if !yes {
-            print(&format!("{} [y/N] ", fix.command()))?;
+        // Once the host forwards, it takes router advertisements only with the setting that was refused.
+        if is_refused && fix.key == FORWARDING {
+            print(&format!(
+                "not done: {}: without the setting before it the default route is lost\n",
+                fix.command()
+            ))?;
+            continue;
+        }
+        if !args.yes {
+            print(&format!("{}, now and in {file}? [y/N] ", fix.command()))?;
             io::stdout().flush()?;
             let mut answer = String::new();
             io::stdin().lock().read_line(&mut answer)?;
             if !matches!(answer.trim(), "y" | "Y" | "yes") {
+                is_refused |= fix.key.ends_with("/accept_ra");
                 continue;
             }
         }
-        fix::apply(fix)?;
-        was_applied = true;
-        print(&format!("done: {}\n", fix.command()))?;
+        if let Err(error) = fix::apply(fix, &args.root) {
+            return Ok(Fixed { applied, failed: Some(error) });
+        }
+        applied.push(fix.clone());
+        if !args.json {
+            print(&format!("done: {}, and written to {file}\n", fix.command()))?;
+        }
     }
-    Ok(was_applied)
+    Ok(Fixed { applied, failed: None })
 }
 
-fn described(results: &Results) -> Value {
+fn described(results: &Results, file: &str) -> Value {
     let checks: Vec<Value> = results
         .iter()
         .map(|(check, findings)| {
@@ -257,30 +294,21 @@ fn described(results: &Results) -> Value {
                 "group": check.group.as_str(),
                 "asks": check.asks,
                 "state": state.map_or("ok", severity),
-                "findings": findings.iter().map(finding).collect::<Vec<_>>(),
+                "findings": findings.iter().map(|one| finding(one, file)).collect::<Vec<_>>(),
             })
         })
         .collect();
     json!({ "healthy": count(results, Severity::Fault) == 0, "checks": checks })
 }
 
-fn finding(finding: &Finding) -> Value {
-    let remedies: Vec<Value> = finding.remedies.iter().map(remedy).collect();
+fn finding(finding: &Finding, file: &str) -> Value {
+    let remedies: Vec<Value> = finding.remedies.iter().map(|remedy| remedy.to_json(file)).collect();
     json!({
         "severity": severity(finding.severity),
         "sentence": finding.sentence,
         "evidence": finding.evidence,
         "remedies": remedies,
     })
-}
-
-fn remedy(remedy: &Remedy) -> Value {
-    match remedy {
-        Remedy::Fix(fix) => json!({ "kind": "fix", "text": fix.command() }),
-        Remedy::Command(command) => json!({ "kind": "command", "text": command }),
-        Remedy::Config(lines) => json!({ "kind": "config", "text": lines }),
-        Remedy::Advice(sentence) => json!({ "kind": "advice", "text": sentence }),
-    }
 }
 
 fn severity(severity: Severity) -> &'static str {
@@ -300,7 +328,7 @@ mod tests {
         let text = wrapped("  FAULT    ", &long);
         assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= 80), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("           word")), "{text}");
-        let command = Remedy::Command(long.clone());
+        let command = Remedy::Command(long.as_str().into());
         assert_eq!(shown("do: ", &command).lines().count(), 1);
     }
 }

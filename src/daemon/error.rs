@@ -105,15 +105,22 @@ pub(super) fn kept_out(route: &KernelRoute, other: Option<&KernelRoute>, links: 
     match other {
         Some(other) => {
             let there = describe(other, links);
-            let remedy = format!("{there}{}", in_table(other.table));
+            // What the kernel or a program made, it needs, and makes again (rtnetlink(7); 3 and 4 are people's).
+            let removal = match other.protocol {
+                0 | 3 | 4 => format!(
+                    ", or remove it with `ip -6 route del {there}{}` if nothing needs it",
+                    in_table(other.table)
+                ),
+                _ => String::new(),
+            };
             format!(
                 "the route '{wanted}' is kept out: '{there}' is in the way, and foreign routes are never \
-                 replaced; remove it with `ip -6 route del {remedy}`, or choose another `metric` in [routes]"
+                 replaced; choose another `metric` in [routes]{removal}"
             )
         }
         None => format!(
             "the route '{wanted}' is kept out: another route to {destination} with metric {metric} is in the way, \
-             and foreign routes are never replaced; `ip -6 route show{} {destination}` shows it: remove it, or \
+             and foreign routes are never replaced; `ip -6 route show{} {destination}` shows it: \
              choose another `metric` in [routes]",
             in_table(route.table)
         ),

@@ -230,16 +230,18 @@ const PER_LINK: &[&str] = &[
 type Directories = (&'static [&'static str], &'static str);
 
 /// The first wins.
-const DIRECTORIES: [Directories; 3] = [
+const DIRECTORIES: [Directories; 4] = [
     (&["etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d"], ""),
     (
         &["etc/systemd/networkd.conf.d", "run/systemd/networkd.conf.d", "usr/lib/systemd/networkd.conf.d"],
         ".conf",
     ),
     (&["etc/systemd/network", "run/systemd/network", "usr/lib/systemd/network"], ".network"),
+    (&["etc/network/interfaces.d"], ""),
 ];
 
-const FILES: [&str; 3] = ["etc/sysctl.conf", "etc/systemd/networkd.conf", "proc/cmdline"];
+const FILES: [&str; 4] =
+    ["etc/sysctl.conf", "etc/systemd/networkd.conf", "etc/network/interfaces", "proc/cmdline"];
 
 #[cfg(test)]
 mod tests {

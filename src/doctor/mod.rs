@@ -2,7 +2,8 @@
 //!
 //! Everything is read first, into a [`Host`] (`gather` and `gateway` are the only files that touch
 //! anything for that); the checks are pure functions of it. A finding names its evidence and the exact
-//! remedy. `--fix` applies only those remedies that are a [`Fix`]: a value that can be set, and set back.
+//! remedy, which is a value with its effects. `--fix` applies only those that are a [`Fix`]: one setting that can be
+//! set, and set back.
 //! [`live`], for `--live`, sends a packet and watches what becomes of it.
 
 pub mod checks;
@@ -13,10 +14,13 @@ pub mod gather;
 mod host;
 mod ini;
 pub mod live;
+mod remedy;
 mod sysctl_file;
 
+pub use checks::forwarding::ALL as FORWARDING;
 pub use firewall::Firewall;
 pub use host::{Host, MAIN, Process, Text, has_neighbors};
+pub use remedy::{Command, Fix, Lasts, Remedy};
 
 /// Something that is checked.
 pub struct Check {
@@ -80,28 +84,6 @@ pub struct Finding {
     pub remedies: Vec<Remedy>,
 }
 
-/// What puts something right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Remedy {
-    /// A safe one, which `--fix` applies itself.
-    Fix(Fix),
-    /// A line for the shell.
-    Command(String),
-    /// Lines for lone64.toml.
-    Config(String),
-    /// Something that only a person can do.
-    Advice(String),
-}
-
-/// A remedy that changes one value, harms nothing, and is undone by setting the value back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fix {
-    /// The sysctl, as a path below `/proc/sys`.
-    pub key: String,
-    /// What to set it to.
-    pub value: String,
-}
-
 impl Finding {
     /// Guests cannot be reached.
     pub fn fault(sentence: impl Into<String>) -> Self {
@@ -132,16 +114,8 @@ impl Finding {
     }
 
     /// A line for the shell that puts it right.
-    pub fn run(self, command: impl Into<String>) -> Self {
+    pub fn run(self, command: impl Into<Command>) -> Self {
         self.remedy(Remedy::Command(command.into()))
-    }
-}
-
-impl Fix {
-    /// The same as a line for the shell. Keys are written with slashes, because the name of an
-    /// interface may contain a dot.
-    pub fn command(&self) -> String {
-        format!("sysctl -w {}={}", self.key, self.value)
     }
 }
 

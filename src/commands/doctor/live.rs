@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::control::{Client, ControlError};
 use super::super::wrapped;
-use super::{DoctorArgs, remedy, shown};
+use super::{DoctorArgs, treatment};
 use crate::config::Config;
 use crate::daemon::explained::Explained;
 use crate::doctor::Host;
@@ -23,7 +23,7 @@ pub(super) fn follow(args: &DoctorArgs, config: &Config, host: &Host) -> Result<
 }
 
 /// A line for each leg; the first that is broken with its remedy.
-pub(super) fn report(live: &Live) -> String {
+pub(super) fn report(live: &Live, file: &str) -> String {
     let Live { guest, behind, upstream, to, steps } = live;
     let mut text = wrapped("live ", &format!("{guest}, {behind}, sends to {to} by {upstream}"));
     for step in steps {
@@ -36,10 +36,7 @@ pub(super) fn report(live: &Live) -> String {
         for evidence in &step.evidence {
             text += &wrapped("                  seen: ", evidence);
         }
-        for (number, remedy) in step.remedies.iter().enumerate() {
-            let word = if number == 0 { "do:" } else { "" };
-            text += &shown(&format!("                  {word:<5} "), remedy);
-        }
+        text += &treatment("                  ", &step.remedies, file);
     }
     text.push('\n');
     let open: Vec<_> = live.open().map(|leg| format!("`{}`", leg.as_str())).collect();
@@ -52,7 +49,7 @@ pub(super) fn report(live: &Live) -> String {
 }
 
 /// The same as JSON.
-pub(super) fn described(live: &Live) -> Value {
+pub(super) fn described(live: &Live, file: &str) -> Value {
     let holds = |holds: Holds| match holds {
         Holds::Yes => "yes",
         Holds::No => "no",
@@ -67,7 +64,7 @@ pub(super) fn described(live: &Live) -> Value {
                 "holds": holds(step.holds),
                 "value": step.value,
                 "evidence": step.evidence,
-                "remedies": step.remedies.iter().map(remedy).collect::<Vec<_>>(),
+                "remedies": step.remedies.iter().map(|remedy| remedy.to_json(file)).collect::<Vec<_>>(),
             })
         })
         .collect();
@@ -115,10 +112,10 @@ mod tests {
         let guest = "2001:db8::5".parse().unwrap();
         let live =
             Live { guest, behind: "behind br0".to_owned(), upstream: "up0".to_owned(), to: guest, steps };
-        let text = report(&live);
+        let text = report(&live, "zz.conf");
         assert!(text.contains("✗ reply") && text.contains("   source = \"target\"\n"), "{text}");
         assert!(text.ends_with("The packet is lost at the leg `reply`.\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert_eq!(described(&live)["holds"], false);
+        assert_eq!(described(&live, "zz.conf")["holds"], false);
     }
 }

@@ -122,6 +122,7 @@ const FILES: &[Term] = &[
         "Drop-ins, which are read behind it in the order of their names; see lone64.toml(5). Beside another \
          configuration F.toml these are F.d/*.toml.",
     ),
+    ("/etc/sysctl.d/zz-lone64.conf", "What `lone64 doctor --fix` has set; see sysctl.d(5)."),
     (DEFAULT_SOCKET, "The control socket; see below. The next two lie beside it, wherever it is."),
     (
         "/run/lone64/control.sock.lock",

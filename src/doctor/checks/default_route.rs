@@ -1,10 +1,13 @@
 //! The way out: without a default route, guests are reached and cannot reply.
 
-use crate::doctor::{Check, Finding, Group, Host, Remedy, has_neighbors};
+use core::net::Ipv6Addr;
+
+use crate::doctor::{Check, Command, Finding, Group, Host, Remedy, has_neighbors};
 use crate::engine::facts::{IfIndex, Link, LinkLayer, LinkState, NeighborState, NextHop};
 
 use super::addresses::has_other_link_local;
 use super::forwarding::{self, RTPROT_RA, has_advertised_route, of, would_be_deaf};
+use super::keepers::for_good;
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -71,13 +74,18 @@ fn lost(host: &Host) -> Finding {
     match host.router_on(link.index) {
         Some(router) => finding
             .seen(format!("ip -6 neigh: {router} dev {name} router"))
-            .run(format!("ip -6 route replace default via {router} dev {name}")),
+            .run(default_by(host, link.index, router)),
         None if finding.remedies.is_empty() => finding.remedy(Remedy::Advice(format!(
             "add the gateway that the provider names: ip -6 route add default via GATEWAY dev {name}"
         ))),
         // The next advertisement brings it back; this asks for one.
-        None => finding.run(format!("rdisc6 -1 {name}")),
+        None => finding.run(Command::new(format!("rdisc6 -1 {name}")).lasting()),
     }
+}
+
+fn default_by(host: &Host, link: IfIndex, router: Ipv6Addr) -> Command {
+    let command = Command::new(format!("ip -6 route replace default via {router} dev {}", host.name(link)));
+    command.for_good(for_good(host, link, &format!("Gateway={router}"), &format!("gateway {router}")))
 }
 
 /// The upstream, or in want of one the interface on which a router or its prefix was seen.
@@ -125,7 +133,7 @@ fn deaf_gateway(host: &Host, link: IfIndex) -> Option<Finding> {
     Some(match host.router_on(link).filter(|router| *router != gateway) {
         Some(router) => finding
             .seen(format!("ip -6 neigh show dev {name}: {router} is a router"))
-            .run(format!("ip -6 route replace default via {router} dev {name}")),
+            .run(default_by(host, link, router).can_cut()),
         None => with_link_local(host, at, finding).remedy(Remedy::Advice(format!(
             "compare it with what the provider names; if it is right, see with `tcpdump -ni {name} icmp6` whether \
              it answers questions from a link-local address, which some providers filter"

@@ -5,6 +5,7 @@ use crate::engine::Problem;
 use crate::engine::facts::{IfName, Link, LinkLayer, LinkState};
 use crate::engine::policy::RangePolicy;
 
+use super::keepers::switched_on;
 use super::lines;
 
 /// The check.
@@ -89,9 +90,10 @@ fn silent(host: &Host, link: &Link) -> Option<Finding> {
     let name = &link.name;
     match link.state {
         LinkState::Up => None,
+        LinkState::Down if name.holds_addresses_only() => None,
         LinkState::Down => {
             let finding = Finding::fault(format!("{name} is switched off, and guests are behind it"));
-            Some(finding.seen(format!("ip link show {name}: not UP")).run(format!("ip link set {name} up")))
+            Some(finding.seen(format!("ip link show {name}: not UP")).run(switched_on(host, link)))
         }
         LinkState::NoCarrier if link.layer == LinkLayer::None => {
             let finding = Finding::warning(format!("{name} has no carrier: no program holds the tunnel"))
@@ -111,7 +113,7 @@ fn silent(host: &Host, link: &Link) -> Option<Finding> {
             }
             Some(off.take(MOST).fold(finding, |finding, port| {
                 let seen = format!("ip link show {}: master {name}, not UP", port.name);
-                finding.seen(seen).run(format!("ip link set {} up", port.name))
+                finding.seen(seen).run(switched_on(host, port))
             }))
         }
     }

@@ -1,6 +1,8 @@
 //! The guests' gateway (`gateway` of a range): what keeps it from the interfaces that are to have it.
 
-use crate::doctor::{Check, Finding, Group, Host};
+use crate::doctor::{Check, Command, Finding, Group, Host};
+
+use super::keepers::for_good;
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -20,7 +22,8 @@ fn examine(host: &Host) -> Vec<Finding> {
             "the guests behind {name} have no gateway {address}: the kernel has no IPv6 where the MTU is below {LEAST_MTU}"
         );
         let finding = Finding::fault(sentence).seen(format!("ip link show {name}: mtu {mtu}"));
-        findings.push(finding.run(format!("ip link set {name} mtu 1500")));
+        let lasting = for_good(host, link, "[Link] MTUBytes=1500", "mtu 1500");
+        findings.push(finding.run(Command::new(format!("ip link set {name} mtu 1500")).for_good(lasting)));
     }
     findings.truncate(MOST);
     findings

@@ -41,8 +41,8 @@ fn masks(host: &Host) -> Vec<Finding> {
         ))
         .seen(format!("lone64 heard it ask on {interface} for {asked_for}"))
         .remedy(Remedy::Advice(format!(
-            "in the guest: `ip -6 addr del {guest}/64 dev eth0 && ip -6 addr add {guest}/{length} dev eth0`, and the \
-             same in its configuration"
+            "in the guest, best from its console: `ip -6 addr del {guest}/64 dev eth0 && ip -6 addr add {guest}/{length} \
+             dev eth0 nodad`, and the same in its configuration"
         )));
         Some(match range {
             Some(range) if range.origin != Origin::Suffix => {

@@ -1,6 +1,6 @@
 //! What no remedy of ours can add to a running kernel: IPv6, packet sockets.
 
-use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use crate::doctor::{Check, Command, Finding, Group, Host, Remedy};
 
 /// The check.
 pub static CHECK: Check =
@@ -24,8 +24,12 @@ fn examine(host: &Host) -> Vec<Finding> {
     }
     if !host.has_packet_sockets {
         let sentence = "the kernel has no packet sockets, so solicitations for guests cannot be heard";
-        findings
-            .push(Finding::fault(sentence).seen("socket(AF_PACKET): EAFNOSUPPORT").run("modprobe af_packet"));
+        findings.push(
+            Finding::fault(sentence).seen("socket(AF_PACKET): EAFNOSUPPORT").run(
+                Command::new("modprobe af_packet")
+                    .for_good(Some("`echo af_packet > /etc/modules-load.d/lone64.conf`".to_owned())),
+            ),
+        );
     }
     findings
 }

@@ -1,11 +1,12 @@
 //! Where the kernel sends what is for a guest: its rules decide on the table, there the longest prefix, then the lowest
 //! metric.
 
-use crate::doctor::{Check, Finding, Group, Host, MAIN, Remedy};
+use crate::doctor::{Check, Command, Finding, Group, Host, MAIN, Remedy};
 use crate::engine::bindings::Place;
 use crate::engine::facts::{Condition, IfIndex, KernelRoute, KernelRule, NextHop, RouteKind, TableName};
 use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
 
+use super::keepers::{for_good, is_by_an_upstream, keeps};
 use super::lines;
 
 /// The check.
@@ -54,13 +55,9 @@ fn whole(host: &Host, range: &RangePolicy, place: &Place) -> Option<Finding> {
     let sentence =
         format!("a foreign route sends the guests of {prefix} {}, before ours", whither(host, rival));
     let finding = Finding::fault(sentence).seen(shown(host, rival));
-    Some(match is_of_an_address(host, rival) {
-        false => finding.run(removal(host, rival)),
-        true => finding.remedy(Remedy::Advice(format!(
-            "leave that route: it is {}'s own. Name that in `interface` of the [[range]] if the guests of {prefix} are \
-             there, or write the prefix that they have",
-            rival.link().map_or_else(String::new, |link| host.name(link))
-        ))),
+    Some(match keeps(host, rival) {
+        None => finding.run(removal(host, rival)),
+        Some(why) => finding.remedy(left_alone(host, range, rival, &why)),
     })
 }
 
@@ -87,27 +84,87 @@ fn is_read_before(host: &Host, table: u32, other: u32) -> bool {
 
 fn nowhere(host: &Host, range: &RangePolicy, place: &Place, best: Option<&KernelRoute>) -> Finding {
     let prefix = range.prefix;
+    let none = if range.has_written_routes { ", and `routes` is \"none\"" } else { "" };
     let finding = match best {
         Some(route) => {
             let sentence = format!(
-                "packets for the guests of {prefix} leave {}: no route leads to them, and `routes` is \"none\"",
+                "packets for the guests of {prefix} leave {}: no route leads to them{none}",
                 whither(host, route)
             );
             Finding::fault(sentence).seen(shown(host, route))
         }
-        None => Finding::fault(format!("no route leads to the guests of {prefix}, and `routes` is \"none\"")),
+        None => Finding::fault(format!("no route leads to the guests of {prefix}{none}")),
     };
     // As long and with a better metric, it would win over one that we add.
-    let finding = match best.filter(|route| route.destination == prefix) {
-        Some(route) => finding.run(removal(host, route)),
-        None => finding,
-    };
-    match &place.downstreams[..] {
-        [only] => finding.run(format!("ip -6 route add {prefix} dev {}", host.name(*only))),
-        _ => finding.remedy(Remedy::Advice(format!(
-            "add routes to the guests, or take `routes = \"none\"` out of the [[range]] of {prefix}"
-        ))),
+    let in_the_way = best.filter(|route| route.destination == prefix);
+    if let Some((route, why)) = in_the_way.and_then(|route| Some((route, keeps(host, route)?))) {
+        return finding.remedy(left_alone(host, range, route, &why));
     }
+    match (&place.downstreams[..], in_the_way.map(|route| removal(host, route))) {
+        ([only], removal) if !covers_link(host, range, place) => {
+            let add = format!("ip -6 route add {prefix} dev {}", host.name(*only));
+            finding.run(match removal {
+                // In one line, so that nothing is lost between them.
+                Some(removal) => Command { line: format!("{} && {add}", removal.line), ..removal },
+                None => Command::new(add.as_str()).for_good(for_good(
+                    host,
+                    *only,
+                    &format!("[Route] Destination={prefix}"),
+                    &format!("up {add}"),
+                )),
+            })
+        }
+        (all, _) => finding.remedy(Remedy::Advice(guests_routes(host, range, all))),
+    }
+}
+
+/// What helps where one route for all of the range is none.
+fn guests_routes(host: &Host, range: &RangePolicy, downstreams: &[IfIndex]) -> String {
+    let prefix = range.prefix;
+    let interface = match downstreams {
+        [only] => host.name(*only),
+        _ => "INTERFACE".to_owned(),
+    };
+    let add = format!("add a route for each guest: `ip -6 route add ADDRESS/128 dev {interface}`");
+    match range.downstream {
+        Downstream::Kernel => {
+            format!("{add}, or name the guests' interface in `interface` of the [[range]] of {prefix}")
+        }
+        _ if range.has_written_routes => {
+            format!("{add}, or write routes = \"guests\" in the [[range]] of {prefix}")
+        }
+        _ => add,
+    }
+}
+
+/// What to do about a route that has to stay.
+fn left_alone(host: &Host, range: &RangePolicy, route: &KernelRoute, why: &str) -> Remedy {
+    let prefix = range.prefix;
+    Remedy::Advice(if is_by_an_upstream(host, route) {
+        let guests = match range.downstream {
+            Downstream::Kernel => String::new(),
+            _ => "; with routes = \"guests\" and answer = \"live\" each live guest has a longer route of its own".to_owned(),
+        };
+        format!(
+            "leave that route: {why}. In the [[range]] of {prefix} write the longer prefix that the guests have{guests}"
+        )
+    } else {
+        let name = route.link().map_or_else(|| "its interface".to_owned(), |link| host.name(link));
+        format!(
+            "leave that route: {why}. Name {name} in `interface` of the [[range]] if the guests of {prefix} are there, \
+             or write the prefix that they have"
+        )
+    })
+}
+
+/// Whether one route for the range would take the upstream's own link, or the gateway, away.
+fn covers_link(host: &Host, range: &RangePolicy, place: &Place) -> bool {
+    let Some(upstream) = place.upstream else { return false };
+    let has_gateway = host.default_routes().any(|route| match route.next_hop {
+        NextHop::Via(gateway) => range.prefix.contains(&gateway),
+        NextHop::OnLink => false,
+    });
+    has_gateway || host.prefixes_of(upstream).any(|(_, on_link)| range.prefix.contains(&on_link))
 }
 
 /// Foreign routes inside the range, to elsewhere.
@@ -152,7 +209,7 @@ fn parts<'a>(host: &'a Host, range: &'a RangePolicy, place: &'a Place) -> impl I
             Some(metric) => finding.remedy(Remedy::Config(format!(
                 "# a guest's own route comes before those of a routing daemon\n[routes]\nmetric = {metric}\n"
             ))),
-            None if is_of_an_address(host, route) => {
+            None if keeps(host, route).is_some() => {
                 let spared = range.exclude.iter().chain([&route.destination]).map(ToString::to_string);
                 let lines = lines::range(range, None, &[("exclude", lines::list(spared))]);
                 finding.remedy(Remedy::Config(lines))
@@ -200,16 +257,11 @@ fn shown(host: &Host, route: &KernelRoute) -> String {
     format!("ip -6 route: {} proto {}", words(host, route), route.protocol)
 }
 
-/// Whether the route comes with an address of the host, or says what is on the upstream's own link. Without it that
-/// link is cut off.
-fn is_of_an_address(host: &Host, route: &KernelRoute) -> bool {
-    let is_upstreams = |link| host.upstreams().iter().any(|upstream| upstream.link == link);
-    let is_on_link = route.next_hop == NextHop::OnLink;
-    is_on_link && (route.protocol == RTPROT_KERNEL || route.unicast_link().is_some_and(is_upstreams))
-}
-
-fn removal(host: &Host, route: &KernelRoute) -> String {
-    format!("ip -6 route del {} proto {}", words(host, route), route.protocol)
+/// Removes a route that nothing makes again.
+fn removal(host: &Host, route: &KernelRoute) -> Command {
+    let line = format!("ip -6 route del {} proto {}", words(host, route), route.protocol);
+    let command = Command::new(line).for_good(Some("take it out where it is configured".to_owned()));
+    if is_by_an_upstream(host, route) { command.can_cut() } else { command }
 }
 
 /// As ip-route(8) takes it.

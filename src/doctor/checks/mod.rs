@@ -3,10 +3,11 @@
 pub mod addresses;
 mod default_route;
 mod downstreams;
-mod forwarding;
+pub mod forwarding;
 mod gateway_addresses;
 mod heard;
 mod ipv6_disabled;
+mod keepers;
 mod kernel;
 mod limits;
 mod lines;

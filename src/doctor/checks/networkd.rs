@@ -3,7 +3,7 @@
 use glob::Pattern;
 
 use crate::doctor::ini::{self, Entry};
-use crate::doctor::{Check, Finding, Group, Host, Text};
+use crate::doctor::{Check, Command, Finding, Group, Host, Text};
 use crate::engine::facts::{Link, LinkLayer};
 
 /// The check.
@@ -18,8 +18,7 @@ fn examine(host: &Host) -> Vec<Finding> {
     if keeps_foreign_routes(&host.files) {
         return Vec::new();
     }
-    // The kernel cuts names off after 15 bytes.
-    let process = host.processes.iter().find(|process| process.name == "systemd-network");
+    let process = host.processes.iter().find(|process| process.name == PROCESS);
     // Whoever may not look into other users' processes cannot tell.
     if process.is_none() && host.may(CAP_SYS_PTRACE) {
         return Vec::new();
@@ -37,9 +36,10 @@ fn examine(host: &Host) -> Vec<Finding> {
     }
     finding = finding.seen("ManageForeignRoutes is not \"no\" in networkd.conf or a file of networkd.conf.d");
     let directory = host.path("etc/systemd/networkd.conf.d");
-    vec![finding.run(format!(
+    let line = format!(
         "mkdir -p {directory} && printf '[Network]\\nManageForeignRoutes=no\\n' > {directory}/zz-lone64.conf"
-    ))]
+    );
+    vec![finding.run(Command::new(line).lasting())]
 }
 
 /// The last assignment decides; files beside networkd.conf come after it (networkd.conf(5)).
@@ -52,7 +52,7 @@ fn keeps_foreign_routes(files: &[Text]) -> bool {
 }
 
 /// The first file that matches decides (systemd.network(5)).
-fn manager<'a>(host: &'a Host, link: &Link) -> Option<&'a Text> {
+pub fn manager<'a>(host: &'a Host, link: &Link) -> Option<&'a Text> {
     let files = host.files.iter().filter(|file| file.path.ends_with(".network"));
     let kind = host.make(link.index).map_or("", |make| make.kind.as_str());
     let mut all = files.map(|file| (file, ini::entries(&file.content)));
@@ -96,6 +96,8 @@ fn is_one_of(list: &str, text: &str) -> bool {
     fits != others
 }
 
+/// Its name, as the kernel cuts it off after 15 bytes.
+pub const PROCESS: &str = "systemd-network";
 /// capabilities(7).
 const CAP_SYS_PTRACE: u32 = 19;
 

@@ -1,12 +1,14 @@
 //! Whether anybody asks for the range at all: only what is on the link is asked for.
 
+use core::net::Ipv6Addr;
+
 use ipnet::Ipv6Net;
 
-use crate::doctor::{Check, Finding, Group, Host, MAIN, Remedy};
+use crate::doctor::{Check, Command, Finding, Group, Host, MAIN, Remedy};
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop};
 use crate::engine::policy::{Answer, RangePolicy};
 
-use super::lines;
+use super::keepers::for_good;
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -55,8 +57,7 @@ fn alone(host: &Host, link: IfIndex) -> Option<Finding> {
     }
     Some(
         finding
-            .run(format!("ip -6 addr del {address}/128 dev {name}"))
-            .run(format!("ip -6 addr add {address}/64 dev {name}"))
+            .run(on_link(host, link, address))
             .remedy(Remedy::Advice(
                 "only if the provider gave this host the /64; one that gave a single address has to be asked for a \
                  prefix, best a routed one"
@@ -90,18 +91,28 @@ fn outside(host: &Host, range: &RangePolicy, link: IfIndex) -> Option<Finding> {
         u128::from(*address) >> 64 == u128::from(prefix.network()) >> 64
     });
     Some(match neighbor {
-        Some((address, on_link)) => {
-            let length = on_link.prefix_len();
+        Some((address, _)) => {
             finding.sentence += &format!(", though {address} is of the same /64: its mask is probably wrong");
-            finding
-                .run(format!("ip -6 addr del {address}/{length} dev {name}"))
-                .run(format!("ip -6 addr add {address}/64 dev {name}"))
+            finding.run(on_link(host, link, address))
         }
         None => {
             finding.sentence += ": the provider routes it to this host, and then no proxy is needed, or the \
                                  host's address in it is missing";
-            let lines = lines::range(range, None, &[("answer", "\"never\"".to_owned())]);
-            finding.remedy(Remedy::Config(format!("# nobody asks for it; the routes stay\n{lines}")))
+            finding.remedy(Remedy::Advice(format!(
+                "look with `tcpdump -ni {name} icmp6` while somebody outside pings a guest: if echo requests come, \
+                 the prefix is routed to this host, and its guests need no answers; if neighbor solicitations come, \
+                 give {name} the address in it that the provider names, with the provider's mask"
+            )))
         }
     })
+}
+
+/// Puts the /64 on the link, and leaves the address alone: the kernel has an address with one mask only, so another mask
+/// means to delete the address that the administrator may have come by.
+fn on_link(host: &Host, link: IfIndex, address: Ipv6Addr) -> Command {
+    let name = host.name(link);
+    let prefix = Ipv6Net::new_assert(address, 64).trunc();
+    let lasting = for_good(host, link, &format!("Address={address}/64"), &format!("address {address}/64"));
+    let lasting = lasting.unwrap_or_else(|| format!("give {address} the mask /64 where it is configured"));
+    Command::new(format!("ip -6 route add {prefix} dev {name}")).for_good(Some(lasting)).can_cut()
 }

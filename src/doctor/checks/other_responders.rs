@@ -1,6 +1,6 @@
 //! Two responders answer twice, and the one that knows less wins half of the time.
 
-use crate::doctor::{Check, Finding, Group, Host};
+use crate::doctor::{Check, Command, Finding, Group, Host};
 
 /// The check.
 pub static CHECK: Check =
@@ -16,8 +16,8 @@ fn examine(host: &Host) -> Vec<Finding> {
         let finding = Finding::warning(sentence).seen(format!("process {} is {name}", process.pid));
         // A service that is killed comes back.
         findings.push(finding.run(match &process.unit {
-            Some(unit) => format!("systemctl disable --now {unit}"),
-            None => format!("kill {}", process.pid),
+            Some(unit) => Command::new(format!("systemctl disable --now {unit}")).lasting(),
+            None => Command::new(format!("kill {}", process.pid)),
         }));
     }
     for (link, address) in &host.proxies {

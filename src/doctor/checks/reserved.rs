@@ -2,10 +2,11 @@
 
 use std::net::Ipv6Addr;
 
-use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use crate::doctor::{Check, Command, Finding, Group, Host, Remedy};
 use crate::engine::facts::NextHop;
 use crate::engine::policy::{Answer, RangePolicy, RangeRoutes};
 
+use super::keepers::for_good;
 use super::lines;
 
 /// The check.
@@ -72,7 +73,12 @@ fn found(
             .iter()
             .any(|route| route.destination.prefix_len() == 128 && route.destination.addr() == *gateway);
         if !has_route {
-            finding = finding.run(format!("ip -6 route add {gateway}/128 dev {name}"));
+            let add = format!("ip -6 route add {gateway}/128 dev {name}");
+            let link = host.links().iter().find(|link| link.name.as_str() == name).map(|link| link.index);
+            let lasting = link.and_then(|link| {
+                for_good(host, link, &format!("[Route] Destination={gateway}/128"), &format!("up {add}"))
+            });
+            finding = finding.run(Command::new(add).for_good(lasting));
         }
     }
     Some(finding)

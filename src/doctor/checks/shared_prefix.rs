@@ -4,8 +4,10 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use crate::doctor::{Check, Finding, Group, Host};
+use crate::doctor::{Check, Command, Finding, Group, Host};
 use crate::engine::facts::Link;
+
+use super::keepers::for_good;
 
 /// The check.
 pub static CHECK: Check =
@@ -41,7 +43,6 @@ fn shared(host: &Host, link: &Link, other: &Link, address: Ipv6Addr, prefix: &Ip
     }
     let name = &link.name;
     finding = finding.seen(format!("ip -6 addr show dev {name}: {address}/{length}"));
-    finding = finding.run(format!("ip -6 addr del {address}/{length} dev {name}"));
     // The narrower mask that the guests of this interface have; none, if the host has it there already.
     let place = host.ranges().filter(|(_, place)| place.downstreams.contains(&link.index));
     let ranges: Vec<_> =
@@ -52,10 +53,21 @@ fn shared(host: &Host, link: &Link, other: &Link, address: Ipv6Addr, prefix: &Ip
         let is_there = host.prefixes_of(link.index).any(|(known, _)| range.contains(&known));
         (!is_there).then(|| (Ipv6Addr::from(u128::from(range.network()) + 1), range))
     };
-    match own.or_else(first) {
-        Some((gateway, range)) => {
-            finding.run(format!("ip -6 addr add {gateway}/{} dev {name}", range.prefix_len()))
+    let delete = format!("ip -6 addr del {address}/{length} dev {name}");
+    let (line, new) = match (own, first()) {
+        // The kernel has an address once, so the old one has to go first.
+        (Some((gateway, range)), _) => {
+            let new = format!("{gateway}/{}", range.prefix_len());
+            (format!("{delete} && ip -6 addr add {new} dev {name} nodad"), Some(new))
         }
-        None => finding,
-    }
+        (None, Some((gateway, range))) => {
+            let new = format!("{gateway}/{}", range.prefix_len());
+            (format!("ip -6 addr add {new} dev {name} nodad && {delete}"), Some(new))
+        }
+        (None, None) => (delete, None),
+    };
+    let lasting =
+        new.and_then(|new| for_good(host, link.index, &format!("Address={new}"), &format!("address {new}")));
+    let lasting = lasting.unwrap_or_else(|| format!("change the address of {name} where it is configured"));
+    finding.run(Command::new(line).for_good(Some(lasting)).can_cut())
 }

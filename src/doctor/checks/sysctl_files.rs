@@ -1,7 +1,7 @@
 //! What the files under sysctl.d set, against what is in force: a fault that waits for the next boot.
 
 use crate::doctor::sysctl_file::{Line, decisive, lines};
-use crate::doctor::{Check, Finding, Group, Host, Text};
+use crate::doctor::{Check, Command, Finding, Group, Host, Text};
 
 use super::forwarding::{self, has_advertised_route, of, switched_on, would_be_deaf};
 
@@ -68,7 +68,7 @@ fn misspelt_name(host: &Host, file: &Text, in_force: &[Line<'_>]) -> Option<Find
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let directory = file.path.strip_suffix(name)?;
     let finding = graded(host, &lost.key, lost.value, sentence).seen(lost.shown());
-    let finding = finding.run(format!("mv {} {directory}{stem}.conf", file.path));
+    let finding = finding.run(Command::new(format!("mv {} {directory}{stem}.conf", file.path)).lasting());
     Some(set_now(finding, host, &lost.key, lost.value?))
 }
 
@@ -77,8 +77,10 @@ fn misspelt_key(host: &Host, line: &Line<'_>) -> Option<Finding> {
     let right = corrected(host, &line.key)?;
     let sentence = format!("there is no sysctl {}; {right} is probably meant", line.key);
     let finding = graded(host, &right, line.value, sentence).seen(line.shown());
-    let finding =
-        finding.run(format!("sed -i '{}s|.*|{right} = {}|' {}", line.number, line.value?, line.file.path));
+    let finding = finding.run(
+        Command::new(format!("sed -i '{}s|.*|{right} = {}|' {}", line.number, line.value?, line.file.path))
+            .lasting(),
+    );
     Some(set_now(finding, host, &right, line.value?))
 }
 
@@ -150,7 +152,7 @@ fn against_wish(host: &Host, key: &str, good: &str, in_force: &[Line<'_>]) -> Op
     let path = &last.file.path;
     // Files of packages come back with the next version.
     let is_own = path.contains("/etc/");
-    let finding = finding.seen(last.shown()).run(if !is_own {
+    let line = if !is_own {
         let own = host.path("etc/sysctl.d");
         format!("mkdir -p {own} && echo '{key} = {good}' >> {own}/zz-lone64.conf")
     } else if last.is_pattern() {
@@ -158,7 +160,8 @@ fn against_wish(host: &Host, key: &str, good: &str, in_force: &[Line<'_>]) -> Op
         format!("echo '{key} = {good}' >> {path}")
     } else {
         format!("sed -i '{}s|.*|{key} = {good}|' {path}", last.number)
-    });
+    };
+    let finding = finding.seen(last.shown()).run(Command::new(line).lasting());
     Some(set_now(finding, host, key, good))
 }
 

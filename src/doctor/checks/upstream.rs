@@ -1,8 +1,10 @@
 //! The upstream itself: there, of the right kind, up.
 
-use crate::doctor::{Check, Finding, Group, Host, Remedy};
+use crate::doctor::{Check, Command, Finding, Group, Host, Remedy};
 use crate::engine::Problem;
 use crate::engine::facts::{IfName, LinkLayer, LinkState};
+
+use super::keepers::{for_good, switched_on};
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -55,11 +57,15 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
             }
         }
         Problem::SourceMissing(name, address) => {
+            let link = host.links().iter().find(|link| link.name == *name);
+            let lasting = link.and_then(|link| {
+                for_good(host, link.index, &format!("Address={address}/64"), &format!("address {address}/64"))
+            });
             let sentence =
                 format!("answers are to come from {address}, which {name} does not have: none is sent");
             Finding::fault(sentence)
                 .seen(format!("ip -6 addr show dev {name}: no usable {address}"))
-                .run(format!("ip -6 addr replace {address}/64 dev {name} nodad"))
+                .run(Command::new(format!("ip -6 addr replace {address}/64 dev {name} nodad")).for_good(lasting))
         }
         Problem::NoUpstreamForRange(prefix) => {
             let sentence =
@@ -129,7 +135,7 @@ fn silent(host: &Host, name: &str) -> Option<Finding> {
         LinkState::Up => None,
         LinkState::Down => {
             let finding = Finding::fault(format!("the upstream {name} is switched off"));
-            Some(finding.seen(format!("ip link show {name}: not UP")).run(format!("ip link set {name} up")))
+            Some(finding.seen(format!("ip link show {name}: not UP")).run(switched_on(host, link)))
         }
         LinkState::NoCarrier => {
             let finding =

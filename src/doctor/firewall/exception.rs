@@ -6,6 +6,7 @@ use ipnet::Ipv6Net;
 
 use super::evaluate::Objection;
 use super::rules::{Hook, Keeper};
+use crate::doctor::Command;
 
 /// What is to pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Exception {
     Icmp(Vec<u8>),
     /// Whatever came by this interface.
     By(String),
-    /// Whatever came by this interface, and leaves by it.
+    /// Whatever came by this interface, and leaves by it again.
     Within(String),
 }
 
@@ -45,7 +46,48 @@ impl Objection<'_> {
     }
 
     /// The commands that make an exception, ahead of the rule or the policy that objects.
-    pub fn except(&self, exception: &Exception) -> Vec<String> {
+    pub fn except(&self, exception: &Exception) -> Vec<Command> {
+        let keeper = match self.chain.table.keeper {
+            Keeper::Nft if self.chain.table.name == "firewalld" => Kept::Firewalld,
+            Keeper::Nft => Kept::Nft,
+            _ if self.is_for_ufw(exception) => Kept::Ufw,
+            _ => Kept::Iptables,
+        };
+        let commands = self.lines(exception).into_iter().map(|line| {
+            let command = match (keeper, exception) {
+                (Kept::Firewalld, Exception::To(_) | Exception::From(_)) if line == RELOAD => {
+                    Command::new(line)
+                        .lasting()
+                        .disables("what was added to firewalld without --permanent, rules and zones")
+                }
+                (Kept::Firewalld, Exception::To(_) | Exception::From(_)) | (Kept::Ufw, _) => {
+                    Command::new(line).lasting()
+                }
+                (Kept::Firewalld | Kept::Nft, _) => Command::new(line)
+                    .for_good(Some("the same rule in the file that loads this table".to_owned())),
+                (Kept::Iptables, _) => Command::new(line).for_good(Some(
+                    "`netfilter-persistent save`, or the file that loads these rules".to_owned(),
+                )),
+            };
+            match exception {
+                Exception::To(net) if command.line.contains(&net.to_string()) => command.opens(format!(
+                    "every port of the guests in {net} to the Internet; to open one alone, {}",
+                    keeper.one_port(*net)
+                )),
+                _ => command,
+            }
+        });
+        commands.collect()
+    }
+
+    /// Whether ufw has a word for it.
+    fn is_for_ufw(&self, exception: &Exception) -> bool {
+        let is_forward = self.base.base.as_ref().is_some_and(|base| base.hook == Hook::Forward);
+        let has_word = matches!(exception, Exception::To(_) | Exception::From(_));
+        is_forward && self.chain.table.name == "filter" && is_of_ufw(self) && has_word
+    }
+
+    fn lines(&self, exception: &Exception) -> Vec<String> {
         let (table, name) = (&self.chain.table, self.chain.name.as_str());
         match (table.keeper, exception) {
             (Keeper::Nft, Exception::To(net)) if table.name == "firewalld" => firewalld("destination", *net),
@@ -65,7 +107,7 @@ impl Objection<'_> {
     fn except_in_iptables(&self, program: &str, exception: &Exception) -> Vec<String> {
         let (table, chain) = (&self.chain.table, self.chain.name.as_str());
         let is_forward = self.base.base.as_ref().is_some_and(|base| base.hook == Hook::Forward);
-        if is_forward && table.name == "filter" && is_of_ufw(self) {
+        if self.is_for_ufw(exception) {
             match exception {
                 Exception::To(net) => return vec![format!("ufw route allow from any to {net}")],
                 Exception::From(net) => return vec![format!("ufw route allow from {net} to any")],
@@ -89,25 +131,6 @@ impl Objection<'_> {
             Exception::Within(name) => vec![line(&format!("-i {name} -o {name}"))],
             Exception::Icmp(kinds) => {
                 kinds.iter().map(|kind| line(&format!("-p ipv6-icmp --icmpv6-type {kind}"))).collect()
-            }
-        }
-    }
-
-    /// The commands that remove the rule.
-    pub fn remove(&self) -> Option<String> {
-        let table = &self.chain.table;
-        let (_, rule) = self.rule?;
-        match table.keeper {
-            Keeper::Nft => Some(format!(
-                "nft delete rule {} {} {} handle {}",
-                table.family.as_str(),
-                table.name,
-                self.chain.name,
-                rule.handle?
-            )),
-            keeper => {
-                let rest = rule.text.strip_prefix("-A ")?;
-                Some(format!("{} -t {} -D {rest}", keeper.as_str(), table.name))
             }
         }
     }
@@ -151,6 +174,30 @@ fn firewalld(end: &str, net: Ipv6Net) -> Vec<String> {
              {policy} --add-ingress-zone ANY; {policy} --add-egress-zone ANY; }}"
         ),
         format!("{policy} --add-rich-rule 'rule family=ipv6 {end} address={net} accept'"),
-        "firewall-cmd --reload".to_owned(),
+        RELOAD.to_owned(),
     ]
 }
+
+/// Who takes an exception.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Nft,
+    Iptables,
+    Ufw,
+    Firewalld,
+}
+
+impl Kept {
+    /// How one port alone is opened, HTTPS for one.
+    fn one_port(self, net: Ipv6Net) -> String {
+        match self {
+            Self::Nft => "write `tcp dport 443 accept` in place of `accept`".to_owned(),
+            Self::Iptables => "write `-p tcp --dport 443 -j ACCEPT` in place of `-j ACCEPT`".to_owned(),
+            Self::Ufw => format!("`ufw route allow proto tcp from any to {net} port 443` instead"),
+            Self::Firewalld => "write `port port=443 protocol=tcp accept` in place of `accept`".to_owned(),
+        }
+    }
+}
+
+/// firewalld reads its files again, and drops what is in none.
+pub const RELOAD: &str = "firewall-cmd --reload";

@@ -13,7 +13,7 @@ mod rules;
 mod value;
 
 pub use evaluate::{Body, Fate, Objection, Packet, Reverse, State};
-pub use exception::Exception;
+pub use exception::{Exception, RELOAD};
 pub use raw::{Base as RawBase, Bits};
 pub use rules::{Base, Chain, Family, Hook, Keeper, Policy, Rule, Ruleset, Step, Table, Verdict};
 pub use value::{Field, Match, Sense, Value};

@@ -9,7 +9,7 @@ use super::spot::{LOOPBACK, Seat, Spot, best_route};
 use super::trial::Trials;
 use super::{Daemon, Leg, Live, Step};
 use crate::doctor::checks::path::Direction;
-use crate::doctor::{Finding, Group, Host, Remedy, Severity, examine};
+use crate::doctor::{Command, Finding, Group, Host, Remedy, Severity, examine};
 use crate::engine::facts::{IfIndex, KernelRoute, NeighborState};
 
 /// Everything that is known.
@@ -179,7 +179,9 @@ impl Case<'_> {
                 .seen(format!("{upstream}: a solicitation for {guest}, and no advertisement"))
         };
         match (self.daemon)() {
-            Daemon::Absent => finding("no lone64 is running").run("systemctl start lone64"),
+            Daemon::Absent => finding("no lone64 is running").run(
+                Command::new("systemctl start lone64").for_good(Some("`systemctl enable lone64`".to_owned())),
+            ),
             Daemon::Mute(why) => finding("the running lone64 cannot be asked why").seen(why),
             Daemon::Says(explained) => {
                 let speaks_against = |holds: &str| explained.steps.iter().find(|step| step.holds == holds);
@@ -202,6 +204,12 @@ impl Case<'_> {
         }
     }
 
+    /// Whether the range has the upstream's own link in it.
+    fn covers_link(&self) -> bool {
+        let mut on_link = self.host.prefixes_of(self.spot.upstream.link);
+        on_link.any(|(_, prefix)| self.spot.range.contains(&prefix))
+    }
+
     fn not_delivered(&self) -> Finding {
         let guest = self.address();
         if let Some(known) = self.known_fault() {
@@ -215,8 +223,13 @@ impl Case<'_> {
                 Finding::fault(format!("the reply comes to the host, which does not send it to {name}"))
                     .seen(format!("for {guest} the kernel has {way}; {name} is #{link}"));
             return match self.spot.seat {
-                Seat::Port { .. } => finding.run(format!("ip -6 route add {} dev {name}", self.spot.range)),
-                Seat::Beside(_) | Seat::Host { .. } => finding.run("systemctl restart lone64"),
+                // Over all of the upstream's link it would take that away.
+                Seat::Port { .. } if !self.covers_link() => {
+                    finding.run(format!("ip -6 route add {} dev {name}", self.spot.range))
+                }
+                Seat::Port { .. } | Seat::Beside(_) | Seat::Host { .. } => {
+                    finding.run(Command::new("systemctl restart lone64").lasting())
+                }
             };
         }
         let failed =

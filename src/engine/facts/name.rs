@@ -36,6 +36,12 @@ impl IfName {
     pub fn is_loopback(&self) -> bool {
         self.as_str() == "lo"
     }
+
+    /// Whether it is down on purpose: kube-proxy keeps the addresses of services on `kube-ipvs0`, which the kernel then
+    /// takes for its own, and never switches it on.
+    pub fn holds_addresses_only(&self) -> bool {
+        self.as_str() == "kube-ipvs0"
+    }
 }
 
 impl FromStr for IfName {

@@ -7,7 +7,9 @@ mod live;
 mod others;
 mod programs;
 mod ranges;
+mod remedies;
 mod router;
+mod session;
 mod settings;
 mod traveller;
 mod tunnel;
@@ -19,6 +21,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
+
+use session::Session;
 
 use crate::endpoint::PATIENCE;
 use crate::lab::Lab;
@@ -38,6 +42,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         router::CASES,
         heard::CASES,
         tunnel::CASES,
+        remedies::CASES,
     ];
     rooms.into_iter().flatten()
 }
@@ -57,6 +62,8 @@ pub(crate) struct Patient {
 pub(crate) struct Remedy {
     pub(crate) kind: String,
     pub(crate) text: String,
+    /// All of it.
+    pub(crate) value: Value,
 }
 
 /// One finding.
@@ -133,12 +140,17 @@ impl Patient {
         &self.directory
     }
 
-    fn call(&self, wrapper: &[&str], options: &[&str]) -> (Vec<Finding>, i32) {
+    /// All that the doctor says.
+    pub(crate) fn output(&self, options: &[&str]) -> std::process::Output {
+        self.run(&[], options)
+    }
+
+    fn run(&self, wrapper: &[&str], options: &[&str]) -> std::process::Output {
         let words: Vec<_> = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_lone64")]).collect();
         let mut command = Command::new(words[0]);
         command
             .args(&words[1..])
-            .args(["doctor", "--json", "--config"])
+            .args(["doctor", "--config"])
             .arg(self.directory.join("lone64.toml"))
             .arg("--root")
             .arg(&self.directory)
@@ -146,7 +158,12 @@ impl Patient {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let output = self.lab.host.spawn(&mut command).wait_with_output().expect("it ends");
+        self.lab.host.spawn(&mut command).wait_with_output().expect("it ends")
+    }
+
+    fn call(&self, wrapper: &[&str], options: &[&str]) -> (Vec<Finding>, i32) {
+        let options: Vec<_> = ["--json"].into_iter().chain(options.iter().copied()).collect();
+        let output = self.run(wrapper, &options);
         let complaint = String::from_utf8_lossy(&output.stderr);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{error}: {}{complaint}", String::from_utf8_lossy(&output.stdout))
@@ -156,9 +173,11 @@ impl Patient {
         let mut findings = Vec::new();
         for check in list(&report["checks"]) {
             for finding in list(&check["findings"]) {
-                let remedies = list(&finding["remedies"])
-                    .into_iter()
-                    .map(|remedy| Remedy { kind: text(&remedy["kind"]), text: text(&remedy["text"]) });
+                let remedies = list(&finding["remedies"]).into_iter().map(|remedy| Remedy {
+                    kind: text(&remedy["kind"]),
+                    text: text(&remedy["text"]),
+                    value: remedy,
+                });
                 findings.push(Finding {
                     check: text(&check["name"]),
                     severity: text(&finding["severity"]),
@@ -193,6 +212,8 @@ impl Patient {
 
     fn is_treated(&self, check: &str, severity: &str, words: &[&str]) {
         let finding = self.suffers_from(check, severity, words);
+        // An administrator types it over the network, where there is still one.
+        let mut session = Session::open(&self.lab);
         assert!(!finding.remedies.is_empty(), "no remedy: {finding:#?}");
         for remedy in &finding.remedies {
             match remedy.kind.as_str() {
@@ -203,6 +224,9 @@ impl Patient {
                 "advice" if finding.remedies.len() > 1 => {}
                 other => panic!("nobody can follow {other}: {finding:#?}"),
             }
+            // Without it nobody can type the next line.
+            let lives = session.as_mut().is_none_or(Session::lives);
+            assert!(lives, "{} cut the session: {finding:#?}", remedy.text);
         }
     }
 

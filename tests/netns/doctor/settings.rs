@@ -13,6 +13,7 @@ crate::cases![
     is_content_with_forwarding_by_interface,
     asks_for_no_forwarding_where_the_host_owns_the_range,
     applies_what_is_safe,
+    changes_nothing_unasked_for_a_program,
     finds_that_the_kernel_has_no_ipv6,
     finds_that_it_may_not_do_its_work,
     finds_that_the_filter_does_not_fit,
@@ -77,9 +78,25 @@ fn asks_for_no_forwarding_where_the_host_owns_the_range() {
 fn applies_what_is_safe() {
     let patient = Patient::healthy();
     patient.lab.host.sysctls(&[(FORWARDING, "0")]);
-    patient.doctor(&["--fix", "--yes"]);
+    // What is printed is the state after it.
+    let (findings, status) = patient.doctor(&["--fix", "--yes"]);
+    assert!(findings.is_empty() && status == 0, "{findings:#?}");
     patient.shell("test \"$(cat /proc/sys/net/ipv6/conf/all/forwarding)\" = 1");
+    // It lasts: the next boot reads this.
+    let kept =
+        std::fs::read_to_string(patient.directory().join("etc/sysctl.d/zz-lone64.conf")).expect("a file");
+    assert!(kept.lines().any(|line| line == "net/ipv6/conf/all/forwarding = 1"), "{kept}");
     patient.is_well();
+}
+
+fn changes_nothing_unasked_for_a_program() {
+    let patient = Patient::healthy();
+    patient.lab.host.sysctls(&[(FORWARDING, "0")]);
+    let output = patient.output(&["--json", "--fix"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("add --yes"), "{said}");
+    patient.shell("test \"$(cat /proc/sys/net/ipv6/conf/all/forwarding)\" = 0");
+    assert!(!patient.directory().join("etc/sysctl.d").exists());
 }
 
 fn finds_that_the_kernel_has_no_ipv6() {

@@ -3,8 +3,8 @@
 
 use super::bridge_filter::previous;
 use super::forward;
-use super::{Direction, ORDINARY, ROUTED, Way, listed};
-use crate::doctor::firewall::{Body, Fate, Hook, Objection, Packet, State};
+use super::{Direction, ORDINARY, ROUTED, Way, exceptions, listed};
+use crate::doctor::firewall::{Body, Exception, Fate, Hook, Objection, Packet, State};
 use crate::doctor::{Check, Finding, Group, Host};
 use crate::wire::solicited_node;
 
@@ -45,12 +45,24 @@ fn examine(host: &Host) -> Vec<Finding> {
         let mut finding =
             met.iter().fold(Finding::warning(sentence), |finding, objection| finding.seen(objection.place()));
         if is_for_all {
-            finding = finding.seen(format!("{ALL} = 1")).run(format!("sysctl -w {ALL}=0"));
+            finding = finding.seen(format!("{ALL} = 1"));
         }
         if bridge.filtered {
-            finding = finding
-                .seen(format!("{name}: nf_call_ip6tables 1"))
-                .run(format!("ip link set {name} type bridge nf_call_ip6tables 0"));
+            finding = finding.seen(format!("{name}: nf_call_ip6tables 1"));
+        }
+        // Not with the setting itself: Docker's icc=false and kube-proxy need it, on all bridges.
+        let wanted = met.iter().map(|objection| {
+            let hook = objection.base.base.as_ref().map(|base| base.hook);
+            let exception = match hook {
+                // It is not known there where a packet leaves by.
+                Some(Hook::Prerouting) => Exception::By(name.clone()),
+                _ => Exception::Within(name.clone()),
+            };
+            (objection, exception)
+        });
+        let what = format!("what keeps guests on {name} apart on purpose, such as Docker's icc=false");
+        for command in exceptions(wanted) {
+            finding = finding.run(command.disables(what.as_str()));
         }
         findings.push(finding);
     }

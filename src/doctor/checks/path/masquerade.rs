@@ -34,14 +34,14 @@ fn examine(host: &Host) -> Vec<Finding> {
             objection.chain
         );
         let finding = Finding::warning(sentence).seen(objection.place());
-        if !objection.is_of_docker() {
-            return objection.remove().into_iter().fold(finding, Finding::run);
-        }
-        // A rule that Docker misses it writes again, and one in a table of its own nft it throws away.
+        // The rule stays for what else it translates: guests with private addresses, say. A rule that Docker misses it
+        // writes again, and one in a table of its own nft it throws away.
+        let is_of_docker = objection.is_of_docker();
         let wanted = losses.into_iter().map(|(_, exception)| (&objection, exception));
-        let is_kept = objection.chain.table.keeper != Keeper::Nft;
+        let is_kept = !is_of_docker || objection.chain.table.keeper != Keeper::Nft;
         let commands = if is_kept { exceptions(wanted) } else { Vec::new() };
-        commands.into_iter().fold(finding, Finding::run).remedy(docker::for_good())
+        let finding = commands.into_iter().fold(finding, Finding::run);
+        if is_of_docker { finding.remedy(docker::for_good()) } else { finding }
     };
     obstacles.all.into_iter().map(finding).collect()
 }

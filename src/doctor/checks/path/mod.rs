@@ -23,8 +23,9 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use crate::doctor::Host;
+use crate::doctor::firewall::RELOAD;
 use crate::doctor::firewall::{Body, Exception, Family, Fate, Objection, Packet, Reverse, State};
+use crate::doctor::{Command, Host};
 use crate::engine::facts::{IfIndex, LinkLayer};
 use crate::engine::policy::{Downstream, RangeRoutes};
 
@@ -131,17 +132,17 @@ impl<'a, T: PartialEq> Obstacles<'a, T> {
 
 /// The commands for exceptions from several rules. Those of iptables are found by their number, so
 /// the last one comes first.
-pub fn exceptions<'a>(wanted: impl IntoIterator<Item = (&'a Objection<'a>, Exception)>) -> Vec<String> {
+pub fn exceptions<'a>(wanted: impl IntoIterator<Item = (&'a Objection<'a>, Exception)>) -> Vec<Command> {
     let mut wanted: Vec<_> = wanted.into_iter().collect();
     wanted.sort_by_key(|(objection, _)| std::cmp::Reverse(objection.rule.map(|(number, _)| number)));
-    let mut commands: Vec<String> = Vec::new();
+    let mut commands: Vec<Command> = Vec::new();
     for command in wanted.iter().flat_map(|(objection, exception)| objection.except(exception)) {
         if !commands.contains(&command) {
             commands.push(command);
         }
     }
     // firewalld reads its files again once all of them are written.
-    commands.sort_by_key(|command| command == "firewall-cmd --reload");
+    commands.sort_by_key(|command| command.line == RELOAD);
     commands
 }
 

@@ -105,5 +105,5 @@ fn redirected(host: &Host, upstream: &Upstream, range: &RangePolicy) -> Option<F
         "nft 'add table ip6 no-redirects; add chain ip6 no-redirects out {{ type filter hook output priority 0; }}; \
          add rule ip6 no-redirects out oifname \"{name}\" icmpv6 type nd-redirect drop'"
     );
-    Some(Finding::fault(sentence).remedy(Remedy::Command(command)))
+    Some(Finding::fault(sentence).run(command))
 }

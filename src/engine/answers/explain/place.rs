@@ -10,7 +10,7 @@ use crate::engine::host::routes::MAIN;
 use crate::engine::host::routes::ways::Way;
 use crate::engine::liveness::{Ground, Live, Standing};
 use crate::engine::plan::RangeId;
-use crate::engine::policy::{Downstream, RangeRoutes};
+use crate::engine::policy::{Answer, Downstream, RangePolicy, RangeRoutes};
 use crate::engine::time::Time;
 use crate::wire::{DropReason, group_suffix};
 
@@ -124,6 +124,14 @@ impl Explainer<'_> {
     pub(super) fn out_of_order(&self, link: IfIndex, target: Ipv6Addr) -> (String, String) {
         let name = self.name(link);
         let state = self.scene.host.links.get(link).map(|link| (link.state, link.layer));
+        if self.scene.host.links.get(link).is_some_and(|link| link.name.holds_addresses_only()) {
+            let value =
+                format!("{name} is down on purpose: kube-proxy keeps the addresses of services there");
+            return (
+                value,
+                format!("take {target} out of the range with `exclude`: this host has it itself"),
+            );
+        }
         match state {
             Some((LinkState::Down, _)) => (format!("{name} is down"), format!("`ip link set {name} up`")),
             Some((LinkState::NoCarrier, LinkLayer::None)) => (
@@ -228,7 +236,10 @@ impl Explainer<'_> {
             (_, Some(other)) => no(
                 Subject::Route,
                 format!("another program's route keeps ours out: {other}"),
-                Some("remove that route, or give ours another `metric` in [routes]".to_owned()),
+                Some(
+                    "give ours a smaller `metric` in [routes]; the other route is its program's to remove"
+                        .to_owned(),
+                ),
             ),
             (_, None) => no(Subject::Route, format!("the kernel refuses {route}"), None),
         }
@@ -274,8 +285,7 @@ impl Explainer<'_> {
             Some(link) if self.scene.plan.bindings.upstream(link).is_some() => {
                 let name = self.name(link);
                 let value = format!("packets for it leave by the upstream {name} again{}", by_table(way));
-                let remedy = "write routes = \"range\" or \"guests\" for its range, or add a route";
-                no(Subject::Route, value, Some(remedy.to_owned()))
+                no(Subject::Route, value, Some(routes_for(policy, target)))
             }
             Some(link) => {
                 yes(Subject::Route, format!("packets for it leave by {}{}", self.name(link), by_table(way)))
@@ -288,12 +298,29 @@ impl Explainer<'_> {
             None if policy.routes == RangeRoutes::Guests => {
                 open(Subject::Route, "its route is added once it is live".to_owned(), None)
             }
-            None => {
-                let remedy = "write routes = \"range\" for its range, or add a route to its interface";
-                no(Subject::Route, "no route leads to it".to_owned(), Some(remedy.to_owned()))
-            }
+            None => no(Subject::Route, "no route leads to it".to_owned(), Some(routes_for(policy, target))),
         }
     }
+}
+
+/// What gives a target a route: only what `check` takes for its range.
+fn routes_for(policy: &RangePolicy, target: Ipv6Addr) -> String {
+    let values = match (&policy.downstream, policy.answer) {
+        (Downstream::Kernel, _) => {
+            return format!(
+                "name the guests' interface in `interface` of its range, or `ip -6 route add {target} dev` that interface"
+            );
+        }
+        (Downstream::Named(_), Answer::Always) => "routes = \"range\"",
+        (Downstream::Matching(_), Answer::Always) => {
+            return "write answer = \"live\" and routes = \"guests\" for its range, or add a route"
+                .to_owned();
+        }
+        (Downstream::Named(_) | Downstream::Matching(_), Answer::Live | Answer::Never) => {
+            "routes = \"guests\""
+        }
+    };
+    format!("write {values} for its range, or add a route")
 }
 
 /// The table and the rule, where it is not the main table's of its own accord.
@@ -309,3 +336,39 @@ fn by_table(way: Way<'_>) -> String {
 }
 
 const NO_RANGE: &str = "add a [[range]] whose prefix holds it, with the interface behind which it is";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::policy::Origin;
+
+    /// `routes` needs an interface, one route for the range no more than one, and `answer = "always"` finds no guest.
+    #[test]
+    fn tells_to_write_only_what_check_takes() {
+        let remedy = |downstream, answer| {
+            let range = RangePolicy {
+                prefix: "2001:db8::/64".parse().unwrap(),
+                upstream: None,
+                downstream,
+                answer,
+                routes: RangeRoutes::None,
+                has_written_routes: false,
+                backstop: false,
+                gateway: None,
+                exclude: Vec::new(),
+                proxy_downstream: false,
+                origin: Origin::Config,
+            };
+            routes_for(&range, "2001:db8::5".parse().unwrap())
+        };
+        let by_routes = remedy(Downstream::Kernel, Answer::Live);
+        assert!(!by_routes.contains("routes =") && by_routes.contains("`interface`"), "{by_routes}");
+        let several = || Downstream::Matching(vec!["br*".parse().unwrap()]);
+        assert!(remedy(several(), Answer::Live).starts_with("write routes = \"guests\""));
+        assert!(
+            remedy(several(), Answer::Always).starts_with("write answer = \"live\" and routes = \"guests\"")
+        );
+        let one = Downstream::Named("br0".parse().unwrap());
+        assert!(remedy(one, Answer::Always).starts_with("write routes = \"range\""));
+    }
+}
