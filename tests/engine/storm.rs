@@ -230,6 +230,22 @@ fn check(host: &mut Host, outputs: &[Output]) {
     }
 }
 
+/// Found by the test below.
+#[test]
+fn what_the_host_gets_while_it_is_asked_for_is_not_answered() {
+    let mut policy = policy();
+    policy.ranges[0].proxy_downstream = true;
+    policy.ranges[0].prefix = net("2001:db8:1:2:c::/125");
+    let mut host = Host::new(policy);
+    let target = guest(10);
+    host.input(Input::Solicitation(BRIDGE, question_from("fe80::99".parse().unwrap(), guest_mac(1), target)));
+    let tentative = host_address(BRIDGE, &format!("{target}/64"), AddressState::Tentative);
+    host.facts(vec![Fact::Address(tentative)]);
+    host.take();
+    host.input(Input::Advertisement(UP, reply(target, guest_mac(10))));
+    assert_eq!(host.answers(), []);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

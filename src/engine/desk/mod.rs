@@ -166,6 +166,7 @@ impl Desk {
         for asker in askers {
             let link = self.house.guests.standing(target).live().map(|place| place.link);
             let verdict = match link {
+                _ if self.is_the_kernels(asker.link, target) => Err(DropReason::UpstreamAddress),
                 Some(link) => self.answer_once_routed(asker, target, link, now),
                 None => Err(DropReason::Absent),
             };
@@ -176,9 +177,17 @@ impl Desk {
     /// A neighbor on an upstream is there: the guests that have waited for that are answered.
     fn answer_neighbor(&mut self, askers: Vec<Asker>, target: Ipv6Addr, now: Time) {
         for asker in askers {
-            let verdict = self.answer(&asker, target, now);
+            let verdict = match self.is_the_kernels(asker.link, target) {
+                true => Err(DropReason::UpstreamAddress),
+                false => self.answer(&asker, target, now),
+            };
             self.count(target, &asker, verdict, now);
         }
+    }
+
+    /// Whether the host has the target on this interface: it may have got it since somebody asked, and be checking it.
+    fn is_the_kernels(&self, link: IfIndex, target: Ipv6Addr) -> bool {
+        self.house.host.links.has(link, target)
     }
 
     /// The kernel has said what became of a guest's route. Those who have waited for it are answered, also if it was

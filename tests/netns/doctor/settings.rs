@@ -93,7 +93,7 @@ fn changes_nothing_unasked_for_a_program() {
     let patient = Patient::healthy();
     patient.lab.host.sysctls(&[(FORWARDING, "0")]);
     let output = patient.output(&["--json", "--fix"]);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success() && said.contains("add --yes"), "{said}");
     patient.shell("test \"$(cat /proc/sys/net/ipv6/conf/all/forwarding)\" = 0");
     assert!(!patient.directory().join("etc/sysctl.d").exists());
