@@ -1,3 +1,5 @@
+//! Every key with its value and where it came from.
+
 use super::*;
 use crate::config::Overrides;
 use crate::config::schema::{RANGE, UPSTREAM};

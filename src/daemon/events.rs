@@ -62,7 +62,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // They come and go with the interfaces of guests.
         Event::GatewayAdded(..) | Event::GatewayRemoved(..) => true,
         Event::RoundLate(..) => false,
-        // Whoever asks can take answers or leave them.
+        // Each asker can take answers or leave them.
         Event::SourceFound(..) | Event::NotTaken(_) | Event::TakenAgain(_) => true,
         Event::GatewayFiltered(..) | Event::GatewayAnswers(..) => true,
         // A router's advertisements bring prefixes, and a stranger can advertise.

@@ -83,7 +83,7 @@ impl Turn {
     /// Waits, unless it is time already, for frames or something of the rest: first for what had no turn last.
     async fn next(&self, mut rest: Pin<&mut impl Future<Output = Wake>>, is_due: bool) -> Wake {
         poll_fn(|cx| {
-            // Whoever rings from here on wakes the task.
+            // A ring from here on wakes the task.
             let frames = self.bell.ready.poll_ready(cx).map(|()| Wake::Frames);
             let mut rest = || self.poll(rest.as_mut());
             let wake = match self.last {

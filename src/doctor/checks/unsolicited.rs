@@ -1,4 +1,4 @@
-//! Whoever moves to another MAC says so unasked (RFC 4861 §7.2.6): a router that takes over from another, a guest that moved.
+//! A station that moves to another MAC says so unasked (RFC 4861 §7.2.6): a router that takes over, a guest that moved.
 
 use std::collections::BTreeSet;
 

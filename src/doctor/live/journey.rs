@@ -79,7 +79,7 @@ impl Journey {
     }
 
     /// The same from another address, with nothing seen of it.
-    pub(super) fn anew(&self, guest: Ipv6Addr) -> Self {
+    pub(super) fn again_for(&self, guest: Ipv6Addr) -> Self {
         Self::new(Request { guest, ..self.request }, self.station, self.guest, self.gateway)
     }
 

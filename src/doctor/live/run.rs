@@ -65,7 +65,7 @@ async fn follow(
         if !journey.is_open() || !addresses.has_further() {
             break;
         }
-        journey = journey.anew(addresses.move_in(&mut rig).await?);
+        journey = journey.again_for(addresses.move_in(&mut rig).await?);
         travel(&mut rig, &mut journey).await?;
     }
     let is_lost = !journey.has_come_back() && journey.misled_to.is_none();

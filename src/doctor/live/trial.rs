@@ -84,7 +84,7 @@ pub(super) async fn host_is_answered(
 ) -> Result<Option<bool>, LiveError> {
     let Some(own) = own else { return Ok(None) };
     let Ok(socket) = raw_socket(own) else { return Ok(None) };
-    let mut again = journey.anew(own);
+    let mut again = journey.again_for(own);
     for round in 0..ATTEMPTS {
         send_all(&socket, &again.request, round, 0);
         let until = Instant::now() + RETRANSMIT;
@@ -108,7 +108,7 @@ pub(super) async fn near(
     journey: &Journey,
     addresses: &mut Addresses<'_>,
 ) -> Result<Journey, LiveError> {
-    let mut again = journey.anew(addresses.another(rig).await?);
+    let mut again = journey.again_for(addresses.another(rig).await?);
     for _ in 0..ATTEMPTS {
         rig.send_near(&again.request, u32::from(again.guest.is_some()));
         let until = Instant::now() + RETRANSMIT;
@@ -145,7 +145,7 @@ pub(super) async fn sources(
         if is_to_be_had && !is_used {
             // Of one that was tried before the router may know what is not due to this source.
             let guest = addresses.another(rig).await?;
-            if works(rig, upstream, journey.anew(guest), source).await? {
+            if works(rig, upstream, journey.again_for(guest), source).await? {
                 return Ok(Some(source));
             }
         }
