@@ -124,7 +124,7 @@ impl Hints {
         }
     }
 
-    /// The link is down or gone, and with it whoever was behind it.
+    /// The link is down or gone, and so are the guests behind it.
     pub fn end_link(&mut self, link: IfIndex) {
         self.queried.remove(&link);
         if self.links.remove(&link).is_some_and(|on_link| on_link.groups > 0) {

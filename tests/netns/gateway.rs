@@ -88,7 +88,7 @@ fn keeps_the_guests_gateway_where_link_local_solicitations_are_dropped() {
     Pings::start(&lab.guest, count, &FAR.to_string()).lose_none();
     // Also when it is gone altogether.
     lab.host.ip("neigh del fe80::1 dev up0");
-    eventually("the kernel is told anew", PATIENCE, || {
+    eventually("the kernel is told again", PATIENCE, || {
         entry().contains("lladdr 02:00:00:00:00:01").then_some(())
     });
     lab.guest.ping(&FAR.to_string());

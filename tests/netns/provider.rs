@@ -177,7 +177,7 @@ fn asks_for_the_gateway_from_a_global_address_as_long_as_link_local_questions_ar
     eventually("the guest gets out", PATIENCE, || reaches(&lab.guest, FAR).then_some(()));
     eventually("it is known why", PATIENCE, || (kept_by().as_deref() == Some("global")).then_some(()));
     lab.host.ip("neigh del fe80::1 dev up0");
-    eventually("the kernel is told anew", PATIENCE, || {
+    eventually("the kernel is told again", PATIENCE, || {
         entry().contains("lladdr 02:00:00:00:00:01").then_some(())
     });
     lab.router.output("nft", "delete table ip6 provider");

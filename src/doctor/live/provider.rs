@@ -119,7 +119,7 @@ impl Case<'_> {
         if self.journey.is_not_taken() {
             return self.not_taken();
         }
-        // Whoever reaches the destination from another address was not refused for what the destination is.
+        // A host that reaches the destination from another address was not refused for what the destination is.
         let is_filtered =
             |refused: Reply| refused.is_prohibition() || self.trials.host_is_answered == Some(true);
         if let Some(refused) = refused.filter(|refused| is_filtered(*refused)) {

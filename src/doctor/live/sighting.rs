@@ -126,7 +126,7 @@ impl Reply {
         matches!(self.kind, TIME_EXCEEDED | ECHO_REPLY) && self.hop_limit().is_some_and(|hops| hops > 1)
     }
 
-    /// The packet was refused on its way, by whoever says so.
+    /// The packet was refused on its way, by the station that says so.
     pub(super) fn is_refusal(self) -> bool {
         !matches!(self.kind, TIME_EXCEEDED | ECHO_REPLY)
     }

@@ -76,7 +76,7 @@ impl Desk {
 
     /// Carries a decision out.
     pub(super) fn carry_out(&mut self, decision: Decision, asker: Asker, target: Ipv6Addr, now: Time) {
-        // Whoever is answered at once has no share in probes.
+        // An asker that is answered at once has no share in probes.
         let is_asking = matches!(decision, Decision::Ask | Decision::AskBefore(_) | Decision::Neighbor(..));
         let share = if is_asking { self.house.share_of(&asker, target) } else { 0 };
         let (guests, ground, budget) = self.house.guests();
