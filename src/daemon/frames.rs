@@ -17,6 +17,8 @@ pub(super) struct Frames {
     /// Apart, because they leave by different interfaces, turn by turn.
     advertisements: Outbox,
     solicitations: Outbox,
+    /// Links of which guests were asked just now, [`MOST_ASKED`] of them.
+    asked: Vec<IfIndex>,
     /// Reports and the like.
     deferred: Vec<(IfIndex, Vec<u8>)>,
     /// What waits in `advertisements`, in its order.
@@ -48,6 +50,7 @@ impl Frames {
             received: Some((RecvBatch::new(), Vec::new())),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),
+            asked: Vec::new(),
             deferred: Vec::new(),
             leaving: Vec::new(),
             unsent: VecDeque::new(),
@@ -86,7 +89,7 @@ impl Frames {
             }
             Output::Solicit(link, solicitation) => {
                 if !self.solicitations.takes(link) {
-                    self.solicitations.flush(&self.ears);
+                    self.flush_solicitations();
                 }
                 self.solicitations.push(link, |buffer| solicitation.emit(buffer));
             }
@@ -133,7 +136,7 @@ impl Frames {
     /// Sends what waits.
     pub(super) fn flush(&mut self) {
         self.flush_advertisements();
-        self.solicitations.flush(&self.ears);
+        self.flush_solicitations();
         for (link, frame) in std::mem::take(&mut self.deferred) {
             self.send(link, &frame);
         }
@@ -181,6 +184,21 @@ impl Frames {
         let link = self.advertisements.link;
         let unsent: Vec<_> = self.leaving.drain(..).skip(sent).collect();
         unsent.into_iter().for_each(|advertisement| self.not_sent(Output::Advertise(link, advertisement)));
+    }
+
+    fn flush_solicitations(&mut self) {
+        let link = self.solicitations.link;
+        if self.solicitations.flush(&self.ears) > 0 && self.asked.len() < MOST_ASKED {
+            self.asked.push(link);
+        }
+    }
+
+    /// The links of which guests were asked since the last call, some of them. A guest on this host, behind a veth or a
+    /// bridge, has replied before the system call that asked it returned.
+    pub(super) fn take_asked(&mut self) -> [Option<IfIndex>; MOST_ASKED] {
+        let mut links = [None; MOST_ASKED];
+        links.iter_mut().zip(self.asked.drain(..)).for_each(|(to, from)| *to = Some(from));
+        links
     }
 
     /// A frame of at most so many bytes, to be sent when the answers of this moment have left.
@@ -286,5 +304,7 @@ fn is_passing(error: &io::Error) -> bool {
 
 /// Advertisements that were not sent and are remembered until the engine is told, in the next turn.
 const MOST_UNSENT: usize = 1_024;
+/// Links that are read at once after their guests were asked.
+const MOST_ASKED: usize = 4;
 /// Frames that wait for the socket of one interface: its first announcements and probes.
 const MOST_WAITING: usize = 64;

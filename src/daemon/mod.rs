@@ -276,7 +276,13 @@ impl Daemon {
         let end = now + TURN;
         for _ in 0..MOST_BATCHES {
             let Some(link) = self.frames.ears.next_ready() else { break };
+            self.frames.take_asked();
             self.batch(link, now)?;
+            // Their replies may be here already, and Tokio need not find that out first.
+            for link in self.frames.take_asked().into_iter().flatten() {
+                now = self.now();
+                self.batch(link, now)?;
+            }
             if self.frames.ears.ready().is_empty() {
                 break;
             }
