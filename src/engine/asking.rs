@@ -45,12 +45,29 @@ impl House {
         is_all & hops.tick(most, &ground, budget, now)
     }
 
-    /// When something is due next, of all machines.
+    /// When something is due next, of all machines. It may say too early, never too late.
+    ///
+    /// Most questions are answered at once and leave what the others have to do as it is: then they are not looked at.
     pub(super) fn next_due(&self) -> Option<Time> {
-        let Self { guests, neighbors, next_hops, manners, keep, host, .. } = self;
+        let rest = self.rest_due.get().unwrap_or_else(|| self.look_at_rest());
+        self.rest_due.set(Some(rest));
+        let due = earliest([self.guests.next_due(), self.manners.sources.next_due(), rest]);
+        debug_assert!(
+            earliest([due, self.guests.next_due(), self.look_at_rest()]) == due,
+            "a question that was answered at once has made something due"
+        );
+        due
+    }
+
+    /// Not just questions that were answered at once have come: all machines are to be looked at.
+    pub(super) fn look_again(&mut self) {
+        self.rest_due.set(None);
+    }
+
+    fn look_at_rest(&self) -> Option<Time> {
+        let Self { neighbors, next_hops, manners, keep, host, .. } = self;
         let hops = next_hops.liveness().next_due();
-        let due = [guests.next_due(), neighbors.next_due(), hops, manners.next_due(), keep.next_due()];
-        due.into_iter().chain([host.stations.next_due()]).flatten().min()
+        earliest([neighbors.next_due(), hops, manners.next_due(), keep.next_due(), host.stations.next_due()])
     }
 
     /// Every next hop that guests are behind, and what is known of it.
@@ -64,4 +81,8 @@ impl House {
             (hop, state)
         })
     }
+}
+
+fn earliest<const N: usize>(due: [Option<Time>; N]) -> Option<Time> {
+    due.into_iter().flatten().min()
 }

@@ -1,5 +1,6 @@
 //! The machines side by side, and what may be looked at of them.
 
+use core::cell::Cell;
 use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
@@ -57,6 +58,8 @@ pub struct House {
     /// What was told of networks that nobody serves.
     pub(super) told: Told,
     pub(super) seed: Seed,
+    /// When something is due of the machines that no question concerns; none: they are to be looked at.
+    pub(super) rest_due: Cell<Option<Option<Time>>>,
 }
 
 impl House {
@@ -87,6 +90,7 @@ impl House {
             notes: Vec::new(),
             told: Told::default(),
             seed: Seed(seed),
+            rest_due: Cell::default(),
         }
     }
 

@@ -1,13 +1,11 @@
 //! The engine room: the decisions. PURE: no clock, no socket, no file, no environment.
 //!
-//! Everything that the engine knows came in through [`Engine::handle`], and everything that it wants
-//! done leaves as an [`Output`]. The contract with its caller, which the daemon's loop follows in the
-//! same numbers:
+//! Everything that the engine knows came in through [`Engine::handle`], and everything that it wants done leaves as an
+//! [`Output`]. The contract with its caller, which the daemon's loop follows in the same numbers:
 //!
 //! 1. Call [`Engine::handle`] with what happened, and the time.
 //! 2. Drain [`Engine::poll_output`] until it returns nothing, and carry the outputs out in order.
-//! 3. Wait until something happens, at most until [`Engine::next_timeout`]; then hand in
-//!    [`Input::Timeout`].
+//! 3. Wait until something happens, at most until [`Engine::next_timeout`]; then hand in [`Input::Timeout`].
 //!
 //! Time never runs backwards between two calls. Effects are idempotent. What takes long is done in slices (`work`), so
 //! that questions are answered in between. A run of inputs and times, recorded, is a test.
@@ -124,6 +122,7 @@ impl Engine {
 
     /// Takes in one thing that happened at the time `now`.
     pub fn handle(&mut self, input: Input, now: Time) {
+        let before = matches!(input, Input::Solicitation(..)).then_some(self.desk.outputs.len());
         let House { keep, manners, .. } = &mut self.desk.house;
         match input {
             Input::Solicitation(link, solicitation) => self.desk.solicitation(link, &solicitation, now),
@@ -155,6 +154,9 @@ impl Engine {
         self.desk.settle(now);
         self.ask_kernel();
         self.desk.report(now);
+        if before.is_none_or(|before| !self.desk.has_only_answered_since(before)) {
+            self.desk.house.look_again();
+        }
     }
 
     /// The next thing to be done.

@@ -27,6 +27,7 @@ impl Desk {
                 guests.set_owner(target, Owner::Asked);
             }
             manners.announcements.begin(target, guests.number(target), since, now);
+            self.house.look_again();
         }
     }
 
@@ -56,6 +57,7 @@ impl Desk {
     fn announce_again(&mut self, target: Ipv6Addr, now: Time) {
         let House { guests, manners, .. } = &mut self.house;
         manners.announcements.begin(target, guests.number(target), now, now);
+        self.house.look_again();
     }
 
     fn set_owner(&mut self, target: Ipv6Addr, owner: Owner, now: Time) {

@@ -144,6 +144,11 @@ impl Desk {
         Ok(Said::Answered)
     }
 
+    /// Whether one answer, and nothing else, has come out behind the first outputs.
+    pub fn has_only_answered_since(&self, outputs: usize) -> bool {
+        self.outputs.len() == outputs + 1 && matches!(self.outputs.back(), Some(Output::Advertise(..)))
+    }
+
     fn answer_once_routed(
         &mut self,
         asker: Asker,

@@ -28,6 +28,8 @@ pub struct Routes {
     behind_routers: BTreeSet<Ipv6Net>,
     /// Whether any of them is to everywhere.
     has_default: bool,
+    /// The next hops of those to everywhere, in whatever table: no other address is a router.
+    maybe_routers: Vec<Ipv6Addr>,
     /// Which tables are looked into.
     pub rules: Rules,
 }

@@ -29,10 +29,16 @@ impl KernelRoute {
 impl Routes {
     /// A route to this destination has come or gone: where default routes lead to.
     pub(super) fn settle_defaults(&mut self, destination: &Ipv6Net) {
-        if *destination == DEFAULT {
-            let has_default = self.at(&DEFAULT).any(|route| route.unicast_link().is_some());
-            self.has_default = has_default;
+        if !EVERYWHERE.contains(destination) {
+            return;
         }
+        let has_default = self.at(&DEFAULT).any(|route| route.unicast_link().is_some());
+        let routes = EVERYWHERE.iter().flat_map(|destination| self.at(destination));
+        let via = routes.filter_map(|route| match route.next_hop {
+            NextHop::Via(router) => Some(router),
+            NextHop::OnLink => None,
+        });
+        (self.maybe_routers, self.has_default) = (via.collect(), has_default);
     }
 
     /// The destinations of default routes.
@@ -81,11 +87,15 @@ impl Routes {
 
     /// True if a default route leads through this address.
     pub fn is_router(&self, address: Ipv6Addr) -> bool {
-        self.defaults().any(|route| route.next_hop == NextHop::Via(address))
+        self.maybe_routers.contains(&address)
+            && self.defaults().any(|route| route.next_hop == NextHop::Via(address))
     }
 
     /// True if a default route out of this interface leads through this address.
     pub fn is_router_of(&self, link: IfIndex, address: Ipv6Addr) -> bool {
+        if !self.maybe_routers.contains(&address) {
+            return false;
+        }
         let mut out_of = self.all_defaults().filter(|route| route.unicast_link() == Some(link));
         out_of.any(|route| route.next_hop == NextHop::Via(address))
     }
