@@ -51,6 +51,15 @@ fn a_node_answers_for_its_own_pods_and_for_no_others() {
         assert_eq!(node.warnings(), "", "warnings of lone64");
     }
 
+    // What flannel does with vxlan is refused, as the guide says.
+    let said = nodes[0].ask(
+        "ip link add flannel-v6.1 type vxlan id 1 dev eth0 dstport 8472 nolearning
+         ip link set flannel-v6.1 up
+         ip -6 route del 2001:db8:1:2:a:0:1:0/112
+         ip -6 route add 2001:db8:1:2:a:0:1:0/112 via 2001:db8:1:2:a:0:1:0 dev flannel-v6.1 onlink",
+    );
+    assert!(said.contains("Nexthop has invalid gateway or device mismatch"), "{said}");
+
     // The pod is started again on the other node, and has an address of that one.
     nodes[0].namespace.ip("link del veth1234");
     eventually("the address is nobody's any more", PATIENCE, || {
