@@ -1,7 +1,7 @@
 //! All packet sockets of the daemon, and which of them have something to read.
 //!
-//! Tokio waits for them, each with a place of its own in one queue ([`super::ready`]): any number of interfaces costs
-//! nothing while they are quiet, and each gets one batch before it stands behind the others again.
+//! Tokio waits for them, and puts those with frames into one queue ([`super::ready`]). So any number of interfaces costs
+//! nothing while they are silent. Each gets one batch, and then goes to the end of the queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
@@ -21,8 +21,8 @@ use crate::wire::{Mac, filter};
 
 /// The packet sockets, by interface.
 ///
-/// Opening one, or giving it another filter, waits for the kernel's lock of all network settings. So threads of
-/// Tokio's do it, and the one that has the loop takes up what they bring ([`Ears::done`]).
+/// Opening one, or giving it another filter, waits for the kernel's lock of all network settings. So other threads of
+/// Tokio do it, and the thread of the loop collects the results ([`Ears::done`]).
 #[derive(Debug)]
 pub struct Ears {
     ready: Queue,
@@ -124,8 +124,8 @@ impl Ears {
         self.under_way.is_some() || !self.told.is_empty()
     }
 
-    /// What came of what was asked for. Of what something else overtook nothing is told; what failed is not tried
-    /// again before it is asked for again. Cancel-safe.
+    /// The results of what was asked for. A request that another one has overtaken has no result. What failed is tried
+    /// again only when it is asked for again. Cancel-safe.
     pub async fn done(&mut self) -> Vec<(IfIndex, io::Result<()>)> {
         if self.told.is_empty() {
             let ended = end_of(&mut self.under_way).await;
@@ -190,7 +190,7 @@ impl Ears {
         self.start_next();
     }
 
-    /// Whatever is under way for this interface does not count any more. Says whether there was something.
+    /// Makes requests that are under way for this interface void. Says whether there were any.
     fn overtake(&mut self, link: IfIndex) -> bool {
         self.under_way.as_mut().is_some_and(|tuning| tuning.links.remove(&link))
     }
@@ -212,7 +212,7 @@ impl Ears {
         self.under_way = Some(Tuning { links, thread });
     }
 
-    /// Only when a new socket is open the old one goes, so that no question falls in between.
+    /// The old socket is closed only when the new one is open, so that no solicitation is lost.
     fn take_up(&mut self, Tuned { link, ear, socket }: Tuned, wanted: &BTreeSet<IfIndex>) {
         let socket = match socket {
             Ok(socket) => socket,
@@ -357,16 +357,15 @@ fn count_drops(drops: &mut BTreeMap<IfIndex, u64>, link: IfIndex, socket: &Packe
     }
 }
 
-/// A kernel that cannot say when frames came says nothing; they are answered all the same.
+/// A kernel that cannot say when frames came says nothing. They are answered without it.
 fn stamp(socket: &PacketSocket, stamps: Stamps) {
     if let Err(error) = socket.stamp(stamps) {
         tracing::debug!(%error, "frames come without their moment");
     }
 }
 
-/// The kernel closes a packet socket only after a grace period, some 20 ms in which the loop would
-/// stand still, for each of what may be thousands. So threads of Tokio's do it, many at a time; the
-/// runtime ends when they have.
+/// The kernel closes a packet socket only after a grace period of some 20 ms. The loop would stop for this time, and
+/// there may be thousands of sockets. So other threads of Tokio close them, many at a time. The runtime ends after them.
 fn close(socket: Arc<PacketSocket>) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(move || drop(socket))),

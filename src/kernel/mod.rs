@@ -1,7 +1,7 @@
-//! The kernel room: everything that is asked of, heard from or told to the Linux kernel.
+//! The kernel room: all requests to the Linux kernel, and all that the kernel says.
 //!
 //! It turns the kernel's own forms into the plain values of [`crate::engine::facts`] and back, and
-//! decides nothing. All of it acts on the network namespace of the thread that opens it.
+//! decides nothing. All of it works in the network namespace of the thread that opens it.
 
 pub mod ears;
 pub mod netlink;
@@ -17,7 +17,7 @@ use crate::engine::facts::IfIndex;
 
 /// The present name of an interface, asked of the kernel; none where no interface has the number.
 ///
-/// Only for who has no [`crate::engine::Links`] at hand: asking takes a descriptor, and there may be none left.
+/// Only for callers without [`crate::engine::Links`]: asking takes a descriptor, and there may be none left.
 pub fn interface_name(link: IfIndex) -> Option<String> {
     let name = nix::net::if_::if_indextoname(link.0).ok()?.into_string().ok()?;
     // if_indextoname(3) fails with a null pointer, which nix 0.31 takes for success: an empty name.

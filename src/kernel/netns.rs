@@ -1,7 +1,7 @@
-//! Network namespaces: throw-away ones for `demo` and tests, without root where the kernel allows.
+//! Temporary network namespaces for `demo` and tests, without root where the kernel allows it.
 //!
-//! A namespace lives as long as a descriptor, a thread or a link in it; nothing is ever mounted, so
-//! that nothing is left behind, however the process ends.
+//! A namespace lives as long as a descriptor, a thread or a link in it. Nothing is mounted, so nothing is left
+//! behind, however the process ends.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd};

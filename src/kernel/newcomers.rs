@@ -1,9 +1,9 @@
-//! What is heard on interfaces that nobody listens to yet.
+//! What is heard on interfaces that have no socket of their own yet.
 //!
-//! A container's interface appears, and milliseconds later its guest checks its address; then it may be silent for
-//! hours. A packet socket on that interface alone is open too late for that where the machine is busy. So one socket
-//! hears the duplicate address detection of all interfaces from the start, and what guests report of their multicast
-//! groups; it is handed on when the interface's own socket opens.
+//! A guest checks its address milliseconds after its interface appears, and may then be silent for hours. On a busy
+//! machine, a packet socket for that interface is open too late. So one socket hears the duplicate address detection
+//! and the multicast reports of all interfaces from the start. What it heard is passed on when the interface's own
+//! socket opens.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,7 +22,7 @@ use crate::wire::filter;
 /// The socket of all interfaces, and what it heard.
 #[derive(Debug, Default)]
 pub struct Newcomers {
-    /// `None` while the kernel refuses it, or nobody is expected.
+    /// `None` while the kernel refuses it, or no guest is expected.
     source: Option<Source>,
     /// The oldest first.
     heard: VecDeque<Heard>,
@@ -79,7 +79,7 @@ impl Newcomers {
         here.into_iter().map(|heard| heard.frame).collect()
     }
 
-    /// These interfaces have sockets of their own, and strangers on them may send what they like: it wakes nobody.
+    /// These interfaces have sockets of their own. Frames on them do not wake this socket.
     pub fn leave_out(&mut self, upstreams: impl Iterator<Item = IfIndex>) {
         let mut upstreams: Vec<_> = upstreams.map(|link| link.0).collect();
         upstreams.sort_unstable();
@@ -133,7 +133,7 @@ fn forget_old(all: &mut VecDeque<Heard>) {
 
 /// In place of an interface's number, which is never 0.
 pub const ALL_INTERFACES: IfIndex = IfIndex(0);
-/// No duplicate address detection and no report of a guest is longer, unless somebody fills it up.
+/// No duplicate address detection and no report of a guest is longer, except one that is padded on purpose.
 const LONGEST_FRAME: usize = 1_600;
 /// More is left for the next turn.
 const READ_AT_ONCE: usize = 512;

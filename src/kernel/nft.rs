@@ -1,9 +1,8 @@
 //! The nftables table `ip6 lone64`, by nft(8).
 //!
-//! A child process is what other tools are blamed for; this one runs only where `suppress-kernel` asks
-//! for it, and only when the table changes. There is no crate that speaks nf_tables to the kernel by
-//! itself under a licence like ours. Its ruleset is made of numbers alone, so that no name of an
-//! interface can mean something to nft.
+//! A child process is slow, so it runs only with `suppress-kernel`, and only when the table changes. There is no
+//! crate with a licence like ours that talks nf_tables to the kernel. The ruleset has numbers only, so that no name
+//! of an interface can mean something to nft.
 
 use std::fmt::Write;
 use std::io;
@@ -47,8 +46,8 @@ pub enum NftError {
     Refused(String),
 }
 
-/// Puts the table into the kernel in place of whatever was there, or takes it away if nothing is to be
-/// suppressed; in one transaction. In the network namespace of this thread.
+/// Replaces the table in the kernel, or removes it if nothing is to be suppressed, in one transaction. In the network
+/// namespace of this thread.
 pub async fn replace(suppressions: &[Suppression]) -> Result<(), NftError> {
     let program = program()?;
     let text = ruleset(suppressions);
@@ -69,7 +68,7 @@ pub async fn list() -> Result<Option<String>, NftError> {
     if is_missing { Ok(None) } else { Err(said(&output.stderr)) }
 }
 
-/// Whether a table that nft has printed has a rule for each of these: nobody has flushed it since.
+/// Whether a table that nft has printed has a rule for each of these, so that it was not flushed.
 pub fn is_whole(table: &str, suppressions: &[Suppression]) -> bool {
     let is_rule = |line: &&str| line.ends_with(" drop") || line.ends_with(" return");
     let rules: usize = suppressions.iter().map(|suppression| suppression.fates.len()).sum();

@@ -1,8 +1,8 @@
-//! What the kernel itself says of the nftables table `ip6 lone64`: whether it is there, and that somebody
-//! has changed it (NETLINK_NETFILTER, linux/netfilter/nfnetlink.h and nf_tables.h).
+//! What the kernel itself says of the nftables table `ip6 lone64`: whether it is there, and that it was changed
+//! (NETLINK_NETFILTER, linux/netfilter/nfnetlink.h and nf_tables.h).
 //!
-//! nft(8) is what changes it; these are two small questions that need no child process, and the second
-//! would need one that runs all the time.
+//! nft(8) changes the table. These two small requests need no child process. The second one would need a process
+//! that runs all the time.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,9 +1,9 @@
 //! The packet socket: whole Ethernet frames in and out of one interface, many at a time.
 //!
 //! The only file with `unsafe`: the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
-//! wrappers, and Tokio wants a promise about the descriptor that it is to wait for. A socket hears
-//! nothing until it is bound, and it is bound last, when its filter is attached and its multicast
-//! membership is held; so no frame of another kind is ever in its queue.
+//! wrappers, and Tokio needs a promise about the descriptor that it waits for. A socket hears nothing
+//! until it is bound, and it is bound last: after its filter is attached and its multicast membership is
+//! held. So its queue never has a frame of another kind.
 #![allow(unsafe_code)]
 
 mod said;
@@ -38,10 +38,9 @@ pub enum Stamps {
 #[derive(Debug)]
 pub struct PacketSocket {
     fd: OwnedFd,
-    /// Frames leave by a socket that hears nothing and that nobody waits for: whenever one has
-    /// left, the kernel wakes those who wait for its socket, and epoll finds that it was not asked.
-    /// They pass the queueing discipline: with `PACKET_QDISC_BYPASS` tcpdump on the host sees no answer, and an answer
-    /// costs no less.
+    /// Frames leave by a second socket, which hears nothing and which no task waits for: each time a frame has left,
+    /// the kernel wakes those who wait for its socket. They pass the queueing discipline: with `PACKET_QDISC_BYPASS`
+    /// tcpdump on the host sees no answer, and an answer costs no less.
     out: OwnedFd,
 }
 
@@ -53,8 +52,8 @@ impl PacketSocket {
         socket.begin(link, filter, libc::ETH_P_IPV6)
     }
 
-    /// The same for an observer, who hears what leaves by the interface too, whoever sends it, and
-    /// what the interface brings for other stations. Only a socket for every protocol hears that.
+    /// The same for an observer, which also hears all that leaves by the interface, and frames for other stations.
+    /// Only a socket for every protocol hears that.
     pub fn observe(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
         Self { fd: unbound()?, out: unbound()? }.begin(link, filter, libc::ETH_P_ALL)
     }
@@ -112,8 +111,8 @@ impl PacketSocket {
         Ok(())
     }
 
-    /// Sends all frames of the batch, and empties it. What the interface has no room for is
-    /// dropped: who asked asks again. Returns how many were sent.
+    /// Sends all frames of the batch, and empties it. Frames that the interface has no room for are dropped, because
+    /// the asker asks again. Returns how many were sent.
     pub fn send_batch(&self, batch: &mut SendBatch) -> io::Result<usize> {
         let mut sent = 0;
         let count = std::mem::take(&mut batch.filled);
@@ -386,7 +385,7 @@ fn check(result: c_int) -> io::Result<c_int> {
 
 /// Frames per system call.
 pub const BATCH: usize = 64;
-/// No solicitation is longer, unless somebody fills a jumbo frame with options.
+/// No solicitation is longer, except a jumbo frame that is filled with options on purpose.
 const LONGEST_FRAME: usize = 4096;
 /// Bytes: a thousand solicitations. More would be answered too late to be of use.
 const RECEIVE_BUFFER: c_int = 1 << 20;

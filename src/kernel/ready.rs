@@ -1,8 +1,8 @@
 //! Which of many sockets have something to read, in the order in which it came.
 //!
-//! Each socket hangs on Tokio's own epoll instance, which is edge-triggered, with a waker of its own that puts the
-//! socket's interface into one queue. So thousands of sockets cost nothing while they are quiet, a question costs one
-//! wait, and each socket has its turn. A socket counts as ready until it is known to be empty.
+//! Each socket is registered with Tokio's own epoll instance, which is edge-triggered. Its waker puts the socket's
+//! interface into one queue. So thousands of sockets cost nothing while they are silent, a solicitation costs one wait,
+//! and each socket has its turn. A socket counts as ready until it is known to be empty.
 
 use std::collections::VecDeque;
 use std::io;

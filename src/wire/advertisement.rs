@@ -10,16 +10,16 @@ use super::{DropReason, Mac};
 
 /// A Neighbor Advertisement, with the frame that it came in or is to leave in.
 ///
-/// A value that `parse` returned satisfies RFC 4861 §7.1.2; `emit` writes whatever it is given.
+/// A value from `parse` satisfies RFC 4861 §7.1.2. `emit` writes any value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Advertisement {
     /// The frame's source.
     pub source_mac: Mac,
     /// The frame's destination.
     pub destination_mac: Mac,
-    /// Who advertises.
+    /// The sender.
     pub source: Ipv6Addr,
-    /// Who asked, or ff02::1.
+    /// The asker, or ff02::1.
     pub destination: Ipv6Addr,
     /// The address that is advertised.
     pub target: Ipv6Addr,
@@ -36,7 +36,7 @@ pub struct Flags {
     pub router: bool,
     /// S: sent in response to a solicitation from the destination address.
     pub solicited: bool,
-    /// O: an existing cache entry is to be overridden.
+    /// O: the receiver replaces the entry that it has.
     pub override_entry: bool,
 }
 

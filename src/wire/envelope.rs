@@ -119,8 +119,8 @@ pub(super) struct Seal {
 }
 
 impl Seal {
-    /// Puts headers and checksum around the message that stands behind [`HEADERS`] in `frame`,
-    /// which is exactly as long as what is sent.
+    /// Puts headers and checksum around the message that follows [`HEADERS`] in `frame`. The frame is exactly as
+    /// long as what is sent.
     pub(super) fn close(&self, frame: &mut [u8]) {
         let payload = frame.len() - HEADERS;
         let mut ethernet = MutableEthernetPacket::new(frame).expect("the frame holds its headers");
@@ -146,8 +146,8 @@ impl Seal {
 }
 
 /// An extension header that could stand before ICMPv6 (RFC 8200 §4, IANA "IPv6 Extension Header
-/// Types"). Linux does accept solicitations behind some of them; here they are not answered,
-/// because no host sends them and middleboxes are evaded with them (RFC 7113).
+/// Types"). Linux accepts solicitations behind some of them. They are not answered here, because no host
+/// sends them, and attackers use them to evade middleboxes (RFC 7113).
 fn is_extension(header: IpNextHeaderProtocol) -> bool {
     matches!(header.0, 0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 | 253 | 254)
 }

@@ -1,8 +1,8 @@
 //! The classic BPF program of a packet socket, as a table.
 //!
-//! It passes Neighbor Discovery that this host may have to do with, so that everything else, a scan
-//! outside the ranges among it, costs the kernel a few instructions and wakes nobody. It is a sieve,
-//! not the judge: `Message::parse` makes every check again.
+//! It passes Neighbor Discovery that may concern this host. Everything else, also a scan outside the ranges,
+//! costs the kernel a few instructions and wakes no process. It decides nothing: `Message::parse` makes
+//! every check again.
 
 use ipnet::Ipv6Net;
 
@@ -24,14 +24,14 @@ pub struct Instruction {
 /// For an upstream: solicitations, and advertisements of rivals, whose target lies inside one of
 /// `ranges`; and advertisements of `neighbors`.
 ///
-/// More than [`MAX_RANGES`] are widened to the one prefix that covers them all; the engine then
+/// More than [`MAX_RANGES`] are widened to the one prefix that covers them all. The engine then
 /// drops what lies between them.
 pub fn upstream(ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -> Vec<Instruction> {
     upstream_of_at_most(MAX_RANGES, ranges, neighbors)
 }
 
-/// The same in the least memory: the ranges are widened to one prefix, however few they are. For a
-/// kernel that has no room for more (`net.core.optmem_max` was 20 KiB for long).
+/// The same in the least memory: the ranges are always widened to one prefix. For a kernel that has no room
+/// for more (`net.core.optmem_max` was 20 KiB in older kernels).
 pub fn upstream_in_brief(ranges: &[Ipv6Net], neighbors: &[Ipv6Net]) -> Vec<Instruction> {
     upstream_of_at_most(1, ranges, neighbors)
 }
@@ -66,8 +66,8 @@ pub fn downstream() -> Vec<Instruction> {
     program
 }
 
-/// For all interfaces at once: the duplicate address detection of stations, and to which groups they listen; but for what
-/// `upstreams` bring, as many as [`MAX_UPSTREAMS`] of them.
+/// For all interfaces at once: the duplicate address detection of stations, and the groups that they listen to. Frames
+/// that come on `upstreams` are left out, on at most [`MAX_UPSTREAMS`] of them.
 pub fn newcomers(upstreams: &[u32]) -> Vec<Instruction> {
     let upstreams = &upstreams[..upstreams.len().min(MAX_UPSTREAMS)];
     let mut program = Vec::new();
@@ -91,7 +91,7 @@ pub fn newcomers(upstreams: &[u32]) -> Vec<Instruction> {
     program
 }
 
-/// For an observer: every ICMPv6 message, whoever sent it and whoever it is for.
+/// For an observer: every ICMPv6 message, from any sender to any destination.
 pub fn observer() -> Vec<Instruction> {
     vec![
         load(LOAD_HALF, 12),
@@ -103,19 +103,19 @@ pub fn observer() -> Vec<Instruction> {
     ]
 }
 
-/// As many ranges are compared one by one. A linear list of this length costs under half a
-/// microsecond; each takes some 500 bytes of the kernel's memory for such programs (`optmem_max`).
+/// At most this many ranges are compared one by one. A linear list of this length costs under half a
+/// microsecond. Each range takes some 500 bytes of the kernel's memory for such programs (`optmem_max`).
 pub const MAX_RANGES: usize = 64;
 
-/// As many upstreams are left out of [`newcomers`].
+/// At most this many upstreams are left out of [`newcomers`].
 pub const MAX_UPSTREAMS: usize = 64;
 
 /// Ethertype, next header, hop limit; leaves the ICMPv6 type in the accumulator. What is about multicast listeners
 /// (RFC 3810) and routers (RFC 4286), which stands behind a hop-by-hop header, passes if it is of one of these types.
 ///
-/// The first test is on the packet's kind: to this host, to all or to a group (0, 1, 2) pass; to
-/// another host (3) does not, and so does not a frame of a VLAN that no device here belongs to,
-/// which the kernel marks alike; and neither does what this host sends (4).
+/// The first test is on the packet's kind. Packets to this host, to all or to a group (0, 1, 2) pass. A packet
+/// to another host (3) does not pass. The kernel marks a frame of a VLAN without a device here in the same
+/// way. A packet that this host sends (4) does not pass either.
 fn with_listeners(types: &[u8]) -> Vec<Instruction> {
     let jump = |operand, if_true, if_false| Instruction { code: JUMP_EQUAL, if_true, if_false, operand };
     let count = u8::try_from(types.len()).expect("a few types");
@@ -150,8 +150,8 @@ const KINDS: [Instruction; 3] = [
 ];
 
 /// Passes advertisements whose target is inside one of `neighbors`; everything else falls through,
-/// with the ICMPv6 type in the accumulator. A scan of the link is made of solicitations, and wakes
-/// nobody for this.
+/// with the ICMPv6 type in the accumulator. A scan of the link consists of solicitations, so it wakes no
+/// process here.
 fn advertisements_of(neighbors: &[Ipv6Net]) -> Vec<Instruction> {
     let mut neighbors = Ipv6Net::aggregate(&neighbors.to_vec());
     if neighbors.len() > MAX_NEIGHBORS {

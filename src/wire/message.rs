@@ -8,9 +8,9 @@ use super::{
 /// A valid message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// Somebody asks.
+    /// A station asks for an address.
     Solicitation(Solicitation),
-    /// Somebody tells.
+    /// A station says that it has an address.
     Advertisement(Advertisement),
     /// A multicast router, or a switch, asks who listens.
     Query(MldQuery),
@@ -26,8 +26,8 @@ pub enum Checksum {
     /// It has: the sum is checked.
     #[default]
     Written,
-    /// It has not. The sender is on this machine and left the sum to an interface, which the frame has not come
-    /// to: what stands in its place says nothing. As `CHECKSUM_PARTIAL` the kernel takes such frames.
+    /// It has not. The sender is on this machine and left the sum to an interface, and the frame has not reached
+    /// one, so the field means nothing. The kernel takes such frames (`CHECKSUM_PARTIAL`).
     Pending,
 }
 
@@ -47,8 +47,7 @@ impl Message {
         Self::parse_with(Checksum::Written, frame, station)
     }
 
-    /// The same for a frame whose checksum may not be there yet. Where it is not, that one check is not made; every
-    /// other is.
+    /// The same for a frame whose checksum may not be computed yet. Then only that check is left out.
     pub fn parse_with(checksum: Checksum, frame: &[u8], station: Mac) -> Result<Self, DropReason> {
         match mld::type_in(frame) {
             Some(MldQuery::TYPE) => return MldQuery::parse(frame, station, checksum).map(Self::Query),

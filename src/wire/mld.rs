@@ -1,6 +1,6 @@
-//! Multicast Listener Discovery: queries and reports (RFC 3810, and RFC 2710 where somebody speaks that).
+//! Multicast Listener Discovery: queries and reports (RFC 3810, and RFC 2710 where a station uses that).
 //!
-//! A switch that snoops passes a solicitation on to those ports alone from which its group was reported (RFC 4541 §3).
+//! A switch that snoops passes a solicitation on only to ports that reported its group (RFC 4541 §3).
 
 mod query;
 mod report;
@@ -35,7 +35,7 @@ pub struct MldQuery {
     pub version: MldVersion,
     /// The group that is asked for; none: all.
     pub group: Option<Ipv6Addr>,
-    /// The answer is to come within this time, at random.
+    /// The answer has to come within this time, at a random moment.
     pub max_response: Duration,
 }
 
@@ -46,9 +46,9 @@ pub struct MldReport {
     pub source_mac: Mac,
     /// Its link-local address on the link, or `::` while there is none (RFC 3590).
     pub source: Ipv6Addr,
-    /// As the querier of the link speaks.
+    /// The version of the link's querier.
     pub version: MldVersion,
-    /// Of those that are sent, at most [`MldReport::MOST`]; of the first version one.
+    /// One for each group. A report that is sent has at most [`MldReport::MOST`], and one in the first version.
     pub records: Vec<MldRecord>,
 }
 
@@ -72,8 +72,8 @@ pub enum MldRecordKind {
     End,
 }
 
-/// Whether the frame may be a message of this protocol: ICMPv6 behind a hop-by-hop header, as no message of Neighbor
-/// Discovery is. Of which type it is.
+/// The type of the message, if the frame may be one of this protocol: ICMPv6 behind a hop-by-hop header. No message of
+/// Neighbor Discovery has that header.
 pub(super) fn type_in(frame: &[u8]) -> Option<u8> {
     let is_ipv6 = frame.get(12..14) == Some(&[0x86, 0xdd]);
     let says = |at: usize, byte: u8| frame.get(at) == Some(&byte);

@@ -1,11 +1,11 @@
 //! The wire room: bytes to values and back. PURE: no clock, no socket, no file, no environment.
 //!
-//! Two messages matter here, the Neighbor Solicitation (RFC 4861 §4.3) and the Neighbor
-//! Advertisement (§4.4), each as a whole Ethernet frame, because an answer must not depend on the
-//! kernel's neighbor table; and what lets solicitations come through a switch, the queries and reports of
-//! Multicast Listener Discovery. Guarantees that the property tests and the fuzzer hold this room to:
+//! The messages are the Neighbor Solicitation (RFC 4861 §4.3) and the Neighbor Advertisement (§4.4), and the
+//! queries and reports of Multicast Listener Discovery, with which solicitations pass a switch. Each is a whole
+//! Ethernet frame, because an answer must not depend on the kernel's neighbor table. The property tests and the
+//! fuzzer check these guarantees:
 //!
-//! * `parse` never panics, whatever the bytes; it names the one [`DropReason`] that applies first.
+//! * `parse` never panics for any bytes. It names the [`DropReason`] that applies first.
 //! * What `parse` accepts satisfies every check of §7.1.1 (or §7.1.2) and of RFC 6980. Only the checksum is left
 //!   out, where the caller says that it has not been computed ([`Checksum::Pending`]).
 //! * `parse(emit(x)) == x`, and `emit` writes nothing behind the IPv6 payload.

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::mld::{ALL_ROUTERS, Opened, close};
 use super::{Checksum, DropReason, Mac};
 
-/// "There is a multicast router here", or not any more, as one frame.
+/// "There is a multicast router here", or "there is none any more", as one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MulticastRouter {
     /// Our station.
     pub source_mac: Mac,
     /// Our link-local address on the link: RFC 4286 §3.2 asks for one.
     pub source: Ipv6Addr,
-    /// The next one comes after this long, in whole seconds; none: there is no router any more.
+    /// The time until the next one, in whole seconds. None: there is no router any more.
     pub interval: Option<Duration>,
 }
 

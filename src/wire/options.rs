@@ -8,7 +8,7 @@ use super::{DropReason, Mac};
 /// The link-layer address options that were found, as far as they fit Ethernet.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Options {
-    /// Whether there was a source link-layer address option at all, of whatever length.
+    /// Whether there was a source link-layer address option, of any length.
     pub(super) has_source_link_layer: bool,
     /// The first usable source link-layer address.
     pub(super) source_link_layer: Option<Mac>,
@@ -17,7 +17,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Walks all options, so that a bad one is found wherever it stands.
+    /// Walks all options, so that a bad one is found at any place.
     pub(super) fn parse(mut bytes: &[u8]) -> Result<Self, DropReason> {
         let mut found = Self::default();
         while let [kind, length, ..] = *bytes {

@@ -10,14 +10,14 @@ use super::{DropReason, Mac};
 
 /// A Neighbor Solicitation, with the frame that it came in or is to leave in.
 ///
-/// A value that `parse` returned satisfies RFC 4861 §7.1.1; `emit` writes whatever it is given.
+/// A value from `parse` satisfies RFC 4861 §7.1.1. `emit` writes any value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Solicitation {
     /// The frame's source.
     pub source_mac: Mac,
     /// The frame's destination.
     pub destination_mac: Mac,
-    /// The asker, or `::` while it checks that nobody else has the address (DAD, RFC 4862 §5.4).
+    /// The asker, or `::` while it checks that no other station has the address (DAD, RFC 4862 §5.4).
     pub source: Ipv6Addr,
     /// The solicited-node group of the target, or the target itself (a reachability probe).
     pub destination: Ipv6Addr,
@@ -31,8 +31,8 @@ impl Solicitation {
     /// ICMPv6 type.
     pub const TYPE: u8 = 135;
 
-    /// Whom the answer goes to: RFC 4861 §7.2.4 with §7.2.3, the source link-layer address option,
-    /// or else whoever sent the frame.
+    /// The station that the answer goes to (RFC 4861 §7.2.4 with §7.2.3): the source link-layer address option,
+    /// or else the source of the frame.
     pub fn asker_mac(&self) -> Mac {
         self.source_link_layer.unwrap_or(self.source_mac)
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::PATIENCE;
+use crate::busybox;
+use crate::findings::{Finding, findings};
 use crate::guide::{Guide, nowhere};
 use crate::machine::Machine;
 use crate::namespace::eventually;
@@ -186,11 +188,9 @@ fn shown_table() -> String {
 /// A host with the one image that cannot be fetched here, and Docker not running yet.
 fn with_an_image(provider: &Provider) -> Machine {
     let host = provider.host("host", 2);
+    busybox::root(&host, "/tmp/image");
     host.type_in(
-        "mkdir -p /tmp/image/bin /tmp/image/usr/bin
-         cp /bin/busybox /tmp/image/usr/bin/
-         busybox --install -s /tmp/image/bin
-         systemctl start docker
+        "systemctl start docker
          tar -C /tmp/image -c . | docker import - busybox
          systemctl stop docker docker.socket",
     );
@@ -239,32 +239,4 @@ fn source(provider: &Provider, host: &Machine, container: &str) -> Ipv6Addr {
         IpAddr::V6(address) => address,
         IpAddr::V4(address) => panic!("{address} on an IPv6 socket"),
     }
-}
-
-/// Something that the doctor finds.
-#[derive(Debug, PartialEq)]
-struct Finding {
-    check: String,
-    severity: String,
-    commands: Vec<String>,
-}
-
-fn findings(host: &Machine) -> Vec<Finding> {
-    let output = host.command("lone64 doctor --json").output().expect("nsenter");
-    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
-    let list = |value: &Value| value.as_array().expect("a list").clone();
-    let text = |value: &Value| value.as_str().expect("text").to_owned();
-    let mut all = Vec::new();
-    for check in list(&report["checks"]) {
-        for finding in list(&check["findings"]) {
-            let remedies = list(&finding["remedies"]);
-            let commands = remedies.iter().filter(|remedy| remedy["kind"] == "command");
-            all.push(Finding {
-                check: text(&check["name"]),
-                severity: text(&finding["severity"]),
-                commands: commands.map(|remedy| text(&remedy["text"])).collect(),
-            });
-        }
-    }
-    all
 }

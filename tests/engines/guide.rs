@@ -46,6 +46,12 @@ impl Guide {
         Self { name: name.to_owned(), blocks }
     }
 
+    /// The lines of the first block for a place.
+    pub(crate) fn lines(&self, place: &str) -> &str {
+        let block = self.blocks.iter().find(|block| block.place == place);
+        &block.unwrap_or_else(|| panic!("{}: nothing for {place}", self.name)).lines
+    }
+
     /// Types one that is for the host alone.
     pub(crate) fn follow_on(&self, host: &Machine) {
         for block in &self.blocks {

@@ -10,20 +10,27 @@
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
 mod anyip;
+mod busybox;
 mod docker;
+mod findings;
 mod first_minute;
 mod guide;
 mod hooks;
 mod ifupdown;
+mod k3s;
 mod libvirt;
 mod lxc;
+mod lxd;
 mod machine;
 #[path = "../netns/namespace.rs"]
 mod namespace;
 mod networkd;
+mod nspawn;
+mod openvpn;
 mod own_bridge;
 mod peer;
 mod plugged;
+mod podman;
 mod provider;
 mod proxmox;
 mod roaming;
@@ -61,9 +68,14 @@ fn main() {
         ("first_minute", first_minute::CASES),
         ("hooks", hooks::CASES),
         ("ifupdown", ifupdown::CASES),
+        ("k3s", k3s::CASES),
         ("libvirt", libvirt::CASES),
         ("lxc", lxc::CASES),
+        ("lxd", lxd::CASES),
         ("networkd", networkd::CASES),
+        ("nspawn", nspawn::CASES),
+        ("openvpn", openvpn::CASES),
+        ("podman", podman::CASES),
         ("proxmox", proxmox::CASES),
         ("roaming", roaming::CASES),
         ("own_bridge", own_bridge::CASES),

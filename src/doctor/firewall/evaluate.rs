@@ -68,6 +68,8 @@ pub enum Fate {
     Dropped,
     /// It may be thrown away, because of something that is not known.
     PerhapsDropped(String),
+    /// It keeps its addresses, whatever later chains translate.
+    Kept,
     /// It gets another address: `masquerade`, `snat`, …
     Translated(String),
 }
@@ -109,7 +111,14 @@ impl Ruleset {
             !matches!(hook, Hook::Ingress | Hook::Egress) || base.devices.iter().any(|one| one == device)
         };
         let chains = self.at(hook, families).into_iter().filter(|(_, base)| is_here(base));
-        chains.filter_map(|(chain, base)| Walk::new(self, packet).judge(chain, base)).collect()
+        let mut all: Vec<_> =
+            chains.filter_map(|(chain, base)| Walk::new(self, packet).judge(chain, base)).collect();
+        // The first rule that says which addresses a connection has is the only one.
+        if let Some(kept) = all.iter().position(|one| one.fate == Fate::Kept) {
+            let later = all.split_off(kept);
+            all.extend(later.into_iter().filter(|one| !matches!(one.fate, Fate::Kept | Fate::Translated(_))));
+        }
+        all
     }
 }
 
@@ -251,6 +260,8 @@ impl<'a, 'p> Walk<'a, 'p> {
                 self.may_pass.get_or_insert_with(|| why.clone());
                 Next::Rule
             }
+            (Verdict::Keep, Certainty::Sure) => Next::End(End::Stopped(site, Fate::Kept)),
+            (Verdict::Keep, Certainty::Doubtful(_)) => Next::Rule,
             (verdict, certainty) => {
                 let fate = match (verdict, certainty) {
                     (Verdict::Translate(how), _) => Fate::Translated(how.clone()),

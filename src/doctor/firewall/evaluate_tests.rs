@@ -241,3 +241,27 @@ fn fears_raw_bits_that_are_not_known_in_neighbor_discovery_alone() {
     );
     assert_eq!(fates, [Fate::PerhapsDropped("@th,64,128".to_owned())]);
 }
+
+#[test]
+fn a_packet_that_is_given_its_own_address_as_source_is_not_translated_by_a_later_chain() {
+    let later = |priority: i32| {
+        vec![
+            json!({"chain": {"family": "ip6", "table": "nat", "name": "p", "type": "nat", "hook": "forward",
+                "prio": priority, "policy": "accept"}}),
+            json!({"rule": {"family": "ip6", "table": "nat", "chain": "p", "handle": 1,
+                "expr": [{"masquerade": null}]}}),
+        ]
+    };
+    let from = |source: &str| is(payload("ip6", "saddr"), source);
+    let keeps = |source: &str| json!([from(source), {"snat": {"addr": payload("ip6", "saddr")}}]);
+    let translated = [Fate::Translated("masquerade".to_owned())];
+    let met = |source: &str, priority| {
+        fates(&ruleset("accept", &[keeps(source)], &[], &later(priority)), &TO_GUEST)
+    };
+    assert_eq!(met("2001:db8:ffff::1", 1), []);
+    assert_eq!(met("2001:db8:ffff::2", 1), translated, "another one");
+    assert_eq!(met("2001:db8:ffff::1", -1), translated, "the other chain comes first");
+    let elsewhere = [json!([{"snat": {"addr": "2001:db8::1"}}])];
+    let snat = Fate::Translated("snat".to_owned());
+    assert_eq!(fates(&ruleset("accept", &elsewhere, &[], &[]), &TO_GUEST), [snat]);
+}

@@ -201,6 +201,7 @@ fn verdict(statement: &Json) -> Option<Verdict> {
         "return" => Verdict::Return,
         "jump" => Verdict::Jump(text(&body["target"])),
         "goto" => Verdict::Goto(text(&body["target"])),
+        "snat" if body["addr"]["payload"]["field"] == "saddr" => Verdict::Keep,
         "masquerade" | "snat" | "dnat" | "redirect" => Verdict::Translate(name.clone()),
         _ => return None,
     })

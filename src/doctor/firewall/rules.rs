@@ -141,6 +141,8 @@ pub enum Verdict {
     Jump(String),
     /// Another chain, and not back.
     Goto(String),
+    /// It keeps its addresses, and passes: no later rule translates it (`snat to ip6 saddr`).
+    Keep,
     /// It gets another address, and passes.
     Translate(String),
 }

@@ -62,7 +62,7 @@ pub(super) fn open() -> Result<Queue, NetlinkError> {
 }
 
 /// Opens one that is served by a thread of its own, in the network namespace of this one. The thread ends when
-/// nobody can hand in anything any more.
+/// no requests can come any more.
 pub(super) fn open_on_a_thread() -> Result<Queue, NetlinkError> {
     let (opened, is_opened) = std::sync::mpsc::channel();
     let serve = move || {
@@ -105,8 +105,8 @@ impl Connection {
         Ok((connection, queue))
     }
 
-    /// Serves until the socket breaks, or nobody can ask for anything any more and all is answered. Whoever
-    /// still waits then finds his channel closed.
+    /// Serves until the socket breaks, or until no requests can come any more and all are answered. Tasks that still
+    /// wait then find their channel closed.
     async fn serve(mut self) {
         let mut is_open = true;
         while is_open || !self.is_idle() {
@@ -135,7 +135,7 @@ impl Connection {
         self.under_way.is_empty() && self.dump.is_none() && self.dumps.is_empty()
     }
 
-    /// Sends this and whatever else waits, as much as goes into one datagram.
+    /// Sends this and all else that waits, as much as goes into one datagram.
     async fn send(&mut self, first: Request) -> io::Result<()> {
         let mut datagram = Vec::new();
         let mut last = None;

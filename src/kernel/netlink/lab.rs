@@ -1,7 +1,6 @@
-//! What a lab is built from: links, addresses and proxy entries in throw-away namespaces.
+//! Links, addresses and proxy entries in temporary namespaces, for `demo`, `doctor --live` and tests.
 //!
-//! The daemon itself makes none of it but the gateways' addresses (`addresses`); this is for `demo`, for
-//! `doctor --live` and for tests.
+//! Of all this the daemon itself makes only the gateways' addresses (`addresses`).
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
@@ -164,7 +163,7 @@ impl Requests {
         )
     }
 
-    /// Makes the kernel forget a neighbor, so that it asks afresh.
+    /// Makes the kernel forget a neighbor, so that it asks again.
     pub fn remove_neighbor(
         &self,
         link: IfIndex,

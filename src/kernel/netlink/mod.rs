@@ -1,9 +1,9 @@
 //! Links, addresses, routes and neighbors over rtnetlink (RFC 3549).
 //!
-//! The only place that imports `rtnetlink`, whose releases break often. Events and requests have a
-//! socket each: on a shared one, a lost acknowledgement would leave its request waiting for ever,
-//! and an event that bears the sequence number of a waiting request (its own, or by chance that of
-//! another process) would be taken for the reply.
+//! The only place that imports `rtnetlink`, whose releases break often. Events and requests have a socket
+//! each. On a shared socket a lost acknowledgement would leave its request waiting for ever, and an event with the
+//! sequence number of a waiting request (its own, or by chance that of another process) would be taken for the
+//! reply.
 
 mod addresses;
 mod classifiers;
@@ -31,7 +31,7 @@ pub use survey::{Bridge, Make};
 /// Why the kernel's tables cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
-    /// No socket is to be had.
+    /// No socket can be opened.
     #[error("cannot open a netlink socket")]
     Open(#[source] io::Error),
     /// The socket broke, or the runtime that served it has ended.

@@ -1,7 +1,7 @@
 //! What the kernel says, as it says it: subscribe first, dump second, then the queued events.
 //!
-//! Events wait in the socket's own receive buffer, so that memory stays bounded while the daemon is
-//! busy. When that runs over, the kernel says so once, and the reader dumps again.
+//! Events wait in the socket's own receive buffer, so memory stays bounded while the daemon is busy. When the
+//! buffer is full, the kernel says so once, and the reader dumps again.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -189,7 +189,7 @@ impl Monitor {
     }
 }
 
-/// A group that is told of, and was neither made nor replaced: of these the routes are told.
+/// A group that the kernel tells of, and that was neither made nor replaced: of those it tells the routes.
 fn is_of_shrunk_group((kind, flags): (u16, u16)) -> bool {
     kind == RTM_NEWNEXTHOP && flags & NLM_F_CREATE == 0
 }

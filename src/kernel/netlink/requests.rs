@@ -72,7 +72,7 @@ impl Requests {
         async move { reply.await.map_err(RouteError::from) }
     }
 
-    /// Removes exactly this route. One of another protocol is never touched, however alike:
+    /// Removes exactly this route. A route of another protocol is never touched, even if all else is the same:
     /// [`RouteError::Missing`].
     pub fn remove_route(
         &self,
@@ -106,7 +106,7 @@ impl Requests {
         self.send(message, 0)
     }
 
-    /// Queues whatever it may be.
+    /// Queues any request.
     pub(super) fn hand_in(&self, request: Request) -> Result<(), NetlinkError> {
         self.queue.send(request).map_err(|_| NetlinkError::Closed)
     }

@@ -28,7 +28,7 @@ pub(super) enum Told {
     End(io::Result<Completeness>),
 }
 
-/// Whether a dump is as good as the table.
+/// Whether a dump is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Completeness {
     /// It holds everything.
@@ -38,7 +38,7 @@ pub(super) enum Completeness {
 }
 
 impl Requests {
-    /// Whatever `pick` makes of every entry of a table, where the connection is served. Dumps again when a change has
+    /// What `pick` makes of every entry of a table, on the thread of the connection. Dumps again when a change has
     /// overtaken the dump, because the kernel may have left something out then.
     pub(super) fn table<T, P, F>(
         &self,
@@ -73,7 +73,7 @@ impl Dump {
         Self { sequence, completeness: Completeness::Whole, listener }
     }
 
-    /// The number that its replies bear.
+    /// The number of its replies.
     pub(super) fn sequence(&self) -> u32 {
         self.sequence
     }

@@ -1,0 +1,33 @@
+//! What `lone64 doctor` finds on a host.
+
+use serde_json::Value;
+
+use crate::machine::Machine;
+
+/// Something that the doctor finds.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Finding {
+    pub(crate) check: String,
+    pub(crate) severity: String,
+    pub(crate) commands: Vec<String>,
+}
+
+pub(crate) fn findings(host: &Machine) -> Vec<Finding> {
+    let output = host.command("lone64 doctor --json").output().expect("nsenter");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let list = |value: &Value| value.as_array().expect("a list").clone();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let mut all = Vec::new();
+    for check in list(&report["checks"]) {
+        for finding in list(&check["findings"]) {
+            let remedies = list(&finding["remedies"]);
+            let commands = remedies.iter().filter(|remedy| remedy["kind"] == "command");
+            all.push(Finding {
+                check: text(&check["name"]),
+                severity: text(&finding["severity"]),
+                commands: commands.map(|remedy| text(&remedy["text"])).collect(),
+            });
+        }
+    }
+    all
+}
