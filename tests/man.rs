@@ -14,7 +14,9 @@ use lone64::commands::man::Page;
 use lone64::config::{self, manual};
 use lone64::daemon::control::{Method, StatusParams};
 use lone64::daemon::explained::Explained;
+use lone64::daemon::metrics::catalog;
 use lone64::daemon::status::Status;
+use lone64::wire::DropReason;
 use serde_json::Value;
 
 /// What `lone64 …` prints; it has to succeed.
@@ -85,6 +87,28 @@ fn the_page_of_the_file_has_every_key_that_is_supported() {
             assert!(section.contains(&format!("\n.TP\n{}{default}\n", key.name)), "{heading}{}", key.name);
         }
     }
+}
+
+#[test]
+fn the_page_of_the_metrics_has_every_metric_and_every_verdict() {
+    let page = plain(&printed(&["man", "lone64-metrics"]));
+    let part = |title: &str| {
+        let section = page.split_once(&format!("\n.SH {title}\n")).unwrap().1;
+        section.split("\n.SH").next().unwrap().to_owned()
+    };
+    let (metrics, verdicts) = (part("METRICS"), part("VERDICTS"));
+    for metric in catalog::ALL {
+        let head = format!("\n.TP\n{}", metric.series());
+        let entry = metrics.split_once(&head).unwrap_or_else(|| panic!("no {head}")).1;
+        let entry = entry.split("\n.TP").next().unwrap();
+        assert!(entry.contains(metric.help) && metric.labels.iter().all(|label| entry.contains(label)), "{entry}");
+    }
+    for reason in DropReason::ALL {
+        assert!(verdicts.contains(&format!("\n.TP\n{reason}\n{}", reason.about())), "{reason}");
+    }
+    assert!(verdicts.contains("\n.TP\nanswered\n"));
+    assert_eq!(metrics.matches("\n.TP\n").count(), catalog::ALL.len());
+    assert_eq!(verdicts.matches("\n.TP\n").count(), DropReason::COUNT + 1);
 }
 
 /// What the page says of the control socket, or of one of its methods.
@@ -219,7 +243,7 @@ fn every_configuration_in_the_pages_is_good() {
 /// groff is not needed to build or test; where it is there, it has to be content.
 #[test]
 fn groff_has_nothing_to_say_against_the_pages() {
-    for page in [Page::Program, Page::File] {
+    for page in Page::value_variants() {
         let groff = Command::new("groff")
             .args(["-man", "-Tutf8", "-ww", "-Wbreak", "-rLL=78n"])
             .stdin(Stdio::piped())
@@ -243,7 +267,7 @@ fn the_pages_that_are_named_are_there() {
         .iter()
         .map(|page| page.to_possible_value().unwrap().get_name().to_owned())
         .collect();
-    assert_eq!(names, ["lone64", "lone64.toml"]);
+    assert_eq!(names, ["lone64", "lone64.toml", "lone64-metrics"]);
     for name in names {
         assert!(printed(&["man", &name]).contains(&format!(".TH {}", name.to_uppercase())), "{name}");
     }

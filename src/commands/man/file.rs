@@ -25,7 +25,7 @@ pub(super) fn render() -> String {
     for (what, code) in EXAMPLES {
         page.text(what).code(code);
     }
-    page.section("SEE ALSO").text("lone64(8)");
+    page.section("SEE ALSO").text("lone64(8), lone64-metrics(7)");
     page.render()
 }
 

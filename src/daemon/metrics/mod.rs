@@ -1,4 +1,4 @@
-//! Metrics for Prometheus: GET /metrics over HTTP, as OpenMetrics text.
+//! Metrics for Prometheus: GET /metrics over HTTP, in Prometheus' text format or as OpenMetrics, as the client asks.
 //!
 //! May touch: the one TCP port that the configuration names. What the engine counts is the truth: a
 //! scrape asks the loop, as a client of the control socket does, and the loop reads its counters
@@ -7,9 +7,11 @@
 //! comes when there are too many takes the place of the oldest, so that one who only holds on to
 //! connections keeps nobody out.
 //!
-//! `request` is what a client asks, `client` is one client, `exposition` the text, `serving` the
-//! daemon's part.
+//! `catalog` has every metric, `request` is what a client asks, `accept` the format that it wants, `client` is one
+//! client, `exposition` and `text` are the two formats, `serving` is the daemon's part.
 
+mod accept;
+pub mod catalog;
 mod client;
 #[cfg(test)]
 mod contrib_tests;
@@ -17,6 +19,7 @@ mod exposition;
 mod request;
 mod serving;
 mod stopwatch;
+mod text;
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -30,6 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
 
+pub use exposition::ANSWERED;
 pub(super) use serving::Next;
 use stopwatch::Stopwatch;
 
@@ -43,8 +47,13 @@ pub struct Metrics {
     accepting: AbortHandle,
 }
 
-/// Where the text of one scrape goes; the client may be gone.
-pub(super) type Scrape = oneshot::Sender<String>;
+/// A client that waits for metrics.
+#[derive(Debug)]
+pub(super) struct Scrape {
+    format: accept::Format,
+    /// Where the text goes; the client may be gone.
+    answer: oneshot::Sender<String>,
+}
 
 /// What is measured for metrics, beside what the engine counts.
 #[derive(Debug)]

@@ -72,7 +72,7 @@ impl Daemon {
         let start = Instant::now();
         let snapshot = Snapshot::of(&self.engine, self.frames.ears.drops(), &self.measures);
         // It may have gone meanwhile.
-        let _ = scrape.send(snapshot.text());
+        let _ = scrape.answer.send(snapshot.text(scrape.format));
         if let Some(metrics) = &mut self.operator.metrics {
             metrics.rest(start);
         }
