@@ -101,7 +101,10 @@ fn the_page_of_the_metrics_has_every_metric_and_every_verdict() {
         let head = format!("\n.TP\n{}", metric.series());
         let entry = metrics.split_once(&head).unwrap_or_else(|| panic!("no {head}")).1;
         let entry = entry.split("\n.TP").next().unwrap();
-        assert!(entry.contains(metric.help) && metric.labels.iter().all(|label| entry.contains(label)), "{entry}");
+        assert!(
+            entry.contains(metric.help) && metric.labels.iter().all(|label| entry.contains(label)),
+            "{entry}"
+        );
     }
     for reason in DropReason::ALL {
         assert!(verdicts.contains(&format!("\n.TP\n{reason}\n{}", reason.about())), "{reason}");

@@ -13,7 +13,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Outcome, backstops, host, links, print, slips, switches, unserved, ways_out, wrapped};
+use super::terminal::{self, complain, doubtful};
+use super::{Outcome, backstops, host, links, print, show, slips, switches, unserved, ways_out, wrapped};
 use crate::config::{DEFAULT_FILE, Effective, Overrides, Problems, Read, written};
 use crate::daemon::unserved::{Network, networks};
 use crate::engine::Engine;
@@ -80,10 +81,11 @@ pub fn run(args: &CheckArgs) -> Outcome {
             match &here.effective {
                 _ if args.json => print(&format!("{:#}\n", described::described(&checked, &here)))?,
                 Some(effective) => print(&effective.text())?,
-                None => print(&text(&here, &summary(&checked.origin, policy)))?,
+                None => show(&text(&here, &summary(&checked.origin, policy)))?,
             }
             if !args.json {
-                checked.read.notices.iter().for_each(|notice| eprintln!("warning: {notice}\n"));
+                let word = doubtful("warning: ");
+                checked.read.notices.iter().for_each(|notice| complain(&format!("{word}{notice}\n\n")));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -91,7 +93,7 @@ pub fn run(args: &CheckArgs) -> Outcome {
             if args.json {
                 print(&format!("{:#}\n", described::refused(&origin, &problems)))?;
             } else {
-                eprintln!("{problems}\n\n{}", count_of_problems(&origin, &problems));
+                complain(&format!("{problems}\n\n{}\n", count_of_problems(&origin, &problems)));
             }
             Ok(ExitCode::FAILURE)
         }
@@ -248,11 +250,17 @@ fn table(here: &Here) -> String {
         .collect();
     let mut text = String::new();
     let is_table = rows.len() > 1;
-    for row in rows.into_iter().filter(|_| is_table) {
+    let fits = widths.iter().sum::<usize>() + 2 * (widths.len() - 1) <= terminal::columns();
+    for row in rows.iter().filter(|_| is_table && fits) {
         let cells: Vec<String> =
             columns.iter().zip(&widths).map(|(at, width)| format!("{:width$}", row[*at])).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
+    }
+    for row in rows.iter().skip(1).filter(|_| !fits) {
+        let cell = |at: &usize| format!("{} {}", rows[0][*at].to_lowercase(), row[*at]);
+        let cells: Vec<String> = columns.iter().map(cell).collect();
+        text += &terminal::folded("", "    ", &cells.join(", "));
     }
     let has_gateway = all_ranges(policy).any(|range| range.gateway.is_some());
     let has_period = policy.upstreams.iter().any(|upstream| upstream.announce.period().is_some());
@@ -260,7 +268,8 @@ fn table(here: &Here) -> String {
         text.push('\n');
     }
     for range in all_ranges(policy) {
-        let line = |gateway| format!("gateway: {gateway} on every downstream of {}\n", range.prefix);
+        let line =
+            |gateway| wrapped("gateway: ", &format!("{gateway} on every downstream of {}", range.prefix));
         text.extend(range.gateway.map(line));
     }
     text.extend(notes.iter().map(|note| wrapped("note: ", note)));
@@ -297,10 +306,11 @@ fn automatic_line(upstream: &UpstreamPolicy, automatic: &Automatic) -> String {
         [] => String::new(),
         patterns => format!(" but {}", listed(patterns)),
     };
-    format!(
-        "automatic: whatever the kernel routes to another interface{ignored}, out of the\n\
-         on-link prefixes of {upstream}, for live guests\n"
-    )
+    let what = format!(
+        "whatever the kernel routes to another interface{ignored}, out of the on-link prefixes of {upstream}, for live \
+         guests"
+    );
+    wrapped("automatic: ", &what)
 }
 
 fn is_automatic(policy: &Policy) -> bool {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Outcome;
+use super::terminal::Shown;
 use crate::kernel::netlink::NetlinkError;
 use crate::kernel::netns::{self, NamespaceError};
 use crate::kernel::sysctl::SysctlError;
@@ -33,7 +34,7 @@ pub struct DemoArgs {}
 ///
 /// Success only if the guest was unreachable without `lone64`, and reachable with it.
 pub fn run(_args: &DemoArgs) -> Outcome {
-    match show(&mut io::stdout()) {
+    match show(&mut Shown::default()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Whoever closed the pipe has seen enough.
         Err(DemoError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),

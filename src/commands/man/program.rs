@@ -36,7 +36,8 @@ pub(super) fn render(mut program: Command) -> String {
     for (what, code) in EXAMPLES {
         page.text(what).code(code);
     }
-    page.section("SEE ALSO").text("lone64.toml(5), ip-neighbor(8), ip-route(8), systemd.service(5)");
+    page.section("SEE ALSO")
+        .text("lone64.toml(5), lone64-metrics(7), ip-neighbor(8), ip-route(8), systemd.service(5)");
     page.render()
 }
 
@@ -150,7 +151,15 @@ const ENVIRONMENT: &[Term] = &[
         "For lone64 run: error, warn, info, debug or trace, the least important lines that are logged. It goes before \
          level in [log], and -v and -q go before it. A reload does not change what these say.",
     ),
-    ("NO_COLOR", "If it is set to anything, lone64 status has no colours."),
+    (
+        "NO_COLOR, TERM",
+        "No command prints colors if NO_COLOR is not empty, if TERM is dumb, or if the output is not a terminal.",
+    ),
+    (
+        "LC_ALL, LC_CTYPE, LANG",
+        "The first one that is not empty names the character set. If it is not UTF-8, what lone64 prints for people has \
+         only ASCII characters. JSON is always UTF-8.",
+    ),
 ];
 
 const FOR_PROGRAMS: &str = "\

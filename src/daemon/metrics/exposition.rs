@@ -11,9 +11,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::Measures;
 use super::accept::Format;
 use super::catalog::{self, Kind, Metric};
-use super::Measures;
 use super::stopwatch::Answers;
 use crate::engine::facts::IfIndex;
 use crate::engine::{Census, Engine, LinkCounters, RouteState};
@@ -101,9 +101,10 @@ impl Snapshot {
         let drops = self.drops.iter();
         let verdicts = self.upstreams.iter().flat_map(|(upstream, counters)| {
             let dropped = DropReason::ALL.iter().map(|reason| (reason.as_str(), counters.dropped(*reason)));
-            [(ANSWERED, counters.answered)].into_iter().chain(dropped).map(|(verdict, count)| {
-                (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count)
-            })
+            [(ANSWERED, counters.answered)]
+                .into_iter()
+                .chain(dropped)
+                .map(|(verdict, count)| (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count))
         });
         let counts: [(&'static Metric, Vec<Sample<'_>>); 12] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
@@ -116,7 +117,10 @@ impl Snapshot {
             (&catalog::DOWNSTREAM_ANSWERS, alone(self.downstream_answers)),
             (&catalog::RIVAL_ADVERTISEMENTS, alone(self.rivals)),
             (&catalog::NETLINK_RESYNCS, alone(self.resyncs)),
-            (&catalog::PACKET_DROPS, drops.map(|(name, n)| (vec![("interface", name.as_str())], *n)).collect()),
+            (
+                &catalog::PACKET_DROPS,
+                drops.map(|(name, n)| (vec![("interface", name.as_str())], *n)).collect(),
+            ),
             (&catalog::BUILD, vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1)]),
         ];
         let mut families: Vec<_> = counts
@@ -179,7 +183,12 @@ impl Family<'_> {
             Samples::Seconds(seconds) => return metric.encode_gauge(seconds),
             Samples::Histogram(answers) => {
                 let buckets = answers.buckets();
-                return metric.encode_histogram::<NoLabelSet>(answers.seconds(), answers.count(), &buckets, None);
+                return metric.encode_histogram::<NoLabelSet>(
+                    answers.seconds(),
+                    answers.count(),
+                    &buckets,
+                    None,
+                );
             }
         };
         for (labels, count) in counts {

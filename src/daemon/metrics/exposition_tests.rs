@@ -121,7 +121,8 @@ fn says_the_same_in_the_text_format_of_prometheus() {
     }
     assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
     let samples = |text: &str| -> Vec<(String, f64)> {
-        let lines = text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap());
+        let lines =
+            text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap());
         // How a bound is written is left to each format.
         let mut samples: Vec<_> = lines
             .map(|(series, value)| (series.replace("\"1.0\"", "\"1\""), value.parse().unwrap()))

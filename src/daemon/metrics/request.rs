@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn reads_every_accept_of_a_request() {
-        let format = |headers: &str| reply(format!("GET /metrics HTTP/1.1\r\n{headers}\r\n").as_bytes()).verdict;
+        let format =
+            |headers: &str| reply(format!("GET /metrics HTTP/1.1\r\n{headers}\r\n").as_bytes()).verdict;
         let open = "application/openmetrics-text";
         assert_eq!(format(&format!("ACCEPT: {open}\r\n")), Verdict::Metrics(Format::OpenMetrics));
         let two = format!("Accept: text/plain;q=0.2\r\nAccept: {open};q=0.3\r\n");
