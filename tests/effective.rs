@@ -202,7 +202,7 @@ fn tells_what_is_wrong_with_the_environment() {
     command.args(["run", "--config", "/dev/null"]).env("LONE64_LOG", "warning");
     let output = fed(&mut command, "");
     assert_eq!(output.status.code(), Some(1));
-    let said = "LONE64_LOG=warning: that is no level of the log\n  help: did you mean LONE64_LOG=warn?\n";
+    let said = "LONE64_LOG=warning: this is not a log level\n  help: did you mean LONE64_LOG=warn?\n";
     assert_eq!(text(&output.stderr), said);
     let output = lone64(&["run", "-v", "-q"], "");
     assert_eq!(output.status.code(), Some(2), "both at once mean nothing");

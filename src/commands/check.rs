@@ -1,4 +1,5 @@
-//! `lone64 check`: every problem of a configuration, or what it would serve; and what nobody would on this host.
+//! `lone64 check`: every problem of a configuration, or what it would serve; and what no range would serve on this
+//! host.
 //!
 //! May touch: the files that it is told to read, standard input, output and error, and the kernel's tables, which it
 //! only reads.
@@ -34,31 +35,32 @@ Examples:
   lone64 check --json ./lone64.toml | jq '.problems[].message'
   ssh host cat /etc/lone64/lone64.toml | lone64 check -
 
-Behind F, its drop-ins are read, as `lone64 run` does: lone64.d/*.toml beside
-lone64.toml. Without F and without the default file, what is checked is what
-`lone64 run` does then: everything is automatic.
+After F, check reads the drop-ins of F, as `lone64 run` does: lone64.d/*.toml
+beside lone64.toml. Without F and without the default file, it checks what
+`lone64 run` does without a file: everything is automatic.
 
-What is legal and surely wrong is a warning, and the status is 0 all the same.
+A setting that is legal but surely a mistake is a warning. The exit status is
+then still 0.
 
---effective prints a configuration that means the same, with every key. Behind
-each value is where it came from: default, automatic (other keys or the host
-decide), or the file and the line. With --json that is `effective`.
+--effective prints a configuration with the same meaning and every key. Each
+value is followed by its origin: default, automatic (other keys or the host
+decide), or the file and the line. With --json this is `effective`.
 
-Networks that the kernel of this host routes inside an on-link prefix, and that
-nobody would serve, are named with the lines that serve them. With several
-upstreams, so are guests whose packets leave by another than their own. A table
-of [routes] that no rule names is told, with the rule. With --json these are
-`unserved`, `ways_out` and `unread_table`.
+check also shows, each with the lines or commands that help: networks that the
+kernel of this host routes inside an on-link prefix and that no range would
+serve; with several upstreams, guests whose packets leave through the wrong one;
+a table in [routes] that no rule uses. With --json these are `unserved`,
+`ways_out` and `unread_table`.
 
 Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage.")]
 pub struct CheckArgs {
     /// The configuration, or - for standard input [default: /etc/lone64/lone64.toml].
     #[arg(value_name = "F")]
     pub file: Option<PathBuf>,
-    /// Print every key with its value and where it came from.
+    /// Print every key with its value and its origin.
     #[arg(long)]
     pub effective: bool,
-    /// Print one JSON object instead.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -114,7 +116,7 @@ fn check(file: Option<&Path>) -> Result<Checked, (String, Problems)> {
     let drop_ins = files.len() - usize::from(loaded.files.main().is_some());
     let origin = match (loaded.files.main(), drop_ins) {
         (Some(_), 0) => named,
-        (None, 0) => format!("no configuration ({named} is not there)"),
+        (None, 0) => format!("no configuration ({named} does not exist)"),
         (Some(_), _) => format!("{named} with {}", counted(drop_ins, "drop-in")),
         (None, _) => format!("{} of {named}", counted(drop_ins, "drop-in")),
     };
@@ -125,9 +127,10 @@ fn check(file: Option<&Path>) -> Result<Checked, (String, Problems)> {
 fn text(here: &Here, summary: &str) -> String {
     let unserved = &here.unserved;
     let (table, ways_out) = (table(here), ways_out::text(&here.ways_out));
-    let mut text = format!("{table}{}{ways_out}\n{summary}\n", unserved.text(&table));
+    let mut text =
+        format!("{table}{}{ways_out}\n", unserved.text(&table)) + &terminal::folded("", "    ", summary);
     if let Some(unread) = &unserved.unread {
-        text += &wrapped("unread: ", &format!("{}; this adds one:", unread.sentence()));
+        text += &wrapped("unread: ", &format!("{}; this command adds one:", unread.sentence()));
         text += &format!("            {}\n", unread.remedy());
     }
     text
@@ -285,7 +288,8 @@ fn period_line(upstream: &UpstreamPolicy, period: Duration, policy: &Policy) -> 
     let per_second = policy.limits.announcements_per_second;
     let most = u64::from(per_second) * period.as_secs();
     let line = format!(
-        "every live target again each {} on {}, if there are no more than {most} ({per_second} a second)",
+        "every live target is announced again every {} on {}, if there are at most {most} of them ({per_second} per \
+         second)",
         written(period),
         named(upstream)
     );
@@ -307,8 +311,8 @@ fn automatic_line(upstream: &UpstreamPolicy, automatic: &Automatic) -> String {
         patterns => format!(" but {}", listed(patterns)),
     };
     let what = format!(
-        "whatever the kernel routes to another interface{ignored}, out of the on-link prefixes of {upstream}, for live \
-         guests"
+        "every prefix that the kernel routes to another interface{ignored}, inside the on-link prefixes of \
+         {upstream}, for live guests"
     );
     wrapped("automatic: ", &what)
 }

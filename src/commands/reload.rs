@@ -23,7 +23,7 @@ Examples:
 
 Exit status: 0 reloaded, 1 refused or not running, 2 wrong usage.")]
 pub struct ReloadArgs {
-    /// Print one JSON object instead.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
     /// Which daemon is meant.
@@ -42,7 +42,7 @@ pub fn run(args: &ReloadArgs) -> Outcome {
             let message = fault["message"].as_str().unwrap_or_default();
             let plural = if count == 1 { "" } else { "s" };
             complain(&format!(
-                "{message}\n\nnot reloaded: {count} problem{plural}; what was running goes on\n"
+                "{message}\n\nnot reloaded: {count} problem{plural}; the old configuration stays in force\n"
             ));
             return Ok(ExitCode::FAILURE);
         }
@@ -55,7 +55,7 @@ fn changes(result: &Value) -> String {
     let changes: Vec<_> =
         result["changes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     match changes.as_slice() {
-        [] => "Reloaded: nothing has changed.\n".to_owned(),
+        [] => "Reloaded: nothing changed.\n".to_owned(),
         some => some.iter().map(|change| folded("", "    ", change)).collect(),
     }
 }

@@ -88,7 +88,7 @@ async fn serve(args: &RunArgs, loaded: &Loaded) -> Result<(), Box<dyn std::error
 fn record(path: &Path) -> Option<Recorder> {
     let recorder = Recorder::create(path);
     let told = |error: &io::Error| {
-        tracing::warn!("cannot write the trace {}: {error}; answering goes on without it", path.display());
+        tracing::warn!("cannot write the trace {}: {error}; lone64 runs without it", path.display());
     };
     recorder.inspect_err(told).ok()
 }
@@ -99,7 +99,7 @@ fn open_control(path: &Path) -> Result<Option<Control>, SocketError> {
         Ok(control) => Ok(Some(control)),
         Err(error @ SocketError::Running { .. }) => Err(error),
         Err(error) => {
-            tracing::warn!("{error}; answering goes on, `status` and `reload` do not work");
+            tracing::warn!("{error}; lone64 answers, but `status` and `reload` do not work");
             Ok(None)
         }
     }
@@ -119,9 +119,9 @@ fn stop_signals() -> io::Result<impl Stream<Item = io::Result<()>>> {
                 tracing::info!("{name}: {what}");
                 Ok(())
             }
-            None => Err(io::Error::other("signals are not delivered any more")),
+            None => Err(io::Error::other("signals no longer arrive")),
         };
-        Some((told, (terminate, interrupt, "stopping at once")))
+        Some((told, (terminate, interrupt, "a second signal: stopping at once")))
     }))
 }
 
@@ -132,9 +132,9 @@ fn warn_of_small_neighbor_table(downstreams: usize) {
     let needed = 4 * downstreams;
     if let Some(most) = neighbors.filter(|most| *most < needed) {
         tracing::warn!(
-            "the kernel's neighbor table holds {most} entries, too few for guests on {downstreams} \
-             interfaces, who then seem to be gone; `sysctl -w net.ipv6.neigh.default.gc_thresh3={needed}` \
-             makes room"
+            "the kernel's neighbor table has room for {most} entries, which is too few for guests on {downstreams} \
+             interfaces: guests can seem to be gone; `sysctl -w net.ipv6.neigh.default.gc_thresh3={needed}` makes \
+             room"
         );
     }
 }

@@ -37,25 +37,25 @@ Examples:
   lone64 status --json | jq '.targets[] | select(.state == \"live\") | .address'
   lone64 status --json | jq '.config.keys[] | select(.origin != \"default\")'
 
-Networks that nobody serves are named, each with the lines that serve them; they
-are no problem. What is shown does not change the exit status, nor the totals:
-they are of everything.
+status names networks that no range serves, each with the lines that serve it;
+they are not a problem. An argument or option that hides a part changes neither
+the exit status nor the totals.
 
 Exit status: 0 healthy, 1 not running or with problems, 2 wrong usage.")]
 pub struct StatusArgs {
-    /// Only what is behind this interface, or in this prefix; problems of the whole are always shown.
+    /// Show only this interface or this prefix; general problems are always shown.
     #[arg(value_name = "IF|PREFIX")]
     pub only: Option<Only>,
-    /// Only the guests that are live.
+    /// Show only live guests.
     #[arg(long)]
     pub live: bool,
-    /// Only what is not as it should be.
+    /// Show only what has a problem.
     #[arg(long, conflicts_with = "live")]
     pub problems: bool,
-    /// Print one JSON object instead, with everything.
+    /// Print one JSON object with everything.
     #[arg(long)]
     pub json: bool,
-    /// Show it again every second, in place, until interrupted; what the terminal has no room for is left out.
+    /// Show it every second, in place, until interrupted; what does not fit the terminal is left out.
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
     /// Which daemon is meant.

@@ -21,10 +21,10 @@ Examples:
   lone64 watch
   lone64 watch --json | jq 'select(.event == \"unanswered\") | .reason'
 
-Exit status: 0 when its reader ends (| head), 1 when the daemon ends or is not
-there, 2 wrong usage.")]
+Exit status: 0 if the reader of the output ends (| head), 1 if the daemon ends
+or does not run, 2 wrong usage.")]
 pub struct WatchArgs {
-    /// Print one JSON object per line instead.
+    /// Print one JSON object per line.
     #[arg(long)]
     pub json: bool,
     /// Which daemon is meant.
@@ -48,7 +48,7 @@ pub fn run(args: &WatchArgs) -> Outcome {
     if let Next::Unread = next {
         return Ok(ExitCode::SUCCESS);
     }
-    complain("lone64: the daemon has ended, or this terminal was too slow for it\n");
+    complain("lone64: the daemon has ended, or this terminal was too slow\n");
     Ok(ExitCode::FAILURE)
 }
 

@@ -24,7 +24,8 @@ use crate::config::{Log, LogFormat, LogLevel};
 /// Starts logging for the whole process, with a thread that writes. What was started before stays.
 pub fn init(log: Log) {
     if WRITER.get().is_none() {
-        let tell = |lost| tracing::warn!("{lost} lines of the log were lost: nobody read them");
+        let tell =
+            |lost| tracing::warn!("{lost} lines of the log were lost, because they were not read in time");
         // Without a thread more, lines are written where they are made.
         if let Ok(writer) = log_writer::Lines::start(std::io::stderr(), tell) {
             let _ = WRITER.set(writer);

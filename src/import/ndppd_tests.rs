@@ -77,7 +77,7 @@ fn timers_that_were_set_are_set() {
     );
     for odd in ["ttl 0", "ttl -1", "ttl soon", "ttl 99999999999", "retries 0", "retries 256"] {
         let conf = format!("proxy e0 {{ {odd}\n rule 2001:db8::1 {{ static }} }}");
-        assert!(notes(&conf).iter().any(|note| note.contains("left at lone64's default")), "{odd}");
+        assert!(notes(&conf).iter().any(|note| note.contains("stays at the default of lone64")), "{odd}");
     }
 }
 

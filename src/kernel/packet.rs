@@ -53,8 +53,8 @@ impl PacketSocket {
         socket.begin(link, filter, libc::ETH_P_IPV6)
     }
 
-    /// The same for an observer, who hears what leaves by the interface too, whoever sends it, and
-    /// what the interface brings for other stations. Only a socket for every protocol hears that.
+    /// The same for an observer, who also hears every frame that leaves through the interface, and
+    /// those that arrive for other stations. Only a socket for every protocol hears that.
     pub fn observe(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
         Self { fd: unbound()?, out: unbound()? }.begin(link, filter, libc::ETH_P_ALL)
     }

@@ -91,7 +91,7 @@ pub fn newcomers(upstreams: &[u32]) -> Vec<Instruction> {
     program
 }
 
-/// For an observer: every ICMPv6 message, whoever sent it and whoever it is for.
+/// For an observer: every ICMPv6 message, from and to any address.
 pub fn observer() -> Vec<Instruction> {
     vec![
         load(LOAD_HALF, 12),

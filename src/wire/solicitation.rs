@@ -32,7 +32,7 @@ impl Solicitation {
     pub const TYPE: u8 = 135;
 
     /// Whom the answer goes to: RFC 4861 §7.2.4 with §7.2.3, the source link-layer address option,
-    /// or else whoever sent the frame.
+    /// or else the sender of the frame.
     pub fn asker_mac(&self) -> Mac {
         self.source_link_layer.unwrap_or(self.source_mac)
     }

@@ -282,7 +282,7 @@ fn has_no_socket_that_is_anothers() {
         .rest(&format!("[control]\nsocket = \"{}\"\n", daemon.socket().display()));
     let said = Daemon::refusal(&other, &[], settings);
     let who = format!("another lone64 is running (pid {}): it holds ", daemon.pid());
-    assert!(said.contains(&who) && said.contains("a `socket` of its own"), "{said}");
+    assert!(said.contains(&who) && said.contains("its own `socket`"), "{said}");
     assert_eq!(status(&daemon)["pid"], daemon.pid(), "the first is as it was");
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
     // Nor beside something that answers there and is no lone64.

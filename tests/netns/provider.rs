@@ -86,7 +86,7 @@ fn finds_the_source_of_answers_that_a_router_takes_and_remembers_it() {
         // Another guest at once.
         far.ping(&PLAIN.to_string());
         let said = daemon.stop();
-        let written = format!("source = \"{source}\" in the [[upstream]] says the same");
+        let written = format!("source = \"{source}\" in the [[upstream]] sends them");
         assert!(said.contains(&written), "{said}");
 
         lab.router.ip("neigh flush dev rt0");
@@ -186,7 +186,7 @@ fn asks_for_the_gateway_from_a_global_address_as_long_as_link_local_questions_ar
     });
     lab.guest.ping(&FAR.to_string());
     let said = daemon.stop();
-    assert!(said.contains("gateway-source = \"global\" in the [[upstream]] says the same"), "{said}");
-    assert!(said.contains("answers questions from link-local addresses again"), "{said}");
+    assert!(said.contains("gateway-source = \"global\" in the [[upstream]] does so"), "{said}");
+    assert!(said.contains("answers solicitations from link-local addresses again"), "{said}");
     std::fs::remove_dir_all(directory).unwrap();
 }

@@ -23,7 +23,7 @@ Examples:
   lone64 man lone64.toml > lone64.toml.5
   lone64 man lone64-metrics > lone64-metrics.7")]
 pub struct ManArgs {
-    /// Which page.
+    /// The page to print.
     #[arg(value_name = "PAGE", value_enum, default_value = "lone64")]
     pub page: Page,
 }

@@ -34,13 +34,13 @@ impl InForce {
         if let Some(Refused { seconds, message }) = &self.last_refusal {
             let first = message.lines().next().unwrap_or_default();
             let sentence = format!(
-                "a reload was refused {} ago, and what was loaded goes on: {first}",
+                "a reload was refused {} ago, and the old configuration stays in force: {first}",
                 duration(*seconds)
             );
             text += &folded(&word, "    ", &sentence);
         }
         if self.changed_since == Some(true) && self.last_refusal.is_none() {
-            let sentence = format!("{} has changed since; `lone64 reload` takes what it says", self.name());
+            let sentence = format!("{} has changed; `lone64 reload` loads it", self.name());
             text += &folded(&word, "    ", &sentence);
         }
         text

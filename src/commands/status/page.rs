@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::askers::Asker;
 use super::in_force::InForce;
-use crate::commands::terminal::{bad, folded, good};
+use crate::columns;
+use crate::commands::terminal::{self, bad, folded, good};
 use crate::commands::unserved;
 use crate::daemon::unserved::Network;
 use crate::wire::Mac;
@@ -172,15 +173,17 @@ impl Page {
         for Conflict { address, mac, answered } in &self.conflicts {
             let sentence = match answered {
                 false => {
-                    format!("another station on the upstream ({mac}) has {address}; it is not answered for")
+                    format!(
+                        "another host on the upstream ({mac}) has {address}: lone64 does not answer for it"
+                    )
                 }
-                true => format!("another station on the upstream ({mac}) wanted {address}, and was refused"),
+                true => format!("another host on the upstream ({mac}) wanted {address} and was refused"),
             };
             text += &folded(&bad("conflict: "), "    ", &sentence);
         }
         for WideMask { interface, guest, asked_for } in &self.wide_masks {
             let sentence = format!(
-                "{guest} asks {interface} for {asked_for}, which is not there: its mask is too short"
+                "{guest} asks {interface} for {asked_for}, which is not on that link: its mask is too short"
             );
             text += &folded(&bad("mask: "), "    ", &sentence);
         }
@@ -221,7 +224,7 @@ impl Page {
         }
         let left = self.totals.targets.live.saturating_sub(shown);
         if left > 0 && self.is_whole {
-            text += &format!("{left} more; `lone64 status --json` lists all\n");
+            text += &folded("", "    ", &format!("{left} more; `lone64 status --json` lists all"));
         }
         text
     }
@@ -231,10 +234,11 @@ impl Mld {
     /// Of an upstream on which switches may keep something back.
     fn line(&self) -> String {
         let Some(querier) = self.querier else { return String::new() };
-        let waiting = if self.waiting == 0 { String::new() } else { format!(", {} wait", self.waiting) };
+        let waiting =
+            if self.waiting == 0 { String::new() } else { format!(", {} do not fit", self.waiting) };
         let others = match self.delivers_all {
-            Some(true) => "solicitations come for others too",
-            _ => "no solicitation for others has come yet",
+            Some(true) => "solicitations for other groups arrive too",
+            _ => "no solicitation for another group has arrived",
         };
         let line =
             format!("MLD querier {querier}; {} reported{waiting}; {others}", counted(self.groups, "group"));
@@ -252,9 +256,9 @@ impl Upstream {
         let reasons: Vec<_> = dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         let reasons = if sum == 0 { String::new() } else { format!(": {}", reasons.join(", ")) };
         let is_asked = self.gateway_source.as_deref() == Some("global");
-        let gateway = if is_asked { "; the gateway is asked from a global address" } else { "" };
+        let gateway = if is_asked { "; lone64 asks the gateway from a global address" } else { "" };
         let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
-        format!("upstream {name}{mac} {}\n", painted(&self.state))
+        folded("upstream ", "    ", &format!("{name}{mac} {}", painted(&self.state)))
             + &folded("    ", "        ", &format!("{counts}{gateway}"))
             + &self.mld.as_ref().map(Mld::line).unwrap_or_default()
     }
@@ -264,7 +268,7 @@ impl Range {
     fn lines(&self) -> String {
         let on = self.upstream.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
         let behind = match (self.follows_kernel, self.interface_count) {
-            (true, _) => "wherever the kernel's routes lead".to_owned(),
+            (true, _) => "by the kernel's routes".to_owned(),
             (false, 0) => "no interface yet".to_owned(),
             (false, count) if count > MOST_NAMES => format!("{count} interfaces"),
             (false, _) => self.interfaces.join(", "),
@@ -273,7 +277,8 @@ impl Range {
         let gateway = self.gateway.map(|address| format!(", gateway {address}")).unwrap_or_default();
         let proxy = if self.proxy_downstream { ", proxy downstream" } else { "" };
         let how = format!("{behind}; answer {}, routes {}{gateway}{proxy}{origin}", self.answer, self.routes);
-        format!("range {}{on}: {}\n", self.prefix, painted(&self.state)) + &folded("    ", "        ", &how)
+        folded("range ", "    ", &format!("{}{on}: {}", self.prefix, painted(&self.state)))
+            + &folded("    ", "        ", &how)
     }
 }
 
@@ -307,7 +312,10 @@ impl Target {
         if let Some(address) = self.mac.as_deref().and_then(|mac| mac.parse::<Mac>().ok()).map(link_local) {
             facts.push(format!("{address}%{interface} (EUI-64)"));
         }
-        format!("{}\n{}", first.trim_end(), folded("      ", "      ", &facts.join(", ")))
+        // Alone on its line, an address and what belongs to it are not in columns.
+        let is_wide = columns::width(first.trim_end()) > terminal::columns();
+        let first = if is_wide { folded("  ", "      ", &first) } else { format!("{}\n", first.trim_end()) };
+        format!("{first}{}", folded("      ", "      ", &facts.join(", ")))
     }
 }
 

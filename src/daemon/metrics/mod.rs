@@ -3,9 +3,8 @@
 //! May touch: the one TCP port that the configuration names. What the engine counts is the truth: a
 //! scrape asks the loop, as a client of the control socket does, and the loop reads its counters
 //! then; between two scrapes nothing is done for them, except that answers are timed (`stopwatch`).
-//! Clients are small tasks on the daemon's own thread, bounded in number, bytes and time; whoever
-//! comes when there are too many takes the place of the oldest, so that one who only holds on to
-//! connections keeps nobody out.
+//! Clients are small tasks on the daemon's own thread, bounded in number, bytes and time. When there are
+//! too many, a new client takes the place of the oldest, so that a client that only holds connections keeps no other out.
 //!
 //! `catalog` has every metric, `request` is what a client asks, `accept` the format that it wants, `client` is one
 //! client, `exposition` and `text` are the two formats, `serving` is the daemon's part.
@@ -156,7 +155,7 @@ async fn accept(listener: TcpListener, scrapes: mpsc::Sender<Scrape>) {
             }
             // Out of descriptors, most likely; they come back.
             Err(error) => {
-                tracing::debug!(%error, "a client for metrics was not accepted");
+                tracing::debug!(%error, "cannot accept a client for metrics");
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -174,13 +173,13 @@ fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => "choose another port for `metrics` in [control]",
         ErrorKind::AddrNotAvailable => {
-            "no interface has this address; set `metrics` in [control] to one that the host has, or reload \
-             when it has it"
+            "no interface has this address; set `metrics` in [control] to an address of this host, or reload when \
+             the host has it"
         }
         ErrorKind::PermissionDenied => "choose a port above 1023 for `metrics` in [control]",
         _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-            "the unit that starts lone64 must allow it (RestrictAddressFamilies=AF_INET AF_INET6), or remove \
-             `metrics` from [control]"
+            "allow it in the unit that starts lone64 (RestrictAddressFamilies=AF_INET AF_INET6), or remove `metrics` \
+             from [control]"
         }
         _ => "set another address for `metrics` in [control]",
     }

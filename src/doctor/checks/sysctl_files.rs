@@ -206,17 +206,3 @@ const ALIASES: [&str; 3] = ["ip_forward", "ip6_forward", "forward"];
 
 /// Real, though alike.
 const REAL: [&str; 2] = ["accept_dad", "mc_forwarding"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn measures_how_alike_two_words_are() {
-        assert_eq!(
-            ["forwarding", "fowarding", "forwardign", "mc_forwarding"]
-                .map(|word| strsim::levenshtein("forwarding", word)),
-            [0, 1, 2, 3]
-        );
-    }
-}

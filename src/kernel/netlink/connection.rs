@@ -105,8 +105,8 @@ impl Connection {
         Ok((connection, queue))
     }
 
-    /// Serves until the socket breaks, or nobody can ask for anything any more and all is answered. Whoever
-    /// still waits then finds his channel closed.
+    /// Serves until the socket breaks, or nobody can ask for anything any more and all is answered. A
+    /// caller that still waits then finds its channel closed.
     async fn serve(mut self) {
         let mut is_open = true;
         while is_open || !self.is_idle() {
