@@ -228,7 +228,7 @@ fn unknown_keys_and_tables_are_refused_with_the_nearest_known_one() {
         ("prefix = 1", "1: unknown key `prefix` outside every table; `prefix` belongs under [[range]]"),
         ("[upstream]", "1: [upstream] is written with two brackets; write [[upstream]]"),
         ("[[log]]", "1: `log` can be written only once; write [log], with one bracket"),
-        ("log = 1", "1: `log` is a whole number, not a table; write [log] on a line of its own"),
+        ("log = 1", "1: `log` is a whole number, not a table; write [log] alone on a line"),
     ] {
         assert_eq!(problems(text), [problem]);
     }

@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(exclude(&format!("[{wide}, {other}]")), [""; 0]);
         assert_eq!(
             exclude(&format!("[{one}, {other}, {wide}]")),
-            ["3: 2001:db8:1:2:c::1/128 is excluded by 2001:db8:1:2:c::/124 already"]
+            ["3: 2001:db8:1:2:c::1/128 is already excluded by 2001:db8:1:2:c::/124"]
         );
         assert_eq!(exclude(&format!("[{one}, {one}]")).len(), 1);
     }

@@ -7,8 +7,10 @@
 mod literals;
 
 use std::collections::BTreeSet;
+use std::process;
 
-use clap::{Command, CommandFactory};
+use clap::error::ErrorKind;
+use clap::{Command, CommandFactory, Parser};
 use literals::Literal;
 use lone64::cli::Cli;
 use lone64::columns::{self, USUAL};
@@ -60,7 +62,7 @@ const LONG_COMMANDS: [&str; 2] =
 fn what_is_printed_has_no_word_that_few_people_know() {
     let found: Vec<_> = literals::sentences()
         .into_iter()
-        .filter(|literal| !ELSEWHERE.iter().any(|room| literal.place.starts_with(room)))
+        .filter(|literal| is_here(&literal.place))
         .flat_map(|literal| banned(&literal.place, &literal.text, &BANNED))
         .collect();
     assert!(found.is_empty(), "{} texts:\n{}", found.len(), found.join("\n"));
@@ -79,7 +81,7 @@ fn help_has_no_word_that_few_people_know() {
 #[test]
 fn comments_have_no_word_that_nobody_uses() {
     let comments = literals::comments();
-    let here = comments.iter().filter(|(place, _)| !ELSEWHERE.iter().any(|room| place.starts_with(room)));
+    let here = comments.iter().filter(|(place, _)| is_here(place));
     let found: Vec<_> = here.flat_map(|(place, text)| banned(place, text, &BANNED_IN_COMMENTS)).collect();
     assert!(found.is_empty(), "{} comments:\n{}", found.len(), found.join("\n"));
 }
@@ -119,7 +121,7 @@ fn every_sentence_fits_eighty_columns_but_for_the_commands_in_it() {
         for line in folded.lines().filter(|line| columns::width(line) > USUAL) {
             let line = line.trim();
             let is_command = line.starts_with('`') && line.matches('`').count() == 2;
-            if is_command && ELSEWHERE.iter().any(|room| literal.place.starts_with(room)) {
+            if is_command && !is_here(&literal.place) {
                 println!("a long command: {line}");
             } else if is_command {
                 commands.insert(written(literal, line));
@@ -133,12 +135,79 @@ fn every_sentence_fits_eighty_columns_but_for_the_commands_in_it() {
     assert_eq!(commands, known);
 }
 
+/// A text that tells what to type has to be right: each command that it names runs on a host with the interface that it
+/// names. Of the doctor's remedies that is shown elsewhere.
+#[test]
+fn every_command_in_a_text_can_be_typed() {
+    let mut seen = BTreeSet::new();
+    for literal in literals::sentences().iter().filter(|literal| is_here(&literal.place)) {
+        let commands = literal.text.split('`').skip(1).step_by(2);
+        for command in commands.map(typed).filter(|command| !command.contains(['{', '…'])) {
+            if let Some(words) = command.strip_prefix("lone64 ") {
+                let words = ["lone64"].into_iter().chain(words.split_whitespace());
+                // A command that needs more is named without it.
+                Cli::try_parse_from(words).err().filter(|error| error.kind() != MISSING).map(|error| {
+                    assert!(!error.use_stderr(), "{}: {command}: {error}", literal.place);
+                });
+            } else if ["ip ", "bridge ", "sysctl ", "ss ", "nft "]
+                .iter()
+                .any(|known| command.starts_with(known))
+            {
+                seen.insert((command, literal.place.clone()));
+            }
+        }
+    }
+    assert!(seen.len() > 15, "{seen:?}");
+    for (command, place) in seen {
+        let mut shell = process::Command::new("unshare");
+        let output = shell.args(["-r", "-n", "sh", "-c"]);
+        let output = output.arg(format!("{HOST}\n{command}")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{place}: {command}: {said}");
+    }
+}
+
+/// As somebody would type it who has read it in a message.
+fn typed(command: &str) -> String {
+    let values = [
+        ("{name}", "up0"),
+        ("{upstream}", "up0"),
+        ("{own}", "up0"),
+        ("{master}", "up0"),
+        ("INTERFACE", "up0"),
+        ("{address}", "2001:db8::7"),
+        ("{target}", "2001:db8::7"),
+        ("ADDRESS", "2001:db8::7"),
+        ("{guest}", "2001:db8::7"),
+        ("{prefix}", "2001:db8::/64"),
+        ("{destination}", "2001:db8::/64"),
+        ("{file}", "/etc/ndppd.conf"),
+        ("{needed}", "4096"),
+        ("{}", ""),
+    ];
+    values.iter().fold(command.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+const MISSING: ErrorKind = ErrorKind::MissingRequiredArgument;
+
+/// What the texts take for granted.
+const HOST: &str = "set -e
+ip link add up0 type bridge
+ip link set up0 up
+nft add table ip6 lone64
+ip -6 neigh add proxy 2001:db8::7 dev up0 2>/dev/null || true
+";
+
 /// The command as the source has it.
 fn written(literal: &Literal, line: &str) -> String {
     let commands = literal.text.split('`').skip(1).step_by(2);
     let filled = |command: &&str| Literal { place: String::new(), text: (*command).to_owned() }.filled();
     let mut commands = commands.filter(|command| line.contains(&filled(command)));
     commands.next().unwrap_or(line).to_owned()
+}
+
+fn is_here(place: &str) -> bool {
+    !ELSEWHERE.iter().any(|room| place.starts_with(room))
 }
 
 /// Each of the words that is in the text, with its place.

@@ -159,8 +159,8 @@ fn fits_eighty_columns_at_its_widest() {
         status["upstreams"][0]["mac"] = json!("fe:dc:ba:98:76:54");
         status["upstreams"][0]["state"] = json!("no-carrier");
         let dropped: serde_json::Map<_, _> =
-            crate::wire::DropReason::ALL.iter().map(|reason| (reason.to_string(), json!(u64::MAX))).collect();
-        status["upstreams"][0]["counters"] = json!({ "answered": u64::MAX, "dropped": dropped });
+            crate::wire::DropReason::ALL.iter().map(|reason| (reason.to_string(), json!(u32::MAX))).collect();
+        status["upstreams"][0]["counters"] = json!({ "answered": u32::MAX, "dropped": dropped });
         status["upstreams"][0]["gateway_source"] = json!("global");
         status["upstreams"][0]["mld"] =
             json!({ "querier": longest, "delivers_all": false, "groups": 65_536, "waiting": 65_536 });
