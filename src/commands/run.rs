@@ -121,7 +121,7 @@ fn stop_signals() -> io::Result<impl Stream<Item = io::Result<()>>> {
             }
             None => Err(io::Error::other("signals no longer arrive")),
         };
-        Some((told, (terminate, interrupt, "a second signal: stopping at once")))
+        Some((told, (terminate, interrupt, "stopping at once")))
     }))
 }
 

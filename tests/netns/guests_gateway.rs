@@ -229,5 +229,5 @@ fn tells_once_what_the_kernel_refuses_and_tries_again() {
     });
     let said = daemon.stop();
     assert_eq!(said.matches("vg0 have no gateway").count(), 1, "{said}");
-    assert_eq!(said.matches("is missing on vg0 no more").count(), 1, "{said}");
+    assert_eq!(said.matches("is on vg0 now").count(), 1, "{said}");
 }

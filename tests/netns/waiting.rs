@@ -119,7 +119,7 @@ fn waits_for_an_upstream_that_is_no_port() {
     let lab = Lab::veth();
     lab.host.ip("link add br9 type bridge\nlink set up0 master br9\nlink set br9 up");
     let (mut daemon, ready) = started(&lab, Settings::default().range(C, "br0", ""));
-    assert!(ready.contains("STATUS=waiting for up0 to be no port of br9\n"), "{ready}");
+    assert!(ready.contains("STATUS=waiting for up0 to leave br9\n"), "{ready}");
     lab.host.ip("link set up0 nomaster");
     daemon.notified("STATUS=2 ranges, ");
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));

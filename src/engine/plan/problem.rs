@@ -107,14 +107,14 @@ impl Problem {
                 Some(name.to_string())
             }
             Self::NoDefaultRoute => Some("a default route".to_owned()),
-            Self::UpstreamIsPort(name, master) => Some(format!("{name} to be no port of {master}")),
+            Self::UpstreamIsPort(name, master) => Some(format!("{name} to leave {master}")),
             Self::UpstreamWithoutLinkLayer(name) => Some(format!("a link layer on {name}")),
             Self::UpstreamNotHeard(name, _) => Some(format!("a packet socket on {name}")),
             Self::UplinkUnknown(name) => Some(format!("the router behind a port of {name}")),
             Self::UpstreamWithoutAddress(name) => Some(format!("an IPv6 address on {name}")),
             Self::SourceMissing(name, address) => Some(format!("the address {address} on {name}")),
             Self::NoUpstreamForRange(prefix) => Some(format!("an upstream for {prefix}")),
-            Self::DownstreamIsUpstream(_, name) => Some(format!("{name} to be no upstream")),
+            Self::DownstreamIsUpstream(_, name) => Some(format!("{name} to stop being an upstream")),
             Self::DownstreamBesideUpstream(_, name, up) => Some(format!("{name} to leave the link of {up}")),
             Self::NoPrefixForSuffix(suffix) => Some(format!("a /64 for {suffix}")),
             Self::AlsoOnUpstream(..)
