@@ -65,6 +65,7 @@ impl PacketSocket {
         let socket = Self { fd: unbound()?, out: unbound()? };
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
         socket.attach(filter)?;
+        socket.make_room(RECEIVE_BUFFER_EVERYWHERE)?;
         bind(&socket.fd, 0, libc::ETH_P_IPV6)?;
         Ok(socket)
     }
@@ -76,13 +77,9 @@ impl PacketSocket {
     }
 
     fn begin(self, link: IfIndex, filter: &[Instruction], protocol: c_int) -> io::Result<Self> {
-        let socket = self;
-        socket.attach(filter)?;
-        socket.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
-        // Forced where the privilege is there, else as far as net.core.rmem_max goes.
-        if socket.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER).is_err() {
-            socket.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER)?;
-        }
+        self.attach(filter)?;
+        self.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
+        self.make_room(RECEIVE_BUFFER)?;
         let ifindex = c_int::try_from(link.0).map_err(io::Error::other)?;
         let all_multicast = libc::packet_mreq {
             mr_ifindex: ifindex,
@@ -91,10 +88,10 @@ impl PacketSocket {
             mr_address: [0; 8],
         };
         // Ends with the socket, however the process ends.
-        socket.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &all_multicast)?;
-        bind(&socket.out, ifindex, PROTOCOL_NONE)?;
-        bind(&socket.fd, ifindex, protocol)?;
-        Ok(socket)
+        self.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &all_multicast)?;
+        bind(&self.out, ifindex, PROTOCOL_NONE)?;
+        bind(&self.fd, ifindex, protocol)?;
+        Ok(self)
     }
 
     /// From now on frames come with their moment, or without. Before Linux 5.1 there is none to be had.
@@ -172,6 +169,12 @@ impl PacketSocket {
         let len = u16::try_from(program.len()).map_err(io::Error::other)?;
         let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
         self.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    }
+
+    /// Forced where the privilege is there, else as far as net.core.rmem_max goes.
+    fn make_room(&self, bytes: c_int) -> io::Result<()> {
+        self.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+            .or_else(|_| self.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))
     }
 
     fn set<T>(&self, level: c_int, option: c_int, value: &T) -> io::Result<()> {
@@ -385,9 +388,10 @@ fn check(result: c_int) -> io::Result<c_int> {
 pub const BATCH: usize = 64;
 /// No solicitation is longer, unless somebody fills a jumbo frame with options.
 const LONGEST_FRAME: usize = 4096;
-/// Bytes. Holds a burst of a thousand solicitations and stays below some milliseconds of work: an
-/// answer that comes later than the next question is worth nothing.
+/// Bytes: a thousand solicitations. More would be answered too late to be of use.
 const RECEIVE_BUFFER: c_int = 1 << 20;
+/// Hundreds of guests come at once, and each of their reports takes more than 2 KiB.
+const RECEIVE_BUFFER_EVERYWHERE: c_int = 8 << 20;
 /// Protocol 0: nothing is received before bind(2) names one.
 const PROTOCOL_NONE: c_int = 0;
 const FLAGS: c_int = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;

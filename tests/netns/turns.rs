@@ -62,7 +62,7 @@ fn serving(count: usize) -> (Veths, Daemon, Link) {
 }
 
 fn a_flood_holds_up_neither_other_interfaces_nor_the_kernels_word() {
-    let count = 60;
+    let count = 200;
     let (veths, daemon, _link) = serving(1);
     let guests = Namespace::new();
     guests

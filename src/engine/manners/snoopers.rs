@@ -92,8 +92,11 @@ impl Snoopers {
             out.push(advertisement(*link, advertised.station, Some(INTERVAL)));
             advertised.initial = advertised.initial.saturating_sub(1);
             (advertised.sent, advertised.is_asked) = (Some(now), false);
-            advertised.due =
-                now + if advertised.initial > 0 { MAX_INITIAL_ADVERTISEMENT_INTERVAL } else { INTERVAL };
+            // RFC 4286 §3.1.2: jitter keeps the routers of a link from advertising all at the same time.
+            self.drawn += 1;
+            let interval = INTERVAL - drawn(self.seed, self.drawn, ADVERTISEMENT_JITTER);
+            let is_initial = advertised.initial > 0;
+            advertised.due = now + if is_initial { MAX_INITIAL_ADVERTISEMENT_INTERVAL } else { interval };
         }
     }
 }
@@ -104,6 +107,9 @@ fn advertisement(link: IfIndex, (source_mac, source): Station, interval: Option<
 
 /// RFC 4286 §3.1.1, AdvertisementInterval: "Default: 20 seconds".
 const INTERVAL: Duration = Duration::from_secs(20);
+/// RFC 4286 §3.1.2: a fortieth of the interval. It only makes the interval shorter, so that no switch waits longer than
+/// it was told.
+const ADVERTISEMENT_JITTER: Duration = Duration::from_millis(500);
 /// RFC 4286 §3.1.3.
 const MAX_INITIAL_ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(2);
 /// RFC 4286 §3.1.4.
