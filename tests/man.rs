@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use clap::{CommandFactory, Parser, ValueEnum};
 use lone64::cli::Cli;
+use lone64::columns;
 use lone64::commands::man::Page;
 use lone64::config::{self, manual};
 use lone64::daemon::control::{Method, StatusParams};
@@ -30,9 +31,16 @@ fn printed(arguments: &[&str]) -> String {
 /// The text behind the escapes of roff, fonts left out.
 fn plain(roff: &str) -> String {
     let mut text = roff.to_owned();
-    for (escape, meaning) in
-        [("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\-", "-"), ("\\&", ""), ("\\*(Aq", "'"), ("\\\\", "\\")]
-    {
+    for (escape, meaning) in [
+        ("\\fB", ""),
+        ("\\fI", ""),
+        ("\\fR", ""),
+        ("\\-", "-"),
+        ("\\&", ""),
+        ("\\*(Aq", "'"),
+        ("\\[u00A7]", "§"),
+        ("\\\\", "\\"),
+    ] {
         text = text.replace(escape, meaning);
     }
     text
@@ -212,7 +220,7 @@ fn the_page_of_the_program_has_every_field_of_a_status_and_of_an_explanation() {
 #[test]
 fn every_command_line_in_the_pages_is_one() {
     let mut seen = 0;
-    for page in [Page::Program, Page::File] {
+    for page in Page::value_variants().iter().copied() {
         for block in examples(page) {
             for line in block.replace("\\\n", " ").lines() {
                 // In a pipe or a list, each command is one.
@@ -233,6 +241,17 @@ fn every_command_line_in_the_pages_is_one() {
     assert!(seen >= 12, "only {seen}");
 }
 
+/// Lines to be copied are not filled: they have the columns of a terminal without those that the page indents.
+#[test]
+fn what_is_shown_as_it_is_fits_eighty_columns() {
+    const INDENT: usize = 7 + 4;
+    for page in Page::value_variants() {
+        for line in examples(*page).iter().flat_map(|block| block.lines()) {
+            assert!(columns::width(line) + INDENT <= columns::USUAL, "{page:?}: {line}");
+        }
+    }
+}
+
 #[test]
 fn every_configuration_in_the_pages_is_good() {
     let blocks: Vec<String> =
@@ -248,7 +267,7 @@ fn every_configuration_in_the_pages_is_good() {
 fn groff_has_nothing_to_say_against_the_pages() {
     for page in Page::value_variants() {
         let groff = Command::new("groff")
-            .args(["-man", "-Tutf8", "-ww", "-Wbreak", "-rLL=78n"])
+            .args(["-man", "-Tutf8", "-ww", "-Wbreak", "-rLL=78n", "-P-cbou"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -261,6 +280,9 @@ fn groff_has_nothing_to_say_against_the_pages() {
         let output = groff.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{page:?}");
         assert!(output.status.success() && !output.stdout.is_empty(), "{page:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let wide: Vec<_> = text.lines().filter(|line| columns::width(line) > columns::USUAL).collect();
+        assert!(wide.is_empty(), "{page:?}: {wide:#?}");
     }
 }
 

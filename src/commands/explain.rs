@@ -28,7 +28,7 @@ use crate::engine::facts::Fact;
 Examples:
   lone64 explain 2001:db8:1:2:c::5
   lone64 explain --probe 2001:db8:1:2:c::5
-  lone64 explain --json 2001:db8::5 | jq '.steps[] | select(.holds == \"no\")'
+  lone64 explain --json 2001:db8::5 | jq '.steps[].remedy'
 
 Exit status: 0 it is answered for, 1 it is not or may not be, 2 wrong usage.")]
 pub struct ExplainArgs {

@@ -34,8 +34,8 @@ Examples:
   lone64 status 2001:db8:1:2:c::/112 --live
   lone64 status --problems
   lone64 status --watch
-  lone64 status --json | jq '.targets[] | select(.state == \"live\") | .address'
-  lone64 status --json | jq '.config.keys[] | select(.origin != \"default\")'
+  lone64 status --live --json | jq '.targets[].address'
+  lone64 status --json | jq '.config.keys[] | select(.file)'
 
 status names networks that no range serves, each with the lines that serve it;
 they are not a problem. An argument or option that hides a part changes neither

@@ -212,7 +212,8 @@ keys, the same for programs: each has table, of, key (null if the whole table wa
 
 const RELOADED: &str = r#"
 {"method":"reload"}
-{"version":1,"result":{"changes":["[timers] absent: \"5s\" -> \"3s\""],
+{"version":1,"result":{
+ "changes":["[timers] absent: \"5s\" -> \"3s\""],
  "keys":[{"table":"timers","of":null,"key":"absent",
  "old":"5s","new":"3s"}]}}"#;
 
