@@ -281,7 +281,7 @@ fn has_no_socket_that_is_anothers() {
         .range(C, "br0", "")
         .rest(&format!("[control]\nsocket = \"{}\"\n", daemon.socket().display()));
     let said = Daemon::refusal(&other, &[], settings);
-    let who = format!("another lone64 is running (pid {}): it holds ", daemon.pid());
+    let who = format!("another lone64 is running (pid {}): it has ", daemon.pid());
     assert!(said.contains(&who) && said.contains("its own `socket`"), "{said}");
     assert_eq!(status(&daemon)["pid"], daemon.pid(), "the first is as it was");
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));

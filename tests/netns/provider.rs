@@ -134,7 +134,10 @@ fn says_which_guests_a_router_takes_and_which_not() {
     assert_eq!((&complaint["taken"], &complaint["source"]), (&json!(1), &json!("scope")));
     let text = String::from_utf8(lone64(&socket, "status").stdout).unwrap();
     let text: Vec<_> = text.split_whitespace().collect();
-    assert!(text.join(" ").contains(&format!("takes 1 of 2 guests, and not {PLAIN}")), "{text:?}");
+    assert!(
+        text.join(" ").contains(&format!("accepts answers for 1 of 2 guests, and not for {PLAIN}")),
+        "{text:?}"
+    );
     // The first one is served as before, and the second one as soon as the provider admits it.
     lab.router.ip("neigh flush dev rt0");
     far.ping(&GUEST.to_string());

@@ -151,7 +151,7 @@ fn waits_for_a_packet_socket_that_the_kernel_refuses() {
     lab.host.sysctls(&[("net/core/optmem_max", "131072")]);
     eventually("it is well", PATIENCE, || (exit_status(&daemon) == Some(0)).then_some(()));
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
-    warned_once(daemon, "upstream up0 is not heard");
+    warned_once(daemon, "upstream up0 cannot be heard");
 }
 
 fn waits_for_nothing_twice_and_serves_what_is_there() {
