@@ -146,9 +146,10 @@ fn every_command_in_a_text_can_be_typed() {
             if let Some(words) = command.strip_prefix("lone64 ") {
                 let words = ["lone64"].into_iter().chain(words.split_whitespace());
                 // A command that needs more is named without it.
-                Cli::try_parse_from(words).err().filter(|error| error.kind() != MISSING).map(|error| {
-                    assert!(!error.use_stderr(), "{}: {command}: {error}", literal.place);
-                });
+                let error = Cli::try_parse_from(words).err().filter(|error| error.kind() != MISSING);
+                if let Some(error) = error.filter(clap::Error::use_stderr) {
+                    panic!("{}: {command}: {error}", literal.place);
+                }
             } else if PROGRAMS.iter().any(|known| command.starts_with(known)) && !command.contains(HOST_WIDE)
             {
                 seen.insert((command, literal.place.clone()));
