@@ -53,8 +53,8 @@ impl PacketSocket {
         socket.begin(link, filter, libc::ETH_P_IPV6)
     }
 
-    /// The same for an observer, who also hears every frame that leaves through the interface, and
-    /// those that arrive for other stations. Only a socket for every protocol hears that.
+    /// The same for an observer, which also hears all that leaves by the interface, and frames for other stations.
+    /// Only a socket for every protocol hears that.
     pub fn observe(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
         Self { fd: unbound()?, out: unbound()? }.begin(link, filter, libc::ETH_P_ALL)
     }

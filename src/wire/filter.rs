@@ -91,7 +91,7 @@ pub fn newcomers(upstreams: &[u32]) -> Vec<Instruction> {
     program
 }
 
-/// For an observer: every ICMPv6 message, from and to any address.
+/// For an observer: every ICMPv6 message, from any sender to any destination.
 pub fn observer() -> Vec<Instruction> {
     vec![
         load(LOAD_HALF, 12),

@@ -31,8 +31,8 @@ impl Solicitation {
     /// ICMPv6 type.
     pub const TYPE: u8 = 135;
 
-    /// Whom the answer goes to: RFC 4861 §7.2.4 with §7.2.3, the source link-layer address option,
-    /// or else the sender of the frame.
+    /// The station that the answer goes to (RFC 4861 §7.2.4 with §7.2.3): the source link-layer address option,
+    /// or else the source of the frame.
     pub fn asker_mac(&self) -> Mac {
         self.source_link_layer.unwrap_or(self.source_mac)
     }

@@ -105,8 +105,8 @@ impl Connection {
         Ok((connection, queue))
     }
 
-    /// Serves until the socket breaks, or nobody can ask for anything any more and all is answered. A
-    /// caller that still waits then finds its channel closed.
+    /// Serves until the socket breaks, or until no requests can come any more and all are answered. Tasks that still
+    /// wait then find their channel closed.
     async fn serve(mut self) {
         let mut is_open = true;
         while is_open || !self.is_idle() {
