@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Outcome;
 use super::options::RunArgs;
+use super::terminal::complain;
 use crate::config::Loaded;
 use crate::daemon::control::{Control, SocketError};
 use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging};
@@ -44,7 +45,7 @@ pub fn run(args: &RunArgs) -> Outcome {
 fn tell_last(text: String) {
     let (told, is_told) = mpsc::channel();
     thread::spawn(move || {
-        eprintln!("{text}");
+        complain(&format!("{text}\n"));
         let _ = told.send(());
     });
     let _ = is_told.recv_timeout(PATIENCE_AT_EXIT);

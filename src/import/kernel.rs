@@ -202,8 +202,7 @@ fn covering(addresses: &[Ipv6Addr]) -> Vec<Note> {
         .collect()
 }
 
-const REMEDY: &str =
-    "the source: each `ip -6 neigh add proxy ADDRESS dev INTERFACE` of this namespace has an entry";
+const REMEDY: &str = "`ip -6 neigh add proxy ADDRESS dev INTERFACE` adds an entry in this namespace";
 
 const PREFACE: &str = "The kernel answers for these addresses in any case, lone64 only while the guest exists, if it \
                        can probe it. The routes to the guests stay as they are. When lone64 runs, remove the \

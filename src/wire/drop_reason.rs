@@ -66,7 +66,7 @@ drop_reasons! {
     // The ICMPv6 message.
     /// RFC 4861 §7.1.1: the ICMPv6 length is under 24.
     MessageTruncated => "message_truncated",
-    /// RFC 4861 §7.1.1: the ICMPv6 checksum is wrong, and the network card did not leave it open.
+    /// RFC 4861 §7.1.1: the ICMPv6 checksum is wrong, and it is not one that a network card still has to compute.
     Checksum => "checksum",
     /// RFC 4861 §7.1.1: the ICMPv6 code is not 0.
     Code => "code",
