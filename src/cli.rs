@@ -19,9 +19,8 @@ use crate::commands::watch::WatchArgs;
 
 /// Proxy-NDP responder: one on-link IPv6 /64, every guest behind the host reachable.
 ///
-/// lone64 answers the router's neighbor solicitations for the guests (containers, virtual machines,
-/// VPN peers) of a host that was given a single on-link IPv6 /64, and keeps the kernel's routes to
-/// them.
+/// lone64 is for a host with a single on-link IPv6 /64. It answers the router's neighbor solicitations for
+/// the guests of the host (containers, virtual machines, VPN peers), and keeps the kernel's routes to them.
 #[derive(Debug, Parser)]
 #[command(
     name = "lone64",
@@ -31,10 +30,10 @@ use crate::commands::watch::WatchArgs;
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  lone64 demo                         see what it does; no root, no network
+  lone64 demo                         see what lone64 does; no root, no network
   lone64 check                        validate /etc/lone64/lone64.toml
   lone64 run --range 2001:db8:1:2:c::/112=lxcbr0
-  lone64 status                       what is served, and for whom
+  lone64 status                       see what a running daemon serves
 
 Exit status: 0 done or healthy, 1 failed or unhealthy, 2 wrong usage."
 )]
@@ -49,42 +48,46 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon, in the foreground.
     ///
-    /// Options override the file. Without --config the default file may be absent: with no range at all,
-    /// whatever the kernel routes to another interface out of the upstream's prefix is served.
+    /// Options override the file. Without --config the default file may be missing. If there is no range at
+    /// all, lone64 serves everything that the kernel routes from the upstream's prefix to another interface.
     ///
-    /// What is not there yet (interfaces, a default route) is waited for, and a foreign route in the way is a
-    /// conflict: both are told, and the rest is served. It ends by itself only for a mistake in the
-    /// configuration, a missing privilege, or another lone64 in the same network namespace.
+    /// lone64 waits for interfaces or a default route that do not exist yet. A foreign route in the way is a
+    /// conflict. It reports both, and serves the rest. It ends by itself only after a mistake in the
+    /// configuration, without a needed privilege, or if another lone64 runs in the same network namespace.
     Run(RunArgs),
     /// Validate a configuration and show what it would serve.
     ///
-    /// Every problem is printed with its place and its remedy. Nothing is changed and nothing is
-    /// sent; neither root nor the interfaces are needed.
+    /// Prints every problem with its place and its remedy. Changes nothing and sends nothing. Needs neither
+    /// root nor the interfaces.
     Check(CheckArgs),
-    /// Print another responder's configuration as a lone64.toml.
+    /// Print the configuration of another responder as a lone64.toml.
     ///
-    /// Whatever has no equivalent is a comment in it. Nothing is changed; the file that is read and
-    /// the responder that uses it stay as they are. `lone64 check -` accepts what is printed.
+    /// Settings without an equivalent become comments. Changes nothing: the file and the other responder
+    /// stay as they are. `lone64 check -` accepts the output.
     Import(ImportArgs),
-    /// Show what a running daemon serves, and for whom.
-    /// Problems come first, then the upstreams, the ranges, the routes that are not as they should
-    /// be, and the guests by the interface that they are behind.
+    /// Show what a running daemon serves.
+    ///
+    /// Problems come first, then the upstreams, the ranges, the routes with a problem, and the guests,
+    /// grouped by interface.
     Status(StatusArgs),
-    /// Show what happens in a running daemon, a line each, until interrupted.
-    /// Every question and what became of it, guests that come, go and move, routes, problems.
+    /// Show the events of a running daemon, one per line, until interrupted.
+    ///
+    /// Events are solicitations and their answers, guests that come, go or move, routes, and problems.
     Watch(WatchArgs),
     /// Make a running daemon read its configuration again.
-    /// All of it is taken or, on a mistake, none: every problem is printed with its place, and what
-    /// was running goes on. Nothing is lost for ranges that stay.
+    ///
+    /// The daemon loads all of it or, if it has a mistake, none of it. Then every problem is printed with
+    /// its place, and the old configuration stays in force. Ranges that do not change lose nothing.
     Reload(ReloadArgs),
-    /// Tell step by step why an address is answered for, or why not.
+    /// Explain step by step why lone64 answers for an address, or why not.
     ///
-    /// Asks the running daemon; without one, the configuration and the kernel tell what it would do.
+    /// Asks the running daemon. Without one, it reads the configuration and the kernel, and says what a
+    /// daemon would do.
     Explain(ExplainArgs),
-    /// Show a guest unreachable, then reachable, in throw-away namespaces.
+    /// Show a guest that is unreachable without lone64 and reachable with it.
     ///
-    /// A router, a host and a guest are built out of network namespaces that nobody else sees; they
-    /// are gone when the demo ends. Neither root nor a network is needed.
+    /// Builds a router, a host and a guest in temporary network namespaces, and removes them at the end.
+    /// Needs neither root nor a network.
     Demo(DemoArgs),
     /// Print a manual page, in roff.
     #[command(hide = true)]
@@ -92,11 +95,11 @@ pub enum Command {
     /// Print completions for a shell.
     #[command(hide = true)]
     Completions(CompletionsArgs),
-    /// Find what is wrong with this host, and how it is put right.
+    /// Find what is wrong with this host, and how to repair it.
     ///
-    /// Reads the kernel, its settings, the packet filters and the configuration; changes nothing
-    /// without --fix. Without --live it sends nothing but, to a gateway that the kernel has not
-    /// resolved, one empty datagram. Some of it only root can read.
+    /// Reads the kernel, its settings, the packet filters and the configuration. Changes nothing without
+    /// --fix. Without --live it sends at most one empty datagram, to a gateway whose MAC the kernel does not
+    /// know. Only root can read everything.
     Doctor(DoctorArgs),
 }
 

@@ -18,6 +18,7 @@
 //! | [`doctor`] | the kernel and files, to read; with `--live` a namespace of its own | what is wrong with a host |
 //! | [`commands`] | the terminal | one file for each subcommand: its options, and what it does |
 //! | [`cli`] | nothing | the command line as a whole |
+//! | [`columns`] | nothing: text in, text out | how wide a text is on a terminal, and how it is folded |
 //!
 //! The pure rooms read no clock, socket, file or environment, and the compiler's lints hold them to
 //! it: time and randomness are arguments, so hours of protocol run in milliseconds of test.
@@ -43,6 +44,7 @@
 //! says of links, addresses and routes; timers; a new configuration; the end) enters through the same `handle`.
 
 pub mod cli;
+pub mod columns;
 pub mod commands;
 pub mod config;
 pub mod daemon;

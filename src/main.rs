@@ -4,16 +4,18 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use lone64::cli::{Cli, Command};
-use lone64::commands::{self, failure};
+use lone64::commands::failure::{self, Form};
+use lone64::commands::{self, terminal};
 
 fn main() -> ExitCode {
+    terminal::measure();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // A program that asks for JSON gets nothing else on its standard output.
-        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
-            return failure::tell_usage(&error.to_string());
+        Err(error) => {
+            // A program that asks for JSON gets nothing else on its standard output.
+            let wants_json = std::env::args_os().any(|word| word == "--json");
+            return failure::tell_usage(&error, if wants_json { Form::Json } else { Form::Text });
         }
-        Err(error) => error.exit(),
     };
     let result = match &cli.command {
         Command::Run(args) => commands::run::run(args),

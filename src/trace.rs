@@ -74,7 +74,7 @@ pub enum TraceError {
     Empty,
     /// It is of another time.
     #[error(
-        "the trace has format {0}, and this lone64 reads format {FORMAT}; read it with the lone64 that wrote it"
+        "the trace has format {0}, and this lone64 reads format {FORMAT}; use the version of lone64 that wrote it"
     )]
     Format(u32),
     /// A line is none of a trace.

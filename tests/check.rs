@@ -72,7 +72,7 @@ fn tells_five_mistakes_at_once_each_with_its_place() {
 <stdin>:4:13: the exclude fd00::1/128 is outside its range 2001:db8:1:2:c::/112
   4 |     exclude = ["fd00::1"]  # behind a tab
     |                ^^^^^^^^^
-  help: move it to the range that it is in, or remove it
+  help: move it to its own range, or remove it
 
 <stdin>:7:1: `backend` is not supported yet
   7 | backend = "tc"
@@ -84,7 +84,7 @@ fn tells_five_mistakes_at_once_each_with_its_place() {
      |          ^^^^
   help: write at least "1ms"
 
-<stdin>:13:12: route protocol 186 belongs to zebra (FRR), which removes what it finds there
+<stdin>:13:12: route protocol 186 belongs to zebra (FRR), which removes routes that it finds there
   13 | protocol = 186
      |            ^^^
   help: write a number that is free on this host; 64 is the default
@@ -158,8 +158,8 @@ fn shows_what_is_announced_again_and_for_how_many_targets_the_pace_is_enough() {
     let output = lone64(&["check", "-"], &input);
     let shown = text(&output.stdout);
     let expected = "
-announce: every live target again each 5m on the interface of the default route,
-          if there are no more than 30000 (100 a second)
+announce: every live target is announced again every 5m on the interface of the
+          default route, if there are at most 30000 of them (100 per second)
 ";
     assert!(shown.contains(expected), "{shown}");
     let output = lone64(&["check", "--json", "-"], &input);
@@ -202,15 +202,11 @@ fn says_where_there_is_no_backstop() {
             &["no backstop for ::/65: it would cover the", "no backstop for ::8000:"],
         ),
         (upper, true, &[]),
-        (
-            on_bridge("prefix = \"2001:db8:1:2::/64\""),
-            true,
-            &["2001:db8:1:2::/64 if an upstream has an address"],
-        ),
+        (on_bridge("prefix = \"2001:db8:1:2::/64\""), true, &["2001:db8:1:2::/64 if an address, the router"]),
         (
             on_bridge("prefix = \"2001:db8:1:2:c::/112\"") + "[routes]\ntable = 100\n",
             true,
-            &["in table 100 while"],
+            &["in table 100 as long as"],
         ),
         (on_bridge("prefix = \"2001:db8:1:2::/64\"\nbackstop = false"), false, &[]),
         (lo, true, &[]),
@@ -261,7 +257,7 @@ fn says_which_ranges_switches_cannot_be_told_of() {
     ] {
         let value: Value = serde_json::from_slice(&lone64(&["check", "--json", "-"], &input).stdout).unwrap();
         let told = value["notes"].as_array().unwrap().iter().filter_map(Value::as_str);
-        let told: Vec<_> = told.filter(|note| note.contains("no multicast groups are reported")).collect();
+        let told: Vec<_> = told.filter(|note| note.contains("reports no multicast groups")).collect();
         assert_eq!(told.len(), usize::from(is_told), "{input}{value}");
         assert!(told.iter().all(|note| note.contains("mld = \"router\"")), "{told:?}");
     }
@@ -273,14 +269,14 @@ fn says_what_becomes_of_all_of_the_upstreams_64() {
     let whole = lone64(&["check", "-"], &range("suffix = \"::/64\""));
     let said = text(&whole.stdout);
     assert!(said.contains("live    guests  no"), "{said}");
-    for note in ["each live guest has a /128, and", "`proxy-downstream = true`", "no backstop for ::/64"] {
-        assert!(said.contains(note), "{note}: {said}");
+    for note in ["live guest gets a /128, and", "`proxy-downstream = true`", "no backstop for ::/64"] {
+        assert!(said.split_whitespace().collect::<Vec<_>>().join(" ").contains(note), "{note}: {said}");
     }
     // Of a prefix nobody knows that but a host.
     let output = lone64(&["check", "-"], &range("prefix = \"2001:db8:1:2::/64\""));
     let said = text(&output.stdout);
     assert!(
-        said.contains("live    range   yes") && said.contains("each live guest has a /128 instead"),
+        said.contains("live    range   yes") && said.contains("each live guest gets a /128 instead"),
         "{said}"
     );
 }
@@ -355,7 +351,7 @@ fn says_that_no_daemon_answers() {
         assert_eq!(
             text(&output.stderr),
             "lone64: no lone64 answers at /nonexistent/control.sock: is it running? `systemctl status lone64` \
-             tells\n"
+             shows it\n"
         );
     }
 }

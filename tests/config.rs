@@ -228,7 +228,7 @@ fn unknown_keys_and_tables_are_refused_with_the_nearest_known_one() {
         ("prefix = 1", "1: unknown key `prefix` outside every table; `prefix` belongs under [[range]]"),
         ("[upstream]", "1: [upstream] is written with two brackets; write [[upstream]]"),
         ("[[log]]", "1: `log` can be written only once; write [log], with one bracket"),
-        ("log = 1", "1: `log` is a whole number, not a table; write [log] on a line of its own"),
+        ("log = 1", "1: `log` is a whole number, not a table; write [log] alone on a line"),
     ] {
         assert_eq!(problems(text), [problem]);
     }
@@ -337,10 +337,10 @@ fn mistakes_in_the_grammar_are_told_together_with_the_others() {
     let found = problems(
         "[log]\nlevel = debug\nformat = 7\n[timers]\nabsent = 5m\n[[range]]\nprefix = fd00:1::/64\nanswer \"live\"",
     );
-    assert_eq!(found[0], "2: debug is not in quotes; write \"debug\"");
+    assert_eq!(found[0], "2: debug has no quotes; write \"debug\"");
     assert!(found[1].starts_with("3: `format` is a whole number"), "{found:?}");
-    assert_eq!(found[2], "5: 5m is not in quotes; write \"5m\"");
-    assert_eq!(found[3], "7: fd00:1::/64 is not in quotes; write \"fd00:1::/64\"");
+    assert_eq!(found[2], "5: 5m has no quotes; write \"5m\"");
+    assert_eq!(found[3], "7: fd00:1::/64 has no quotes; write \"fd00:1::/64\"");
     assert!(found[4].starts_with("8: this is not TOML: "), "{found:?}");
     assert_eq!(found.len(), 5, "{found:?}");
     // What stands behind a broken header belongs nowhere, and is not blamed for it.

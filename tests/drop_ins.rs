@@ -110,7 +110,7 @@ fn a_mistake_is_told_with_its_file_line_and_caret() {
         file("lone64.d/a.toml")
     );
     assert!(said.contains(&a), "{said}");
-    let b = format!("{}:2:9: debug is not in quotes", file("lone64.d/b.toml"));
+    let b = format!("{}:2:9: debug has no quotes", file("lone64.d/b.toml"));
     assert!(said.contains(&b) && said.contains(&format!("{}:4:1: ", file("lone64.d/b.toml"))), "{said}");
     // Two files that are right by themselves.
     folder.write("lone64.d/a.toml", "");

@@ -102,7 +102,7 @@ fn tells_every_mistake_with_its_place_and_remedy() {
 <stdin>:2:8: '2001:db8:XX::/64' is not an IPv6 prefix
   2 |   rule 2001:db8:XX::/64 {
     |        ^^^^^^^^^^^^^^^^
-  help: write one such as 2001:db8:1:2:c::/112, out of your own addresses
+  help: write one such as 2001:db8:1:2:c::/112, inside your own addresses
 
 <stdin>:6:5: `iface` without the name of an interface
   6 |     iface

@@ -46,10 +46,10 @@ fn what_people_write_instead_is_told_what_it_means() {
             "[control]\nmetrics = \"localhost:9164\"",
             "2: `metrics` cannot be \"localhost:9164\"; write \"[::1]:9164\"",
         ),
-        ("[[upstream]]\ninterface = “eth0”", "2: “eth0” has the quotes of a word processor; write \"eth0\""),
+        ("[[upstream]]\ninterface = “eth0”", "2: “eth0” has typographic quotes; write \"eth0\""),
         (
             "[[range]]\nprefix = [\"2001:db8:1:2:d::/112\"]",
-            "2: `prefix` has a list where a prefix belongs; write a [[range]] for each prefix",
+            "2: `prefix` has a list instead of a prefix; write a [[range]] for each prefix",
         ),
         ("[sysctl]\nmanage = \"yes\"", "2: `manage` is text in quotes; write true, without quotes"),
         ("[logging]", "1: unknown table `logging`; did you mean [log]?"),

@@ -10,11 +10,14 @@ use std::process::{Command, Stdio};
 
 use clap::{CommandFactory, Parser, ValueEnum};
 use lone64::cli::Cli;
+use lone64::columns;
 use lone64::commands::man::Page;
 use lone64::config::{self, manual};
 use lone64::daemon::control::{Method, StatusParams};
 use lone64::daemon::explained::Explained;
+use lone64::daemon::metrics::catalog;
 use lone64::daemon::status::Status;
+use lone64::wire::DropReason;
 use serde_json::Value;
 
 /// What `lone64 …` prints; it has to succeed.
@@ -28,9 +31,16 @@ fn printed(arguments: &[&str]) -> String {
 /// The text behind the escapes of roff, fonts left out.
 fn plain(roff: &str) -> String {
     let mut text = roff.to_owned();
-    for (escape, meaning) in
-        [("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\-", "-"), ("\\&", ""), ("\\*(Aq", "'"), ("\\\\", "\\")]
-    {
+    for (escape, meaning) in [
+        ("\\fB", ""),
+        ("\\fI", ""),
+        ("\\fR", ""),
+        ("\\-", "-"),
+        ("\\&", ""),
+        ("\\*(Aq", "'"),
+        ("\\[u00A7]", "§"),
+        ("\\\\", "\\"),
+    ] {
         text = text.replace(escape, meaning);
     }
     text
@@ -85,6 +95,31 @@ fn the_page_of_the_file_has_every_key_that_is_supported() {
             assert!(section.contains(&format!("\n.TP\n{}{default}\n", key.name)), "{heading}{}", key.name);
         }
     }
+}
+
+#[test]
+fn the_page_of_the_metrics_has_every_metric_and_every_verdict() {
+    let page = plain(&printed(&["man", "lone64-metrics"]));
+    let part = |title: &str| {
+        let section = page.split_once(&format!("\n.SH {title}\n")).unwrap().1;
+        section.split("\n.SH").next().unwrap().to_owned()
+    };
+    let (metrics, verdicts) = (part("METRICS"), part("VERDICTS"));
+    for metric in catalog::ALL {
+        let head = format!("\n.TP\n{}", metric.series());
+        let entry = metrics.split_once(&head).unwrap_or_else(|| panic!("no {head}")).1;
+        let entry = entry.split("\n.TP").next().unwrap();
+        assert!(
+            entry.contains(metric.help) && metric.labels.iter().all(|label| entry.contains(label)),
+            "{entry}"
+        );
+    }
+    for reason in DropReason::ALL {
+        assert!(verdicts.contains(&format!("\n.TP\n{reason}\n{}", reason.about())), "{reason}");
+    }
+    assert!(verdicts.contains("\n.TP\nanswered\n"));
+    assert_eq!(metrics.matches("\n.TP\n").count(), catalog::ALL.len());
+    assert_eq!(verdicts.matches("\n.TP\n").count(), DropReason::COUNT + 1);
 }
 
 /// What the page says of the control socket, or of one of its methods.
@@ -185,7 +220,7 @@ fn the_page_of_the_program_has_every_field_of_a_status_and_of_an_explanation() {
 #[test]
 fn every_command_line_in_the_pages_is_one() {
     let mut seen = 0;
-    for page in [Page::Program, Page::File] {
+    for page in Page::value_variants().iter().copied() {
         for block in examples(page) {
             for line in block.replace("\\\n", " ").lines() {
                 // In a pipe or a list, each command is one.
@@ -206,6 +241,17 @@ fn every_command_line_in_the_pages_is_one() {
     assert!(seen >= 12, "only {seen}");
 }
 
+/// Lines to be copied are not filled: they have the columns of a terminal without those that the page indents.
+#[test]
+fn what_is_shown_as_it_is_fits_eighty_columns() {
+    const INDENT: usize = 7 + 4;
+    for page in Page::value_variants() {
+        for line in examples(*page).iter().flat_map(|block| block.lines()) {
+            assert!(columns::width(line) + INDENT <= columns::USUAL, "{page:?}: {line}");
+        }
+    }
+}
+
 #[test]
 fn every_configuration_in_the_pages_is_good() {
     let blocks: Vec<String> =
@@ -219,9 +265,9 @@ fn every_configuration_in_the_pages_is_good() {
 /// groff is not needed to build or test; where it is there, it has to be content.
 #[test]
 fn groff_has_nothing_to_say_against_the_pages() {
-    for page in [Page::Program, Page::File] {
+    for page in Page::value_variants() {
         let groff = Command::new("groff")
-            .args(["-man", "-Tutf8", "-ww", "-Wbreak", "-rLL=78n"])
+            .args(["-man", "-Tutf8", "-ww", "-Wbreak", "-rLL=78n", "-P-cbou"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -234,6 +280,9 @@ fn groff_has_nothing_to_say_against_the_pages() {
         let output = groff.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{page:?}");
         assert!(output.status.success() && !output.stdout.is_empty(), "{page:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let wide: Vec<_> = text.lines().filter(|line| columns::width(line) > columns::USUAL).collect();
+        assert!(wide.is_empty(), "{page:?}: {wide:#?}");
     }
 }
 
@@ -243,7 +292,7 @@ fn the_pages_that_are_named_are_there() {
         .iter()
         .map(|page| page.to_possible_value().unwrap().get_name().to_owned())
         .collect();
-    assert_eq!(names, ["lone64", "lone64.toml"]);
+    assert_eq!(names, ["lone64", "lone64.toml", "lone64-metrics"]);
     for name in names {
         assert!(printed(&["man", &name]).contains(&format!(".TH {}", name.to_uppercase())), "{name}");
     }

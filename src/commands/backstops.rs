@@ -19,25 +19,26 @@ pub fn notes(policy: &Policy) -> Vec<String> {
         let prefix = range.prefix;
         if range.may_be_translated() {
             notes.push(format!(
-                "no backstop for {prefix}: all of it is answered for, without an interface, so it \
-                 may be translated, and this host's own programs have to reach it"
+                "no backstop for {prefix}: it has no interface, and lone64 answers for all of it, so its addresses \
+                 may be translated, and this host must still reach them"
             ));
         } else if is_part_of_whole(range, &policy.suffixes, WHOLE) {
             notes.push(format!(
-                "no backstop for {prefix}: it would cover the upstream's own link, alone or with \
-                 the other ranges"
+                "no backstop for {prefix}: it would cover the upstream's own link, alone or together with other \
+                 ranges"
             ));
         } else if is_part_of_whole(range, &policy.ranges, slash_64(prefix)) {
             notes.push(format!(
-                "no backstop for {prefix} if an upstream has an address, its router or an on-link \
-                 prefix in it"
+                "no backstop for {prefix} if an address, the router or an on-link prefix of an upstream is inside it"
             ));
         }
     }
     let table = policy.routes.table;
     let is_main = table == RoutePolicy::default().table;
     if !is_main && policy.ranges.iter().chain(&policy.suffixes).any(|range| guarded(&range)) {
-        notes.push(format!("no backstop in table {table} while the upstream's own prefix is not in it"));
+        notes.push(format!(
+            "no backstop in table {table} as long as the upstream's own prefix is not in that table"
+        ));
     }
     notes
 }

@@ -1,4 +1,5 @@
-//! `lone64 check`: every problem of a configuration, or what it would serve; and what nobody would on this host.
+//! `lone64 check`: every problem of a configuration, or what it would serve; and what no range would serve on this
+//! host.
 //!
 //! May touch: the files that it is told to read, standard input, output and error, and the kernel's tables, which it
 //! only reads.
@@ -13,7 +14,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Outcome, backstops, host, links, print, slips, switches, unserved, ways_out, wrapped};
+use super::terminal::{self, complain, doubtful};
+use super::{Outcome, backstops, host, links, print, show, slips, switches, unserved, ways_out, wrapped};
 use crate::config::{DEFAULT_FILE, Effective, Overrides, Problems, Read, written};
 use crate::daemon::unserved::{Network, networks};
 use crate::engine::Engine;
@@ -33,31 +35,32 @@ Examples:
   lone64 check --json ./lone64.toml | jq '.problems[].message'
   ssh host cat /etc/lone64/lone64.toml | lone64 check -
 
-Behind F, its drop-ins are read, as `lone64 run` does: lone64.d/*.toml beside
-lone64.toml. Without F and without the default file, what is checked is what
-`lone64 run` does then: everything is automatic.
+After F, check reads the drop-ins of F, as `lone64 run` does: lone64.d/*.toml
+beside lone64.toml. Without F and without the default file, it checks what
+`lone64 run` does without a file: everything is automatic.
 
-What is legal and surely wrong is a warning, and the status is 0 all the same.
+A setting that is legal but surely a mistake is a warning. The exit status is
+then still 0.
 
---effective prints a configuration that means the same, with every key. Behind
-each value is where it came from: default, automatic (other keys or the host
-decide), or the file and the line. With --json that is `effective`.
+--effective prints a configuration with the same meaning and every key. Each
+value is followed by its origin: default, automatic (other keys or the host
+decide), or the file and the line. With --json this is `effective`.
 
-Networks that the kernel of this host routes inside an on-link prefix, and that
-nobody would serve, are named with the lines that serve them. With several
-upstreams, so are guests whose packets leave by another than their own. A table
-of [routes] that no rule names is told, with the rule. With --json these are
-`unserved`, `ways_out` and `unread_table`.
+check also shows, each with the lines or commands that help: networks that the
+kernel of this host routes inside an on-link prefix and that no range would
+serve; with several upstreams, guests whose packets leave through the wrong one;
+a table in [routes] that no rule uses. With --json these are `unserved`,
+`ways_out` and `unread_table`.
 
 Exit status: 0 the configuration is good, 1 it is not, 2 wrong usage.")]
 pub struct CheckArgs {
     /// The configuration, or - for standard input [default: /etc/lone64/lone64.toml].
     #[arg(value_name = "F")]
     pub file: Option<PathBuf>,
-    /// Print every key with its value and where it came from.
+    /// Print every key with its value and its origin.
     #[arg(long)]
     pub effective: bool,
-    /// Print one JSON object instead.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -80,10 +83,11 @@ pub fn run(args: &CheckArgs) -> Outcome {
             match &here.effective {
                 _ if args.json => print(&format!("{:#}\n", described::described(&checked, &here)))?,
                 Some(effective) => print(&effective.text())?,
-                None => print(&text(&here, &summary(&checked.origin, policy)))?,
+                None => show(&text(&here, &summary(&checked.origin, policy)))?,
             }
             if !args.json {
-                checked.read.notices.iter().for_each(|notice| eprintln!("warning: {notice}\n"));
+                let word = doubtful("warning: ");
+                checked.read.notices.iter().for_each(|notice| complain(&format!("{word}{notice}\n\n")));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -91,7 +95,7 @@ pub fn run(args: &CheckArgs) -> Outcome {
             if args.json {
                 print(&format!("{:#}\n", described::refused(&origin, &problems)))?;
             } else {
-                eprintln!("{problems}\n\n{}", count_of_problems(&origin, &problems));
+                complain(&format!("{problems}\n\n{}\n", count_of_problems(&origin, &problems)));
             }
             Ok(ExitCode::FAILURE)
         }
@@ -112,7 +116,7 @@ fn check(file: Option<&Path>) -> Result<Checked, (String, Problems)> {
     let drop_ins = files.len() - usize::from(loaded.files.main().is_some());
     let origin = match (loaded.files.main(), drop_ins) {
         (Some(_), 0) => named,
-        (None, 0) => format!("no configuration ({named} is not there)"),
+        (None, 0) => format!("no configuration ({named} does not exist)"),
         (Some(_), _) => format!("{named} with {}", counted(drop_ins, "drop-in")),
         (None, _) => format!("{} of {named}", counted(drop_ins, "drop-in")),
     };
@@ -123,9 +127,10 @@ fn check(file: Option<&Path>) -> Result<Checked, (String, Problems)> {
 fn text(here: &Here, summary: &str) -> String {
     let unserved = &here.unserved;
     let (table, ways_out) = (table(here), ways_out::text(&here.ways_out));
-    let mut text = format!("{table}{}{ways_out}\n{summary}\n", unserved.text(&table));
+    let mut text =
+        format!("{table}{}{ways_out}\n", unserved.text(&table)) + &terminal::folded("", "    ", summary);
     if let Some(unread) = &unserved.unread {
-        text += &wrapped("unread: ", &format!("{}; this adds one:", unread.sentence()));
+        text += &wrapped("unread: ", &format!("{}; this command adds one:", unread.sentence()));
         text += &format!("            {}\n", unread.remedy());
     }
     text
@@ -248,11 +253,17 @@ fn table(here: &Here) -> String {
         .collect();
     let mut text = String::new();
     let is_table = rows.len() > 1;
-    for row in rows.into_iter().filter(|_| is_table) {
+    let fits = widths.iter().sum::<usize>() + 2 * (widths.len() - 1) <= terminal::columns();
+    for row in rows.iter().filter(|_| is_table && fits) {
         let cells: Vec<String> =
             columns.iter().zip(&widths).map(|(at, width)| format!("{:width$}", row[*at])).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
+    }
+    for row in rows.iter().skip(1).filter(|_| !fits) {
+        let cell = |at: &usize| format!("{} {}", rows[0][*at].to_lowercase(), row[*at]);
+        let cells: Vec<String> = columns.iter().map(cell).collect();
+        text += &terminal::folded("", "    ", &cells.join(", "));
     }
     let has_gateway = all_ranges(policy).any(|range| range.gateway.is_some());
     let has_period = policy.upstreams.iter().any(|upstream| upstream.announce.period().is_some());
@@ -260,7 +271,8 @@ fn table(here: &Here) -> String {
         text.push('\n');
     }
     for range in all_ranges(policy) {
-        let line = |gateway| format!("gateway: {gateway} on every downstream of {}\n", range.prefix);
+        let line =
+            |gateway| wrapped("gateway: ", &format!("{gateway} on every downstream of {}", range.prefix));
         text.extend(range.gateway.map(line));
     }
     text.extend(notes.iter().map(|note| wrapped("note: ", note)));
@@ -276,7 +288,8 @@ fn period_line(upstream: &UpstreamPolicy, period: Duration, policy: &Policy) -> 
     let per_second = policy.limits.announcements_per_second;
     let most = u64::from(per_second) * period.as_secs();
     let line = format!(
-        "every live target again each {} on {}, if there are no more than {most} ({per_second} a second)",
+        "every live target is announced again every {} on {}, if there are at most {most} of them ({per_second} per \
+         second)",
         written(period),
         named(upstream)
     );
@@ -297,10 +310,11 @@ fn automatic_line(upstream: &UpstreamPolicy, automatic: &Automatic) -> String {
         [] => String::new(),
         patterns => format!(" but {}", listed(patterns)),
     };
-    format!(
-        "automatic: whatever the kernel routes to another interface{ignored}, out of the\n\
-         on-link prefixes of {upstream}, for live guests\n"
-    )
+    let what = format!(
+        "every prefix that the kernel routes to another interface{ignored}, inside the on-link prefixes of \
+         {upstream}, for live guests"
+    );
+    wrapped("automatic: ", &what)
 }
 
 fn is_automatic(policy: &Policy) -> bool {

@@ -31,13 +31,13 @@ pub(super) enum Next {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ControlError {
     /// Nobody is there.
-    #[error("no lone64 answers at {}: is it running? `systemctl status lone64` tells", .0.display())]
+    #[error("no lone64 answers at {}: is it running? `systemctl status lone64` shows it", .0.display())]
     NotRunning(PathBuf),
     /// Not for everybody.
-    #[error("{} is not for you: run this as root, or as a member of the socket's group", .0.display())]
+    #[error("permission denied on {}: run as root, or join the group of the socket", .0.display())]
     Forbidden(PathBuf),
     /// It said nothing, or went away.
-    #[error("lone64 does not answer at {}; `journalctl -u lone64` may say why", .path.display())]
+    #[error("lone64 does not answer at {}; `journalctl -u lone64` may show why", .path.display())]
     Silent {
         /// The socket.
         path: PathBuf,
@@ -45,10 +45,11 @@ pub(super) enum ControlError {
         source: io::Error,
     },
     /// It said something else.
-    #[error("what answers at {} is not a lone64 of this version; restart it after an update", .0.display())]
+    #[error("the program that answers at {} is not lone64, or is another version of it; restart lone64 after an \
+             update", .0.display())]
     Foreign(PathBuf),
     /// It said no.
-    #[error("{}", .0["message"].as_str().unwrap_or("lone64 refuses, and does not say why"))]
+    #[error("{}", .0["message"].as_str().unwrap_or("lone64 refuses, and gives no reason"))]
     Refused(Value),
 }
 
@@ -149,7 +150,7 @@ mod tests {
         let error = Client::connect(Path::new("/nonexistent/control.sock")).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "no lone64 answers at /nonexistent/control.sock: is it running? `systemctl status lone64` tells"
+            "no lone64 answers at /nonexistent/control.sock: is it running? `systemctl status lone64` shows it"
         );
     }
 }

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use super::control::Client;
 use super::options::{RunArgs, parse_range};
-use super::{Outcome, print, wrapped};
+use super::terminal::{bad, doubtful};
+use super::{Outcome, print, show, wrapped};
 use crate::config::Config;
 use crate::doctor::{Check, FORWARDING, Finding, Fix, Group, Host, Remedy, Severity, examine, fix, gather};
 use crate::engine::facts::IfName;
@@ -85,7 +86,7 @@ pub fn run(args: &DoctorArgs) -> Outcome {
     let (mut host, mut results) = look(&config, &args.root)?;
     let file = fix::file(&args.root).display().to_string();
     if !args.json {
-        print(&report(&results, needs_upstream(&host), &file))?;
+        show(&report(&results, needs_upstream(&host), &file))?;
     }
     let mut fixed = Fixed { applied: Vec::new(), failed: None };
     if args.fix {
@@ -113,7 +114,7 @@ pub fn run(args: &DoctorArgs) -> Outcome {
     }
     match &live {
         _ if args.json => print(&format!("{object:#}\n"))?,
-        Ok(Some(live)) => print(&format!("\n{}", live::report(live, &file)))?,
+        Ok(Some(live)) => show(&format!("\n{}", live::report(live, &file)))?,
         _ => {}
     }
     fixed.failed.map_or(Ok(()), Err)?;
@@ -165,10 +166,10 @@ fn report(results: &Results, needs_upstream: bool, file: &str) -> String {
         }
         for finding in findings {
             let word = match finding.severity {
-                Severity::Fault => "FAULT",
-                Severity::Warning => "warning",
+                Severity::Fault => bad("FAULT    "),
+                Severity::Warning => doubtful("warning  "),
             };
-            text.push_str(&wrapped(&format!("  {word:<9}"), &finding.sentence));
+            text.push_str(&wrapped(&format!("  {word}"), &finding.sentence));
             for evidence in &finding.evidence {
                 text.push_str(&wrapped("           seen: ", evidence));
             }

@@ -15,7 +15,8 @@ use serde_json::json;
 
 use super::control::{Client, ControlError};
 use super::options::SocketArgs;
-use super::{Outcome, host, print};
+use super::terminal::{bad, good};
+use super::{Outcome, host, print, show};
 use crate::config::Overrides;
 use crate::daemon::explained::{Explained, ExplainedStep};
 use crate::engine::Time;
@@ -27,7 +28,7 @@ use crate::engine::facts::Fact;
 Examples:
   lone64 explain 2001:db8:1:2:c::5
   lone64 explain --probe 2001:db8:1:2:c::5
-  lone64 explain --json 2001:db8:1:2:c::5 | jq '.steps[] | select(.holds == \"no\")'
+  lone64 explain --json 2001:db8::5 | jq '.steps[].remedy'
 
 Exit status: 0 it is answered for, 1 it is not or may not be, 2 wrong usage.")]
 pub struct ExplainArgs {
@@ -60,7 +61,7 @@ pub fn run(args: &ExplainArgs) -> Outcome {
         object["running"] = json!(is_running);
         print(&format!("{object:#}\n"))?;
     } else {
-        print(&text(&explained, is_running))?;
+        show(&text(&explained, is_running))?;
     }
     let is_good = explained.outcome == "answered" && first_cross(&explained).is_none();
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -104,9 +105,9 @@ fn text(explained: &Explained, is_running: bool) -> String {
     let cross = first_cross(explained);
     for step in &explained.steps {
         let mark = match step.holds.as_str() {
-            "yes" => "✓",
-            "no" => "✗",
-            _ => "?",
+            "yes" => good("✓"),
+            "no" => bad("✗"),
+            _ => "?".to_owned(),
         };
         let first = format!("  {mark} {:<11} ", step.subject);
         text += &super::wrapped(&first, &step.value);

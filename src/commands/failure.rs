@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::control::ControlError;
-use super::print;
+use super::terminal::complain;
+use super::{print, show};
 use crate::config::Problems;
 use crate::explanation;
 use crate::import::ImportError;
@@ -28,20 +29,31 @@ pub enum Form {
 pub fn tell(error: &(dyn Error + 'static), form: Form) -> ExitCode {
     let said = match form {
         Form::Text => {
-            eprintln!("{}", explanation::of(error));
+            complain(&format!("{}\n", explanation::of(error)));
             Ok(())
         }
         Form::Json => print(&format!("{:#}\n", json!({ "error": described(error) }))),
         Form::JsonLines => print(&format!("{}\n", json!({ "error": described(error) }))),
     };
     if let Err(error) = said {
-        eprintln!("lone64: cannot write to standard output: {error}");
+        complain(&format!("lone64: cannot write to standard output: {error}\n"));
     }
     ExitCode::FAILURE
 }
 
-/// Says that a command line is none. It exits with status 2.
-pub fn tell_usage(message: &str) -> ExitCode {
+/// Says that a command line is none, or shows the help that it asks for.
+pub fn tell_usage(error: &clap::Error, form: Form) -> ExitCode {
+    let text = error.render();
+    if !error.use_stderr() {
+        // A reader that is gone has seen enough.
+        let _ = show(&text.ansi().to_string());
+        return ExitCode::SUCCESS;
+    }
+    if form == Form::Text {
+        complain(&text.ansi().to_string());
+        return ExitCode::from(2);
+    }
+    let message = text.to_string();
     let error = json!({ "error": { "code": "usage", "message": message.trim_end() } });
     // Who cannot be told that gets the status.
     let _ = print(&format!("{error:#}\n"));

@@ -30,19 +30,18 @@ Examples:
   lone64 import --kernel | lone64 check -
   ssh host cat /etc/ndppd.conf | lone64 import --from ndppd -
 
-Exit status: 0 printed, 1 it cannot be read or has nothing to serve, 2 wrong
-usage.")]
+Exit status: 0 done, 1 cannot read it or nothing to serve, 2 wrong usage.")]
 pub struct ImportArgs {
-    /// A configuration of ndppd (0.2 or 1.0) or npd6, or - for standard input.
+    /// The configuration of ndppd (0.2 or 1.0) or npd6, or - for standard input.
     #[arg(value_name = "F", required_unless_present = "kernel", conflicts_with = "kernel")]
     pub file: Option<PathBuf>,
-    /// Import what the kernel answers for (`ip -6 neigh show proxy`).
+    /// Import the proxy entries of the kernel (`ip -6 neigh show proxy`).
     #[arg(long)]
     pub kernel: bool,
-    /// Whose configuration it is, if its content does not tell.
+    /// The program of the configuration, if lone64 does not recognize it.
     #[arg(long, value_name = "PROGRAM", conflicts_with = "kernel")]
     pub from: Option<Format>,
-    /// Print one JSON object instead.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -50,11 +49,11 @@ pub struct ImportArgs {
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
-    #[error("cannot read {}: is it there, and may this user read it?", .0.display())]
+    #[error("cannot read {}: does it exist, and may this user read it?", .0.display())]
     File(PathBuf, #[source] io::Error),
     #[error("cannot read standard input")]
     Input(#[source] io::Error),
-    #[error("cannot ask the kernel for its proxy entries and the ways to them")]
+    #[error("cannot read the kernel's proxy entries and the routes to them")]
     Kernel(#[from] NetlinkError),
 }
 

@@ -41,19 +41,19 @@ pub fn notes(written: &Policy, here: &Policy) -> Vec<String> {
         }
         if is_whole {
             notes.push(format!(
-                "{prefix} has the router or other stations of the upstream's own link in it: each live guest has a \
-                 /128, and there is no route and no backstop over them, so that they are reached as before"
+                "{prefix} contains the router or other hosts of the upstream's own link: each live guest gets a \
+                 /128, and the range has no route and no backstop, so that this host still reaches them"
             ));
         } else if could_be {
             notes.push(format!(
-                "{prefix} has one route, but where it is all of the upstream's own link each live guest has a /128 \
+                "{prefix} has one route; if it is the whole of the upstream's own link, each live guest gets a /128 \
                  instead"
             ));
         }
         if is_whole && !range.proxy_downstream {
             notes.push(format!(
-                "guests of {prefix} that take the whole /64 for their own link get no answer for its other stations, \
-                 unless `proxy-downstream = true` answers them; with a /128, and a link-local gateway, they need none"
+                "guests of {prefix} that see the whole /64 as their own link get no answer for other hosts there, \
+                 unless `proxy-downstream = true`; guests with a /128 and a link-local gateway do not need that"
             ));
         }
     }

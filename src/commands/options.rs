@@ -23,37 +23,38 @@ Examples:
   lone64 run -v
   lone64 run --record /var/tmp/lone64.trace
 
-Behind F, the files of the directory beside it are read, in the order of their
-names: lone64.d/*.toml beside lone64.toml. A table in two brackets adds one, a
-key in another table replaces that of the files before.
+After F, run reads the drop-ins in the directory beside it, in the order of
+their names: lone64.d/*.toml beside lone64.toml. A table in two brackets adds a
+range or an upstream. A key in another table replaces the same key of an earlier
+file.
 
--v is level = \"debug\" of [log], -vv \"trace\", -q \"warn\" and -qq \"error\".
-Environment: LONE64_LOG is error, warn, info, debug or trace, and goes before
-the level of the files; -v and -q go before both.")]
+-v sets level = \"debug\" of [log], -vv \"trace\", -q \"warn\" and -qq \"error\".
+The environment variable LONE64_LOG is error, warn, info, debug or trace. It
+overrides the level in the files, and -v and -q override both.")]
 pub struct RunArgs {
     /// The configuration [default: /etc/lone64/lone64.toml].
     #[arg(long, value_name = "F")]
     pub config: Option<PathBuf>,
-    /// The interface towards the provider's router, instead of the file's; can be repeated.
+    /// The interface towards the provider's router; replaces those of the file; can be repeated.
     #[arg(long, value_name = "IF")]
     pub upstream: Vec<IfName>,
     /// Serve this prefix for the guests behind this interface; can be repeated.
     #[arg(long, value_name = "PREFIX=IF", value_parser = parse_range)]
     pub range: Vec<(Ipv6Net, IfName)>,
-    /// The control socket, instead of the file's.
+    /// The path of the control socket; replaces that of the file.
     #[arg(long, value_name = "PATH", value_parser = parse_socket)]
     pub socket: Option<PathBuf>,
-    /// Log why things are decided; twice: every packet.
+    /// Log the reasons of decisions; twice: also every packet.
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Log only what may be wrong; twice: only what is.
+    /// Log only warnings and errors; twice: only errors.
     #[arg(short, long, action = ArgAction::Count)]
     pub quiet: u8,
-    /// Write what happens, and what is done about it, to this file, for a bug report.
+    /// Write everything that happens to this file, for a bug report.
     ///
-    /// One JSON object per line, until the daemon ends or the file has 64 MiB: what the kernel says, every question,
-    /// every answer. The same program makes the same of it again, without the network. It holds the addresses and
-    /// MACs of this network and the configuration, so only its owner may read it; a file that is there is
+    /// The file has one JSON object per line: what the kernel says, every solicitation, every answer. It ends when
+    /// the daemon ends, or at 64 MiB. The same version of lone64 can replay it without the network. It contains the
+    /// configuration and the addresses and MACs of this network, so only its owner may read it. An existing file is
     /// overwritten.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -62,10 +63,10 @@ pub struct RunArgs {
 /// Which daemon is meant.
 #[derive(Debug, Clone, Args)]
 pub struct SocketArgs {
-    /// Its control socket [default: that of its configuration].
+    /// The control socket of the daemon [default: the one in its configuration].
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Its configuration, which names the socket [default: /etc/lone64/lone64.toml].
+    /// The configuration of the daemon, which names the socket [default: /etc/lone64/lone64.toml].
     #[arg(long, value_name = "F", conflicts_with = "socket")]
     pub config: Option<PathBuf>,
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::control::{Client, ControlError};
 use super::options::SocketArgs;
-use super::{Outcome, print};
+use super::terminal::{complain, folded};
+use super::{Outcome, print, show};
 
 /// The options of `reload`.
 #[derive(Debug, Clone, Args)]
@@ -22,7 +23,7 @@ Examples:
 
 Exit status: 0 reloaded, 1 refused or not running, 2 wrong usage.")]
 pub struct ReloadArgs {
-    /// Print one JSON object instead.
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
     /// Which daemon is meant.
@@ -35,12 +36,14 @@ pub fn run(args: &ReloadArgs) -> Outcome {
     let result = Client::connect(&args.of.path()).and_then(|mut client| client.ask("reload", Value::Null));
     match result {
         Ok(result) if args.json => print(&format!("{result:#}\n"))?,
-        Ok(result) => print(&changes(&result))?,
+        Ok(result) => show(&changes(&result))?,
         Err(ControlError::Refused(fault)) if !args.json => {
             let count = fault["problems"].as_array().map_or(1, Vec::len);
             let message = fault["message"].as_str().unwrap_or_default();
             let plural = if count == 1 { "" } else { "s" };
-            eprintln!("{message}\n\nnot reloaded: {count} problem{plural}; what was running goes on");
+            complain(&format!(
+                "{message}\n\nnot reloaded: {count} problem{plural}; the old configuration stays in force\n"
+            ));
             return Ok(ExitCode::FAILURE);
         }
         Err(error) => return Err(error.into()),
@@ -52,7 +55,7 @@ fn changes(result: &Value) -> String {
     let changes: Vec<_> =
         result["changes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     match changes.as_slice() {
-        [] => "Reloaded: nothing has changed.\n".to_owned(),
-        some => some.iter().map(|change| format!("{change}\n")).collect(),
+        [] => "Reloaded: nothing changed.\n".to_owned(),
+        some => some.iter().map(|change| folded("", "    ", change)).collect(),
     }
 }

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Outcome;
 use super::options::RunArgs;
+use super::terminal::complain;
 use crate::config::Loaded;
 use crate::daemon::control::{Control, SocketError};
 use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging};
@@ -44,7 +45,7 @@ pub fn run(args: &RunArgs) -> Outcome {
 fn tell_last(text: String) {
     let (told, is_told) = mpsc::channel();
     thread::spawn(move || {
-        eprintln!("{text}");
+        complain(&format!("{text}\n"));
         let _ = told.send(());
     });
     let _ = is_told.recv_timeout(PATIENCE_AT_EXIT);
@@ -88,7 +89,7 @@ async fn serve(args: &RunArgs, loaded: &Loaded) -> Result<(), Box<dyn std::error
 fn record(path: &Path) -> Option<Recorder> {
     let recorder = Recorder::create(path);
     let told = |error: &io::Error| {
-        tracing::warn!("cannot write the trace {}: {error}; answering goes on without it", path.display());
+        tracing::warn!("cannot write the trace {}: {error}; lone64 runs without it", path.display());
     };
     recorder.inspect_err(told).ok()
 }
@@ -99,7 +100,7 @@ fn open_control(path: &Path) -> Result<Option<Control>, SocketError> {
         Ok(control) => Ok(Some(control)),
         Err(error @ SocketError::Running { .. }) => Err(error),
         Err(error) => {
-            tracing::warn!("{error}; answering goes on, `status` and `reload` do not work");
+            tracing::warn!("{error}; lone64 answers, but `status` and `reload` do not work");
             Ok(None)
         }
     }
@@ -119,7 +120,7 @@ fn stop_signals() -> io::Result<impl Stream<Item = io::Result<()>>> {
                 tracing::info!("{name}: {what}");
                 Ok(())
             }
-            None => Err(io::Error::other("signals are not delivered any more")),
+            None => Err(io::Error::other("signals no longer arrive")),
         };
         Some((told, (terminate, interrupt, "stopping at once")))
     }))
@@ -132,9 +133,9 @@ fn warn_of_small_neighbor_table(downstreams: usize) {
     let needed = 4 * downstreams;
     if let Some(most) = neighbors.filter(|most| *most < needed) {
         tracing::warn!(
-            "the kernel's neighbor table holds {most} entries, too few for guests on {downstreams} \
-             interfaces, who then seem to be gone; `sysctl -w net.ipv6.neigh.default.gc_thresh3={needed}` \
-             makes room"
+            "the kernel's neighbor table has room for {most} entries, which is too few for guests on {downstreams} \
+             interfaces: guests can seem to be gone; `sysctl -w net.ipv6.neigh.default.gc_thresh3={needed}` makes \
+             room"
         );
     }
 }

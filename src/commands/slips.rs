@@ -15,9 +15,7 @@ pub(super) fn notes(written: &Policy, here: &Engine) -> Vec<String> {
         let missing = name.parse::<IfName>().is_ok_and(|name| here.links().named(&name).is_none());
         let there = here.links().iter().map(|link| link.name.as_str());
         if let Some(near) = nearest(&name, there).filter(|_| missing) {
-            notes.push(format!(
-                "there is no interface {name} on this host at this moment; did you mean {near}?"
-            ));
+            notes.push(format!("this host has no interface {name} now; did you mean {near}?"));
         }
     }
     let ranges = written.ranges.iter().filter(|range| range.needs_upstream());
@@ -27,8 +25,8 @@ pub(super) fn notes(written: &Policy, here: &Engine) -> Vec<String> {
     if let Some(own) = own.filter(|own| INTERNET.contains(own) && !DOCUMENTATION.contains(own)) {
         notes.extend(documented.map(|prefix| {
             format!(
-                "{prefix} is out of {DOCUMENTATION}, which is for documentation: no router asks for it; write one \
-                 out of the prefix of this host, which has {own}"
+                "{prefix} is part of {DOCUMENTATION}, which is for documentation, and no router asks for it; use a \
+                 prefix of this host, which has {own}"
             )
         }));
     }

@@ -1,13 +1,13 @@
 //! `lone64 status`: what a running daemon serves, and for whom.
 //!
-//! May touch: the control socket, standard output, and whether that is a terminal.
+//! May touch: the control socket, standard output, and the terminal that this may be.
 
 mod askers;
 mod in_force;
 mod page;
 mod shown;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 use super::control::{Client, ControlError};
 use super::options::SocketArgs;
 use super::reader::{self, Reader};
-use super::{Outcome, print};
-use page::{Colour, Page};
+use super::{Outcome, print, show, terminal};
+use crate::columns;
+use page::Page;
 pub use shown::Only;
 use shown::{Shown, What};
 
@@ -33,28 +34,28 @@ Examples:
   lone64 status 2001:db8:1:2:c::/112 --live
   lone64 status --problems
   lone64 status --watch
-  lone64 status --json | jq '.targets[] | select(.state == \"live\") | .address'
-  lone64 status --json | jq '.config.keys[] | select(.origin != \"default\")'
+  lone64 status --live --json | jq '.targets[].address'
+  lone64 status --json | jq '.config.keys[] | select(.file)'
 
-Networks that nobody serves are named, each with the lines that serve them; they
-are no problem. What is shown does not change the exit status, nor the totals:
-they are of everything.
+status names networks that no range serves, each with the lines that serve it;
+they are not a problem. An argument or option that hides a part changes neither
+the exit status nor the totals.
 
 Exit status: 0 healthy, 1 not running or with problems, 2 wrong usage.")]
 pub struct StatusArgs {
-    /// Only what is behind this interface, or in this prefix; problems of the whole are always shown.
+    /// Show only this interface or this prefix; general problems are always shown.
     #[arg(value_name = "IF|PREFIX")]
     pub only: Option<Only>,
-    /// Only the guests that are live.
+    /// Show only live guests.
     #[arg(long)]
     pub live: bool,
-    /// Only what is not as it should be.
+    /// Show only what has a problem.
     #[arg(long, conflicts_with = "live")]
     pub problems: bool,
-    /// Print one JSON object instead, with everything.
+    /// Print one JSON object with everything.
     #[arg(long)]
     pub json: bool,
-    /// Show it again every second, in place, until interrupted; what the terminal has no room for is left out.
+    /// Show it every second, in place, until interrupted; what does not fit the terminal is left out.
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
     /// Which daemon is meant.
@@ -72,18 +73,19 @@ pub fn run(args: &StatusArgs) -> Outcome {
         print(&format!("{status:#}\n"))?;
         return Ok(health);
     }
-    let is_terminal = io::stdout().is_terminal();
-    let wants_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let colour = if wants_colour { Colour::Ansi } else { Colour::None };
     let mut page = page(&path, args)?;
     if !args.watch {
-        print(&page.0.text(colour))?;
+        show(&page.0.text())?;
         return Ok(page.1);
     }
     loop {
-        let text = page.0.text(colour);
-        // The cursor home, and the rest of the screen empty.
-        let text = if is_terminal { format!("\x1b[H\x1b[2J{}", fitting(text, room())) } else { text };
+        terminal::measure();
+        let text = terminal::readable(&page.0.text());
+        let text = if terminal::can_move() {
+            format!("{TO_AN_EMPTY_SCREEN}{}", fitting(text, terminal::room(io::stdout())))
+        } else {
+            text
+        };
         if reader::show(&text)? == Reader::Gone || reader::wait(BETWEEN_PAGES)? == Reader::Gone {
             return Ok(page.1);
         }
@@ -141,16 +143,10 @@ fn everything(path: &Path, params: &Value) -> Result<Value, ControlError> {
     Ok(status)
 }
 
-/// Columns and rows of the terminal, if it says how many it has.
-fn room() -> Option<(usize, usize)> {
-    let (columns, rows) = terminal_size::terminal_size_of(io::stdout())?;
-    Some((usize::from(columns.0), usize::from(rows.0)))
-}
-
 /// As many lines as there is room for, and how many are left out.
 fn fitting(text: String, room: Option<(usize, usize)>) -> String {
-    let Some((columns, rows)) = room.filter(|(columns, rows)| *columns > 0 && *rows > 0) else { return text };
-    let height = |line: &str| visible(line).max(1).div_ceil(columns);
+    let Some((columns, rows)) = room else { return text };
+    let height = |line: &str| columns::width(line).max(1).div_ceil(columns);
     // The cursor is on a line of its own.
     let most = rows.saturating_sub(1);
     if text.lines().map(height).sum::<usize>() <= most {
@@ -174,13 +170,8 @@ fn last(list: &Value, key: &str) -> Option<Value> {
 }
 
 const BETWEEN_PAGES: Duration = Duration::from_secs(1);
-
-/// How many columns a text takes that may have colours in it.
-fn visible(text: &str) -> usize {
-    let mut parts = text.split('\x1b');
-    let plain = parts.next().map_or(0, |part| part.chars().count());
-    plain + parts.map(|part| part.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()
-}
+/// The cursor home, and the rest of the screen empty (console_codes(4)).
+const TO_AN_EMPTY_SCREEN: &str = "\x1b[H\x1b[2J";
 
 #[cfg(test)]
 mod tests {

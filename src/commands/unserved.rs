@@ -12,7 +12,7 @@ pub(super) fn text(networks: &[Network], count: usize) -> String {
     let mut instead: Vec<&str> = Vec::new();
     let shown = networks.len().min(MOST_SHOWN);
     for Network { prefix, interface, lines, instead: sentence, .. } in &networks[..shown] {
-        text += &wrapped(WORD, &format!("nobody serves {prefix} on {interface}; these lines do:"));
+        text += &wrapped(WORD, &format!("no range serves {prefix} on {interface}; these lines do:"));
         for line in lines.lines() {
             text += &format!("{INDENT}    {line}\n");
         }
@@ -21,7 +21,7 @@ pub(super) fn text(networks: &[Network], count: usize) -> String {
         }
     }
     if count > shown {
-        text += &wrapped(WORD, &format!("and {} more networks; --json names more", count - shown));
+        text += &wrapped(WORD, &format!("and {} more networks; `--json` lists more of them", count - shown));
     }
     instead.iter().for_each(|sentence| text += &wrapped(INDENT, sentence));
     text
@@ -41,28 +41,27 @@ mod tests {
             prefix: format!("2001:db8:1:2:{number}::/80").parse().unwrap(),
             interface: "docker0".to_owned(),
             upstream: "eth0".to_owned(),
-            lines: format!(
-                "[[range]]\nprefix = \"2001:db8:1:2:{number}::/80\"\ninterface = \"docker0\"\n"
-            ),
-            instead: "automatic = true in [[upstream]] serves all such networks, and automatic = false leaves them \
-                      alone"
-                .to_owned(),
+            lines: format!("[[range]]\nprefix = \"2001:db8:1:2:{number}::/80\"\ninterface = \"docker0\"\n"),
+            instead:
+                "automatic = true in [[upstream]] serves all such networks, and automatic = false ignores \
+                      them"
+                    .to_owned(),
         }
     }
 
     #[test]
     fn shows_the_lines_to_be_copied_and_what_helps_instead_once() {
         let expected = "\
-unserved: nobody serves 2001:db8:1:2:1::/80 on docker0; these lines do:
+unserved: no range serves 2001:db8:1:2:1::/80 on docker0; these lines do:
               [[range]]
               prefix = \"2001:db8:1:2:1::/80\"
               interface = \"docker0\"
-unserved: nobody serves 2001:db8:1:2:2::/80 on docker0; these lines do:
+unserved: no range serves 2001:db8:1:2:2::/80 on docker0; these lines do:
               [[range]]
               prefix = \"2001:db8:1:2:2::/80\"
               interface = \"docker0\"
           automatic = true in [[upstream]] serves all such networks, and
-          automatic = false leaves them alone
+          automatic = false ignores them
 ";
         assert_eq!(text(&[network(1), network(2)], 2), expected);
         assert_eq!(text(&[], 0), "");
@@ -72,7 +71,7 @@ unserved: nobody serves 2001:db8:1:2:2::/80 on docker0; these lines do:
     fn shows_a_few_of_thousands() {
         let all: Vec<_> = (1..100).map(network).collect();
         let text = text(&all, 4_000);
-        assert_eq!(text.matches("nobody serves").count(), MOST_SHOWN);
-        assert!(text.contains("unserved: and 3992 more networks; --json names more\n"), "{text}");
+        assert_eq!(text.matches("no range serves").count(), MOST_SHOWN);
+        assert!(text.contains("unserved: and 3992 more networks; `--json` lists more of them\n"), "{text}");
     }
 }

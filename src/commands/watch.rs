@@ -2,6 +2,7 @@
 //!
 //! May touch: the control socket, standard output.
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use super::Outcome;
 use super::control::{Client, Next};
 use super::options::SocketArgs;
 use super::reader::{self, Reader};
+use super::terminal::{self, complain};
 
 /// The options of `watch`.
 #[derive(Debug, Clone, Args)]
@@ -19,10 +21,10 @@ Examples:
   lone64 watch
   lone64 watch --json | jq 'select(.event == \"unanswered\") | .reason'
 
-Exit status: 0 when its reader ends (| head), 1 when the daemon ends or is not
-there, 2 wrong usage.")]
+Exit status: 0 if the reader of the output ends (| head), 1 if the daemon ends
+or does not run, 2 wrong usage.")]
 pub struct WatchArgs {
-    /// Print one JSON object per line instead.
+    /// Print one JSON object per line.
     #[arg(long)]
     pub json: bool,
     /// Which daemon is meant.
@@ -37,7 +39,7 @@ pub fn run(args: &WatchArgs) -> Outcome {
     // Who reads this knows from here on that nothing is missed.
     let mut next = Next::Line(WATCHING.to_owned());
     while let Next::Line(line) = next {
-        let text = if args.json { line } else { sentence(&line) };
+        let text = if args.json { line } else { shown(&sentence(&line)) };
         if reader::show(&text)? == Reader::Gone {
             return Ok(ExitCode::SUCCESS);
         }
@@ -46,7 +48,7 @@ pub fn run(args: &WatchArgs) -> Outcome {
     if let Next::Unread = next {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("lone64: the daemon has ended, or this terminal was too slow for it");
+    complain("lone64: the daemon has ended, or this terminal was too slow\n");
     Ok(ExitCode::FAILURE)
 }
 
@@ -63,6 +65,18 @@ fn sentence(line: &str) -> String {
         words.push(plain(value));
     }
     words.join(" ") + "\n"
+}
+
+/// On a terminal what does not fit is folded; in a pipe an event is a line.
+fn shown(sentence: &str) -> String {
+    let is_terminal = io::stdout().is_terminal();
+    terminal::readable(&if is_terminal { folded(sentence) } else { sentence.to_owned() })
+}
+
+fn folded(sentence: &str) -> String {
+    // As it begins: an event without a time has its name in the same column.
+    let begin = sentence.len() - sentence.trim_start().len();
+    terminal::folded(&sentence[..begin], "    ", &sentence[begin..])
 }
 
 fn plain(value: Value) -> String {

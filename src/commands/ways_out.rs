@@ -62,12 +62,12 @@ pub(super) fn text(all: &[Astray]) -> String {
     let mut text = String::new();
     for Astray { prefix, upstream, leaves_by, lines } in all {
         let now = match leaves_by {
-            Some(other) => format!("leave by {other}, where they are dropped"),
+            Some(other) => format!("leave through {other}, where they are dropped"),
             None => "have no way out of this host".to_owned(),
         };
         let sentence = format!(
-            "guests in {prefix} are to leave by {upstream}, whose provider gave the prefix, but their packets {now}; \
-             these commands give them a way of their own:"
+            "guests in {prefix} must leave through {upstream}, whose provider gave the prefix, but their packets \
+             {now}; these commands give them a route:"
         );
         text += &wrapped("note: ", &sentence);
         lines.iter().for_each(|line| text += &format!("          {line}\n"));

@@ -24,7 +24,7 @@ pub(crate) fn plain(bytes: Vec<u8>, most: usize, origin: &str, remedy: &str) -> 
         Err(report.into_problems())
     };
     if bytes.len() > most {
-        return refused(&format!("longer than {most} bytes, which no configuration is"), remedy);
+        return refused(&format!("longer than {most} bytes, which is too long for a configuration"), remedy);
     }
     // A byte order mark, or a first letter with its other byte before or behind it.
     let is_utf_16 = match *bytes {
@@ -34,7 +34,7 @@ pub(crate) fn plain(bytes: Vec<u8>, most: usize, origin: &str, remedy: &str) -> 
     };
     if is_utf_16 {
         let remedy = "save the file as UTF-8: `iconv -f UTF-16 -t UTF-8 FILE > NEW`";
-        return refused("the text is UTF-16, and has to be UTF-8", remedy);
+        return refused("the text is UTF-16, and must be UTF-8", remedy);
     }
     Ok(bytes)
 }
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(bytes.len(), 11);
         assert_eq!(
             said(&bytes, 10),
-            "f: longer than 10 bytes, which no configuration is\n  help: name another"
+            "f: longer than 10 bytes, which is too long for a configuration\n  help: name another"
         );
         assert_eq!(said(&read(&b"0123456789"[..], 10).unwrap(), 10), "");
     }
@@ -81,7 +81,7 @@ mod tests {
                 units().flat_map(u16::to_be_bytes).collect(),
             ] {
                 let said = said(&bytes, 100);
-                assert!(said.starts_with("f: the text is UTF-16, and has to be UTF-8\n  help: "), "{said}");
+                assert!(said.starts_with("f: the text is UTF-16, and must be UTF-8\n  help: "), "{said}");
             }
         }
         for plain in [&b""[..], b"\0", b"p", b"pr", b"\0\0", b"\xef\xbb\xbfproxy", "é".as_bytes()] {

@@ -61,7 +61,7 @@ impl Downstreams {
 
     fn read_list(items: Vec<(&DeValue<'_>, Place)>, place: Place, report: &mut Report<'_>) -> Field<Self> {
         if items.is_empty() {
-            let remedy = "name an interface in it, or remove it: then the kernel's own routes decide";
+            let remedy = "name an interface in it, or remove it: without it the kernel's routes decide";
             return refuse(report, &place, format!("`{KEY}` is an empty list"), remedy);
         }
         let mut patterns: Vec<(IfPattern, Place)> = Vec::new();
@@ -72,12 +72,14 @@ impl Downstreams {
                 continue;
             };
             if new.as_str() == "lo" {
-                let problem = report.push(&item_place, "`lo` cannot be one interface among others");
-                problem.help("write interface = \"lo\" in a [[range]] of its own: the host itself owns that");
+                let problem = report.push(&item_place, "`lo` cannot be in a list with other interfaces");
+                problem.help(
+                    "write interface = \"lo\" in a separate [[range]]: the host itself owns that range",
+                );
                 all_right = false;
             } else if patterns.iter().any(|(known, _)| *known == new) {
                 let problem = report.push(&item_place, format!("`{new}` is in the list twice"));
-                problem.help("leave one of them out");
+                problem.help("remove one of them");
                 all_right = false;
             } else {
                 patterns.push((new, item_place));
@@ -102,7 +104,7 @@ pub(super) fn patterns(section: &Section<'_>, key: &str, report: &mut Report<'_>
 /// A name or a pattern.
 fn pattern(key: &str, value: &DeValue<'_>, place: &Place, report: &mut Report<'_>) -> Option<IfPattern> {
     let Some(text) = value.as_str() else {
-        let problem = report.push(place, format!("`{key}` has {} where a name belongs", kind(value)));
+        let problem = report.push(place, format!("`{key}` has {} instead of a name", kind(value)));
         problem.help("write names or patterns in quotes: [\"lxcbr0\", \"veth*\"]");
         return None;
     };

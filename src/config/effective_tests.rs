@@ -86,7 +86,7 @@ fn refuses_a_level_of_the_environment_that_is_none() {
     let problems = overrides.config().unwrap_err().to_string();
     assert_eq!(
         problems,
-        "LONE64_LOG=warning: that is no level of the log\n  help: did you mean LONE64_LOG=warn?"
+        "LONE64_LOG=warning: this is not a log level\n  help: did you mean LONE64_LOG=warn?"
     );
     let in_capitals = Overrides { environment: Some("TRACE".to_owned()), ..Overrides::default() };
     assert_eq!(in_capitals.config().unwrap().log.level, crate::config::LogLevel::Trace);

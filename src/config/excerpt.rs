@@ -64,25 +64,6 @@ pub(super) fn shown(text: &str) -> String {
     text.replace('\t', "    ").replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
-/// How many cells of a terminal the text takes.
-pub(super) fn cells(text: &str) -> usize {
-    text.chars()
-        .map(|c| match u32::from(c) {
-            0x300..=0x36f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-            0x1100..=0x115f
-            | 0x2e80..=0xa4cf
-            | 0xac00..=0xd7a3
-            | 0xf900..=0xfaff
-            | 0xfe30..=0xfe6f
-            | 0xff00..=0xff60
-            | 0xffe0..=0xffe6
-            | 0x1f300..=0x1faff
-            | 0x20000..=0x3fffd => 2,
-            _ => 1,
-        })
-        .sum()
-}
-
 /// Characters of a line on either side of what is meant, and of that itself.
 pub(super) const MOST_SHOWN: usize = 100;
 /// Characters at the beginning and at the end of a sentence.

@@ -42,7 +42,7 @@ pub(super) fn read(sources: &[Source<'_>], report: &mut Report<'_>) -> (File, Gr
         if let Some((whose, span)) = synonyms::foreign(source.text) {
             let file = if source.origin.starts_with('<') { "-" } else { source.origin };
             let problem = report.push(&at(source.start, span), format!("that is {whose}'s format"));
-            problem.help(format!("`lone64 import {file}` prints the same as a lone64.toml"));
+            problem.help(format!("`lone64 import {file}` prints it as a lone64.toml"));
             continue;
         }
         let (mut wrong, mut beside) = (report.empty(), report.empty());
@@ -130,7 +130,7 @@ fn sections<'d>(
                 match item.get_ref() {
                     DeValue::Table(entries) => sections.push(Section::new(table, item_place, entries, start)),
                     other => {
-                        let sentence = format!("`{}` has {} where a table belongs", table.name, kind(other));
+                        let sentence = format!("`{}` has {} instead of a table", table.name, kind(other));
                         report.push(&item_place, sentence).help(format!("write {}", table.header()));
                     }
                 }
@@ -151,7 +151,7 @@ fn sections<'d>(
         }
         (other, _) => {
             let sentence = format!("`{}` is {}, not a table", table.name, kind(other));
-            report.push(place, sentence).help(format!("write {} on a line of its own", table.header()));
+            report.push(place, sentence).help(format!("write {} alone on a line", table.header()));
             Vec::new()
         }
     }
@@ -197,7 +197,7 @@ fn grammar_problem(source: &Source<'_>, message: &str, span: Option<Range<usize>
             let place = at(source.start, line + curly.start..line + curly.end);
             // One such value may be several mistakes to the parser.
             if !report.has(&place) {
-                let sentence = format!("{} has the quotes of a word processor", &text[curly]);
+                let sentence = format!("{} has typographic quotes", &text[curly]);
                 report.push(&place, sentence).help(format!("write {straight}"));
             }
             return;
@@ -206,12 +206,12 @@ fn grammar_problem(source: &Source<'_>, message: &str, span: Option<Range<usize>
         let place = at(source.start, span.start..span.start + word.len());
         let value = prefix::parse(word, Bare::OneAddress).is_ok() || duration::parse(word).is_ok();
         if value || (message.contains("must be quoted") && !word.is_empty()) {
-            report.push(&place, format!("{word} is not in quotes")).help(format!("write \"{word}\""));
+            report.push(&place, format!("{word} has no quotes")).help(format!("write \"{word}\""));
             return;
         }
     }
     match message {
-        "duplicate key" => report.push(&place, "this is written twice").help("leave one of them out"),
+        "duplicate key" => report.push(&place, "this is written twice").help("remove one of them"),
         _ => {
             report.push(&place, format!("this is not TOML: {message}"));
         }

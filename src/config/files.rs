@@ -133,7 +133,7 @@ fn drop_ins(directory: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     if names.len() > MOST_DROP_INS {
-        return Err(io::Error::other(format!("more than {MOST_DROP_INS} files are in it")));
+        return Err(io::Error::other(format!("it has more than {MOST_DROP_INS} files")));
     }
     names.sort();
     Ok(names.into_iter().map(|name| directory.join(name)).collect())
@@ -149,7 +149,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn document(bytes: Vec<u8>, origin: &str) -> Result<Document, Problems> {
-    let bytes = bytes::plain(bytes, bytes::MOST, origin, "name a configuration of lone64")?;
+    let bytes = bytes::plain(bytes, bytes::MOST, origin, "name a lone64.toml")?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -162,11 +162,11 @@ fn document(bytes: Vec<u8>, origin: &str) -> Result<Document, Problems> {
 fn unreadable(origin: &str, error: &io::Error, example: Option<&str>) -> Problems {
     let remedy = match (error.kind(), example) {
         (ErrorKind::NotFound, Some(example)) => format!("write one with these lines:\n\n{example}"),
-        (ErrorKind::NotFound, None) => "remove the link that leads nowhere".to_owned(),
+        (ErrorKind::NotFound, None) => "remove the link: its target does not exist".to_owned(),
         (ErrorKind::PermissionDenied, _) => "run lone64 as root, or let its user read the file".to_owned(),
-        (ErrorKind::IsADirectory, _) => "name a file in it".to_owned(),
+        (ErrorKind::IsADirectory, _) => "name a file inside it".to_owned(),
         (ErrorKind::NotADirectory, None) => "remove it, or make it a directory".to_owned(),
-        _ => "look at the file system, or name another file".to_owned(),
+        _ => "check the file system, or name another file".to_owned(),
     };
     // The number is for programs, and the words before it say the same.
     let error = error.to_string();

@@ -27,7 +27,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Field<Ipv6
             );
         }
         Err(_) => {
-            let sentence = format!("`{KEY}` is no IPv6 address: \"{}\"", text.escape_default());
+            let sentence = format!("`{KEY}` is not an IPv6 address: \"{}\"", text.escape_default());
             return refuse(report, &place, sentence, REMEDY);
         }
     };
@@ -35,7 +35,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Field<Ipv6
         return refuse(report, &place, format!("the gateway {address} {why}"), REMEDY);
     }
     if bare != text {
-        let sentence = format!("`{KEY}` is an address alone, without a length or an interface");
+        let sentence = format!("`{KEY}` is one address, without a length and without an interface");
         return refuse(report, &place, sentence, format!("write \"{address}\""));
     }
     Field::Is(address, place)
@@ -47,7 +47,7 @@ pub(super) fn check(range: &Range, report: &mut Report<'_>) {
     if let Field::Is(Downstreams::Named(name), _) = &range.interface
         && name.is_loopback()
     {
-        let sentence = "there are no guests behind `lo`, and so nobody needs a `gateway` there";
+        let sentence = "`lo` has no guests behind it, so it needs no `gateway`";
         report.push(place, sentence).help("remove it, or name the interface behind which the guests are");
     }
 }
@@ -55,11 +55,14 @@ pub(super) fn check(range: &Range, report: &mut Report<'_>) {
 /// Why the guests of every downstream could not all have it as their gateway, if so.
 fn unusable(address: Ipv6Addr) -> Option<&'static str> {
     if !address.is_unicast_link_local() {
-        return Some("is not link-local, and one and the same has to be on every downstream");
+        return Some("is not link-local, and every downstream must be able to have the same one");
     }
     let is_anycast = address.to_bits() & u128::from(u64::MAX) == 0;
-    is_anycast.then_some("is that of any router on the link (RFC 4291 §2.6.1), and no host's own")
+    is_anycast.then_some(
+        "is the anycast address of all routers on the link (RFC 4291 §2.6.1), and no host may have \
+                          it",
+    )
 }
 
 const KEY: &str = "gateway";
-const REMEDY: &str = "write a link-local address, out of fe80::/10, such as \"fe80::1\"";
+const REMEDY: &str = "write a link-local address inside fe80::/10, such as \"fe80::1\"";

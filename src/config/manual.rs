@@ -45,20 +45,20 @@ type Key = (&'static str, Option<&'static str>, &'static str);
 const ABOUT: [(&str, &str, &[Key]); 8] = [
     (
         "range",
-        "A prefix that is served; written once for each. Of several that cover a target, the longest decides.",
+        "A prefix that lone64 serves. If several ranges cover a target, the one with the longest prefix decides.",
         RANGE,
     ),
     (
         "upstream",
-        "An interface on which solicitations arrive. Without any, the one of the IPv6 default route.",
+        "An interface on which solicitations arrive. Without any, it is the interface of the IPv6 default route.",
         UPSTREAM,
     ),
-    ("routes", "What the routes that lone64 keeps in the kernel look like.", ROUTES),
-    ("timers", "How long things take.", TIMERS),
-    ("limits", "How many there may be: what a scan of a whole /64 can cost.", LIMITS),
-    ("sysctl", "Which of the kernel's settings are lone64's to change.", SYSCTL),
-    ("control", "Where the daemon can be asked.", CONTROL),
-    ("log", "What is logged, and how.", LOG),
+    ("routes", "How the routes look that lone64 adds to the kernel.", ROUTES),
+    ("timers", "Durations.", TIMERS),
+    ("limits", "Limits: what a scan of a whole /64 can cost at most.", LIMITS),
+    ("sysctl", "Which sysctls lone64 may change.", SYSCTL),
+    ("control", "Where other programs ask the daemon.", CONTROL),
+    ("log", "What is logged, and in which form.", LOG),
 ];
 
 const RANGE: &[Key] = &[
@@ -70,43 +70,80 @@ const RANGE: &[Key] = &[
     (
         "suffix",
         None,
-        "Instead of a prefix: what is put under the current /64 of the upstream, and follows it when that changes, such as \"::c:0:0:0/112\". \"::/64\" is all of it. An upstream that has a single address and no prefix on-link has the /64 around that.",
+        "Instead of prefix: a suffix that is put under the current /64 of the upstream and follows it when it \
+         changes, such as \"::c:0:0:0/112\". \"::/64\" is the whole /64. An upstream with a single address and \
+         without an on-link prefix has the /64 around that address.",
     ),
     (
         "upstream",
         None,
-        "The upstream to answer on. Without it: the one whose on-link prefix covers the range, else the only one.",
+        "The upstream to answer on. Without it, it is the one whose on-link prefix covers the range, else the only \
+         one.",
     ),
     (
         "interface",
         None,
-        "The interface behind which the guests are: a name, a pattern such as \"veth*\", or a list of both. \"lo\": the host itself owns every address of the range. Without it, guests are wherever the kernel's own routes lead. A macvlan, macvtap or ipvlan of the upstream, and a port of the bridge that is the upstream, are on the upstream's own link: their guests answer for themselves, a pattern leaves them out, and a name is refused. The upstream itself serves if it is a bridge, for a provider that knows one MAC: guests are on its other ports, and stations behind the uplink, the port behind which the router is, are answered with the host's MAC. There the default of routes is \"none\", \"range\" means the same, and there is no backstop; contrib/guides/upstream-bridge.md says what else it takes.",
+        "The interface behind which the guests are: a name, a pattern such as \"veth*\", or a list of both. \"lo\": \
+         the host itself owns every address of the range. Without it, the kernel's routes say where the guests are. \
+         A macvlan, macvtap or ipvlan of the upstream, and a port of the bridge that is the upstream, are on the \
+         upstream's own link: guests there answer for themselves, so a pattern leaves these interfaces out, and a \
+         name is refused. The upstream itself is possible if it is a bridge, for a provider that accepts only one \
+         MAC: the guests are on its other ports, and hosts behind the uplink (the port towards the router) get \
+         answers with the host's MAC. There the default of routes is \"none\", \"range\" means the same, and there \
+         is no backstop; see contrib/guides/upstream-bridge.md for what else is needed.",
     ),
     (
         "answer",
         None,
-        "For which addresses there are answers: \"live\", only for guests that exist; one that the kernel routes through a router on the guests' link is taken to exist while that router is there; \"always\", for every address; \"never\", for none: the range has routes only, those of its guests if routes is \"guests\", because its prefix is routed to this host, by a tunnel broker, a VPN or a routing daemon, and nobody asks. Such a range needs no upstream. \"always\" does not answer for the router of a default route, nor, in a range that is all of the upstream's link or whose route lone64 keeps, for what the kernel routes back out of the upstream: the station that has such an address is there, and answers for itself. The default is \"live\", and \"always\" for \"lo\".",
+        "For which addresses lone64 answers. \"live\": only for guests that exist; a guest that the kernel routes \
+         through a router on the guests' link counts as live while that router is. \"always\": for every address. \
+         \"never\": for none; the range has only routes, a /128 for each guest if routes is \"guests\". Use \
+         \"never\" if the prefix is routed to this host, by a tunnel broker, a VPN or a routing daemon: then nobody \
+         sends solicitations for it, and the range needs no upstream. \"always\" does not answer for the router of a \
+         default route. If the range is the whole of the upstream's link, or if lone64 keeps its route, \"always\" \
+         does not answer either for what the kernel routes back out of the upstream: such an address answers for \
+         itself. The default is \"live\", and \"always\" for \"lo\".",
     ),
     (
         "routes",
         None,
-        "Which routes lone64 keeps: \"range\", one for the whole range to its interface; \"guests\", a /128 for each live guest; \"none\". The default is \"range\" for one interface, \"guests\" for a pattern or a list, and \"none\" without an interface. Where the range is all of the upstream's own link, one route would take the router and its neighbors away: there the default is \"guests\", and \"range\" is refused; so it is where the range has the router of a default route in it. A guest whose address another station on that link has gets no route.",
+        "Which routes lone64 adds: \"range\", one for the whole range to its interface; \"guests\", a /128 for each \
+         live guest; \"none\". The default is \"range\" for one interface, \"guests\" for a pattern or a list, and \
+         \"none\" without an interface. If the range is the whole of the upstream's own link, or contains the router \
+         of a default route, one route would cut off the router and its neighbors: there the default is \"guests\", \
+         and \"range\" is refused. A guest whose address another host on that link has gets no route.",
     ),
     (
         "backstop",
         Some("true"),
-        "Keep an unreachable route for the whole range, so that packets for unknown addresses end here instead of looping to the router and back. Where a route for more than the range leads to its guests, write false. There is none where it would take away what is not behind this host: where the range covers, alone or with others, an on-link prefix of the upstream, or half of one, or has an address of the upstream or a router of a default route in it; in a table in which the upstream's own prefix is not; and with answer = \"always\" and no interface, because such addresses may be translated.",
+        "Add an unreachable route for the whole range, so that packets for unknown addresses end here and do not \
+         loop between the router and this host. Write false if a route for more than the range leads to its guests. \
+         There is no backstop if it would cut off something that is not behind this host: if the range covers, alone \
+         or with others, an on-link prefix of the upstream or half of one; if an address of the upstream or a router \
+         of a default route is inside it; in a table that does not have the upstream's own prefix; and with answer = \
+         \"always\" and no interface, because such addresses may be translated.",
     ),
-    ("exclude", Some("[]"), "Addresses and prefixes inside the range that are never answered."),
+    ("exclude", Some("[]"), "Addresses and prefixes inside the range that lone64 never answers for."),
     (
         "gateway",
         None,
-        "A link-local address that is put on every downstream of the range, as the guests' gateway, such as \"fe80::1\": guests on interfaces of their own then all have the same one. It is there as soon as an interface is, without duplicate address detection, is put back when somebody removes it, and goes when the interface is a downstream no more. From Linux 5.18 on it bears the protocol of [routes], by which a recent ip(8) lists them (ip -6 addr show proto 64, with the default), and those that a killed predecessor left are adopted; before 5.18 those stay. An equal address of somebody else serves as well, and is never removed. Not with \"lo\"; ports of a bridge and interfaces without Neighbor Discovery (tun, WireGuard) get none.",
+        "A link-local address that lone64 adds to every downstream of the range as the guests' gateway, such as \
+         \"fe80::1\": then all guests have the same gateway, on every interface. lone64 adds it when the interface \
+         appears, without duplicate address detection, adds it again when something removes it, and removes it when \
+         the interface is no longer a downstream. From Linux 5.18 on it has the protocol number of [routes]: a \
+         recent ip(8) lists it (ip -6 addr show proto 64, with the default), and the next daemon adopts what a \
+         killed one left; before 5.18 such addresses stay. An equal address that lone64 did not add is used and \
+         never removed. Not with \"lo\"; ports of a bridge and interfaces without Neighbor Discovery (tun, \
+         WireGuard) get no gateway.",
     ),
     (
         "proxy-downstream",
         Some("false"),
-        "Answer the guests on their own link as well, for guests that believe the whole /64 to be on it: for the gateway of the default route (also a link-local one), for the host's other addresses, for guests behind other interfaces and for the upstream's neighbors, as far as they exist. Never for a guest's own duplicate address detection, nor for what is on the guest's own link. Not with \"lo\"; without effect behind interfaces that have no Neighbor Discovery (tun, WireGuard).",
+        "Answer the guests on their own link, too, for guests that see the whole /64 as on-link: for the gateway of \
+         the default route (also a link-local one), for other addresses of the host, for guests behind other \
+         interfaces and for the upstream's neighbors, if they exist. Never for a guest's own duplicate address \
+         detection, and never for what is on the guest's own link. Not with \"lo\". It has no effect behind \
+         interfaces without Neighbor Discovery (tun, WireGuard).",
     ),
 ];
 
@@ -115,10 +152,13 @@ const UPSTREAM: &[Key] = &[
     (
         "automatic",
         None,
-        "Serve every prefix that the kernel routes to another interface and that lies inside an on-link prefix of this upstream, and the host's own addresses there, also those on lo. The default is true if no range is configured for it: the first range turns it off, and networks that nobody serves then are named by run, check, status and doctor, each with the lines that serve it. true serves them beside the ranges; false leaves them alone, without a word.",
+        "Serve every prefix that the kernel routes to another interface and that is inside an on-link prefix of this \
+         upstream, and the host's own addresses there, also those on lo. The default is true if the upstream has no \
+         range: the first range turns it off, and then run, check, status and doctor name the networks that no range \
+         serves, each with the lines that serve it. true serves them beside the ranges; false ignores them silently.",
     ),
     ("ignore", Some("[]"), "Names or patterns of interfaces that are not served automatically."),
-    ("router", Some("false"), "Call ourselves a router in answers (the R flag)."),
+    ("router", Some("false"), "Set the R flag in answers: this host is a router."),
     (
         "override",
         Some("\"takeover\""),
@@ -127,32 +167,53 @@ const UPSTREAM: &[Key] = &[
     (
         "source",
         Some("\"auto\""),
-        "The IPv6 source of answers. \"auto\": as \"scope\", until an asker proves not to take that: it asks again by multicast, three times, within two seconds of an answer each. Then an address in its own prefix, the target, a link-local and a global address are tried for that asker, and the one that helps is kept for it, remembered beside the control socket (control.sources) and logged; where none helps, that is told, by status and doctor too, with the targets. \"scope\": link-local to a link-local asker, global to a global one. \"target\": the address that was asked for. \"link-local\" or \"global\": an address of the upstream. Or one such address.",
+        "The IPv6 source of answers. \"scope\": link-local to a link-local asker, global to a global one. \
+         \"target\": the address that was asked for. \"link-local\" or \"global\": an address of the upstream. Or \
+         one such address. \"auto\": as \"scope\", until an asker does not accept that: it asks again by multicast \
+         three times, each time within two seconds of an answer. Then lone64 tries an address in the asker's own \
+         prefix, the target, a link-local and a global address. It keeps the one that works for that asker, writes \
+         it to control.sources beside the control socket, and logs it. If none works, the log, status and doctor say \
+         so, with the targets.",
     ),
     (
         "announce",
         Some("true"),
-        "When a target proves live, when the upstream comes up and when its MAC changes: ask the link whether another station has it (duplicate address detection) and, a second later, tell the neighbors, and ask the gateway from the target's address. \"dad\": ask the link each time. A period, such as \"5m\", from \"10s\" to \"24h\": the same as true, and whatever is live and announced is asked for and told again, once in each period, for switches and routers that age entries out; not what another station has. No more at a time than announcements-per-second: if a round takes longer than the period, the next one follows it, and that is logged once. false: not.",
+        "When a target becomes live, when the upstream comes up and when its MAC changes: check that no other host \
+         on the link has the address (duplicate address detection), announce it one second later, and ask the \
+         gateway from the target's address. \"dad\": check the link every time. A period from \"10s\" to \"24h\", \
+         such as \"5m\": as true, and lone64 checks and announces every live target again in each period, for \
+         switches and routers whose entries expire; not a target that another host has. announcements-per-second \
+         limits the rate: if a round takes longer than the period, the next round follows at once, and this is \
+         logged once. false: no announcements.",
     ),
     (
         "gateway-source",
         Some("\"auto\""),
-        "Who keeps the gateway's neighbor entry fresh. \"kernel\": the kernel, which asks from its link-local address when it forwards. \"global\": lone64, with questions from a global address, for providers that filter link-local ones. \"auto\": the kernel, until its entry fails again and again, and the gateway is proved to answer questions from a global address and none from a link-local one; then as \"global\", until it answers both again.",
+        "Who keeps the gateway's neighbor entry fresh. \"kernel\": the kernel, which sends solicitations from its \
+         link-local address when it forwards. \"global\": lone64, with solicitations from a global address, for \
+         providers that filter link-local ones. \"auto\": the kernel, until its entry fails several times and the \
+         gateway answers solicitations from a global address but none from a link-local one; then as \"global\", \
+         until it answers both again.",
     ),
     (
         "mld",
         Some("true"),
-        "Report the solicited-node groups of live targets, so that switches with MLD snooping deliver questions for them. \"router\": advertise a multicast router besides (RFC 4286), so that they deliver all multicast, also questions for guests that nobody has heard of, however many: then all multicast of the link arrives at this host. A switch that asks for multicast routers is answered within two seconds. false: neither.",
+        "Report the solicited-node groups of live targets, so that switches with MLD snooping deliver solicitations \
+         for them. \"router\": also advertise a multicast router (RFC 4286), so that switches deliver all multicast, \
+         also solicitations for any number of guests that nobody has heard of. Then all multicast of the link \
+         arrives at this host. A switch that asks for multicast routers gets a reply within two seconds. false: \
+         neither.",
     ),
     (
         "suppress-kernel",
         Some("false"),
-        "Own an nftables table that keeps unicast questions for our ranges from the kernel, which would answer them with errors.",
+        "Own an nftables table that keeps unicast solicitations for our ranges from the kernel, which would answer \
+         them with errors.",
     ),
     (
         "backend",
         Some("\"packet\""),
-        "How questions are heard: \"packet\", a packet socket; \"tc\" or \"xdp\", a BPF program.",
+        "How solicitations are heard: \"packet\", a packet socket; \"tc\" or \"xdp\", a BPF program.",
     ),
     ("on-crash-answer", Some("\"5m\""), "How long BPF programs keep answering without a daemon."),
 ];
@@ -161,14 +222,15 @@ const ROUTES: &[Key] = &[
     (
         "protocol",
         Some("64"),
-        "What marks a route as ours: `ip -6 route show proto 64`, with the default, lists them, and no other is ever touched. It marks the addresses of gateway, too.",
+        "The protocol number of our routes: `ip -6 route show proto 64` lists them with the default. lone64 never \
+         touches other routes. It also marks the addresses of gateway.",
     ),
     ("table", Some("\"main\""), "\"main\", or the number of a table."),
-    ("metric", Some("1024"), "Of every route but the backstop's, which is behind all others."),
+    ("metric", Some("1024"), "The metric of every route except the backstop, which has the lowest priority."),
     (
         "on-stop",
         Some("\"remove\""),
-        "\"remove\" our routes, and the addresses of gateway, on exit, or \"keep\" them for the next start.",
+        "\"remove\" our routes and the addresses of gateway on exit, or \"keep\" them for the next start.",
     ),
 ];
 
@@ -176,46 +238,55 @@ const TIMERS: &[Key] = &[
     (
         "reachable",
         Some("\"30s\""),
-        "A target that was alive this recently is answered for without asking it again.",
+        "For this long after a sign of life, lone64 answers for a target without probing it again.",
     ),
-    ("retransmit", Some("\"1s\""), "Between two probes for one target."),
-    ("retries", Some("3"), "So many probes without a reply make a target absent."),
+    ("retransmit", Some("\"1s\""), "The time between two probes for one target."),
+    ("retries", Some("3"), "After this many probes without a reply, a target is absent."),
     ("absent", Some("\"3s\""), "How long a target stays absent before it is probed again."),
-    ("keepalive", Some("\"60s\""), "How often a live target that nobody asks for is confirmed."),
+    ("keepalive", Some("\"60s\""), "How often lone64 probes a live target that nobody asks for."),
 ];
 
 const LIMITS: &[Key] = &[
-    ("targets", Some("65536"), "Targets known at once, in whatever state."),
-    ("pending", Some("4096"), "Targets being probed at once."),
+    ("targets", Some("65536"), "Targets known at the same time, in any state."),
+    ("pending", Some("4096"), "Targets probed at the same time."),
     (
         "probes-per-second",
         Some("8000"),
-        "Probes sent per second, over all downstreams. One that is replied to does not count, and neither does the first one for an address whose multicast group somebody behind a downstream listens to.",
+        "Probes sent per second, on all downstreams. A probe that gets a reply does not count. Neither does the \
+         first probe for an address whose multicast group a guest has reported.",
     ),
-    ("announcements-per-second", Some("100"), "Targets announced per second, over all upstreams."),
+    ("announcements-per-second", Some("100"), "Targets announced per second, on all upstreams."),
     (
         "groups",
         Some("1024"),
-        "Multicast groups reported on one upstream (`mld`); a Linux bridge gives up snooping at 4096. Where more are wanted, `status` and `doctor` say so.",
+        "Multicast groups reported on one upstream (`mld`). A Linux bridge stops snooping at 4096. If more are \
+         needed, `status` and `doctor` say so.",
     ),
 ];
 
 const SYSCTL: &[Key] = &[(
     "manage",
     Some("false"),
-    "Turn on forwarding, as soon as there is an upstream, and before it accept_ra=2 there, and put both back on exit. Where no range needs an upstream (answer = \"never\"), forwarding comes with the first downstream, and accept_ra=2 on every other link that takes router advertisements.",
+    "Turn on forwarding as soon as there is an upstream, set accept_ra=2 there before that, and restore both on \
+     exit. If no range needs an upstream (answer = \"never\"), forwarding is turned on with the first downstream, \
+     and accept_ra=2 is set on every other link that accepts router advertisements.",
 )];
 
 const CONTROL: &[Key] = &[
     ("socket", Some("\"/run/lone64/control.sock\""), "The path of the control socket."),
-    ("metrics", None, "Address and port of the metrics, such as \"[::1]:9164\". Without it there are none."),
+    (
+        "metrics",
+        None,
+        "Address and port of the metrics, such as \"[::1]:9164\". Without it, no metrics are served.",
+    ),
 ];
 
 const LOG: &[Key] = &[
     (
         "level",
         Some("\"info\""),
-        "The least important lines that are written: \"error\", \"warn\", \"info\", \"debug\" or \"trace\". The variable LONE64_LOG and the options -v and -q of `lone64 run` go before it.",
+        "The level of the least important lines that are written: \"error\", \"warn\", \"info\", \"debug\" or \
+         \"trace\". The variable LONE64_LOG and the options -v and -q of `lone64 run` override it.",
     ),
     (
         "format",

@@ -20,25 +20,25 @@ pub(super) fn notice(file: &File, config: &Config, report: &mut Report<'_>) {
         written.cloned().unwrap_or(Place::Whole)
     };
     if timers.retransmit >= THREE_TRIES {
-        let sentence = "the second probe goes out when the asker has given up: that is after three seconds";
+        let sentence = "the second probe is sent after three seconds, when the asker has stopped asking";
         report
             .push(&place("timers", "retransmit"), sentence)
             .help("write at most \"1s\", which is the default");
     }
     if timers.keepalive < timers.retransmit * u32::from(timers.retries) {
-        let sentence = "a live target is asked again before the probes of the last time are over";
+        let sentence = "a live target is probed again before its last probes are finished";
         let least = super::duration::written(timers.retransmit * u32::from(timers.retries));
         let help = format!("write at least \"{least}\", which is retransmit times retries");
         report.push(&place("timers", "keepalive"), sentence).help(help);
     }
     if limits.pending > limits.targets {
         let sentence = format!(
-            "{} targets cannot be probed at once where no more than {} are known",
+            "{} targets cannot be probed at the same time, because at most {} can be known",
             limits.pending, limits.targets
         );
         let written = [("limits", "targets"), ("limits", "pending")].map(|(table, key)| place(table, key));
         let place = written.into_iter().rfind(|place| *place != Place::Whole).unwrap_or(Place::Whole);
-        report.push(&place, sentence).help("let `targets` be the larger one");
+        report.push(&place, sentence).help("make `targets` the larger one");
     }
     of_upstreams(file, report);
     of_ranges(file, config, report);
@@ -49,7 +49,7 @@ fn of_upstreams(file: &File, report: &mut Report<'_>) {
         if let Field::Is(patterns, place) = &upstream.ignore
             && patterns.iter().any(|pattern| pattern.as_str() == "*")
         {
-            let sentence = "every interface is left alone, so that nothing is served automatically";
+            let sentence = "`ignore` matches every interface, so nothing is served automatically";
             report.push(place, sentence).help("name the interfaces, or write automatic = false");
         }
         if upstream.override_flag == Override::Never
@@ -74,8 +74,8 @@ fn of_ranges(file: &File, config: &Config, report: &mut Report<'_>) {
                 j != i && other.contains(exclude) && (other != exclude || j < i)
             };
             if let Some((_, wider)) = excludes.iter().map(|(net, _)| net).enumerate().find(|at| covers(*at)) {
-                let sentence = format!("{exclude} is excluded by {wider} already");
-                report.push(place, sentence).help("leave one of them out");
+                let sentence = format!("{exclude} is already excluded by {wider}");
+                report.push(place, sentence).help("remove one of them");
             }
         }
     }
@@ -102,9 +102,9 @@ fn of_ranges(file: &File, config: &Config, report: &mut Report<'_>) {
         };
         if let Some(wider) = nearest.filter(is_nearest) {
             let sentence =
-                format!("the range {} is in {}, which says the same of it", range.prefix, wider.prefix);
+                format!("the range {} is inside {}, which has the same settings", range.prefix, wider.prefix);
             let place = written.written.place("prefix").unwrap_or(&written.place);
-            report.push(place, sentence).help("leave one of them out");
+            report.push(place, sentence).help("remove one of them");
         }
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         let told = notices("[timers]\nretransmit = \"3s\"");
         assert_eq!(
             told,
-            ["2: the second probe goes out when the asker has given up: that is after three seconds"]
+            ["2: the second probe is sent after three seconds, when the asker has stopped asking"]
         );
         assert_eq!(notices("[timers]\nretransmit = \"2s\""), [""; 0]);
     }
@@ -147,8 +147,8 @@ mod tests {
         assert_eq!(
             told,
             [
-                "2: a live target is asked again before the probes of the last time are over",
-                "4: 4096 targets cannot be probed at once where no more than 100 are known",
+                "2: a live target is probed again before its last probes are finished",
+                "4: 4096 targets cannot be probed at the same time, because at most 100 can be known",
             ]
         );
     }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn tells_of_what_leaves_nothing_to_do() {
         let told = notices("[[upstream]]\nignore = [\"docker0\", \"*\"]");
-        assert_eq!(told, ["2: every interface is left alone, so that nothing is served automatically"]);
+        assert_eq!(told, ["2: `ignore` matches every interface, so nothing is served automatically"]);
         let exclude =
             |list: &str| notices(&format!("[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\nexclude = {list}"));
         let wide = "\"2001:db8:1:2:c::/124\"";
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(exclude(&format!("[{wide}, {other}]")), [""; 0]);
         assert_eq!(
             exclude(&format!("[{one}, {other}, {wide}]")),
-            ["3: 2001:db8:1:2:c::1/128 is excluded by 2001:db8:1:2:c::/124 already"]
+            ["3: 2001:db8:1:2:c::1/128 is already excluded by 2001:db8:1:2:c::/124"]
         );
         assert_eq!(exclude(&format!("[{one}, {one}]")).len(), 1);
     }
@@ -184,7 +184,7 @@ mod tests {
         let inside = |rest: &str| format!("{wide}{}", range("2001:db8:1:2:c::/112", rest));
         assert_eq!(
             notices(&inside("interface = \"br0\"")),
-            ["5: the range 2001:db8:1:2:c::/112 is in 2001:db8:1:2:c::/80, which says the same of it"]
+            ["5: the range 2001:db8:1:2:c::/112 is inside 2001:db8:1:2:c::/80, which has the same settings"]
         );
         assert_eq!(notices(&inside("interface = \"br1\"")), [""; 0]);
         // One between them makes it different.

@@ -133,7 +133,7 @@ impl Overrides {
                         Some(meant) => format!("did you mean LONE64_LOG={meant}?"),
                         None => format!("write one of {}", words.join(", ")),
                     };
-                    report.push(&place, "that is no level of the log").help(remedy);
+                    report.push(&place, "this is not a log level").help(remedy);
                 }
             }
         }
@@ -156,7 +156,7 @@ impl Overrides {
             }
             if self.ranges[..i].iter().any(|(earlier, _)| earlier == prefix) {
                 let problem = report.push(&place, format!("the range {prefix} is on the command line twice"));
-                problem.help("leave one of them out");
+                problem.help("remove one of them");
                 continue;
             }
             let interface = Field::Is(Downstreams::Named(*interface), place.clone());
@@ -266,7 +266,7 @@ mod tests {
         let found = sentences(overrides(&["eth1"], &[("fe80::/64", "eth1")]).parse(FILE, "f"));
         assert_eq!(
             found,
-            ["--range fe80::/64=eth1: the range fe80::/64 is link-local, which never leaves its link",]
+            ["--range fe80::/64=eth1: the range fe80::/64 is link-local, and never leaves its link",]
         );
         let twice = [("2001:db8::1/112", "a"), ("2001:db8::1/112", "b")];
         assert_eq!(

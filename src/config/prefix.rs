@@ -66,16 +66,18 @@ pub(super) fn host_bits(prefix: Ipv6Net) -> Option<Objection> {
 pub(super) fn unservable(prefix: Ipv6Net) -> Option<Objection> {
     let inside = |outer: &str| outer.parse::<Ipv6Net>().is_ok_and(|outer| outer.contains(&prefix));
     let why = match prefix {
-        _ if inside("ff00::/8") => "is multicast, which is never proxied",
-        _ if inside("fe80::/10") => "is link-local, which never leaves its link",
+        _ if inside("ff00::/8") => "is multicast, and lone64 never answers for multicast",
+        _ if inside("fe80::/10") => "is link-local, and never leaves its link",
         _ if inside("::1/128") => "is the loopback address",
         _ if inside("::/128") => "is the unspecified address",
-        _ if inside("::ffff:0:0/96") => "is IPv4 in an IPv6 form, which no link carries",
+        _ if inside("::ffff:0:0/96") => "is an IPv4 address in IPv6 form, which no link carries",
         // A provider's own allocation; no host is given more.
-        _ if prefix.prefix_len() < 32 => "is shorter than /32, which is more than a provider gives a host",
+        _ if prefix.prefix_len() < 32 => {
+            "is shorter than /32, which is more than a provider gives to one host"
+        }
         _ => return None,
     };
-    let remedy = "write a prefix out of the addresses that your provider gave you";
+    let remedy = "use a prefix of the addresses that your provider gave you";
     Some((format!("the range {prefix} {why}"), remedy.to_owned()))
 }
 
@@ -85,10 +87,10 @@ pub(super) fn unplaceable(suffix: Ipv6Net) -> Option<Objection> {
     let bits = suffix.network().to_bits();
     let lower = Ipv6Net::new_assert(Ipv6Addr::from_bits(bits & !UPPER), suffix.prefix_len());
     if suffix.prefix_len() < 64 {
-        let sentence = format!("the suffix {suffix} leaves no room for the upstream's /64");
+        let sentence = format!("the suffix {suffix} has no room for the /64 of the upstream");
         return Some((
             sentence,
-            "write a length from 64 to 128, as in \"::c:0:0:0/112\"; \"::/64\" is all of it".to_owned(),
+            "write a length from 64 to 128, as in \"::c:0:0:0/112\"; \"::/64\" is the whole /64".to_owned(),
         ));
     }
     (bits & UPPER != 0).then(|| {

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use super::excerpt::{Excerpt, cells, floor, shown};
+use super::excerpt::{Excerpt, floor, shown};
+use crate::columns;
 
 pub(crate) use super::excerpt::shortened;
 
@@ -118,8 +119,8 @@ impl fmt::Display for Problem {
         if let (Some(line), Some(Excerpt { before, marked, after })) = (self.line, &self.excerpt) {
             let number = line.to_string();
             let gutter = " ".repeat(number.len());
-            let indent = " ".repeat(cells(before));
-            let carets = "^".repeat(cells(marked).max(1));
+            let indent = " ".repeat(columns::width(before));
+            let carets = "^".repeat(columns::width(marked).max(1));
             write!(f, "\n  {number} | {before}{marked}{after}\n  {gutter} | {indent}{carets}")?;
         }
         if let Some(help) = &self.help {

@@ -258,7 +258,7 @@ impl<'d> Section<'d> {
         };
         let Ok(parsed) = text.parse::<Ipv6Addr>() else {
             let remedy = "write an address without a length, such as \"2001:db8:1:2::1\"";
-            return refuse(report, &place, format!("`{key}` is no IPv6 address: \"{text}\""), remedy);
+            return refuse(report, &place, format!("`{key}` is not an IPv6 address: \"{text}\""), remedy);
         };
         match prefix::unusable_source(parsed) {
             None => Field::Is(address(parsed), place),
@@ -346,7 +346,7 @@ fn prefix_of(
     report: &mut Report<'_>,
 ) -> Option<Ipv6Net> {
     let Some(text) = value.as_str() else {
-        let sentence = format!("`{key}` has {} where a prefix belongs", kind(value));
+        let sentence = format!("`{key}` has {} instead of a prefix", kind(value));
         let remedy = match value {
             DeValue::Array(_) => "write a [[range]] for each prefix",
             _ => "write it in quotes, such as \"2001:db8:1:2:c::/112\"",

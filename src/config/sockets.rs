@@ -21,7 +21,8 @@ pub(super) fn path(section: &Section<'_>, key: &str, report: &mut Report<'_>) ->
             refuse(report, &place, format!("`{key}` cannot be \"{}\"", text.escape_default()), REMEDY)
         }
         Some(text) if text.len() > LONGEST => {
-            let sentence = format!("`{key}` has {} bytes, and a socket's path at most {LONGEST}", text.len());
+            let sentence =
+                format!("`{key}` has {} bytes, and the path of a socket may have {LONGEST}", text.len());
             refuse(report, &place, sentence, "write a shorter path")
         }
         Some(text) => Field::Is(PathBuf::from(text), place),
@@ -42,7 +43,7 @@ pub(super) fn address(section: &Section<'_>, key: &str, report: &mut Report<'_>)
     }
     match text.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_multicast() => {
-            refuse(report, &place, cannot(", which is a group"), REMEDY)
+            refuse(report, &place, cannot(", which is multicast"), REMEDY)
         }
         Ok(address) if address.port() == 0 => {
             refuse(report, &place, cannot(""), "write a port from 1 to 65535")

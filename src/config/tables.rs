@@ -124,7 +124,7 @@ fn protocol(section: &Section<'_>, report: &mut Report<'_>) -> Field<u8> {
     };
     let owner = match number {
         0..=4 => "the kernel and its administrator",
-        11 | 186..=198 => "zebra (FRR), which removes what it finds there",
+        11 | 186..=198 => "zebra (FRR), which removes routes that it finds there",
         12 => "BIRD",
         5..=18 => "the kernel's list of routing daemons",
         42 => "babeld",

@@ -37,8 +37,8 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) -> Config {
     let upstreams = upstream_policies(&file.upstreams, ranges.iter().chain(&suffixes));
     check_automatic(&file.upstreams, &upstreams, report);
     if ranges.is_empty() && suffixes.is_empty() && upstreams.iter().all(|up| up.automatic.is_none()) {
-        let sentence = "there is nothing to serve: no [[range]] is configured, and automatic is off";
-        let remedy = format!("leave `automatic` out, or write a range:\n\n{EXAMPLE}");
+        let sentence = "nothing to serve: no [[range]] is configured, and automatic is off";
+        let remedy = format!("remove `automatic`, or write a range:\n\n{EXAMPLE}");
         report.push(&Place::Whole, sentence).help(remedy);
     }
     let policy =
@@ -52,7 +52,7 @@ fn check_upstreams(upstreams: &[Upstream], report: &mut Report<'_>) {
         match &upstream.interface {
             Field::Is(name, place) => {
                 if name.is_loopback() {
-                    let problem = report.push(place, "`lo` cannot be an upstream: no router is behind it");
+                    let problem = report.push(place, "`lo` cannot be an upstream: it has no router");
                     problem.help("name the interface of the default route: `ip -6 route show default`");
                 }
                 if let Some(first) = upstreams[..i].iter().find(same) {
@@ -78,7 +78,7 @@ fn check_prefix(range: &Range, earlier: &[Range], report: &mut Report<'_>) {
     match (&range.prefix, &range.suffix) {
         (Field::Absent, Field::Absent) => {
             let problem = report.push(&range.place, "this [[range]] has no `prefix`");
-            problem.help("add prefix = \"2001:db8:1:2:c::/112\", out of the /64 of the upstream");
+            problem.help("add prefix = \"2001:db8:1:2:c::/112\", inside the /64 of the upstream");
         }
         (Field::Absent, _) => return check_suffix(range, earlier, report),
         (_, Field::Is(_, place)) => {
@@ -131,7 +131,7 @@ fn check_automatic(written: &[Upstream], policies: &[UpstreamPolicy], report: &m
             && !ignored.is_empty()
             && !is_automatic
         {
-            let problem = report.push(place, "`ignore` is for automatic, which is off here");
+            let problem = report.push(place, "`ignore` is for automatic, and automatic is off here");
             problem.help("write automatic = true: it is off by default where a [[range]] is configured");
         }
     }
@@ -142,14 +142,14 @@ fn check_excludes(range: &Range, prefix: Ipv6Net, report: &mut Report<'_>) {
     for (exclude, place) in excludes {
         if !prefix.contains(exclude) {
             let problem = report.push(place, format!("the exclude {exclude} is outside its range {prefix}"));
-            problem.help("move it to the range that it is in, or remove it");
+            problem.help("move it to its own range, or remove it");
         }
     }
     let all: Vec<Ipv6Net> = excludes.iter().map(|(exclude, _)| *exclude).collect();
     let covered = Ipv6Net::aggregate(&all).contains(&prefix);
     if covered && range.answer.value() != Some(&Answer::Never) {
         let problem = report.push(list_place, format!("every address of the range {prefix} is excluded"));
-        problem.help("write answer = \"never\" if only the routes are wanted");
+        problem.help("write answer = \"never\" if you need only the routes");
     }
 }
 
@@ -161,14 +161,14 @@ fn check_interfaces(range: &Range, upstreams: &[Upstream], report: &mut Report<'
     let unreadable = upstreams.iter().any(|upstream| upstream.interface == Field::Wrong);
     if let Field::Is(name, place) = &range.upstream {
         if name.is_loopback() {
-            let problem = report.push(place, "`lo` cannot be an upstream: no router is behind it");
+            let problem = report.push(place, "`lo` cannot be an upstream: it has no router");
             problem.help("remove it, or name the interface of the default route");
         } else if !names.is_empty() && !names.contains(&name) && !unreadable {
             let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
             let problem = report.push(place, format!("there is no upstream `{name}`"));
             problem.help(match names.as_slice() {
-                [only] => format!("the one that is configured is `{only}`"),
-                _ => format!("those that are configured are {}", section::list(&names)),
+                [only] => format!("the only one is `{only}`"),
+                _ => format!("the upstreams are {}", section::list(&names)),
             });
         }
     }
@@ -185,7 +185,7 @@ fn check_interfaces(range: &Range, upstreams: &[Upstream], report: &mut Report<'
         let sentence = if own.is_some_and(|own| own.as_str() == name) {
             format!("`{name}` is both the upstream and the downstream of this range")
         } else if names.iter().any(|upstream| upstream.as_str() == name) {
-            format!("`{name}` is an upstream, and the guests cannot be on the side that asks for them")
+            format!("`{name}` is an upstream, and guests cannot be on an upstream")
         } else {
             continue;
         };
@@ -197,11 +197,12 @@ fn check_interfaces(range: &Range, upstreams: &[Upstream], report: &mut Report<'
 fn check_own_bridge(range: &Range, report: &mut Report<'_>) {
     const REMEDY: &str = "remove it, or name the interface behind which the guests are";
     if let Field::Is(_, place) = &range.gateway {
-        let sentence = "`gateway` cannot be put on the upstream, where the provider's router may have it";
+        let sentence =
+            "`gateway` cannot be on the upstream, because the provider's router may have that address";
         report.push(place, sentence).help(REMEDY);
     }
     if let Field::Is(true, place) = &range.proxy_downstream {
-        let sentence = "`proxy-downstream` has nobody to answer for on the upstream itself";
+        let sentence = "`proxy-downstream` has no effect on the upstream itself";
         report.push(place, sentence).help(REMEDY);
     }
 }
@@ -227,7 +228,8 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
         && range.proxy_downstream.value() != Some(&true)
         && range.gateway == Field::Absent
     {
-        let problem = report.push(place, "this range does nothing: no answers, no routes, no backstop");
+        let problem =
+            report.push(place, "this range does nothing: it has no answers, no routes and no backstop");
         problem.help("remove the range, or one of these settings");
     }
     let (prefix, origin) = match &range.suffix {
@@ -264,19 +266,19 @@ fn check_routes(
         let mistake = match (downstream, routes) {
             (Downstream::Kernel, RangeRoutes::Range) => Some((
                 "`routes = \"range\"` needs an `interface` to route to",
-                "add one, or write routes = \"none\": then the kernel's own routes decide",
+                "add one, or write routes = \"none\": then the kernel's routes decide",
             )),
             (Downstream::Kernel, RangeRoutes::Guests) => Some((
                 "`routes = \"guests\"` needs an `interface` behind which the guests are",
-                "add one, or write routes = \"none\": then the kernel's own routes decide",
+                "add one, or write routes = \"none\": then the kernel's routes decide",
             )),
             (Downstream::Named(name), RangeRoutes::Guests) if name.is_loopback() => Some((
-                "there are no guests behind `lo`: the host itself owns the whole range",
+                "`lo` has no guests behind it: the host itself owns the whole range",
                 "remove `routes`: the default is one local route for the whole range",
             )),
             (Downstream::Named(_), RangeRoutes::Range) if is_whole_link(range) => Some((
-                "one route for `suffix = \"::/64\"` would take the upstream's own link away, with its router",
-                "remove `routes`, or write routes = \"guests\": each live guest has a /128",
+                "one route for `suffix = \"::/64\"` would cut off the upstream's own link and its router",
+                "remove `routes`, or write routes = \"guests\": each live guest gets a /128",
             )),
             (Downstream::Matching(_), RangeRoutes::Range) => Some((
                 "one route for the whole range cannot lead to several interfaces",
@@ -294,10 +296,10 @@ fn check_routes(
             (Field::Is(_, place), _) | (_, Field::Is(_, place)) => place,
             _ => &range.place,
         };
-        let sentence = "`answer = \"always\"` looks for no guest, so none would get a route";
+        let sentence = "with `answer = \"always\"` lone64 does not look for guests, so no guest gets a route";
         let remedy = match downstream {
             Downstream::Named(_) if is_whole_link(range) => {
-                "write answer = \"live\": no one route can lead to all of the upstream's own link"
+                "write answer = \"live\": one route cannot lead to the whole of the upstream's own link"
             }
             Downstream::Named(_) => "write answer = \"live\", or routes = \"range\"",
             _ => "write answer = \"live\", or routes = \"none\" if something else installs the routes",
@@ -316,7 +318,7 @@ fn check_proxy(range: &Range, downstream: &Downstream, report: &mut Report<'_>) 
     if let Field::Is(true, place) = &range.proxy_downstream
         && matches!(downstream, Downstream::Named(name) if name.is_loopback())
     {
-        let sentence = "`proxy-downstream` answers guests on their own link, and there are none behind `lo`";
+        let sentence = "`proxy-downstream` answers guests on their own link, and `lo` has no guests";
         report.push(place, sentence).help("remove it, or name the interface behind which the guests are");
     }
 }

@@ -75,8 +75,8 @@ fn takes_its_own_upstream_for_a_downstream_since_that_may_be_a_bridge() {
     assert_eq!(
         problems(&on("gateway = \"fe80::1\"\nproxy-downstream = true")),
         [
-            "5:11: `gateway` cannot be put on the upstream, where the provider's router may have it",
-            "6:20: `proxy-downstream` has nobody to answer for on the upstream itself",
+            "5:11: `gateway` cannot be on the upstream, because the provider's router may have that address",
+            "6:20: `proxy-downstream` has no effect on the upstream itself",
         ]
     );
 }
@@ -114,7 +114,7 @@ fn refuses_excludes_that_are_outside_or_leave_nothing() {
 fn refuses_a_range_that_does_nothing() {
     assert_eq!(
         problems(&range("answer = \"never\"\nbackstop = false")),
-        ["3:10: this range does nothing: no answers, no routes, no backstop"]
+        ["3:10: this range does nothing: it has no answers, no routes and no backstop"]
     );
 }
 
@@ -128,7 +128,7 @@ fn proxies_downstream_where_there_are_guests_on_a_link() {
         "[[range]]\nprefix = \"2001:db8:1:2::/64\"\ninterface = \"br0\"\nroutes = \"guests\"\nproxy-downstream = true",
     );
     policy(&range("answer = \"never\"\nbackstop = false\nproxy-downstream = true"));
-    let sentence = "`proxy-downstream` answers guests on their own link, and there are none behind `lo`";
+    let sentence = "`proxy-downstream` answers guests on their own link, and `lo` has no guests";
     assert_eq!(
         problems(&range("interface = \"lo\"\nproxy-downstream = true")),
         [format!("4:20: {sentence}")]
@@ -147,35 +147,35 @@ fn takes_a_gateway_that_every_downstream_can_have_and_no_other() {
     policy(&range("answer = \"never\"\nbackstop = false\ngateway = \"fe80::1\""));
     for (value, sentence) in [
         ("1", "`gateway` is a whole number"),
-        ("\"fe80::g\"", "`gateway` is no IPv6 address: \"fe80::g\""),
+        ("\"fe80::g\"", "`gateway` is not an IPv6 address: \"fe80::g\""),
         ("\"192.0.2.1\"", "\"192.0.2.1\" is IPv4, and lone64 serves IPv6 only"),
         (
             "\"2001:db8:1:2:c::1\"",
-            "the gateway 2001:db8:1:2:c::1 is not link-local, and one and the same has to be on every downstream",
+            "the gateway 2001:db8:1:2:c::1 is not link-local, and every downstream must be able to have the same one",
         ),
         (
             "\"ff02::1\"",
-            "the gateway ff02::1 is not link-local, and one and the same has to be on every downstream",
+            "the gateway ff02::1 is not link-local, and every downstream must be able to have the same one",
         ),
         (
             "\"fe80::\"",
-            "the gateway fe80:: is that of any router on the link (RFC 4291 §2.6.1), and no host's own",
+            "the gateway fe80:: is the anycast address of all routers on the link (RFC 4291 §2.6.1), and no host may have it",
         ),
-        ("\"fe80::1/64\"", "`gateway` is an address alone, without a length or an interface"),
-        ("\"fe80::1%veth0\"", "`gateway` is an address alone, without a length or an interface"),
+        ("\"fe80::1/64\"", "`gateway` is one address, without a length and without an interface"),
+        ("\"fe80::1%veth0\"", "`gateway` is one address, without a length and without an interface"),
     ] {
         assert_eq!(problems(&with(value)), [format!("4:11: {sentence}")]);
     }
     let shown = parse(&with("\"fe80::1/64\""), "f").unwrap_err().to_string();
     assert!(shown.contains("^^^^^^^^^^^^") && shown.contains("help: write \"fe80::1\""), "{shown}");
-    let sentence = "there are no guests behind `lo`, and so nobody needs a `gateway` there";
+    let sentence = "`lo` has no guests behind it, so it needs no `gateway`";
     assert_eq!(problems(&range("interface = \"lo\"\ngateway = \"fe80::1\"")), [format!("4:11: {sentence}")]);
 }
 
 #[test]
 fn asks_for_a_range_and_shows_how_to_write_it() {
     let shown = parse("[[upstream]]\nautomatic = false", "f").unwrap_err().to_string();
-    assert!(shown.starts_with("f: there is nothing to serve: no [[range]] is configured"), "{shown}");
+    assert!(shown.starts_with("f: nothing to serve: no [[range]] is configured"), "{shown}");
     assert!(shown.contains("    [[range]]\n    prefix    = \"2001:db8:1:2:c::/112\"\n    interface"));
     assert_eq!(problems("[[range]]"), ["1:1: this [[range]] has no `prefix`"]);
 }
@@ -202,36 +202,33 @@ fn refuses_lists_and_patterns_that_cannot_be_meant() {
     for (interface, problem) in [
         ("[]", "3:13: `interface` is an empty list"),
         ("[\"a\", \"b\", \"a\"]", "3:24: `a` is in the list twice"),
-        ("[\"a\", \"lo\"]", "3:19: `lo` cannot be one interface among others"),
-        ("[\"a\", 7]", "3:19: `interface` has a whole number where a name belongs"),
+        ("[\"a\", \"lo\"]", "3:19: `lo` cannot be in a list with other interfaces"),
+        ("[\"a\", 7]", "3:19: `interface` has a whole number instead of a name"),
         (
             "[\"a\", \"b c\"]",
-            "3:19: 'b c' cannot match the name of an interface: \
+            "3:19: 'b c' matches no name of an interface: \
           a name has no '/', ':' or white space, and is not empty",
         ),
         (
             "\"veth**\"",
-            "3:13: 'veth**' cannot match the name of an interface: \
-          one '*' stands for any number of characters",
+            "3:13: 'veth**' matches no name of an interface: \
+          one '*' already stands for any number of characters",
         ),
         (
             "\"sixteen-bytes-1?\"",
-            "3:13: 'sixteen-bytes-1?' cannot match the name of an interface: \
-          a name has at most 15 bytes, and is neither '.' nor '..'",
+            "3:13: 'sixteen-bytes-1?' matches no name of an interface: \
+          a name has at most 15 bytes, and is not '.' or '..'",
         ),
         (
             "[\"sixteen-bytes-16\"]",
-            "3:14: 'sixteen-bytes-16' cannot match the name of an interface: \
-          a name has at most 15 bytes, and is neither '.' nor '..'",
+            "3:14: 'sixteen-bytes-16' matches no name of an interface: \
+          a name has at most 15 bytes, and is not '.' or '..'",
         ),
     ] {
         assert_eq!(problems(&range(&format!("interface = {interface}"))), [problem]);
     }
     let unclosed = problems(&range("interface = \"veth[0-9\""));
-    assert!(
-        unclosed[0].starts_with("3:13: 'veth[0-9' cannot match the name of an interface: "),
-        "{unclosed:?}"
-    );
+    assert!(unclosed[0].starts_with("3:13: 'veth[0-9' matches no name of an interface: "), "{unclosed:?}");
     // The longest that there can be.
     policy(&range("interface = [\"fifteen-bytes-1\", \"fifteen-bytes-?*\"]"));
 }
@@ -253,11 +250,11 @@ fn refuses_routes_that_lead_nowhere() {
         ),
         (
             "interface = \"lo\"\nroutes = \"guests\"",
-            "4:10: there are no guests behind `lo`: the host itself owns the whole range",
+            "4:10: `lo` has no guests behind it: the host itself owns the whole range",
         ),
         (
             "interface = \"veth*\"\nanswer = \"always\"",
-            "4:10: `answer = \"always\"` looks for no guest, so none would get a route",
+            "4:10: with `answer = \"always\"` lone64 does not look for guests, so no guest gets a route",
         ),
     ] {
         assert_eq!(problems(&range(rest)), [problem]);
@@ -281,7 +278,7 @@ fn leaves_an_upstream_out_of_a_pattern_but_refuses_it_by_name() {
     let two = range(
         "upstream = \"a\"\ninterface = [\"b\"]\n[[upstream]]\ninterface = \"a\"\n[[upstream]]\ninterface = \"b\"",
     );
-    let sentence = "`b` is an upstream, and the guests cannot be on the side that asks for them";
+    let sentence = "`b` is an upstream, and guests cannot be on an upstream";
     assert_eq!(problems(&two), [format!("4:14: {sentence}")]);
 }
 
@@ -306,7 +303,7 @@ fn is_automatic_where_no_range_is_for_the_upstream() {
     }
     assert_eq!(
         problems("[[upstream]]\nautomatic = false"),
-        ["-:-: there is nothing to serve: no [[range]] is configured, and automatic is off"]
+        ["-:-: nothing to serve: no [[range]] is configured, and automatic is off"]
     );
 }
 
@@ -316,12 +313,12 @@ fn ignores_only_what_automatic_would_serve() {
     assert_eq!(policy(ignore).upstreams[0].automatic.as_ref().unwrap().ignore.len(), 2);
     assert_eq!(
         problems(&(ignore.to_owned() + &range(""))),
-        ["2:10: `ignore` is for automatic, which is off here"]
+        ["2:10: `ignore` is for automatic, and automatic is off here"]
     );
     assert_eq!(problems("[[upstream]]\nignore = \"docker0\""), ["2:10: `ignore` is text in quotes"]);
     assert_eq!(
         problems("[[upstream]]\nignore = [1]"),
-        ["2:11: `ignore` has a whole number where a name belongs"]
+        ["2:11: `ignore` has a whole number instead of a name"]
     );
 }
 
@@ -344,7 +341,7 @@ fn reads_suffixes_and_refuses_those_that_fit_under_no_64() {
         ),
         (
             "[[range]]\nsuffix = \"::/63\"".to_owned(),
-            "2:10: the suffix ::/63 leaves no room for the upstream's /64",
+            "2:10: the suffix ::/63 has no room for the /64 of the upstream",
         ),
         (
             "[[range]]\nsuffix = \"2001:db8::c:0:0:0/112\"".to_owned(),
@@ -372,11 +369,11 @@ fn all_of_the_upstreams_64_has_a_route_for_each_guest_and_none_of_its_own() {
     }
     assert_eq!(
         problems(&suffix("interface = \"br0\"\nroutes = \"range\"")),
-        ["4:10: one route for `suffix = \"::/64\"` would take the upstream's own link away, with its router"]
+        ["4:10: one route for `suffix = \"::/64\"` would cut off the upstream's own link and its router"]
     );
     let always =
         parse(&suffix("interface = \"br0\"\nanswer = \"always\""), "f").expect_err("no route leads there");
-    assert!(always.to_string().contains("write answer = \"live\": no one route"), "{always}");
+    assert!(always.to_string().contains("write answer = \"live\": one route cannot"), "{always}");
     // What was written is told from what was not: which prefixes are on-link is known only on the host.
     let whole = |rest: &str| {
         policy(&format!("[[range]]\nprefix = \"2001:db8:1:2::/64\"\ninterface = \"br0\"\n{rest}"))

@@ -59,8 +59,8 @@ impl Alone {
                 Ok(Ok(listener)) => alone.keep(listener),
                 Ok(Err(Holder::Lone64(pid))) => return Err(Error::Another(pid)),
                 Ok(Err(Holder::Stranger(who))) => tracing::warn!(
-                    "{who} has the socket name @{name}, by which one lone64 knows of another; it may not answer \
-                     solicitations, so it is no lone64, and is passed over; `ss -xlp src '@{name}'` shows it"
+                    "{who} has the socket name @{name}, which shows one lone64 that another one runs; it may not \
+                     answer solicitations, so it is not lone64 and is ignored; `ss -xlp src '@{name}'` shows it"
                 ),
                 // No name, no lock: where Unix sockets are forbidden, say.
                 Err(error) => tracing::warn!("cannot take the socket name @{name}: {error}"),
@@ -68,7 +68,8 @@ impl Alone {
         }
         if alone.names.is_empty() {
             tracing::warn!(
-                "whether another lone64 runs in this network namespace is not known; see to it yourself"
+                "lone64 cannot see whether another lone64 runs in this network namespace; make sure that there is \
+                 only one"
             );
         }
         Ok(alone)

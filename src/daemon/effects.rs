@@ -160,7 +160,7 @@ impl Effects {
                 vec![Input::SuppressionChanged(outcome)]
             }
             Done::Suppression(News::Lost) => {
-                tracing::warn!("somebody has changed or removed the table ip6 lone64");
+                tracing::warn!("another program changed or removed the table ip6 lone64");
                 vec![Input::SuppressionLost]
             }
             Done::Suppression(News::Nothing) => Vec::new(),
@@ -189,7 +189,7 @@ impl Effects {
         match result {
             Ok(()) => self.succeeded(Object::Ear(link)),
             // The engine hears of that in a moment.
-            Err(error) if is_gone(&error) => tracing::debug!(%link, %error, "not listened on"),
+            Err(error) if is_gone(&error) => tracing::debug!(%link, %error, "cannot listen on an interface"),
             Err(source) => {
                 let error = Error::Listen { link: house.links().name(link), source };
                 // Of an upstream the engine tells.
@@ -238,7 +238,7 @@ fn neighbor(change: NeighborChange, result: Result<(), NetlinkError>) -> Input {
     let outcome = match result {
         Ok(()) => Outcome::Done,
         Err(error) => {
-            tracing::debug!(?change, %error, "a neighbor entry stays as it is");
+            tracing::debug!(?change, %error, "cannot change a neighbor entry");
             match error {
                 NetlinkError::Refused { source, .. } if source.raw_os_error() == Some(libc::EEXIST) => {
                     Outcome::Exists

@@ -13,7 +13,7 @@ use crate::kernel::sysctl::SysctlError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another one serves in this network namespace; its process id, where it is in sight.
-    #[error("another lone64 is running{} in this network namespace, and two would answer every question twice; {}", with_pid(*.0), stop(*.0))]
+    #[error("another lone64 is running{} in this network namespace, and both would answer every solicitation; {}", with_pid(*.0), stop(*.0))]
     Another(Option<i32>),
     /// The privilege to hear and send frames is missing.
     #[error("no permission to open packet sockets; run lone64 as root or with CAP_NET_RAW and CAP_NET_ADMIN")]
@@ -65,16 +65,18 @@ pub enum Error {
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
     /// A setting that is ours to change cannot be changed.
-    #[error("`manage = true` in [sysctl], but it cannot be done; set it yourself and write `manage = false`")]
+    #[error(
+        "[sysctl] has `manage = true`, but lone64 cannot set it; set it yourself and write `manage = false`"
+    )]
     Sysctl(#[from] SysctlError),
     /// What tells us to stop is broken.
-    #[error("nobody could tell lone64 to stop any more")]
+    #[error("lone64 can no longer receive signals to stop")]
     Deaf(#[source] io::Error),
     /// The kernel tells nothing any more.
     #[error("the netlink socket was closed; start lone64 again, and please report this")]
     MonitorClosed,
     /// The kernel did not confirm in time that our routes are gone.
-    #[error("the kernel did not confirm in time that the routes are removed; `{}` does it", flush(*.protocol, *.table))]
+    #[error("the kernel did not confirm in time that the routes are removed; `{}` removes them", flush(*.protocol, *.table))]
     RoutesLeft {
         /// What marks them as ours.
         protocol: u8,
@@ -82,7 +84,9 @@ pub enum Error {
         table: u32,
     },
     /// nft did not confirm in time that our table is gone.
-    #[error("nft did not confirm in time that the table is removed; `nft delete table ip6 lone64` does it")]
+    #[error(
+        "nft did not confirm in time that the table is removed; `nft delete table ip6 lone64` removes it"
+    )]
     TableLeft,
 }
 
@@ -114,14 +118,14 @@ pub(super) fn kept_out(route: &KernelRoute, other: Option<&KernelRoute>, links: 
                 _ => String::new(),
             };
             format!(
-                "the route '{wanted}' is kept out: '{there}' is in the way, and foreign routes are never \
-                 replaced; choose another `metric` in [routes]{removal}"
+                "the route '{wanted}' is kept out: '{there}' is in the way, and lone64 never replaces foreign \
+                 routes; choose another `metric` in [routes]{removal}"
             )
         }
         None => format!(
             "the route '{wanted}' is kept out: another route to {destination} with metric {metric} is in the way, \
-             and foreign routes are never replaced; `ip -6 route show{} {destination}` shows it: \
-             choose another `metric` in [routes]",
+             and lone64 never replaces foreign routes; `ip -6 route show{} {destination}` shows it: choose another \
+             `metric` in [routes]",
             in_table(route.table)
         ),
     }
@@ -135,7 +139,8 @@ fn stop(pid: Option<i32>) -> String {
     match pid {
         Some(pid) => format!("stop it first, with `systemctl stop lone64` or `kill {pid}`"),
         None => {
-            "stop it first; it is in another container, and `ss -xlp src @lone64` shows it to root outside"
+            "stop it first; it is in another container, and `ss -xlp src @lone64` shows it to root outside of the \
+             containers"
                 .to_owned()
         }
     }

@@ -44,7 +44,7 @@ impl Teller {
         let left_out = std::mem::take(&mut self.left_out);
         if left_out > 0 {
             tracing::info!(
-                "left out {left_out} more about guests, as there were over {LINES_PER_SECOND} lines in a second"
+                "left out {left_out} more about guests, because there were over {LINES_PER_SECOND} lines in a second"
             );
         }
     }
@@ -96,39 +96,42 @@ fn write(event: &Event, links: &Links) {
             tracing::info!(%target, interface = %name(link), %why, "gone");
         }
         Event::HopLive(address, link, mac) => {
-            tracing::info!(%address, interface = %name(link), %mac, "the next hop is there: what is behind it is answered for");
+            tracing::info!(%address, interface = %name(link), %mac, "the next hop is live: lone64 answers for the \
+                                                                     addresses behind it");
         }
         Event::HopGone(address, link) => {
-            tracing::info!(%address, interface = %name(link), "the next hop is gone, and with it what is behind it");
+            tracing::info!(%address, interface = %name(link), "the next hop is gone, and so are the addresses behind \
+                                                               it");
         }
         Event::Moved(target, from, to, mac) => {
             tracing::info!(%target, from = %name(from), to = %name(to), %mac, "moved");
         }
         Event::Contested(target, link, by, mac) => {
             let (interface, by) = (name(link), name(by));
-            tracing::warn!(%target, %interface, %by, %mac, "the claim failed: the guest that has it replies");
+            tracing::warn!(%target, %interface, %by, %mac, "the claim failed: the guest that has the address replies");
         }
         Event::WideMask(guest, link, asked_for) => tracing::warn!(
             target = %guest, interface = %name(link), %asked_for,
-            "a guest asks its own link for an address that is not on it: its mask is too short, and should be that \
-             of its range; or write proxy-downstream = true in the [[range]]"
+            "a guest asks its own link for an address that is not on that link: its mask is too short; set the mask \
+             to that of the range, or write proxy-downstream = true in the [[range]]"
         ),
         Event::Conflict(target, link, mac) => {
             let interface = name(link);
             tracing::warn!(
                 %target, %interface, %mac,
-                "conflict: another station on the upstream has it; not answered for until it is silent"
+                "conflict: another host on the upstream has the address; no answers until it is silent"
             );
         }
         Event::ConflictOver(target, link) => {
             let interface = name(link);
-            tracing::info!(%target, %interface, "the conflict is over: no other station has it; answered for again");
+            tracing::info!(%target, %interface, "the conflict is over: no other host has the address; answering \
+                                                 again");
         }
         Event::Defended(target, link, mac) => {
             let interface = name(link);
             tracing::warn!(
                 %target, %interface, %mac,
-                "conflict: another station on the upstream wanted it, and was refused: it is in use here"
+                "conflict: another host on the upstream wanted the address and was refused, because a guest has it"
             );
         }
         Event::RouteInstalled(route) => tracing::info!("route installed: {}", describe(route, links)),
@@ -140,15 +143,15 @@ fn write(event: &Event, links: &Links) {
             tracing::warn!("route refused: {}: {said}", describe(route, links));
         }
         Event::GatewayAdded(link, address) => {
-            tracing::info!(%address, interface = %name(link), "the guests' gateway is there");
+            tracing::info!(%address, interface = %name(link), "the guests' gateway is added");
         }
         Event::GatewayRemoved(link, address) => {
             tracing::info!(%address, interface = %name(link), "the guests' gateway is removed");
         }
         Event::RoundLate(link, period, took) => tracing::warn!(
             interface = %name(link),
-            "announcing every live target again took {took:.0?}, and `announce` asks for it every {period:?}: the next round \
-             begins at once, and so it stays; raise announcements-per-second in [limits], or write a longer period"
+            "announcing every live target took {took:.0?}, longer than `announce` allows ({period:?}): each round \
+             starts when the last one ends; raise announcements-per-second in [limits], or write a longer period"
         ),
         Event::SourceFound(asker, source) => {
             tracing::info!("{}", provider::source_found(asker, *source, &name(&asker.link)));
@@ -156,14 +159,14 @@ fn write(event: &Event, links: &Links) {
         Event::NotTaken(asked) => tracing::warn!("{}", provider::not_taken(asked, &name(&asked.asker.link))),
         Event::TakenAgain(asker) => tracing::info!(
             asker = %asker.address, mac = %asker.mac, interface = %name(&asker.link),
-            "it takes every answer again"
+            "the asker accepts every answer again"
         ),
         Event::GatewayFiltered(link, router) => {
             tracing::warn!("{}", provider::gateway_filtered(*router, &name(link)));
         }
         Event::GatewayAnswers(link, router) => tracing::info!(
             gateway = %router, interface = %name(link),
-            "the gateway answers questions from link-local addresses again: they are left to the kernel"
+            "the gateway answers solicitations from link-local addresses again; the kernel asks it from now on"
         ),
         Event::Serving(range) => tracing::info!("serving {}", reason(range)),
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
@@ -174,7 +177,8 @@ fn write(event: &Event, links: &Links) {
         Event::Unserved(network) => tracing::warn!("{network}"),
         Event::UnservedEnded(network, ended) => tracing::info!("{}", network.ended(*ended)),
         Event::ManyUnserved(count) => tracing::warn!(
-            "nobody serves {count} networks that the kernel routes inside an on-link prefix; `lone64 status` names more"
+            "no range serves {count} networks that the kernel routes inside an on-link prefix; `lone64 status` lists \
+             more of them"
         ),
         // Those who watch see them; a log with a line for each question would be a weapon.
         Event::Solicited(target, asker) => {
@@ -196,7 +200,9 @@ pub(super) fn reason(range: &RangePolicy) -> String {
     let downstream = range.downstream.to_string();
     match (range.origin, range.answer) {
         (Origin::Config, answer) => format!("{prefix} for {downstream} ({answer})"),
-        (Origin::Suffix, answer) => format!("{prefix} for {downstream} ({answer}): the upstream has its /64"),
+        (Origin::Suffix, answer) => {
+            format!("{prefix} for {downstream} ({answer}): inside the /64 of the upstream")
+        }
         (Origin::Automatic, _) => format!("{prefix} behind {downstream}: the kernel routes it there"),
     }
 }

@@ -214,7 +214,7 @@ impl Frames {
         if let Some(ear) = self.ears.get(link)
             && let Err(error) = ear.socket().send(frame)
         {
-            tracing::trace!(%link, %error, "a frame not sent");
+            tracing::trace!(%link, %error, "cannot send a frame");
         }
     }
 
@@ -281,7 +281,7 @@ impl Outbox {
             return 0;
         };
         ear.socket().send_batch(&mut self.batch).unwrap_or_else(|error| {
-            tracing::trace!(link = %self.link, %error, "frames not sent");
+            tracing::trace!(link = %self.link, %error, "cannot send frames");
             0
         })
     }

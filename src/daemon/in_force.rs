@@ -94,7 +94,7 @@ impl Told {
             }
             status.with("config", &value)
         });
-        written.await.unwrap_or_else(|_| Reply::fault("internal", "the status was not written".to_owned()))
+        written.await.unwrap_or_else(|_| Reply::fault("internal", "cannot write the status".to_owned()))
     }
 }
 

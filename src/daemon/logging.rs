@@ -1,13 +1,13 @@
 //! Log lines on standard error: for a terminal, for the journal, or as JSON.
 //!
-//! May touch: standard error, and the one variable that says whether the journal is behind it.
+//! May touch: standard error, and the variables that say whether the journal is behind it, and whether it has colours.
 
 use std::fmt;
-use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -24,7 +24,8 @@ use crate::config::{Log, LogFormat, LogLevel};
 /// Starts logging for the whole process, with a thread that writes. What was started before stays.
 pub fn init(log: Log) {
     if WRITER.get().is_none() {
-        let tell = |lost| tracing::warn!("{lost} lines of the log were lost: nobody read them");
+        let tell =
+            |lost| tracing::warn!("{lost} lines of the log were lost, because they were not read in time");
         // Without a thread more, lines are written where they are made.
         if let Ok(writer) = log_writer::Lines::start(std::io::stderr(), tell) {
             let _ = WRITER.set(writer);
@@ -70,7 +71,7 @@ fn lines(format: LogFormat) -> Lines {
     };
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(AutoStream::choice(&std::io::stderr()) != ColorChoice::Never)
         .with_target(false);
     let format = match format {
         LogFormat::Auto if journal_listens() => LogFormat::Journal,

@@ -63,7 +63,7 @@ impl Writer {
                     // Once: it changes nothing but what the next start knows.
                     if !std::mem::replace(&mut has_failed, true) {
                         tracing::warn!(
-                            "cannot write {}: {error}; the next start tries sources again",
+                            "cannot write {}: {error}; the next start has to try sources again",
                             file.display()
                         );
                     }
@@ -91,7 +91,7 @@ pub(super) fn read(file: &Path) -> Vec<Remembered> {
     let ignored = |error: &io::Error| {
         if error.kind() != ErrorKind::NotFound {
             tracing::warn!(
-                "{} is ignored: {error}; it is written again when a source is found",
+                "ignored {}: {error}; lone64 writes it again when it finds a source",
                 file.display()
             );
         }

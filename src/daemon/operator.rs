@@ -171,14 +171,14 @@ impl Daemon {
 
     fn reloaded(&mut self, result: &Result<Vec<Change>, Refusal>) {
         match result {
-            Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing has changed"),
+            Ok(changes) if changes.is_empty() => tracing::info!("reloaded: nothing changed"),
             Ok(changes) => tracing::info!("reloaded: {}", reload::line(changes)),
             Err(refusal) => {
                 // Where there is nothing to read, nothing is refused.
                 if let Some(in_force) = self.operator.in_force.as_mut().filter(|_| refusal.is_of_content()) {
                     in_force.refuse(refusal.fault());
                 }
-                tracing::error!("not reloaded, the configuration stays as it was");
+                tracing::error!("not reloaded: the old configuration stays in force");
                 refusal.lines().iter().for_each(|line| tracing::error!("{line}"));
             }
         }
@@ -233,7 +233,9 @@ impl Daemon {
                 Answer::Line(Reply::result(&Explained::of(&self.engine, params.address, now)))
             }
             Method::Reload => {
-                tracing::info!("reading the configuration again, as asked on the control socket");
+                tracing::info!(
+                    "reading the configuration again: a client of the control socket asked for it"
+                );
                 return self.operator.read(Some(call.answer));
             }
             Method::Watch => match &self.operator.control {

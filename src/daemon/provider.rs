@@ -16,12 +16,13 @@ pub(super) fn source_found(asker: &Asker, source: Source, upstream: &str) -> Str
     let written = source.written();
     match source {
         Source::Scope => format!(
-            "{address} ({mac}) on {upstream} takes answers from addresses of its own scope again, and no others: it \
-             gets these"
+            "{address} ({mac}) on {upstream} again accepts only answers from an address of the same scope: it gets \
+             these"
         ),
         _ => format!(
-            "{address} ({mac}) on {upstream} did not take our answers, and takes those with source = \"{written}\": it \
-             gets these from now on; source = \"{written}\" in the [[upstream]] says the same from the start"
+            "{address} ({mac}) on {upstream} did not accept our answers, but accepts those with source = \
+             \"{written}\": it gets these from now on; source = \"{written}\" in the [[upstream]] sends them from \
+             the start"
         ),
     }
 }
@@ -40,13 +41,13 @@ fn complaint(taken: usize, targets: &[Ipv6Addr]) -> String {
     let named = named.join(", ");
     match taken {
         0 => format!(
-            "takes no answer of ours, whatever its source, and asks again and again for {named}{more}: ask the provider \
-             whether this port may use more than its own address, or whether the prefix is routed elsewhere"
+            "accepts no answer, from any source, and keeps asking for {named}{more}: ask the provider whether this \
+             port may use more than its own address, or whether the prefix is routed elsewhere"
         ),
         _ => format!(
-            "takes {taken} of {} guests, and not {named}{more}, whatever the source of the answer: a limit of addresses for \
-             each MAC, a list of those that it takes, or a full table; ask the provider for a routed prefix, or for \
-             a second MAC",
+            "accepts answers for {taken} of {} guests, and not for {named}{more}, from any source: a limit of \
+             addresses per MAC, a list of permitted addresses, or a full table; ask the provider for a routed \
+             prefix, or for a second MAC",
             taken + targets.len()
         ),
     }
@@ -55,9 +56,9 @@ fn complaint(taken: usize, targets: &[Ipv6Addr]) -> String {
 /// The gateway answers no question from a link-local address.
 pub(super) fn gateway_filtered(router: Ipv6Addr, upstream: &str) -> String {
     format!(
-        "the gateway {router} on {upstream} answers no question from a link-local address, and the kernel has no other to ask \
-         from when it forwards: it is asked from a global one from now on; gateway-source = \"global\" in the \
-         [[upstream]] says the same from the start"
+        "the gateway {router} on {upstream} ignores solicitations from a link-local address, which is what the \
+         kernel sends when it forwards: lone64 asks it from a global address from now on; gateway-source = \
+         \"global\" in the [[upstream]] does so from the start"
     )
 }
 

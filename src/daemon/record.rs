@@ -177,11 +177,11 @@ fn record(
         };
         match written {
             Some(bytes) => room -= bytes,
-            None => return Ok(Some("it holds as much as it may")),
+            None => return Ok(Some("it has reached its maximum size")),
         }
     }
     let is_torn = is_torn.load(Ordering::Relaxed);
-    Ok(is_torn.then_some("more happened than could be written"))
+    Ok(is_torn.then_some("more happened than lone64 could write"))
 }
 
 /// Returns how many bytes were written; `None` if there is no room for them.
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn ends_with_a_note_when_it_is_full_and_replays_as_far_as_it_goes() {
         let trace = recorded(4_000, 1_000);
-        assert!(trace.end.is_some_and(|end| end.contains("as much as it may")));
+        assert!(trace.end.is_some_and(|end| end.contains("its maximum size")));
         assert!((1..1_000).contains(&trace.entries.len()));
     }
 }

@@ -21,12 +21,12 @@ pub struct Source(Arc<dyn Fn() -> Result<Loaded, Refusal> + Send + Sync>);
 pub enum Refusal {
     /// There is no file.
     #[error(
-        "there is nothing to read again: this lone64 runs on its options alone; write \
-         /etc/lone64/lone64.toml, or restart it with others"
+        "there is nothing to read again: this lone64 runs on its options alone; write /etc/lone64/lone64.toml, or \
+         restart it with other options"
     )]
     NoFile,
     /// A pipe, say, which has been read already.
-    #[error("{} is no file that could be read again; restart lone64 to change what it says", .0.display())]
+    #[error("{} is not a regular file, so lone64 cannot read it again; restart lone64 to change the configuration", .0.display())]
     NotAFile(PathBuf),
     /// It has mistakes.
     #[error(transparent)]

@@ -50,7 +50,7 @@ impl Resync {
     /// Changes were lost.
     fn overrun(&mut self, now: Instant) {
         if self.due.is_none() {
-            tracing::info!("the kernel's changes came too fast, and some were lost");
+            tracing::info!("the kernel sent changes faster than lone64 read them, and some were lost");
         }
         self.ask_soon(now);
     }
@@ -147,7 +147,7 @@ impl Daemon {
     pub(super) fn dumped(&mut self, result: Result<Vec<Fact>, NetlinkError>) -> Result<(), Error> {
         match result {
             Ok(facts) => {
-                tracing::info!("read all of the kernel's tables again");
+                tracing::info!("resynchronized with the kernel");
                 self.handle(Input::Snapshot(facts));
             }
             Err(NetlinkError::Closed) => return Err(NetlinkError::Closed.into()),

@@ -166,4 +166,4 @@ fn open(name: &OsStr) -> io::Result<UnixDatagram> {
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const MOST_UNSENT: usize = 8;
-const UNHEARD: &str = "cannot tell the service manager (NOTIFY_SOCKET)";
+const UNHEARD: &str = "cannot notify the service manager (NOTIFY_SOCKET)";

@@ -24,7 +24,7 @@ impl Daemon {
             if upstreams.is_empty() {
                 return Vec::new();
             }
-            let nothing = "serving nothing yet: nothing to serve follows from the addresses and routes of";
+            let nothing = "nothing to serve yet: no range follows from the addresses and routes of";
             return vec![format!("{nothing} {}", upstreams.join(", "))];
         }
         let line = |(range, place): (&RangePolicy, &Place)| {

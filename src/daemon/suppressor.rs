@@ -56,7 +56,7 @@ impl Suppressor {
     pub(super) fn ask(&mut self, suppressions: Vec<Suppression>) {
         if !suppressions.is_empty() && self.watch.is_none() {
             let opened = TableWatch::open();
-            let cause = "changes that other programs make to the table ip6 lone64 are not noticed";
+            let cause = "lone64 does not notice when other programs change the table ip6 lone64";
             self.watch = opened.inspect_err(|error| tracing::warn!(%error, "{cause}")).ok();
         }
         self.next = Some(suppressions);
@@ -95,7 +95,7 @@ impl Suppressor {
                 match touched {
                     Ok(()) => self.look_soon(),
                     Err(error) => {
-                        tracing::warn!(%error, "changes of nftables are not heard any more");
+                        tracing::warn!(%error, "lone64 no longer notices changes of nftables");
                         self.watch = None;
                     }
                 }
@@ -134,15 +134,15 @@ impl Suppressor {
             }
             Ended::Look(Ok(_)) => News::Nothing,
             Ended::Look(Err(error)) => {
-                tracing::debug!(%error, "cannot look at the table ip6 lone64");
+                tracing::debug!(%error, "cannot read the table ip6 lone64");
                 News::Nothing
             }
             Ended::Swept(Ok(())) => {
-                tracing::info!("removed the table ip6 lone64 that a lone64 which crashed had left");
+                tracing::info!("removed the table ip6 lone64 that a crashed lone64 left");
                 News::Nothing
             }
             Ended::Swept(Err(error)) => {
-                tracing::debug!(%error, "a table ip6 lone64 stays that a lone64 which crashed has left");
+                tracing::debug!(%error, "cannot remove the table ip6 lone64 that a crashed lone64 left");
                 News::Nothing
             }
             Ended::Clean => News::Nothing,

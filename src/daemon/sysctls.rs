@@ -1,7 +1,7 @@
 //! The kernel's settings, where they are ours to change: forwarding, and before it `accept_ra=2`.
 //!
 //! `forwarding=1` with `accept_ra=1` deletes a default route that came from router advertisements at
-//! once, and `all.accept_ra` does nothing for an interface; hence the order. What was there before is
+//! once, and `all.accept_ra` does nothing for an interface; so the order matters. What was there before is
 //! written down first, so that it is found again also after a crash, and comes back in the reverse
 //! order at the end, unless another program has changed it meanwhile.
 //!
@@ -81,8 +81,8 @@ struct Setting {
 }
 
 impl Sysctls {
-    /// What a predecessor that crashed has changed is ours to restore. Whatever another program has
-    /// changed since is his.
+    /// What a predecessor that crashed has changed is ours to restore, but not what another program has
+    /// changed since.
     pub(super) fn inherit(file: &Path) -> Self {
         let record = fs::read(file).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
         let record = record.filter(|record| Some(record.namespace) == namespace());
@@ -94,7 +94,7 @@ impl Sysctls {
     /// Gives back what a predecessor left.
     pub(super) fn restore_if_any(mut self) {
         if !self.changed.is_empty() {
-            tracing::info!("a lone64 that crashed has left sysctls changed");
+            tracing::info!("a crashed lone64 left changed sysctls");
             self.restore();
         }
     }
@@ -119,7 +119,7 @@ impl Sysctls {
                 self.write_down();
             }
             sysctl::write(&key, value)?;
-            tracing::info!("net/ipv6/{key}: {before} -> {value}, until lone64 ends");
+            tracing::info!("net/ipv6/{key}: {before} -> {value}, until lone64 stops");
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Sysctls {
                     tracing::info!("net/ipv6/{key} stays {now}: another program has changed it");
                 }
                 Ok(_) => match sysctl::write(&key, &before) {
-                    Ok(()) => tracing::info!("net/ipv6/{key}: {set} -> {before}, as it was"),
+                    Ok(()) => tracing::info!("net/ipv6/{key}: {set} -> {before}, as before"),
                     Err(error) => tracing::warn!("{}", crate::explanation::of(&error)),
                 },
                 // The interface is gone, and its settings with it.
@@ -165,7 +165,7 @@ impl Sysctls {
             .and_then(|()| fs::rename(&new, &self.file));
         if let Err(error) = written {
             tracing::warn!(
-                "cannot write {}, so a crash would leave the sysctls as they are now: {error}",
+                "cannot write {}, so sysctls stay changed after a crash: {error}",
                 self.file.display()
             );
         }
@@ -231,11 +231,14 @@ pub(super) fn missing(engine: &Engine) -> Vec<String> {
     vec![if last.key == FORWARDING && needs.is_any_link {
         format!("IPv6 forwarding is off, so no packet reaches a guest or leaves it; {commands}, {REMEDY}")
     } else if last.key == FORWARDING {
-        format!("IPv6 forwarding is off, so guests are answered for and not reached; {commands}, {REMEDY}")
+        format!(
+            "IPv6 forwarding is off, so lone64 answers for guests that packets cannot reach; {commands}, \
+                 {REMEDY}"
+        )
     } else {
         format!(
-            "the default route comes from router advertisements, which are not accepted any more with \
-             forwarding on, so it will expire; {commands}, {REMEDY}"
+            "the default route comes from router advertisements, and the kernel ignores them with forwarding on, so \
+             the route will expire; {commands}, {REMEDY}"
         )
     }]
 }

@@ -27,8 +27,8 @@ impl Daemon {
         let kept_out = self.engine.count_routes(RouteState::Conflict);
         let routes = match kept_out {
             0 => None,
-            1 => Some("a foreign route to go that is in the way".to_owned()),
-            count => Some(format!("{count} foreign routes to go that are in the way")),
+            1 => Some("a foreign route to go away".to_owned()),
+            count => Some(format!("{count} foreign routes to go away")),
         };
         // One interface may be that of many ranges.
         let mut seen = BTreeSet::new();

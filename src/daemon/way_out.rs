@@ -32,7 +32,7 @@ impl Daemon {
         self.operator.service.stopping(PATIENCE + PATIENCE);
         let dropped: u64 = self.frames.ears.drops().values().sum();
         if dropped > 0 {
-            tracing::info!("{dropped} frames came faster than they were read, and were dropped");
+            tracing::info!("{dropped} frames were dropped, because they came faster than lone64 read them");
         }
         self.effects.enter(Mode::Leaving);
         self.handle(Input::Stop);

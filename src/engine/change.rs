@@ -105,13 +105,13 @@ impl Obstacle {
     /// What it is on this interface, and what to do about it.
     pub(super) fn on(&self, name: &IfName) -> String {
         match self {
-            Self::NoDevice => format!("there is no {name} any more"),
+            Self::NoDevice => format!("the interface {name} no longer exists"),
             Self::SwitchedOff => format!(
-                "IPv6 is switched off there; `sysctl -w net/ipv6/conf/{name}/disable_ipv6=0` switches it on"
+                "IPv6 is off on the interface; `sysctl -w net/ipv6/conf/{name}/disable_ipv6=0` turns it on"
             ),
             Self::NoIpv6 => format!(
-                "the kernel has no IPv6 there, as where the MTU is below 1280; `ip link set {name} mtu 1500` \
-                 removes the cause"
+                "the kernel has no IPv6 on the interface, for example because its MTU is below 1280; `ip link set \
+                 {name} mtu 1500` removes the cause"
             ),
             Self::Other(said) => format!("the kernel refuses it ({said})"),
         }

@@ -149,10 +149,10 @@ impl Loss {
     /// The reason in words.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Unanswered => "probes went unanswered",
+            Self::Unanswered => "it did not reply to probes",
             Self::Downstream => "its downstream is down or gone",
-            Self::NoRoom => "the targets are full",
-            Self::Policy => "its range is not served there any more",
+            Self::NoRoom => "the limit of targets is reached",
+            Self::Policy => "no range serves it there any more",
         }
     }
 }

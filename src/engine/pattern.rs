@@ -14,7 +14,7 @@ pub struct IfPattern(glob::Pattern);
 
 /// Text that is not a pattern of names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' cannot match the name of an interface: {1}")]
+#[error("'{0}' matches no name of an interface: {1}")]
 pub struct ParseIfPatternError(String, &'static str);
 
 impl IfPattern {
@@ -45,7 +45,7 @@ impl FromStr for IfPattern {
             return refuse("a name has no '/', ':' or white space, and is not empty");
         }
         if text.contains("**") {
-            return refuse("one '*' stands for any number of characters");
+            return refuse("one '*' already stands for any number of characters");
         }
         // Without its stars, the shortest name that could match.
         let fits = match Self::is_pattern(text) {
@@ -53,7 +53,7 @@ impl FromStr for IfPattern {
             true => text.contains('[') || text.replace('*', "").len() <= IfName::LONGEST,
         };
         if !fits {
-            return refuse("a name has at most 15 bytes, and is neither '.' nor '..'");
+            return refuse("a name has at most 15 bytes, and is not '.' or '..'");
         }
         glob::Pattern::new(text).map(Self).or_else(|error| refuse(error.msg))
     }

@@ -21,7 +21,7 @@ pub fn unread_table<'a>(policy: &Policy, mut rules: impl Iterator<Item = &'a Ker
 impl Unread {
     /// What is wrong.
     pub fn sentence(&self) -> String {
-        format!("no rule names table {}, so the routes that lone64 adds there lead nowhere", self.table)
+        format!("no rule uses table {}, so the kernel ignores the routes that lone64 adds there", self.table)
     }
 
     /// The command that ends it: before the main table, so that a default route there does not decide first.

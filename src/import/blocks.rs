@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str, report: &mut Report<'_>) -> Vec<Entry> {
             return all;
         }
         let place = Place::Text(parser.at..parser.at + 1);
-        parser.report.push(&place, "a } that closes nothing").help("remove it, or add the { that it closes");
+        parser.report.push(&place, "a } without a {").help("remove it, or add the { that it closes");
         parser.at += 1;
         if parser.report.len() >= MOST_PROBLEMS {
             return all;
@@ -109,7 +109,8 @@ impl Parser<'_, '_, '_> {
         let open = self.at;
         self.at += 1;
         if depth >= DEEPEST {
-            let problem = self.report.push(&Place::Text(open..open + 1), "blocks in blocks in blocks");
+            let problem =
+                self.report.push(&Place::Text(open..open + 1), "a block inside a block inside a block");
             problem.help("ndppd knows `proxy`, and `rule` inside it");
             self.at = self.text.len();
             return None;
@@ -223,8 +224,8 @@ mod tests {
         assert!(
             problems("proxy eth0 {\n  rule ::1 {\n static\n }\n").starts_with("f:1:12: the block of `proxy`")
         );
-        assert!(problems("proxy e {\n}\n}\n").starts_with("f:3:1: a } that closes nothing"));
+        assert!(problems("proxy e {\n}\n}\n").starts_with("f:3:1: a } without a {"));
         assert!(problems("ttl 5 /* c").starts_with("f:1:7: a comment that is not closed"));
-        assert!(problems(&"a {".repeat(100_000)).contains("blocks in blocks"));
+        assert!(problems(&"a {".repeat(100_000)).contains("a block inside a block"));
     }
 }

@@ -39,8 +39,8 @@ fn nothing_is_looked_for_on_the_side_that_asks() {
         "proxy eth0 { rule 2001:db8:1::/64 { iface eth0 }\n rule 2001:db8:2::/64 { static } }\n\
          proxy eth1 { rule 2001:db8:3::/64 { iface eth0 }\n rule 2001:db8:4::/64 { auto } }",
     ));
-    assert!(told.contains("2001:db8:1::/64 would be looked for on eth0, the side that asks"), "{told}");
-    assert!(told.contains("2001:db8:3::/64 would be looked for on an upstream"), "{told}");
+    assert!(told.contains("2001:db8:1::/64 would be behind eth0, the interface on which"), "{told}");
+    assert!(told.contains("2001:db8:3::/64 would be behind an upstream"), "{told}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub fn import(entries: &[ProxyEntry]) -> Result<Imported, ImportError> {
             Some(name) if entry.side == Side::Downstream => *for_guests.entry(name).or_default() += 1,
             Some(name) => _ = by_interface.entry(name).or_default().insert(entry.address, entry),
             None => {
-                let message = format!("left out: {} was on an interface that is gone", entry.address);
+                let message = format!("left out: the interface of {} does not exist any more", entry.address);
                 notes.push(Note::general(message));
             }
         }
@@ -127,7 +127,7 @@ fn upstream(interface: IfName, entries: &[&ProxyEntry]) -> Upstream {
     let routers = entries.iter().filter(|entry| entry.is_router).count();
     if routers > 0 && routers < entries.len() {
         let message = format!(
-            "the R flag was set for {routers} of {} addresses, and is for all of them now",
+            "the R flag was set for {routers} of {} addresses, and is set for all of them now",
             entries.len()
         );
         notes.push(Note::general(message));
@@ -140,9 +140,9 @@ fn upstream(interface: IfName, entries: &[&ProxyEntry]) -> Upstream {
 fn asked_by_guests((interface, entries): (&str, usize)) -> Note {
     let (addresses, these) = if entries == 1 { ("address", "it") } else { ("addresses", "them") };
     Note::general(format!(
-        "on {interface} the kernel answered guests for {entries} {addresses} of the other side (the router's, say): \
-         `proxy-downstream = true` has lone64 answer for {these}, and for what else exists there. If the guests have this \
-         host as their gateway and a /128, take it out"
+        "on {interface} the kernel answered guests for {entries} {addresses} of the other side (for example the \
+         router): with `proxy-downstream = true` lone64 answers for {these}, and for everything else that exists \
+         there. Remove it if the guests have this host as their gateway and a /128"
     ))
 }
 
@@ -153,23 +153,28 @@ fn range(address: Ipv6Addr, way: &Way, upstream: IfName) -> Range {
         // lone64 follows rules and routes itself.
         Way::Link | Way::Host => return range,
         Way::Router { interface, router } => {
-            format!("{address} is behind the router {router} on {interface}, and there while that is")
+            format!(
+                "{address} is behind the router {router} on {interface}, and counts as live while the router is"
+            )
         }
         Way::Default { interface, router } => {
             range.answer_always();
-            format!("{address} goes by default to the router {router} on {interface}: answered always")
+            format!(
+                "the default route to {address} goes through the router {router} on {interface}: lone64 always \
+                     answers for it"
+            )
         }
         Way::HostPrefix => {
             range.answer_always();
-            format!("the host itself takes every address around {address}: answered always")
+            format!("the host itself accepts every address around {address}: lone64 always answers for it")
         }
         Way::Back => {
             range.answer_always();
-            format!("no route leads to {address} but the one back out of {upstream}: answered always")
+            format!("the only route to {address} leads back out of {upstream}: lone64 always answers for it")
         }
         Way::Nowhere => {
             range.answer_always();
-            format!("no route leads to {address}: answered always")
+            format!("no route leads to {address}: lone64 always answers for it")
         }
     };
     range.notes.push(Note::general(message));
@@ -188,7 +193,7 @@ fn covering(addresses: &[Ipv6Addr]) -> Vec<Note> {
         .filter(|_| addresses.len() > 1 && (65..128).contains(&length))
         .map(|prefix| {
             Note::general(format!(
-                "one [[range]] for {} would do for all {}: only guests that exist are answered for",
+                "one [[range]] for {} can replace all {}: lone64 answers only for guests that exist",
                 prefix.trunc(),
                 addresses.len()
             ))
@@ -197,21 +202,20 @@ fn covering(addresses: &[Ipv6Addr]) -> Vec<Note> {
         .collect()
 }
 
-const REMEDY: &str =
-    "there is an entry for each `ip -6 neigh add proxy ADDRESS dev INTERFACE` of this namespace";
+const REMEDY: &str = "`ip -6 neigh add proxy ADDRESS dev INTERFACE` adds an entry in this namespace";
 
-const PREFACE: &str = "The kernel answers for these addresses whether somebody has them or not; lone64 only while the \
-guest exists, wherever it can ask for it. The routes to the guests stay as they are. Once lone64 runs, remove the \
-kernel's entries, or both answer: `ip -6 neigh del proxy ADDRESS dev INTERFACE`.";
+const PREFACE: &str = "The kernel answers for these addresses in any case, lone64 only while the guest exists, if it \
+                       can probe it. The routes to the guests stay as they are. When lone64 runs, remove the \
+                       kernel's entries, or both answer: `ip -6 neigh del proxy ADDRESS dev INTERFACE`.";
 
-const BEHIND_ROUTERS: &str = "an address behind a router of the guests' cannot be asked for: it is answered for while its \
-router is there, and the kernel did so also while that was off. One [[range]] for the whole prefix that the router has would do for all of its \
-addresses";
+const BEHIND_ROUTERS: &str = "lone64 cannot probe an address behind a router on the guests' link: it answers for it \
+                              while the router is live, and the kernel answered always. One [[range]] for the whole \
+                              prefix of the router can replace all addresses in it";
 
-const WITHOUT_ROUTE: &str = "addresses without a route of their own are answered always, as the kernel did. Where an \
-IPsec policy takes what comes for them (`ip xfrm policy` shows it), that is right. Where none does, nobody is reached \
-there: give the guest a route (`ip -6 route add ADDRESS dev INTERFACE`) and write answer = \"live\", or remove its \
-[[range]]";
+const WITHOUT_ROUTE: &str = "lone64 always answers for addresses without a route of their own, as the kernel did. If \
+                             an IPsec policy handles their packets (`ip xfrm policy` shows it), that is right. If \
+                             not, nobody can be reached there: add a route to the guest (`ip -6 route add ADDRESS \
+                             dev INTERFACE`) and write answer = \"live\", or remove its [[range]]";
 
 #[cfg(test)]
 mod tests {
@@ -274,9 +278,11 @@ mod tests {
         ];
         let imported = import(&entries).unwrap();
         let notes: Vec<_> = imported.notes.iter().map(|note| note.message.as_str()).collect();
-        for part in
-            ["2001:db8::1 was on an interface that is gone", "fe80::1/128 is link-local", "`lo` is no"]
-        {
+        for part in [
+            "the interface of 2001:db8::1 does not exist any more",
+            "fe80::1/128 is link-local",
+            "`lo` is no",
+        ] {
             assert!(notes.iter().any(|note| note.contains(part)), "{part}: {notes:#?}");
         }
     }
@@ -298,20 +304,25 @@ mod tests {
             ("2001:db8:1:2::1", Way::Link, Answer::Live, ""),
             ("2001:db8:1:2::2", Way::Host, Answer::Live, ""),
             ("2001:db8:1:2::5", router, Answer::Live, "2001:db8:1:2::5 is behind the router fe80::5 on br0"),
-            ("2001:db8:1:2::6", Way::HostPrefix, Answer::Always, "the host itself takes"),
+            ("2001:db8:1:2::6", Way::HostPrefix, Answer::Always, "the host itself accepts"),
             (
                 "2001:db8:1:2::7",
                 Way::Back,
                 Answer::Always,
-                "no route leads to 2001:db8:1:2::7 but the one back out of eth0",
+                "the only route to 2001:db8:1:2::7 leads back out of eth0",
             ),
             (
                 "2001:db8:1:2::8",
                 Way::Nowhere,
                 Answer::Always,
-                "no route leads to 2001:db8:1:2::8: answered always",
+                "no route leads to 2001:db8:1:2::8: lone64 always answers for it",
             ),
-            ("2001:db8:1:2::9", default, Answer::Always, "goes by default to the router fe80::9 on br1"),
+            (
+                "2001:db8:1:2::9",
+                default,
+                Answer::Always,
+                "the default route to 2001:db8:1:2::9 goes through the router fe80::9 on br1",
+            ),
         ];
         let entries: Vec<_> =
             cases.iter().map(|(address, way, ..)| led("eth0", address, way.clone())).collect();
@@ -331,7 +342,7 @@ mod tests {
         }
         // One range for all would be right for those only whose guests can be asked by the routes.
         let around = imported.notes.iter().find(|note| note.message.starts_with("one [[range]]")).unwrap();
-        assert!(around.message.contains("2001:db8:1:2::/125 would do for all 3"), "{}", around.message);
+        assert!(around.message.contains("2001:db8:1:2::/125 can replace all 3"), "{}", around.message);
     }
 
     #[test]

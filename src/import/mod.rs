@@ -57,7 +57,7 @@ pub enum ImportError {
     #[error(transparent)]
     Unreadable(#[from] Problems),
     /// It has nothing that lone64 could serve.
-    #[error("{origin} has nothing that lone64 could serve{}; {remedy}", because(.notes))]
+    #[error("{origin} has nothing that lone64 can serve{}; {remedy}", because(.notes))]
     Nothing {
         /// What it is called.
         origin: String,
@@ -83,8 +83,8 @@ pub fn import(text: &str, origin: &str, format: Option<Format>) -> Result<Import
         Some(Format::Ndppd) => ndppd::read(text, &mut report),
         Some(Format::Npd6) => npd6::read(text, &mut report),
         None => {
-            let problem = report.push(&Place::Whole, "neither a configuration of ndppd nor one of npd6");
-            problem.help("name one of these, or say which it is: --from ndppd or --from npd6");
+            let problem = report.push(&Place::Whole, "this is not a configuration of ndppd or npd6");
+            problem.help("name such a file, or say which of the two it is: --from ndppd or --from npd6");
             return Err(report.into_problems().into());
         }
     };

@@ -69,7 +69,7 @@ impl Reader<'_, '_, '_> {
             match &*key.text {
                 "proxy" => self.proxy(entry),
                 "route-ttl" | "address-ttl" => {
-                    let message = format!("{} is not needed: lone64 hears of every change at once", key.text);
+                    let message = format!("{} is not needed: lone64 sees every change at once", key.text);
                     self.note(key, message);
                 }
                 "valid-ttl" => self.reachable(entry, DEFAULT_TTL),
@@ -79,7 +79,7 @@ impl Reader<'_, '_, '_> {
                 "stale-ttl" | "renew" => self.note(
                     key,
                     format!(
-                        "{} has no equivalent: lone64 asks behind the answer once `reachable` is over",
+                        "{} has no equivalent: lone64 probes again after the answer, when `reachable` is over",
                         key.text
                     ),
                 ),
@@ -113,8 +113,8 @@ impl Reader<'_, '_, '_> {
                 "retries" => self.retries(entry),
                 "keepalive" => self.keepalive(entry),
                 "promiscuous" | "promisc" => {
-                    let message = "promiscuous mode is not needed: lone64 opens the interface's multicast \
-                                   filter alone";
+                    let message = "promiscuous mode is not needed: lone64 opens only the multicast filter of the \
+                                   interface";
                     self.note(key, message);
                 }
                 "target" => self.note(key, "target has no equivalent: answers carry the upstream's own MAC"),
@@ -130,8 +130,8 @@ impl Reader<'_, '_, '_> {
         if router.unwrap_or(self.version == Version::Zero) {
             upstream.router = Router::Set;
             if router.is_none() {
-                let message = "ndppd sets the R flag (`router`) unless told otherwise; without the line below \
-                               lone64 does not, as a host that only forwards need not";
+                let message = "ndppd sets the R flag (`router`) by default; lone64 sets it only with the line below, \
+                               and a host that only forwards does not need it";
                 upstream.notes.push(upstream.place.beside(message));
             }
         }
@@ -157,20 +157,21 @@ impl Reader<'_, '_, '_> {
                 "autowire" if self.flag(entry) => range.routes = Routes::Guests,
                 "autowire" => {}
                 "autovia" if self.flag(entry) => {
-                    let message = "autovia has no equivalent: the routes of live guests lead to them \
-                                   directly; for guests behind another router, route the prefix to it, and \
-                                   remove the interface";
+                    let message = "autovia has no equivalent: the routes of live guests lead directly to them; for \
+                                   guests behind another router, route the prefix to that router, and remove the \
+                                   interface";
                     range.notes.extend(self.text.note(key, message));
                 }
                 "autovia" => {}
                 "rewrite" => {
-                    let message = "rewrite has no equivalent: guests are not asked for another address, so \
-                                   every address is answered instead";
+                    let message = "rewrite has no equivalent: lone64 does not probe guests for another address, so \
+                                   it answers for every address instead";
                     range.notes.extend(self.text.note(key, message));
                     range.answer = Answer::Always;
                 }
                 "table" => {
-                    let message = "table has no equivalent for one range; [routes] has a `table` for all";
+                    let message =
+                        "table has no equivalent for one range; `table` in [routes] is for all ranges";
                     range.notes.extend(self.text.note(key, message));
                 }
                 "target" => {
@@ -182,25 +183,27 @@ impl Reader<'_, '_, '_> {
         }
         if let [_, second, ..] = methods.as_slice() {
             let problem = self.report.push(&Place::Text(second.span.clone()), "a second method for one rule");
-            problem.help("leave one of `static`, `auto` and `iface`; ndppd does not start with more");
+            problem.help(
+                "keep only one of `static`, `auto` and `iface`; ndppd does not start with more than one",
+            );
         }
         if methods.is_empty() {
-            let message = "no method: older versions took that for `static`, newer ones do not start";
+            let message = "no method: older versions take this for `static`, newer ones do not start";
             range.notes.extend(self.text.note(&entry.key, message));
             range.answer = Answer::Always;
         }
         if range.is_whole_link() {
             let message = match range.answer {
                 Answer::Live if range.is_automatic() => {
-                    "for all addresses, by the kernel's routes: that is what `automatic` does"
+                    "for all addresses, by the kernel's routes: `automatic` does the same"
                 }
                 Answer::Always => {
-                    "for all addresses: lone64 answers for those of the upstream's /64, whatever that is, that the \
-                     kernel routes elsewhere"
+                    "for all addresses: lone64 answers for the addresses of the upstream's /64 that the kernel \
+                     routes elsewhere"
                 }
                 _ => {
-                    "for all addresses: lone64 serves all of the upstream's /64, whatever that is, and keeps a /128 \
-                     for each live guest there"
+                    "for all addresses: lone64 serves the whole /64 of the upstream, and keeps a /128 for each live \
+                     guest there"
                 }
             };
             range.notes.extend(self.text.note(&entry.key, message));
@@ -215,7 +218,8 @@ impl Reader<'_, '_, '_> {
 
     fn iface(&mut self, entry: &Entry, range: &mut Range) {
         if entry.value.text == "lo" {
-            let message = "the addresses of the host itself need no interface: they are found by the routes";
+            let message =
+                "the addresses of the host itself need no interface: lone64 finds them by the routes";
             range.notes.extend(self.text.note(&entry.key, message));
         } else if let Some(name) = self.name(&entry.value, &entry.key, "iface") {
             range.interfaces.push(name);
@@ -249,7 +253,7 @@ impl Reader<'_, '_, '_> {
                 (value, format!("'{}' is not an IPv6 prefix", value.text))
             };
             let problem = self.report.push(&Place::Text(place.span.clone()), message);
-            problem.help("write one such as 2001:db8:1:2:c::/112, out of your own addresses");
+            problem.help("write one such as 2001:db8:1:2:c::/112, inside your own addresses");
         }
         read
     }
@@ -279,8 +283,10 @@ impl Reader<'_, '_, '_> {
             Ok(3) => {}
             Ok(number @ 1..) => self.set(&entry.key, "retries", number, |timers| &mut timers.retries),
             _ => {
-                let message =
-                    format!("{} is left at lone64's default: 1 to 255 are possible", entry.key.text);
+                let message = format!(
+                    "{} stays at the default of lone64: possible values are 1 to 255",
+                    entry.key.text
+                );
                 self.note(&entry.key, message);
             }
         }
@@ -288,8 +294,8 @@ impl Reader<'_, '_, '_> {
 
     fn keepalive(&mut self, entry: &Entry) {
         if !self.flag(entry) {
-            let message = "keepalive cannot be turned off: a live guest that nobody asks for is asked itself \
-                           once in a `keepalive` ([timers])";
+            let message = "keepalive cannot be turned off: lone64 probes a live target once in each `keepalive` \
+                           ([timers]), even if nobody asks for it";
             self.note(&entry.key, message);
         }
     }
@@ -301,8 +307,10 @@ impl Reader<'_, '_, '_> {
             Ok(value) if value == default => None,
             Ok(value) if (1..=longest).contains(&value) => Some(Duration::from_millis(value)),
             _ => {
-                let message =
-                    format!("{} is left at lone64's default: it takes from 1 ms to one day", entry.key.text);
+                let message = format!(
+                    "{} stays at the default of lone64: possible values are 1 ms to one day",
+                    entry.key.text
+                );
                 self.note(&entry.key, message);
                 None
             }
@@ -339,7 +347,7 @@ impl Reader<'_, '_, '_> {
 
     fn unknown(&mut self, entry: &Entry, place: &str) {
         let message =
-            format!("`{}` {place} has no equivalent: ndppd does not know it either", entry.key.text);
+            format!("`{}` {place} has no equivalent: ndppd does not know it, either", entry.key.text);
         self.note(&entry.key, message);
     }
 
@@ -352,9 +360,10 @@ impl Reader<'_, '_, '_> {
 const DEFAULT_TTL: u64 = 30_000;
 const DEFAULT_TIMEOUT: u64 = 500;
 
-const PREFACE: &str = "But for `autowire`, ndppd leaves the routes to others, so lone64 makes none and keeps no backstop. \
-Where one interface has all guests of a range, remove `routes` and `backstop`: then lone64 routes the range \
-there, and packets for unknown addresses end here. Timers at ndppd's defaults become lone64's defaults.";
+const PREFACE: &str = "Except with `autowire`, ndppd leaves the routes to other programs, so lone64 adds none and \
+                       keeps no backstop. If one interface has all guests of a range, remove `routes` and \
+                       `backstop`: then lone64 routes the range there, and packets for unknown addresses end here. \
+                       Timers at the defaults of ndppd become the defaults of lone64.";
 
 #[cfg(test)]
 #[path = "ndppd_tests.rs"]

@@ -77,7 +77,7 @@ fn timers_that_were_set_are_set() {
     );
     for odd in ["ttl 0", "ttl -1", "ttl soon", "ttl 99999999999", "retries 0", "retries 256"] {
         let conf = format!("proxy e0 {{ {odd}\n rule 2001:db8::1 {{ static }} }}");
-        assert!(notes(&conf).iter().any(|note| note.contains("left at lone64's default")), "{odd}");
+        assert!(notes(&conf).iter().any(|note| note.contains("stays at the default of lone64")), "{odd}");
     }
 }
 
@@ -101,9 +101,9 @@ fn a_rule_with_two_methods_is_refused_as_ndppd_does() {
 fn names_and_prefixes_that_cannot_be_are_refused() {
     for (conf, start) in [
         ("proxy { rule ::1 { static } }", "f:1:1: `proxy` without the name"),
-        ("proxy sixteen-bytes-16 { }", "f:1:7: 'sixteen-bytes-16' cannot be"),
+        ("proxy sixteen-bytes-16 { }", "f:1:7: 'sixteen-bytes-16' is not"),
         ("proxy eth* { }", "f:1:7: 'eth*' is a pattern"),
-        ("proxy lo { }", "f:1:7: `lo` is no interface"),
+        ("proxy lo { }", "f:1:7: `lo` is not an interface"),
         ("proxy e0 { rule { static } }", "f:1:12: `rule` without a prefix"),
         ("proxy e0 { rule 192.0.2.1 { static } }", "f:1:17: '192.0.2.1' is not an IPv6 prefix"),
         ("proxy e0 { rule 2001:db8::/129 { static } }", "f:1:17: '2001:db8::/129' is not"),

@@ -80,28 +80,28 @@ impl Reader<'_, '_, '_> {
             },
             "addrlist" => match value.text.parse() {
                 Ok(address) => self.listed.push((address, key.clone())),
-                Err(_) => self.refuse(value, "is not an IPv6 address", "write one in full, without a length"),
+                Err(_) => self.refuse(value, "is not an IPv6 address", "write it in full, without a length"),
             },
             "listtype" => match &*value.text {
                 "none" => self.list = List::None,
                 "black" => self.list = List::Black,
                 "white" => self.list = List::White,
-                _ => self.note(key, "an unknown listtype, which npd6 takes for `none`"),
+                _ => self.note(key, "an unknown listtype: npd6 takes it for `none`"),
             },
             "exprlist" => self.note(
                 key,
-                "exprlist has no equivalent: write what it matches as prefixes, in `exclude` (black) or as a \
-                 [[range]] each (white); until then black ones are answered, and white ones are not",
+                "exprlist has no equivalent: write the addresses that it matches as prefixes, in `exclude` (black) \
+                 or as a [[range]] each (white); until then lone64 answers for black ones, and not for white ones",
             ),
             "routerNA" if value.text == "false" => self.router = Router::Clear,
             "routerNA" => {}
             "ignoreLocal" if value.text == "false" => {
-                self.note(key, "ignoreLocal cannot be turned off: the host's own addresses are the kernel's");
+                self.note(key, "ignoreLocal cannot be turned off: the kernel answers for the host's own addresses");
             }
             "linkOption" if value.text == "false" => {
                 self.note(
                     key,
-                    "linkOption cannot be turned off: every answer says at which MAC the target is",
+                    "linkOption cannot be turned off: every answer contains the MAC of the target",
                 );
             }
             "maxHops" if value.text != "255" => {
@@ -109,20 +109,20 @@ impl Reader<'_, '_, '_> {
             }
             "ignoreLocal" | "linkOption" | "maxHops" => {}
             "pollErrorLimit" => {
-                self.note(key, "pollErrorLimit is not needed: lone64 waits for interfaces that are gone");
+                self.note(key, "pollErrorLimit is not needed: lone64 waits for interfaces that do not exist");
             }
             "collectTargets" => {
-                self.note(key, "collectTargets is not needed: `limits.targets` bounds what is remembered");
+                self.note(key, "collectTargets is not needed: `limits.targets` limits what lone64 remembers");
             }
             "ralogging" if value.text == "on" => {
-                self.note(key, "ralogging has no equivalent: router advertisements are not looked at");
+                self.note(key, "ralogging has no equivalent: lone64 does not log router advertisements");
             }
             "listlogging" if value.text == "on" => {
-                self.note(key, "listlogging has no equivalent: nothing is logged for each question");
+                self.note(key, "listlogging has no equivalent: lone64 does not log each solicitation");
             }
             "ralogging" | "listlogging" => {}
             unknown => {
-                let message = format!("`{unknown}` has no equivalent: npd6 does not know it either");
+                let message = format!("`{unknown}` has no equivalent: npd6 does not know it, either");
                 self.note(key, message);
             }
         }
@@ -178,10 +178,7 @@ impl Reader<'_, '_, '_> {
                 }
             }
             if !found && self.list != List::None {
-                self.note(
-                    word,
-                    format!("{address} is in no prefix of this file, so nothing is done about it"),
-                );
+                self.note(word, format!("{address} is in no prefix of this file, so lone64 ignores it"));
             }
         }
         if self.list == List::White {
@@ -254,10 +251,11 @@ const KEYS: [&str; 13] = [
     "pollErrorLimit",
 ];
 
-const PREFACE: &str = "npd6 answers for addresses that nobody has, and sets the R flag unless `routerNA` is \
-false; so does this. It leaves the routes to others, so lone64 makes none here and keeps no backstop. Where \
-one interface has all guests of a range, name it with `interface`, and remove `answer`, `routes` and \
-`backstop`: then only guests that exist are answered for, and lone64 routes the range there.";
+const PREFACE: &str = "npd6 answers for addresses that nobody has, and sets the R flag unless `routerNA` is false; \
+                       this configuration does the same. npd6 leaves the routes to other programs, so lone64 adds \
+                       none here and keeps no backstop. If one interface has all guests of a range, name it with \
+                       `interface`, and remove `answer`, `routes` and `backstop`: then lone64 answers only for \
+                       guests that exist, and routes the range there.";
 
 #[cfg(test)]
 mod tests {

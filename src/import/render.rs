@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Note;
 use super::draft::{Draft, Range, Router, Routes, Upstream};
 use super::text::printable;
+use crate::columns;
 use crate::engine::facts::IfName;
 use crate::engine::policy::Answer;
 
@@ -126,20 +127,7 @@ fn notes(text: &mut String, notes: &[Note]) {
     }
 }
 
-/// Broken into lines that fit a terminal.
+/// In lines that fit a terminal of the usual width, with every command whole.
 fn comment(text: &mut String, sentence: &str) {
-    let mut line = String::from("#");
-    for word in sentence.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > WIDTH && line.len() > 1 {
-            text.push_str(&line);
-            text.push('\n');
-            line = String::from("#");
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    text.push_str(&line);
-    text.push('\n');
+    text.push_str(&columns::folded("# ", "# ", sentence, columns::USUAL));
 }
-
-const WIDTH: usize = 80;

@@ -31,7 +31,7 @@ pub(super) fn settle(mut draft: Draft) -> Draft {
     limit(&mut draft);
     draft.upstreams.retain(|upstream| {
         if upstream.ranges.is_empty() {
-            let message = format!("nothing is left to answer on {}, so it is left out", upstream.interface);
+            let message = format!("no range is left for {}, so it is left out", upstream.interface);
             draft.notes.push(upstream.place.beside(message));
             draft.notes.extend(upstream.notes.iter().cloned());
         }
@@ -53,7 +53,7 @@ fn leave_out_unservable(upstream: &mut Upstream, notes: &mut Vec<Note>) {
         let why = if let Some(why) = config::unservable(range.prefix).filter(|_| !range.is_whole_link()) {
             why
         } else if asks_itself && range.interfaces.is_empty() {
-            format!("{} would be looked for on {own}, the side that asks for it", range.prefix)
+            format!("{} would be behind {own}, the interface on which its solicitations arrive", range.prefix)
         } else {
             return true;
         };
@@ -82,7 +82,7 @@ fn merge_same_prefixes(upstream: &mut Upstream) {
 fn merge(first: &mut Range, mut second: Range) {
     let by_routes = first.interfaces.is_empty() != second.interfaces.is_empty();
     if by_routes && first.answer == Answer::Live && second.answer == Answer::Live {
-        let message = "of several rules for one prefix, those by interface are kept; lone64 follows either \
+        let message = "of several rules for one prefix, the ones with an interface are kept; lone64 uses either \
                        interfaces or the kernel's routes";
         first.notes.push(second.place.beside(message));
     }
@@ -135,8 +135,8 @@ fn tell_upstreams_from_downstreams(draft: &mut Draft) {
         let stays = kept.contains(&upstream.interface);
         if !stays && !upstream.ranges.is_empty() {
             let message = format!(
-                "left out: guests are behind {0}, and lone64 answers towards the router only; give them this \
-                 host as their gateway. If the router is on {0}, move its section to the top",
+                "left out: the guests are behind {0}, and lone64 answers only towards the router; give the guests \
+                 this host as their gateway. If the router is on {0}, move its section to the top",
                 upstream.interface
             );
             notes.push(upstream.place.beside(message));
@@ -150,7 +150,7 @@ fn tell_upstreams_from_downstreams(draft: &mut Draft) {
             let lost_all = had_any && range.interfaces.is_empty();
             if lost_all {
                 let message = format!(
-                    "left out: {} would be looked for on an upstream, where routers are",
+                    "left out: {} would be behind an upstream, and only routers are there",
                     range.prefix
                 );
                 notes.push(range.place.beside(message));
@@ -168,8 +168,8 @@ fn serve_each_prefix_once(draft: &mut Draft) {
         upstream.ranges.retain(|range| match served.get(&range.prefix) {
             Some(first) => {
                 let message = format!(
-                    "left out: {} is answered on {first} already, and lone64 answers for a range on one \
-                     upstream; write the halves of it for each if both have to",
+                    "left out: {first} already answers for {}, and lone64 serves a range on one upstream; if both \
+                     upstreams need it, write one half of it for each",
                     range.prefix
                 );
                 notes.push(range.place.beside(message));
@@ -197,7 +197,8 @@ fn let_every_range_have_its_say(upstream: &mut Upstream) {
         }
         if outer.answer == Answer::Always {
             range.answer_always();
-            let message = format!("{} around it is answered always, so this was too", outer.prefix);
+            let message =
+                format!("lone64 always answers for {} around it, so this was answered, too", outer.prefix);
             range.notes.push(range.place.beside(message));
         } else if !range.interfaces.is_empty() && !outer.interfaces.is_empty() {
             let before = range.interfaces.len();
@@ -207,7 +208,7 @@ fn let_every_range_have_its_say(upstream: &mut Upstream) {
                 }
             }
             if range.interfaces.len() > before {
-                let message = format!("also looked for where {} around it is", outer.prefix);
+                let message = format!("its guests can also be where those of {} around it are", outer.prefix);
                 range.notes.push(range.place.beside(message));
             }
         }
@@ -242,8 +243,8 @@ fn limit(draft: &mut Draft) {
 fn warn_of_whole_links(range: &mut Range) {
     if range.answer == Answer::Always && range.prefix.prefix_len() <= 64 && !range.is_whole_link() {
         let message = format!(
-            "every address of {} is answered, also for guests that do not exist, and where another station on the \
-             link takes one of them: better serve only the guests' part of it (a /112), or write \
+            "lone64 answers for every address of {}, also for guests that do not exist, and also if another host on \
+             the link takes one of them: it is better to serve only the part with the guests (a /112), or to write \
              answer = \"live\"",
             range.prefix
         );
@@ -255,10 +256,10 @@ fn warn_of_whole_links(range: &mut Range) {
 pub(super) fn interface(text: &str) -> Result<IfName, String> {
     let name: IfName = text.parse().map_err(|error| format!("{error}"))?;
     if name.is_loopback() {
-        return Err("`lo` is no interface that neighbors are asked for on".to_owned());
+        return Err("`lo` is not an interface with neighbors".to_owned());
     }
     if IfPattern::is_pattern(text) || text.parse::<IfPattern>().is_err() {
-        return Err(format!("'{text}' is a pattern, and not the name of one interface"));
+        return Err(format!("'{text}' is a pattern, not the name of one interface"));
     }
     Ok(name)
 }

@@ -174,7 +174,7 @@ impl Ears {
         if self.expects_newcomers
             && let Err(error) = self.newcomers.open(&self.ready)
         {
-            tracing::debug!(%error, "no socket hears all interfaces");
+            tracing::debug!(%error, "cannot open a socket that hears all interfaces");
         }
     }
 
@@ -360,7 +360,7 @@ fn count_drops(drops: &mut BTreeMap<IfIndex, u64>, link: IfIndex, socket: &Packe
 /// A kernel that cannot say when frames came says nothing. They are answered without it.
 fn stamp(socket: &PacketSocket, stamps: Stamps) {
     if let Err(error) = socket.stamp(stamps) {
-        tracing::debug!(%error, "frames come without their moment");
+        tracing::debug!(%error, "frames have no time stamps");
     }
 }
 

@@ -136,8 +136,8 @@ fn remedy(setting: impl Fn(&str) -> Option<String>) -> String {
     } else if is("kernel/apparmor_restrict_unprivileged_userns", "1") {
         "kernel.apparmor_restrict_unprivileged_userns=0"
     } else {
-        return "no sysctl forbids it, so a container's seccomp or capability profile does; \
-                run it as root, or outside the container"
+        return "no sysctl forbids it, so the seccomp or capability profile of a container does; run it as root, or \
+                outside of the container"
             .to_owned();
     };
     format!("allow it with 'sysctl -w {sysctl}', or run as root")

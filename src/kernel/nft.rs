@@ -21,8 +21,8 @@ use crate::engine::{Fate, Suppression};
 pub enum NftError {
     /// There is no nft.
     #[error(
-        "`suppress-kernel` needs the program nft, and there is none in {}: install the Debian package \
-         nftables, or take `suppress-kernel` out of [[upstream]]",
+        "`suppress-kernel` needs the program nft, and it is not in {}: install the Debian package nftables, or \
+         remove `suppress-kernel` from [[upstream]]",
         DIRECTORIES.join(", ")
     )]
     Missing,
@@ -30,15 +30,15 @@ pub enum NftError {
     #[error("cannot run {0}, which `suppress-kernel` needs")]
     Run(&'static str, #[source] io::Error),
     /// It does not come back.
-    #[error("nft did not finish within {} s, so it is not known what it did to the table ip6 lone64", PATIENCE.as_secs())]
+    #[error("nft did not finish within {} s, so the state of the table ip6 lone64 is unknown", PATIENCE.as_secs())]
     Slow,
     /// Not privileged.
-    #[error("nft may not change the table ip6 lone64; run lone64 as root or with CAP_NET_ADMIN ({0})")]
+    #[error("no permission to change the table ip6 lone64; run lone64 as root or with CAP_NET_ADMIN ({0})")]
     Denied(String),
     /// The kernel has no nftables.
     #[error(
-        "the kernel has no nftables (CONFIG_NF_TABLES and CONFIG_NF_TABLES_IPV6; `modprobe nf_tables` loads \
-         it where it is a module), which `suppress-kernel` needs ({0})"
+        "`suppress-kernel` needs nftables, and the kernel does not have it (CONFIG_NF_TABLES and \
+         CONFIG_NF_TABLES_IPV6; `modprobe nf_tables` loads it if it is a module) ({0})"
     )]
     Unsupported(String),
     /// Whatever else nft has to say.
@@ -123,7 +123,7 @@ fn ruleset(suppressions: &[Suppression]) -> String {
 fn said(stderr: &[u8]) -> NftError {
     let text = String::from_utf8_lossy(stderr);
     // The first line says what is wrong; those below it show where.
-    let line: String = text.lines().next().unwrap_or("it does not say why").chars().take(LONGEST).collect();
+    let line: String = text.lines().next().unwrap_or("it gives no reason").chars().take(LONGEST).collect();
     if line.contains("Operation not permitted") {
         NftError::Denied(line)
     } else if line.contains("not supported") {
@@ -183,6 +183,6 @@ mod tests {
         );
         assert!(of("/dev/stdin:1:1-5: Error: syntax error\nxyz\n").ends_with("syntax error"));
         assert!(of(&"x".repeat(10_000)).len() < 400);
-        assert!(of("").contains("does not say why"));
+        assert!(of("").contains("gives no reason"));
     }
 }

@@ -67,7 +67,7 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::NotFound => "; the interface does not exist, or IPv6 is disabled (ipv6.disable=1)",
         io::ErrorKind::PermissionDenied => "; run as root or with CAP_NET_ADMIN",
         io::ErrorKind::ReadOnlyFilesystem => {
-            "; /proc/sys is mounted read-only, as in an unprivileged container: run it outside"
+            "; /proc/sys is read-only, as in an unprivileged container: run lone64 outside of it"
         }
         _ => "",
     }

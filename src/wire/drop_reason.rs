@@ -38,13 +38,13 @@ drop_reasons! {
     FrameTruncated => "frame_truncated",
     /// The frame is longer than the receive buffer, so its end is unknown.
     FrameTooLong => "frame_too_long",
-    /// The ethertype is not IPv6; a tag of another VLAN is an ethertype, too.
+    /// The ethertype is not IPv6. The tag of another VLAN is also an ethertype.
     NotIpv6 => "not_ipv6",
-    /// The frame is addressed to another station.
+    /// The frame is addressed to another MAC.
     OtherStation => "other_station",
     /// The frame comes from this interface itself. A switch may have sent it back.
     OwnFrame => "own_frame",
-    /// The frame's source is a group or zero, so nobody could be answered.
+    /// The source MAC of the frame is a group or zero, so no answer could reach the sender.
     SourceStation => "source_station",
 
     // The IPv6 header.
@@ -54,7 +54,7 @@ drop_reasons! {
     IpVersion => "ip_version",
     /// The payload length is 0 or reaches beyond the frame.
     PayloadLength => "payload_length",
-    /// RFC 6980 §5: there is a fragment header, also if the packet is one whole fragment.
+    /// RFC 6980 §5: the packet has a fragment header, even if it is a whole packet.
     Fragmented => "fragmented",
     /// There is an extension header before ICMPv6.
     ExtensionHeader => "extension_header",
@@ -66,7 +66,7 @@ drop_reasons! {
     // The ICMPv6 message.
     /// RFC 4861 §7.1.1: the ICMPv6 length is under 24.
     MessageTruncated => "message_truncated",
-    /// RFC 4861 §7.1.1: the ICMPv6 checksum is wrong, and the sender had computed it.
+    /// RFC 4861 §7.1.1: the ICMPv6 checksum is wrong, and it is not one that a network card still has to compute.
     Checksum => "checksum",
     /// RFC 4861 §7.1.1: the ICMPv6 code is not 0.
     Code => "code",
@@ -80,7 +80,7 @@ drop_reasons! {
     // Its addresses.
     /// RFC 4861 §7.1.1: the target is a multicast address.
     TargetMulticast => "target_multicast",
-    /// The target is `::`, which nobody can have.
+    /// The target is `::`, which is not an address of a host.
     TargetUnspecified => "target_unspecified",
     /// The target is `::1`.
     TargetLoopback => "target_loopback",
@@ -100,13 +100,13 @@ drop_reasons! {
     DadLinkLayerOption => "dad_link_layer_option",
 
     // The decision.
-    /// The frame arrived on a downstream, and guests are not answered there. Or the target is on the asker's own link and
+    /// The frame arrived on a downstream, where lone64 does not answer. Or the target is on the asker's own link and
     /// answers for itself.
     NotUpstream => "not_upstream",
-    /// The target is link-local, and no range can have it. Guests ask for their gateway like this, which shows that they
-    /// are there.
+    /// The target is link-local, and ranges have no link-local addresses. A guest that asks for its gateway like this
+    /// shows that it is live.
     TargetLinkLocal => "target_link_local",
-    /// No range of this upstream has the target.
+    /// The target is in no range of this upstream.
     NoRange => "no_range",
     /// The target is in `exclude`, or it is the provider's router.
     Excluded => "excluded",
@@ -114,25 +114,25 @@ drop_reasons! {
     NeverAnswered => "never_answered",
     /// The target is an address of the upstream itself: the kernel answers.
     UpstreamAddress => "upstream_address",
-    /// The kernel routes the target back out of the upstream. The station that has it answers for itself.
+    /// The kernel routes the target back out of the upstream. The host that has it answers for itself.
     RoutedBack => "routed_back",
     /// The upstream has no address that the answer could come from.
     NoSource => "no_source",
-    /// Another station on the upstream's link has the target.
+    /// Another host on the upstream's link has the target.
     Conflict => "conflict",
-    /// None of the range's interfaces is there and up.
+    /// No interface of the range exists and is up.
     NoDownstream => "no_downstream",
     /// The target did not reply to probes a moment ago.
     Absent => "absent",
-    /// As many targets are being probed as `pending` in `[limits]` allows.
+    /// The limit of targets that are probed at the same time is reached (`pending` in `[limits]`).
     PendingFull => "pending_full",
-    /// As many targets are known as `targets` in `[limits]` allows, and all of them are live.
+    /// The limit of known targets is reached (`targets` in `[limits]`), and all of them are live.
     TargetsFull => "targets_full",
-    /// As many askers wait for this target as the limit allows.
+    /// The limit of askers that wait for one target is reached.
     AskersFull => "askers_full",
-    /// As many probes were sent in this second as `probes-per-second` in `[limits]` allows.
+    /// The limit of probes in a second is reached (`probes-per-second` in `[limits]`).
     ProbeLimit => "probe_limit",
-    /// The answer was made, and the interface did not take it.
+    /// The interface did not accept the answer.
     NotSent => "not_sent",
 }
 

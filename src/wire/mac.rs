@@ -13,7 +13,7 @@ pub struct Mac(pub [u8; 6]);
 
 /// Text that is not an Ethernet address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not an Ethernet address; write six hexadecimal bytes, as in 52:54:00:12:34:56")]
+#[error("'{0}' is not an Ethernet address; write six hexadecimal bytes, such as 52:54:00:12:34:56")]
 pub struct ParseMacError(String);
 
 impl Mac {

@@ -238,7 +238,7 @@ fn a_guest_that_a_router_comes_before_ends_as_a_guest() {
     host.make_live(behind(7), guest_mac(7));
     host.facts(vec![Fact::Route(to("fe80::5"))]);
     assert!(!host.is_live(behind(7)));
-    assert!(host.answers_for(behind(7)), "the next hop is there");
+    assert!(host.answers_for(behind(7)), "the next hop is live");
     host.guests.clear();
     host.pass(seconds(70));
     assert!(!host.answers_for(behind(7)));

@@ -115,7 +115,7 @@ fn a_bond_or_anything_else_that_is_no_bridge_is_refused_as_ever() {
     host.facts(facts);
     host.input(Input::Synced);
     let refused = Problem::DownstreamIsUpstream(net("2001:db8:1:2:c::/112"), "up0".parse().unwrap());
-    assert!(refused.to_string().contains("no bridge"));
+    assert!(refused.to_string().contains("not a bridge"));
     assert_eq!(host.engine.problems(), std::slice::from_ref(&refused));
     host.facts(vec![Fact::Link(is(true))]);
     assert_eq!(host.engine.problems(), [], "it may become one");

@@ -99,9 +99,9 @@ fn the_sentence_names_the_network_and_both_remedies() {
     let sentence = only(&host(live())).to_string();
     assert_eq!(
         sentence,
-        "nobody serves 2001:db8:1:2:d::/80 on docker0: add a [[range]] with prefix = \"2001:db8:1:2:d::/80\" and \
+        "no range serves 2001:db8:1:2:d::/80 on docker0: add a [[range]] with prefix = \"2001:db8:1:2:d::/80\" and \
          interface = \"docker0\", or automatic = true in [[upstream]] for all such networks; automatic = false \
-         leaves them alone"
+         ignores them"
     );
 }
 
@@ -207,7 +207,7 @@ fn a_range_around_it_with_guests_elsewhere_does_not_serve_it() {
     let network = only(&host);
     assert_eq!(network.around, Some(crate::host::net("2001:db8:1:2:8::/77")));
     let sentence = network.to_string();
-    assert!(sentence.ends_with("; the range 2001:db8:1:2:8::/77 looks for its guests elsewhere; its `exclude` can leave 2001:db8:1:2:d::/80 alone"), "{sentence}");
+    assert!(sentence.ends_with("; the range 2001:db8:1:2:8::/77 looks for its guests elsewhere; its `exclude` can leave 2001:db8:1:2:d::/80 out"), "{sentence}");
     assert!(!sentence.contains("automatic"), "automatic does not serve it: {sentence}");
     // Each of these is a remedy.
     let lines = network.lines();

@@ -106,7 +106,7 @@ fn one_that_has_the_router_in_it_takes_nothing_away() {
     host.facts(vec![Fact::RouteGone(router.clone())]);
     assert!(routes(&host).contains(&"2001:db8:1:2::/80".to_owned()), "{:?}", routes(&host));
     let told = part(|range| range.has_written_routes = true).engine.problems()[0].to_string();
-    assert!(told.contains("has the router or other stations of the link of up0 in it"), "{told}");
+    assert!(told.contains("contains the router or other hosts of the link of up0"), "{told}");
 }
 
 #[test]

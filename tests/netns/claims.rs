@@ -46,7 +46,7 @@ fn takes_the_routers_address_from_no_neighbor_though_a_bridge_has_it() {
         (conflicts(&daemon) == [(router.to_string(), false)]).then_some(())
     });
     let said = daemon.stop();
-    assert!(said.contains("conflict: another station on the upstream has it"), "{said}");
+    assert!(said.contains("conflict: another host on the upstream has the address"), "{said}");
     pings.lose_none();
     let entry = neighbor.show(&format!("neigh show {router} dev rv0"));
     assert!(entry.contains("02:00:00:00:00:01"), "{entry}");
@@ -136,7 +136,7 @@ fn lets_one_of_two_hosts_serve_a_guest_that_both_have() {
     assert_eq!(stations.len(), 1, "{stations:02x?}");
     for daemon in daemons {
         let said = daemon.stop();
-        assert_eq!(said.matches("conflict: another station").count(), 1, "{said}");
+        assert_eq!(said.matches("conflict: another host").count(), 1, "{said}");
     }
 }
 

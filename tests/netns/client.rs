@@ -66,6 +66,8 @@ pub(crate) fn ended(mut child: Child) -> Option<i32> {
 
 fn command(socket: &Path, arguments: &str) -> Command {
     let mut command = Command::new(BINARY);
+    // Its marks are not those of every locale.
+    command.env("LC_ALL", "C.UTF-8");
     command.args(arguments.split_whitespace()).arg("--socket").arg(socket).stdin(Stdio::null());
     command
 }

@@ -281,8 +281,8 @@ fn has_no_socket_that_is_anothers() {
         .range(C, "br0", "")
         .rest(&format!("[control]\nsocket = \"{}\"\n", daemon.socket().display()));
     let said = Daemon::refusal(&other, &[], settings);
-    let who = format!("another lone64 is running (pid {}): it holds ", daemon.pid());
-    assert!(said.contains(&who) && said.contains("a `socket` of its own"), "{said}");
+    let who = format!("another lone64 is running (pid {}): it has ", daemon.pid());
+    assert!(said.contains(&who) && said.contains("its own `socket`"), "{said}");
     assert_eq!(status(&daemon)["pid"], daemon.pid(), "the first is as it was");
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
     // Nor beside something that answers there and is no lone64.

@@ -82,6 +82,8 @@ fn explains_without_a_daemon_from_the_configuration_and_the_kernel() {
     let explain = |words: &str| {
         let arguments = format!("explain --config {} {words}", config.display());
         let mut command = Command::new(BINARY);
+        // Its marks are not those of every locale.
+        command.env("LC_ALL", "C.UTF-8");
         command.args(arguments.split_whitespace()).stdin(Stdio::null());
         ended(lab.host.run(|| command.output()).unwrap())
     };

@@ -134,8 +134,8 @@ fn answers_as_the_kernel_did_whatever_the_way_to_each_address() {
     }
     for why in [
         format!("behind the router {GUEST} on br0"),
-        format!("by default to the router {} on br0", c(7)),
-        "the one back out of up0".to_owned(),
+        format!("goes through the router {} on br0", c(7)),
+        "leads back out of up0".to_owned(),
     ] {
         assert!(toml.replace("\n# ", " ").contains(&why), "{why}: {toml}");
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -17,7 +18,8 @@ use crate::solicitation::{Checksum, Solicitation};
 crate::cases![
     counts_what_becomes_of_every_question,
     counts_the_networks_that_nobody_serves,
-    serves_get_of_metrics_and_nothing_else,
+    serves_get_and_head_of_metrics_and_nothing_else,
+    serves_the_format_that_the_client_prefers,
     is_off_unless_it_is_asked_for,
     answers_although_metrics_cannot_be_served,
     is_disturbed_by_no_client_of_the_metrics,
@@ -65,13 +67,22 @@ fn scrape(lab: &Lab) -> String {
 }
 
 fn scrape_at(lab: &Lab, port: u16) -> String {
-    let response = ask(lab, port, "GET /metrics HTTP/1.1\r\nHost: [::1]:9164\r\nAccept: */*\r\n\r\n");
+    let (head, text) = scrape_as(lab, port, "GET", "application/openmetrics-text; version=1.0.0");
+    assert!(head.contains("Content-Type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    text
+}
+
+/// Head and body of what a client gets that accepts this.
+fn scrape_as(lab: &Lab, port: u16, method: &str, accept: &str) -> (String, String) {
+    let request = format!("{method} /metrics HTTP/1.1\r\nHost: [::1]:9164\r\nAccept: {accept}\r\n\r\n");
+    let response = ask(lab, port, &request);
     let (head, text) = response.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-    assert!(head.contains("Content-Type: application/openmetrics-text; version=1.0.0"), "{head}");
-    assert!(head.contains(&format!("Content-Length: {}\r\n", text.len())), "{head}");
-    assert!(text.ends_with("# EOF\n"), "{text}");
-    text.to_owned()
+    if method == "GET" {
+        assert!(head.contains(&format!("Content-Length: {}\r\n", text.len())), "{head}");
+    }
+    (head.to_owned(), text.to_owned())
 }
 
 /// Whether nobody listens there.
@@ -148,7 +159,7 @@ fn counts_the_networks_that_nobody_serves() {
     eventually("it is gone", PATIENCE, || (unserved() == 0.0).then_some(()));
 }
 
-fn serves_get_of_metrics_and_nothing_else() {
+fn serves_get_and_head_of_metrics_and_nothing_else() {
     let lab = Lab::veth();
     let _daemon = Daemon::start(&lab, settings());
     for (request, status) in [
@@ -158,8 +169,13 @@ fn serves_get_of_metrics_and_nothing_else() {
     ] {
         let response = ask(&lab, PORT, request);
         assert!(response.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{response}");
-        assert!(response.ends_with("only GET /metrics is served here\n"), "{response}");
+        assert!(response.ends_with("only GET and HEAD of /metrics are served here\n"), "{response}");
+        assert_eq!(response.contains("\r\nAllow: GET, HEAD\r\n"), status.starts_with("405"), "{response}");
     }
+    let (head, body) = scrape_as(&lab, PORT, "HEAD", "*/*");
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
+    assert!(length.parse::<usize>().unwrap() > 1_000 && body.is_empty(), "{head}\n{body}");
+    assert!(ask(&lab, PORT, "HEAD / HTTP/1.1\r\n\r\n").ends_with("\r\n\r\n"));
     // One byte at a time, as a terminal might.
     let mut slow = connect(&lab);
     slow.set_nodelay(true).unwrap();
@@ -168,7 +184,32 @@ fn serves_get_of_metrics_and_nothing_else() {
     }
     let mut response = String::new();
     slow.read_to_string(&mut response).unwrap();
-    assert!(response.ends_with("# EOF\n"), "{response}");
+    assert!(response.contains("\nprocess_start_time_seconds "), "{response}");
+}
+
+fn serves_the_format_that_the_client_prefers() {
+    let lab = Lab::veth();
+    let _daemon = Daemon::start(&lab, settings());
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+    for accept in ["*/*", "text/plain; version=0.0.4", "application/openmetrics-text;q=0.1,text/plain"] {
+        let (head, text) = scrape_as(&lab, PORT, "GET", accept);
+        assert!(head.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+        assert!(head.contains("\r\nVary: Accept\r\n"), "{head}");
+        assert!(verdict(&text, "answered") > 0.0 && !text.contains("# EOF"), "{text}");
+        let mut promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool, of Debian's package prometheus");
+        promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let said = promtool.wait_with_output().unwrap();
+        let words = [said.stdout, said.stderr].concat();
+        let words = String::from_utf8_lossy(&words);
+        assert!(said.status.success() && words.is_empty(), "{words}\n{text}");
+    }
+    assert!(scrape(&lab).contains("# TYPE lone64_solicitations counter\n"));
 }
 
 fn is_off_unless_it_is_asked_for() {

@@ -167,7 +167,7 @@ fn says_that_nobody_is_answered_while_the_router_is_not_heard() {
     let daemon = serving(&lab);
     let messages = || status(&daemon)["problems"].to_string();
     eventually("it is told", PATIENCE, || {
-        messages().contains("not known behind which of its ports").then_some(())
+        messages().contains("does not know yet which port of the bridge").then_some(())
     });
     assert_eq!(lone64(&daemon.socket(), "status").status.code(), Some(1));
     let explained = lone64(&daemon.socket(), &format!("explain {GUEST}")).stdout;
@@ -182,5 +182,5 @@ fn says_that_nobody_is_answered_while_the_router_is_not_heard() {
     assert!(explained.contains("the router is behind up0 of vmbr0"), "{explained}");
     assert!(explained.contains("vmbr0, behind its port gp0"), "{explained}");
     let said = daemon.stop();
-    assert_eq!(said.matches("it is known behind which port of vmbr0 the router is").count(), 1, "{said}");
+    assert_eq!(said.matches("the port of vmbr0 towards the router is known now").count(), 1, "{said}");
 }

@@ -86,7 +86,7 @@ fn finds_the_source_of_answers_that_a_router_takes_and_remembers_it() {
         // Another guest at once.
         far.ping(&PLAIN.to_string());
         let said = daemon.stop();
-        let written = format!("source = \"{source}\" in the [[upstream]] says the same");
+        let written = format!("source = \"{source}\" in the [[upstream]] sends them");
         assert!(said.contains(&written), "{said}");
 
         lab.router.ip("neigh flush dev rt0");
@@ -134,7 +134,10 @@ fn says_which_guests_a_router_takes_and_which_not() {
     assert_eq!((&complaint["taken"], &complaint["source"]), (&json!(1), &json!("scope")));
     let text = String::from_utf8(lone64(&socket, "status").stdout).unwrap();
     let text: Vec<_> = text.split_whitespace().collect();
-    assert!(text.join(" ").contains(&format!("takes 1 of 2 guests, and not {PLAIN}")), "{text:?}");
+    assert!(
+        text.join(" ").contains(&format!("accepts answers for 1 of 2 guests, and not for {PLAIN}")),
+        "{text:?}"
+    );
     // The first one is served as before, and the second one as soon as the provider admits it.
     lab.router.ip("neigh flush dev rt0");
     far.ping(&GUEST.to_string());
@@ -186,7 +189,7 @@ fn asks_for_the_gateway_from_a_global_address_as_long_as_link_local_questions_ar
     });
     lab.guest.ping(&FAR.to_string());
     let said = daemon.stop();
-    assert!(said.contains("gateway-source = \"global\" in the [[upstream]] says the same"), "{said}");
-    assert!(said.contains("answers questions from link-local addresses again"), "{said}");
+    assert!(said.contains("gateway-source = \"global\" in the [[upstream]] does so"), "{said}");
+    assert!(said.contains("answers solicitations from link-local addresses again"), "{said}");
     std::fs::remove_dir_all(directory).unwrap();
 }

@@ -174,7 +174,7 @@ fn notices_when_somebody_flushes_or_deletes_its_table() {
         lab.host.output("nft", command);
         eventually("it is noticed", PATIENCE, || (lost() == 1).then_some(()));
         let said = daemon.stop();
-        assert!(said.contains("somebody has changed or removed the table ip6 lone64"), "{said}");
+        assert!(said.contains("another program changed or removed the table ip6 lone64"), "{said}");
         fs::remove_dir_all(place).unwrap();
     }
 }

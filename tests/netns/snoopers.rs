@@ -89,8 +89,8 @@ fn says_which_guests_a_switch_cannot_be_told_of() {
     assert_eq!(notes(), json!([]));
     eventually("the switch knows the last", PATIENCE, || groups(&lab).contains(&group(0x107)).then_some(()));
     let log = daemon.stop();
-    assert_eq!(log.matches("as many as `groups` in [limits] allows").count(), 1, "{log}");
-    assert_eq!(log.matches("there is room for all multicast groups on up0 now").count(), 1, "{log}");
+    assert_eq!(log.matches("which is the limit (`groups` in [limits])").count(), 1, "{log}");
+    assert_eq!(log.matches("all multicast groups fit into the limit on up0 again").count(), 1, "{log}");
 }
 
 fn says_of_a_range_that_is_too_wide_what_helps() {
@@ -98,10 +98,10 @@ fn says_of_a_range_that_is_too_wide_what_helps() {
     let settings = Settings::default().range(C, "br0", "answer = \"always\"").without_sentinels();
     let daemon = Daemon::start(&lab, settings.clone());
     let said = status(&daemon)["notes"][0].as_str().unwrap().to_owned();
-    assert!(said.starts_with(&format!("range {C}: every address is answered for")), "{said}");
+    assert!(said.starts_with(&format!("range {C}: lone64 answers for every address")), "{said}");
     assert!(said.contains("mld = \"router\"") && !said.contains("raise `groups`"), "{said}");
     let checked = lone64_check(&daemon.config());
-    assert!(checked.contains(&format!("note: range {C}: every address")), "{checked}");
+    assert!(checked.contains(&format!("note: range {C}: lone64 answers")), "{checked}");
     daemon.stop();
     let daemon = Daemon::start(&lab, settings.upstream("mld = \"router\"\n"));
     assert_eq!(status(&daemon)["notes"], json!([]));
@@ -157,7 +157,7 @@ fn names_the_querier_until_it_is_proved_that_all_questions_come() {
     eventually("the querier is heard", PATIENCE, || (mld()["querier"] == "fe80::9").then_some(()));
     assert_eq!(mld()["delivers_all"], false);
     let text = String::from_utf8(lone64(&daemon.socket(), "status").stdout).unwrap();
-    assert!(text.contains("MLD querier fe80::9; 1 group reported; no solicitation for others"), "{text}");
+    assert!(text.contains("MLD querier fe80::9; 1 group reported; no solicitation for another"), "{text}");
     // A link that passes everything on, as a switch that does not snoop.
     lab.switch().ip("link set sw0 type bridge mcast_snooping 0");
     let mut switch = Endpoint::open(lab.switch(), "p1");

@@ -155,7 +155,7 @@ fn removes_the_table_of_one_that_crashed_where_it_is_not_asked_for_any_more() {
         (lab.host.output("nft", "list tables") == "table ip6 foreign\n").then_some(())
     });
     let said = daemon.stop();
-    assert!(said.contains("had left"), "{said}");
+    assert!(said.contains("that a crashed lone64 left"), "{said}");
 }
 
 /// Our table.

@@ -143,7 +143,7 @@ fn a_default_route_in_a_table_that_a_rule_names_is_none_that_is_lost() {
 
 fn a_table_of_ours_that_no_rule_names_is_a_fault_and_its_remedy_heals() {
     let patient = Patient::with(Lab::veth(), &format!("{RANGES}[routes]\ntable = 100\n"));
-    patient.is_healed("tables", "fault", &["no rule names table 100"]);
+    patient.is_healed("tables", "fault", &["no rule uses table 100"]);
     patient.is_well();
 }
 

@@ -83,8 +83,8 @@ fn is_named_by_check_with_the_commands_that_mend_it() {
     let sentence = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         sentence.contains(
-            "note: guests in 2001:db8:ffff:2::/64 are to leave by up1, whose provider gave the prefix, but their \
-             packets leave by up0"
+            "note: guests in 2001:db8:ffff:2::/64 must leave through up1, whose provider gave the prefix, but \
+             their packets leave through up0"
         ),
         "{text}"
     );

@@ -119,7 +119,7 @@ fn waits_for_an_upstream_that_is_no_port() {
     let lab = Lab::veth();
     lab.host.ip("link add br9 type bridge\nlink set up0 master br9\nlink set br9 up");
     let (mut daemon, ready) = started(&lab, Settings::default().range(C, "br0", ""));
-    assert!(ready.contains("STATUS=waiting for up0 to be no port of br9\n"), "{ready}");
+    assert!(ready.contains("STATUS=waiting for up0 to leave br9\n"), "{ready}");
     lab.host.ip("link set up0 nomaster");
     daemon.notified("STATUS=2 ranges, ");
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
@@ -151,7 +151,7 @@ fn waits_for_a_packet_socket_that_the_kernel_refuses() {
     lab.host.sysctls(&[("net/core/optmem_max", "131072")]);
     eventually("it is well", PATIENCE, || (exit_status(&daemon) == Some(0)).then_some(()));
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
-    warned_once(daemon, "upstream up0 is not heard");
+    warned_once(daemon, "upstream up0 cannot be heard");
 }
 
 fn waits_for_nothing_twice_and_serves_what_is_there() {

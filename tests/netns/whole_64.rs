@@ -199,7 +199,7 @@ fn check_says_what_it_will_do() {
         let said: serde_json::Value = serde_json::from_str(&check(settings)).unwrap();
         let range = &said["ranges"][0];
         assert_eq!((range["routes"].as_str(), range["backstop"].as_bool()), (Some("guests"), Some(false)));
-        assert!(said["notes"].to_string().contains("each live guest has a /128"), "{said}");
+        assert!(said["notes"].to_string().contains("each live guest gets a /128"), "{said}");
     }
     let refused = check(prefix("routes = \"range\""));
     assert!(refused.contains("write routes = \\\"guests\\\""), "{refused}");

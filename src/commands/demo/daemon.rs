@@ -45,9 +45,9 @@ pub(super) fn start_daemon(host: &Namespace, configuration: &'static str) -> Res
         .map_err(|error| format!("cannot start the daemon's thread: {error}"))?;
     match is_ready.recv() {
         Ok(()) => Ok(Running { ready_after: started.elapsed(), stop, thread }),
-        Err(mpsc::RecvError) => {
-            Err(ended(thread).err().unwrap_or_else(|| "the daemon ended before it served".to_owned()))
-        }
+        Err(mpsc::RecvError) => Err(ended(thread)
+            .err()
+            .unwrap_or_else(|| "the daemon ended before it served anything".to_owned())),
     }
 }
 

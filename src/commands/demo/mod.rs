@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Outcome;
+use super::terminal::Shown;
 use crate::kernel::netlink::NetlinkError;
 use crate::kernel::netns::{self, NamespaceError};
 use crate::kernel::sysctl::SysctlError;
@@ -33,9 +34,9 @@ pub struct DemoArgs {}
 ///
 /// Success only if the guest was unreachable without `lone64`, and reachable with it.
 pub fn run(_args: &DemoArgs) -> Outcome {
-    match show(&mut io::stdout()) {
+    match show(&mut Shown::default()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        // Whoever closed the pipe has seen enough.
+        // The reader closed the pipe: it has seen enough.
         Err(DemoError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
         Err(error) => Err(error.into()),
     }
@@ -82,7 +83,7 @@ fn show(out: &mut impl Write) -> Result<(), DemoError> {
     if !left.is_empty() {
         return Err(DemoError::Unexpected(format!("lone64 left {} routes behind", left.len())));
     }
-    writeln!(out, "\nlone64 has stopped and taken its routes along. Nothing is left behind.")?;
+    writeln!(out, "\nlone64 has stopped and removed its routes. Nothing is left behind.")?;
     Ok(())
 }
 
@@ -100,7 +101,7 @@ fn without_lone64(lab: &Lab, out: &mut impl Write) -> Result<(), DemoError> {
     match guest {
         Echo::Silence => Ok(()),
         Echo::Reply(_) => Err(DemoError::Unexpected(format!(
-            "{GUEST} answered before lone64 ran; there is nothing to show"
+            "{GUEST} answered before lone64 ran, so the demo has nothing to show"
         ))),
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::super::control::{Client, ControlError};
+use super::super::terminal::{bad, good};
 use super::super::wrapped;
 use super::{DoctorArgs, treatment};
 use crate::config::Config;
@@ -28,9 +29,9 @@ pub(super) fn report(live: &Live, file: &str) -> String {
     let mut text = wrapped("live ", &format!("{guest}, {behind}, sends to {to} by {upstream}"));
     for step in steps {
         let mark = match step.holds {
-            Holds::Yes => "✓",
-            Holds::No => "✗",
-            Holds::Open => "?",
+            Holds::Yes => good("✓"),
+            Holds::No => bad("✗"),
+            Holds::Open => "?".to_owned(),
         };
         text += &wrapped(&format!("  {mark} {:<13} ", step.leg.as_str()), &step.value);
         for evidence in &step.evidence {
@@ -112,7 +113,7 @@ mod tests {
         let guest = "2001:db8::5".parse().unwrap();
         let live =
             Live { guest, behind: "behind br0".to_owned(), upstream: "up0".to_owned(), to: guest, steps };
-        let text = report(&live, "zz.conf");
+        let text: String = anstream::adapter::strip_str(&report(&live, "zz.conf")).collect();
         assert!(text.contains("✗ reply") && text.contains("   source = \"target\"\n"), "{text}");
         assert!(text.ends_with("The packet is lost at the leg `reply`.\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

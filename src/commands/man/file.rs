@@ -25,12 +25,12 @@ pub(super) fn render() -> String {
     for (what, code) in EXAMPLES {
         page.text(what).code(code);
     }
-    page.section("SEE ALSO").text("lone64(8)");
+    page.section("SEE ALSO").text("lone64(8), lone64-metrics(7)");
     page.render()
 }
 
 const DESCRIPTION: &str = "\
-The file is TOML. What is not in it has its default; the common case is three lines:";
+The file is in TOML. Every key that is not in it has its default. The common case is three lines:";
 
 const SHORTEST: &str = r#"
 [[range]]
@@ -39,24 +39,24 @@ interface = "lxcbr0"
 "#;
 
 const VALUES: &str = "\
-Tables in two brackets can be written several times, the others once. Names, addresses, prefixes and \
-durations are in quotes; durations are a whole number and a unit: \"500ms\", \"30s\", \"5m\", \"1h\", at most a \
-day. Interfaces that are named need not be there yet.
+A table in two brackets can be written several times, every other table once. Names, addresses, prefixes and \
+durations are in quotes. A duration is a whole number and a unit: \"500ms\", \"30s\", \"5m\", \"1h\"; the longest is \
+one day. An interface may be named before it exists.
 
-Unknown keys, host bits in a prefix and impossible values are errors. `lone64 check` tells all of them at \
-once, each with its place. Below, a key is shown with its default, if it has a fixed one.";
+Unknown keys, host bits in a prefix and impossible values are errors. `lone64 check` shows all of them at once, each \
+with its place. Below, a key is shown with its default, if the default is fixed.";
 
 const DROP_INS: &str = "\
-Behind the file, those of the directory beside it are read: /etc/lone64/lone64.d/*.toml, and for `lone64 run --config \
-F.toml` F.d/*.toml. Names that begin with a dot are left out, and so are drop-ins of a pipe. They are read in the order \
-of their names, as if all were one file: [[range]] and [[upstream]] add one, and a key in another table replaces the \
-same key of the files before. A range or an upstream that is there already is a mistake, as it is within one file. \
-Every mistake is told with its file, line and column, also in a value that a later file replaces. A link to /dev/null \
-is an empty file. The default file itself may be absent.
+After the file, lone64 reads the drop-ins in the directory beside it: /etc/lone64/lone64.d/*.toml, and F.d/*.toml \
+for `lone64 run --config F.toml`. It ignores names that begin with a dot, and drop-ins of a pipe. It reads drop-ins \
+in the order of their names, as if all were one file: [[range]] and [[upstream]] add one, and a key in any other \
+table replaces the same key of an earlier file. The same range or upstream twice is a mistake, as in one file. Every \
+mistake is shown with its file, line and column, also in a value that a later file replaces. A link to /dev/null is \
+an empty file. The default file itself may be missing.
 
-`lone64 check --effective` prints every key with its value and the file and line that it came from, \
-`lone64 status --json` has the same of a running daemon, and `lone64 reload` tells what changed. A key of the \
-configuration goes behind the options of `lone64 run`, and level of [log] behind LONE64_LOG.";
+`lone64 check --effective` prints every key with its value, and with the file and line that set it. `lone64 status \
+--json` prints the same of a running daemon, and `lone64 reload` prints what changed. The options of `lone64 run` \
+override the configuration, and LONE64_LOG overrides level in [log].";
 
 const DROP_IN: &str = r#"
 # /etc/lone64/lone64.d/10-vpn.toml
@@ -68,7 +68,7 @@ answer    = "always"
 
 const EXAMPLES: &[(&str, &str)] = &[
     (
-        "Containers on a veth each, followed as they come and go:",
+        "Containers with one veth each, which come and go:",
         r#"
 [[range]]
 prefix    = "2001:db8:1:2:c::/112"
@@ -76,7 +76,7 @@ interface = "veth*"
 "#,
     ),
     (
-        "Peers of a WireGuard server, which cannot be asked whether they are there:",
+        "Peers of a WireGuard server, which cannot be probed:",
         r#"
 [[range]]
 prefix    = "2001:db8:1:2:e::/112"
@@ -85,8 +85,7 @@ answer    = "always"
 "#,
     ),
     (
-        "A provider that drops answers from link-local addresses, and a gateway of the guests that is \
-         nobody else's business:",
+        "A provider that drops answers from link-local addresses, and an address that is never answered:",
         r#"
 [[upstream]]
 interface = "eth0"

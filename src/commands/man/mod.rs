@@ -3,6 +3,7 @@
 //! May touch: standard output. Hidden; packaging calls it.
 
 mod file;
+mod metrics;
 mod page;
 mod program;
 mod socket;
@@ -19,9 +20,10 @@ use super::print;
 #[command(after_help = "\
 Examples:
   lone64 man > lone64.8
-  lone64 man lone64.toml > lone64.toml.5")]
+  lone64 man lone64.toml > lone64.toml.5
+  lone64 man lone64-metrics > lone64-metrics.7")]
 pub struct ManArgs {
-    /// Which page.
+    /// The page to print.
     #[arg(value_name = "PAGE", value_enum, default_value = "lone64")]
     pub page: Page,
 }
@@ -35,6 +37,9 @@ pub enum Page {
     /// lone64.toml(5): the configuration.
     #[value(name = "lone64.toml")]
     File,
+    /// lone64-metrics(7): the metrics and the verdicts.
+    #[value(name = "lone64-metrics")]
+    Metrics,
 }
 
 /// Prints one page; `program` is the command line that it tells of.
@@ -49,6 +54,7 @@ impl Page {
         match self {
             Self::Program => program::render(program),
             Self::File => file::render(),
+            Self::Metrics => metrics::render(),
         }
     }
 }

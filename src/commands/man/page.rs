@@ -72,7 +72,12 @@ impl Writer {
         self
     }
 
+    /// In ASCII: what else there is has an escape (groff_char(7)), so that no locale is needed to read the page.
     pub(super) fn render(&self) -> String {
-        self.roff.render()
+        let escaped = |letter: char| match letter {
+            letter if letter.is_ascii() => letter.to_string(),
+            letter => format!("\\[u{:04X}]", u32::from(letter)),
+        };
+        self.roff.render().chars().map(escaped).collect()
     }
 }

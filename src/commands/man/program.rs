@@ -36,7 +36,8 @@ pub(super) fn render(mut program: Command) -> String {
     for (what, code) in EXAMPLES {
         page.text(what).code(code);
     }
-    page.section("SEE ALSO").text("lone64.toml(5), ip-neighbor(8), ip-route(8), systemd.service(5)");
+    page.section("SEE ALSO")
+        .text("lone64.toml(5), lone64-metrics(7), ip-neighbor(8), ip-route(8), systemd.service(5)");
     page.render()
 }
 
@@ -119,46 +120,52 @@ const FILES: &[Term] = &[
     ("/etc/lone64/lone64.toml", "The configuration; see lone64.toml(5)."),
     (
         "/etc/lone64/lone64.d/*.toml",
-        "Drop-ins, which are read behind it in the order of their names; see lone64.toml(5). Beside another \
-         configuration F.toml these are F.d/*.toml.",
+        "Drop-ins. lone64 reads them after the file, in the order of their names; see lone64.toml(5). For another \
+         configuration F.toml they are F.d/*.toml.",
     ),
-    ("/etc/sysctl.d/zz-lone64.conf", "What `lone64 doctor --fix` has set; see sysctl.d(5)."),
-    (DEFAULT_SOCKET, "The control socket; see below. The next two lie beside it, wherever it is."),
+    ("/etc/sysctl.d/zz-lone64.conf", "What `lone64 doctor --fix` sets; see sysctl.d(5)."),
+    (DEFAULT_SOCKET, "The control socket; see below. The next two files are in the same directory."),
     (
         "/run/lone64/control.sock.lock",
-        "Locked by the daemon that has the socket, with its process id. It stays behind, and says nothing then.",
+        "Locked by the daemon that owns the socket; contains its process id. The file stays after the daemon has \
+         stopped, and means nothing then.",
     ),
     (
         "/run/lone64/control.sysctls",
-        "The settings of the kernel that are changed, as they were before, if [sysctl] manage is on: a daemon that \
-         follows one that was killed puts them back at its end.",
+        "With [sysctl] manage: the values that the changed sysctls had before. After a crash, the next daemon \
+         restores them when it stops.",
     ),
     (
         "@lone64",
-        "No file, but a socket name of the network namespace (unix(7), abstract), by which one lone64 knows of another. \
-         It goes with the process.",
+        "Not a file, but an abstract socket name (unix(7)) in the network namespace. By this name one lone64 sees \
+         that another one runs. It disappears with the process.",
     ),
-    (
-        "/proc/sys/net/ipv6",
-        "Read at the start, to warn where forwarding is off or the neighbor table is small.",
-    ),
+    ("/proc/sys/net/ipv6", "Read at the start, to warn if forwarding is off or the neighbor table is small."),
 ];
 
 const ENVIRONMENT: &[Term] = &[
     (
         "LONE64_LOG",
-        "For lone64 run: error, warn, info, debug or trace, the least important lines that are logged. It goes before \
-         level in [log], and -v and -q go before it. A reload does not change what these say.",
+        "The log level of lone64 run: error, warn, info, debug or trace. It overrides level in [log], and -v and -q \
+         override it. A reload does not change it.",
     ),
-    ("NO_COLOR", "If it is set to anything, lone64 status has no colours."),
+    (
+        "NO_COLOR, TERM",
+        "No command prints colors if NO_COLOR is not empty, if TERM is dumb, or if the output is not a terminal.",
+    ),
+    (
+        "LC_ALL, LC_CTYPE, LANG",
+        "The first one that is not empty names the character set. If it is not UTF-8, what lone64 prints for people has \
+         only ASCII characters. JSON is always UTF-8.",
+    ),
 ];
 
 const FOR_PROGRAMS: &str = "\
-With --json a command prints one JSON object on standard output and nothing else (watch: one on each line). If it \
-fails, that is one error, whichever command it is, and with or without a daemon. Its code is for programs: usage (exit \
-status 2); not_running, forbidden, silent and foreign, if no daemon answers as it should; configuration, with \
-problems, each with its place; nothing_to_import; the codes of the control socket (below); and failed for everything \
-else. A configuration that check finds wrong is its result, and no error.";
+With --json, a command prints one JSON object on standard output and nothing else; watch prints one on each line. A \
+command that fails prints one error object, with or without a daemon. Its code is for programs: usage (exit status \
+2); not_running, forbidden, silent or foreign, if no daemon answers as it should; configuration, with a list of \
+problems, each with its place; nothing_to_import; a code of the control socket (see below); failed for everything \
+else. If check finds mistakes, that is its result and not an error.";
 
 const FAILED: &str = r#"
 {"error":{"code":"not_running","message":"no lone64 answers at ..."}}"#;
@@ -166,33 +173,33 @@ const FAILED: &str = r#"
 const SIGNALS: &[Term] = &[
     (
         "SIGHUP",
-        "Read the configuration again, as lone64 reload does: all of it or, on a mistake, nothing; the log has what \
-         has changed, or every mistake.",
+        "Read the configuration again, as lone64 reload does: all of it or, if it has a mistake, none of it. The log \
+         shows what changed, or every mistake.",
     ),
     (
         "SIGTERM, SIGINT",
-        "Stop, with exit status 0. Routes and the addresses of gateway are removed unless on-stop = \"keep\", and the \
-         flags of interfaces are as they were. That takes milliseconds for some hundred routes; as long as the \
-         kernel confirms, it goes on, and the service manager is told. A second one ends it at once, with exit \
-         status 1.",
+        "Stop, with exit status 0. lone64 removes its routes and the addresses of gateway unless on-stop = \"keep\", \
+         and restores the flags of interfaces. For some hundred routes this takes milliseconds. lone64 continues as \
+         long as the kernel confirms, and reports this to the service manager. A second signal stops it at once, \
+         with exit status 1.",
     ),
 ];
 
 const EXIT_STATUS: &[Term] = &[
-    ("0", "Done, or healthy."),
-    ("1", "Failed, or not healthy; the reason is on standard error."),
+    ("0", "Done or healthy."),
+    ("1", "Failed or not healthy; the reason is on standard error."),
     ("2", "Wrong usage."),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
     (
-        "Serve a /112 out of the host's /64 for the containers behind a bridge, without a file:",
+        "Serve a /112 of the host's /64 for the containers behind a bridge, without a file:",
         "lone64 run --range 2001:db8:1:2:c::/112=lxcbr0",
     ),
     ("Take over from ndppd:", "lone64 import /etc/ndppd.conf > /etc/lone64/lone64.toml\nlone64 check"),
     (
-        "Every route that lone64 has in the kernel, and its removal by hand (64 is the protocol of [routes]); and where the guests' gateway is, if the \
-         configuration says gateway = \"fe80::1\":",
+        "Show every route that lone64 has in the kernel, remove them by hand (64 is protocol in [routes]), and show \
+         where the guests' gateway is, if the configuration has gateway = \"fe80::1\":",
         "ip -6 route show table all proto 64\nip -6 route flush table all proto 64\nip -6 addr show to fe80::1",
     ),
 ];

@@ -19,10 +19,10 @@ impl Asker {
         let Self { interface, address, mac, source, trying, message } = self;
         let who = format!("{address} ({mac}) on {interface}");
         match (trying, message) {
-            (true, _) => (format!("{who} does not take our answers: other sources are being tried"), true),
+            (true, _) => (format!("{who} does not accept our answers: lone64 tries other sources"), true),
             (false, Some(message)) => (format!("{who} {message}"), true),
             (false, None) => {
-                (format!("{who} gets answers with source = \"{source}\": it takes these"), false)
+                (format!("{who} accepts answers with source = \"{source}\", and gets these"), false)
             }
         }
     }

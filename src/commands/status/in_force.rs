@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::page::{Colour, duration, wrapped};
+use super::page::duration;
+use crate::commands::terminal::{bad, folded};
 
 /// The same, as the daemon says it.
 #[derive(Debug, Deserialize)]
@@ -27,20 +28,20 @@ impl InForce {
     }
 
     /// What is not as it should be.
-    pub(super) fn problems(&self, colour: Colour) -> String {
-        let word = colour.warning("config: ");
+    pub(super) fn problems(&self) -> String {
+        let word = bad("config: ");
         let mut text = String::new();
         if let Some(Refused { seconds, message }) = &self.last_refusal {
             let first = message.lines().next().unwrap_or_default();
             let sentence = format!(
-                "a reload was refused {} ago, and what was loaded goes on: {first}",
+                "a reload was refused {} ago, and the old configuration stays in force: {first}",
                 duration(*seconds)
             );
-            text += &wrapped(&sentence, &word, "    ");
+            text += &folded(&word, "    ", &sentence);
         }
         if self.changed_since == Some(true) && self.last_refusal.is_none() {
-            let sentence = format!("{} has changed since; `lone64 reload` takes what it says", self.name());
-            text += &wrapped(&sentence, &word, "    ");
+            let sentence = format!("{} has changed; `lone64 reload` loads it", self.name());
+            text += &folded(&word, "    ", &sentence);
         }
         text
     }
@@ -48,7 +49,7 @@ impl InForce {
     /// What is in force, and since when.
     pub(super) fn line(&self) -> String {
         let loaded = format!("{}, loaded {} ago", self.name(), duration(self.loaded_seconds));
-        wrapped(&loaded, "config ", "    ")
+        folded("config ", "    ", &loaded)
     }
 
     fn name(&self) -> String {

@@ -1,4 +1,4 @@
-//! The status as text: 80 columns, problems first.
+//! The status as text: problems first, in lines that fit the terminal.
 
 use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use super::askers::Asker;
 use super::in_force::InForce;
+use crate::columns;
+use crate::commands::terminal::{self, bad, folded, good};
 use crate::commands::unserved;
 use crate::daemon::unserved::Network;
 use crate::wire::Mac;
@@ -145,13 +147,6 @@ struct TargetTotals {
     absent: usize,
 }
 
-/// Whether states have colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Colour {
-    None,
-    Ansi,
-}
-
 impl Page {
     /// 1 if something is not as it should be.
     pub(super) fn health(&self) -> ExitCode {
@@ -162,7 +157,7 @@ impl Page {
     }
 
     /// All of it.
-    pub(super) fn text(&self, colour: Colour) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let TargetTotals { live, probing, absent } = self.totals.targets;
         let up = duration(self.uptime_seconds);
@@ -170,40 +165,42 @@ impl Page {
             format!("lone64 {} (pid {}), up {up}: {}", self.version, self.pid, counted(live, "live guest"));
         let others = [(probing, "probing"), (absent, "absent")].into_iter().filter(|(count, _)| *count > 0);
         let others: String = others.map(|(count, what)| format!(", {count} {what}")).collect();
-        text += &wrapped(&format!("{head}{others}"), "", "    ");
+        text += &folded("", "    ", &format!("{head}{others}"));
         for Problem { message } in &self.problems {
-            text += &wrapped(message, &colour.paint("problem: ", RED), "    ");
+            text += &folded(&bad("problem: "), "    ", message);
         }
-        text.extend(self.config.iter().map(|config| config.problems(colour)));
+        text.extend(self.config.iter().map(|config| config.problems()));
         for Conflict { address, mac, answered } in &self.conflicts {
             let sentence = match answered {
                 false => {
-                    format!("another station on the upstream ({mac}) has {address}; it is not answered for")
+                    format!(
+                        "another host on the upstream ({mac}) has {address}: lone64 does not answer for it"
+                    )
                 }
-                true => format!("another station on the upstream ({mac}) wanted {address}, and was refused"),
+                true => format!("another host on the upstream ({mac}) wanted {address} and was refused"),
             };
-            text += &wrapped(&sentence, &colour.paint("conflict: ", RED), "    ");
+            text += &folded(&bad("conflict: "), "    ", &sentence);
         }
         for WideMask { interface, guest, asked_for } in &self.wide_masks {
             let sentence = format!(
-                "{guest} asks {interface} for {asked_for}, which is not there: its mask is too short"
+                "{guest} asks {interface} for {asked_for}, which is not on that link: its mask is too short"
             );
-            text += &wrapped(&sentence, &colour.paint("mask: ", RED), "    ");
+            text += &folded(&bad("mask: "), "    ", &sentence);
         }
         for (sentence, is_complaint) in self.askers.iter().map(Asker::sentence) {
-            let code = if is_complaint { RED } else { GREEN };
-            text += &wrapped(&sentence, &colour.paint("asker: ", code), "    ");
+            let word = if is_complaint { bad("asker: ") } else { good("asker: ") };
+            text += &folded(&word, "    ", &sentence);
         }
         for route in self.routes.iter().filter(|route| route.state != "installed") {
-            text += &route.line(colour);
+            text += &route.line();
         }
-        self.notes.iter().for_each(|note| text += &wrapped(note, "note: ", "    "));
+        self.notes.iter().for_each(|note| text += &folded("note: ", "    ", note));
         text += &unserved::text(&self.unserved, self.count_unserved());
         text.extend(self.config.iter().map(InForce::line));
-        self.upstreams.iter().for_each(|upstream| text += &upstream.lines(colour));
-        self.ranges.iter().for_each(|range| text += &range.lines(colour));
-        self.next_hops.iter().for_each(|hop| text += &hop.line(colour));
-        text + &self.guests(colour)
+        self.upstreams.iter().for_each(|upstream| text += &upstream.lines());
+        self.ranges.iter().for_each(|range| text += &range.lines());
+        self.next_hops.iter().for_each(|hop| text += &hop.line());
+        text + &self.guests()
     }
 
     /// How many there are of what is shown.
@@ -212,7 +209,7 @@ impl Page {
     }
 
     /// The guests, by the downstream that they are behind.
-    fn guests(&self, colour: Colour) -> String {
+    fn guests(&self) -> String {
         let mut by_interface: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
         for target in self.targets.iter().filter(|target| target.state == "live") {
             by_interface.entry(target.interface.as_deref().unwrap_or("?")).or_default().push(target);
@@ -223,11 +220,11 @@ impl Page {
             text += &format!("{interface}: {}\n", counted(targets.len(), "guest"));
             let width = targets.iter().map(|target| target.address.len()).max().unwrap_or(0);
             shown += targets.len();
-            targets.iter().for_each(|target| text += &target.lines(interface, width, colour));
+            targets.iter().for_each(|target| text += &target.lines(interface, width));
         }
         let left = self.totals.targets.live.saturating_sub(shown);
         if left > 0 && self.is_whole {
-            text += &format!("{left} more; `lone64 status --json` lists all\n");
+            text += &folded("", "    ", &format!("{left} more; `lone64 status --json` lists all"));
         }
         text
     }
@@ -237,19 +234,20 @@ impl Mld {
     /// Of an upstream on which switches may keep something back.
     fn line(&self) -> String {
         let Some(querier) = self.querier else { return String::new() };
-        let waiting = if self.waiting == 0 { String::new() } else { format!(", {} wait", self.waiting) };
+        let waiting =
+            if self.waiting == 0 { String::new() } else { format!(", {} do not fit", self.waiting) };
         let others = match self.delivers_all {
-            Some(true) => "solicitations come for others too",
-            _ => "no solicitation for others has come yet",
+            Some(true) => "solicitations for other groups arrive too",
+            _ => "no solicitation for another group has arrived",
         };
         let line =
             format!("MLD querier {querier}; {} reported{waiting}; {others}", counted(self.groups, "group"));
-        wrapped(&line, "    ", "        ")
+        folded("    ", "        ", &line)
     }
 }
 
 impl Upstream {
-    fn lines(&self, colour: Colour) -> String {
+    fn lines(&self) -> String {
         let name = self.interface.as_deref().unwrap_or("?");
         let mac = self.mac.as_ref().map(|mac| format!(" {mac}")).unwrap_or_default();
         let mut dropped: Vec<_> = self.counters.dropped.iter().collect();
@@ -258,19 +256,19 @@ impl Upstream {
         let reasons: Vec<_> = dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         let reasons = if sum == 0 { String::new() } else { format!(": {}", reasons.join(", ")) };
         let is_asked = self.gateway_source.as_deref() == Some("global");
-        let gateway = if is_asked { "; the gateway is asked from a global address" } else { "" };
+        let gateway = if is_asked { "; lone64 asks the gateway from a global address" } else { "" };
         let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
-        format!("upstream {name}{mac} {}\n", colour.state(&self.state))
-            + &wrapped(&format!("{counts}{gateway}"), "    ", "        ")
+        folded("upstream ", "    ", &format!("{name}{mac} {}", painted(&self.state)))
+            + &folded("    ", "        ", &format!("{counts}{gateway}"))
             + &self.mld.as_ref().map(Mld::line).unwrap_or_default()
     }
 }
 
 impl Range {
-    fn lines(&self, colour: Colour) -> String {
+    fn lines(&self) -> String {
         let on = self.upstream.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
         let behind = match (self.follows_kernel, self.interface_count) {
-            (true, _) => "wherever the kernel's routes lead".to_owned(),
+            (true, _) => "by the kernel's routes".to_owned(),
             (false, 0) => "no interface yet".to_owned(),
             (false, count) if count > MOST_NAMES => format!("{count} interfaces"),
             (false, _) => self.interfaces.join(", "),
@@ -279,37 +277,33 @@ impl Range {
         let gateway = self.gateway.map(|address| format!(", gateway {address}")).unwrap_or_default();
         let proxy = if self.proxy_downstream { ", proxy downstream" } else { "" };
         let how = format!("{behind}; answer {}, routes {}{gateway}{proxy}{origin}", self.answer, self.routes);
-        format!("range {}{on}: {}\n", self.prefix, colour.state(&self.state))
-            + &wrapped(&how, "    ", "        ")
+        folded("range ", "    ", &format!("{}{on}: {}", self.prefix, painted(&self.state)))
+            + &folded("    ", "        ", &how)
     }
 }
 
 impl Route {
-    fn line(&self, colour: Colour) -> String {
+    fn line(&self) -> String {
         let kind = if self.kind == "unicast" { String::new() } else { format!("{} ", self.kind) };
         let dev = self.interface.as_ref().map(|name| format!(" dev {name}")).unwrap_or_default();
-        wrapped(
-            &format!("{kind}{}{dev}: {}", self.destination, self.state),
-            &colour.paint("route ", RED),
-            "    ",
-        )
+        folded(&bad("route "), "    ", &format!("{kind}{}{dev}: {}", self.destination, self.state))
     }
 }
 
 impl NextHop {
-    fn line(&self, colour: Colour) -> String {
+    fn line(&self) -> String {
         let dev = self.interface.as_ref().map(|name| format!(" dev {name}")).unwrap_or_default();
         let seen = self.last_seen_seconds.map(|s| format!(", seen {} ago", duration(s))).unwrap_or_default();
-        wrapped(&format!("{}{dev}: {}{seen}", self.address, colour.state(&self.state)), "next hop ", "    ")
+        folded("next hop ", "    ", &format!("{}{dev}: {}{seen}", self.address, painted(&self.state)))
     }
 }
 
 impl Target {
     /// What is known of it, and how to reach it by an address that needs no route.
-    fn lines(&self, interface: &str, width: usize, colour: Colour) -> String {
+    fn lines(&self, interface: &str, width: usize) -> String {
         let mac = self.mac.as_deref().unwrap_or("-");
         let seen = self.last_seen_seconds.map_or_else(|| "-".to_owned(), |s| format!("{} ago", duration(s)));
-        let live = colour.state(&self.state);
+        let live = painted(&self.state);
         let first = format!("  {:width$}  {mac:17}  {live}  {seen}", self.address);
         let mut facts = Vec::new();
         facts.extend(self.guest.clone());
@@ -318,28 +312,16 @@ impl Target {
         if let Some(address) = self.mac.as_deref().and_then(|mac| mac.parse::<Mac>().ok()).map(link_local) {
             facts.push(format!("{address}%{interface} (EUI-64)"));
         }
-        format!("{}\n{}", first.trim_end(), wrapped(&facts.join(", "), "      ", "      "))
+        // Alone on its line, an address and what belongs to it are not in columns.
+        let is_wide = columns::width(first.trim_end()) > terminal::columns();
+        let first = if is_wide { folded("  ", "      ", &first) } else { format!("{}\n", first.trim_end()) };
+        format!("{first}{}", folded("      ", "      ", &facts.join(", ")))
     }
 }
 
-impl Colour {
-    fn paint(self, text: &str, code: &str) -> String {
-        match self {
-            Self::None => text.to_owned(),
-            Self::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
-        }
-    }
-
-    /// What is to be looked at.
-    pub(super) fn warning(self, text: &str) -> String {
-        self.paint(text, RED)
-    }
-
-    /// What is well, and what is not.
-    fn state(self, state: &str) -> String {
-        let is_well = matches!(state, "live" | "up" | "serving" | "installed");
-        self.paint(state, if is_well { GREEN } else { RED })
-    }
+/// What is well, and what is not.
+fn painted(state: &str) -> String {
+    if matches!(state, "live" | "up" | "serving" | "installed") { good(state) } else { bad(state) }
 }
 
 /// The address that a guest gives itself, if it does as RFC 4862 §5.3 with RFC 2464 §4 has it:
@@ -363,31 +345,8 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
-/// Lines of at most [`COLUMNS`]: the first begins with `first`, the others with `indent`.
-pub(super) fn wrapped(text: &str, first: &str, indent: &str) -> String {
-    let mut lines = first.to_owned();
-    let mut column = super::visible(first);
-    for (position, word) in text.split_whitespace().enumerate() {
-        let space = usize::from(position > 0);
-        if position > 0 && column + space + word.chars().count() > COLUMNS {
-            lines.push('\n');
-            lines += indent;
-            column = indent.len();
-        } else if position > 0 {
-            lines.push(' ');
-            column += 1;
-        }
-        lines += word;
-        column += word.chars().count();
-    }
-    lines + "\n"
-}
-
-const COLUMNS: usize = 80;
 /// Interfaces of one range that are named.
 const MOST_NAMES: usize = 8;
-const RED: &str = "31";
-const GREEN: &str = "32";
 
 #[cfg(test)]
 #[path = "page_tests.rs"]

@@ -74,7 +74,7 @@ impl Method {
             .and_then(|object| serde_json::from_value::<Request>(Value::Object(object)));
         let request = request.map_err(|error| {
             let error: String = error.to_string().chars().take(LONGEST_ERROR).collect();
-            let example = r#"write one such as {"method":"status"} on a line"#;
+            let example = r#"write one such as {"method":"status"} on one line"#;
             Fault::new("not_a_request", format!("this is not a request: {error}; {example}"))
         })?;
         let params = request.params.unwrap_or_default();
@@ -85,7 +85,7 @@ impl Method {
             "watch" => params_of::<NoParams>("watch", params).map(|NoParams {}| Self::Watch),
             other => {
                 let other: String = other.chars().take(LONGEST_NAME).collect();
-                let message = format!("there is no method `{other}`; the methods are {}", Self::NAMES);
+                let message = format!("unknown method `{other}`; the methods are {}", Self::NAMES);
                 Err(Fault::new("unknown_method", message))
             }
         }
@@ -172,7 +172,7 @@ mod tests {
         let unknown = fault(r#"{"method":"stats"}"#);
         assert_eq!(
             unknown,
-            "unknown_method: there is no method `stats`; the methods are `status`, `explain`, `reload` and `watch`"
+            "unknown_method: unknown method `stats`; the methods are `status`, `explain`, `reload` and `watch`"
         );
         let params = fault(r#"{"method":"status","params":{"afer":"::"}}"#);
         assert!(params.starts_with("wrong_params: ") && params.contains("`after`"), "{params}");

@@ -110,7 +110,7 @@ impl Control {
     /// Lets one more watch.
     pub(super) fn watch(&self) -> Answer {
         if self.events.receiver_count() >= MOST_WATCHERS {
-            let message = format!("{MOST_WATCHERS} clients watch already; end one of them");
+            let message = format!("{MOST_WATCHERS} clients already watch; end one of them");
             return Answer::Line(Reply::fault("busy", message));
         }
         Answer::Stream(self.events.subscribe())
@@ -148,7 +148,7 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
         while clients.try_join_next().is_some() {}
         match accepted {
             Ok((mut stream, _)) if clients.len() >= MOST_CLIENTS => {
-                let message = format!("{MOST_CLIENTS} clients are connected already; try again later");
+                let message = format!("{MOST_CLIENTS} clients are already connected; try again later");
                 // A fresh socket has room for a line; where it has not, the client is not told.
                 let line = Reply::fault("busy", message).line();
                 let _ = timeout(Duration::from_millis(1), stream.write_all(line.as_bytes())).await;

@@ -29,8 +29,7 @@ pub(super) struct Socket {
 pub enum SocketError {
     /// Another daemon serves there. Two that answer for the same guests only confuse their router.
     #[error(
-        "another lone64 is running{}: it holds {}; stop it, or give this one a `socket` of its own in \
-         [control]", with_pid(*.pid), .path.display()
+        "another lone64 is running{}: it has {}; stop it, or give this one its own `socket` in [control]", with_pid(*.pid), .path.display()
     )]
     Running {
         /// The socket.
@@ -40,7 +39,7 @@ pub enum SocketError {
     },
     /// Something that is not ours to remove.
     #[error(
-        "no control socket: {} is there and is not a socket; remove it, or set another `socket` in [control]",
+        "no control socket: {} exists and is not a socket; remove it, or set another `socket` in [control]",
         .0.display()
     )]
     Foreign(PathBuf),
@@ -169,10 +168,10 @@ fn words(error: &io::Error) -> String {
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::PermissionDenied => {
-            "; run lone64 as root, or set a `socket` in [control] where its user may write"
+            "; run lone64 as root, or set a `socket` in [control] in a directory where its user may write"
         }
         ErrorKind::ReadOnlyFilesystem => {
-            "; let systemd make it (RuntimeDirectory=lone64), or set a `socket` in [control] elsewhere"
+            "; let systemd make the directory (RuntimeDirectory=lone64), or set another `socket` in [control]"
         }
         _ => "; set another `socket` in [control]",
     }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::Scrape;
-use super::request::{LONGEST_HEAD, Refusal, Verdict, is_complete, verdict};
+use super::request::{Body, LONGEST_HEAD, Refusal, Reply, Verdict, is_complete, reply};
 
 /// Answers one request, unless the client is too slow.
 pub(super) async fn serve(mut stream: TcpStream, scrapes: mpsc::Sender<Scrape>) {
@@ -17,14 +17,17 @@ pub(super) async fn serve(mut stream: TcpStream, scrapes: mpsc::Sender<Scrape>) 
 }
 
 async fn exchange(stream: &mut TcpStream, scrapes: &mpsc::Sender<Scrape>) -> Option<()> {
-    let response = match asked(stream).await? {
-        Verdict::Metrics => {
-            let (scrape, text) = oneshot::channel();
-            scrapes.send(scrape).await.ok()?;
-            response("200 OK", OPEN_METRICS, &text.await.ok()?)
+    let Reply { verdict, body } = asked(stream).await?;
+    let response = match verdict {
+        Verdict::Metrics(format) => {
+            let (answer, text) = oneshot::channel();
+            scrapes.send(Scrape { format, answer }).await.ok()?;
+            // A cache between the two keeps the formats apart.
+            response("200 OK", "Vary: Accept\r\n", format.content_type(), &text.await.ok()?, body)
         }
         Verdict::Refused(refusal) => {
-            response(refusal.status(), "text/plain; charset=utf-8", "only GET /metrics is served here\n")
+            let allow = if refusal == Refusal::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
+            response(refusal.status(), allow, "text/plain; charset=utf-8", REFUSED, body)
         }
     };
     stream.write_all(response.as_bytes()).await.ok()?;
@@ -33,7 +36,7 @@ async fn exchange(stream: &mut TcpStream, scrapes: &mpsc::Sender<Scrape>) -> Opt
 }
 
 /// What the client asks for, when it has asked; none if it goes before.
-async fn asked(stream: &mut TcpStream) -> Option<Verdict> {
+async fn asked(stream: &mut TcpStream) -> Option<Reply> {
     let mut head = Vec::with_capacity(CHUNK);
     let mut chunk = [0; CHUNK];
     loop {
@@ -41,10 +44,10 @@ async fn asked(stream: &mut TcpStream) -> Option<Verdict> {
         let length = stream.read(&mut chunk).await.ok().filter(|length| *length > 0)?;
         head.extend_from_slice(&chunk[..length]);
         if is_complete(&head, searched) {
-            return Some(verdict(&head));
+            return Some(reply(&head));
         }
         if head.len() > LONGEST_HEAD {
-            return Some(Verdict::Refused(Refusal::TooLarge));
+            return Some(Reply::refused(Refusal::TooLarge));
         }
     }
 }
@@ -58,12 +61,13 @@ async fn linger(stream: &mut TcpStream) -> Option<()> {
     Some(())
 }
 
-fn response(status: &str, kind: &str, body: &str) -> String {
-    let length = body.len();
-    let allow = if status.starts_with("405") { "Allow: GET\r\n" } else { "" };
+/// `more` are further header lines. The length is that of the text, also where that is left out.
+fn response(status: &str, more: &str, kind: &str, text: &str, body: Body) -> String {
+    let length = text.len();
+    let text = if body == Body::Sent { text } else { "" };
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{allow}Connection: close\r\n\r\n\
-         {body}"
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}Connection: close\r\n\r\n\
+         {text}"
     )
 }
 
@@ -72,5 +76,4 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes; read at once.
 const CHUNK: usize = 1 << 10;
 const MOST_CHUNKS_UNHEARD: usize = 64;
-/// The form of the OpenMetrics specification, as IANA knows it.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const REFUSED: &str = "only GET and HEAD of /metrics are served here\n";

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::accept::Format;
+use super::catalog;
 use super::exposition::tests::sample;
 use crate::wire::DropReason;
 
@@ -21,7 +23,7 @@ type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 /// What a scrape has, read from its text.
 fn exposed() -> Metrics {
     let mut metrics = Metrics::new();
-    for line in sample().text().lines().filter(|line| !line.starts_with('#')) {
+    for line in sample().text(Format::OpenMetrics).lines().filter(|line| !line.starts_with('#')) {
         let (series, _) = line.rsplit_once(' ').unwrap();
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         let known = metrics.entry(name.to_owned()).or_default();
@@ -165,11 +167,8 @@ fn the_alerts_watch_what_there_is() {
 
 #[test]
 fn the_page_has_every_metric_and_every_verdict() {
-    let help = |line: &str| {
-        let (name, help) = line.strip_prefix("# HELP ")?.split_once(' ')?;
-        Some(format!("| `{name}` | {help} |"))
-    };
-    let mut rows: Vec<_> = sample().text().lines().filter_map(help).collect();
+    let metric = |metric: &&catalog::Metric| format!("| `{}` | {} |", metric.series(), metric.help);
+    let mut rows: Vec<_> = catalog::ALL.iter().map(metric).collect();
     rows.extend(DropReason::ALL.iter().map(|reason| format!("| `{reason}` | {} |", reason.about())));
     let missing: Vec<_> = rows.into_iter().filter(|row| !PAGE.lines().any(|line| line == row)).collect();
     assert!(missing.is_empty(), "not in contrib/docs/metrics.md:\n{}", missing.join("\n"));

@@ -1,4 +1,4 @@
-//! What a scrape gets: everything that was counted, at one moment, as OpenMetrics text.
+//! What a scrape gets: everything that was counted, at one moment, as text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +12,8 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Measures;
+use super::accept::Format;
+use super::catalog::{self, Kind, Metric};
 use super::stopwatch::Answers;
 use crate::engine::facts::IfIndex;
 use crate::engine::{Census, Engine, LinkCounters, RouteState};
@@ -75,138 +77,136 @@ impl Snapshot {
         }
     }
 
-    /// All of it.
-    pub(super) fn text(self) -> String {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(self));
+    /// All of it, in this format.
+    pub(super) fn text(&self, format: Format) -> String {
         let mut text = String::with_capacity(LIKELY_LENGTH);
-        encode(&mut text, &registry).expect("a String takes everything");
+        let written = match format {
+            Format::Text => super::text::text(&self.families(), &mut text),
+            Format::OpenMetrics => {
+                let mut registry = Registry::default();
+                registry.register_collector(Box::new(self.clone()));
+                encode(&mut text, &registry)
+            }
+        };
+        written.expect("a String takes everything");
         text
     }
+
+    /// Every metric with its samples.
+    pub(super) fn families(&self) -> Vec<Family<'_>> {
+        let Census { live, probing, absent } = self.targets;
+        let targets = [("live", live), ("probing", probing), ("absent", absent)];
+        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let routes = ROUTE_STATES.iter().zip(self.routes);
+        let drops = self.drops.iter();
+        let verdicts = self.upstreams.iter().flat_map(|(upstream, counters)| {
+            let dropped = DropReason::ALL.iter().map(|reason| (reason.as_str(), counters.dropped(*reason)));
+            [(ANSWERED, counters.answered)]
+                .into_iter()
+                .chain(dropped)
+                .map(|(verdict, count)| (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count))
+        });
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 12] = [
+            (&catalog::SOLICITATIONS, verdicts.collect()),
+            (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
+            (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
+            (&catalog::PROBLEMS, alone(self.problems)),
+            (&catalog::UNSERVED, alone(self.unserved)),
+            (&catalog::PROBES, alone(self.probes)),
+            (&catalog::ANNOUNCEMENTS, alone(self.announcements)),
+            (&catalog::DOWNSTREAM_ANSWERS, alone(self.downstream_answers)),
+            (&catalog::RIVAL_ADVERTISEMENTS, alone(self.rivals)),
+            (&catalog::NETLINK_RESYNCS, alone(self.resyncs)),
+            (
+                &catalog::PACKET_DROPS,
+                drops.map(|(name, n)| (vec![("interface", name.as_str())], *n)).collect(),
+            ),
+            (&catalog::BUILD, vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1)]),
+        ];
+        let mut families: Vec<_> = counts
+            .into_iter()
+            .map(|(metric, counts)| Family { metric, samples: Samples::Counts(counts) })
+            .collect();
+        let answers = Family { metric: &catalog::ANSWER, samples: Samples::Histogram(&self.answers) };
+        families.insert(families.len() - 1, answers);
+        families.push(Family { metric: &catalog::START_TIME, samples: Samples::Seconds(started) });
+        families
+    }
+}
+
+/// A metric with its samples.
+#[derive(Debug)]
+pub(super) struct Family<'a> {
+    pub(super) metric: &'static Metric,
+    pub(super) samples: Samples<'a>,
+}
+
+/// What was counted or measured.
+#[derive(Debug)]
+pub(super) enum Samples<'a> {
+    Counts(Vec<Sample<'a>>),
+    Seconds(f64),
+    Histogram(&'a Answers),
+}
+
+/// Its labels, and how much.
+type Sample<'a> = (Vec<(&'a str, &'a str)>, u64);
+
+/// The one sample of a metric without labels.
+fn alone<'a>(count: u64) -> Vec<Sample<'a>> {
+    vec![(Vec::new(), count)]
 }
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(&mut encoder);
-        page.counters(
-            "lone64_solicitations",
-            "Frames on an upstream, by what became of them: answered, or the reason why not.",
-            self.upstreams.iter().flat_map(|(upstream, counters)| {
-                let dropped =
-                    DropReason::ALL.iter().map(|reason| (reason.as_str(), counters.dropped(*reason)));
-                let verdicts = [("answered", counters.answered)].into_iter().chain(dropped);
-                verdicts
-                    .map(|(verdict, count)| ([("upstream", upstream.as_str()), ("verdict", verdict)], count))
-            }),
-        )?;
-        let Census { live, probing, absent } = self.targets;
-        let targets = [("live", live), ("probing", probing), ("absent", absent)];
-        let targets = targets.map(|(state, count)| ([("state", state)], count as u64));
-        page.gauges("lone64_targets", "Targets that something is known of.", targets)?;
-        let routes = ROUTE_STATES.iter().zip(self.routes);
-        let routes = routes.map(|((_, state), count)| ([("state", *state)], count));
-        page.gauges("lone64_routes", "Routes that are wanted in the kernel.", routes)?;
-        page.gauges(
-            "lone64_problems",
-            "What the configuration asks for and the host does not have.",
-            [([], self.problems)],
-        )?;
-        page.gauges(
-            "lone64_unserved_networks",
-            "Networks that the kernel routes inside an on-link prefix of an upstream, and that nobody serves.",
-            [([], self.unserved)],
-        )?;
-        for (name, help, count) in [
-            ("lone64_probes", "Probes sent.", self.probes),
-            ("lone64_announcements", "Advertisements sent that nobody asked for.", self.announcements),
-            (
-                "lone64_downstream_answers",
-                "Answers to guests on their own link (proxy-downstream).",
-                self.downstream_answers,
-            ),
-            (
-                "lone64_rival_advertisements",
-                "Advertisements of others on an upstream for targets of ours.",
-                self.rivals,
-            ),
-            ("lone64_netlink_resyncs", "How often everything was read again from the kernel.", self.resyncs),
-        ] {
-            page.counters(name, help, [([], count)])?;
-        }
-        page.counters(
-            "lone64_packet_drops",
-            "Frames that passed the filter and found the socket's queue full.",
-            self.drops.iter().map(|(interface, count)| ([("interface", interface.as_str())], *count)),
-        )?;
-        page.histogram(
-            "lone64_answer",
-            "From the reception of a question to the answer, where that was known at once.",
-            &self.answers,
-        )?;
-        page.info("lone64_build", "The version of lone64.", [("version", env!("CARGO_PKG_VERSION"))])?;
-        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        page.seconds("process_start_time", "When lone64 was started, since 1970.", started)
+        self.families().iter().try_for_each(|family| family.encode(&mut encoder))
     }
 }
 
-/// Writes one metric after the other.
-struct Page<'p, 'e>(&'p mut DescriptorEncoder<'e>);
-
-/// A sample: its labels, and how much.
-type Sample<'a, const LABELS: usize> = ([(&'a str, &'a str); LABELS], u64);
-
-impl Page<'_, '_> {
-    fn counters<'a, const LABELS: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = Sample<'a, LABELS>>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, count) in samples {
-            match LABELS {
+impl Family<'_> {
+    /// As OpenMetrics has it.
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Metric { name, kind, help, .. } = self.metric;
+        let (name, unit) = match name.strip_suffix("_seconds") {
+            Some(name) => (name, Some(&Unit::Seconds)),
+            None => (*name, None),
+        };
+        let kind = match kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
+            Kind::Info => MetricType::Info,
+        };
+        let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
+        let counts = match &self.samples {
+            Samples::Counts(counts) => counts,
+            Samples::Seconds(seconds) => return metric.encode_gauge(seconds),
+            Samples::Histogram(answers) => {
+                let buckets = answers.buckets();
+                return metric.encode_histogram::<NoLabelSet>(
+                    answers.seconds(),
+                    answers.count(),
+                    &buckets,
+                    None,
+                );
+            }
+        };
+        for (labels, count) in counts {
+            match (self.metric.kind, labels.as_slice()) {
+                (Kind::Info, _) => metric.encode_info(labels)?,
                 // Not even the braces.
-                0 => metric.encode_counter(&count, NO_EXEMPLAR)?,
-                _ => metric.encode_family(&labels)?.encode_counter(&count, NO_EXEMPLAR)?,
+                (Kind::Counter, []) => metric.encode_counter(count, NO_EXEMPLAR)?,
+                (Kind::Counter, _) => metric.encode_family(labels)?.encode_counter(count, NO_EXEMPLAR)?,
+                (_, []) => metric.encode_gauge(count)?,
+                _ => metric.encode_family(labels)?.encode_gauge(count)?,
             }
         }
         Ok(())
-    }
-
-    fn gauges<'a, const LABELS: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = Sample<'a, LABELS>>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, count) in samples {
-            match LABELS {
-                0 => metric.encode_gauge(&count)?,
-                _ => metric.encode_family(&labels)?.encode_gauge(&count)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Its name ends in `_seconds`.
-    fn histogram(&mut self, name: &str, help: &str, answers: &Answers) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        metric.encode_histogram::<NoLabelSet>(answers.seconds(), answers.count(), &answers.buckets(), None)
-    }
-
-    /// Its name ends in `_seconds`.
-    fn seconds(&mut self, name: &str, help: &str, seconds: f64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
-        metric.encode_gauge(&seconds)
-    }
-
-    /// Its name ends in `_info`.
-    fn info(&mut self, name: &str, help: &str, labels: [(&str, &str); 1]) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
     }
 }
 
+/// The verdict of a frame that was answered. Each of the others is a [`DropReason`].
+pub const ANSWERED: &str = "answered";
 const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, u64>> = None;
 const ROUTE_STATES: [(RouteState, &str); 4] = [
     (RouteState::Installed, "installed"),

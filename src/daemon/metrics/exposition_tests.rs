@@ -30,7 +30,7 @@ pub(in super::super) fn sample() -> Snapshot {
 
 #[test]
 fn says_everything_with_its_type() {
-    let text = sample().text();
+    let text = sample().text(Format::OpenMetrics);
     for line in [
         "# TYPE lone64_solicitations counter",
         "lone64_solicitations_total{upstream=\"up0\",verdict=\"answered\"} 7",
@@ -67,7 +67,7 @@ fn says_everything_with_its_type() {
 
 #[test]
 fn has_one_verdict_for_each_reason_and_one_for_answers() {
-    let text = sample().text();
+    let text = sample().text(Format::OpenMetrics);
     let verdicts = text.lines().filter(|line| line.starts_with("lone64_solicitations_total{"));
     assert_eq!(verdicts.count(), DropReason::COUNT + 1);
     for reason in DropReason::ALL {
@@ -78,7 +78,7 @@ fn has_one_verdict_for_each_reason_and_one_for_answers() {
 /// What a scraper would stumble over: samples behind the head of another metric, and names twice.
 #[test]
 fn keeps_each_metric_together() {
-    let text = sample().text();
+    let text = sample().text(Format::OpenMetrics);
     let mut seen = Vec::new();
     for line in text.lines() {
         if let Some(head) = line.strip_prefix("# TYPE ") {
@@ -95,12 +95,62 @@ fn keeps_each_metric_together() {
 fn takes_every_name_that_an_interface_can_have() {
     let mut odd = sample();
     odd.drops = vec![("a\"b\\c".to_owned(), 1)];
-    assert!(odd.text().contains(r#"lone64_packet_drops_total{interface="a\"b\\c"} 1"#));
+    assert!(odd.text(Format::OpenMetrics).contains(r#"lone64_packet_drops_total{interface="a\"b\\c"} 1"#));
 }
 
 #[test]
 fn has_no_samples_where_there_is_nothing() {
-    let empty = Snapshot { upstreams: Vec::new(), drops: Vec::new(), ..sample() }.text();
+    let empty = Snapshot { upstreams: Vec::new(), drops: Vec::new(), ..sample() }.text(Format::OpenMetrics);
     assert!(!empty.contains("lone64_solicitations_total{") && !empty.contains("packet_drops_total"));
     assert!(empty.ends_with("# EOF\n"));
+}
+
+#[test]
+fn says_the_same_in_the_text_format_of_prometheus() {
+    let text = sample().text(Format::Text);
+    for line in [
+        "# HELP lone64_solicitations_total Frames that arrived on an upstream, by verdict.",
+        "# TYPE lone64_solicitations_total counter",
+        "# TYPE lone64_targets gauge",
+        "# TYPE lone64_probes_total counter",
+        "# TYPE lone64_answer_seconds histogram",
+        "# TYPE lone64_build_info gauge",
+        "# TYPE process_start_time_seconds gauge",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line}\nis not in\n{text}");
+    }
+    assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+    let samples = |text: &str| -> Vec<(String, f64)> {
+        let lines =
+            text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap());
+        // How a bound is written is left to each format.
+        let mut samples: Vec<_> = lines
+            .map(|(series, value)| (series.replace("\"1.0\"", "\"1\""), value.parse().unwrap()))
+            .collect();
+        samples.sort_by(|(one, _), (other, _)| one.cmp(other));
+        samples
+    };
+    assert_eq!(samples(&text), samples(&sample().text(Format::OpenMetrics)));
+}
+
+#[test]
+fn has_every_metric_of_the_catalog_in_its_order_with_the_labels_that_it_names() {
+    let sample = sample();
+    let families = sample.families();
+    let metrics: Vec<_> = families.iter().map(|family| family.metric).collect();
+    assert_eq!(metrics, catalog::ALL);
+    for Family { metric, samples } in &families {
+        let labels = match samples {
+            Samples::Counts(counts) => counts[0].0.iter().map(|(label, _)| *label).collect(),
+            Samples::Seconds(_) | Samples::Histogram(_) => Vec::new(),
+        };
+        assert_eq!(labels, metric.labels, "{}", metric.name);
+        assert!(metric.help.ends_with('.') && !metric.help.contains(['\\', '\n', '"']), "{}", metric.help);
+    }
+}
+
+#[test]
+fn escapes_names_in_the_text_format_too() {
+    let odd = Snapshot { drops: vec![("a\"b\\c".to_owned(), 1)], ..sample() };
+    assert!(odd.text(Format::Text).contains(r#"lone64_packet_drops_total{interface="a\"b\\c"} 1"#));
 }

@@ -1,15 +1,16 @@
-//! Metrics for Prometheus: GET /metrics over HTTP, as OpenMetrics text.
+//! Metrics for Prometheus: GET /metrics over HTTP, in Prometheus' text format or as OpenMetrics, as the client asks.
 //!
 //! May touch: the one TCP port that the configuration names. What the engine counts is the truth: a
 //! scrape asks the loop, as a client of the control socket does, and the loop reads its counters
 //! then; between two scrapes nothing is done for them, except that answers are timed (`stopwatch`).
-//! Clients are small tasks on the daemon's own thread, bounded in number, bytes and time; whoever
-//! comes when there are too many takes the place of the oldest, so that one who only holds on to
-//! connections keeps nobody out.
+//! Clients are small tasks on the daemon's own thread, bounded in number, bytes and time. When there are
+//! too many, a new client takes the place of the oldest, so that a client that only holds connections keeps no other out.
 //!
-//! `request` is what a client asks, `client` is one client, `exposition` the text, `serving` the
-//! daemon's part.
+//! `catalog` has every metric, `request` is what a client asks, `accept` the format that it wants, `client` is one
+//! client, `exposition` and `text` are the two formats, `serving` is the daemon's part.
 
+mod accept;
+pub mod catalog;
 mod client;
 #[cfg(test)]
 mod contrib_tests;
@@ -17,6 +18,7 @@ mod exposition;
 mod request;
 mod serving;
 mod stopwatch;
+mod text;
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -30,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
 
+pub use exposition::ANSWERED;
 pub(super) use serving::Next;
 use stopwatch::Stopwatch;
 
@@ -43,8 +46,13 @@ pub struct Metrics {
     accepting: AbortHandle,
 }
 
-/// Where the text of one scrape goes; the client may be gone.
-pub(super) type Scrape = oneshot::Sender<String>;
+/// A client that waits for metrics.
+#[derive(Debug)]
+pub(super) struct Scrape {
+    format: accept::Format,
+    /// Where the text goes; the client may be gone.
+    answer: oneshot::Sender<String>,
+}
 
 /// What is measured for metrics, beside what the engine counts.
 #[derive(Debug)]
@@ -147,7 +155,7 @@ async fn accept(listener: TcpListener, scrapes: mpsc::Sender<Scrape>) {
             }
             // Out of descriptors, most likely; they come back.
             Err(error) => {
-                tracing::debug!(%error, "a client for metrics was not accepted");
+                tracing::debug!(%error, "cannot accept a client for metrics");
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -165,13 +173,13 @@ fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => "choose another port for `metrics` in [control]",
         ErrorKind::AddrNotAvailable => {
-            "no interface has this address; set `metrics` in [control] to one that the host has, or reload \
-             when it has it"
+            "no interface has this address; set `metrics` in [control] to an address of this host, or reload when \
+             the host has it"
         }
         ErrorKind::PermissionDenied => "choose a port above 1023 for `metrics` in [control]",
         _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-            "the unit that starts lone64 must allow it (RestrictAddressFamilies=AF_INET AF_INET6), or remove \
-             `metrics` from [control]"
+            "allow it in the unit that starts lone64 (RestrictAddressFamilies=AF_INET AF_INET6), or remove `metrics` \
+             from [control]"
         }
         _ => "set another address for `metrics` in [control]",
     }

@@ -26,7 +26,7 @@ impl Daemon {
         let Some(address) = self.config.control.metrics else { return };
         match Metrics::open(address) {
             Ok(metrics) => self.switch_metrics(Next::There(metrics)),
-            Err(error) => tracing::warn!("{error}; answering goes on"),
+            Err(error) => tracing::warn!("{error}; lone64 runs without metrics"),
         }
     }
 
@@ -60,7 +60,7 @@ impl Daemon {
             }
             Next::Nowhere => {
                 if self.operator.metrics.take().is_some() {
-                    tracing::info!("metrics are served no more");
+                    tracing::info!("metrics are off");
                     self.measures.stopwatch = None;
                     self.frames.stamp(Stamps::Off);
                 }
@@ -72,7 +72,7 @@ impl Daemon {
         let start = Instant::now();
         let snapshot = Snapshot::of(&self.engine, self.frames.ears.drops(), &self.measures);
         // It may have gone meanwhile.
-        let _ = scrape.send(snapshot.text());
+        let _ = scrape.answer.send(snapshot.text(scrape.format));
         if let Some(metrics) = &mut self.operator.metrics {
             metrics.rest(start);
         }

@@ -98,7 +98,7 @@ fn corrected(host: &Host, key: &str) -> Option<String> {
     if REAL.contains(&setting) {
         return None;
     }
-    let near = |known: &&&str| distance(known, setting) <= 2;
+    let near = |known: &&&str| strsim::levenshtein(known, setting) <= 2;
     let meant = MEANT.iter().find(near).or_else(|| ALIASES.contains(&setting).then_some(&"forwarding"))?;
     let place = if place.is_empty() { "conf/all" } else { place };
     Some(format!("net/ipv6/{place}/{meant}")).filter(|right| host.settings.contains_key(right))
@@ -181,22 +181,6 @@ fn set_now(finding: Finding, host: &Host, key: &str, value: &str) -> Finding {
     }
 }
 
-/// Levenshtein's.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// What people and package managers append to a file that is not to be read.
 const KEPT_ASIDE: [&str; 13] = [
     "~",
@@ -222,17 +206,3 @@ const ALIASES: [&str; 3] = ["ip_forward", "ip6_forward", "forward"];
 
 /// Real, though alike.
 const REAL: [&str; 2] = ["accept_dad", "mc_forwarding"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn measures_how_alike_two_words_are() {
-        assert_eq!(
-            ["forwarding", "fowarding", "forwardign", "mc_forwarding"]
-                .map(|word| distance("forwarding", word)),
-            [0, 1, 2, 3]
-        );
-    }
-}

@@ -24,12 +24,13 @@ impl Note {
     /// What to say when it is over.
     pub fn over(&self) -> String {
         match self {
-            Self::GroupsFull(name, _) => format!("there is room for all multicast groups on {name} now"),
+            Self::GroupsFull(name, _) => format!("all multicast groups fit into the limit on {name} again"),
             Self::TooWideForGroups(prefix, _) => {
-                format!("no multicast groups are missing for {prefix} any more")
+                format!("all multicast groups of {prefix} are reported again")
             }
             Self::OneSided(name) => format!(
-                "solicitations come on {name} also where no multicast group is reported, or there is no querier any more"
+                "solicitations for groups that are not reported arrive on {name} too, or there is no querier any \
+                 more"
             ),
         }
     }
@@ -40,17 +41,17 @@ impl fmt::Display for Note {
         match self {
             Self::GroupsFull(name, most) => write!(
                 f,
-                "{most} multicast groups are reported on {name}, as many as `groups` in [limits] allows, and more are \
-                 answered for: behind a switch that snoops MLD, solicitations for those do not arrive; raise `groups` \
-                 as far as the switch has room (a Linux bridge gives up at 4096), or {ROUTER}"
+                "{most} multicast groups are reported on {name}, which is the limit (`groups` in [limits]), and \
+                 there are more guests: behind a switch with MLD snooping, solicitations for the others do not \
+                 arrive; raise `groups` as far as the switch allows (a Linux bridge stops at 4096), or {ROUTER}"
             ),
             Self::TooWideForGroups(prefix, most) => {
                 let of_prefix = most_of_prefix(*most);
                 write!(
                     f,
-                    "range {prefix}: every address is answered for, and no multicast groups are reported, as they \
-                     would be more than {of_prefix}: behind a switch that snoops MLD, solicitations for them do not \
-                     arrive; {ROUTER}, or write a longer prefix",
+                    "range {prefix}: lone64 answers for every address but reports no multicast groups, because they \
+                     would be more than {of_prefix}: behind a switch with MLD snooping, solicitations for them do \
+                     not arrive; {ROUTER}, or write a longer prefix",
                 )?;
                 match addresses_of(prefix) <= most_of_prefix(usize::MAX) as u128 {
                     true => write!(f, ", or raise `groups` in [limits] (it is {most})"),
@@ -59,9 +60,9 @@ impl fmt::Display for Note {
             }
             Self::OneSided(name) => write!(
                 f,
-                "on {name} there is an MLD querier, and for ten minutes and more solicitations came for guests whose \
-                 multicast groups are reported, and none for others: if a switch there snoops MLD, a guest that nobody \
-                 has heard of is not reached until it says that it exists; in that case {ROUTER}"
+                "there is an MLD querier on {name}, and for ten minutes only solicitations for reported groups have \
+                 arrived: if a switch there does MLD snooping, nobody can reach a guest until the guest sends \
+                 something; in that case {ROUTER}"
             ),
         }
     }
@@ -69,7 +70,7 @@ impl fmt::Display for Note {
 
 /// The remedy, with its price.
 const ROUTER: &str =
-    "write mld = \"router\" in [[upstream]], which lets all multicast of the link arrive at this host";
+    "write mld = \"router\" in [[upstream]], so that all multicast of the link arrives at this host";
 
 #[cfg(test)]
 mod tests {

@@ -18,9 +18,7 @@ pub struct IfName {
 
 /// Text that no interface can be named.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "'{0}' cannot be the name of an interface: it must have 1 to 15 bytes, without '/', ':' or white space"
-)]
+#[error("'{0}' is not the name of an interface: a name has 1 to 15 bytes, without '/', ':' and white space")]
 pub struct ParseIfNameError(String);
 
 impl IfName {

@@ -107,14 +107,14 @@ impl Problem {
                 Some(name.to_string())
             }
             Self::NoDefaultRoute => Some("a default route".to_owned()),
-            Self::UpstreamIsPort(name, master) => Some(format!("{name} to be no port of {master}")),
+            Self::UpstreamIsPort(name, master) => Some(format!("{name} to leave {master}")),
             Self::UpstreamWithoutLinkLayer(name) => Some(format!("a link layer on {name}")),
             Self::UpstreamNotHeard(name, _) => Some(format!("a packet socket on {name}")),
             Self::UplinkUnknown(name) => Some(format!("the router behind a port of {name}")),
             Self::UpstreamWithoutAddress(name) => Some(format!("an IPv6 address on {name}")),
             Self::SourceMissing(name, address) => Some(format!("the address {address} on {name}")),
             Self::NoUpstreamForRange(prefix) => Some(format!("an upstream for {prefix}")),
-            Self::DownstreamIsUpstream(_, name) => Some(format!("{name} to be no upstream")),
+            Self::DownstreamIsUpstream(_, name) => Some(format!("{name} to stop being an upstream")),
             Self::DownstreamBesideUpstream(_, name, up) => Some(format!("{name} to leave the link of {up}")),
             Self::NoPrefixForSuffix(suffix) => Some(format!("a /64 for {suffix}")),
             Self::AlsoOnUpstream(..)
@@ -130,16 +130,16 @@ impl Problem {
     /// What to say when it is gone.
     pub fn solved(&self) -> String {
         match self {
-            Self::UpstreamMissing(name) => format!("upstream {name} is there now"),
+            Self::UpstreamMissing(name) => format!("upstream {name} exists now"),
             Self::NoDefaultRoute => "there is an IPv6 default route again".to_owned(),
-            Self::UpstreamIsPort(name, master) => format!("upstream {name} is no port of {master} any more"),
+            Self::UpstreamIsPort(name, master) => format!("upstream {name} is no longer a port of {master}"),
             Self::UpstreamWithoutLinkLayer(name) => format!("upstream {name} has a link layer now"),
-            Self::UpstreamNotHeard(name, _) => format!("upstream {name} is heard now"),
+            Self::UpstreamNotHeard(name, _) => format!("upstream {name} can be heard now"),
             Self::UplinkUnknown(name) => {
-                format!("it is known behind which port of {name} the router is")
+                format!("the port of {name} towards the router is known now")
             }
             Self::UpstreamWithoutAddress(name) => {
-                format!("upstream {name} has an address to answer from now")
+                format!("upstream {name} has an address for answers now")
             }
             Self::SourceMissing(name, address) => format!("upstream {name} has the address {address} now"),
             Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),
@@ -151,20 +151,20 @@ impl Problem {
                 format!("range {prefix} has its interface {name} now")
             }
             Self::NobodyToAsk(prefix, _) => {
-                format!("routes say which guests of range {prefix} are there now")
+                format!("the routes now say which guests of range {prefix} exist")
             }
             Self::RouteOverLink(prefix, _, upstream) => {
-                format!("range {prefix} has no stations of the link of {upstream} in it any more")
+                format!("range {prefix} no longer contains other hosts of the link of {upstream}")
             }
             Self::AlwaysOverLink(prefix, _, upstream) => {
-                format!("range {prefix} is not all of the link of {upstream} any more")
+                format!("range {prefix} is no longer the whole link of {upstream}")
             }
-            Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 to be put under now"),
-            Self::SamePrefix(prefix, _, name) => format!("{name} has not the whole {prefix} any more"),
+            Self::NoPrefixForSuffix(suffix) => format!("the suffix {suffix} has a /64 now"),
+            Self::SamePrefix(prefix, _, name) => format!("{name} no longer has the whole {prefix}"),
             Self::GatewayRefused(name, address, _) => {
-                format!("the gateway {address} is missing on {name} no more")
+                format!("the gateway {address} is on {name} now")
             }
-            Self::TooManyRanges => "all that the kernel routes can be served again".to_owned(),
+            Self::TooManyRanges => "everything that the kernel routes can be served again".to_owned(),
         }
     }
 }
@@ -174,13 +174,13 @@ impl fmt::Display for Problem {
         match self {
             Self::UpstreamMissing(name) => write!(
                 f,
-                "upstream {name}: there is no such interface, and nothing is answered until there is; `ip link` \
-                 lists those there are, and the one towards the provider's router is the upstream"
+                "upstream {name}: there is no such interface, so nothing is answered until it exists; `ip link` \
+                 lists the interfaces, and the upstream is the one towards the provider's router"
             ),
             Self::NoDefaultRoute => write!(
                 f,
-                "there is no IPv6 default route to tell the upstream by, and nothing is answered until there is; \
-                 or name it with `interface` in [[upstream]] or with --upstream"
+                "there is no IPv6 default route to find the upstream by, so nothing is answered until there is one; \
+                 or name the upstream with `interface` in [[upstream]] or with --upstream"
             ),
             Self::UpstreamIsPort(name, master) => write!(
                 f,
@@ -189,110 +189,111 @@ impl fmt::Display for Problem {
             ),
             Self::UpstreamWithoutLinkLayer(name) => write!(
                 f,
-                "upstream {name} has no link layer (tun, WireGuard, PPP), so nobody sends solicitations \
-                 there: the provider routes to this host anyway, and no answers are needed"
+                "upstream {name} has no link layer (tun, WireGuard, PPP), so nobody sends solicitations there: the \
+                 provider already routes to this host, and no answers are needed"
             ),
             Self::UpstreamNotHeard(name, said) => write!(
                 f,
-                "upstream {name} is not heard, because the kernel refuses a packet socket there ({said}), and nothing \
-                 is answered until it takes one; `lone64 doctor` looks for the limit that is too low"
+                "upstream {name} cannot be heard, because the kernel refuses a packet socket there ({said}), and \
+                 nothing is answered until it accepts one; `lone64 doctor` finds the limit that is too low"
             ),
             Self::UplinkUnknown(name) => write!(
                 f,
-                "guests are on the upstream's own bridge {name}, and it is not known behind which of its ports the \
-                 router is, so nobody is answered there: the router of the default route (`ip -6 route show default dev \
-                 {name}`) has to answer, and the bridge to learn its MAC (`bridge fdb show br {name}`; `bridge -d link` \
-                 says `learning on`)"
+                "guests are on the upstream's own bridge {name}, and lone64 does not know yet which port of the \
+                 bridge leads to the router, so nobody gets answers there: the router of the default route (`ip -6 route \
+                 show default dev {name}`) must answer, and the bridge must learn its MAC (`bridge fdb show br \
+                 {name}`; `bridge -d link` shows `learning on`)"
             ),
             Self::UpstreamWithoutAddress(name) => write!(
                 f,
-                "upstream {name} has no IPv6 address for answers to come from, so nothing is answered there: IPv6 is \
-                 off on it (`sysctl -w net/ipv6/conf/{name}/disable_ipv6=0`), it is down (`ip link set {name} up`), or \
-                 its addresses are still being checked; `ip -6 addr show dev {name}` lists them"
+                "upstream {name} has no IPv6 address for answers, so nothing is answered there: IPv6 is off (`sysctl \
+                 -w net/ipv6/conf/{name}/disable_ipv6=0`), the interface is down (`ip link set {name} up`), or its \
+                 addresses are still being checked; `ip -6 addr show dev {name}` lists them"
             ),
             Self::SourceMissing(name, address) => write!(
                 f,
-                "upstream {name} has no address {address} that it can use, so nothing is answered there: add it \
-                 with `ip -6 addr add {address}/64 dev {name}`, or choose another `source` in [[upstream]]"
+                "upstream {name} has no usable address {address}, so nothing is answered there: add it with `ip -6 \
+                 addr add {address}/64 dev {name}`, or choose another `source` in [[upstream]]"
             ),
             Self::NoUpstreamForRange(prefix) => write!(
                 f,
-                "range {prefix}: several upstreams are there, and none has an address whose prefix covers \
-                 it; name one with `upstream` in [[range]]"
+                "range {prefix}: there are several upstreams, and none has an address whose prefix covers the range; \
+                 name one with `upstream` in [[range]]"
             ),
             Self::DownstreamMissing(prefix, name) => write!(
                 f,
-                "range {prefix}: there is no interface {name} for its guests, and it is served when there is; `ip \
-                 link` lists those there are: start what makes it, or correct `interface` in [[range]]"
+                "range {prefix}: there is no interface {name} for its guests; the range is served as soon as it \
+                 exists; `ip link` lists the interfaces: start the program that makes {name}, or correct `interface` \
+                 in [[range]]"
             ),
             Self::DownstreamIsUpstream(prefix, name) => write!(
                 f,
-                "range {prefix}: {name} is the upstream, and no bridge, so the guests cannot be on the side that asks \
-                 for them; name the interface that they are behind"
+                "range {prefix}: {name} is the upstream and not a bridge, and guests cannot be on an upstream; name \
+                 the interface behind which they are"
             ),
             Self::DownstreamBesideUpstream(prefix, name, upstream) => write!(
                 f,
-                "range {prefix}: {name} (a macvlan, macvtap, ipvlan or veth, or the port of a bridge) is on the own link of \
-                 the upstream {upstream}, so the guests there are asked by the router itself and answer for \
-                 themselves: leave {name} out, or put its guests on a bridge of their own"
+                "range {prefix}: {name} (a macvlan, macvtap, ipvlan or veth, or the port of a bridge) is on the own \
+                 link of the upstream {upstream}, so the router asks the guests there itself, and they answer for \
+                 themselves: remove {name}, or put its guests on a bridge of their own"
             ),
             Self::AlsoMissing(prefix, name) => write!(
                 f,
-                "range {prefix}: there is no interface {name}, one of those for its guests, and guests behind it are \
-                 served when there is; `ip link` lists those there are: start what makes {name}, or take it out of \
-                 `interface` in [[range]]"
+                "range {prefix}: {name}, one of the interfaces for its guests, does not exist; guests behind it are \
+                 served as soon as it does; `ip link` lists the interfaces: start the program that makes {name}, or \
+                 remove it from `interface` in [[range]]"
             ),
             Self::AlsoOnUpstream(prefix, name, upstream) if name == upstream => write!(
                 f,
                 "range {prefix}: {name}, one of the interfaces for its guests, is the upstream, and guests cannot be \
-                 on the side that asks for them, so it is left out: take it out of `interface` in [[range]]"
+                 on an upstream, so it is left out: remove it from `interface` in [[range]]"
             ),
             Self::AlsoOnUpstream(prefix, name, upstream) => write!(
                 f,
                 "range {prefix}: {name}, one of the interfaces for its guests, is on the own link of the upstream \
-                 {upstream}, where they answer for themselves, so it is left out: take it out of `interface` in \
+                 {upstream}, where guests answer for themselves, so it is left out: remove it from `interface` in \
                  [[range]], or put its guests on a bridge of their own"
             ),
             Self::NobodyToAsk(prefix, name) => write!(
                 f,
-                "range {prefix}: {name} has no Neighbor Discovery (WireGuard, tun), so a guest there is answered for if \
-                 a route leads to it, and there is none: add one for each guest with `ip -6 route add ADDRESS/128 dev \
-                 {name}`, as wg-quick does for AllowedIPs"
+                "range {prefix}: {name} has no Neighbor Discovery (WireGuard, tun), so lone64 answers there only for \
+                 guests that have a route, and there is no such route: add one for each guest with `ip -6 route add \
+                 ADDRESS/128 dev {name}`, as wg-quick does for AllowedIPs"
             ),
             Self::RouteOverLink(prefix, name, upstream) => write!(
                 f,
-                "range {prefix} has the router or other stations of the link of {upstream} in it, and one route for it \
-                 to {name} would take them away from this host, so there is none, and each live guest has a /128 \
-                 instead: write routes = \"guests\" in its [[range]], or leave `routes` out"
+                "range {prefix} contains the router or other hosts of the link of {upstream}, and one route for it \
+                 to {name} would cut them off from this host, so there is none, and each live guest gets a /128 \
+                 instead: write routes = \"guests\" in its [[range]], or remove `routes`"
             ),
             Self::AlwaysOverLink(prefix, name, upstream) if name.is_loopback() => write!(
                 f,
-                "range {prefix} has the router or other stations of the link of {upstream} in it, and with a route for \
-                 it to {name} this host would take their packets for its own, so there is none: write a longer prefix \
-                 in its [[range]], a /112 say, that this host alone has"
+                "range {prefix} contains the router or other hosts of the link of {upstream}, and with a route for \
+                 it to {name} this host would take their packets for its own, so there is none: write a longer \
+                 prefix in its [[range]], for example a /112, that only this host has"
             ),
             Self::AlwaysOverLink(prefix, name, upstream) => write!(
                 f,
-                "range {prefix} is all of the link of {upstream}, so it has no route to {name}, and `answer` is \
-                 \"always\", so no guest is looked for either: write answer = \"live\" in its [[range]], or a \
-                 longer prefix, a /112 say, that has the guests alone"
+                "range {prefix} is the whole link of {upstream}, so it has no route to {name}, and with `answer = \
+                 \"always\"` lone64 does not look for guests: write answer = \"live\" in its [[range]], or a longer \
+                 prefix, for example a /112, that has only the guests"
             ),
             Self::NoPrefixForSuffix(suffix) => write!(
                 f,
-                "the suffix {suffix} is not served: its upstream has no /64 yet to put it under; \
-                 `ip -6 addr` and `ip -6 route` show what the upstream has"
+                "the suffix {suffix} is not served: its upstream has no /64 yet; `ip -6 addr` and `ip -6 route` show \
+                 what the upstream has"
             ),
             Self::SamePrefix(prefix, upstream, name) => write!(
                 f,
-                "{prefix} is on {upstream} and on {name}, so it is not served automatically: give {name} a \
-                 longer prefix out of it, a /112 say, or write a [[range]] for it"
+                "{prefix} is on {upstream} and on {name}, so it is not served automatically: give {name} a longer \
+                 prefix inside it, for example a /112, or write a [[range]] for it"
             ),
             Self::GatewayRefused(name, address, obstacle) => {
                 write!(f, "the guests behind {name} have no gateway {address}: {}", obstacle.on(name))
             }
             Self::TooManyRanges => write!(
                 f,
-                "the kernel routes more prefixes to other interfaces than can be served automatically; the \
+                "the kernel routes more prefixes to other interfaces than lone64 can serve automatically, and the \
                  others are left out: write a [[range]] that covers them"
             ),
         }

@@ -189,12 +189,12 @@ impl Unserved {
         match self.around {
             Some(around) => {
                 format!(
-                    "the range {around} looks for its guests elsewhere; its `exclude` can leave {} alone",
+                    "the range {around} looks for its guests elsewhere; its `exclude` can leave {} out",
                     self.prefix
                 )
             }
             None => format!(
-                "automatic = true in {} serves all such networks, and automatic = false leaves them alone",
+                "automatic = true in {} serves all such networks, and automatic = false ignores them",
                 self.section()
             ),
         }
@@ -207,7 +207,7 @@ impl Unserved {
             Some(_) => format!("add a [[range]] with {keys}; {}", self.instead()),
             None => format!(
                 "add a [[range]] with {keys}, or automatic = true in {} for all such networks; automatic = false \
-                 leaves them alone",
+                 ignores them",
                 self.section()
             ),
         }
@@ -226,7 +226,7 @@ impl Unserved {
         let Self { prefix, interface, .. } = self;
         match ended {
             Ended::Served => format!("{prefix} on {interface} is served now"),
-            Ended::Gone => format!("{prefix} on {interface} is gone, or is left alone now"),
+            Ended::Gone => format!("{prefix} on {interface} is gone, or is ignored now"),
         }
     }
 }
@@ -235,7 +235,7 @@ impl Unserved {
 impl fmt::Display for Unserved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { prefix, interface, .. } = self;
-        write!(f, "nobody serves {prefix} on {interface}: {}", self.remedy())
+        write!(f, "no range serves {prefix} on {interface}: {}", self.remedy())
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn dump() -> Vec<Fact> {
         Ok(Ok(facts)) => facts,
         // They only say where to ask first.
         Ok(Err(error)) => {
-            tracing::debug!(%error, "the groups of bridges are not known");
+            tracing::debug!(%error, "cannot read the multicast groups of bridges");
             Vec::new()
         }
         Err(_) => Vec::new(),

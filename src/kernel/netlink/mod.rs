@@ -46,6 +46,6 @@ pub enum NetlinkError {
         source: io::Error,
     },
     /// Every attempt to read a table was overtaken by a change to it.
-    #[error("the kernel's table of {0} changes faster than it can be read; try again when it has settled")]
+    #[error("the kernel's table of {0} changes faster than lone64 can read it; try again later")]
     Unsettled(&'static str),
 }

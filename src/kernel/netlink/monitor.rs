@@ -113,7 +113,7 @@ impl Monitor {
             ("routes", RouteNetlinkMessage::GetRoute(route)),
             ("neighbors", RouteNetlinkMessage::GetNeighbour(neighbor)),
         ];
-        let stations = ("stations of bridges", RouteNetlinkMessage::GetNeighbour(station));
+        let stations = ("MACs of bridges", RouteNetlinkMessage::GetNeighbour(station));
         let stations = (ports == Ports::Wanted).then_some(stations);
         let [links, addresses, rules, routes, neighbors] = tables;
         let tables = [links, addresses, rules, routes].into_iter().chain(stations).chain([neighbors]);

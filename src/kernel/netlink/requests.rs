@@ -38,7 +38,7 @@ pub enum RouteError {
     NoDevice,
     /// It cannot lead to an interface on which IPv6 is off: the kernel says EACCES of that.
     #[error(
-        "IPv6 is off on its interface; switch it on with the sysctl net/ipv6/conf/INTERFACE/disable_ipv6=0"
+        "IPv6 is off on its interface; turn it on with the sysctl net/ipv6/conf/INTERFACE/disable_ipv6=0"
     )]
     SwitchedOff,
     /// Not privileged.

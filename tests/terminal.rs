@@ -1,0 +1,160 @@
+//! What a terminal gets: lines that fit, colors that can be turned off, and letters that it can show.
+//!
+//! The built binary runs on a terminal of script(1), in a network namespace of its own.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use lone64::columns;
+
+/// Long names and prefixes, a setting that is worth a warning, and one that is worth a note.
+const GOOD: &str = r#"
+[[upstream]]
+interface = "enp195s0f3np3v9"
+announce  = "5m"
+
+[[range]]
+prefix    = "2001:1db8:1111:2222:3333:4444:5555:6600/120"
+interface = ["enp195s0f3np3v8", "enp195s0f3np3v7"]
+exclude   = ["2001:1db8:1111:2222:3333:4444:5555:6601"]
+
+[[range]]
+prefix    = "2001:1db8:1111:2222:3333:4444:5555:5500/120"
+interface = "enp195s0f3np3v6"
+gateway   = "fe80::1"
+proxy-downstream = true
+
+[timers]
+retransmit = "5s"
+
+[control]
+socket = "/nonexistent/control.sock"
+"#;
+
+const WRONG: &str = r#"
+[[range]]
+prefix    = "2001:1db8:1111:2222:3333:4444:5555:6666/120"
+interface = "enp195s0f3np3v8"
+answer    = "never"
+routes    = "none"
+backstop  = false
+
+[[range]]
+suffix    = "::/64"
+interface = "enp195s0f3np3v8"
+routes    = "range"
+gateway   = "2001:1db8:1111:2222:3333:4444:5555:6666"
+"#;
+
+/// A file of the test's own.
+fn written(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// All that a terminal gets of this command line.
+fn on_terminal(columns: usize, variables: &[(&str, &str)], command: &str) -> String {
+    let lone64 = env!("CARGO_BIN_EXE_lone64");
+    let line = format!("stty cols {columns} rows 50; unshare -r -n {lone64} {command}");
+    let output = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env_clear()
+        .envs([("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("TERM", "xterm"), ("LANG", "C.UTF-8")])
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().replace('\r', "")
+}
+
+fn in_pipe(arguments: &[&str]) -> Output {
+    let mut command = Command::new("unshare");
+    command.args(["-r", "-n", env!("CARGO_BIN_EXE_lone64")]).args(arguments).output().unwrap()
+}
+
+/// Commands that have much to say, of which each is on one line.
+fn commands(name: &str) -> Vec<String> {
+    let good = written(&format!("{name}-good.toml"), GOOD).display().to_string();
+    let wrong = written(&format!("{name}-wrong.toml"), WRONG).display().to_string();
+    vec![
+        format!("check {good}"),
+        format!("check {wrong}"),
+        format!("status --config {good}"),
+        "import /nonexistent/directory/with/a/long/name/ndppd.conf".to_owned(),
+        "run --range 2001:1db8:1111:2222:3333:4444:5555:6666/120=enp195s0f3np3v8".to_owned(),
+        "status 2001:1db8:1111:2222:3333:4444:5555:6666/129".to_owned(),
+        "run --help".to_owned(),
+        "check -h".to_owned(),
+    ]
+}
+
+#[test]
+fn lines_fit_the_terminal() {
+    for columns in [60, 80, 120] {
+        for command in commands("fits") {
+            let said = on_terminal(columns, &[], &command);
+            assert!(said.lines().count() >= 1, "{command}: {said}");
+            for line in said.lines().filter(|line| columns::width(line) > columns) {
+                let plain: String = anstream::adapter::strip_str(line).collect();
+                let is_quoted = plain.contains(" | ");
+                let is_one_word = plain.split_whitespace().count() == 1 || plain.matches('`').count() >= 2;
+                // Help is laid out for 80 columns: its examples are lines to be copied.
+                let is_example = columns < 80 && plain.starts_with("  ");
+                let is_help = command.ends_with("help") || command.ends_with("-h");
+                assert!(
+                    is_quoted || is_one_word || (is_help && is_example),
+                    "{columns} columns, {command}: {plain}\n{said}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn sentences_are_as_wide_as_the_terminal() {
+    let wrong = written("wide-wrong.toml", WRONG);
+    let command = format!("check {}", wrong.display());
+    let lines = |columns| on_terminal(columns, &[], &command).lines().count();
+    assert!(lines(50) > lines(80) && lines(80) > lines(400), "{}", on_terminal(50, &[], &command));
+    // In a file, and for a program that reads it, one problem is as it was always.
+    let output = in_pipe(&["check", wrong.to_str().unwrap()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.lines().any(|line| line.len() > 80), "{said}");
+}
+
+#[test]
+fn colors_are_for_terminals_that_have_some_and_people_who_want_them() {
+    let good = written("colors-good.toml", GOOD).display().to_string();
+    for command in
+        [format!("check {good}"), format!("explain --config {good} 2001:db8::5"), "--help".to_owned()]
+    {
+        let has_color = |variables: &[(&str, &str)]| on_terminal(80, variables, &command).contains("\u{1b}[");
+        assert!(has_color(&[]), "{command}");
+        assert!(!has_color(&[("NO_COLOR", "1")]), "{command}");
+        assert!(!has_color(&[("TERM", "dumb")]), "{command}");
+        let words: Vec<_> = command.split(' ').collect();
+        let output = in_pipe(&words);
+        assert!(![output.stdout, output.stderr].concat().contains(&0x1b), "{command}");
+    }
+}
+
+#[test]
+fn letters_are_those_of_the_locale() {
+    let good = written("letters-good.toml", GOOD).display().to_string();
+    let command = format!("explain --config {good} 2001:db8::5");
+    let said = on_terminal(80, &[], &command);
+    assert!(said.contains('✗'), "{said}");
+    for locale in [("LANG", "C"), ("LC_ALL", "POSIX"), ("LC_CTYPE", "en_US.ISO-8859-1")] {
+        let said = on_terminal(80, &[locale], &command);
+        assert!(said.is_ascii() && said.contains("x "), "{locale:?}: {said}");
+    }
+    // JSON is UTF-8 everywhere, and whole.
+    let said = on_terminal(80, &[("LANG", "C")], &format!("{command} --json"));
+    let value: serde_json::Value =
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert!(value["steps"].is_array(), "{value}");
+}
