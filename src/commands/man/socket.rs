@@ -126,6 +126,11 @@ const STATUS_FIELDS: &[Term] = &[
          be done). It is healthy with them.",
     ),
     (
+        "idle",
+        "Null, or that nothing is served: message (with what helps) and lines (of the configuration, which serve; null where \
+         the host has no interface for guests). It is healthy with it.",
+    ),
+    (
         "config",
         "What is in force: file (null without one), files (with its drop-ins), loaded_seconds (ago), changed_since \
          (whether the files say something else now; null where they do not say so within two seconds), last_refusal \
@@ -156,7 +161,7 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
-ranges, problems, conflicts, wide_masks, next_hops, askers, unserved, config and totals. The next one is asked for with both: what more says \
+ranges, problems, conflicts, wide_masks, next_hops, askers, unserved, idle, config and totals. The next one is asked for with both: what more says \
 or, where that is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
 not begin again. The last page has null for both:";
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::askers::Asker;
 use super::in_force::InForce;
 use crate::commands::unserved;
-use crate::daemon::unserved::Network;
+use crate::daemon::unserved::{Network, Nothing};
 use crate::wire::Mac;
 
 /// What the daemon says, as far as it is shown.
@@ -34,6 +34,7 @@ pub(super) struct Page {
     askers: Vec<Asker>,
     #[serde(default)]
     unserved: Vec<Network>,
+    idle: Option<Nothing>,
     config: Option<InForce>,
     totals: Totals,
     /// Whether it was asked for as it is, without a part being left out.
@@ -197,6 +198,7 @@ impl Page {
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line(colour);
         }
+        text.extend(self.idle.iter().map(unserved::nothing));
         self.notes.iter().for_each(|note| text += &wrapped(note, "note: ", "    "));
         text += &unserved::text(&self.unserved, self.count_unserved());
         text.extend(self.config.iter().map(InForce::line));
