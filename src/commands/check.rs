@@ -129,6 +129,9 @@ fn text(here: &Here, summary: &str) -> String {
     let (table, ways_out) = (table(here), ways_out::text(&here.ways_out));
     let mut text =
         format!("{table}{}{ways_out}\n", unserved.text(&table)) + &terminal::folded("", "    ", summary);
+    text.extend(
+        here.engine.iter().filter_map(|engine| engine.idle()).map(|idle| unserved::nothing(&idle.into())),
+    );
     if let Some(unread) = &unserved.unread {
         text += &wrapped("unread: ", &format!("{}; this command adds one:", unread.sentence()));
         text += &format!("            {}\n", unread.remedy());

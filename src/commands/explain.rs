@@ -30,7 +30,8 @@ Examples:
   lone64 explain --probe 2001:db8:1:2:c::5
   lone64 explain --json 2001:db8::5 | jq '.steps[].remedy'
 
-Exit status: 0 it is answered for, 1 it is not or may not be, 2 wrong usage.")]
+Exit status: 0 it is answered for and reached, or the kernel answers for it; 1 it
+is not, or may not be; 2 wrong usage.")]
 pub struct ExplainArgs {
     /// The address that somebody cannot reach.
     #[arg(value_name = "ADDRESS")]
@@ -56,15 +57,67 @@ pub fn run(args: &ExplainArgs) -> Outcome {
     };
     let said = kernel::steps(&explained, &facts);
     explained.steps.extend(said);
+    let verdict = Verdict::of(&explained, args.probe);
     if args.json {
         let mut object = serde_json::to_value(&explained)?;
         object["running"] = json!(is_running);
+        object["verdict"] = json!(verdict.sentence());
         print(&format!("{object:#}\n"))?;
     } else {
-        show(&text(&explained, is_running))?;
+        show(&text(&explained, is_running, &verdict))?;
     }
-    let is_good = explained.outcome == "answered" && first_cross(&explained).is_none();
-    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What it comes to: the last line, and the exit status.
+enum Verdict<'a> {
+    /// A router gets an answer, and packets arrive.
+    Answered,
+    /// The host has it itself.
+    ByKernel,
+    /// A router gets an answer, and packets do not arrive because of this.
+    AnsweredBut(&'a ExplainedStep),
+    /// The guest was asked a moment ago.
+    Silent,
+    /// The guest is asked at this moment.
+    Asked,
+    /// The guest is asked when somebody wants to know.
+    Unknown,
+    /// Silence, for this reason.
+    Unanswered(&'a str),
+}
+
+impl<'a> Verdict<'a> {
+    fn of(explained: &'a Explained, has_probed: bool) -> Self {
+        match (explained.outcome.as_str(), explained.reason.as_deref()) {
+            ("answered", _) => first_cross(explained).map_or(Self::Answered, Self::AnsweredBut),
+            ("probing", _) => Self::Asked,
+            ("probed", _) if has_probed => Self::Silent,
+            ("probed", _) => Self::Unknown,
+            (_, Some("upstream_address")) if explained.steps.iter().all(|step| step.holds == "yes") => {
+                Self::ByKernel
+            }
+            (outcome, reason) => Self::Unanswered(reason.unwrap_or(outcome)),
+        }
+    }
+
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Answered | Self::ByKernel)
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::Answered => "it is answered for".to_owned(),
+            Self::ByKernel => "the kernel answers for it".to_owned(),
+            Self::AnsweredBut(step) => {
+                format!("it is answered for, and packets may not reach it: see `{}`", step.subject)
+            }
+            Self::Silent => "its guest was asked just now, and did not reply".to_owned(),
+            Self::Asked => "its guest is being asked at this moment".to_owned(),
+            Self::Unknown => "nobody knows yet: its guest is asked when somebody asks for it".to_owned(),
+            Self::Unanswered(reason) => format!("it is not answered for ({reason})"),
+        }
+    }
 }
 
 fn from_daemon(args: &ExplainArgs) -> Result<Explained, ControlError> {
@@ -100,7 +153,7 @@ fn first_cross(explained: &Explained) -> Option<&ExplainedStep> {
 }
 
 /// A line for each step; the first cross with its remedy.
-fn text(explained: &Explained, is_running: bool) -> String {
+fn text(explained: &Explained, is_running: bool, verdict: &Verdict<'_>) -> String {
     let mut text = format!("{}\n", explained.address);
     let cross = first_cross(explained);
     for step in &explained.steps {
@@ -117,21 +170,12 @@ fn text(explained: &Explained, is_running: bool) -> String {
             text += &super::wrapped("                do: ", remedy);
         }
     }
-    let verdict = match (explained.outcome.as_str(), &explained.reason) {
-        ("answered", _) => "it is answered for".to_owned(),
-        ("probing", _) => "its guest is being asked at this moment".to_owned(),
-        ("probed", _) => "nobody knows yet: its guest is asked when somebody asks for it".to_owned(),
-        (_, Some(reason)) => format!("it is not answered for ({reason})"),
-        (other, None) => other.to_owned(),
-    };
     let times = match explained.answered {
         0 => String::new(),
-        1 => ", and was once".to_owned(),
-        times => format!(", and was {times} times"),
+        times => format!("; answers so far: {times}"),
     };
-    text +=
-        &format!("\n{}{verdict}{times}.\n", if is_running { "" } else { "No lone64 is running; with one, " });
-    text
+    let running = if is_running { "" } else { "No lone64 is running; with one, " };
+    text + "\n" + &super::wrapped("", &format!("{running}{}{times}.", verdict.sentence()))
 }
 
 /// From one look at what the daemon has found out to the next.
@@ -159,7 +203,7 @@ mod tests {
             steps: vec![step("upstream", "yes"), step("range", "no"), step("route", "no")],
             answered: 0,
         };
-        let text = text(&explained, false);
+        let text = text(&explained, false, &Verdict::of(&explained, false));
         assert!(text.contains("do: change range") && !text.contains("change route"), "{text}");
         assert!(
             text.ends_with("No lone64 is running; with one, it is not answered for (no_range).\n"),
@@ -167,5 +211,56 @@ mod tests {
         );
         let value = serde_json::to_value(&explained).unwrap();
         assert_eq!(value["steps"][1]["holds"], "no");
+    }
+
+    #[test]
+    fn agrees_with_its_exit_status() {
+        let step = |subject: &str, holds: &str| ExplainedStep {
+            subject: subject.to_owned(),
+            holds: holds.to_owned(),
+            value: "as it is".to_owned(),
+            remedy: None,
+        };
+        let explained = |outcome: &str, reason: Option<&str>, holds: &str| Explained {
+            address: "2001:db8::5".parse().unwrap(),
+            outcome: outcome.to_owned(),
+            upstream: None,
+            reason: reason.map(str::to_owned),
+            steps: vec![step("range", "yes"), step("route", holds)],
+            answered: 0,
+        };
+        for (outcome, reason, holds, has_probed, is_good, sentence) in [
+            ("answered", None, "yes", false, true, "it is answered for"),
+            (
+                "answered",
+                None,
+                "no",
+                false,
+                false,
+                "it is answered for, and packets may not reach it: see `route`",
+            ),
+            ("dropped", Some("upstream_address"), "yes", false, true, "the kernel answers for it"),
+            (
+                "dropped",
+                Some("upstream_address"),
+                "open",
+                false,
+                false,
+                "it is not answered for (upstream_address)",
+            ),
+            (
+                "probed",
+                None,
+                "open",
+                false,
+                false,
+                "nobody knows yet: its guest is asked when somebody asks for it",
+            ),
+            ("probed", None, "open", true, false, "its guest was asked just now, and did not reply"),
+        ] {
+            let explained = explained(outcome, reason, holds);
+            let verdict = Verdict::of(&explained, has_probed);
+            assert_eq!((verdict.is_good(), verdict.sentence().as_str()), (is_good, sentence));
+        }
     }
 }

@@ -61,7 +61,7 @@ pub fn tell_usage(error: &clap::Error, form: Form) -> ExitCode {
 }
 
 /// `code` for programs, `message` for people, and `problems` where there are some, each with its place.
-fn described(error: &(dyn Error + 'static)) -> Value {
+pub(super) fn described(error: &(dyn Error + 'static)) -> Value {
     if let Some(error) = error.downcast_ref::<ControlError>() {
         return match error {
             ControlError::Refused(fault) => fault.clone(),

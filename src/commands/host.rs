@@ -30,6 +30,20 @@ pub(super) fn way_to(target: Ipv6Addr, from: IfIndex) -> Result<WayTo, Box<dyn s
     Ok(way?)
 }
 
+/// Where the kernel sends a packet from `source`, which arrives on the interface `from`, to `target`.
+pub(super) fn way_out(
+    target: Ipv6Addr,
+    source: Ipv6Addr,
+    from: IfIndex,
+) -> Result<WayTo, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let way: Result<_, NetlinkError> = runtime.block_on(async {
+        let (_monitor, requests) = Monitor::start()?;
+        requests.way_out(target, source, Some(from)).await
+    });
+    Ok(way?)
+}
+
 /// The programs on a link that see its frames before the daemon does. What cannot be read is not known.
 pub(super) fn programs(link: IfIndex, name: &str) -> Vec<Program> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use ipnet::Ipv6Net;
 
-use crate::config::{Config, DEFAULT_FILE, Loaded, LogLevel, Overrides, Problems, has_default, socket_in};
+use crate::config::{DEFAULT_FILE, Loaded, LogLevel, Overrides, Problems, has_default, socket_in};
 use crate::daemon::Refusal;
 use crate::engine::facts::IfName;
 
@@ -72,12 +72,12 @@ pub struct SocketArgs {
 }
 
 impl RunArgs {
-    /// The configuration that these options and the files make.
-    pub fn config(&self) -> Result<Config, Problems> {
-        self.overrides(None).load(self.config.as_deref()).map(|loaded| loaded.read.config)
+    /// The configuration that these options and the files make, and where it came from.
+    pub fn load_plain(&self) -> Result<Loaded, Problems> {
+        self.overrides(None).load(self.config.as_deref())
     }
 
-    /// The same with the environment of this process, and where it came from.
+    /// The same with the environment of this process.
     pub fn load(&self) -> Result<Loaded, Problems> {
         let environment = std::env::var_os("LONE64_LOG").map(|text| text.to_string_lossy().into_owned());
         self.overrides(environment).load(self.config.as_deref())

@@ -73,6 +73,9 @@ async fn serve(args: &RunArgs, loaded: &Loaded) -> Result<(), Box<dyn std::error
     let recorder = args.record.as_deref().and_then(record);
     let mut daemon = Daemon::start_recorded(config, alone, recorder).await?;
     warn_of_small_neighbor_table(daemon.downstreams());
+    if let Some(idle) = daemon.idle() {
+        tracing::warn!("{idle}");
+    }
     for line in daemon.summary() {
         tracing::info!("{line}");
     }

@@ -3,7 +3,7 @@
 //! May touch: nothing.
 
 use super::wrapped;
-use crate::daemon::unserved::Network;
+use crate::daemon::unserved::{Network, Nothing};
 
 /// A block for each of them, and for those that are left out a line; nothing if there are none. `count` is how many
 /// there are.
@@ -25,6 +25,13 @@ pub(super) fn text(networks: &[Network], count: usize) -> String {
     }
     instead.iter().for_each(|sentence| text += &wrapped(INDENT, sentence));
     text
+}
+
+/// That nothing is served at all.
+pub(super) fn nothing(Nothing { message, lines }: &Nothing) -> String {
+    let Some(lines) = lines else { return wrapped("warning: ", message) };
+    let text = wrapped("warning: ", &format!("{message}; these lines serve:"));
+    lines.lines().fold(text, |text, line| text + &format!("             {line}\n"))
 }
 
 const WORD: &str = "unserved: ";

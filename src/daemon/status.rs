@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::control::{StatusParams, Truth};
 use super::provider;
-use super::unserved::{Network, networks};
+use super::unserved::{Network, Nothing, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
@@ -41,6 +41,7 @@ struct Whole {
     next_hops: Vec<Value>,
     askers: Vec<Value>,
     unserved: Vec<Network>,
+    idle: Option<Nothing>,
     totals: Value,
 }
 
@@ -124,6 +125,7 @@ impl Whole {
             next_hops: next_hops(engine, now),
             askers: provider::askers(engine, now),
             unserved: networks(engine),
+            idle: engine.idle().map(Nothing::from),
             totals: totals(engine),
         }
     }

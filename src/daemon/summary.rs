@@ -11,6 +11,14 @@ impl Daemon {
         self.engine.bindings().ranges.iter().map(|place| place.downstreams.len()).sum()
     }
 
+    /// That nothing is served, if it is so, with what helps.
+    pub fn idle(&self) -> Option<String> {
+        let idle = self.engine.idle()?;
+        // Its last words are "a [[range]]".
+        let keys = idle.lines().map(|lines| lines.lines().skip(1).collect::<Vec<_>>().join(", "));
+        Some(keys.map_or_else(|| idle.to_string(), |keys| format!("{idle} with {keys}")))
+    }
+
     /// What is served, a line for each range. What is waited for has been told.
     pub fn summary(&self) -> Vec<String> {
         let bindings = self.engine.bindings();
@@ -18,15 +26,6 @@ impl Daemon {
             link.and_then(|link| self.engine.links().get(link)).map(|link| link.name.to_string())
         };
         let ranges = &self.engine.policy().ranges;
-        if ranges.is_empty() {
-            let upstreams = bindings.upstreams.iter().filter_map(|upstream| name(Some(upstream.link)));
-            let upstreams: Vec<_> = upstreams.collect();
-            if upstreams.is_empty() {
-                return Vec::new();
-            }
-            let nothing = "nothing to serve yet: no range follows from the addresses and routes of";
-            return vec![format!("{nothing} {}", upstreams.join(", "))];
-        }
         let line = |(range, place): (&RangePolicy, &Place)| {
             let is_there = !matches!(range.downstream, Downstream::Named(_)) || !place.downstreams.is_empty();
             if !is_there || place.upstream.is_none() && range.needs_upstream() {

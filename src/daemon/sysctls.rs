@@ -223,7 +223,7 @@ pub(super) fn missing(engine: &Engine) -> Vec<String> {
     let commands: Vec<_> =
         settings.iter().map(|s| format!("`sysctl -w net/ipv6/{}={}`", s.key, s.value)).collect();
     let Some(last) = settings.last() else { return Vec::new() };
-    if last.key == FORWARDING && engine.serves_itself_alone() {
+    if last.key == FORWARDING && (engine.serves_itself_alone() || forwards_by_interface(engine)) {
         return Vec::new();
     }
     let commands = commands.join(", then ");
@@ -241,6 +241,15 @@ pub(super) fn missing(engine: &Engine) -> Vec<String> {
              the route will expire; {commands}, {REMEDY}"
         )
     }]
+}
+
+/// Since Linux 6.17 an interface can be made to forward by itself.
+fn forwards_by_interface(engine: &Engine) -> bool {
+    let places = engine.bindings().ranges.iter();
+    let mut links =
+        engine.upstream_links().chain(places.flat_map(|place| place.downstreams.iter().copied())).peekable();
+    let forwards = |link| sysctl::read(&format!("conf/{}/force_forwarding", engine.links().name(link)));
+    links.peek().is_some() && links.all(|link| forwards(link).is_ok_and(|value| value == "1"))
 }
 
 /// What has to be set, in this order.

@@ -1,9 +1,9 @@
-//! The networks that nobody serves, as `status --json` and `check --json` print them.
+//! The networks that nobody serves, and that nothing is served, as `status --json` and `check --json` print it.
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Engine, Unserved};
+use crate::engine::{Engine, Idle, Unserved};
 
 /// A network that the kernel routes inside an on-link prefix, and that nobody serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,4 +35,19 @@ impl From<&Unserved> for Network {
 /// The first of them, in the order of their addresses.
 pub fn networks(engine: &Engine) -> Vec<Network> {
     engine.unserved().iter().map(Network::from).collect()
+}
+
+/// That nothing is served at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {
+    /// As a sentence, with what helps.
+    pub message: String,
+    /// The lines of the configuration that serve, where the host has an interface for guests.
+    pub lines: Option<String>,
+}
+
+impl From<Idle> for Nothing {
+    fn from(idle: Idle) -> Self {
+        Self { message: idle.to_string(), lines: idle.lines() }
+    }
 }

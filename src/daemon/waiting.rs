@@ -8,7 +8,7 @@ use crate::engine::{Problem, RouteState};
 impl Daemon {
     /// What is served and waited for at the start.
     pub(super) fn first_status_line(&self) -> String {
-        self.waiting().into_iter().chain(self.summary()).collect::<Vec<_>>().join("; ")
+        self.waiting().into_iter().chain(self.idle()).chain(self.summary()).collect::<Vec<_>>().join("; ")
     }
 
     /// The same later.

@@ -1,27 +1,33 @@
 //! Reads a host: netlink, `/proc`, the packet filters' own listing, a few files.
 //!
-//! The only file of this room, beside `gateway`, that touches anything; it changes nothing.
+//! The only file of this room, beside `gateway` and `guests`, that touches anything; it changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{fs, io};
 
+use ipnet::Ipv6Net;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use super::firewall::{Listings, Unread};
 use super::host::underneath;
-use super::{Firewall, Host, Process, Text, gateway};
+use super::{Examined, Firewall, Host, Process, Service, Text, gateway, guests};
 
 use crate::config::Config;
 use crate::engine::facts::Fact;
-use crate::engine::{Engine, Input, Time};
-use crate::kernel::netlink::{Monitor, NetlinkError};
+use crate::engine::{Engine, Input, Links, Time};
+use crate::kernel::netlink::{Make, Monitor, NetlinkError};
 
-/// Reads the host of this network namespace. `root` is where its files are: `/`, but for tests.
-/// Must be called within a Tokio runtime with I/O.
-pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
+/// Reads the host of this network namespace. `root` is where its files are: `/`, but for tests. `daemon` is what a
+/// running one says of itself. Must be called within a Tokio runtime with I/O.
+pub async fn host(
+    config: Config,
+    root: &Path,
+    examined: Examined,
+    daemon: Option<Value>,
+) -> Result<Host, NetlinkError> {
     let (mut monitor, requests) = Monitor::start()?;
     let mut facts = monitor.dump().await?;
     let asked_for = gateway::ask(&mut facts, &mut monitor).await;
@@ -36,29 +42,92 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
     // The engine's outputs are not carried out, so the seed protects nothing.
     let mut engine = Engine::new(config.policy.clone(), [0, 0]);
     engine.handle(Input::Facts(facts), Time::ORIGIN);
+    engine.handle(Input::Synced, Time::ORIGIN);
     let upstreams = engine.bindings().upstreams.iter();
     let links: Vec<_> = upstreams.flat_map(|upstream| underneath(engine.links(), upstream.link)).collect();
-    Ok(Host {
+    let makes = requests.makes().await?;
+    let processes = processes();
+    let mut host = Host {
         config,
-        engine,
         routes,
         neighbors,
         asked_for,
         proxies: requests.proxies().await?.into_iter().map(|proxy| (proxy.link, proxy.address)).collect(),
         duplicates: requests.duplicates().await?,
         routers: requests.routers().await?,
-        makes: requests.makes().await?,
+        random_macs: makes
+            .iter()
+            .filter(|make| has_random_mac(make, engine.links()))
+            .map(|make| make.link)
+            .collect(),
+        makes,
         classifiers: requests.classifiers(&links).await?,
         settings: settings(),
         firewall: firewall(),
-        processes: processes(),
+        service: service(root, &processes),
+        processes,
         files: files(root),
         root: root.to_owned(),
         capabilities: capabilities(),
-        // Whoever examines may ask one.
-        daemon: None,
+        daemon,
+        examined,
         has_packet_sockets: has_packet_sockets(),
-    })
+        allowed: allowed(root),
+        tunnelled: tunnelled(),
+        guests: Vec::new(),
+        engine,
+    };
+    host.guests = guests::look(&host, &requests).await?;
+    Ok(host)
+}
+
+/// Whether nobody has set the MAC of a bridge (sysfs, `addr_assign_type`). What is mounted at `/sys` may be of another
+/// network namespace, and then nothing is known.
+fn has_random_mac(make: &Make, links: &Links) -> bool {
+    /// NET_ADDR_SET.
+    const SET: &str = "3";
+    let Some(link) = links.get(make.link).filter(|_| make.bridge.is_some()) else { return false };
+    let read = |file: &str| fs::read_to_string(format!("/sys/class/net/{}/{file}", link.name)).ok();
+    let is = |file: &str, value: &str| read(file).is_some_and(|text| text.trim() == value);
+    let mac = links.mac(link.index).map(|mac| mac.to_string()).unwrap_or_default();
+    let is_it = is("ifindex", &link.index.to_string()) && is("address", &mac);
+    is_it && read("addr_assign_type").is_some_and(|text| text.trim() != SET)
+}
+
+/// What systemd says of the unit that runs lone64, or would.
+fn service(root: &Path, processes: &[Process]) -> Option<Service> {
+    if !root.join("run/systemd/system").exists() {
+        return None;
+    }
+    let unit =
+        processes.iter().filter(|process| process.is_daemon()).find_map(|process| process.unit.clone());
+    let unit = unit.unwrap_or_else(|| "lone64.service".to_owned());
+    let text =
+        tool(root, "systemctl", &["show", &format!("--property={}", Service::PROPERTIES), &unit]).ok()?;
+    Some(Service::parse(&unit, &text))
+}
+
+/// What WireGuard sends to its peers, peer by peer. Only `wg` tells, and only those that may ask.
+fn allowed(root: &Path) -> Option<Vec<(String, Vec<Ipv6Net>)>> {
+    let text = tool(root, "wg", &["show", "all", "allowed-ips"]).ok()?;
+    // `INTERFACE KEY NETWORK…`, or `(none)` (wg(8)).
+    let peer = |line: &str| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?.to_owned();
+        Some((name, words.skip(1).filter_map(|word| word.parse().ok()).collect()))
+    };
+    Some(text.lines().filter_map(peer).collect())
+}
+
+/// What IPsec takes on its way out (ip-xfrm(8)): only who may change it may read it.
+fn tunnelled() -> Vec<Ipv6Net> {
+    let text = output("ip", &["-6", "-o", "xfrm", "policy"]).unwrap_or_default();
+    let policies = text.lines().filter(|line| line.contains("dir out "));
+    let destination = |line: &str| {
+        let mut words = line.split_whitespace().skip_while(|word| *word != "dst").skip(1);
+        words.next()?.parse::<Ipv6Net>().ok()
+    };
+    policies.filter_map(destination).collect()
 }
 
 fn settings() -> BTreeMap<String, String> {
@@ -120,9 +189,14 @@ fn nftables() -> Result<Vec<Value>, String> {
 
 /// What a program prints. The packet filters have no other way to be read that is as stable.
 fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
+    tool(Path::new("/"), program, arguments)
+}
+
+/// The same of a program below this directory.
+fn tool(root: &Path, program: &str, arguments: &[&str]) -> Result<String, String> {
     let path = PLACES
         .iter()
-        .map(|place| PathBuf::from(place).join(program))
+        .map(|place| root.join(place).join(program))
         .find(|path| path.exists())
         .ok_or_else(|| format!("{program} is not installed"))?;
     let output = Command::new(path)
@@ -140,7 +214,7 @@ fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// Those that share our network namespace; others concern other hosts.
-fn processes() -> Vec<Process> {
+pub fn processes() -> Vec<Process> {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net"));
     let ours = namespace("thread-self").ok();
     names("/proc")
@@ -188,6 +262,7 @@ fn files(root: &Path) -> Vec<Text> {
         }
         all.extend(found.into_values());
     }
+    all.extend(beside_networks(root));
     all.extend(FILES.iter().map(|file| root.join(file)));
     let text = |path: PathBuf| -> io::Result<Text> {
         let content = fs::read_to_string(&path)?;
@@ -196,13 +271,28 @@ fn files(root: &Path) -> Vec<Text> {
     all.into_iter().filter_map(|path| text(path).ok()).collect()
 }
 
+/// What adds to a file of systemd.network(5): the files in `NAME.network.d`.
+fn beside_networks(root: &Path) -> Vec<PathBuf> {
+    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for place in NETWORKS.iter().rev() {
+        let place = root.join(place);
+        for directory in names(&place).into_iter().filter(|name| name.ends_with(".network.d")) {
+            let listed = names(place.join(&directory)).into_iter().filter(|name| name.ends_with(".conf"));
+            found.extend(
+                listed.map(|name| (format!("{directory}/{name}"), place.join(&directory).join(name))),
+            );
+        }
+    }
+    found.into_values().collect()
+}
+
 fn capabilities() -> u64 {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-const PLACES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+const PLACES: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 
 const PLAIN: &[&str] = &[
     "net/bridge/bridge-nf-call-ip6tables",
@@ -211,6 +301,8 @@ const PLAIN: &[&str] = &[
     "net/ipv6/neigh/default/gc_thresh1",
     "net/ipv6/neigh/default/gc_thresh2",
     "net/ipv6/neigh/default/gc_thresh3",
+    "net/netfilter/nf_conntrack_count",
+    "net/netfilter/nf_conntrack_max",
 ];
 
 const PER_LINK: &[&str] = &[
@@ -236,9 +328,11 @@ const DIRECTORIES: [Directories; 4] = [
         &["etc/systemd/networkd.conf.d", "run/systemd/networkd.conf.d", "usr/lib/systemd/networkd.conf.d"],
         ".conf",
     ),
-    (&["etc/systemd/network", "run/systemd/network", "usr/lib/systemd/network"], ".network"),
+    (&NETWORKS, ".network"),
     (&["etc/network/interfaces.d"], ""),
 ];
+
+const NETWORKS: [&str; 3] = ["etc/systemd/network", "run/systemd/network", "usr/lib/systemd/network"];
 
 const FILES: [&str; 4] =
     ["etc/sysctl.conf", "etc/systemd/networkd.conf", "etc/network/interfaces", "proc/cmdline"];

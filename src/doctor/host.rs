@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::engine::bindings::{Place, Upstream};
 use crate::engine::facts::{
-    Condition, IfIndex, KernelRoute, KernelRule, Link, LinkLayer, Neighbor, RuleAction,
+    Condition, IfIndex, IfName, KernelRoute, KernelRule, Link, LinkLayer, Neighbor, RuleAction,
 };
 use crate::engine::policy::RangePolicy;
 use crate::engine::{Bindings, Engine, Links};
 use crate::kernel::netlink::{Classifier, Make};
 
-use super::Firewall;
+use super::{Firewall, Guest, Service};
 
 /// Everything that was read of a host.
 pub struct Host {
@@ -57,6 +57,31 @@ pub struct Host {
     pub daemon: Option<Value>,
     /// Whether the kernel has packet sockets (CONFIG_PACKET).
     pub has_packet_sockets: bool,
+    /// lone64's unit, where systemd runs.
+    pub service: Option<Service>,
+    /// Which configuration was examined.
+    pub examined: Examined,
+    /// Live guests, and where the kernel sends what is for them and from them.
+    pub guests: Vec<Guest>,
+    /// The AllowedIPs of WireGuard's peers, each with the name of its interface; `None`: they cannot be read.
+    pub allowed: Option<Vec<(String, Vec<Ipv6Net>)>>,
+    /// The destinations that an IPsec policy takes on their way out.
+    pub tunnelled: Vec<Ipv6Net>,
+    /// Bridges whose MAC nobody has set, so that it is that of one of their ports.
+    pub random_macs: Vec<IfIndex>,
+}
+
+/// Which configuration was examined.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Examined {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// The control socket at which a running daemon was asked for.
+    pub socket: PathBuf,
+    /// Whether it is what the running daemon serves by, and not what a file says.
+    pub is_in_force: bool,
+    /// Why the file cannot be taken, although a daemon runs that has read it before.
+    pub mistakes: Option<String>,
 }
 
 /// A running program.
@@ -79,6 +104,13 @@ pub struct Text {
     pub path: String,
     /// What it says.
     pub content: String,
+}
+
+impl Process {
+    /// Whether it serves as lone64, or is about to.
+    pub fn is_daemon(&self) -> bool {
+        self.name == "lone64" && self.command.iter().any(|word| word == "run")
+    }
 }
 
 impl Host {
@@ -122,6 +154,34 @@ impl Host {
         links.into_iter().filter_map(|link| self.links().get(link)).collect()
     }
 
+    /// The interface that has this as another name.
+    pub fn also_named(&self, name: &IfName) -> Option<&Link> {
+        let is_it = |make: &&Make| make.other_names.iter().any(|other| other == name.as_str());
+        self.makes.iter().find(is_it).and_then(|make| self.links().get(make.link))
+    }
+
+    /// The live guests of a range that has no longer one inside it around them.
+    pub fn guests_of(&self, range: &RangePolicy) -> impl Iterator<Item = &Guest> {
+        let decides = move |guest: &&Guest| {
+            let around = self.ranges().filter(|(other, _)| other.prefix.contains(&guest.address));
+            let longest = around.max_by_key(|(other, _)| other.prefix.prefix_len());
+            longest.is_some_and(|(other, _)| other.prefix == range.prefix)
+        };
+        self.guests.iter().filter(decides)
+    }
+
+    /// Whether all live guests of a range are reached, and there are some: proof against whatever seems to be in their
+    /// way.
+    pub fn reaches(&self, range: &RangePolicy) -> bool {
+        let mut guests = self.guests_of(range).peekable();
+        guests.peek().is_some() && guests.all(Guest::is_reached)
+    }
+
+    /// The processes that serve as lone64 in this network namespace, as far as they can be seen.
+    pub fn daemons(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(|process| process.is_daemon())
+    }
+
     /// The path of a file of the host, for a line of shell.
     pub fn path(&self, below_root: &str) -> String {
         self.root.join(below_root).display().to_string()
@@ -162,8 +222,7 @@ impl Host {
     /// route for it.
     pub fn way_out(&self, prefix: &Ipv6Net) -> Option<IfIndex> {
         let by_table = |table: u32| {
-            let is_default =
-                |route: &&KernelRoute| route.table == table && route.destination.prefix_len() == 0;
+            let is_default = |route: &&KernelRoute| route.table == table && route.leads_everywhere();
             let routes = self.routes.iter().filter(is_default).filter(|route| route.unicast_link().is_some());
             routes.min_by_key(|route| route.metric).and_then(KernelRoute::unicast_link)
         };

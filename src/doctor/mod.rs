@@ -1,7 +1,7 @@
 //! The doctor's room: what is wrong with a host, why it matters, and how it is put right.
 //!
-//! Everything is read first, into a [`Host`] (`gather` and `gateway` are the only files that touch
-//! anything for that); the checks are pure functions of it. A finding names its evidence and the exact
+//! Everything is read first, into a [`Host`] (`gather`, `gateway` and `guests` are the only files
+//! that touch anything for that); the checks are pure functions of it. A finding names its evidence and the exact
 //! remedy, which is a value with its effects. `--fix` applies only those that are a [`Fix`]: one setting that can be
 //! set, and set back.
 //! [`live`], for `--live`, sends a packet and watches what becomes of it.
@@ -11,16 +11,20 @@ pub mod firewall;
 pub mod fix;
 mod gateway;
 pub mod gather;
+mod guests;
 mod host;
 mod ini;
 pub mod live;
 mod remedy;
+mod service;
 mod sysctl_file;
 
 pub use checks::forwarding::ALL as FORWARDING;
 pub use firewall::Firewall;
-pub use host::{Host, MAIN, Process, Text, has_neighbors};
+pub use guests::{Guest, Replies};
+pub use host::{Examined, Host, MAIN, Process, Text, has_neighbors};
 pub use remedy::{Command, Fix, Lasts, Remedy};
+pub use service::Service;
 
 /// Something that is checked.
 pub struct Check {
@@ -47,6 +51,8 @@ pub enum Group {
     Path,
     /// Who else is at work on this host.
     Others,
+    /// lone64 itself: running, with which configuration, and what it serves.
+    Daemon,
 }
 
 impl Group {
@@ -58,6 +64,7 @@ impl Group {
             Self::Ranges => "ranges",
             Self::Path => "path",
             Self::Others => "others",
+            Self::Daemon => "daemon",
         }
     }
 }

@@ -79,6 +79,7 @@ pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::Hop;
 pub use plan::bindings::{self, Bindings, Problem};
+pub use plan::idle::Idle;
 pub use time::Time;
 pub use unread::{Unread, unread_table};
 

@@ -17,6 +17,16 @@ fn are_none_for_neighbors_on_the_upstream_link() {
     };
     let neighbor = remedy("2001:db8:1:2::66");
     assert!(neighbor.starts_with("nothing, if it is itself on the link of up0; "), "{neighbor}");
+    // A range would not help: nobody asks for it.
     let elsewhere = remedy("2001:db8:1:3::5");
-    assert!(elsewhere.starts_with("add a [[range]] "), "{elsewhere}");
+    assert!(elsewhere.contains("nobody asks for it here") && !elsewhere.contains("[[range]]"), "{elsewhere}");
+}
+
+#[test]
+fn name_a_range_where_nothing_is_known_of_the_link() {
+    let host = Host::new(live());
+    let explanation = host.engine.explain(address("2001:db8:9::5"), host.now);
+    let step = explanation.steps.into_iter().find(|step| step.subject == Subject::Range);
+    let remedy = step.and_then(|step| step.remedy).unwrap();
+    assert!(remedy.starts_with("add a [[range]] "), "{remedy}");
 }

@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use crate::client::lone64;
 use crate::daemon::{BINARY, Daemon, Settings, directory};
-use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, c};
+use crate::endpoint::PATIENCE;
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, UPSTREAM_GLOBAL, c};
 use crate::link::Link;
+use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
 
 crate::cases![
@@ -17,6 +19,12 @@ crate::cases![
     finds_nobody_at_a_dead_address,
     names_the_range_that_is_missing,
     explains_without_a_daemon_from_the_configuration_and_the_kernel,
+    leaves_the_hosts_own_address_to_the_kernel,
+    waits_for_a_tentative_address,
+    knows_that_no_guest_has_the_anycast_address_of_routers,
+    gives_no_advice_for_a_prefix_that_is_routed_here,
+    tells_what_the_kernel_does_with_table_and_rule,
+    says_that_packets_do_not_arrive_although_it_is_answered_for,
 ];
 
 fn says_that_a_live_guest_is_answered_for() {
@@ -25,7 +33,7 @@ fn says_that_a_live_guest_is_answered_for() {
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
     let (status, text) = explain(&lab, &daemon, &GUEST.to_string());
     assert_eq!(status, 0, "{text}");
-    assert!(text.ends_with("\nit is answered for, and was once.\n") && !text.contains('✗'), "{text}");
+    assert!(text.ends_with("\nit is answered for; answers so far: 1.\n") && !text.contains('✗'), "{text}");
     let (status, text) = explain(&lab, &daemon, &format!("--json {GUEST}"));
     let explained: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, &explained["outcome"]), (0, &"answered".into()), "{text}");
@@ -56,7 +64,99 @@ fn finds_nobody_at_a_dead_address() {
     assert_eq!((status, &explained["outcome"]), (1, &"probed".into()), "{text}");
     assert!(value_of(&explained, "liveness").starts_with("did not reply a moment ago"), "{text}");
     assert_eq!(explained["answered"], 0);
+    let (_, text) = explain(&lab, &daemon, &format!("--probe {}", c(0xdead)));
+    assert!(text.ends_with("\nits guest was asked just now, and did not reply.\n"), "{text}");
     Link::open(&lab).unanswered(&Solicitation::multicast(ROUTER, c(0xdead)));
+}
+
+fn leaves_the_hosts_own_address_to_the_kernel() {
+    let lab = Lab::veth();
+    let daemon = start(&lab);
+    let (status, text) = explain(&lab, &daemon, &UPSTREAM_GLOBAL.to_string());
+    assert_eq!(status, 0, "{text}");
+    assert!(text.ends_with("\nthe kernel answers for it.\n") && !text.contains('✗'), "{text}");
+    lab.router.ping(&UPSTREAM_GLOBAL.to_string());
+}
+
+fn waits_for_a_tentative_address() {
+    let lab = Lab::veth();
+    let daemon = start(&lab);
+    // A minute, in which nobody answers.
+    lab.host.sysctls(&[("net/ipv6/conf/up0/accept_dad", "1"), ("net/ipv6/conf/up0/dad_transmits", "60")]);
+    lab.host.run(|| {
+        Command::new("ip").args("-6 addr add 2001:db8:1:2::77/64 dev up0".split(' ')).status().unwrap()
+    });
+    let (status, text) = eventually("the daemon knows it", PATIENCE, || {
+        let said = explain(&lab, &daemon, "2001:db8:1:2::77");
+        said.1.contains("a tentative address of up0").then_some(said)
+    });
+    assert_eq!(status, 1, "{text}");
+    assert!(
+        text.contains("dadfailed") && text.ends_with("it is not answered for (upstream_address).\n"),
+        "{text}"
+    );
+}
+
+fn knows_that_no_guest_has_the_anycast_address_of_routers() {
+    let lab = Lab::veth();
+    let daemon = start(&lab);
+    let (status, text) = explain(&lab, &daemon, &c(0).to_string());
+    assert_eq!(status, 1, "{text}");
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(&format!("the subnet-router anycast address of {C}")), "{text}");
+    assert!(said.contains("do: give the guest another address"), "{text}");
+}
+
+fn gives_no_advice_for_a_prefix_that_is_routed_here() {
+    let lab = Lab::veth();
+    lab.router.ip("route add 2001:db8:77::/64 via fe80::2 dev rt0");
+    lab.host.ip("addr add 2001:db8:77::1/64 dev br0 nodad");
+    let daemon = start(&lab);
+    let (status, text) = explain(&lab, &daemon, "2001:db8:77::5");
+    assert_eq!(status, 1, "{text}");
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!said.contains("add a [[range]]"), "{text}");
+    assert!(said.contains("it needs no answer") && said.contains("the kernel forwards it by br0"), "{text}");
+    // Nor for what nobody sends here.
+    let (_, text) = explain(&lab, &daemon, "2001:db8:99::5");
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!said.contains("add a [[range]]") && said.contains("nobody asks for it here"), "{text}");
+}
+
+fn tells_what_the_kernel_does_with_table_and_rule() {
+    let lab = Lab::veth();
+    lab.host.ip(&format!(
+        "route add default via fe80::1 dev up0 table 100\nrule add from {C} lookup 100 priority 1000"
+    ));
+    let daemon = start(&lab);
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+    let (status, text) = explain(&lab, &daemon, &GUEST.to_string());
+    assert_eq!(status, 0, "{text}");
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("sends packets for it that arrive on up0 to br0 (table main, rule 32766)"),
+        "{text}"
+    );
+    assert!(
+        said.contains("sends what comes from it on br0 to up0 via fe80::1 (table 100, rule 1000)"),
+        "{text}"
+    );
+}
+
+fn says_that_packets_do_not_arrive_although_it_is_answered_for() {
+    let lab = Lab::veth();
+    let daemon = start(&lab);
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+    lab.host
+        .ip(&format!("route add unreachable default table 100\nrule add from {C} lookup 100 priority 1000"));
+    let (status, text) = explain(&lab, &daemon, &GUEST.to_string());
+    assert_eq!(status, 1, "{text}");
+    let said = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("✗ kernel sends what comes from it on br0 nowhere"), "{text}");
+    assert!(
+        said.ends_with("it is answered for, and packets may not reach it: see `kernel`; answers so far: 1."),
+        "{text}"
+    );
 }
 
 fn names_the_range_that_is_missing() {

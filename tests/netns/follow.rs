@@ -123,7 +123,7 @@ fn waits_where_nothing_is_routed_yet() {
     let _guest = make_bridge(&lab);
     lab.router.output("ping", &format!("-c 1 -w 10 {NEW}"));
     let said = daemon.stop();
-    assert!(said.contains("nothing to serve yet"), "{said}");
+    assert!(said.contains("nothing to serve yet") && said.contains("out of 2001:db8:1:2::/64"), "{said}");
 }
 
 /// A router that advertises one prefix, which is gone ten seconds after the last word of it.

@@ -114,6 +114,7 @@ fn what_is_behind_a_container_is_reached_while_that_container_is_there() {
     becomes_answered(&mut link, BEHIND);
     lab.host.ip(&format!("route del {PREFIX}"));
     becomes_unanswered(&mut link, BEHIND);
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -131,6 +132,7 @@ fn a_written_range_serves_both_a_link_and_what_is_behind_a_router_there() {
     lab.guest.ip("link set eth0 down");
     becomes_unanswered(&mut link, BEHIND);
     becomes_unanswered(&mut link, GUEST);
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -153,6 +155,7 @@ fn a_nexthop_object_that_is_replaced_is_followed() {
     lab.host.ip("nexthop del id 3");
     becomes_unanswered(&mut link, BEHIND);
     assert_eq!(state(&daemon, "fe80::5"), None);
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -171,6 +174,7 @@ fn of_two_routers_one_is_enough() {
     assert_eq!(state(&daemon, "fe80::5").as_deref(), Some("live"));
     lab.guest.ip("link set eth0 down");
     becomes_unanswered(&mut link, BEHIND);
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -196,6 +200,7 @@ fn no_router_among_several_of_a_default_route_is_answered_for() {
         for router in [first, second] {
             link.unanswered(&Solicitation::multicast(ROUTER, router));
         }
+        crate::doctor::finds_no_fault(&lab.host);
         daemon.stop();
     }
 }
@@ -214,6 +219,7 @@ fn finds_an_upstream_by_a_default_route_of_another_name() {
             patient.is_well();
             let daemon = Daemon::start(lab, Settings::default().without_upstream().range(C, "br0", ""));
             Link::open(lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+            crate::doctor::finds_no_fault(&lab.host);
             daemon.stop();
             lab.host.ip(&format!("{}rule del pref 40000", each("del")));
         }
@@ -237,6 +243,7 @@ fn a_route_for_some_senders_only_changes_nothing_for_others() {
     lab.host.ip(&format!("route del {PREFIX} from {C}"));
     becomes_answered(&mut link, BEHIND);
     lab.router.ping(&BEHIND.to_string());
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 

@@ -110,6 +110,7 @@ fn the_router_reaches_guests_on_its_own_link_by_the_hosts_mac() {
     lab.guest.ping(&OTHER.to_string());
     let entry = lab.guest.show(&format!("neigh show {OTHER}"));
     assert!(entry.contains("02:00:00:00:00:06"), "{entry}");
+    crate::doctor::finds_no_fault(&lab.host);
     let said = daemon.stop();
     assert!(!said.contains("conflict"), "{said}");
 }
@@ -135,6 +136,7 @@ fn a_guest_there_may_check_an_address_that_the_router_asks_for() {
         ping.args(["-c", "1", "-W", "1", &c(7).to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
         lab.router.spawn(&mut ping).wait().unwrap().success().then_some(())
     });
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -157,6 +159,7 @@ fn guests_are_reached_whose_frames_the_bridge_keeps_from_the_uplink() {
     has_the_hosts_mac(&lab);
     Pings::start(&lab.guest, 20, BEYOND).lose_none();
     lab.guest.ping(&OTHER.to_string());
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -181,6 +184,7 @@ fn says_that_nobody_is_answered_while_the_router_is_not_heard() {
     let explained = String::from_utf8(explained).unwrap();
     assert!(explained.contains("the router is behind up0 of vmbr0"), "{explained}");
     assert!(explained.contains("vmbr0, behind its port gp0"), "{explained}");
+    crate::doctor::finds_no_fault(&lab.host);
     let said = daemon.stop();
     assert_eq!(said.matches("the port of vmbr0 towards the router is known now").count(), 1, "{said}");
 }

@@ -108,6 +108,7 @@ fn leaves_guests_of_a_macvlan_on_the_upstream_to_answer_for_themselves() {
     Pings::start(&lab.router, 5, &SHIM_GUEST.to_string()).lose_none();
     // A bridge with a prefix out of the same link is served as before.
     link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -145,6 +146,7 @@ fn has_no_backstop_over_its_own_link() {
     Pings::start(&lab.host, 3, "2001:db8:1:2::1").lose_none();
     let mut link = Link::open(&lab);
     link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -183,6 +185,7 @@ fn answers_behind_a_link_without_discovery_as_long_as_it_is_up() {
     eventually("it is not answered for any more", PATIENCE, || {
         link.advertisements(&Solicitation::multicast(ROUTER, PLAIN)).is_empty().then_some(())
     });
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -206,5 +209,6 @@ fn serves_addresses_of_the_host_on_lo_and_on_links_without_carrier() {
             link.advertisements(&Solicitation::multicast(ROUTER, own)).is_empty().then_some(())
         });
     }
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }

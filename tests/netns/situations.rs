@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use crate::daemon::{Daemon, Settings};
+use crate::doctor::finds_no_fault;
 use crate::lab::{C, GUEST, Lab, ROUTER, ROUTER_AT_LARGE, c};
 use crate::link::Link;
 use crate::namespace::Namespace;
@@ -34,8 +35,9 @@ fn reach_each_other(lab: &Lab, guest: &Namespace, address: Ipv6Addr) {
     guest.ping(&format!("-I {address} {}", ROUTER_AT_LARGE.address));
 }
 
-/// Ends the daemon: it had nothing to complain of, and leaves nothing behind.
+/// Ends the daemon: neither it nor the doctor had anything to complain of, and it leaves nothing behind.
 fn stop_content(lab: &Lab, daemon: Daemon) {
+    finds_no_fault(&lab.host);
     let said = daemon.stop();
     assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
     assert_eq!(lab.host.show("-o route show table all proto 64"), "");

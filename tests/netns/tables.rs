@@ -62,13 +62,14 @@ fn serves_peers_in_a_table_of_their_own_while_their_route_is_there() {
     link.unanswered(&Solicitation::multicast(ROUTER, d(8)));
     let said = explain(&lab, &daemon, PEER);
     assert!(said.contains("packets for it leave by gv1, by table 52 (rule 5270)"), "{said}");
-    assert!(said.contains("sends packets for it that arrive on up0 to gv1 (table 52)"), "{said}");
+    assert!(said.contains("sends packets for it that arrive on up0 to gv1 (table 52, rule 5270)"), "{said}");
     lab.host.ip(&format!("route del {PEER} dev gv1 table 52"));
     becomes_unanswered(&mut link, PEER);
     lab.host.ip(&format!("route add {PEER} dev gv1 table 52"));
     becomes_answered(&mut link, PEER);
     lab.host.ip("rule del pref 5270");
     becomes_unanswered(&mut link, PEER);
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -87,6 +88,7 @@ fn overlooks_a_rule_for_marked_packets_that_is_in_the_way() {
     let mut link = Link::open(&lab);
     link.answered(&Solicitation::multicast(ROUTER, PEER));
     link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -103,6 +105,7 @@ fn looks_for_a_guest_where_a_rule_diverts_it() {
     becomes_answered(&mut link, GUEST);
     let said = explain(&lab, &daemon, GUEST);
     assert!(said.contains("leave by gv1, by table 77 (rule 90)"), "{said}");
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -119,6 +122,7 @@ fn reaches_guests_by_a_table_of_its_own_with_a_rule() {
         explain(&lab, &daemon, PLAIN).contains("leave by gv1, by table 100 (rule 1064)").then_some(())
     });
     lab.router.ping(&PLAIN.to_string());
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -129,6 +133,7 @@ fn finds_an_upstream_by_a_default_route_in_another_table() {
          rule add pref 40000 lookup 200");
     let daemon = Daemon::start(&lab, Settings::default().without_upstream().range(C, "br0", ""));
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 

@@ -114,6 +114,7 @@ fn is_named_by_check_with_the_commands_that_mend_it() {
     for guest in [GUEST, SECOND_GUEST] {
         lab.guest.ping(&format!("-I {guest} {FAR_AWAY}"));
     }
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 

@@ -94,6 +94,7 @@ fn serves(settings: Settings) {
     let explained = lone64(&daemon.socket(), &format!("explain {ANYWHERE}"));
     let explained = String::from_utf8(explained.stdout).unwrap();
     assert!(explained.contains("packets for it leave by br0"), "{explained}");
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
     assert_eq!(routes(&lab), "");
 }
@@ -119,6 +120,7 @@ fn an_upstream_with_a_single_address_has_the_64_on_the_bridge() {
     is_reached(&lab.guest, ELSEWHERE);
     assert!(!routes(&lab).contains("unreachable") && !routes(&lab).contains(WHOLE), "{}", routes(&lab));
     assert_eq!(problems(&daemon), "[]");
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -172,6 +174,7 @@ fn a_part_with_the_router_in_it_takes_nothing_away() {
     }
     let own = routes(&lab);
     assert!(own.lines().count() == 1 && own.contains("2001:db8:1:2::77 dev br0"), "{own}");
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 
@@ -185,6 +188,7 @@ fn another_prefix_takes_the_routes_along() {
     lab.guest.ip("addr add 2001:db8:9:9::77/128 dev eth0 nodad");
     is_reached(&lab.router, "2001:db8:9:9::77");
     assert!(routes(&lab).contains("2001:db8:9:9::77 dev br0"), "{}", routes(&lab));
+    crate::doctor::finds_no_fault(&lab.host);
     daemon.stop();
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Checked, Here, all_ranges, answer, backstops, routes, upstream};
 use crate::config::{Problems, words};
+use crate::daemon::unserved::Nothing;
 use crate::engine::policy::{IfPattern, Origin, UpstreamInterface};
 
 /// A configuration that is good.
@@ -58,6 +59,7 @@ pub(super) fn described(checked: &Checked, here: &Here) -> Value {
         "warnings": checked.read.notices,
         "notes": notes,
         "unserved": here.unserved.networks,
+        "idle": here.engine.as_ref().and_then(|engine| engine.idle()).map(Nothing::from),
         "ways_out": here.ways_out,
         "unread_table": here.unserved.unread.as_ref().map(|unread| unread.table),
     });

@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use super::super::control::{Client, ControlError};
 use super::super::terminal::{bad, good};
 use super::super::wrapped;
-use super::{DoctorArgs, treatment};
-use crate::config::Config;
+use super::DoctorArgs;
+use super::report::treatment;
 use crate::daemon::explained::Explained;
 use crate::doctor::Host;
 use crate::doctor::live::{self, Daemon, Live, LiveError, Options};
 use crate::engine::Holds;
 
 /// Follows a packet; some seconds, where something is broken.
-pub(super) fn follow(args: &DoctorArgs, config: &Config, host: &Host) -> Result<Live, LiveError> {
-    let ask = |address| ask(&config.control.socket, address);
+pub(super) fn follow(args: &DoctorArgs, host: &Host) -> Result<Live, LiveError> {
+    let ask = |address| ask(&host.examined.socket, address);
     live::run(host, &Options { address: args.live_address, to: args.to, root: args.root.clone(), ask: &ask })
 }
 

@@ -127,6 +127,11 @@ const STATUS_FIELDS: &[Term] = &[
          else helps). The daemon is healthy with them.",
     ),
     (
+        "idle",
+        "Null, or that nothing is served: message (with what helps) and lines (of the configuration, which serve; null where \
+         the host has no interface for guests). It is healthy with it.",
+    ),
+    (
         "config",
         "The configuration in force: file (null without one), files (with its drop-ins), loaded_seconds (ago), \
          changed_since (true if the files are different now; null if they cannot be read within two seconds), \
@@ -158,7 +163,7 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 The first page, without after and routes_after, has all of this. The other pages have no upstreams, ranges, \
-problems, conflicts, wide_masks, next_hops, askers, unserved, config and totals. To get the next page, send both \
+problems, conflicts, wide_masks, next_hops, askers, unserved, idle, config and totals. To get the next page, send both \
 values of more. If one of them is null, send the last address or destination of that list instead (:: or ::/0 if it \
 was empty), so that the list does not begin again. On the last page both are null:";
 

@@ -11,7 +11,7 @@ use super::in_force::InForce;
 use crate::columns;
 use crate::commands::terminal::{self, bad, folded, good};
 use crate::commands::unserved;
-use crate::daemon::unserved::Network;
+use crate::daemon::unserved::{Network, Nothing};
 use crate::wire::Mac;
 
 /// What the daemon says, as far as it is shown.
@@ -36,6 +36,7 @@ pub(super) struct Page {
     askers: Vec<Asker>,
     #[serde(default)]
     unserved: Vec<Network>,
+    idle: Option<Nothing>,
     config: Option<InForce>,
     totals: Totals,
     /// Whether it was asked for as it is, without a part being left out.
@@ -194,6 +195,7 @@ impl Page {
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line();
         }
+        text.extend(self.idle.iter().map(unserved::nothing));
         self.notes.iter().for_each(|note| text += &folded("note: ", "    ", note));
         text += &unserved::text(&self.unserved, self.count_unserved());
         text.extend(self.config.iter().map(InForce::line));

@@ -2,7 +2,7 @@
 
 use core::net::Ipv6Addr;
 
-use crate::doctor::{Check, Command, Finding, Group, Host, Remedy, has_neighbors};
+use crate::doctor::{Check, Command, Finding, Group, Guest, Host, Remedy, has_neighbors};
 use crate::engine::facts::{IfIndex, Link, LinkLayer, LinkState, NeighborState, NextHop};
 
 use super::addresses::has_other_link_local;
@@ -23,12 +23,20 @@ fn examine(host: &Host) -> Vec<Finding> {
         return Vec::new();
     }
     if host.default_routes().next().is_none() {
-        return vec![lost(host)];
+        // A rule may have sent what guests send to a table of its own.
+        let gets_out = !host.guests.is_empty() && host.guests.iter().all(Guest::is_led_out);
+        return if gets_out || has_way_out(host) { Vec::new() } else { vec![lost(host)] };
     }
     let mut findings: Vec<_> =
         host.upstreams().iter().filter_map(|upstream| about_to_be_lost(host, upstream.link)).collect();
     findings.extend(host.upstreams().iter().filter_map(|upstream| deaf_gateway(host, upstream.link)));
     findings
+}
+
+/// Whether what guests of every range send finds a default route, by rules for them.
+fn has_way_out(host: &Host) -> bool {
+    let mut ranges = host.ranges().peekable();
+    ranges.peek().is_some() && ranges.all(|(range, _)| host.way_out(&range.prefix).is_some())
 }
 
 /// A router that forwards takes no advertisements, unless it is told to.

@@ -28,6 +28,17 @@ fn examine(host: &Host) -> Vec<Finding> {
 
 fn explained(host: &Host, range: &RangePolicy, problem: &Problem) -> Option<Finding> {
     let (name, finding) = match problem {
+        Problem::DownstreamMissing(prefix, name)
+            if *prefix == range.prefix && host.also_named(name).is_some() =>
+        {
+            let own = host.also_named(name).map_or(*name, |link| link.name);
+            let sentence = format!(
+                "{name} is another name of {own} (an altname), and lone64 knows interfaces by their own"
+            );
+            let finding =
+                Finding::fault(sentence).seen(format!("ip link show {name}: {own}, altname {name}"));
+            return Some(finding.remedy(Remedy::Config(lines::range(range, Some(own.as_str()), &[]))));
+        }
         Problem::DownstreamMissing(prefix, name) if *prefix == range.prefix => {
             let sentence = format!("{name}, behind which the guests of {prefix} are to be, does not exist");
             (name, Finding::fault(sentence).seen(format!("ip link: no {name}")))

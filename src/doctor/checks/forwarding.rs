@@ -67,7 +67,7 @@ pub fn of(name: &str, setting: &str) -> String {
 }
 
 /// Packets are forwarded all the same: for that Linux looks at `all` only. But its advertisements
-/// there have R=0, and whoever learned of this router by RFC 4861 drops it (§7.2.5).
+/// there have R=0, and a guest that learned of this router by RFC 4861 drops it (§7.2.5).
 fn no_router(host: &Host, name: &str) -> Option<Finding> {
     let key = of(name, "forwarding");
     let is_off = host.setting(&key) == Some("0") && host.setting(&of(name, "force_forwarding")) != Some("1");

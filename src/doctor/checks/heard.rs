@@ -1,5 +1,5 @@
 //! What a running daemon has heard, and nobody can read: guests with too short a mask, and somebody
-//! else on the upstream link who says that a guest's address is his.
+//! else on the upstream link that says that it has a guest's address.
 
 use core::net::Ipv6Addr;
 

@@ -1,7 +1,7 @@
 //! Where the kernel sends what is for a guest: its rules decide on the table, there the longest prefix, then the lowest
 //! metric.
 
-use crate::doctor::{Check, Command, Finding, Group, Host, MAIN, Remedy};
+use crate::doctor::{Check, Command, Finding, Group, Guest, Host, MAIN, Remedy};
 use crate::engine::bindings::Place;
 use crate::engine::facts::{Condition, IfIndex, KernelRoute, KernelRule, NextHop, RouteKind, TableName};
 use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
@@ -32,11 +32,14 @@ fn whole(host: &Host, range: &RangePolicy, place: &Place) -> Option<Finding> {
     let policy = host.config.policy.routes;
     let best = host.engine.foreign_way(&prefix, place.upstream);
     let is_right = best.is_some_and(|route| leads_there(host, range, place, route));
-    if is_right {
+    // What the kernel does for guests that are there counts for more than what its tables look like.
+    if is_right || host.reaches(range) || has_routes_to_guests(host, range, place) {
         return None;
     }
     if range.may_be_translated() {
-        return Some(by_policy(host, range, best));
+        let is_tunnelled = host.tunnelled.iter().any(|net| net.contains(&prefix) || prefix.contains(net));
+        let is_taken = is_tunnelled || host.firewall.rules.redirects(&prefix);
+        return (!is_taken).then(|| by_policy(host, range, best));
     }
     if range.routes == RangeRoutes::None {
         return Some(nowhere(host, range, place, best));
@@ -59,6 +62,17 @@ fn whole(host: &Host, range: &RangePolicy, place: &Place) -> Option<Finding> {
         None => finding.run(removal(host, rival)),
         Some(why) => finding.remedy(left_alone(host, range, rival, &why)),
     })
+}
+
+/// Where the kernel's routes say who is there, the rest of the range is nobody, and may lead anywhere.
+fn has_routes_to_guests(host: &Host, range: &RangePolicy, place: &Place) -> bool {
+    range.downstream == Downstream::Kernel
+        && foreign(host).any(|route| {
+            let is_inside = range.prefix.contains(&route.destination) && route.destination != range.prefix;
+            is_inside
+                && leads_there(host, range, place, route)
+                && host.engine.foreign_way(&route.destination, place.upstream) == Some(route)
+        })
 }
 
 /// All of it is answered for, and no route says where it is: that may be so on purpose.
@@ -186,15 +200,25 @@ fn parts<'a>(host: &'a Host, range: &'a RangePolicy, place: &'a Place) -> impl I
         // Where each guest has a route of its own, nothing shorter is in the way.
         let is_single = route.destination.prefix_len() == 128;
         let is_long_enough = is_single || range.routes != RangeRoutes::Guests;
+        // The router of a default route is on the upstream's link, wherever its address lies.
+        let is_router = is_single
+            && host
+                .default_routes()
+                .any(|default| default.next_hop == NextHop::Via(route.destination.addr()));
         // The host's own address, which its table of local routes takes care of.
         let is_own = is_single && route.protocol == RTPROT_KERNEL;
         let is_elsewhere = route.link_to_another_host().is_some() && !comes_before_ours(host, route);
+        let mut inside =
+            host.guests_of(range).filter(|guest| route.destination.contains(&guest.address)).peekable();
+        let reaches_guests = inside.peek().is_some() && inside.all(Guest::is_reached);
         let is_spared = range.exclude.iter().any(|except| except.contains(&route.destination));
         is_ours
             && is_long_enough
+            && !is_router
             && !is_own
             && !is_elsewhere
             && !is_spared
+            && !reaches_guests
             && !leads_there(host, range, place, route)
     });
     wrong.take(MOST).map(move |route| {

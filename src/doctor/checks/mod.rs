@@ -1,11 +1,15 @@
 //! The checks, one file for each subject.
 
 pub mod addresses;
+mod allowed_ips;
+mod conntrack;
 mod default_route;
 mod downstreams;
 pub mod forwarding;
 mod gateway_addresses;
+pub mod guests;
 mod heard;
+mod in_force;
 mod ipv6_disabled;
 mod keepers;
 mod kernel;
@@ -20,6 +24,8 @@ pub mod path;
 mod privileges;
 mod provider;
 mod reserved;
+mod running;
+mod serving;
 mod shared_prefix;
 mod sysctl_files;
 mod tables;
@@ -37,6 +43,7 @@ pub static ALL: &[&Check] = &[
     &sysctl_files::CHECK,
     &forwarding::CHECK,
     &neighbor_table::CHECK,
+    &conntrack::CHECK,
     // Before whatever follows from it: gateways and guests that do not answer.
     &path::neighbor_discovery::CHECK,
     &path::programs::CHECK,
@@ -52,7 +59,10 @@ pub static ALL: &[&Check] = &[
     &reserved::CHECK,
     &tables::CHECK,
     &lookups::CHECK,
+    &guests::WAYS,
+    &allowed_ips::CHECK,
     &heard::MASKS,
+    &guests::REPLIES,
     &unserved::CHECK,
     &path::unread::CHECK,
     &path::upstream_bridge::CHECK,
@@ -63,10 +73,17 @@ pub static ALL: &[&Check] = &[
     &path::packet_too_big::CHECK,
     &path::bridge_filter::CHECK,
     &path::bridged::CHECK,
+    &path::guests_bridges::DELAY,
+    &path::guests_bridges::MAC,
     &path::snooping::CHECK,
     &path::reports::CHECK,
     &other_responders::CHECK,
     &heard::RIVALS,
     &provider::CHECK,
+    &networkd::ADVERTISEMENTS,
     &networkd::CHECK,
+    // What the others have found may be the cause of these.
+    &running::CHECK,
+    &in_force::CHECK,
+    &serving::CHECK,
 ];

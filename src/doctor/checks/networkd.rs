@@ -1,7 +1,9 @@
-//! systemd-networkd takes routes that it did not make for leftovers, unless it is told not to.
+//! systemd-networkd: it takes routes that it did not make for leftovers, and no router advertisements where it sees a
+//! router, unless it is told not to.
 
 use glob::Pattern;
 
+use super::forwarding::{self, has_advertised_route};
 use crate::doctor::ini::{self, Entry};
 use crate::doctor::{Check, Command, Finding, Group, Host, Text};
 use crate::engine::facts::{Link, LinkLayer};
@@ -14,12 +16,65 @@ pub static CHECK: Check = Check {
     examine,
 };
 
+/// The check of router advertisements.
+pub static ADVERTISEMENTS: Check = Check {
+    name: "networkd-advertisements",
+    group: Group::Others,
+    asks: "systemd-networkd takes router advertisements although the host forwards",
+    examine: advertisements,
+};
+
+/// "Takes a boolean. … If unset, defaults to true … when IPv6 forwarding is disabled" (systemd.network(5),
+/// `IPv6AcceptRA=`).
+fn advertisements(host: &Host) -> Vec<Finding> {
+    if !host.processes.iter().any(|process| process.name == PROCESS)
+        || host.setting(forwarding::ALL) != Some("1")
+    {
+        return Vec::new();
+    }
+    let upstreams = host.upstreams().iter().filter(|upstream| has_advertised_route(host, upstream.link));
+    let finding = |link: &Link| {
+        let file = manager(host, link)?;
+        let written = said(host, file, "IPv6AcceptRA")?;
+        let Ok(file_name) = std::path::Path::new(&file.path).file_name()?.to_os_string().into_string() else {
+            return None;
+        };
+        let sentence = format!(
+            "systemd-networkd takes no router advertisements on {} after its next start, because the host forwards: the              default route is lost then",
+            link.name
+        );
+        let finding = Finding::warning(sentence).seen(format!("{}: {written}", file.path));
+        let finding = finding.seen(format!("{} = 1", forwarding::ALL));
+        let directory = host.path(&format!("etc/systemd/network/{file_name}.d"));
+        let line = format!(
+            "mkdir -p {directory} && printf '[Network]\\nIPv6AcceptRA=yes\\n' > {directory}/zz-lone64.conf && networkctl \
+             reload"
+        );
+        Some(finding.run(Command::new(line).lasting()))
+    };
+    upstreams.filter_map(|upstream| finding(host.links().get(upstream.link)?)).collect()
+}
+
+/// That a key of `[Network]` is not switched on, neither in the file nor in what is beside it; `None` if it is.
+fn said(host: &Host, file: &Text, key: &str) -> Option<String> {
+    let name = file.path.rsplit('/').next()?;
+    let beside = format!("systemd/network/{name}.d/");
+    let all = std::iter::once(file).chain(host.files.iter().filter(|other| other.path.contains(&beside)));
+    let entries = all.flat_map(|text| ini::entries(&text.content));
+    let mut ours = entries.filter(|entry| (entry.section, entry.key) == ("Network", key));
+    match ours.next_back() {
+        Some(entry) if ini::boolean(&entry.value) == Some(true) => None,
+        Some(entry) => Some(format!("{key}={}", entry.value)),
+        None => Some(format!("{key} is not set")),
+    }
+}
+
 fn examine(host: &Host) -> Vec<Finding> {
     if keeps_foreign_routes(&host.files) {
         return Vec::new();
     }
     let process = host.processes.iter().find(|process| process.name == PROCESS);
-    // Whoever may not look into other users' processes cannot tell.
+    // A process that may not look into other users' processes cannot tell.
     if process.is_none() && host.may(CAP_SYS_PTRACE) {
         return Vec::new();
     }

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use crate::doctor::{Check, Command, Finding, Group, Host};
+use crate::doctor::{Check, Command, Finding, Group, Guest, Host};
 use crate::engine::facts::Link;
 
 use super::keepers::for_good;
@@ -37,7 +37,10 @@ fn shared(host: &Host, link: &Link, other: &Link, address: Ipv6Addr, prefix: &Ip
         "{prefix} is on both {} and {}, so the kernel looks for some of the addresses on the wrong side",
         other.name, link.name
     );
-    let mut finding = Finding::fault(sentence);
+    // Guests that are reached show that longer routes lead to them; it is the router and others that may be lost.
+    let mut guests = host.guests.iter().filter(|guest| guest.link == link.index).peekable();
+    let is_certain = guests.peek().is_none() || !guests.all(Guest::is_reached);
+    let mut finding = if is_certain { Finding::fault(sentence) } else { Finding::warning(sentence) };
     for (one, _) in host.prefixes_of(other.index).filter(|(_, same)| same == prefix) {
         finding = finding.seen(format!("ip -6 addr show dev {}: {one}/{length}", other.name));
     }

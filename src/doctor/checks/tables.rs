@@ -9,6 +9,9 @@ pub static CHECK: Check =
 
 fn examine(host: &Host) -> Vec<Finding> {
     let Some(unread) = unread_table(host.engine.policy(), host.engine.rules()) else { return Vec::new() };
+    if host.ranges().all(|(range, _)| host.reaches(range)) {
+        return Vec::new();
+    }
     let finding =
         Finding::fault(unread.sentence()).seen(format!("ip -6 rule: nothing looks up {}", unread.table));
     vec![finding.run(unread.remedy())]

@@ -26,6 +26,12 @@ fn examine(host: &Host) -> Vec<Finding> {
 /// Those about downstreams, and a default route that is missing, have checks of their own.
 fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
     Some(match problem {
+        Problem::UpstreamMissing(name) if host.also_named(name).is_some() => {
+            let own = host.also_named(name).map_or(*name, |link| link.name);
+            Finding::fault(format!("{name} is another name of {own} (an altname), and lone64 knows interfaces by their own"))
+                .seen(format!("ip link show {name}: {own}, altname {name}"))
+                .remedy(named(&own))
+        }
         Problem::UpstreamMissing(name) => {
             let finding = Finding::fault(format!(
                 "the upstream {name} does not exist, so no solicitation is heard on it"

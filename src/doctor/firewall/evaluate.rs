@@ -1,7 +1,7 @@
 //! What becomes of a packet in the packet filters.
 //!
-//! Each base chain of a hook is asked on its own, also behind one that has dropped the packet: whoever
-//! removes one obstacle wants to know of the next.
+//! Each base chain of a hook is asked on its own, also behind one that has dropped the packet: one who
+//! removes an obstacle wants to know of the next.
 
 use std::net::Ipv6Addr;
 

@@ -1,4 +1,4 @@
-//! The line for the shell that makes a chain let a packet pass, in the words of whoever keeps it.
+//! The line for the shell that makes a chain let a packet pass, in the words of the program that keeps it.
 
 use std::fmt::Write as _;
 

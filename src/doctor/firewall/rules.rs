@@ -1,8 +1,10 @@
-//! Chains and rules, whoever keeps them.
+//! Chains and rules of every packet filter.
 
 use std::fmt;
 
-use super::value::{Field, Match, Value};
+use ipnet::Ipv6Net;
+
+use super::value::{Field, Match, Sense, Value};
 
 /// Every chain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -170,6 +172,31 @@ impl Ruleset {
     /// The chains of a table.
     pub fn of_table(&self, table: &Table) -> impl Iterator<Item = &Chain> {
         self.chains.iter().filter(move |chain| chain.table == *table)
+    }
+}
+
+impl Ruleset {
+    /// Whether a rule gives packets for addresses of this prefix another destination.
+    pub fn redirects(&self, prefix: &Ipv6Net) -> bool {
+        let is_inside = |value: &Value| match value {
+            Value::Net(net) => net.contains(prefix) && net.prefix_len() > 3 || prefix.contains(net),
+            Value::Between(first, last) => prefix.contains(first) || prefix.contains(last),
+            _ => false,
+        };
+        let names_it = |step: &Step| match step {
+            Step::Match(Match { field: Field::Destination, sense: Sense::Among, values }) => {
+                values.iter().any(is_inside)
+            }
+            _ => false,
+        };
+        let redirects = |step: &Step| match step {
+            Step::Verdict(Verdict::Translate(how)) => {
+                matches!(how.to_ascii_lowercase().as_str(), "dnat" | "redirect" | "netmap")
+            }
+            _ => false,
+        };
+        let mut rules = self.chains.iter().flat_map(|chain| &chain.rules);
+        rules.any(|rule| rule.steps.iter().any(redirects) && rule.steps.iter().any(names_it))
     }
 }
 

@@ -168,7 +168,7 @@ pub enum LiveError {
     Taken {
         /// The address.
         address: Ipv6Addr,
-        /// Whoever answers.
+        /// The station that answers.
         mac: Mac,
         /// Where.
         interface: String,

@@ -82,7 +82,8 @@ async fn follow(
         return Ok(case.report());
     }
     // As it is now, with the guest.
-    let now = gather::host(host.config.clone(), &options.root).await?;
+    let (examined, daemon) = (host.examined.clone(), host.daemon.clone());
+    let now = gather::host(host.config.clone(), &options.root, examined, daemon).await?;
     let ask = || (options.ask)(journey.request.guest);
     Ok(Case { host: &now, daemon: &ask, ..case }.report())
 }

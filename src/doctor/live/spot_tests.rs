@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::config;
-use crate::doctor::Firewall;
+use crate::doctor::{Examined, Firewall};
 use crate::engine::facts::{Address, AddressState, Fact, Link, LinkLayer, LinkState};
 use crate::engine::{Engine, Input, Time};
 use crate::kernel::netlink::{Bridge, Make};
@@ -51,13 +51,26 @@ fn host(ranges: &str) -> Host {
         root: "/".into(),
         has_packet_sockets: true,
         daemon: None,
-        makes: vec![Make { link, kind, mtu, bridge: Some(Bridge::default()), xdp: None }],
+        makes: vec![Make {
+            link,
+            kind,
+            mtu,
+            bridge: Some(Bridge::default()),
+            xdp: None,
+            other_names: Vec::new(),
+        }],
         classifiers: Vec::new(),
         settings: BTreeMap::new(),
         firewall: Firewall::default(),
         processes: Vec::new(),
         files: Vec::new(),
         capabilities: 0,
+        service: None,
+        examined: Examined::default(),
+        guests: Vec::new(),
+        allowed: None,
+        tunnelled: Vec::new(),
+        random_macs: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Looks, and changes nothing. The steps are in the order of the decision, and the outcome is what a
 //! solicitation from the router would come to at this moment; a test holds both to what the engine then does.
 
+mod addresses;
 mod hops;
 mod place;
 
@@ -141,8 +142,7 @@ impl Explainer<'_> {
         }
         steps.push(yes(Subject::Address, "a unicast address of more than this link".to_owned()));
         if let Some(upstream) = plan.bindings.upstreams.iter().find(|up| host.links.has(up.link, target)) {
-            let value = format!("an address of {} itself: the kernel answers", self.name(upstream.link));
-            steps.push(no(Subject::Address, value, None));
+            steps.push(self.own_address(upstream.link, target));
             return Expected::Dropped(DropReason::UpstreamAddress);
         }
         let Some(range) = plan.find(target) else {
@@ -150,6 +150,7 @@ impl Explainer<'_> {
             return Expected::Dropped(DropReason::NoRange);
         };
         steps.push(yes(Subject::Range, plan.range(range).prefix.to_string()));
+        steps.extend(self.router_anycast(range, target));
         if plan.place(range).upstream.is_none() && !plan.range(range).needs_upstream() {
             self.tell_mode(range, target, now, steps);
             if !plan.range(range).looks_for_guests() {
@@ -166,7 +167,7 @@ impl Explainer<'_> {
         let decision = self.scene.decide(&router_on(upstream.link), target, now);
         if decision == Decision::Drop(DropReason::UpstreamAddress) {
             let value = "an address of an interface on the upstream's own link: the kernel answers there";
-            steps.push(no(Subject::Address, value.to_owned(), None));
+            steps.push(yes(Subject::Address, value.to_owned()));
             return Expected::Dropped(DropReason::UpstreamAddress);
         }
         if plan.index.excludes(range, target) {

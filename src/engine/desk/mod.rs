@@ -8,6 +8,7 @@ mod bridge;
 mod claims;
 mod follow;
 mod hops;
+mod idle;
 mod kernel;
 mod listeners;
 mod provider;

@@ -9,6 +9,7 @@ pub mod bindings;
 mod changes;
 mod derive;
 mod hops;
+pub mod idle;
 mod making;
 mod need;
 mod others;

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use rtnetlink::packet_route::link::{InfoBridge, InfoData, LinkAttribute, LinkInfo, LinkMessage, LinkXdp};
+use rtnetlink::packet_route::link::{
+    BridgeStpState, InfoBridge, InfoData, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, Prop,
+};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
 };
@@ -26,6 +28,8 @@ pub struct Make {
     pub bridge: Option<Bridge>,
     /// The number of the XDP program that sees its frames first.
     pub xdp: Option<u32>,
+    /// Its other names (`ip link property add altname`).
+    pub other_names: Vec<String>,
 }
 
 /// The settings of a bridge that decide what reaches its ports.
@@ -37,6 +41,10 @@ pub struct Bridge {
     pub querier: bool,
     /// What it forwards is shown to ip6tables and nftables' forward chains too (br_netfilter).
     pub filtered: bool,
+    /// It speaks the spanning tree protocol.
+    pub spanning_tree: bool,
+    /// Hundredths of a second for which a new port listens, and then learns, if it does.
+    pub forward_delay: u32,
 }
 
 impl Requests {
@@ -74,12 +82,19 @@ impl Requests {
 }
 
 fn make(message: &LinkMessage) -> Make {
-    let mut made =
-        Make { link: IfIndex(message.header.index), kind: String::new(), mtu: 0, bridge: None, xdp: None };
+    let mut made = Make {
+        link: IfIndex(message.header.index),
+        kind: String::new(),
+        mtu: 0,
+        bridge: None,
+        xdp: None,
+        other_names: Vec::new(),
+    };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::Mtu(bytes) => made.mtu = *bytes,
             LinkAttribute::Xdp(all) => made.xdp = xdp(all),
+            LinkAttribute::PropList(all) => made.other_names = all.iter().filter_map(other_name).collect(),
             LinkAttribute::LinkInfo(all) => all.iter().for_each(|info| match info {
                 LinkInfo::Kind(kind) => made.kind = kind.to_string(),
                 LinkInfo::Data(InfoData::Bridge(settings)) => made.bridge = Some(bridge(settings)),
@@ -101,6 +116,13 @@ fn xdp(attributes: &[LinkXdp]) -> Option<u32> {
     })
 }
 
+fn other_name(property: &Prop) -> Option<String> {
+    match property {
+        Prop::AltIfName(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
 fn bridge(settings: &[InfoBridge]) -> Bridge {
     let mut bridge = Bridge::default();
     for setting in settings {
@@ -108,6 +130,8 @@ fn bridge(settings: &[InfoBridge]) -> Bridge {
             InfoBridge::MulticastSnooping(on) => bridge.snooping = *on,
             InfoBridge::MulticastQuerier(on) => bridge.querier = *on,
             InfoBridge::NfCallIp6Tables(on) => bridge.filtered = *on,
+            InfoBridge::StpState(state) => bridge.spanning_tree = *state != BridgeStpState::Disabled,
+            InfoBridge::ForwardDelay(hundredths) => bridge.forward_delay = *hundredths,
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 mod bridges;
 mod filters;
+mod healthy;
 mod heard;
 mod live;
 mod others;
@@ -9,10 +10,13 @@ mod programs;
 mod ranges;
 mod remedies;
 mod router;
+mod running;
+mod served;
 mod session;
 mod settings;
 mod traveller;
 mod tunnel;
+mod unnoticed;
 mod upstream;
 
 use std::fs;
@@ -25,8 +29,8 @@ use serde_json::Value;
 use session::Session;
 
 use crate::endpoint::PATIENCE;
-use crate::lab::Lab;
-use crate::namespace::eventually;
+use crate::lab::{Lab, SENTINELS};
+use crate::namespace::{Namespace, eventually};
 
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
@@ -43,6 +47,9 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         heard::CASES,
         tunnel::CASES,
         remedies::CASES,
+        healthy::CASES,
+        running::CASES,
+        unnoticed::CASES,
     ];
     rooms.into_iter().flatten()
 }
@@ -55,7 +62,13 @@ pub(crate) const RANGES: &str = "[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\ni
 pub(crate) struct Patient {
     pub(crate) lab: Lab,
     directory: PathBuf,
+    config: PathBuf,
 }
+
+/// What it says of a host on which no lone64 runs.
+pub(crate) const IDLE: &str = "no lone64 is running";
+/// What it says where it was told to look at another configuration than the daemon has.
+pub(crate) const ANOTHER: &str = "this report is about ";
 
 /// One remedy, as `--json` prints it.
 #[derive(Debug, Clone)]
@@ -87,7 +100,7 @@ impl Patient {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("lone64-doctor-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).expect("a temporary directory");
-        let patient = Self { lab, directory };
+        let patient = Self { lab, config: directory.join("lone64.toml"), directory };
         patient.configure(config);
         patient
     }
@@ -95,6 +108,11 @@ impl Patient {
     /// Another configuration.
     pub(crate) fn configure(&self, config: &str) {
         fs::write(self.directory.join("lone64.toml"), config).expect("a temporary file");
+    }
+
+    /// The doctor reads this configuration from now on.
+    pub(crate) fn reads(&mut self, config: PathBuf) {
+        self.config = config;
     }
 
     /// A file below the directory that the doctor takes for `/`.
@@ -114,7 +132,8 @@ impl Patient {
         assert!(status.success(), "{script}");
     }
 
-    /// What the doctor finds, and its exit status.
+    /// What the doctor finds, and its exit status. That no lone64 runs is no news where a test has
+    /// started none, nor that a test has a file of its own.
     pub(crate) fn examine(&self) -> (Vec<Finding>, i32) {
         self.doctor(&[])
     }
@@ -151,7 +170,7 @@ impl Patient {
         command
             .args(&words[1..])
             .args(["doctor", "--config"])
-            .arg(self.directory.join("lone64.toml"))
+            .arg(&self.config)
             .arg("--root")
             .arg(&self.directory)
             .args(options)
@@ -162,6 +181,13 @@ impl Patient {
     }
 
     fn call(&self, wrapper: &[&str], options: &[&str]) -> (Vec<Finding>, i32) {
+        let (mut findings, status) = self.all(wrapper, options);
+        findings.retain(|finding| !finding.text.starts_with(IDLE) && !finding.text.starts_with(ANOTHER));
+        (findings, status)
+    }
+
+    /// All that it finds, also that no lone64 runs.
+    pub(crate) fn all(&self, wrapper: &[&str], options: &[&str]) -> (Vec<Finding>, i32) {
         let options: Vec<_> = ["--json"].into_iter().chain(options.iter().copied()).collect();
         let output = self.run(wrapper, &options);
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -186,7 +212,8 @@ impl Patient {
                 });
             }
         }
-        (findings, output.status.code().expect("it was not killed"))
+        let status = output.status.code().expect("it was not killed");
+        (findings, status)
     }
 
     /// There is nothing wrong, not even a warning.
@@ -241,6 +268,25 @@ impl Patient {
         assert_eq!(status, i32::from(severity == "fault"), "the exit status");
         first.clone()
     }
+}
+
+/// Of a host on which everything works, with a daemon that was started in whatever way: the doctor finds it, and no fault.
+pub(crate) fn finds_no_fault(host: &Namespace) {
+    let root = crate::daemon::directory();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lone64"));
+    command.args(["doctor", "--json", "--root"]).arg(&root).stdin(Stdio::null()).stderr(Stdio::piped());
+    let output = host.run(|| command.output()).expect("it ends");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    let checks = report["checks"].as_array().into_iter().flatten();
+    let found: Vec<_> =
+        checks.filter_map(|check| check["findings"].as_array()).flatten().map(Value::to_string).collect();
+    // Nobody has the addresses of that range, on purpose.
+    let is_fault =
+        |finding: &&String| finding.contains("\"severity\":\"fault\"") && !finding.contains(SENTINELS);
+    let faults: Vec<_> = found.iter().filter(is_fault).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(found.iter().all(|finding| !finding.contains(IDLE)), "it was not found: {found:#?}");
+    let _ = fs::remove_dir_all(root);
 }
 
 impl Drop for Patient {

@@ -7,6 +7,7 @@ pub mod bridge_filter;
 pub mod bridged;
 pub mod docker;
 pub mod forward;
+pub mod guests_bridges;
 pub mod masquerade;
 pub mod neighbor_discovery;
 pub mod packet_too_big;

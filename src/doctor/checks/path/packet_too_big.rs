@@ -3,7 +3,7 @@
 
 use super::forward;
 use super::{Direction, FAR_AWAY, Obstacles, ROUTED, Way, exceptions};
-use crate::doctor::firewall::{Body, Exception, Hook, Packet, Reverse, State};
+use crate::doctor::firewall::{Body, Exception, Fate, Hook, Packet, Reverse, State};
 use crate::doctor::{Check, Finding, Group, Host};
 
 /// The check.
@@ -23,7 +23,9 @@ fn examine(host: &Host) -> Vec<Finding> {
     let mut obstacles = Obstacles::none();
     let mut look = |hook, packet: &Packet<'_>, whose: &'static str| {
         for objection in host.firewall.rules.objections(hook, &ROUTED, "", packet) {
-            if !barred.all.iter().any(|(known, _)| known.base == objection.base) {
+            // With another address it goes on, as what it belongs to did.
+            let is_translated = matches!(objection.fate, Fate::Translated(_));
+            if !is_translated && !barred.all.iter().any(|(known, _)| known.base == objection.base) {
                 obstacles.add(objection, whose);
             }
         }

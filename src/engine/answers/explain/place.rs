@@ -15,28 +15,6 @@ use crate::engine::time::Time;
 use crate::wire::{DropReason, group_suffix};
 
 impl Explainer<'_> {
-    /// What to do about an address that is in no range: a neighbor on the upstream link needs nothing.
-    pub(super) fn remedy_for_no_range(&self, target: Ipv6Addr) -> String {
-        let mut unserved = self.scene.plan.unserved.first.iter();
-        if let Some(network) = unserved.find(|network| network.prefix.contains(&target)) {
-            return network.remedy();
-        }
-        let ours = self.routes.ours();
-        let routes = &self.scene.host.routes;
-        let is_on = |link: &IfIndex| {
-            routes.on_link(*link, |route| ours.include(route)).any(|prefix| prefix.contains(&target))
-        };
-        match self.scene.plan.bindings.upstreams.iter().map(|upstream| upstream.link).find(is_on) {
-            Some(link) => {
-                let name = self.name(link);
-                format!(
-                    "nothing, if it is itself on the link of {name}; if it is behind the host, {NO_RANGE}"
-                )
-            }
-            None => NO_RANGE.to_owned(),
-        }
-    }
-
     /// Where guests share a bridge with the router: behind which port that is. What comes from elsewhere gets no answer.
     pub(super) fn tell_uplink(&self, bridge: IfIndex, steps: &mut Vec<Step>) -> bool {
         let name = self.name(bridge);
@@ -334,8 +312,6 @@ fn by_table(way: Way<'_>) -> String {
         _ => unless.to_owned(),
     }
 }
-
-const NO_RANGE: &str = "add a [[range]] whose prefix holds it, with the interface behind which it is";
 
 #[cfg(test)]
 mod tests {
