@@ -6,6 +6,7 @@ mod askers;
 mod in_force;
 mod page;
 mod shown;
+mod wrapped;
 
 use std::io::{self, IsTerminal};
 use std::path::Path;

@@ -75,7 +75,8 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "upstreams",
         "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend, gateway_source \
-         (who keeps the gateway's neighbor entry now: kernel or global), mld: \
+         (who keeps the gateway's neighbor entry now: kernel or global), announced_again_seconds (how often every guest is \
+         announced again, because the provider forgets; else null), mld: \
          querier (the address of one that was heard, or null), delivers_all (true if a solicitation came for which \
          nobody had reported a group; null without a querier), groups (how many are reported), waiting (for how many \
          more there is no room); and counters: answered, and dropped, a number for each reason that there was.",
@@ -120,6 +121,11 @@ const STATUS_FIELDS: &[Term] = &[
          is healthy with them.",
     ),
     (
+        "not_admitted",
+        "Targets that the provider does not admit: its gateway answers questions from the host, and none from them (the \
+         first 256), each with address, interface (of the upstream), gateway and message. It is healthy with them.",
+    ),
+    (
         "unserved",
         "Networks that the kernel routes inside an on-link prefix of an upstream, and that nobody serves (the first 256): \
          each with prefix, interface, upstream, lines (of the configuration, which serve it) and instead (what else can \
@@ -137,14 +143,15 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
-         conflict, pending and refused; unserved: how many networks nobody serves; probes, downstream_answers (to guests on their own link), \
+         conflict, pending and refused; unserved: how many networks nobody serves; not_admitted: how many targets the provider does not \
+         admit; probes, downstream_answers (to guests on their own link), \
          rival_advertisements and netlink_resyncs since the start.",
     ),
     (
         "targets",
         "By address, each with address, state (live, probing or absent), interface, mac, evidence (probe, neighbor, \
-         dad or route: how it is known), guest (kept for its name; null in this version), answered (how often) and \
-         last_seen_seconds (ago).",
+         dad or route: how it is known), guest (kept for its name; null in this version), answered (how often), \
+         last_seen_seconds (ago) and upstream (not admitted, where the provider does not admit it; else null).",
     ),
     (
         "routes",
@@ -156,7 +163,7 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 A first page, one without after and routes_after, has all of that; the pages behind it have no upstreams, \
-ranges, problems, conflicts, wide_masks, next_hops, askers, unserved, config and totals. The next one is asked for with both: what more says \
+ranges, problems, conflicts, wide_masks, next_hops, askers, not_admitted, unserved, config and totals. The next one is asked for with both: what more says \
 or, where that is null, the last address or destination that was listed (:: or ::/0 if none was), so that this list does \
 not begin again. The last page has null for both:";
 
@@ -286,6 +293,15 @@ const EVENTS: &[Term] = &[
         "interface, address: the gateway answers no question from a link-local address, and is asked from a global one.",
     ),
     ("gateway_answers", "interface, address: it answers link-local ones again."),
+    (
+        "not_admitted",
+        "target, interface, gateway: the gateway answers questions from the host, and none from the target.",
+    ),
+    ("admitted", "target, interface: that is over."),
+    (
+        "forgets",
+        "interface, period_seconds: the provider has forgotten guests that it knew; all are announced again at this period.",
+    ),
     ("problem", "message: something keeps it from serving."),
     ("solved", "message: it does not any more."),
     (

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::askers::Asker;
 use super::in_force::InForce;
+pub(super) use super::wrapped::wrapped;
 use crate::commands::unserved;
 use crate::daemon::unserved::Network;
 use crate::wire::Mac;
@@ -32,6 +33,8 @@ pub(super) struct Page {
     next_hops: Vec<NextHop>,
     #[serde(default)]
     askers: Vec<Asker>,
+    #[serde(default)]
+    not_admitted: Vec<NotAdmitted>,
     #[serde(default)]
     unserved: Vec<Network>,
     config: Option<InForce>,
@@ -94,6 +97,15 @@ struct Target {
     guest: Option<String>,
     answered: u64,
     last_seen_seconds: Option<u64>,
+    #[serde(default)]
+    upstream: Option<String>,
+}
+
+/// A target that the provider does not admit.
+#[derive(Debug, Deserialize)]
+struct NotAdmitted {
+    address: String,
+    message: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -193,6 +205,15 @@ impl Page {
         for (sentence, is_complaint) in self.askers.iter().map(Asker::sentence) {
             let code = if is_complaint { RED } else { GREEN };
             text += &wrapped(&sentence, &colour.paint("asker: ", code), "    ");
+        }
+        for NotAdmitted { address, message } in self.not_admitted.iter().take(MOST_REFUSED) {
+            let sentence = format!("{address} {}", message.as_deref().unwrap_or("is not admitted by the provider"));
+            text += &wrapped(&sentence, &colour.paint("guest: ", RED), "    ");
+        }
+        let more = self.not_admitted.len().saturating_sub(MOST_REFUSED);
+        if more > 0 {
+            let sentence = format!("the provider does not admit {more} more; `lone64 status --json` names them");
+            text += &wrapped(&sentence, &colour.paint("guests: ", RED), "    ");
         }
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line(colour);
@@ -315,6 +336,7 @@ impl Target {
         facts.extend(self.guest.clone());
         facts.push(format!("seen by {}", self.evidence.as_deref().unwrap_or("-")));
         facts.push(counted(usize::try_from(self.answered).unwrap_or(usize::MAX), "answer"));
+        facts.extend(self.upstream.as_ref().map(|verdict| format!("upstream: {verdict}")));
         if let Some(address) = self.mac.as_deref().and_then(|mac| mac.parse::<Mac>().ok()).map(link_local) {
             facts.push(format!("{address}%{interface} (EUI-64)"));
         }
@@ -363,27 +385,8 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
-/// Lines of at most [`COLUMNS`]: the first begins with `first`, the others with `indent`.
-pub(super) fn wrapped(text: &str, first: &str, indent: &str) -> String {
-    let mut lines = first.to_owned();
-    let mut column = super::visible(first);
-    for (position, word) in text.split_whitespace().enumerate() {
-        let space = usize::from(position > 0);
-        if position > 0 && column + space + word.chars().count() > COLUMNS {
-            lines.push('\n');
-            lines += indent;
-            column = indent.len();
-        } else if position > 0 {
-            lines.push(' ');
-            column += 1;
-        }
-        lines += word;
-        column += word.chars().count();
-    }
-    lines + "\n"
-}
-
-const COLUMNS: usize = 80;
+/// Guests that the provider does not admit, each with a sentence.
+const MOST_REFUSED: usize = 4;
 /// Interfaces of one range that are named.
 const MOST_NAMES: usize = 8;
 const RED: &str = "31";

@@ -67,6 +67,8 @@ pub enum Subject {
     Rival,
     /// Where the answer comes from.
     Source,
+    /// Whether the provider admits it.
+    Provider,
     /// Where the kernel sends packets for it.
     Route,
 }
@@ -84,6 +86,7 @@ impl Subject {
             Self::Liveness => "liveness",
             Self::Rival => "rival",
             Self::Source => "source",
+            Self::Provider => "provider",
             Self::Route => "route",
         }
     }
@@ -120,6 +123,8 @@ pub struct Explainer<'a> {
     pub scene: Scene<'a>,
     /// What the kernel keeps for us.
     pub routes: &'a Routes,
+    /// The gateway that answers the host, and not the target.
+    pub refusing: Option<Ipv6Addr>,
 }
 
 impl Explainer<'_> {
@@ -181,6 +186,7 @@ impl Explainer<'_> {
             return Expected::Dropped(DropReason::NoSource);
         }
         if !matches!(outcome, Expected::Dropped(_)) {
+            steps.extend(self.refusing.map(not_admitted));
             steps.push(self.explain_route(range, target));
         }
         outcome
@@ -330,6 +336,12 @@ impl Explainer<'_> {
     fn name(&self, link: IfIndex) -> String {
         self.scene.host.links.name(link)
     }
+}
+
+fn not_admitted(gateway: Ipv6Addr) -> Step {
+    let value = format!("not admitted: the gateway {gateway} answers the host, and nothing from this address");
+    let remedy = "ask the provider for a routed prefix, for a second MAC, or to admit the address";
+    no(Subject::Provider, value, Some(remedy.to_owned()))
 }
 
 /// A question as the provider's router asks it.
