@@ -132,7 +132,7 @@ const UPSTREAM: &[Key] = &[
     (
         "announce",
         Some("true"),
-        "When a target proves live, when the upstream comes up and when its MAC changes: ask the link whether another station has it (duplicate address detection) and, a second later, tell the neighbors, and ask the gateway from the target's address. \"dad\": ask the link each time. A period, such as \"5m\", from \"10s\" to \"24h\": the same as true, and whatever is live and announced is asked for and told again, once in each period, for switches and routers that age entries out; not what another station has. No more at a time than announcements-per-second: if a round takes longer than the period, the next one follows it, and that is logged once. false: not.",
+        "When a target proves live, when the upstream comes up and when its MAC changes: ask the link whether another station has it (duplicate address detection) and, a second later, tell the neighbors, and ask the gateway from the target's address. If the gateway answers the host and not the target, the target is asked for once more in the form of duplicate address detection, from which switches learn; where a switch forgets, everything is announced again at a period; a target that gets no answer all the same is named: not admitted. \"dad\": ask the link each time. A period, such as \"5m\", from \"10s\" to \"24h\": the same as true, and whatever is live and announced is asked for and told again, once in each period, for switches and routers that age entries out; not what another station has. No more at a time than announcements-per-second: if a round takes longer than the period, the next one follows it, and that is logged once. false: not.",
     ),
     (
         "gateway-source",

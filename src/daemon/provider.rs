@@ -65,7 +65,10 @@ pub(super) fn gateway_filtered(router: Ipv6Addr, upstream: &str) -> String {
 /// The gateway answers the host, and not a guest: behind the guest's address.
 pub(super) fn not_admitted(router: Ipv6Addr, upstream: &str) -> String {
     format!(
-        "is not admitted by the provider: the gateway {router} on {upstream} answers questions from the host, and none from          this address, also after duplicate address detection for it. The provider drops what comes from it (a filter by          source, a limit of addresses for each MAC), or its switch does not learn it: ask the provider for a routed          prefix, for a second MAC, or to admit the address"
+        "is not admitted by the provider: the gateway {router} on {upstream} answers questions from the host, and none from \
+         this address, also after duplicate address detection for it. The provider drops what comes from it (a filter by \
+         source, a limit of addresses for each MAC), or its switch does not learn it: ask the provider for a routed \
+         prefix, for a second MAC, or to admit the address"
     )
 }
 
@@ -73,7 +76,9 @@ pub(super) fn not_admitted(router: Ipv6Addr, upstream: &str) -> String {
 pub(super) fn forgets(upstream: &str, period: Duration) -> String {
     let seconds = period.as_secs();
     format!(
-        "the provider of {upstream} has forgotten guests that it knew, and learned them from duplicate address detection:          every guest is announced again each {seconds} s from now on; announce = \"{seconds}s\" in the [[upstream]] says the          same from the start"
+        "the provider of {upstream} has forgotten guests that it knew, and learned them from duplicate address detection: \
+         every guest is announced again each {seconds} s from now on; announce = \"{seconds}s\" in the [[upstream]] says the \
+         same from the start"
     )
 }
 

@@ -104,10 +104,7 @@ impl Status {
             pid: std::process::id(),
             uptime_seconds: now.since(Time::ORIGIN).as_secs(),
             whole: params.is_first().then(|| Whole::of(engine, now)),
-            targets: page
-                .into_iter()
-                .map(|(address, t)| target(address, &t, engine, now))
-                .collect(),
+            targets: page.into_iter().map(|(address, t)| target(address, &t, engine, now)).collect(),
             routes: routes.into_iter().map(|(known, state)| route(&known, state, engine)).collect(),
             more,
         }

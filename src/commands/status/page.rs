@@ -207,12 +207,14 @@ impl Page {
             text += &wrapped(&sentence, &colour.paint("asker: ", code), "    ");
         }
         for NotAdmitted { address, message } in self.not_admitted.iter().take(MOST_REFUSED) {
-            let sentence = format!("{address} {}", message.as_deref().unwrap_or("is not admitted by the provider"));
+            let sentence =
+                format!("{address} {}", message.as_deref().unwrap_or("is not admitted by the provider"));
             text += &wrapped(&sentence, &colour.paint("guest: ", RED), "    ");
         }
         let more = self.not_admitted.len().saturating_sub(MOST_REFUSED);
         if more > 0 {
-            let sentence = format!("the provider does not admit {more} more; `lone64 status --json` names them");
+            let sentence =
+                format!("the provider does not admit {more} more; `lone64 status --json` names them");
             text += &wrapped(&sentence, &colour.paint("guests: ", RED), "    ");
         }
         for route in self.routes.iter().filter(|route| route.state != "installed") {

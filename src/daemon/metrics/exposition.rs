@@ -33,6 +33,7 @@ pub(super) struct Snapshot {
     pub(super) resyncs: u64,
     pub(super) problems: u64,
     pub(super) unserved: u64,
+    pub(super) not_admitted: u64,
     /// Upstreams, and whichever of the downstreams lost any; [`MOST_INTERFACES`] at most.
     pub(super) drops: Vec<(String, u64)>,
     pub(super) answers: Answers,
@@ -65,6 +66,7 @@ impl Snapshot {
             resyncs: counters.resyncs,
             problems: engine.problems().len() as u64,
             unserved: engine.count_unserved() as u64,
+            not_admitted: engine.count_refused() as u64,
             drops: of_upstreams
                 .chain(others)
                 .filter_map(|(link, count)| Some((name(link)?, count)))
@@ -115,6 +117,11 @@ impl Collector for Snapshot {
             "lone64_unserved_networks",
             "Networks that the kernel routes inside an on-link prefix of an upstream, and that nobody serves.",
             [([], self.unserved)],
+        )?;
+        page.gauges(
+            "lone64_not_admitted_targets",
+            "Targets that the provider does not admit: its gateway answers the host, and not them.",
+            [([], self.not_admitted)],
         )?;
         for (name, help, count) in [
             ("lone64_probes", "Probes sent.", self.probes),

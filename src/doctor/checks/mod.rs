@@ -68,5 +68,6 @@ pub static ALL: &[&Check] = &[
     &other_responders::CHECK,
     &heard::RIVALS,
     &provider::CHECK,
+    &provider::ADMITTED,
     &networkd::CHECK,
 ];

@@ -339,7 +339,8 @@ impl Explainer<'_> {
 }
 
 fn not_admitted(gateway: Ipv6Addr) -> Step {
-    let value = format!("not admitted: the gateway {gateway} answers the host, and nothing from this address");
+    let value =
+        format!("not admitted: the gateway {gateway} answers the host, and nothing from this address");
     let remedy = "ask the provider for a routed prefix, for a second MAC, or to admit the address";
     no(Subject::Provider, value, Some(remedy.to_owned()))
 }

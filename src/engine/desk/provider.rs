@@ -90,7 +90,8 @@ impl Desk {
         }
         let is_hosts = upstream.link_local == Some(destination) || upstream.global == Some(destination);
         let to = (destination, guests.number(destination), is_hosts);
-        if manners.admission.heard(upstream.link, router, to, now) && manners.announcements.spare(destination) {
+        if manners.admission.heard(upstream.link, router, to, now) && manners.announcements.spare(destination)
+        {
             manners.admission.look_later(upstream.link, router, destination, now);
         }
         self.tell_admission(now);
@@ -110,6 +111,10 @@ impl Desk {
                     let House { manners, plan, .. } = &mut self.house;
                     manners.settle_rounds(plan, &BTreeMap::new(), now);
                     Event::Forgets(link, period)
+                }
+                admission::News::Forgot(link) => {
+                    self.house.manners.announcements.hasten(link, now.next());
+                    continue;
                 }
             };
             self.tell(event);

@@ -140,12 +140,7 @@ impl Manners {
     /// what the provider forgets.
     pub fn settle_rounds(&mut self, plan: &Plan, new: &BTreeMap<IfIndex, bool>, now: Time) {
         let Self { announcements, admission, .. } = self;
-        announcements.settle_rounds(
-            plan.bindings.upstreams.iter(),
-            |link| admission.period(link),
-            new,
-            now,
-        );
+        announcements.settle_rounds(plan.bindings.upstreams.iter(), |link| admission.period(link), new, now);
     }
 
     /// The same where ranges are others than before; the host's addresses in them follow with

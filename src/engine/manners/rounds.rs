@@ -67,6 +67,13 @@ impl Rounds {
         }
     }
 
+    /// The next round on this upstream begins at once, unless one is under way.
+    pub fn hasten(&mut self, link: IfIndex, now: Time) {
+        if let Some(round) = self.by_link.get_mut(&link) {
+            round.begins = round.begins.min(now);
+        }
+    }
+
     /// Whether there are rounds on this upstream.
     pub fn has(&self, link: IfIndex) -> bool {
         self.by_link.contains_key(&link)

@@ -4,9 +4,7 @@ use core::net::Ipv6Addr;
 
 use super::exam::{Exam, Finding, Occasion, Stage};
 use super::standing::{Place, Standing, Who};
-use super::{
-    AGAIN, Admission, Asked, Later, MOST_AGAIN, MOST_EXAMS, News, RETRANS_TIMER, SHARED, SLICE,
-};
+use super::{AGAIN, Admission, Asked, Later, MOST_AGAIN, MOST_EXAMS, News, RETRANS_TIMER, SHARED, SLICE};
 use crate::engine::effect::Output;
 use crate::engine::manners::claims::{dad, question, solicitation_from};
 use crate::engine::manners::footing::{Announced, Footing};

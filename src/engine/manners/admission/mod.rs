@@ -85,6 +85,8 @@ pub enum News {
     Bound(Ipv6Addr),
     /// The provider forgets targets, which are announced at this period from now on.
     Forgets(IfIndex, Duration),
+    /// The provider of this upstream has forgotten a target, and perhaps others.
+    Forgot(IfIndex),
 }
 
 impl Admission {
@@ -245,6 +247,7 @@ impl Admission {
             self.forgetful.insert(link, period);
             self.news.push(News::Forgets(link, period));
         }
+        self.news.push(News::Forgot(link));
     }
 
     fn note_bound(&mut self, target: Ipv6Addr, now: Time) {

@@ -72,7 +72,8 @@ impl Standings {
             }
             self.words.resize(word + 1, 0);
         }
-        self.counts[self.of_guest(number) as usize] -= usize::from(self.of_guest(number) != Standing::Unknown);
+        self.counts[self.of_guest(number) as usize] -=
+            usize::from(self.of_guest(number) != Standing::Unknown);
         self.counts[standing as usize] += usize::from(standing != Standing::Unknown);
         self.words[word] = self.words[word] & !(LANE << shift) | (standing as u64) << shift;
     }

@@ -33,6 +33,11 @@ impl Announcements {
         self.rounds.settle(&periods.collect(), new, now);
     }
 
+    /// Everything on this upstream is announced again at once, where it is announced at a period.
+    pub fn hasten(&mut self, link: IfIndex, now: Time) {
+        self.rounds.hasten(link, now);
+    }
+
     /// One of the target's advertisements that are still to come is not sent. False if there is but one.
     pub fn spare(&mut self, target: Ipv6Addr) -> bool {
         match self.runs.get_mut(&target) {
