@@ -2,23 +2,31 @@
 //! configuration.
 
 use std::net::Ipv6Addr;
-use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::client::status;
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::mac;
-use crate::lab::{D, FAR, GUEST, Lab, PLAIN, ROUTER, UPSTREAM_GLOBAL};
+use crate::lab::{D, FAR, GATEWAY, GUEST, Lab, PLAIN, ROUTER, ROUTER_AT_LARGE, UPSTREAM_GLOBAL};
 use crate::namespace::{Namespace, eventually};
+use crate::pings::Pings;
 use crate::provider::reaches;
 use crate::solicitation::{Asker, Solicitation};
 
 crate::cases![
     an_old_entry_gives_way_where_unsolicited_advertisements_are_dropped,
     an_entry_that_the_router_keeps_for_27_seconds_gives_way_at_once,
+    a_filter_by_source_is_got_round_while_announcements_bring_entries,
+    link_local_discovery_that_is_dropped_both_ways_is_got_round,
     two_routers_with_different_filters_reach_the_guests,
     a_router_takes_over_with_the_same_mac,
     a_router_takes_over_with_another_mac,
 ];
+
+/// An address of the router's own, which is on none of its links.
+const BEHIND: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 2);
 
 fn start(lab: &Lab) -> Daemon {
     Daemon::start(lab, Settings::default().without_upstream().without_sentinels())
@@ -66,7 +74,7 @@ fn an_old_entry_gives_way_where_unsolicited_advertisements_are_dropped() {
         knows_others(&lab.router, state);
         let daemon = start(&lab);
         // They are known to be there.
-        lab.guest.ping(&crate::lab::GATEWAY.to_string());
+        lab.guest.ping(&GATEWAY.to_string());
         lab.plain.ping("2001:db8:1:2:d::1");
         reached(&far, "the guests are reached");
         daemon.stop();
@@ -84,11 +92,63 @@ fn an_entry_that_the_router_keeps_for_27_seconds_gives_way_at_once() {
         knows_others(&lab.router, state);
         assert!(!reaches(&far, GUEST), "the router does not keep it");
         let daemon = start(&lab);
-        lab.guest.ping(&crate::lab::GATEWAY.to_string());
+        lab.guest.ping(&GATEWAY.to_string());
         lab.plain.ping("2001:db8:1:2:d::1");
         reached(&far, "the guests are reached");
         daemon.stop();
     }
+}
+
+fn a_filter_by_source_is_got_round_while_announcements_bring_entries() {
+    let advertisement = "icmpv6 type nd-neighbor-advert";
+    for (rule, source) in [
+        (format!("{advertisement} ip6 saddr fe80::/10"), "target"),
+        (format!("{advertisement} ip6 saddr != 2001:db8:1:2::/64"), "target"),
+        (format!("{advertisement} ip6 saddr != {UPSTREAM_GLOBAL}"), "global"),
+    ] {
+        let (lab, far) = lab();
+        drops(&lab.router, &rule);
+        confirms_soon(&lab.router);
+        let daemon = start(&lab);
+        reached(&far, "the guests are reached");
+        let found = eventually("the source is found", PATIENCE, || {
+            reaches(&far, GUEST);
+            let askers: Vec<Value> = serde_json::from_value(status(&daemon)["askers"].take()).unwrap();
+            let mut known = askers.into_iter().filter(|asker| asker["trying"] == false);
+            Some(known.find(|asker| asker["source"] != "scope")?["source"].clone())
+        });
+        assert_eq!(found, source, "{rule}");
+        Pings::start(&far, 100, &GUEST.to_string()).lose_none();
+        daemon.stop();
+    }
+}
+
+fn link_local_discovery_that_is_dropped_both_ways_is_got_round() {
+    let (lab, _far) = lab();
+    let gateway = ROUTER_AT_LARGE.address;
+    lab.switch().output("nft", "add table bridge provider");
+    lab.switch().output("nft", "add chain bridge provider port { type filter hook forward priority 0 ; }");
+    for kind in ["nd-neighbor-solicit", "nd-neighbor-advert"] {
+        let rule =
+            format!("add rule bridge provider port icmpv6 type {kind} ip6 saddr fe80::/10 counter drop");
+        lab.switch().output("nft", &rule);
+    }
+    lab.host.ip(&format!("route replace default via {gateway} dev up0"));
+    confirms_soon(&lab.router);
+    lab.router.ip(&format!("addr add {BEHIND}/128 dev lo nodad"));
+    let daemon = start(&lab);
+    for guest in [&lab.guest, &lab.plain] {
+        eventually("the guests get out", PATIENCE, || reaches(guest, BEHIND).then_some(()));
+    }
+    for guest in [GUEST, PLAIN] {
+        eventually("the router reaches the guests", PATIENCE, || reaches(&lab.router, guest).then_some(()));
+    }
+    eventually("it is known why", PATIENCE, || {
+        reaches(&lab.guest, BEHIND);
+        (status(&daemon)["upstreams"][0]["gateway_source"] == "global").then_some(())
+    });
+    Pings::start(&lab.guest, 100, &BEHIND.to_string()).lose_none();
+    daemon.stop();
 }
 
 /// A second router on the switch, at this address and MAC, with somebody behind it.
@@ -141,9 +201,8 @@ fn two_routers_with_different_filters_reach_the_guests() {
 }
 
 /// The first router is away, and the second has its address.
-fn take_over(lab: &Lab, other: &Namespace) {
+fn take_over(lab: &Lab) {
     lab.switch().ip("link set p0 down");
-    let _ = other;
 }
 
 fn a_router_takes_over_with_the_same_mac() {
@@ -151,7 +210,7 @@ fn a_router_takes_over_with_the_same_mac() {
     let (other, other_far) = second_router(&lab, "fe80::d", 0x0d);
     let daemon = start(&lab);
     reached(&far, "the first router reaches the guests");
-    take_over(&lab, &other);
+    take_over(&lab);
     // A virtual MAC, as RFC 9568 has it: the backup begins to use it.
     other.ip("link add link rt0 name vr0 address 02:00:00:00:00:01 type macvlan mode bridge
          link set vr0 up
@@ -170,7 +229,7 @@ fn a_router_takes_over_with_another_mac() {
     let (other, other_far) = second_router(&lab, "fe80::d", 0x0d);
     let daemon = start(&lab);
     reached(&far, "the first router reaches the guests");
-    take_over(&lab, &other);
+    take_over(&lab);
     other.ip("addr add fe80::1/64 dev rt0 nodad
          addr add 2001:db8:1:2::1/64 dev rt0 nodad
          addr del 2001:db8:1:2::d/64 dev rt0");
@@ -179,6 +238,5 @@ fn a_router_takes_over_with_another_mac() {
     backup.send(&Solicitation::defence(owner, owner.address, true).frame());
     reached(&other_far, "the backup reaches the guests");
     lab.guest.ping(&FAR.to_string());
-    let _ = Duration::ZERO;
     daemon.stop();
 }

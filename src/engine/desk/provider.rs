@@ -90,8 +90,8 @@ impl Desk {
         }
         let is_hosts = upstream.link_local == Some(destination) || upstream.global == Some(destination);
         let to = (destination, guests.number(destination), is_hosts);
-        if manners.admission.heard(upstream.link, router, to, now) && manners.announcements.spare(destination)
-        {
+        let is_new = manners.admission.heard(upstream.link, router, to, now);
+        if is_new && manners.announcements.spare(upstream.link, destination) {
             manners.admission.look_later(upstream.link, router, destination, now);
         }
         self.tell_admission(now);

@@ -26,7 +26,9 @@ impl Admission {
                 continue;
             }
             self.later[at].due = None;
-            if let Some(footing) = examinable(ground, target, now).filter(|it| it.upstream.link == link) {
+            if let Some(footing) =
+                examinable(ground, target, false, now).filter(|it| it.upstream.link == link)
+            {
                 out.push(Output::Solicit(link, solicitation_from(&footing.upstream, target, router)));
                 self.asked(target, ground.number(target), router, now);
             }
@@ -44,7 +46,7 @@ impl Admission {
 
     fn was_not_answered(&mut self, target: Ipv6Addr, asked: Asked, ground: &impl Announced, now: Time) {
         let number = ground.number(target);
-        if examinable(ground, target, now).is_some()
+        if examinable(ground, target, false, now).is_some()
             && self.standings.get(target, number) != Standing::Refused
         {
             let next = if asked.was_admitted { Standing::Lost } else { Standing::Waiting };
@@ -71,7 +73,7 @@ impl Admission {
             };
             let Some(target) = target_of(who, ground) else { continue };
             let number = ground.number(target);
-            match examinable(ground, target, now) {
+            match examinable(ground, target, false, now) {
                 None => self.standings.set(target, number, Standing::Unknown),
                 Some(footing) if self.silent.contains(&footing.upstream.link) => {}
                 Some(_) if self.exams.contains_key(&target) => {}
@@ -96,7 +98,7 @@ impl Admission {
         for _ in 0..MOST_AGAIN {
             let Some(who) = self.standings.next(&[Standing::Refused], &mut place) else { break };
             let Some(target) = target_of(who, ground) else { continue };
-            match examinable(ground, target, now) {
+            match examinable(ground, target, true, now) {
                 None => self.standings.set(target, ground.number(target), Standing::Unknown),
                 Some(_) if self.exams.contains_key(&target) || self.exams.len() >= MOST_EXAMS => {}
                 Some(footing) => {
@@ -123,7 +125,8 @@ impl Admission {
     /// One step on with a target.
     fn go_on(&mut self, target: Ipv6Addr, ground: &impl Announced, out: &mut Vec<Output>, now: Time) {
         let Some(exam) = self.exams.get_mut(&target) else { return };
-        let footing = examinable(ground, target, now).filter(|footing| footing.upstream.link == exam.link);
+        let footing = examinable(ground, target, exam.is_bound, now);
+        let footing = footing.filter(|footing| footing.upstream.link == exam.link);
         let Some(footing) = footing else {
             self.exams.remove(&target);
             self.standings.set(target, ground.number(target), Standing::Unknown);
@@ -216,8 +219,11 @@ fn target_of(who: Who, ground: &impl Announced) -> Option<Ipv6Addr> {
     }
 }
 
-/// Nothing is asked from the address of a target that is not announced, or that another station may have.
-fn examinable(ground: &impl Announced, target: Ipv6Addr, now: Time) -> Option<Footing> {
-    let is_fit = |footing: &Footing| footing.is_announced && footing.is_free && !footing.is_kept;
+/// Nothing is asked from the address of a target that is not announced, or that another station may have: the link was
+/// asked, or is asked before.
+fn examinable(ground: &impl Announced, target: Ipv6Addr, is_asked: bool, now: Time) -> Option<Footing> {
+    let is_theirs = |footing: &Footing| footing.is_disputed || footing.is_kept;
+    let is_fit =
+        |footing: &Footing| footing.is_announced && !is_theirs(footing) && (footing.is_free || is_asked);
     ground.footing(target, now).filter(is_fit)
 }

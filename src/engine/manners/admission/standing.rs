@@ -125,6 +125,14 @@ impl Standings {
     fn set_other(&mut self, target: Ipv6Addr, standing: Standing) {
         let before = self.others.remove(&target).unwrap_or_default();
         self.counts[before as usize] -= usize::from(before != Standing::Unknown);
+        if self.others.len() >= MOST_OTHERS {
+            // Of those that are admitted there is nothing to say.
+            let admitted = self.others.iter().find(|(_, known)| **known == Standing::Admitted);
+            if let Some(admitted) = admitted.map(|(target, _)| *target) {
+                self.others.remove(&admitted);
+                self.counts[Standing::Admitted as usize] -= 1;
+            }
+        }
         if standing != Standing::Unknown && self.others.len() < MOST_OTHERS {
             self.others.insert(target, standing);
             self.counts[standing as usize] += 1;
@@ -190,6 +198,7 @@ mod tests {
     #[test]
     fn addresses_of_the_host_are_few_and_as_many_guests_as_there_may_be_take_half_a_byte_each() {
         let mut standings = Standings::default();
+        (0..9).for_each(|number| standings.set(Ipv6Addr::from(1 << 64 | number), None, Standing::Admitted));
         for number in 0..2 * MOST_OTHERS as u128 {
             standings.set(Ipv6Addr::from(number), None, Standing::Refused);
         }

@@ -38,10 +38,11 @@ impl Announcements {
         self.rounds.hasten(link, now);
     }
 
-    /// One of the target's advertisements that are still to come is not sent. False if there is but one.
-    pub fn spare(&mut self, target: Ipv6Addr) -> bool {
+    /// One of the target's advertisements that are still to come on this upstream is not sent. False if there is but one,
+    /// or if it is announced again anyway.
+    pub fn spare(&mut self, upstream: IfIndex, target: Ipv6Addr) -> bool {
         match self.runs.get_mut(&target) {
-            Some(Run::Next(_, Step::Again(left))) if *left > 1 => {
+            Some(Run::Next(_, Step::Again(left))) if *left > 1 && !self.rounds.has(upstream) => {
                 *left -= 1;
                 true
             }
