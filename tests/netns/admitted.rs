@@ -50,9 +50,9 @@ fn lab(set: &str, rules: &[&str]) -> (Lab, Namespace) {
     (lab, far)
 }
 
-/// A guest is bound for so long by the detection of duplicates that the host sends for it.
+/// A guest is bound for so long by the last detection of duplicates that the host has sent for it.
 fn learns(timeout: &str) -> String {
-    format!("icmpv6 type nd-neighbor-solicit ip6 saddr :: add @bound {{ @th,64,128 {timeout} }}")
+    format!("icmpv6 type nd-neighbor-solicit ip6 saddr :: update @bound {{ @th,64,128 {timeout} }}")
 }
 
 /// No advertisement of an address that is not bound.
