@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::askers::Asker;
 use super::in_force::InForce;
-pub(super) use super::wrapped::wrapped;
+pub(super) use super::wrapped::{duration, wrapped};
 use crate::commands::unserved;
 use crate::daemon::unserved::Network;
 use crate::wire::Mac;
@@ -53,6 +53,8 @@ struct Upstream {
     mld: Option<Mld>,
     #[serde(default)]
     gateway_source: Option<String>,
+    #[serde(default)]
+    announced_again_seconds: Option<u64>,
     counters: Counters,
 }
 
@@ -148,6 +150,8 @@ struct Totals {
     targets: TargetTotals,
     #[serde(default)]
     unserved: usize,
+    #[serde(default)]
+    not_admitted: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -209,13 +213,14 @@ impl Page {
         for NotAdmitted { address, message } in self.not_admitted.iter().take(MOST_REFUSED) {
             let sentence =
                 format!("{address} {}", message.as_deref().unwrap_or("is not admitted by the provider"));
-            text += &wrapped(&sentence, &colour.paint("guest: ", RED), "    ");
+            text += &wrapped(&sentence, &colour.paint("provider: ", RED), "    ");
         }
-        let more = self.not_admitted.len().saturating_sub(MOST_REFUSED);
+        let listed = self.not_admitted.len();
+        let refused = if self.is_whole { self.totals.not_admitted.max(listed) } else { listed };
+        let more = refused.saturating_sub(MOST_REFUSED);
         if more > 0 {
-            let sentence =
-                format!("the provider does not admit {more} more; `lone64 status --json` names them");
-            text += &wrapped(&sentence, &colour.paint("guests: ", RED), "    ");
+            let sentence = format!("{more} more are not admitted; `lone64 status --json` names them");
+            text += &wrapped(&sentence, &colour.paint("provider: ", RED), "    ");
         }
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line(colour);
@@ -282,9 +287,13 @@ impl Upstream {
         let reasons = if sum == 0 { String::new() } else { format!(": {}", reasons.join(", ")) };
         let is_asked = self.gateway_source.as_deref() == Some("global");
         let gateway = if is_asked { "; the gateway is asked from a global address" } else { "" };
+        let again = self.announced_again_seconds.map(|seconds| {
+            format!("; the provider forgets guests: all are announced again each {}", duration(seconds))
+        });
+        let again = again.unwrap_or_default();
         let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
         format!("upstream {name}{mac} {}\n", colour.state(&self.state))
-            + &wrapped(&format!("{counts}{gateway}"), "    ", "        ")
+            + &wrapped(&format!("{counts}{gateway}{again}"), "    ", "        ")
             + &self.mld.as_ref().map(Mld::line).unwrap_or_default()
     }
 }
@@ -375,16 +384,6 @@ fn link_local(mac: Mac) -> Ipv6Addr {
 
 fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// The two largest units.
-pub(super) fn duration(seconds: u64) -> String {
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, minutes) => format!("{minutes}min {}s", seconds % 60),
-        (0, hours, minutes) => format!("{hours}h {minutes}min"),
-        (days, hours, _) => format!("{days}d {hours}h"),
-    }
 }
 
 /// Guests that the provider does not admit, each with a sentence.

@@ -1,4 +1,4 @@
-//! Text in lines of 80 columns.
+//! Text in lines of 80 columns, and durations in it.
 
 /// Lines of at most [`COLUMNS`]: the first begins with `first`, the others with `indent`.
 pub(super) fn wrapped(text: &str, first: &str, indent: &str) -> String {
@@ -18,6 +18,16 @@ pub(super) fn wrapped(text: &str, first: &str, indent: &str) -> String {
         column += word.chars().count();
     }
     lines + "\n"
+}
+
+/// The two largest units.
+pub(super) fn duration(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}min {}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h {minutes}min"),
+        (days, hours, _) => format!("{days}d {hours}h"),
+    }
 }
 
 const COLUMNS: usize = 80;
