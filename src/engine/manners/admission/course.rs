@@ -95,7 +95,8 @@ impl Admission {
         }
         self.again.0 = (self.count_refused() > 0).then_some(now + AGAIN);
         let mut place = self.again.1;
-        for _ in 0..MOST_AGAIN {
+        let most = if std::mem::take(&mut self.is_over) { MOST_EXAMS } else { MOST_AGAIN };
+        for _ in 0..most {
             let Some(who) = self.standings.next(&[Standing::Refused], &mut place) else { break };
             let Some(target) = target_of(who, ground) else { continue };
             match examinable(ground, target, true, now) {

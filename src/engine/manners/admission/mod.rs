@@ -45,6 +45,8 @@ pub struct Admission {
     begin: (Option<Time>, Place),
     /// When some that are refused are tried again, and from where on.
     again: (Option<Time>, Place),
+    /// One of them is admitted now: more of them are tried, and sooner.
+    is_over: bool,
     /// Targets that a router has asked for again and again, and when.
     doubted: VecDeque<(Time, Ipv6Addr)>,
     /// When switches were last known to know these targets.
@@ -234,7 +236,7 @@ impl Admission {
         if self.standings.get(target, number) == Standing::Refused {
             self.news.push(News::Admitted(target, link));
             // The others may be, too.
-            self.again.0 = Some(now);
+            (self.is_over, self.again.0) = (true, Some(now + RETRANS_TIMER));
         }
         self.standings.set(target, number, Standing::Admitted);
     }
