@@ -163,6 +163,18 @@ fn one_that_is_answered_is_asked_once_more_if_at_all() {
 }
 
 #[test]
+fn one_that_is_gone_before_the_later_look_makes_room_for_another() {
+    let mut lab = Lab::new();
+    lab.announce(0..2, &mut |_| true);
+    lab.host.is_free = false;
+    lab.pass(400, &mut |_| true);
+    lab.host.is_free = true;
+    lab.announce(2..5, &mut |_| true);
+    lab.pass(400, &mut |_| true);
+    assert_eq!(lab.asked.iter().map(|question| question.source).collect::<Vec<_>>(), [guest(2), guest(3)]);
+}
+
+#[test]
 fn one_that_a_switch_has_not_learned_is_made_known() {
     let mut lab = Lab::new();
     let mut is_bound = false;

@@ -20,19 +20,7 @@ impl Admission {
                 self.was_not_answered(key.0, asked, ground, now);
             }
         }
-        for at in 0..self.later.len() {
-            let Later { link, router, target, due } = self.later[at];
-            if due.is_none_or(|due| due > now) {
-                continue;
-            }
-            self.later[at].due = None;
-            if let Some(footing) =
-                examinable(ground, target, false, now).filter(|it| it.upstream.link == link)
-            {
-                out.push(Output::Solicit(link, solicitation_from(&footing.upstream, target, router)));
-                self.asked(target, ground.number(target), router, now);
-            }
-        }
+        self.look_again(ground, out, now);
         let due = self.exams.iter().filter(|(_, exam)| exam.due <= now).map(|(target, _)| *target);
         for target in due.collect::<Vec<_>>() {
             self.go_on(target, ground, out, now);
@@ -42,6 +30,24 @@ impl Admission {
         if self.exams.is_empty() {
             self.hosts.clear();
         }
+    }
+
+    /// Asks once more for those whose time has come. One that is gone makes room for another.
+    fn look_again(&mut self, ground: &impl Announced, out: &mut Vec<Output>, now: Time) {
+        let mut looks = std::mem::take(&mut self.later);
+        looks.retain_mut(|Later { link, router, target, due }| {
+            if due.is_none_or(|due| due > now) {
+                return true;
+            }
+            *due = None;
+            let footing = examinable(ground, *target, false, now).filter(|it| it.upstream.link == *link);
+            if let Some(footing) = &footing {
+                out.push(Output::Solicit(*link, solicitation_from(&footing.upstream, *target, *router)));
+                self.asked(*target, ground.number(*target), *router, now);
+            }
+            footing.is_some()
+        });
+        self.later = looks;
     }
 
     fn was_not_answered(&mut self, target: Ipv6Addr, asked: Asked, ground: &impl Announced, now: Time) {
