@@ -270,7 +270,7 @@ const LATER: [Duration; 2] = [Duration::from_secs(75), Duration::from_secs(330)]
 /// Until some that are refused are tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 /// A target is doubted no more often, and as many targets are meanwhile.
-const DOUBTED: Duration = Duration::from_secs(30);
+const DOUBTED: Duration = Duration::from_secs(10);
 const MOST_DOUBTS: usize = 64;
 /// Everything is announced again no more often, and no more seldom, where the provider forgets.
 const SHORTEST: Duration = Duration::from_secs(10);
