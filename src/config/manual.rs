@@ -180,7 +180,10 @@ const UPSTREAM: &[Key] = &[
         Some("true"),
         "When a target becomes live, when the upstream comes up and when its MAC changes: check that no other host \
          on the link has the address (duplicate address detection), announce it one second later, and ask the \
-         gateway from the target's address. \"dad\": check the link every time. A period from \"10s\" to \"24h\", \
+         gateway from the target's address. If the gateway answers the host and not the target, lone64 sends the \
+         target's duplicate address detection once more, from which switches learn; where a switch forgets, lone64 \
+         announces everything again at a period; a target that the gateway still does not answer is not admitted, \
+         and `lone64 status` says so. \"dad\": check the link every time. A period from \"10s\" to \"24h\", \
          such as \"5m\": as true, and lone64 checks and announces every live target again in each period, for \
          switches and routers whose entries expire; not a target that another host has. announcements-per-second \
          limits the rate: if a round takes longer than the period, the next round follows at once, and this is \

@@ -65,6 +65,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // Each asker can take answers or leave them.
         Event::SourceFound(..) | Event::NotTaken(_) | Event::TakenAgain(_) => true,
         Event::GatewayFiltered(..) | Event::GatewayAnswers(..) => true,
+        Event::NotAdmitted(..) | Event::Admitted(..) | Event::Forgets(..) => true,
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Problem(_) | Event::Solved(_) => false,
@@ -168,6 +169,13 @@ fn write(event: &Event, links: &Links) {
             gateway = %router, interface = %name(link),
             "the gateway answers solicitations from link-local addresses again; the kernel asks it from now on"
         ),
+        Event::NotAdmitted(target, link, router) => {
+            tracing::warn!("{target} {}", provider::not_admitted(*router, &name(link)));
+        }
+        Event::Admitted(target, link) => {
+            tracing::info!(%target, interface = %name(link), "the provider admits it now");
+        }
+        Event::Forgets(link, period) => tracing::warn!("{}", provider::forgets(&name(link), *period)),
         Event::Serving(range) => tracing::info!("serving {}", reason(range)),
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
         Event::Problem(problem) => tracing::warn!("{problem}"),

@@ -4,6 +4,7 @@
 //! May touch: nothing.
 
 use core::net::Ipv6Addr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -62,6 +63,36 @@ pub(super) fn gateway_filtered(router: Ipv6Addr, upstream: &str) -> String {
     )
 }
 
+/// The gateway answers the host, and not a guest: behind the guest's address.
+pub(super) fn not_admitted(router: Ipv6Addr, upstream: &str) -> String {
+    format!(
+        "is not admitted by the provider: the gateway {router} on {upstream} answers questions from the host, and none from \
+         this address, also after duplicate address detection for it. The provider drops what comes from it (a filter by \
+         source, a limit of addresses for each MAC), or its switch does not learn it: ask the provider for a routed \
+         prefix, for a second MAC, or to admit the address"
+    )
+}
+
+/// The provider forgets guests.
+pub(super) fn forgets(upstream: &str, period: Duration) -> String {
+    let seconds = period.as_secs();
+    format!(
+        "the provider of {upstream} has forgotten guests that it knew, and learned them from duplicate address detection: \
+         every guest is announced again each {seconds} s from now on; announce = \"{seconds}s\" in the [[upstream]] says the \
+         same from the start"
+    )
+}
+
+/// The targets that the provider does not admit, the first of them.
+pub(super) fn all_not_admitted(engine: &Engine) -> Vec<Value> {
+    let shown = engine.refused(MOST_REFUSED).into_iter().map(|(target, link)| {
+        let (upstream, gateway) = (engine.links().name(link), engine.refusing_gateway(link));
+        let message = gateway.map(|gateway| not_admitted(gateway, &upstream));
+        json!({ "address": target, "interface": upstream, "gateway": gateway, "message": message })
+    });
+    shown.collect()
+}
+
 /// Who keeps the gateway's neighbor entry on an upstream at this moment.
 pub(super) fn gateway_source(engine: &Engine, upstream: &crate::engine::bindings::Upstream) -> &'static str {
     match upstream.gateway_source {
@@ -89,5 +120,7 @@ pub(super) fn askers(engine: &Engine, now: Time) -> Vec<Value> {
     shown.collect()
 }
 
+/// As many targets are shown that the provider does not admit.
+const MOST_REFUSED: usize = 256;
 /// As many targets are named in a sentence.
 const MOST_NAMED: usize = 8;

@@ -3,6 +3,8 @@
 //! What there may be very much of comes in pages: a request costs one look at each target and each
 //! route, and is written for one page only.
 
+use core::net::Ipv6Addr;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -40,6 +42,7 @@ struct Whole {
     wide_masks: Vec<Value>,
     next_hops: Vec<Value>,
     askers: Vec<Value>,
+    not_admitted: Vec<Value>,
     unserved: Vec<Network>,
     idle: Option<Nothing>,
     totals: Value,
@@ -61,6 +64,7 @@ struct TargetStatus {
     guest: Option<String>,
     answered: u32,
     last_seen_seconds: Option<u64>,
+    upstream: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,10 +105,7 @@ impl Status {
             pid: std::process::id(),
             uptime_seconds: now.since(Time::ORIGIN).as_secs(),
             whole: params.is_first().then(|| Whole::of(engine, now)),
-            targets: page
-                .into_iter()
-                .map(|(address, t)| target(address.to_string(), &t, engine, now))
-                .collect(),
+            targets: page.into_iter().map(|(address, t)| target(address, &t, engine, now)).collect(),
             routes: routes.into_iter().map(|(known, state)| route(&known, state, engine)).collect(),
             more,
         }
@@ -124,6 +125,7 @@ impl Whole {
             wide_masks: engine.wide_masks().map(wide_mask).collect(),
             next_hops: next_hops(engine, now),
             askers: provider::askers(engine, now),
+            not_admitted: provider::all_not_admitted(engine),
             unserved: networks(engine),
             idle: engine.idle().map(Nothing::from),
             totals: totals(engine),
@@ -150,6 +152,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
             "backend": "packet",
             "mld": mld(engine, upstream.link),
             "gateway_source": provider::gateway_source(engine, upstream),
+            "announced_again_seconds": engine.announces_again(upstream.link).map(|period| period.as_secs()),
             "counters": { "answered": counters.answered, "dropped": dropped },
         })
     });
@@ -158,7 +161,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
     let missing = needed.filter_map(|upstream| match &upstream.interface {
         UpstreamInterface::Named(name) if engine.links().named(name).is_none() => Some(json!({
             "interface": name.as_str(), "ifindex": null, "mac": null, "state": "missing",
-            "backend": "packet", "mld": null, "gateway_source": null,
+            "backend": "packet", "mld": null, "gateway_source": null, "announced_again_seconds": null,
             "counters": { "answered": 0, "dropped": {} },
         })),
         _ => None,
@@ -225,13 +228,13 @@ fn state_name(state: &State) -> &'static str {
     }
 }
 
-fn target(address: String, target: &Target, engine: &Engine, now: Time) -> TargetStatus {
+fn target(address: Ipv6Addr, target: &Target, engine: &Engine, now: Time) -> TargetStatus {
     let live = match &target.state {
         State::Live(live) => Some(live),
         State::Probing(_) | State::Absent => None,
     };
     TargetStatus {
-        address,
+        address: address.to_string(),
         state: state_name(&target.state),
         interface: live.and_then(|live| name(engine, live.link)),
         mac: live.and_then(|live| live.mac).map(|mac| mac.to_string()),
@@ -239,6 +242,7 @@ fn target(address: String, target: &Target, engine: &Engine, now: Time) -> Targe
         guest: None,
         answered: target.answered,
         last_seen_seconds: live.map(|Live { seen, .. }| now.since(*seen).as_secs()),
+        upstream: engine.is_refused(address).then_some("not admitted"),
     }
 }
 
@@ -290,6 +294,7 @@ fn totals(engine: &Engine) -> Value {
             "pending": count(RouteState::Pending), "refused": count(RouteState::Refused),
         },
         "unserved": engine.count_unserved(),
+        "not_admitted": engine.count_refused(),
         "probes": counters.probes,
         "downstream_answers": counters.downstream_answers,
         "rival_advertisements": counters.conflicts,

@@ -69,6 +69,13 @@ pub enum Event {
     GatewayFiltered(IfIndex, Ipv6Addr),
     /// It answers link-local ones again.
     GatewayAnswers(IfIndex, Ipv6Addr),
+    /// This router of the upstream answers questions from the host, and none from the target: the provider does not
+    /// admit the target.
+    NotAdmitted(Ipv6Addr, IfIndex, Ipv6Addr),
+    /// That is over.
+    Admitted(Ipv6Addr, IfIndex),
+    /// The provider of this upstream forgets guests; all are announced again at this period.
+    Forgets(IfIndex, Duration),
     /// Something that the policy asks for is not there.
     Problem(Problem),
     /// It is there now.

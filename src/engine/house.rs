@@ -273,7 +273,9 @@ impl House {
 
     /// Why the address is answered for, or not, at the time `now`.
     pub fn explain(&self, target: Ipv6Addr, now: Time) -> Explanation {
-        Explainer { scene: self.scene(), routes: &self.keep.routes }.explain(target, now)
+        let refusing = self.plan.upstream_of(target).filter(|_| self.is_refused(target));
+        let refusing = refusing.and_then(|upstream| self.refusing_gateway(upstream.link));
+        Explainer { scene: self.scene(), routes: &self.keep.routes, refusing }.explain(target, now)
     }
 
     /// One step on with the plan as it is to be on the host as it is. `Ok` at the end: in what it differs, too.

@@ -1,6 +1,7 @@
 //! The engine on a virtual clock: scenarios by subject, through its public interface.
 #![allow(clippy::unwrap_used)]
 
+mod admission;
 mod announce;
 mod answers;
 mod automatic;

@@ -5,7 +5,7 @@
 //!                                host gv1 ──── eth0 plain     (range D, on a bare veth)
 //! macvlan:  router rt0 ─┐
 //!           host   up0 ─┴── p0 parent                         (the rest as above)
-//! switched: router rt0 ──── sw0 ──── up0 host                  (the rest as above)
+//! switched, behind_a_switch: router rt0 ── p0 sw0 p1 ── up0 host   (the rest as above)
 //! ```
 
 use std::net::Ipv6Addr;
@@ -50,6 +50,9 @@ pub(crate) const ROUTER: Asker =
 /// The router, asking from its global address.
 pub(crate) const ROUTER_AT_LARGE: Asker =
     Asker { mac: ROUTER_MAC, address: Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 1) };
+
+/// Somewhere behind the router. For whom its packets go to the router asks from its link-local address.
+pub(crate) const FAR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1);
 
 /// An address in C.
 pub(crate) const fn c(last: u16) -> Ipv6Addr {
@@ -127,6 +130,47 @@ impl Lab {
         let lab = lab.configure();
         lab.wait_until_snooping();
         lab
+    }
+
+    /// Between router and upstream is a switch that a test gives its rules. `p0` is the port of the router, `p1` that of
+    /// the host.
+    pub(crate) fn behind_a_switch() -> Self {
+        let mut lab = Self::without_upstream();
+        let switch = Namespace::new();
+        switch.ip(&format!(
+            "link add sw0 type bridge forward_delay 0 mcast_snooping 0
+             link add p0 type veth peer name rt0 address 02:00:00:00:00:01 netns {}
+             link add p1 type veth peer name up0 address 02:00:00:00:00:02 netns {}
+             link set p0 master sw0
+             link set p1 master sw0
+             link set p0 up
+             link set p1 up
+             link set sw0 up",
+            lab.router.path(),
+            lab.host.path()
+        ));
+        lab.parent = Some(switch);
+        lab.configure()
+    }
+
+    /// Somebody behind the router, at [`FAR`].
+    pub(crate) fn far(&self) -> Namespace {
+        let far = Namespace::new();
+        self.router.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
+        self.router.ip(&format!(
+            "link add fa0 type veth peer name eth0 netns {}
+             link set fa0 up
+             addr add fe80::f0/64 dev fa0 nodad
+             route add {FAR}/128 dev fa0",
+            far.path()
+        ));
+        far.ip(&format!(
+            "link set eth0 up
+             addr add fe80::f1/64 dev eth0 nodad
+             addr add {FAR}/128 dev eth0 nodad
+             route add default via fe80::f0 dev eth0"
+        ));
+        far
     }
 
     /// The switch, if there is one.

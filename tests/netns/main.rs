@@ -37,6 +37,8 @@
 //! * `announce`: what is sent unasked, and what a router makes of it
 //! * `gateway`: routers that drop link-local Neighbor Discovery, or are off-link
 //! * `snoopers`: Delivery, where reports of groups do not reach, and with a multicast router
+//! * `admitted`: which guests the provider's switch lets through, and what is said of the others
+//! * `routers`: routers that take little, keep old entries, or take over from each other
 //! * `provider`: which answers a router takes, and which questions it answers, found out by itself
 //! * `switch`: Delivery, behind a switch that snoops MLD; the kinds of upstream
 //! * `own_link`: Harm nobody: what is on the upstream's own link, and links without Neighbor Discovery
@@ -52,6 +54,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
 mod addresses;
+mod admitted;
 mod advertisement;
 mod alone;
 mod announce;
@@ -91,6 +94,7 @@ mod provider;
 mod proxy_downstream;
 mod record;
 mod reload;
+mod routers;
 mod routes;
 mod shipped;
 mod silence;
@@ -175,6 +179,8 @@ fn main() {
         ("gateway", gateway::CASES),
         ("turns", turns::CASES),
         ("provider", provider::CASES),
+        ("admitted", admitted::CASES),
+        ("routers", routers::CASES),
     ];
     // The kernel takes their thousands of links apart long after they have ended, and keeps every other
     // namespace waiting for its lock meanwhile.

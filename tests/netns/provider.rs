@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::client::{ask, lone64};
 use crate::daemon::{Daemon, Settings, directory};
 use crate::endpoint::PATIENCE;
-use crate::lab::{C, D, GUEST, Lab, PLAIN, UPSTREAM_GLOBAL, UPSTREAM_LINK_LOCAL};
+use crate::lab::{C, D, FAR, GUEST, Lab, PLAIN, UPSTREAM_GLOBAL, UPSTREAM_LINK_LOCAL};
 use crate::namespace::{Namespace, eventually};
 
 crate::cases![
@@ -19,26 +19,10 @@ crate::cases![
     asks_for_the_gateway_from_a_global_address_as_long_as_link_local_questions_are_dropped,
 ];
 
-/// Somewhere behind the router. For whom its packets go to the router asks from its link-local address.
-const FAR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1);
-
 /// The lab with a router that drops what matches, and somebody behind it.
 fn lab(rule: &str) -> (Lab, Namespace) {
-    let (lab, far) = (Lab::veth(), Namespace::new());
-    lab.router.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
-    lab.router.ip(&format!(
-        "link add fa0 type veth peer name eth0 netns {}
-         link set fa0 up
-         addr add fe80::f0/64 dev fa0 nodad
-         route add {FAR}/128 dev fa0",
-        far.path()
-    ));
-    far.ip(&format!(
-        "link set eth0 up
-         addr add fe80::f1/64 dev eth0 nodad
-         addr add {FAR}/128 dev eth0 nodad
-         route add default via fe80::f0 dev eth0"
-    ));
+    let lab = Lab::veth();
+    let far = lab.far();
     lab.router.output("nft", "add table ip6 provider");
     lab.router.output("nft", "add chain ip6 provider in { type filter hook prerouting priority -300 ; }");
     lab.router.output("nft", &format!("add rule ip6 provider in iifname \"rt0\" {rule} drop"));
@@ -51,7 +35,7 @@ fn settings(socket: &Path) -> Settings {
 }
 
 /// One packet, which is replied to within a second, or not.
-fn reaches(from: &Namespace, target: Ipv6Addr) -> bool {
+pub(crate) fn reaches(from: &Namespace, target: Ipv6Addr) -> bool {
     let mut command = Command::new("ping");
     command.args(["-c", "1", "-W", "1", &target.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
     from.spawn(&mut command).wait().unwrap().success()

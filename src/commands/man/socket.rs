@@ -76,7 +76,8 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "upstreams",
         "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend, gateway_source (who \
-         keeps the gateway's neighbor entry fresh now: kernel or global), mld: querier (the address of an MLD \
+         keeps the gateway's neighbor entry fresh now: kernel or global), announced_again_seconds (the period at \
+         which lone64 announces every guest again, because the provider forgets guests; else null), mld: querier (the address of an MLD \
          querier that was heard, or null), delivers_all (true if a solicitation arrived for a group that nobody \
          reported; null without a querier), groups (how many are reported), waiting (how many more do not fit into \
          the limit); and counters: answered, and dropped, with a number for each reason that occurred.",
@@ -121,6 +122,11 @@ const STATUS_FIELDS: &[Term] = &[
          not accept) and message (what is wrong, or null). The daemon is healthy with them.",
     ),
     (
+        "not_admitted",
+        "Targets that the provider does not admit: its gateway answers questions from the host, and none from them (the \
+         first 256), each with address, interface (of the upstream), gateway and message. It is healthy with them.",
+    ),
+    (
         "unserved",
         "Networks that the kernel routes inside an on-link prefix of an upstream and that no range serves (the first \
          256): each with prefix, interface, upstream, lines (of the configuration, which serve it) and instead (what \
@@ -144,14 +150,15 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
-         conflict, pending and refused; unserved: how many networks no range serves; probes, downstream_answers (to \
+         conflict, pending and refused; unserved: how many networks no range serves; not_admitted: how many targets the provider does not admit; probes, downstream_answers (to \
          guests on their own link), rival_advertisements and netlink_resyncs since the start.",
     ),
     (
         "targets",
         "Sorted by address, each with address, state (live, probing or absent), interface, mac, evidence (probe, \
          neighbor, dad or route: how lone64 knows it), guest (reserved for its name; null in this version), answered \
-         (how often) and last_seen_seconds (ago).",
+         (how often), last_seen_seconds (ago) and upstream (\"not admitted\" if the provider does not admit it, else \
+         null).",
     ),
     (
         "routes",
@@ -163,7 +170,7 @@ const STATUS_FIELDS: &[Term] = &[
 
 const PAGING: &str = "\
 The first page, without after and routes_after, has all of this. The other pages have no upstreams, ranges, \
-problems, conflicts, wide_masks, next_hops, askers, unserved, idle, config and totals. To get the next page, send both \
+problems, conflicts, wide_masks, next_hops, askers, not_admitted, unserved, idle, config and totals. To get the next page, send both \
 values of more. If one of them is null, send the last address or destination of that list instead (:: or ::/0 if it \
 was empty), so that the list does not begin again. On the last page both are null:";
 
@@ -296,6 +303,16 @@ const EVENTS: &[Term] = &[
          global one.",
     ),
     ("gateway_answers", "interface, address: the gateway answers link-local solicitations again."),
+    (
+        "not_admitted",
+        "target, interface, gateway: the gateway answers solicitations from the host, and none from the target.",
+    ),
+    ("admitted", "target, interface: this is over."),
+    (
+        "forgets",
+        "interface, period_seconds: the provider has forgotten guests that it knew, so lone64 announces all of them \
+         again at this period.",
+    ),
     ("problem", "message: lone64 cannot serve something, or waits for it."),
     ("solved", "message: this is over."),
     ("note", "message: a switch with MLD snooping may hide guests."),

@@ -35,6 +35,8 @@ pub(super) struct Page {
     #[serde(default)]
     askers: Vec<Asker>,
     #[serde(default)]
+    not_admitted: Vec<NotAdmitted>,
+    #[serde(default)]
     unserved: Vec<Network>,
     idle: Option<Nothing>,
     config: Option<InForce>,
@@ -53,6 +55,8 @@ struct Upstream {
     mld: Option<Mld>,
     #[serde(default)]
     gateway_source: Option<String>,
+    #[serde(default)]
+    announced_again_seconds: Option<u64>,
     counters: Counters,
 }
 
@@ -97,6 +101,15 @@ struct Target {
     guest: Option<String>,
     answered: u64,
     last_seen_seconds: Option<u64>,
+    #[serde(default)]
+    upstream: Option<String>,
+}
+
+/// A target that the provider does not admit.
+#[derive(Debug, Deserialize)]
+struct NotAdmitted {
+    address: String,
+    message: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -139,6 +152,8 @@ struct Totals {
     targets: TargetTotals,
     #[serde(default)]
     unserved: usize,
+    #[serde(default)]
+    not_admitted: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,6 +207,7 @@ impl Page {
             let word = if is_complaint { bad("asker: ") } else { good("asker: ") };
             text += &folded(&word, "    ", &sentence);
         }
+        text += &self.refused();
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line();
         }
@@ -203,6 +219,23 @@ impl Page {
         self.ranges.iter().for_each(|range| text += &range.lines());
         self.next_hops.iter().for_each(|hop| text += &hop.line());
         text + &self.guests()
+    }
+
+    /// Guests that the provider does not admit, the first of them with a sentence each.
+    fn refused(&self) -> String {
+        let (word, listed) = (bad("provider: "), self.not_admitted.len());
+        let sentence = |NotAdmitted { address, message }: &NotAdmitted| {
+            format!("{address} {}", message.as_deref().unwrap_or("is not admitted by the provider"))
+        };
+        let first = self.not_admitted.iter().take(MOST_REFUSED).map(sentence);
+        let mut text: String = first.map(|sentence| folded(&word, "    ", &sentence)).collect();
+        let count = if self.is_whole { self.totals.not_admitted.max(listed) } else { listed };
+        let more = count.saturating_sub(MOST_REFUSED);
+        if more > 0 {
+            let sentence = format!("{more} more are not admitted; `lone64 status --json` names them");
+            text += &folded(&word, "    ", &sentence);
+        }
+        text
     }
 
     /// How many there are of what is shown.
@@ -259,9 +292,13 @@ impl Upstream {
         let reasons = if sum == 0 { String::new() } else { format!(": {}", reasons.join(", ")) };
         let is_asked = self.gateway_source.as_deref() == Some("global");
         let gateway = if is_asked { "; lone64 asks the gateway from a global address" } else { "" };
+        let again = self.announced_again_seconds.map(|seconds| {
+            format!("; the provider forgets guests: lone64 announces all again each {}", duration(seconds))
+        });
+        let again = again.unwrap_or_default();
         let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
         folded("upstream ", "    ", &format!("{name}{mac} {}", painted(&self.state)))
-            + &folded("    ", "        ", &format!("{counts}{gateway}"))
+            + &folded("    ", "        ", &format!("{counts}{gateway}{again}"))
             + &self.mld.as_ref().map(Mld::line).unwrap_or_default()
     }
 }
@@ -311,6 +348,7 @@ impl Target {
         facts.extend(self.guest.clone());
         facts.push(format!("seen by {}", self.evidence.as_deref().unwrap_or("-")));
         facts.push(counted(usize::try_from(self.answered).unwrap_or(usize::MAX), "answer"));
+        facts.extend(self.upstream.as_ref().map(|verdict| format!("upstream: {verdict}")));
         if let Some(address) = self.mac.as_deref().and_then(|mac| mac.parse::<Mac>().ok()).map(link_local) {
             facts.push(format!("{address}%{interface} (EUI-64)"));
         }
@@ -347,6 +385,8 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
+/// Guests that the provider does not admit, each with a sentence.
+const MOST_REFUSED: usize = 4;
 /// Interfaces of one range that are named.
 const MOST_NAMES: usize = 8;
 

@@ -135,6 +135,29 @@ fn says_what_routers_make_of_the_answers_and_is_healthy_all_the_same() {
 }
 
 #[test]
+fn says_what_the_provider_does_not_admit_or_forgets() {
+    let page = page(|status| {
+        let address = status["targets"][0]["address"].clone();
+        status["targets"][0]["upstream"] = json!("not admitted");
+        let one =
+            |number: u16| json!({ "address": format!("2001:db8::{number:x}"), "message": "is refused" });
+        status["not_admitted"] = (0..6).map(one).chain([json!({ "address": address })]).collect();
+        status["upstreams"][0]["announced_again_seconds"] = json!(25);
+    });
+    let text = page.plain().split_whitespace().collect::<Vec<_>>().join(" ");
+    for sentence in [
+        "upstream: not admitted",
+        "provider: 2001:db8::3 is refused",
+        "provider: 3 more are not admitted",
+        "the provider forgets guests: lone64 announces all again each 25s",
+    ] {
+        assert!(text.contains(sentence), "{sentence}\n{text}");
+    }
+    assert!(!text.contains("2001:db8::4 is refused"), "{text}");
+    assert_eq!(page.health(), ExitCode::SUCCESS);
+}
+
+#[test]
 fn fits_eighty_columns_at_its_widest() {
     let longest = "2001:1db8:1111:2222:3333:4444:5555:6666";
     let page = page(|status| {

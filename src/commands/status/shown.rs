@@ -84,7 +84,7 @@ impl Shown {
 
 fn behind(name: &str, status: &mut Value) {
     let is_it = |value: &Value| value["interface"] == name;
-    for list in ["upstreams", "targets", "routes", "next_hops", "wide_masks"] {
+    for list in ["upstreams", "targets", "routes", "next_hops", "wide_masks", "not_admitted"] {
         retain(status, list, is_it);
     }
     retain(status, "unserved", |network| is_it(network) || network["upstream"] == name);
@@ -112,6 +112,7 @@ fn inside(prefix: &Ipv6Net, status: &mut Value) {
         ("conflicts", "address"),
         ("wide_masks", "guest"),
         ("unserved", "prefix"),
+        ("not_admitted", "address"),
     ] {
         retain(status, list, |one| has(&one[key]));
     }

@@ -111,6 +111,15 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::GatewayAnswers(link, router) => json!({
             "event": "gateway_answers", "address": router, "interface": name(link),
         }),
+        Event::NotAdmitted(target, link, router) => json!({
+            "event": "not_admitted", "target": target, "interface": name(link), "gateway": router,
+        }),
+        Event::Admitted(target, link) => json!({
+            "event": "admitted", "target": target, "interface": name(link),
+        }),
+        Event::Forgets(link, period) => json!({
+            "event": "forgets", "interface": name(link), "period_seconds": period.as_secs_f64(),
+        }),
         Event::Unserved(network) => json!({
             "event": "unserved", "range": network.prefix.to_string(), "interface": network.interface,
             "message": network.to_string(),

@@ -78,6 +78,8 @@ metrics! {
         "Problems: the configuration asks for something that the host does not have.";
     UNSERVED = Gauge "lone64_unserved_networks" []
         "Networks inside an on-link prefix of an upstream that no range serves.";
+    NOT_ADMITTED = Gauge "lone64_not_admitted_targets" []
+        "Targets that the provider does not admit: the gateway answers the host and not them.";
     PROBES = Counter "lone64_probes" []
         "Probes sent.";
     ANNOUNCEMENTS = Counter "lone64_announcements" []

@@ -35,6 +35,7 @@ pub(super) struct Snapshot {
     pub(super) resyncs: u64,
     pub(super) problems: u64,
     pub(super) unserved: u64,
+    pub(super) not_admitted: u64,
     /// Upstreams, and whichever of the downstreams lost any; [`MOST_INTERFACES`] at most.
     pub(super) drops: Vec<(String, u64)>,
     pub(super) answers: Answers,
@@ -67,6 +68,7 @@ impl Snapshot {
             resyncs: counters.resyncs,
             problems: engine.problems().len() as u64,
             unserved: engine.count_unserved() as u64,
+            not_admitted: engine.count_refused() as u64,
             drops: of_upstreams
                 .chain(others)
                 .filter_map(|(link, count)| Some((name(link)?, count)))
@@ -106,12 +108,13 @@ impl Snapshot {
                 .chain(dropped)
                 .map(|(verdict, count)| (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count))
         });
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 12] = [
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 13] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
             (&catalog::PROBLEMS, alone(self.problems)),
             (&catalog::UNSERVED, alone(self.unserved)),
+            (&catalog::NOT_ADMITTED, alone(self.not_admitted)),
             (&catalog::PROBES, alone(self.probes)),
             (&catalog::ANNOUNCEMENTS, alone(self.announcements)),
             (&catalog::DOWNSTREAM_ANSWERS, alone(self.downstream_answers)),

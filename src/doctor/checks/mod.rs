@@ -81,6 +81,7 @@ pub static ALL: &[&Check] = &[
     &heard::RIVALS,
     &provider::CHECK,
     &networkd::ADVERTISEMENTS,
+    &provider::ADMITTED,
     &networkd::CHECK,
     // What the others have found may be the cause of these.
     &running::CHECK,

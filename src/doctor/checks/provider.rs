@@ -1,4 +1,7 @@
-//! What a running daemon has found out of the provider's routers: those that do not take its answers.
+//! What a running daemon has found out of the provider: routers that do not take its answers, and guests that are not
+//! let through.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -11,6 +14,41 @@ pub static CHECK: Check = Check {
     asks: "every router that asks takes the answers",
     examine,
 };
+
+/// Whether the provider lets every guest through.
+pub static ADMITTED: Check = Check {
+    name: "guests-admitted",
+    group: Group::Others,
+    asks: "the provider's gateway answers questions from every guest",
+    examine: examine_admitted,
+};
+
+fn examine_admitted(host: &Host) -> Vec<Finding> {
+    let listed = host.daemon.as_ref().and_then(|status| status["not_admitted"].as_array());
+    let mut by_upstream = BTreeMap::<_, Vec<&str>>::new();
+    for one in listed.into_iter().flatten() {
+        let text = |key: &str| one[key].as_str().unwrap_or_default();
+        by_upstream.entry((text("interface"), text("gateway"))).or_default().push(text("address"));
+    }
+    by_upstream.iter().map(|((interface, gateway), targets)| refused(interface, gateway, targets)).collect()
+}
+
+fn refused(interface: &str, gateway: &str, targets: &[&str]) -> Finding {
+    let more = targets.len().saturating_sub(MOST_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named = targets.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
+    Finding::fault(format!(
+        "the provider does not admit {named}{more} on {interface}: it has a filter by source, a limit of addresses for \
+         each MAC, or a switch that does not learn them"
+    ))
+    .seen(format!(
+        "the gateway {gateway} answered the host, and nothing from these addresses, also after duplicate address \
+         detection for each"
+    ))
+    .remedy(Remedy::Advice(
+        "ask the provider for a routed prefix, for a second MAC, or to admit these addresses".to_owned(),
+    ))
+}
 
 fn examine(host: &Host) -> Vec<Finding> {
     let askers = host.daemon.as_ref().and_then(|status| status["askers"].as_array());

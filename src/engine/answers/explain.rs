@@ -68,6 +68,8 @@ pub enum Subject {
     Rival,
     /// Where the answer comes from.
     Source,
+    /// Whether the provider admits it.
+    Provider,
     /// Where the kernel sends packets for it.
     Route,
 }
@@ -85,6 +87,7 @@ impl Subject {
             Self::Liveness => "liveness",
             Self::Rival => "rival",
             Self::Source => "source",
+            Self::Provider => "provider",
             Self::Route => "route",
         }
     }
@@ -121,6 +124,8 @@ pub struct Explainer<'a> {
     pub scene: Scene<'a>,
     /// What the kernel keeps for us.
     pub routes: &'a Routes,
+    /// The gateway that answers the host, and not the target.
+    pub refusing: Option<Ipv6Addr>,
 }
 
 impl Explainer<'_> {
@@ -182,6 +187,7 @@ impl Explainer<'_> {
             return Expected::Dropped(DropReason::NoSource);
         }
         if !matches!(outcome, Expected::Dropped(_)) {
+            steps.extend(self.refusing.map(not_admitted));
             steps.push(self.explain_route(range, target));
         }
         outcome
@@ -331,6 +337,13 @@ impl Explainer<'_> {
     fn name(&self, link: IfIndex) -> String {
         self.scene.host.links.name(link)
     }
+}
+
+fn not_admitted(gateway: Ipv6Addr) -> Step {
+    let value =
+        format!("not admitted: the gateway {gateway} answers the host, and nothing from this address");
+    let remedy = "ask the provider for a routed prefix, for a second MAC, or to admit the address";
+    no(Subject::Provider, value, Some(remedy.to_owned()))
 }
 
 /// A question as the provider's router asks it.

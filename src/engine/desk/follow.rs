@@ -113,6 +113,7 @@ impl Desk {
         }
         if is.is_none() {
             self.house.manners.announcements.forget(number);
+            self.house.manners.admission.forget(number);
         }
         let key = |place: Place| (place.link, place.proof);
         if is.is_some_and(|place| place.is_proved()) && is.map(key) != was.map(key) {

@@ -53,6 +53,7 @@ impl Desk {
                 counters.forget(link);
                 manners.rivals.end_link(link);
                 manners.sources.end_link(link);
+                manners.admission.end_link(link);
                 keep.addresses.remove_link(link, &host.links);
                 changed.routes.iter().for_each(|destination| keep.routes.touch(*destination, host));
                 delta.merge(changed);
@@ -248,11 +249,15 @@ impl Desk {
     pub fn announce(&mut self, most: usize, now: Time) -> bool {
         self.tick_claims(now);
         let House { plan, host, guests, next_hops, keep, manners, counters, .. } = &mut self.house;
-        let Manners { announcements, rivals, asked, sources, .. } = manners;
+        let Manners { announcements, admission, rivals, asked, sources, .. } = manners;
         let (is_serving, routes) = (self.phase == Phase::Serving, &keep.routes);
         let audience = Audience { plan, host, guests, next_hops, routes, rivals, asked, sources, is_serving };
         let mut out = Vec::new();
         let is_all = announcements.tick(most, &audience, &mut out, now);
+        for (target, router) in announcements.take_asked() {
+            admission.asked(target, audience.number(target), router, now);
+        }
+        admission.tick(&audience, &mut out, now);
         let sent = out.iter().filter(|output| matches!(output, Output::Advertise(..))).count();
         counters.announcements += sent as u64;
         self.outputs.extend(out);
@@ -260,6 +265,7 @@ impl Desk {
             self.link_is_silent(target, now);
         }
         self.end_checks();
+        self.tell_admission(now);
         is_all
     }
 }

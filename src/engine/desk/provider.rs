@@ -2,6 +2,8 @@
 //! address they answer questions.
 
 use core::net::Ipv6Addr;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Desk;
 use crate::engine::answer;
@@ -11,6 +13,7 @@ use crate::engine::event::{Event, NotTaken};
 use crate::engine::facts::{IfIndex, IfName};
 use crate::engine::host::Host;
 use crate::engine::house::House;
+use crate::engine::manners::admission::{self, Standing};
 use crate::engine::manners::filtered::{Own, Verdict};
 use crate::engine::manners::sources::{Acquaintance, Cast, News, Notable, Outcome};
 use crate::engine::plan::bindings::Upstream;
@@ -33,7 +36,12 @@ impl Desk {
         let cast = if solicitation.destination.is_multicast() { Cast::Multicast } else { Cast::Unicast };
         let target = solicitation.target;
         let ways = || answer::ways(upstream, asker, target, &host.links);
-        manners.sources.ask(*asker, target, cast, ways, now);
+        let asks_again = manners.sources.ask(*asker, target, cast, ways, now);
+        // A switch that has lost its table keeps our answers from the router. A stranger's word says nothing of that.
+        if asks_again && host.gateways.have(asker.link, asker.mac) {
+            let number = self.house.guests.number(target);
+            self.house.manners.admission.doubt(target, number, now);
+        }
         self.tell_sources();
     }
 
@@ -67,6 +75,49 @@ impl Desk {
         self.outputs.extend(change.map(Output::ChangeNeighbor));
         if let Some(verdict) = verdict {
             self.follow_verdicts([verdict], now);
+        }
+        self.hear_verdict(upstream, advertisement, now);
+    }
+
+    /// A router answers a question from the address of a target, or of the host: the provider lets that through.
+    fn hear_verdict(&mut self, upstream: &Upstream, advertisement: &Advertisement, now: Time) {
+        let &Advertisement { target: router, destination, flags, .. } = advertisement;
+        let mac = advertisement.owner_mac();
+        let House { manners, host, guests, .. } = &mut self.house;
+        let is_answer = flags.solicited && mac.is_station() && mac != upstream.mac;
+        if !is_answer || !host.routes.routers(upstream.link).contains(&router) {
+            return;
+        }
+        let is_hosts = upstream.link_local == Some(destination) || upstream.global == Some(destination);
+        let to = (destination, guests.number(destination), is_hosts);
+        let is_new = manners.admission.heard(upstream.link, router, to, now);
+        if is_new && manners.announcements.spare(upstream.link, destination) {
+            manners.admission.look_later(upstream.link, router, destination, now);
+        }
+        self.tell_admission(now);
+    }
+
+    /// Tells what has come of the provider's verdicts, and follows it.
+    pub(super) fn tell_admission(&mut self, now: Time) {
+        for news in self.house.manners.admission.take_news() {
+            let event = match news {
+                admission::News::Refused(target, link, router) => Event::NotAdmitted(target, link, router),
+                admission::News::Admitted(target, link) => Event::Admitted(target, link),
+                admission::News::Bound(target) => {
+                    self.house.manners.sources.forgive(target);
+                    continue;
+                }
+                admission::News::Forgets(link, period) => {
+                    let House { manners, plan, .. } = &mut self.house;
+                    manners.settle_rounds(plan, &BTreeMap::new(), now);
+                    Event::Forgets(link, period)
+                }
+                admission::News::Forgot(link) => {
+                    self.house.manners.announcements.hasten(link, now.next());
+                    continue;
+                }
+            };
+            self.tell(event);
         }
     }
 
@@ -154,5 +205,32 @@ impl House {
     /// take every answer.
     pub fn notable_askers(&self, now: Time) -> Vec<Notable> {
         self.manners.sources.notable(now)
+    }
+
+    /// Whether the provider's gateway answers the host, and not the target.
+    pub fn is_refused(&self, target: Ipv6Addr) -> bool {
+        self.manners.admission.standing(target, self.guests.number(target)) == Standing::Refused
+    }
+
+    /// How many targets that is so of.
+    pub fn count_refused(&self) -> usize {
+        self.manners.admission.count_refused()
+    }
+
+    /// The first of them, as many as `most`, each with its upstream.
+    pub fn refused(&self, most: usize) -> Vec<(Ipv6Addr, IfIndex)> {
+        let guest = |number| self.guests.live_at(number).filter(|(next, _)| *next == number + 1)?.1;
+        let refused = self.manners.admission.refused(most, guest).into_iter();
+        refused.filter_map(|target| Some((target, self.plan.upstream_of(target)?.link))).collect()
+    }
+
+    /// The gateway on this upstream that answers the host, and not a target.
+    pub fn refusing_gateway(&self, upstream: IfIndex) -> Option<Ipv6Addr> {
+        self.manners.admission.refusing(upstream)
+    }
+
+    /// How often everything is announced again on this upstream, because its provider forgets guests.
+    pub fn announces_again(&self, upstream: IfIndex) -> Option<Duration> {
+        self.manners.admission.period(upstream)
     }
 }

@@ -12,19 +12,19 @@
 //! hop limit of 254 and is ignored there; one to an address of the host's own confirms the kernel's entry of the router.
 //! Measured, and harmless.
 
+mod again;
+
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::claims::{dad, question, solicitation_from, unsolicited};
 use super::footing::{Announced, Footing};
-use super::rounds::{Rounds, Visit};
+use super::rounds::Rounds;
 use super::waiting::{Next, Turn, Waiting};
 use crate::engine::effect::Output;
-use crate::engine::event::Event;
 use crate::engine::facts::IfIndex;
 use crate::engine::limiter::Limiter;
-use crate::engine::plan::bindings::Upstream;
 use crate::engine::policy::{Announce, Limits};
 use crate::engine::time::Time;
 use crate::wire::Mac;
@@ -48,6 +48,8 @@ pub struct Announcements {
     own: BTreeMap<Ipv6Addr, IfIndex>,
     /// The link was asked for these, and nobody has spoken up.
     free: Vec<Ipv6Addr>,
+    /// The routers that were asked for from the address of a target.
+    asked: Vec<(Ipv6Addr, Ipv6Addr)>,
     /// What is announced again at a period.
     rounds: Rounds,
 }
@@ -89,6 +91,7 @@ impl Announcements {
             stations: BTreeMap::new(),
             own: BTreeMap::new(),
             free: Vec::new(),
+            asked: Vec::new(),
             rounds: Rounds::default(),
         }
     }
@@ -96,6 +99,11 @@ impl Announcements {
     /// Those for which the link was asked since the last look, and nobody has spoken up.
     pub fn take_free(&mut self) -> Vec<Ipv6Addr> {
         std::mem::take(&mut self.free)
+    }
+
+    /// The routers that were asked for since the last look, each from the address of a target.
+    pub fn take_asked(&mut self) -> Vec<(Ipv6Addr, Ipv6Addr)> {
+        std::mem::take(&mut self.asked)
     }
 
     /// How many are being announced, or asked for, or wait for that.
@@ -184,19 +192,6 @@ impl Announcements {
         new
     }
 
-    /// The upstreams are these, and those in `new` have everything announced from the beginning: what is announced
-    /// again, and when, follows.
-    pub fn settle_rounds<'a>(
-        &mut self,
-        upstreams: impl Iterator<Item = &'a Upstream>,
-        new: &BTreeMap<IfIndex, bool>,
-        now: Time,
-    ) {
-        let up = upstreams.filter(|upstream| self.stations.contains_key(&upstream.link));
-        let periods = up.filter_map(|upstream| Some((upstream.link, upstream.announce.period()?)));
-        self.rounds.settle(&periods.collect(), new, now);
-    }
-
     /// The host has this address on an interface that is no upstream, and it is answered for on that upstream;
     /// or it is not any more.
     pub fn set_own(&mut self, address: Ipv6Addr, upstream: Option<IfIndex>, now: Time) {
@@ -276,59 +271,14 @@ impl Announcements {
         self.next_due().is_none_or(|due| due > now)
     }
 
-    /// What rounds have to send by now, for at most `most` targets. Newcomers have had their turn. The link is asked
-    /// each time, so that a station which has taken the address meanwhile is not overridden; but we do not give way
-    /// to one that wants it.
-    fn renew(&mut self, most: usize, ground: &impl Announced, out: &mut Vec<Output>, now: Time) {
-        for _ in 0..most {
-            let Some(target) = self.rounds.next_asked(now) else { break };
-            if let Some(footing) = self.renewable(target, ground, now) {
-                if !footing.is_free {
-                    self.free.push(target);
-                }
-                self.tell(target, &footing, ground, out);
-            }
-        }
-        for _ in 0..most {
-            if self.pace.ready_at() > now {
-                return;
-            }
-            match self.rounds.visit(&self.own, |number| ground.live_at(number), now) {
-                None => return,
-                Some(Visit::Nobody) => {}
-                Some(Visit::Late(link, period, took)) => {
-                    out.push(Output::Event(Event::RoundLate(link, period, took)));
-                }
-                Some(Visit::Target(link, target)) => {
-                    let footing = self.renewable(target, ground, now);
-                    if let Some(footing) = footing.filter(|footing| footing.upstream.link == link)
-                        && self.pace.take(now)
-                    {
-                        out.push(Output::Solicit(link, dad(&footing.upstream, target)));
-                        self.rounds.ask(target, now + RETRANS_TIMER);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Nothing that is disputed, and nothing that is being announced anyway.
-    fn renewable(&self, target: Ipv6Addr, ground: &impl Announced, now: Time) -> Option<Footing> {
-        let footing = ground.footing(target, now)?;
-        let is_wanted = footing.is_announced && footing.upstream.announce.period().is_some();
-        let is_busy = self.runs.contains_key(&target)
-            || self.will_ask(target, ground.number(target))
-            || ground.is_route_under_way(target);
-        (is_wanted && !footing.is_disputed && !is_busy).then_some(footing)
-    }
-
     /// An advertisement, and a solicitation for each router.
-    fn tell(&self, target: Ipv6Addr, footing: &Footing, ground: &impl Announced, out: &mut Vec<Output>) {
+    fn tell(&mut self, target: Ipv6Addr, footing: &Footing, ground: &impl Announced, out: &mut Vec<Output>) {
         let upstream = &footing.upstream;
         let advertisement = unsolicited(upstream, target, ground.links());
         out.extend(advertisement.map(|advertisement| Output::Advertise(upstream.link, advertisement)));
         for router in ground.routers(upstream.link) {
             out.push(Output::Solicit(upstream.link, solicitation_from(upstream, target, router)));
+            self.asked.push((target, router));
         }
     }
 

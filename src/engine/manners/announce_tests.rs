@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::host::links::Links;
+use crate::engine::plan::bindings::Upstream;
 use crate::engine::policy::{GatewaySource, Override, Source};
 
 const UP: IfIndex = IfIndex(2);

@@ -1,6 +1,7 @@
 //! How we behave on an upstream: what is announced, who disputes it, the router's entry in the kernel's neighbor
 //! table, the groups that switches are told of, and what the kernel is kept from.
 
+pub mod admission;
 pub mod announce;
 pub mod asked;
 mod claims;
@@ -33,6 +34,7 @@ use super::policy::{GatewaySource, Limits, RangePolicy};
 use super::seed::Seed;
 use super::time::Time;
 use crate::wire::{Solicitation, group_suffix};
+use admission::Admission;
 use announce::Announcements;
 use asked::Asked;
 use delivery::Delivery;
@@ -49,6 +51,8 @@ use sources::Sources;
 pub struct Manners {
     /// What is sent of our own accord.
     pub announcements: Announcements,
+    /// Which targets the provider admits.
+    pub admission: Admission,
     /// Who disputes what is ours.
     pub rivals: Rivals,
     /// What the link says of addresses that are no live guests.
@@ -76,6 +80,7 @@ impl Manners {
     pub fn new(limits: &Limits, seed: Seed) -> Self {
         Self {
             announcements: Announcements::new(limits),
+            admission: Admission::default(),
             rivals: Rivals::default(),
             asked: Asked::new(seed),
             checks: BTreeMap::new(),
@@ -121,11 +126,21 @@ impl Manners {
         let up = heard.filter(|upstream| host.links.is_up(upstream.link));
         let new =
             self.announcements.new_stations(up.map(|upstream| (upstream.link, upstream.mac)).collect(), now);
-        self.announcements.settle_rounds(plan.bindings.upstreams.iter(), &new, now);
+        if !new.is_empty() {
+            self.admission.renew();
+        }
+        self.settle_rounds(plan, &new, now);
         if new.values().any(|is_new| *is_new) {
             self.asked.forget();
         }
         new
+    }
+
+    /// What is announced again at a period follows the upstreams, of which those in `new` begin from the beginning, and
+    /// what the provider forgets.
+    pub fn settle_rounds(&mut self, plan: &Plan, new: &BTreeMap<IfIndex, bool>, now: Time) {
+        let Self { announcements, admission, .. } = self;
+        announcements.settle_rounds(plan.bindings.upstreams.iter(), |link| admission.period(link), new, now);
     }
 
     /// The same where ranges are others than before; the host's addresses in them follow with
@@ -212,7 +227,7 @@ impl Manners {
     /// When something is due next.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.announcements.next_due(), self.rivals.next_due(), self.routers.next_due()];
-        let provider = [self.filtered.next_due(), self.sources.next_due()];
+        let provider = [self.filtered.next_due(), self.sources.next_due(), self.admission.next_due()];
         due.into_iter().chain(provider).chain(self.switches_due()).flatten().min()
     }
 

@@ -67,6 +67,18 @@ impl Rounds {
         }
     }
 
+    /// The next round on this upstream begins at once, unless one is under way.
+    pub fn hasten(&mut self, link: IfIndex, now: Time) {
+        if let Some(round) = self.by_link.get_mut(&link) {
+            round.begins = round.begins.min(now);
+        }
+    }
+
+    /// Whether there are rounds on this upstream.
+    pub fn has(&self, link: IfIndex) -> bool {
+        self.by_link.contains_key(&link)
+    }
+
     /// When something is due next: a round begins or goes on at the first time, and no sooner than the pace allows; a
     /// target is told of at the second.
     pub fn next_due(&self) -> (Option<Time>, Option<Time>) {

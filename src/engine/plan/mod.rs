@@ -267,6 +267,8 @@ impl Plan {
     pub fn routers_that_answer(&self, upstream: &Upstream, host: &Host) -> Vec<Ipv6Addr> {
         match upstream.gateway_source {
             GatewaySource::Auto => host.routes.routers(upstream.link),
+            // Whether the provider admits a target shows in what they answer to its announcement.
+            GatewaySource::Kernel if upstream.is_claimed_on() => host.routes.routers(upstream.link),
             GatewaySource::Kernel | GatewaySource::Global => Vec::new(),
         }
     }

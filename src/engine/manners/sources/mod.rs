@@ -97,7 +97,8 @@ impl Sources {
         }
     }
 
-    /// Somebody asks for the target. `ways` are the sources that there are for an answer, the first ones first.
+    /// Somebody asks for the target. `ways` are the sources that there are for an answer, the first ones first. True if it
+    /// does so again right after an answer.
     pub fn ask(
         &mut self,
         asker: Asker,
@@ -105,20 +106,21 @@ impl Sources {
         cast: Cast,
         ways: impl FnOnce() -> Vec<Source>,
         now: Time,
-    ) {
+    ) -> bool {
         // Duplicate address detection never counts: nobody says there what it took.
         if asker.address.is_unspecified() {
-            return;
+            return false;
         }
         self.pending.ask(asker, target, now);
         let hash = self.hash.of(target);
-        let Some(tried) = self.find(&asker) else { return };
+        let Some(tried) = self.find(&asker) else { return false };
         let outcome = tried.ask(target, cast, hash, ways, now);
-        let due = tried.tell_due();
+        let (due, asks_again) = (tried.tell_due(), tried.doubts(now));
         self.look_at(due);
         if let Some(outcome) = outcome {
             self.take_in(asker, outcome, now);
         }
+        asks_again
     }
 
     /// An answer goes to the asker: where it comes from.
@@ -164,6 +166,12 @@ impl Sources {
     /// The interface is gone; another may get its number.
     pub fn end_link(&mut self, link: IfIndex) {
         self.askers.retain(|(asker, _)| asker.link != link);
+    }
+
+    /// A switch kept the answers for this target back, and does no more: what was tried meanwhile says nothing.
+    pub fn forgive(&mut self, target: Ipv6Addr) {
+        let hash = self.hash.of(target);
+        self.askers.iter_mut().for_each(|(_, tried)| tried.forgive(target, hash));
     }
 
     /// When something is due next.

@@ -139,6 +139,19 @@ impl Tried {
         seen.due().filter(|_| matters)
     }
 
+    /// Whether it has asked again right after an answer at this moment.
+    pub fn doubts(&self, now: Time) -> bool {
+        self.doubted == Some(now)
+    }
+
+    /// Answers for the target did not arrive, for a reason that is over.
+    pub fn forgive(&mut self, target: Ipv6Addr, hash: u64) {
+        if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
+            (seen.standing, seen.again) = (Standing::Unknown, 0);
+        }
+        self.trial.take_if(|trial| trial.lead == target);
+    }
+
     /// An answer for the target was not sent.
     pub fn unsend(&mut self, target: Ipv6Addr, hash: u64) {
         if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
