@@ -7,7 +7,7 @@
 //!
 //! | room | may touch | what it is |
 //! |---|---|---|
-//! | [`wire`] | nothing: pure | bytes to values and back: solicitation, advertisement, the socket's filter |
+//! | [`wire`] | nothing: pure | bytes to values and back: solicitation, advertisement, the socket's filter, the kernel's program |
 //! | [`engine`] | nothing: pure | the decisions: ranges, targets, probing, answers, routes wanted |
 //! | [`config`] | the files it is told to read | TOML text to a policy in which impossible states cannot be written |
 //! | [`explanation`] | nothing | what a user reads of an error |

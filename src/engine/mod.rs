@@ -62,7 +62,7 @@ use std::collections::VecDeque;
 use std::ops::Deref;
 use std::vec::IntoIter;
 
-pub use answer::advertisement;
+pub use answer::{advertisement, responder};
 pub use answers::explain::{Expected, Explanation, Holds, Step, Subject};
 pub use answers::masks::WideMask;
 pub use asker::Asker;

@@ -5,8 +5,13 @@
 //! for those is the fuzzers' business.
 
 mod engine;
+#[path = "../frames/mod.rs"]
+mod frames;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod oracle;
 mod parse;
+mod program;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,6 +42,11 @@ proptest! {
     #[test]
     fn the_parser_keeps_its_promises_whatever_arrives(bytes in vec(any::<u8>(), 0..400)) {
         parse::run(&bytes);
+    }
+
+    #[test]
+    fn the_kernels_program_does_what_the_packet_path_would(bytes in vec(any::<u8>(), 0..100)) {
+        program::run(&bytes);
     }
 
     /// A solicitation's or an advertisement's beginning, so that most get as far as the options.
