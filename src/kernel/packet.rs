@@ -1,6 +1,6 @@
 //! The packet socket: whole Ethernet frames in and out of one interface, many at a time.
 //!
-//! The only file with `unsafe`: the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
+//! One of two files with `unsafe`, beside bpf(2): the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
 //! wrappers, and Tokio wants a promise about the descriptor that it is to wait for. A socket hears
 //! nothing until it is bound, and it is bound last, when its filter is attached and its multicast
 //! membership is held; so no frame of another kind is ever in its queue.

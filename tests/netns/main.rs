@@ -68,6 +68,8 @@ mod endpoint;
 mod explain;
 mod follow;
 mod frame;
+#[path = "../frames/mod.rs"]
+mod frames;
 mod gateway;
 mod guests;
 mod guests_gateway;
@@ -79,6 +81,8 @@ mod lab;
 mod link;
 mod liveness;
 mod load;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod metrics;
 mod namespace;
 mod next_hops;
@@ -87,6 +91,7 @@ mod own_bridge;
 mod own_link;
 mod pings;
 mod probing;
+mod program;
 mod provider;
 mod proxy_downstream;
 mod record;
@@ -120,9 +125,12 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::trials::{Case, cases, in_rooms, trials};
+use crate::trials::{Case, cases, in_rooms};
 
 fn main() {
+    if program::is_inner() {
+        return;
+    }
     // Before any thread: a process with threads cannot enter a user namespace.
     let refused = enter_namespaces().err();
     let mut arguments = Arguments::from_args();
@@ -181,8 +189,10 @@ fn main() {
     const CROWDED: &[(&str, &[Case])] = &[("upheaval", upheaval::CASES), ("crowd", crowd::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
-    let trials = trials(cases, refused.as_ref());
-    libtest_mimic::run(&arguments, trials).exit();
+    let mut trials_of_all = trials::trials(cases, refused.as_ref());
+    let refused = refused.or_else(program::refusal);
+    trials_of_all.extend(trials::trials(in_rooms(&[("program", program::CASES)]), refused.as_ref()));
+    libtest_mimic::run(&arguments, trials_of_all).exit();
 }
 
 /// Gets the right to make network namespaces, by being root or by becoming it in a user namespace.
