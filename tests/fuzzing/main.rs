@@ -3,6 +3,7 @@
 //! The bodies are shared with tests/fuzz, whose targets are not built by `cargo test` and would rot unseen. These
 //! rounds are the same each time, so that whoever changes something else never meets a new failure here: to look
 //! for those is the fuzzers' business.
+#![allow(clippy::unwrap_used)]
 
 mod engine;
 #[path = "../frames/mod.rs"]

@@ -77,6 +77,7 @@ mod hints;
 mod hostile;
 mod import;
 mod in_force;
+mod ingress;
 mod lab;
 mod link;
 mod liveness;
@@ -187,12 +188,14 @@ fn main() {
     // The kernel takes their thousands of links apart long after they have ended, and keeps every other
     // namespace waiting for its lock meanwhile.
     const CROWDED: &[(&str, &[Case])] = &[("upheaval", upheaval::CASES), ("crowd", crowd::CASES)];
+    // What loads programs, which is not to be had in a user namespace.
+    const IN_KERNEL: &[(&str, &[Case])] = &[("program", program::CASES), ("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
-    let mut trials_of_all = trials::trials(cases, refused.as_ref());
+    let mut all = trials::trials(cases, refused.as_ref());
     let refused = refused.or_else(program::refusal);
-    trials_of_all.extend(trials::trials(in_rooms(&[("program", program::CASES)]), refused.as_ref()));
-    libtest_mimic::run(&arguments, trials_of_all).exit();
+    all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
+    libtest_mimic::run(&arguments, all).exit();
 }
 
 /// Gets the right to make network namespaces, by being root or by becoming it in a user namespace.
