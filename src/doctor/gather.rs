@@ -17,6 +17,7 @@ use super::{Firewall, Host, Process, Text, gateway};
 use crate::config::Config;
 use crate::engine::facts::Fact;
 use crate::engine::{Engine, Input, Time};
+use crate::kernel::bpf::tcx_programs;
 use crate::kernel::netlink::{Monitor, NetlinkError};
 
 /// Reads the host of this network namespace. `root` is where its files are: `/`, but for tests.
@@ -48,7 +49,7 @@ pub async fn host(config: Config, root: &Path) -> Result<Host, NetlinkError> {
         duplicates: requests.duplicates().await?,
         routers: requests.routers().await?,
         makes: requests.makes().await?,
-        classifiers: requests.classifiers(&links).await?,
+        classifiers: [requests.classifiers(&links).await?, tcx_programs(&links)].concat(),
         settings: settings(),
         firewall: firewall(),
         processes: processes(),

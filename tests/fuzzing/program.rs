@@ -3,18 +3,31 @@
 //! Each input is changes of a frame that is nearly right: which frame, whether its checksum is written anew, then pairs
 //! of a place and a byte. What is left over is put behind it.
 
+use std::sync::LazyLock;
+
 use super::frames::checksum;
 use super::machine::judge::Scene;
 use super::machine::{bytes, vectors};
 
-/// One input.
-pub fn run(input: &[u8]) {
+/// What is the same for every input.
+struct Usual {
+    scene: Scene,
+    program: Vec<[u8; 8]>,
+    frames: Vec<Vec<u8>>,
+}
+
+static USUAL: LazyLock<Usual> = LazyLock::new(|| {
     let scene = Scene::usual();
     let program = bytes(&scene.program());
-    scene.check(&program, input);
+    Usual { scene, program, frames: vectors::all().into_iter().map(|(_, frame)| frame).collect() }
+});
+
+/// One input.
+pub fn run(input: &[u8]) {
+    let Usual { scene, program, frames } = &*USUAL;
+    scene.check(program, input);
     let [which, is_sealed, changes @ ..] = input else { return };
-    let frames = vectors::all();
-    let mut frame = frames[usize::from(*which) % frames.len()].1.clone();
+    let mut frame = frames[usize::from(*which) % frames.len()].clone();
     let (changes, rest) = changes.split_at(changes.len().min(8) & !1);
     for change in changes.chunks_exact(2) {
         let at = usize::from(change[0]) % frame.len();
@@ -24,7 +37,7 @@ pub fn run(input: &[u8]) {
     if is_sealed & 1 == 1 && frame.len() >= 78 {
         seal(&mut frame);
     }
-    scene.check(&program, &frame);
+    scene.check(program, &frame);
 }
 
 /// Writes the checksum anew, over all that is behind the headers, so that a change is seen by the checks behind it.

@@ -1,7 +1,9 @@
 //! A machine for eBPF: as much of it as the responder's program uses, read from the bytes that the kernel gets.
 //!
 //! It is stricter than a processor, as the verifier is: it stops at a register or a byte of the stack that nothing was
-//! written to, at an access that is not aligned or leaves its room, and at an instruction that it does not know.
+//! written to, at an access that is not aligned or leaves its room, and at an instruction that it does not know. And at
+//! what only verifiers before Linux 6.8 refuse, from those without CAP_PERFMON: to write beside what was written at a
+//! multiple of eight, which may be a spilled register.
 //!
 //! Every test crate takes of it what it needs.
 
@@ -39,6 +41,8 @@ struct Run<'a> {
     frame: &'a mut Vec<u8>,
     context: Vec<u8>,
     stack: Vec<Option<u8>>,
+    /// By eight bytes of the stack: whether there may be a spilled register.
+    spilled: [bool; 64],
     registers: [Option<u64>; 11],
     redirected: Option<u32>,
 }
@@ -97,7 +101,8 @@ impl Machine {
         registers[1] = Some(CONTEXT);
         registers[10] = Some(STACK + 512);
         let stack = vec![None; 512];
-        let mut run = Run { machine: self, frame, context, stack, registers, redirected: None };
+        let spilled = [false; 64];
+        let mut run = Run { machine: self, frame, context, stack, spilled, registers, redirected: None };
         let verdict = run.go(program);
         let redirected = run.redirected;
         assert_eq!(verdict == 7, redirected == Some(IFINDEX), "{verdict} {redirected:?}");
@@ -218,7 +223,11 @@ impl Run<'_> {
         let bytes = if cfg!(target_endian = "little") { &bytes[..size] } else { &bytes[8 - size..] };
         let (region, at) = region(address, size);
         match region {
-            STACK => self.stack[at..at + size].iter_mut().zip(bytes).for_each(|(to, from)| *to = Some(*from)),
+            STACK => {
+                assert!(size == 8 || !self.spilled[at / 8], "{at} is beside what may be a spilled register");
+                self.spilled[at / 8] = at % 8 == 0 && value != 0;
+                self.stack[at..at + size].iter_mut().zip(bytes).for_each(|(to, from)| *to = Some(*from));
+            }
             VALUES => {
                 let (value, at) = (at / 64, at % 64);
                 self.machine.values[value][at..at + size].copy_from_slice(bytes);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use lone64::engine::policy::{Override, Source};
 use lone64::wire::Mac;
@@ -12,10 +13,21 @@ use super::frames::{Frame, STATION, address, link_layer, refused};
 use super::machine::judge::{Expected, NOW, Scene};
 use super::machine::{bytes, vectors};
 
+/// The usual scene, and its program.
+static USUAL: LazyLock<(Scene, Vec<[u8; 8]>)> = LazyLock::new(|| {
+    let scene = Scene::usual();
+    let program = bytes(&scene.program());
+    (scene, program)
+});
+
+/// Holds the program to what is expected of a frame in the usual scene.
+fn check(frame: &[u8]) -> Expected {
+    USUAL.0.check(&USUAL.1, frame)
+}
+
 /// One frame, in the usual scene.
 fn run(frame: &Frame) -> Expected {
-    let scene = Scene::usual();
-    scene.check(&bytes(&scene.program()), &frame.bytes())
+    check(&frame.bytes())
 }
 
 fn is_answered(frame: &Frame) -> bool {
@@ -233,8 +245,7 @@ proptest! {
 
     #[test]
     fn does_with_mutated_frames_what_the_packet_path_would(frame in nearly_plain()) {
-        let scene = Scene::usual();
-        scene.check(&bytes(&scene.program()), &frame);
+        check(&frame);
     }
 
     #[test]
@@ -255,13 +266,11 @@ proptest! {
             reserved,
             ..Frame::solicitation()
         };
-        let scene = Scene::usual();
-        scene.check(&bytes(&scene.program()), &frame.bytes());
+        check(&frame.bytes());
     }
 
     #[test]
     fn never_stops_at_arbitrary_bytes(frame in prop::collection::vec(any::<u8>(), 0..120)) {
-        let scene = Scene::usual();
-        scene.check(&bytes(&scene.program()), &frame);
+        check(&frame);
     }
 }

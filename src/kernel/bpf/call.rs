@@ -6,8 +6,8 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::mem::{size_of, size_of_val};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::c_long;
 
@@ -42,14 +42,16 @@ pub(super) fn create_map(shape: MapShape, name: &CStr) -> io::Result<OwnedFd> {
     Ok(owned(fd))
 }
 
+/// The arguments of BPF_OBJ_GET_INFO_BY_FD.
+#[repr(C)]
+struct InfoAttributes {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
 /// BPF_OBJ_GET_INFO_BY_FD of a map: its shape.
 pub(super) fn map_shape(map: BorrowedFd<'_>) -> io::Result<MapShape> {
-    #[repr(C)]
-    struct Attributes {
-        fd: u32,
-        length: u32,
-        info: u64,
-    }
     // struct bpf_map_info, as far as it is looked at. Of a program or a link the same bytes mean other things.
     #[repr(C)]
     #[derive(Default)]
@@ -63,7 +65,7 @@ pub(super) fn map_shape(map: BorrowedFd<'_>) -> io::Result<MapShape> {
     }
     let mut info = Info::default();
     let length = size_of::<Info>() as u32;
-    let mut attributes = Attributes { fd: number(map), length, info: (&raw mut info) as u64 };
+    let mut attributes = InfoAttributes { fd: number(map), length, info: (&raw mut info) as u64 };
     // SAFETY: the kernel writes at most `length` bytes to `info`, which has that size and lives through the call.
     unsafe { bpf(15, &mut attributes) }?;
     let Info { kind, key_size, value_size, max_entries, flags, .. } = info;
@@ -284,6 +286,53 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     unsafe { bpf(29, &mut attributes) }.map(|_| ())
 }
 
+/// BPF_PROG_QUERY of the ingress or egress of an interface: the numbers of the programs that tcx has there, in the order
+/// in which they run, 64 at most.
+pub(super) fn attached(interface: u32, attach_type: u32) -> io::Result<Vec<u32>> {
+    #[repr(C)]
+    struct Attributes {
+        interface: u32,
+        attach_type: u32,
+        flags: u32,
+        attach_flags: u32,
+        numbers: u64,
+        count: u32,
+    }
+    let mut numbers = [0_u32; 64];
+    let mut attributes = Attributes {
+        interface,
+        attach_type,
+        flags: 0,
+        attach_flags: 0,
+        numbers: numbers.as_mut_ptr() as u64,
+        count: numbers.len() as u32,
+    };
+    // SAFETY: the kernel writes at most `count` numbers to `numbers`, which has room for them and lives through the call.
+    unsafe { bpf(16, &mut attributes) }?;
+    Ok(numbers.into_iter().take(attributes.count as usize).collect())
+}
+
+/// BPF_PROG_GET_FD_BY_ID and BPF_OBJ_GET_INFO_BY_FD: the name of a program. Needs CAP_SYS_ADMIN.
+pub(super) fn program_name(number: u32) -> io::Result<String> {
+    #[repr(C)]
+    struct Attributes {
+        number: u32,
+        next: u32,
+        flags: u32,
+    }
+    // SAFETY: the command reads no pointer.
+    let fd = owned(unsafe { bpf(13, &mut Attributes { number, next: 0, flags: 0 }) }?);
+    // struct bpf_prog_info up to the name. All that is zero asks for nothing to be written elsewhere.
+    let mut info = [0_u64; 10];
+    let length = size_of_val(&info) as u32;
+    let mut attributes =
+        InfoAttributes { fd: self::number(fd.as_fd()), length, info: info.as_mut_ptr() as u64 };
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which has that size and lives through the call.
+    unsafe { bpf(15, &mut attributes) }?;
+    let name = info[8..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0);
+    Ok(String::from_utf8_lossy(&name.collect::<Vec<_>>()).into_owned())
+}
+
 /// The system call.
 ///
 /// # Safety
@@ -322,7 +371,9 @@ fn short_name(name: &CStr) -> [u8; 16] {
 /// BPF_PROG_TYPE_SCHED_CLS.
 const SCHED_CLS: u32 = 3;
 /// BPF_TCX_INGRESS.
-const TCX_INGRESS: u32 = 46;
+pub(super) const TCX_INGRESS: u32 = 46;
+/// BPF_TCX_EGRESS.
+pub(super) const TCX_EGRESS: u32 = 47;
 /// No kernel is built for more: CONFIG_NR_CPUS ends there. So there is always room for what it writes, however many
 /// there are, and nobody has to be asked.
 const MOST_PROCESSORS: usize = 8192;

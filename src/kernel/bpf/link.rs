@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::{BpfError, LoadedProgram, call};
 use crate::engine::facts::IfIndex;
+use crate::kernel::netlink::{Classifier, Hook};
 
 /// A program that is attached to an interface. It is detached with the last descriptor, unless the link is pinned.
 #[derive(Debug)]
@@ -37,6 +38,26 @@ impl AsFd for TcxLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The programs that tcx has at the ingress and egress of these links, ours among them. Empty where that is not to be
+/// had: it takes CAP_NET_ADMIN, and Linux 6.6. Their names take CAP_SYS_ADMIN.
+pub fn tcx_programs(links: &[IfIndex]) -> Vec<Classifier> {
+    let mut all = Vec::new();
+    for link in links {
+        for (hook, place) in [(Hook::Ingress, call::TCX_INGRESS), (Hook::Egress, call::TCX_EGRESS)] {
+            let numbers = call::attached(link.0, place).unwrap_or_default();
+            all.extend(numbers.into_iter().map(|number| Classifier {
+                link: *link,
+                hook,
+                kind: Classifier::TCX.to_owned(),
+                program: call::program_name(number).ok().filter(|name| !name.is_empty()),
+                // What a program does cannot be read from it.
+                may_drop: true,
+            }));
+        }
+    }
+    all
 }
 
 fn gone(error: io::Error) -> BpfError {

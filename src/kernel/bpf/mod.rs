@@ -5,7 +5,7 @@
 //!
 //! CAP_BPF and CAP_NET_ADMIN suffice (Linux 5.8). CAP_PERFMON, which spares the program a few barriers, is not needed.
 //! Objects are found again by their pins alone: to look for them by their numbers takes CAP_SYS_ADMIN. In a user
-//! namespace none of this works.
+//! namespace none of this works. The doctor asks which programs others have by tcx, and for their names, if it may.
 
 mod call;
 mod link;
@@ -16,7 +16,7 @@ mod program;
 use std::io;
 use std::path::PathBuf;
 
-pub use link::TcxLink;
+pub use link::{TcxLink, tcx_programs};
 pub use map::ProgramMap;
 pub use pins::Pins;
 pub use program::{LoadedProgram, Maps, TestRun};

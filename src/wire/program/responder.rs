@@ -164,24 +164,28 @@ impl Responder {
         for (offset, register) in halves {
             store(a, DESTINATION_MAC.part(offset, Size::Half), register);
         }
-        store(a, SOURCE_MAC, word([s0, s1, s2, s3]));
+        // Without CAP_PERFMON, verifiers before Linux 6.8 take what was written at a multiple of eight for a spilled
+        // register, and let nothing be written beside it. So what is at such a place is written last.
         store(a, SOURCE_MAC.part(4, Size::Half), half([s4, s5]));
-        store(a, FIRST_WORD, word([0x60, 0, 0, 0]));
+        store(a, SOURCE_MAC, word([s0, s1, s2, s3]));
         store(a, PAYLOAD_LENGTH, half(LONG_PAYLOAD));
-        store(a, TYPE_AND_CODE, half([Advertisement::TYPE, 0]));
-        store(a, CHECKSUM, 0);
+        store(a, FIRST_WORD, word([0x60, 0, 0, 0]));
+        store(a, OPTION_MAC.part(2, Size::Word), word([s2, s3, s4, s5]));
+        store(a, OPTION_MAC, half([s0, s1]));
+        store(a, OPTION_KIND, half([TARGET_LINK_LAYER, 1]));
         // "Otherwise, the node MUST set the Solicited flag to one".
         let router = if self.router { ROUTER } else { 0 };
         let override_entry = if self.override_entry { OVERRIDE } else { 0 };
         store(a, FLAGS, word([router | SOLICITED | override_entry, 0, 0, 0]));
-        store(a, OPTION_KIND, half([TARGET_LINK_LAYER, 1]));
-        store(a, OPTION_MAC, half([s0, s1]));
-        store(a, OPTION_MAC.part(2, Size::Word), word([s2, s3, s4, s5]));
+        store(a, CHECKSUM, 0);
+        // What is summed up has the type of the question still: it is taken away, and that of the answer added.
+        let types = half([Advertisement::TYPE, 0]) + (0xffff ^ half([Solicitation::TYPE, 0]));
         let pseudo_header = half(LONG_PAYLOAD) + half([0, ICMPV6]);
-        a.push(Compute(Bits64, Move, R5, pseudo_header.into()));
+        a.push(Compute(Bits64, Move, R5, (pseudo_header + types).into()));
         sum(a);
         a.push(Compute(Bits32, Xor, R0, 0xffff.into()));
         store(a, CHECKSUM, R0);
+        store(a, TYPE_AND_CODE, half([Advertisement::TYPE, 0]));
     }
 }
 
