@@ -25,17 +25,31 @@ use crate::machine::judge::Scene;
 use crate::namespace::Namespace;
 use crate::offload::{Offloading, Sum};
 use crate::solicitation::{Asker, Checksum, Solicitation};
+use crate::trials::Case;
 
 crate::cases![
     answers_at_the_ingress_and_is_seen_there,
     is_replaced_and_found_again_by_its_pin,
-    answers_by_clsact_and_leaves_what_others_have_there,
     loses_no_question_and_answers_none_twice_while_it_is_replaced,
     leaves_a_program_of_others_its_place,
     passes_on_tags_and_checksums_that_are_not_computed_yet,
     answers_on_a_bridge,
     a_program_of_tcx_is_found_by_its_name,
 ];
+
+/// What needs no tcx.
+pub(crate) const BY_CLSACT: &[Case] = &[(
+    "answers_by_clsact_and_leaves_what_others_have_there",
+    answers_by_clsact_and_leaves_what_others_have_there,
+)];
+
+/// Why there is no place by tcx here, or none for pins, if so.
+pub(crate) fn refusal() -> Option<String> {
+    let lo = IfIndex(1);
+    let (_maps, program) = of_lab();
+    let attached = TcxLink::attach(&program, lo).map(|_| ());
+    attached.and(Pins::of(Path::new(Pins::FILE_SYSTEM), lo).map(|_| ())).err().map(|error| error.to_string())
+}
 
 /// The lab's upstream.
 fn scene_of_lab() -> Scene {
@@ -57,15 +71,9 @@ fn interface(host: &Namespace, name: &str) -> IfIndex {
     host.run(|| IfIndex(nix::net::if_::if_nametoindex(name).unwrap()))
 }
 
-/// The program's place by tcx. None where this kernel has none, which is said.
-fn attached(lab: &Lab, name: &str, program: &LoadedProgram) -> Option<TcxLink> {
-    match lab.host.run(|| TcxLink::attach(program, interface(&lab.host, name))) {
-        Err(BpfError::NoTcx) => {
-            eprintln!("this kernel has no tcx");
-            None
-        }
-        link => Some(link.unwrap()),
-    }
+/// The program's place by tcx.
+fn attached(lab: &Lab, name: &str, program: &LoadedProgram) -> TcxLink {
+    lab.host.run(|| TcxLink::attach(program, interface(&lab.host, name))).unwrap()
 }
 
 /// Every answer to one question, up to the kernel's own to others that are asked behind it. On two processors a frame may
@@ -88,7 +96,7 @@ fn answers(router: &mut Endpoint, question: &Solicitation) -> Vec<Vec<u8>> {
 fn answers_at_the_ingress_and_is_seen_there() {
     let lab = Lab::veth();
     let (maps, program) = of_lab();
-    let Some(link) = attached(&lab, "up0", &program) else { return };
+    let link = attached(&lab, "up0", &program);
     let mut router = Endpoint::open(&lab.router, "rt0");
     // As tcpdump does: every frame of the interface, in both directions.
     let mut observer = Endpoint::open(&lab.host, "up0");
@@ -123,11 +131,8 @@ fn is_replaced_and_found_again_by_its_pin() {
     let lab = Lab::veth();
     let (maps, program) = of_lab();
     let interface = interface(&lab.host, "up0");
-    let pins = match lab.host.run(|| Pins::of(Path::new(Pins::FILE_SYSTEM), interface)) {
-        Err(BpfError::NoFileSystem(_)) => return eprintln!("no BPF file system is mounted"),
-        pins => pins.unwrap(),
-    };
-    let Some(link) = attached(&lab, "up0", &program) else { return };
+    let pins = lab.host.run(|| Pins::of(Path::new(Pins::FILE_SYSTEM), interface)).unwrap();
+    let link = attached(&lab, "up0", &program);
     assert!(pins.maps().unwrap().is_none() && pins.link().unwrap().is_none());
     pins.pin(&maps, &link).unwrap();
     // Nobody has it open any more, as after kill -9: it goes on.
@@ -154,7 +159,7 @@ fn is_replaced_and_found_again_by_its_pin() {
 
     // The interface goes, and the link with it.
     let program = LoadedProgram::load(&scene.program(), &maps).unwrap();
-    let link = attached(&lab, "up0", &program).expect("as before");
+    let link = attached(&lab, "up0", &program);
     lab.host.ip("link del up0");
     let error = link.replace(&program).unwrap_err();
     assert!(matches!(error, BpfError::LinkGone), "{error}");
@@ -211,7 +216,7 @@ fn answers_by_clsact_and_leaves_what_others_have_there() {
 fn loses_no_question_and_answers_none_twice_while_it_is_replaced() {
     let lab = Lab::veth();
     let (maps, program) = of_lab();
-    let Some(link) = attached(&lab, "up0", &program) else { return };
+    let link = attached(&lab, "up0", &program);
     let is_over = AtomicBool::new(false);
     let asked = thread::scope(|scope| {
         let flood = scope.spawn(|| {
@@ -253,7 +258,7 @@ fn leaves_a_program_of_others_its_place() {
     let lab = Lab::veth();
     let others_maps = Maps::create(1, 1).unwrap();
     let other = LoadedProgram::load(&scene_of_lab().program(), &others_maps).unwrap();
-    let Some(_others) = attached(&lab, "up0", &other) else { return };
+    let _others = attached(&lab, "up0", &other);
     let unknown = || others_maps.verdicts.verdicts().unwrap()[Verdict::Unknown as usize];
     let (_maps, program) = of_lab();
     let link = attached(&lab, "up0", &program);
@@ -272,7 +277,7 @@ fn leaves_a_program_of_others_its_place() {
 fn passes_on_tags_and_checksums_that_are_not_computed_yet() {
     let lab = Lab::veth();
     let (maps, program) = of_lab();
-    let Some(_link) = attached(&lab, "up0", &program) else { return };
+    let _link = attached(&lab, "up0", &program);
     let mut router = Endpoint::open(&lab.router, "rt0");
     let mut offloading = Offloading::open(&lab.router, "rt0");
     let counts = || maps.verdicts.verdicts().unwrap();
@@ -302,7 +307,7 @@ fn answers_on_a_bridge() {
     let maps = Maps::create(1, 1).unwrap();
     maps.targets.set(&target_key(GUEST), Entry::until(u64::MAX)).unwrap();
     let program = LoadedProgram::load(&scene.program(), &maps).unwrap();
-    let Some(_link) = attached(&lab, "ub0", &program) else { return };
+    let _link = attached(&lab, "ub0", &program);
     let mut router = Endpoint::open(&lab.router, "rt0");
     for question in [Solicitation::multicast(ROUTER, GUEST), Solicitation::unicast(ROUTER, GUEST, bridge_mac)]
     {
@@ -320,7 +325,7 @@ fn a_program_of_tcx_is_found_by_its_name() {
         programs.into_iter().map(|one| (one.link, one.hook, one.program)).collect::<Vec<_>>()
     };
     assert_eq!(found(), []);
-    let Some(link) = attached(&lab, "up0", &program) else { return };
+    let link = attached(&lab, "up0", &program);
     assert_eq!(found(), [(interface(&lab.host, "up0"), Hook::Ingress, Some("lone64".to_owned()))]);
     drop(link);
     assert_eq!(found(), []);

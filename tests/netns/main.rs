@@ -189,12 +189,15 @@ fn main() {
     // namespace waiting for its lock meanwhile.
     const CROWDED: &[(&str, &[Case])] = &[("upheaval", upheaval::CASES), ("crowd", crowd::CASES)];
     // What loads programs, which is not to be had in a user namespace.
-    const IN_KERNEL: &[(&str, &[Case])] = &[("program", program::CASES), ("ingress", ingress::CASES)];
+    const IN_KERNEL: &[(&str, &[Case])] = &[("program", program::CASES), ("ingress", ingress::BY_CLSACT)];
+    const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
     let mut all = trials::trials(cases, refused.as_ref());
     let refused = refused.or_else(program::refusal);
     all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
+    let refused = refused.or_else(ingress::refusal);
+    all.extend(trials::trials(in_rooms(BY_TCX), refused.as_ref()));
     libtest_mimic::run(&arguments, all).exit();
 }
 
