@@ -123,7 +123,7 @@ fn answers_at_the_ingress_and_is_seen_there() {
     assert_eq!(answers(&mut router, &Solicitation::multicast(ROUTER, GUEST)).len(), 0);
     maps.targets.set(&target_key(GUEST), Entry::until(u64::MAX)).unwrap();
     assert_eq!(answers(&mut router, &Solicitation::multicast(ROUTER, GUEST)).len(), 1);
-    drop(link);
+    link.detach().unwrap();
     assert_eq!(answers(&mut router, &Solicitation::multicast(ROUTER, GUEST)).len(), 0);
 }
 
@@ -152,7 +152,7 @@ fn is_replaced_and_found_again_by_its_pin() {
     assert_eq!(heard.iter().map(|frame| frame[58] & 0x80).collect::<Vec<_>>(), [0x80], "the R flag is new");
 
     pins.remove().unwrap();
-    drop(link);
+    link.detach().unwrap();
     assert_eq!(answers(&mut router, &question).len(), 0);
     assert!(pins.maps().unwrap().is_none() && pins.link().unwrap().is_none());
     pins.remove().unwrap();
@@ -163,6 +163,7 @@ fn is_replaced_and_found_again_by_its_pin() {
     lab.host.ip("link del up0");
     let error = link.replace(&program).unwrap_err();
     assert!(matches!(error, BpfError::LinkGone), "{error}");
+    link.detach().unwrap();
 }
 
 /// As on Linux before 6.6.
@@ -269,7 +270,7 @@ fn leaves_a_program_of_others_its_place() {
     // This question, and those for the kernel behind it.
     let seen = unknown() - before;
     assert!(seen > 1);
-    drop(link);
+    link.detach().unwrap();
     assert_eq!(answers(&mut router, &question).len(), 0);
     assert_eq!(unknown() - before, 2 * seen);
 }
@@ -327,7 +328,7 @@ fn a_program_of_tcx_is_found_by_its_name() {
     assert_eq!(found(), []);
     let link = attached(&lab, "up0", &program);
     assert_eq!(found(), [(interface(&lab.host, "up0"), Hook::Ingress, Some("lone64".to_owned()))]);
-    drop(link);
+    link.detach().unwrap();
     assert_eq!(found(), []);
 }
 

@@ -286,6 +286,16 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     unsafe { bpf(29, &mut attributes) }.map(|_| ())
 }
 
+/// BPF_LINK_DETACH.
+pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        link: u32,
+    }
+    // SAFETY: the command reads no pointer.
+    unsafe { bpf(34, &mut Attributes { link: number(link) }) }.map(|_| ())
+}
+
 /// BPF_PROG_QUERY of the ingress or egress of an interface: the numbers of the programs that tcx has there, in the order
 /// in which they run, 64 at most.
 pub(super) fn attached(interface: u32, attach_type: u32) -> io::Result<Vec<u32>> {
