@@ -7,12 +7,12 @@
 //!
 //! | room | may touch | what it is |
 //! |---|---|---|
-//! | [`wire`] | nothing: pure | bytes to values and back: solicitation, advertisement, the socket's filter |
+//! | [`wire`] | nothing: pure | bytes to values and back: solicitation, advertisement, the socket's filter, the kernel's program |
 //! | [`engine`] | nothing: pure | the decisions: ranges, targets, probing, answers, routes wanted |
 //! | [`config`] | the files it is told to read | TOML text to a policy in which impossible states cannot be written |
 //! | [`explanation`] | nothing | what a user reads of an error |
 //! | [`import`] | nothing: text in, text out | other responders' configurations as a lone64.toml |
-//! | [`kernel`] | the kernel | packet sockets (the only `unsafe`), netlink, namespaces, sysctls |
+//! | [`kernel`] | the kernel | packet sockets and bpf(2) (the only `unsafe`), netlink, namespaces, sysctls |
 //! | [`daemon`] | the clock, the control socket, the service manager, the kernel through its room | the one loop between them |
 //! | [`trace`] | nothing: text in, values out | what entered an engine and left it, and the same again |
 //! | [`doctor`] | the kernel and files, to read; with `--live` a namespace of its own | what is wrong with a host |

@@ -8,6 +8,7 @@ use crate::doctor::checks::path::programs::{self, Program};
 use crate::engine::facts::{Fact, IfIndex};
 use crate::engine::policy::Policy;
 use crate::engine::{Engine, Input, Time};
+use crate::kernel::bpf::tcx_programs;
 use crate::kernel::netlink::{Monitor, NetlinkError, WayTo};
 
 /// Everything that the kernel says.
@@ -53,7 +54,8 @@ pub(super) fn programs(link: IfIndex, name: &str) -> Vec<Program> {
         let (_monitor, requests) = Monitor::start()?;
         Ok((requests.makes().await?, requests.classifiers(&[link]).await?))
     });
-    let (makes, classifiers) = read.unwrap_or_default();
+    let (makes, mut classifiers) = read.unwrap_or_default();
+    classifiers.extend(tcx_programs(&[link]));
     let xdp: Vec<_> = makes.iter().filter_map(|make| Some((make.link, make.xdp?))).collect();
     programs::programs(&[link], &xdp, &classifiers, |_| name.to_owned())
 }

@@ -18,6 +18,7 @@ use super::{Examined, Firewall, Host, Process, Service, Text, gateway, guests};
 use crate::config::Config;
 use crate::engine::facts::Fact;
 use crate::engine::{Engine, Input, Links, Time};
+use crate::kernel::bpf::tcx_programs;
 use crate::kernel::netlink::{Make, Monitor, NetlinkError};
 
 /// Reads the host of this network namespace. `root` is where its files are: `/`, but for tests. `daemon` is what a
@@ -61,7 +62,7 @@ pub async fn host(
             .map(|make| make.link)
             .collect(),
         makes,
-        classifiers: requests.classifiers(&links).await?,
+        classifiers: [requests.classifiers(&links).await?, tcx_programs(&links)].concat(),
         settings: settings(),
         firewall: firewall(),
         service: service(root, &processes),

@@ -6,6 +6,7 @@ use super::asker::Asker;
 use super::host::links::Links;
 use super::plan::bindings::Upstream;
 use super::policy::{Override, Source};
+use crate::wire::program::{Responder, Sources};
 use crate::wire::{Advertisement, Flags, Mac};
 
 /// The answer, or none if the upstream has no address that it could come from.
@@ -63,6 +64,33 @@ fn source(upstream: &Upstream, asker: &Asker, target: Ipv6Addr, links: &Links) -
         Source::Global => global,
         Source::Address(_) => upstream.fixed,
     }
+}
+
+/// The same as a program of the kernel: what it answers, [`advertisement`] answers alike. Where the asker decides which
+/// of several addresses answers, it leaves that to us. None for an upstream that has no address for any asker.
+pub fn responder(upstream: &Upstream) -> Option<Responder> {
+    let Upstream { link_local, global, .. } = *upstream;
+    let global = global.filter(|_| !upstream.has_several);
+    let by_scope = |to_link_local, to_others| Sources::ByScope { to_link_local, to_others };
+    let sources = match upstream.source {
+        Source::Auto | Source::Scope => match upstream.has_several {
+            true => by_scope(link_local, None),
+            false => by_scope(link_local.or(global), global.or(link_local)),
+        },
+        Source::Target => Sources::Target,
+        Source::LinkLocal => by_scope(link_local, link_local),
+        Source::Global => by_scope(global, global),
+        Source::Address(_) => by_scope(upstream.fixed, upstream.fixed),
+    };
+    if sources == by_scope(None, None) {
+        return None;
+    }
+    Some(Responder {
+        station: upstream.mac,
+        router: upstream.router,
+        override_entry: upstream.override_flag == Override::Always,
+        sources,
+    })
 }
 
 /// The sources that there are for this answer, in the order in which they are tried: what goes by scope, an address in

@@ -18,8 +18,7 @@ use super::counters::Counters;
 use super::event::Note;
 use super::export::{self, Census, Target, Which};
 use super::facts::{IfIndex, KernelRoute, KernelRule};
-use super::host::Host;
-use super::host::links::Links;
+use super::host::{Host, links::Links};
 use super::input::Input;
 use super::keep::{self, Keep};
 use super::liveness::{Budget, Liveness, SHARES, State, Subject};
@@ -58,7 +57,7 @@ pub struct House {
     /// What was told of networks that nobody serves.
     pub(super) told: Told,
     pub(super) seed: Seed,
-    /// When something is due of the machines that no question concerns; none: they are to be looked at.
+    /// When something is due of the machines that no question concerns, where that is known.
     pub(super) rest_due: Cell<Option<Option<Time>>>,
 }
 
@@ -273,9 +272,8 @@ impl House {
 
     /// Why the address is answered for, or not, at the time `now`.
     pub fn explain(&self, target: Ipv6Addr, now: Time) -> Explanation {
-        let refusing = self.plan.upstream_of(target).filter(|_| self.is_refused(target));
-        let refusing = refusing.and_then(|upstream| self.refusing_gateway(upstream.link));
-        Explainer { scene: self.scene(), routes: &self.keep.routes, refusing }.explain(target, now)
+        Explainer { scene: self.scene(), routes: &self.keep.routes, refusing: self.refusing(target) }
+            .explain(target, now)
     }
 
     /// One step on with the plan as it is to be on the host as it is. `Ok` at the end: in what it differs, too.

@@ -60,7 +60,7 @@ use std::collections::VecDeque;
 use std::ops::Deref;
 use std::vec::IntoIter;
 
-pub use answer::advertisement;
+pub use answer::{advertisement, responder};
 pub use answers::explain::{Expected, Explanation, Holds, Step, Subject};
 pub use answers::masks::WideMask;
 pub use asker::Asker;
@@ -77,9 +77,8 @@ pub use house::House;
 pub use input::Input;
 pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
-pub use plan::Hop;
 pub use plan::bindings::{self, Bindings, Problem};
-pub use plan::idle::Idle;
+pub use plan::{Hop, idle::Idle};
 pub use time::Time;
 pub use unread::{Unread, unread_table};
 

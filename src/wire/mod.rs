@@ -20,6 +20,7 @@ mod message;
 mod mld;
 mod mrd;
 mod options;
+pub mod program;
 mod solicitation;
 
 pub use advertisement::{Advertisement, Flags};

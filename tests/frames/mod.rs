@@ -4,6 +4,8 @@
 
 #![allow(dead_code)]
 
+pub mod refused;
+
 use std::net::Ipv6Addr;
 
 use lone64::wire::{Advertisement, DropReason, MAX_EMITTED, Mac, Message, Solicitation};

@@ -3,10 +3,16 @@
 //! The bodies are shared with tests/fuzz, whose targets are not built by `cargo test` and would rot unseen. These
 //! rounds are the same each time, so that whoever changes something else never meets a new failure here: to look
 //! for those is the fuzzers' business.
+#![allow(clippy::unwrap_used)]
 
 mod engine;
+#[path = "../frames/mod.rs"]
+mod frames;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod oracle;
 mod parse;
+mod program;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,6 +43,11 @@ proptest! {
     #[test]
     fn the_parser_keeps_its_promises_whatever_arrives(bytes in vec(any::<u8>(), 0..400)) {
         parse::run(&bytes);
+    }
+
+    #[test]
+    fn the_kernels_program_does_what_the_packet_path_would(bytes in vec(any::<u8>(), 0..100)) {
+        program::run(&bytes);
     }
 
     /// A solicitation's or an advertisement's beginning, so that most get as far as the options.

@@ -71,6 +71,8 @@ mod endpoint;
 mod explain;
 mod follow;
 mod frame;
+#[path = "../frames/mod.rs"]
+mod frames;
 mod gateway;
 mod guests;
 mod guests_gateway;
@@ -78,10 +80,13 @@ mod hints;
 mod hostile;
 mod import;
 mod in_force;
+mod ingress;
 mod lab;
 mod link;
 mod liveness;
 mod load;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod metrics;
 mod namespace;
 mod next_hops;
@@ -90,6 +95,7 @@ mod own_bridge;
 mod own_link;
 mod pings;
 mod probing;
+mod program;
 mod provider;
 mod proxy_downstream;
 mod record;
@@ -124,9 +130,12 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::trials::{Case, cases, in_rooms, trials};
+use crate::trials::{Case, cases, in_rooms};
 
 fn main() {
+    if program::is_inner() {
+        return;
+    }
     // Before any thread: a process with threads cannot enter a user namespace.
     let refused = enter_namespaces().err();
     let mut arguments = Arguments::from_args();
@@ -185,10 +194,17 @@ fn main() {
     // The kernel takes their thousands of links apart long after they have ended, and keeps every other
     // namespace waiting for its lock meanwhile.
     const CROWDED: &[(&str, &[Case])] = &[("upheaval", upheaval::CASES), ("crowd", crowd::CASES)];
+    // What loads programs, which is not to be had in a user namespace.
+    const IN_KERNEL: &[(&str, &[Case])] = &[("program", program::CASES), ("ingress", ingress::BY_CLSACT)];
+    const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
-    let trials = trials(cases, refused.as_ref());
-    libtest_mimic::run(&arguments, trials).exit();
+    let mut all = trials::trials(cases, refused.as_ref());
+    let refused = refused.or_else(program::refusal);
+    all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
+    let refused = refused.or_else(ingress::refusal);
+    all.extend(trials::trials(in_rooms(BY_TCX), refused.as_ref()));
+    libtest_mimic::run(&arguments, all).exit();
 }
 
 /// Gets the right to make network namespaces, by being root or by becoming it in a user namespace.

@@ -109,23 +109,23 @@ fn both_modes() -> Settings {
 
 /// What stands in the checksum's place.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sum {
+pub(crate) enum Sum {
     Written,
     Pending,
 }
 
 /// A packet socket that only sends.
-struct Offloading(Endpoint);
+pub(crate) struct Offloading(Endpoint);
 
 impl Offloading {
-    fn open(namespace: &Namespace, interface: &str) -> Self {
+    pub(crate) fn open(namespace: &Namespace, interface: &str) -> Self {
         let endpoint = Endpoint::open(namespace, interface);
         setsockopt(endpoint.socket(), VnetHeader, &true).expect("since Linux 2.6.27");
         Self(endpoint)
     }
 
     /// Struct virtio_net_hdr, in the order of this machine's bytes.
-    fn send(&mut self, sum: Sum, frame: &[u8]) {
+    pub(crate) fn send(&mut self, sum: Sum, frame: &[u8]) {
         let (flags, start, offset) = match sum {
             Sum::Pending => (NEEDS_CHECKSUM, ICMP as u16, 2_u16),
             Sum::Written => (0, 0, 0),

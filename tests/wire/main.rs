@@ -4,7 +4,10 @@
 mod drop_reasons;
 #[path = "../frames/mod.rs"]
 mod frames;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod mutation;
 mod options;
+mod program;
 mod reference;
 mod roundtrip;

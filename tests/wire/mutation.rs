@@ -20,7 +20,7 @@ fn parse(frame: &[u8]) -> Result<Message, DropReason> {
 }
 
 /// Writes the checksum anew, so that a mutation is seen by the checks behind it.
-fn seal(frame: &mut [u8]) {
+pub(super) fn seal(frame: &mut [u8]) {
     let at = |from: usize| -> [u8; 16] { frame[from..from + 16].try_into().unwrap() };
     let (source, destination) = (at(22).into(), at(38).into());
     frame[56..58].fill(0);

@@ -229,6 +229,12 @@ impl House {
         self.manners.admission.refusing(upstream)
     }
 
+    /// The gateway that answers the host, and not this target.
+    pub fn refusing(&self, target: Ipv6Addr) -> Option<Ipv6Addr> {
+        let upstream = self.plan.upstream_of(target).filter(|_| self.is_refused(target))?;
+        self.refusing_gateway(upstream.link)
+    }
+
     /// How often everything is announced again on this upstream, because its provider forgets guests.
     pub fn announces_again(&self, upstream: IfIndex) -> Option<Duration> {
         self.manners.admission.period(upstream)

@@ -1,7 +1,7 @@
 //! What `tc` has put at the ingress and egress of links, where it sees frames before our socket does, and after it.
 //!
 //! The kernel tells by netlink of what is in a qdisc `clsact` or `ingress`. Of programs that are attached by tcx (Linux 6.6)
-//! it does not: only bpf(2) does.
+//! it does not: only bpf(2) does ([`crate::kernel::bpf::tcx_programs`]).
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::tc::{
@@ -19,12 +19,17 @@ pub struct Classifier {
     pub link: IfIndex,
     /// On the way in or out.
     pub hook: Hook,
-    /// As in `tc filter`: `bpf`, `flower`, `u32`.
+    /// As in `tc filter`: `bpf`, `flower`, `u32`; or [`Self::TCX`].
     pub kind: String,
     /// The name of a BPF program, if it has one.
     pub program: Option<String>,
     /// Whether it can throw a frame away; otherwise it counts, marks or redirects.
     pub may_drop: bool,
+}
+
+impl Classifier {
+    /// The kind of a program that is attached by tcx, which `tc filter` does not show.
+    pub const TCX: &str = "tcx";
 }
 
 /// Where a filter is.

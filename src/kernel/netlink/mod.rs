@@ -16,6 +16,7 @@ mod monitor;
 mod neighbors;
 mod proxies;
 mod requests;
+mod responder;
 mod survey;
 mod table;
 

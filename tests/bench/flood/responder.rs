@@ -6,11 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fmt, fs, io, process};
 
+use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, TcxLink};
 use lone64::kernel::sysctl;
+use lone64::wire::program::{self, Entry, Sources, target_key};
 use nix::unistd::Pid;
 
 use super::cpu;
-use super::lab::{DOWNSTREAM, Lab, UPSTREAM, index, within};
+use super::lab::{DOWNSTREAM, HOST_MAC, Lab, UPSTREAM, index, within};
 
 /// Whoever answers, or nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +37,13 @@ pub enum Responder {
     Npd6,
     /// The kernel's proxy, one entry for each address, without its delay.
     Kernel,
+    /// lone64's program in the kernel, by itself: every address is in its map, and no daemon looks after it.
+    Program,
 }
 
 impl Responder {
     /// In the order of the table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bare,
         Self::Lone64Always,
         Self::Lone64Live,
@@ -49,6 +53,7 @@ impl Responder {
         Self::NdppdIface,
         Self::Npd6,
         Self::Kernel,
+        Self::Program,
     ];
 
     /// How many addresses are asked for, turn by turn: as many as it gets to know, and the kernel gives up again,
@@ -56,7 +61,7 @@ impl Responder {
     pub const fn addresses(self) -> &'static [u32] {
         match self {
             Self::Bare | Self::Lone64Always | Self::Lone64Other => &[1, 1_000, MANY, MOST],
-            Self::Lone64Live | Self::NdppdStatic | Self::Npd6 => &[1, 1_000, MANY],
+            Self::Lone64Live | Self::NdppdStatic | Self::Npd6 | Self::Program => &[1, 1_000, MANY],
             Self::Kernel => &[1, 1_000, 4_096],
             Self::Nobody | Self::Lone64Metrics | Self::NdppdIface => &[1, 1_000],
         }
@@ -86,13 +91,14 @@ impl Responder {
             Self::NdppdIface => "ndppd iface",
             Self::Npd6 => "npd6",
             Self::Kernel => "kernel, delay 0",
+            Self::Program => "kernel program",
         }
     }
 
     /// What is to be started, if it is there; empty if there is nothing to start.
     pub fn program(self) -> Option<PathBuf> {
         match self {
-            Self::Nobody | Self::Kernel => Some(PathBuf::new()),
+            Self::Nobody | Self::Kernel | Self::Program => Some(PathBuf::new()),
             Self::Bare => env::current_exe().ok(),
             Self::Lone64Always | Self::Lone64Live | Self::Lone64Metrics => {
                 Some(env!("CARGO_BIN_EXE_lone64").into())
@@ -129,7 +135,7 @@ impl Responder {
             Self::NdppdStatic => ndppd("static".to_owned()),
             Self::NdppdIface => ndppd(format!("iface {DOWNSTREAM}")),
             Self::Npd6 => format!("prefix = {RANGE}\ninterface = {UPSTREAM}\n"),
-            Self::Nobody | Self::Bare | Self::Kernel => String::new(),
+            Self::Nobody | Self::Bare | Self::Kernel | Self::Program => String::new(),
         }
     }
 
@@ -169,6 +175,8 @@ pub fn number(target: Ipv6Addr) -> Option<u32> {
 /// A responder at work; stopped when dropped.
 pub struct Running {
     child: Option<Child>,
+    /// Detached when dropped.
+    program: Option<(Maps, TcxLink)>,
     directory: PathBuf,
 }
 
@@ -177,10 +185,14 @@ impl Running {
     pub fn start(responder: Responder, lab: &Lab, targets: &[Ipv6Addr], cpu: usize) -> io::Result<Self> {
         let directory = env::temp_dir().join(format!("lone64-flood-{}", process::id()));
         fs::create_dir_all(&directory)?;
-        let mut running = Self { child: None, directory };
+        let mut running = Self { child: None, program: None, directory };
         match responder {
             Responder::Nobody => return Ok(running),
             Responder::Kernel => return proxy_in_kernel(lab, targets).map(|()| running),
+            Responder::Program => {
+                running.program = Some(program_in_kernel(lab, targets).map_err(io::Error::other)?);
+                return Ok(running);
+            }
             _ => {}
         }
         let configuration = running.directory.join("configuration");
@@ -244,6 +256,23 @@ fn proxy_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> io::Result<()> {
         set(format!("conf/{UPSTREAM}/proxy_ndp"), "1")?;
         set(format!("neigh/{UPSTREAM}/proxy_delay"), "0")
     })
+}
+
+/// Needs root: bpf(2) is not to be had in a user namespace.
+fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Maps, TcxLink), BpfError> {
+    let maps = Maps::create(MANY, 1)?;
+    for target in targets {
+        maps.targets.set(&target_key(*target), Entry::until(u64::MAX))?;
+    }
+    let responder = program::Responder {
+        station: HOST_MAC,
+        router: false,
+        override_entry: false,
+        sources: Sources::Target,
+    };
+    let program = LoadedProgram::load(&responder.program()?, &maps)?;
+    let link = lab.host.run(|| TcxLink::attach(&program, index(UPSTREAM)))?;
+    Ok((maps, link))
 }
 
 fn pid(child: &Child) -> Pid {

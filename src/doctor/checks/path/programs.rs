@@ -1,4 +1,4 @@
-//! Programs that see frames before every packet filter, and before the daemon: XDP, and the filters of tc. What they do
+//! Programs that see frames before every packet filter, and before the daemon: XDP, and the filters of tc and programs of tcx. What they do
 //! cannot be read from them, so they are named where nothing else explains what is lost.
 
 use crate::doctor::{Check, Finding, Group, Host, Remedy};
@@ -54,12 +54,13 @@ pub fn programs(
             advice: format!("`bpftool prog show id {id}` tells whose it is; {LIVE}"),
         });
     }
-    let mut told: Vec<(IfIndex, Hook)> = Vec::new();
+    let mut told: Vec<(IfIndex, Hook, bool)> = Vec::new();
     for one in classifiers.iter().filter(|one| one.may_drop && links.contains(&one.link)) {
-        if is_ours(one) || told.contains(&(one.link, one.hook)) {
+        let place = |one: &Classifier| (one.link, one.hook, one.kind == Classifier::TCX);
+        if is_ours(one) || told.contains(&place(one)) {
             continue;
         }
-        told.push((one.link, one.hook));
+        told.push(place(one));
         let (name, hook) = (name(one.link), one.hook.as_str());
         let what = match one.hook {
             Hook::Ingress => "solicitations on",
@@ -67,16 +68,26 @@ pub fn programs(
         };
         let kinds: Vec<_> = classifiers
             .iter()
-            .filter(|other| (other.link, other.hook) == (one.link, one.hook) && other.may_drop)
+            .filter(|other| place(other) == place(one) && other.may_drop && !is_ours(other))
             .map(|other| match &other.program {
                 Some(program) => format!("{} {program}", other.kind),
                 None => other.kind.clone(),
             })
             .collect();
-        all.push(Program {
-            sentence: format!("a filter of tc may drop {what} {name}"),
-            evidence: format!("tc filter show dev {name} {hook}: {}", kinds.join(", ")),
-            advice: format!("`tc -s filter show dev {name} {hook}` tells what it does, and counts; {LIVE}"),
+        let kinds = kinds.join(", ");
+        all.push(match one.kind.as_str() {
+            Classifier::TCX => Program {
+                sentence: format!("a program that is attached by tcx may drop {what} {name}"),
+                evidence: format!("bpftool net show dev {name}: at the {hook}: {kinds}"),
+                advice: format!("`bpftool net show dev {name}` tells whose it is; {LIVE}"),
+            },
+            _ => Program {
+                sentence: format!("a filter of tc may drop {what} {name}"),
+                evidence: format!("tc filter show dev {name} {hook}: {kinds}"),
+                advice: format!(
+                    "`tc -s filter show dev {name} {hook}` tells what it does, and counts; {LIVE}"
+                ),
+            },
         });
     }
     all
@@ -88,3 +99,34 @@ fn is_ours(one: &Classifier) -> bool {
 }
 
 const LIVE: &str = "`lone64 doctor --live` shows whether solicitations arrive and answers leave";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_programs_of_tcx_and_passes_over_our_own() {
+        let program = |link, hook, name: Option<&str>| Classifier {
+            link: IfIndex(link),
+            hook,
+            kind: Classifier::TCX.to_owned(),
+            program: name.map(str::to_owned),
+            may_drop: true,
+        };
+        let there = [
+            program(2, Hook::Ingress, Some("lone64")),
+            program(2, Hook::Ingress, Some("cil_from_netdev")),
+            program(2, Hook::Egress, None),
+            program(3, Hook::Ingress, Some("elsewhere")),
+        ];
+        let found = programs(&[IfIndex(2)], &[], &there, |_| "up0".to_owned());
+        let sentences: Vec<_> = found.iter().map(|program| program.sentence.as_str()).collect();
+        let expected = [
+            "a program that is attached by tcx may drop solicitations on up0",
+            "a program that is attached by tcx may drop answers on their way out of up0",
+        ];
+        assert_eq!(sentences, expected);
+        assert!(found[0].evidence.contains("at the ingress: tcx cil_from_netdev"), "{}", found[0].evidence);
+        assert!(programs(&[IfIndex(2)], &[], &there[..1], |_| "up0".to_owned()).is_empty());
+    }
+}

@@ -1,0 +1,389 @@
+//! The system call itself, one function for each command.
+//!
+//! The arguments of a command are a structure of the kernel's own (linux/bpf.h, `union bpf_attr`), whose pointers are
+//! numbers of 64 bits. What a structure leaves out at its end the kernel takes for zero.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::{size_of, size_of_val};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use libc::c_long;
+
+/// What a map is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct MapShape {
+    /// BPF_MAP_TYPE_*.
+    pub(super) kind: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+    /// BPF_F_*.
+    pub(super) flags: u32,
+}
+
+/// How an entry is written: BPF_ANY, whether it is there or not, or BPF_EXIST, only where there is one.
+pub(super) const ANY: u64 = 0;
+
+/// BPF_MAP_CREATE.
+pub(super) fn create_map(shape: MapShape, name: &CStr) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        shape: MapShape,
+        inner_map: u32,
+        numa_node: u32,
+        name: [u8; 16],
+    }
+    let mut attributes = Attributes { shape, inner_map: 0, numa_node: 0, name: short_name(name) };
+    // SAFETY: the command reads no pointer.
+    let fd = unsafe { bpf(0, &mut attributes) }?;
+    Ok(owned(fd))
+}
+
+/// The arguments of BPF_OBJ_GET_INFO_BY_FD.
+#[repr(C)]
+struct InfoAttributes {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
+/// BPF_OBJ_GET_INFO_BY_FD of a map: its shape.
+pub(super) fn map_shape(map: BorrowedFd<'_>) -> io::Result<MapShape> {
+    // struct bpf_map_info, as far as it is looked at. Of a program or a link the same bytes mean other things.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        kind: u32,
+        id: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        flags: u32,
+    }
+    let mut info = Info::default();
+    let length = size_of::<Info>() as u32;
+    let mut attributes = InfoAttributes { fd: number(map), length, info: (&raw mut info) as u64 };
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which has that size and lives through the call.
+    unsafe { bpf(15, &mut attributes) }?;
+    let Info { kind, key_size, value_size, max_entries, flags, .. } = info;
+    Ok(MapShape { kind, key_size, value_size, max_entries, flags })
+}
+
+/// The arguments of BPF_MAP_*_ELEM and BPF_MAP_GET_NEXT_KEY.
+#[repr(C)]
+struct EntryAttributes {
+    map: u32,
+    _padding: u32,
+    key: u64,
+    /// Or the next key.
+    value: u64,
+    flags: u64,
+}
+
+/// A map that is open, and how long its keys and values are: all that a command reads or writes through a pointer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sized<'a> {
+    fd: BorrowedFd<'a>,
+    key: usize,
+    /// Of all values that there are for a key, one for each processor.
+    values: usize,
+}
+
+impl<'a> Sized<'a> {
+    /// A map whose shape was made by [`create_map`], or read by [`map_shape`], from this very descriptor.
+    pub(super) fn new(fd: BorrowedFd<'a>, shape: MapShape) -> Self {
+        // BPF_MAP_TYPE_PERCPU_ARRAY: one value for each processor, each rounded up to eight bytes.
+        let processors = if shape.kind == 6 { MOST_PROCESSORS } else { 1 };
+        let value = (shape.value_size as usize).next_multiple_of(8);
+        Self { fd, key: shape.key_size as usize, values: value * processors }
+    }
+
+    /// BPF_MAP_LOOKUP_ELEM: the bytes of the value; where there is one for each processor, of all, and zeros for those
+    /// that there are not. None where the key is not there.
+    pub(super) fn look_up(self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        assert_eq!(key.len(), self.key, "a key of this map");
+        let mut value = vec![0_u8; self.values];
+        let mut attributes = self.attributes(key, value.as_mut_ptr() as u64, 0);
+        // SAFETY: the kernel reads as many bytes as a key of this map has, which `key` has, and writes as many as its
+        // values have, for which `value` has room; both live through the call.
+        match unsafe { bpf(1, &mut attributes) } {
+            Ok(_) => Ok(Some(value)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// BPF_MAP_UPDATE_ELEM.
+    pub(super) fn update(self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+        assert_eq!(key.len(), self.key, "a key of this map");
+        assert_eq!(value.len(), self.values, "a value of this map");
+        let mut attributes = self.attributes(key, value.as_ptr() as u64, flags);
+        // SAFETY: the kernel reads as many bytes as a key and a value of this map have, which `key` and `value` have;
+        // both live through the call.
+        unsafe { bpf(2, &mut attributes) }.map(|_| ())
+    }
+
+    /// BPF_MAP_DELETE_ELEM. True if it was there.
+    pub(super) fn delete(self, key: &[u8]) -> io::Result<bool> {
+        assert_eq!(key.len(), self.key, "a key of this map");
+        let mut attributes = self.attributes(key, 0, 0);
+        // SAFETY: the kernel reads as many bytes as a key of this map has, which `key` has; it lives through the call.
+        match unsafe { bpf(3, &mut attributes) } {
+            Ok(_) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// BPF_MAP_GET_NEXT_KEY: the key behind this one, or the first one; none behind the last.
+    pub(super) fn next_key(self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
+        assert!(key.is_none_or(|key| key.len() == self.key), "a key of this map");
+        let mut next = vec![0_u8; self.key];
+        let mut attributes = self.attributes(key.unwrap_or_default(), next.as_mut_ptr() as u64, 0);
+        attributes.key = key.map_or(0, |key| key.as_ptr() as u64);
+        // SAFETY: the kernel reads as many bytes as a key of this map has, which `key` has unless it is a null pointer,
+        // and writes as many, for which `next` has room; both live through the call.
+        match unsafe { bpf(4, &mut attributes) } {
+            Ok(_) => Ok(Some(next)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn attributes(self, key: &[u8], value: u64, flags: u64) -> EntryAttributes {
+        EntryAttributes { map: number(self.fd), _padding: 0, key: key.as_ptr() as u64, value, flags }
+    }
+}
+
+/// BPF_PROG_LOAD of a classifier. What the verifier says is put into `log`, if there is room for anything.
+pub(super) fn load_program(
+    instructions: &[[u8; 8]],
+    license: &CStr,
+    name: &CStr,
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        kind: u32,
+        count: u32,
+        instructions: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log: u64,
+        kernel_version: u32,
+        flags: u32,
+        name: [u8; 16],
+    }
+    let has_log = !log.is_empty();
+    let mut attributes = Attributes {
+        kind: SCHED_CLS,
+        count: u32::try_from(instructions.len()).map_err(io::Error::other)?,
+        instructions: instructions.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        log_level: u32::from(has_log),
+        log_size: u32::try_from(log.len()).map_err(io::Error::other)?,
+        log: if has_log { log.as_mut_ptr() as u64 } else { 0 },
+        kernel_version: 0,
+        flags: 0,
+        name: short_name(name),
+    };
+    // SAFETY: the kernel reads `count` instructions of eight bytes and a text that ends with a zero byte, and writes at
+    // most `log_size` bytes to `log`; all of them live through the call.
+    let fd = unsafe { bpf(5, &mut attributes) }?;
+    Ok(owned(fd))
+}
+
+/// BPF_PROG_TEST_RUN: runs the program so often on a frame. What it returned, how long the frame is then, and how many
+/// nanoseconds one run took. The frame is written to `left` as far as it fits.
+pub(super) fn test_run(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    left: &mut [u8],
+    repeat: u32,
+) -> io::Result<(u32, usize, u32)> {
+    #[repr(C)]
+    struct Attributes {
+        program: u32,
+        returned: u32,
+        size_in: u32,
+        size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+    }
+    let mut attributes = Attributes {
+        program: number(program),
+        returned: 0,
+        size_in: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        size_out: u32::try_from(left.len()).map_err(io::Error::other)?,
+        data_in: frame.as_ptr() as u64,
+        data_out: left.as_mut_ptr() as u64,
+        repeat,
+        duration: 0,
+    };
+    // SAFETY: the kernel reads `size_in` bytes of `frame` and writes at most `size_out` bytes to `left`; both live through
+    // the call.
+    unsafe { bpf(10, &mut attributes) }?;
+    Ok((attributes.returned, attributes.size_out as usize, attributes.duration))
+}
+
+/// The arguments of BPF_OBJ_PIN and BPF_OBJ_GET.
+#[repr(C)]
+struct PinAttributes {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// BPF_OBJ_PIN.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
+    let mut attributes = PinAttributes { path: path.as_ptr() as u64, fd: number(object), flags: 0 };
+    // SAFETY: the kernel reads a text that ends with a zero byte and lives through the call.
+    unsafe { bpf(6, &mut attributes) }.map(|_| ())
+}
+
+/// BPF_OBJ_GET: what is pinned there, whatever it is.
+pub(super) fn pinned(path: &CStr) -> io::Result<OwnedFd> {
+    let mut attributes = PinAttributes { path: path.as_ptr() as u64, fd: 0, flags: 0 };
+    // SAFETY: the kernel reads a text that ends with a zero byte and lives through the call.
+    let fd = unsafe { bpf(7, &mut attributes) }?;
+    Ok(owned(fd))
+}
+
+/// BPF_LINK_CREATE: attaches a program to the ingress of an interface, behind all that are there.
+pub(super) fn create_link(program: BorrowedFd<'_>, interface: u32) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Attributes {
+        program: u32,
+        interface: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    let mut attributes =
+        Attributes { program: number(program), interface, attach_type: TCX_INGRESS, flags: 0 };
+    // SAFETY: the command reads no pointer.
+    let fd = unsafe { bpf(28, &mut attributes) }?;
+    Ok(owned(fd))
+}
+
+/// BPF_LINK_UPDATE: another program in the place of the present one, between two frames.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        link: u32,
+        program: u32,
+        flags: u32,
+        old_program: u32,
+    }
+    let mut attributes =
+        Attributes { link: number(link), program: number(program), flags: 0, old_program: 0 };
+    // SAFETY: the command reads no pointer.
+    unsafe { bpf(29, &mut attributes) }.map(|_| ())
+}
+
+/// BPF_LINK_DETACH.
+pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        link: u32,
+    }
+    // SAFETY: the command reads no pointer.
+    unsafe { bpf(34, &mut Attributes { link: number(link) }) }.map(|_| ())
+}
+
+/// BPF_PROG_QUERY of the ingress or egress of an interface: the numbers of the programs that tcx has there, in the order
+/// in which they run, 64 at most.
+pub(super) fn attached(interface: u32, attach_type: u32) -> io::Result<Vec<u32>> {
+    #[repr(C)]
+    struct Attributes {
+        interface: u32,
+        attach_type: u32,
+        flags: u32,
+        attach_flags: u32,
+        numbers: u64,
+        count: u32,
+    }
+    let mut numbers = [0_u32; 64];
+    let mut attributes = Attributes {
+        interface,
+        attach_type,
+        flags: 0,
+        attach_flags: 0,
+        numbers: numbers.as_mut_ptr() as u64,
+        count: numbers.len() as u32,
+    };
+    // SAFETY: the kernel writes at most `count` numbers to `numbers`, which has room for them and lives through the call.
+    unsafe { bpf(16, &mut attributes) }?;
+    Ok(numbers.into_iter().take(attributes.count as usize).collect())
+}
+
+/// BPF_PROG_GET_FD_BY_ID and BPF_OBJ_GET_INFO_BY_FD: the name of a program. Needs CAP_SYS_ADMIN.
+pub(super) fn program_name(number: u32) -> io::Result<String> {
+    #[repr(C)]
+    struct Attributes {
+        number: u32,
+        next: u32,
+        flags: u32,
+    }
+    // SAFETY: the command reads no pointer.
+    let fd = owned(unsafe { bpf(13, &mut Attributes { number, next: 0, flags: 0 }) }?);
+    // struct bpf_prog_info up to the name. All that is zero asks for nothing to be written elsewhere.
+    let mut info = [0_u64; 10];
+    let length = size_of_val(&info) as u32;
+    let mut attributes =
+        InfoAttributes { fd: self::number(fd.as_fd()), length, info: info.as_mut_ptr() as u64 };
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which has that size and lives through the call.
+    unsafe { bpf(15, &mut attributes) }?;
+    let name = info[8..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0);
+    Ok(String::from_utf8_lossy(&name.collect::<Vec<_>>()).into_owned())
+}
+
+/// The system call.
+///
+/// # Safety
+/// `attributes` is laid out as the beginning of `union bpf_attr` for this command, and whatever the command reads or
+/// writes by way of a pointer in it is there, and of the size that the command takes it to be, until it returns.
+unsafe fn bpf<T>(command: i32, attributes: &mut T) -> io::Result<RawFd> {
+    let size = size_of::<T>();
+    // SAFETY: `attributes` has the size that is given, and the caller vouches for what it points at.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size) };
+    let failed: c_long = -1;
+    if result == failed {
+        return Err(io::Error::last_os_error());
+    }
+    RawFd::try_from(result).map_err(io::Error::other)
+}
+
+/// A descriptor that a command has just made.
+fn owned(fd: RawFd) -> OwnedFd {
+    // SAFETY: bpf(2) returned it as new, so nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+fn number(fd: BorrowedFd<'_>) -> u32 {
+    u32::try_from(fd.as_raw_fd()).expect("a descriptor that is open is not negative")
+}
+
+/// As the kernel keeps names: 15 bytes at most, and a zero byte.
+fn short_name(name: &CStr) -> [u8; 16] {
+    let mut short = [0; 16];
+    let bytes = name.to_bytes();
+    let length = bytes.len().min(15);
+    short[..length].copy_from_slice(&bytes[..length]);
+    short
+}
+
+/// BPF_PROG_TYPE_SCHED_CLS.
+const SCHED_CLS: u32 = 3;
+/// BPF_TCX_INGRESS.
+pub(super) const TCX_INGRESS: u32 = 46;
+/// BPF_TCX_EGRESS.
+pub(super) const TCX_EGRESS: u32 = 47;
+/// No kernel is built for more: CONFIG_NR_CPUS ends there. So there is always room for what it writes, however many
+/// there are, and nobody has to be asked.
+const MOST_PROCESSORS: usize = 8192;

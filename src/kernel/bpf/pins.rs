@@ -1,0 +1,114 @@
+//! Where the objects of one interface are pinned, so that they outlive the daemon and are found again.
+//!
+//! `/sys/fs/bpf/lone64/v1/NAMESPACE/IFINDEX/` holds `targets`, `ranges`, `verdicts` and `link`. NAMESPACE is the
+//! number of the network namespace (as `/proc/self/ns/net` has it): the file system does not know namespaces, and
+//! interfaces have the same numbers in all of them. What a map holds, and what the program takes it to mean, has the
+//! version `v1`: who changes it counts on.
+
+use std::ffi::CString;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs::{FsType, statfs};
+
+use super::{BpfError, Maps, ProgramMap, TcxLink, call};
+use crate::engine::facts::IfIndex;
+use crate::wire::program::Map;
+
+/// The folder of one interface's objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pins {
+    folder: PathBuf,
+}
+
+impl Pins {
+    /// The version of the layout.
+    pub const VERSION: &str = "v1";
+
+    /// Where a BPF file system is mounted on most hosts.
+    pub const FILE_SYSTEM: &str = "/sys/fs/bpf";
+
+    /// The folder of this interface in the network namespace of this thread. Nothing is made yet.
+    pub fn of(file_system: &Path, interface: IfIndex) -> Result<Self, BpfError> {
+        let is_bpf = statfs(file_system).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC);
+        if !is_bpf {
+            return Err(BpfError::NoFileSystem(file_system.to_owned()));
+        }
+        let namespace = Path::new("/proc/thread-self/ns/net");
+        let number =
+            fs::metadata(namespace).map_err(|error| BpfError::Pin(namespace.to_owned(), error))?.ino();
+        let folder = file_system.join("lone64").join(Self::VERSION);
+        Ok(Self { folder: folder.join(number.to_string()).join(interface.0.to_string()) })
+    }
+
+    /// Pins all of them. What was pinned there before is not any more, and ends unless somebody has it open.
+    pub fn pin(&self, maps: &Maps, link: &TcxLink) -> Result<(), BpfError> {
+        self.remove()?;
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(|error| BpfError::Pin(self.folder.clone(), error))?;
+        for map in Map::ALL {
+            self.pin_one(maps.of(map).as_fd(), map.as_str())?;
+        }
+        self.pin_one(link.as_fd(), LINK)
+    }
+
+    /// The maps that are pinned, if all of them are.
+    pub fn maps(&self) -> Result<Option<Maps>, BpfError> {
+        if Map::ALL.iter().any(|map| !self.folder.join(map.as_str()).exists()) {
+            return Ok(None);
+        }
+        let map = |map: Map| ProgramMap::pinned(map, &self.folder.join(map.as_str()));
+        Ok(Some(Maps {
+            targets: map(Map::Targets)?,
+            ranges: map(Map::Ranges)?,
+            verdicts: map(Map::Verdicts)?,
+        }))
+    }
+
+    /// The link that is pinned, if there is one.
+    pub fn link(&self) -> Result<Option<TcxLink>, BpfError> {
+        let path = self.folder.join(LINK);
+        match call::pinned(&text(&path)) {
+            Ok(fd) => Ok(Some(TcxLink::from_pin(fd))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BpfError::Pin(path, error)),
+        }
+    }
+
+    /// Removes the pins of this interface, the link first, and the folders that are empty then.
+    pub fn remove(&self) -> Result<(), BpfError> {
+        for name in [LINK].into_iter().chain(Map::ALL.map(Map::as_str)) {
+            let path = self.folder.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(BpfError::Pin(path, error));
+                }
+                _ => {}
+            }
+        }
+        // Interface, namespace, version, lone64. One that another interface has its own in is not empty, and stays.
+        for folder in self.folder.ancestors().take(4) {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn pin_one(&self, object: BorrowedFd<'_>, name: &str) -> Result<(), BpfError> {
+        let path = self.folder.join(name);
+        call::pin(object, &text(&path)).map_err(|error| BpfError::Pin(path, error))
+    }
+}
+
+fn text(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_encoded_bytes()).expect("a path has no zero byte")
+}
+
+const LINK: &str = "link";
+/// linux/magic.h: BPF_FS_MAGIC.
+const BPF_FS_MAGIC: FsType = FsType(0xcafe_4a11);

@@ -1,0 +1,95 @@
+//! The program in the kernel.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::{BpfError, ProgramMap, call};
+use crate::wire::program::{Map, Program};
+
+/// The maps of a program.
+#[derive(Debug)]
+pub struct Maps {
+    /// By target.
+    pub targets: ProgramMap,
+    /// By prefix.
+    pub ranges: ProgramMap,
+    /// By verdict.
+    pub verdicts: ProgramMap,
+}
+
+/// A program that the verifier has passed.
+#[derive(Debug)]
+pub struct LoadedProgram {
+    fd: OwnedFd,
+}
+
+/// What a trial of the program came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestRun {
+    /// What it returned.
+    pub returned: i32,
+    /// The frame as it left it.
+    pub frame: Vec<u8>,
+    /// How many nanoseconds a run took, on average.
+    pub nanoseconds: u32,
+}
+
+impl Maps {
+    /// Makes them, empty, for as many targets and prefixes at most.
+    pub fn create(targets: u32, ranges: u32) -> Result<Self, BpfError> {
+        Ok(Self {
+            targets: ProgramMap::create(Map::Targets, targets)?,
+            ranges: ProgramMap::create(Map::Ranges, ranges)?,
+            verdicts: ProgramMap::create(Map::Verdicts, 0)?,
+        })
+    }
+
+    /// One of them.
+    pub fn of(&self, map: Map) -> &ProgramMap {
+        match map {
+            Map::Targets => &self.targets,
+            Map::Ranges => &self.ranges,
+            Map::Verdicts => &self.verdicts,
+        }
+    }
+}
+
+impl LoadedProgram {
+    /// Loads a program that works with these maps. Where the verifier refuses it, the error has its log.
+    pub fn load(program: &Program, maps: &Maps) -> Result<Self, BpfError> {
+        let slots = program.encode(|map| maps.of(map).as_fd().as_raw_fd());
+        let bytes: Vec<_> = slots.into_iter().map(|slot| slot.bytes()).collect();
+        // None of the functions that it calls is for programs under the GPL only.
+        let load = |log: &mut [u8]| call::load_program(&bytes, c"MIT", c"lone64", log);
+        let source = match load(&mut []) {
+            Ok(fd) => return Ok(Self { fd }),
+            Err(error) => error,
+        };
+        let mut log = vec![0; LOG];
+        // It is loaded if what it lacked, memory say, is there now.
+        if let Ok(fd) = load(&mut log) {
+            return Ok(Self { fd });
+        }
+        let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+        Err(BpfError::Load { source, log: String::from_utf8_lossy(&log[..end]).into_owned() })
+    }
+
+    /// Runs it on a frame, so often, as if `lo` had brought it. Nothing is sent.
+    pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<TestRun, BpfError> {
+        let mut left = vec![0; frame.len() + ROOM];
+        let (returned, length, nanoseconds) =
+            call::test_run(self.fd.as_fd(), frame, &mut left, repeat).map_err(BpfError::TestRun)?;
+        left.truncate(length);
+        Ok(TestRun { returned: returned.cast_signed(), frame: left, nanoseconds })
+    }
+}
+
+impl AsFd for LoadedProgram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Bytes for what the verifier says. It says what is wrong at the end, and leaves the rest out where there is no room.
+const LOG: usize = 1 << 18;
+/// As many bytes longer may a frame become.
+const ROOM: usize = 64;

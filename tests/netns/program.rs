@@ -1,0 +1,216 @@
+//! The program in the real kernel, without a daemon: loaded, and tried over the vectors.
+//!
+//! bpf(2) is not to be had in a user namespace: these tests need root.
+
+use std::env;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use lone64::engine::facts::IfIndex;
+use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins};
+use lone64::wire::program::{
+    Assembler, Entry, Instruction, Operand, Operation, Register, Size, Verdict, Width, range_key, target_key,
+};
+use nix::unistd::geteuid;
+
+use crate::frames::Frame;
+use crate::lab::{C, c};
+use crate::machine::judge::{Expected, Scene, UNTIL};
+use crate::machine::vectors;
+use crate::namespace::took;
+
+crate::cases![
+    does_in_the_kernel_what_the_packet_path_would,
+    needs_two_capabilities_and_no_more,
+    says_what_the_verifier_says,
+    a_full_map_says_so_and_keeps_what_it_has,
+    an_entry_comes_back_until_it_is_removed,
+    names_a_file_system_that_is_none,
+];
+
+/// Why programs cannot be loaded here, if they cannot.
+pub(crate) fn refusal() -> Option<String> {
+    if !geteuid().is_root() {
+        return Some("needs root: bpf(2) is not to be had in a user namespace".to_owned());
+    }
+    Maps::create(1, 1).err().map(|error| format!("bpf(2) does not work here: {error}"))
+}
+
+/// The scene, in the kernel. Where the time begins that the scene tells is long ago, and its end far off.
+fn in_kernel(scene: &Scene) -> (Maps, LoadedProgram) {
+    let maps = Maps::create(64, 64).unwrap();
+    for (target, until) in &scene.targets {
+        maps.targets.set(&target_key(*target), Entry::until(real(*until))).unwrap();
+    }
+    for (range, until) in &scene.ranges {
+        maps.ranges.set(&range_key(*range), Entry::until(real(*until))).unwrap();
+    }
+    let program = LoadedProgram::load(&scene.program(), &maps).unwrap();
+    (maps, program)
+}
+
+fn real(until: u64) -> u64 {
+    match until {
+        UNTIL => u64::MAX,
+        0 => 0,
+        _ => 1,
+    }
+}
+
+/// Every vector, and as many of mutations of them, the same each time.
+fn compare(count: usize) {
+    let scene = Scene::usual();
+    let (maps, program) = in_kernel(&scene);
+    let vectors: Vec<_> = vectors::all().into_iter().map(|(_, frame)| frame).collect();
+    let mut random = 64_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    let mutated: Vec<_> = (0..count)
+        .map(|_| {
+            let mut frame = vectors[next(vectors.len())].clone();
+            for _ in 0..next(3) {
+                let at = next(frame.len());
+                frame[at] = next(256) as u8;
+            }
+            frame
+        })
+        .collect();
+    let (mut answered, mut expected_counts) = (0, [0; Verdict::ALL.len()]);
+    // The kernel tries no program on a frame that is cut within its headers.
+    for frame in vectors.iter().chain(&mutated).filter(|frame| frame.len() >= 54) {
+        let (expected, verdict) = scene.expect(frame);
+        let run = program.test_run(frame, 1).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
+        let found = match run.returned {
+            7 => Expected::Answered(run.frame),
+            -1 => {
+                assert_eq!(run.frame, *frame, "what is passed on is as it came");
+                Expected::PassedOn
+            }
+            other => panic!("returned {other}: {frame:02x?}"),
+        };
+        answered += usize::from(matches!(found, Expected::Answered(_)));
+        assert_eq!(found, expected, "{frame:02x?}");
+        if let Some(verdict) = verdict {
+            expected_counts[verdict as usize] += 1;
+        }
+    }
+    assert!(answered > 10, "{answered}");
+    assert_eq!(maps.verdicts.verdicts().unwrap(), expected_counts);
+}
+
+fn does_in_the_kernel_what_the_packet_path_would() {
+    compare(20_000);
+    // What a run costs is told to whoever wants to know. Each is a frame of its own, as an answer is no question.
+    let (_maps, program) = in_kernel(&Scene::usual());
+    let cost = |frame: &[u8]| {
+        let mut costs: Vec<_> = (0..2_001).map(|_| program.test_run(frame, 1).unwrap().nanoseconds).collect();
+        costs.sort_unstable();
+        Duration::from_nanos(costs[1_000].into())
+    };
+    took(
+        "a UDP packet was passed on (median)",
+        cost(&Frame { next_header: 17, ..Frame::solicitation() }.bytes()),
+    );
+    for (name, frame) in vectors::all().into_iter().take(24) {
+        took(&format!("{name} (median)"), cost(&frame));
+    }
+}
+
+/// This program again, with CAP_NET_ADMIN and CAP_BPF alone: no CAP_PERFMON, no CAP_SYS_ADMIN.
+fn needs_two_capabilities_and_no_more() {
+    let bare = |capabilities: &str| {
+        let output = Command::new("setpriv")
+            .args(["--bounding-set", capabilities, "--inh-caps", "-all"])
+            .arg(env::current_exe().unwrap())
+            .env(INNER, "1")
+            .stdin(Stdio::null())
+            .output()
+            .expect("setpriv is there");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), text)
+    };
+    let (is_done, said) = bare("-all,+net_admin,+cap_39");
+    assert!(is_done, "{said}");
+    let (is_done, said) = bare("-all,+net_admin");
+    assert!(!is_done && said.contains("CAP_BPF is missing"), "{said}");
+    let (is_done, said) = bare("-all,+cap_39");
+    assert!(!is_done && said.contains("CAP_NET_ADMIN is missing"), "{said}");
+}
+
+/// What is run with few capabilities. True if this process is to do just that.
+pub(crate) fn is_inner() -> bool {
+    let is_inner = env::var_os(INNER).is_some();
+    if is_inner {
+        if let Err(error) =
+            Maps::create(64, 64).and_then(|maps| LoadedProgram::load(&Scene::usual().program(), &maps))
+        {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+        compare(500);
+    }
+    is_inner
+}
+
+const INNER: &str = "LONE64_PROGRAM_WITH_FEW_CAPABILITIES";
+
+fn says_what_the_verifier_says() {
+    let maps = Maps::create(1, 1).unwrap();
+    let mut assembler = Assembler::default();
+    // The stack was not written to there.
+    assembler
+        .push(Instruction::Load(Size::Double, Register::R1, Register::R9, 0))
+        .push(Instruction::Compute(Width::Bits64, Operation::Move, Register::R0, Operand::Value(0)))
+        .push(Instruction::Exit);
+    let error = LoadedProgram::load(&assembler.assemble().unwrap(), &maps).unwrap_err();
+    let BpfError::Load { log, .. } = &error else { panic!("{error}") };
+    assert!(log.contains("R9 !read_ok"), "{log}");
+    assert!(error.to_string().contains("R9 !read_ok"), "{error}");
+}
+
+fn a_full_map_says_so_and_keeps_what_it_has() {
+    let maps = Maps::create(8, 2).unwrap();
+    let set = |n: u16| maps.targets.set(&target_key(c(n)), Entry::until(u64::from(n) + 1));
+    (0..8).for_each(|n| set(n).unwrap());
+    let error = set(8).unwrap_err();
+    assert!(matches!(error, BpfError::Full("targets")), "{error}");
+    set(3).unwrap();
+    let kept = (0..9).filter(|n| maps.targets.get(&target_key(c(*n))).unwrap().is_some()).count();
+    assert_eq!(kept, 8);
+    maps.targets.remove(&target_key(c(0))).unwrap();
+    set(8).unwrap();
+
+    let set = |text: &str| maps.ranges.set(&range_key(text.parse().unwrap()), Entry::until(1));
+    set("2001:db8:1::/64").and(set("2001:db8:2::/64")).unwrap();
+    assert!(matches!(set("2001:db8:3::/64"), Err(BpfError::Full("ranges"))));
+}
+
+fn an_entry_comes_back_until_it_is_removed() {
+    let maps = Maps::create(8, 8).unwrap();
+    let entry = Entry { until: 3, hits: 4, last_asked: 5 };
+    for n in 0..3 {
+        maps.targets.set(&target_key(c(n)), entry).unwrap();
+    }
+    assert_eq!(maps.targets.get(&target_key(c(1))).unwrap(), Some(entry));
+    let mut keys = maps.targets.keys().unwrap();
+    keys.sort();
+    assert_eq!(keys, [0, 1, 2].map(|n| target_key(c(n)).to_vec()));
+    for _ in 0..2 {
+        maps.targets.remove(&target_key(c(1))).unwrap();
+        assert_eq!(maps.targets.get(&target_key(c(1))).unwrap(), None);
+    }
+    let range = range_key(C.parse().unwrap());
+    maps.ranges.set(&range, entry).unwrap();
+    assert_eq!((maps.ranges.get(&range).unwrap(), maps.ranges.keys().unwrap().len()), (Some(entry), 1));
+}
+
+fn names_a_file_system_that_is_none() {
+    let folder = env::temp_dir().join(format!("lone64-no-bpf-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let error = Pins::of(&folder, IfIndex(1)).unwrap_err();
+    assert!(error.to_string().contains("mount -t bpf bpf"), "{error}");
+    fs::remove_dir(&folder).unwrap();
+}
