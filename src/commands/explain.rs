@@ -30,8 +30,8 @@ Examples:
   lone64 explain --probe 2001:db8:1:2:c::5
   lone64 explain --json 2001:db8::5 | jq '.steps[].remedy'
 
-Exit status: 0 it is answered for and reached, or the kernel answers for it; 1 it
-is not, or may not be; 2 wrong usage.")]
+Exit status: 0 it is answered for and reached, or the kernel answers for it;
+1 it is not, or may not be; 2 wrong usage.")]
 pub struct ExplainArgs {
     /// The address that somebody cannot reach.
     #[arg(value_name = "ADDRESS")]

@@ -41,6 +41,7 @@ impl Desk {
         if asks_again && host.gateways.have(asker.link, asker.mac) {
             let number = self.house.guests.number(target);
             self.house.manners.admission.doubt(target, number, now);
+            self.house.look_again();
         }
         self.tell_sources();
     }

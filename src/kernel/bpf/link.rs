@@ -29,8 +29,8 @@ impl TcxLink {
         call::update_link(self.fd.as_fd(), program.as_fd()).map_err(gone)
     }
 
-    /// Detaches the program at once, pinned or not, and whoever else has a descriptor: a process that was just forked has one
-    /// until it runs another program. Where the interface is gone that is done already.
+    /// Detaches the program at once, pinned or not, also if another process has a descriptor: a process that was just
+    /// forked has one until it runs another program. If the interface is gone, this is done already.
     pub fn detach(self) -> Result<(), BpfError> {
         match call::detach_link(self.fd.as_fd()) {
             Err(error) if error.raw_os_error() != Some(libc::ENOLINK) => Err(BpfError::Attach(error)),

@@ -48,7 +48,7 @@ pub enum AssembleError {
     TooLong(usize),
 }
 
-/// BPF_MAXINSNS: as many slots has a program at most, whoever loads it.
+/// BPF_MAXINSNS: a program has at most so many slots, also one that root loads.
 pub const MAX_SLOTS: usize = 4096;
 
 impl Assembler {

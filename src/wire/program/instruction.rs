@@ -127,8 +127,8 @@ pub enum Instruction {
     Load(Size, Register, Register, i16),
     /// Into memory: as many bytes, at the address in the register and so far behind it.
     Store(Size, Register, i16, Operand),
-    /// Adds what is in the second register to the 64 bits at the address in the first and so far behind it, whoever
-    /// else does the same at this moment.
+    /// Adds what is in the second register to the 64 bits at the address in the first and so far behind it, also while
+    /// other processors do the same.
     AddAtomically(Register, i16, Register),
     /// Into a register, all 64 bits of it. Takes the room of two.
     Constant(Register, u64),

@@ -151,7 +151,7 @@ impl Responder {
         }
         store(a, SOURCE, R1);
         store(a, SOURCE.part(8, Size::Double), R2);
-        // To the station of its source link-layer address option, or else to whoever sent the frame.
+        // To the station of its source link-layer address option, or else to the sender of the frame.
         let halves = [(0, R1), (2, R2), (4, R3)];
         for (offset, register) in halves {
             load(a, register, OPTION_MAC.part(offset, Size::Half));

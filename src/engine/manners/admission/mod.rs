@@ -1,6 +1,6 @@
 //! The provider's verdict on each target: whether its gateway answers questions from the target's address.
 //!
-//! An announcement asks for the gateway from the target's address, and whoever drops what comes from there (a filter by
+//! An announcement asks for the gateway from the target's address, and a network that drops what comes from there (a filter by
 //! source, a limit of addresses per MAC, a switch without a binding, RFC 6620) keeps the answer back. Where it does not
 //! come the gateway is asked from the target and from the host at the same moment. If the host alone is answered, the
 //! form of duplicate address detection is sent once, from which switches learn, and both are asked again. If that does
