@@ -1,0 +1,130 @@
+//! `contrib/install`: what it puts where, and that it takes all of it away again.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs the script with these arguments, for the binary of this test.
+fn install(destdir: &Path, arguments: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/install");
+    Command::new(script)
+        .args(["--binary", env!("CARGO_BIN_EXE_lone64"), "--destdir"])
+        .arg(destdir)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// An empty directory of this test, with a space in its name.
+fn directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("install {name}"));
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// Every file below a directory, by its path there.
+fn files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => left.push(path),
+                false => found.push(path.strip_prefix(directory).unwrap().display().to_string()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn text(directory: &Path, file: &str) -> String {
+    fs::read_to_string(directory.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn mode(directory: &Path, file: &str) -> u32 {
+    fs::metadata(directory.join(file)).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn everything_is_where_it_belongs() {
+    for (prefix, units, names) in [
+        ("usr/local", "etc/systemd/system", "etc/iproute2/rt_protos.d"),
+        ("usr", "usr/lib/systemd/system", "usr/share/iproute2/rt_protos.d"),
+    ] {
+        let place = directory(&prefix.replace('/', "-"));
+        let done = install(&place, &["--prefix", &format!("/{prefix}")]);
+        assert!(done.status.success(), "{done:?}");
+        for program in ["lone64", "lone64-hooks"] {
+            assert_eq!(mode(&place, &format!("{prefix}/sbin/{program}")), 0o755);
+            let unit = text(&place, &format!("{units}/{program}.service"));
+            assert!(unit.contains(&format!("\nExecStart=/{prefix}/sbin/{program}")), "{unit}");
+            assert_eq!(unit.contains("/usr/local/"), prefix == "usr/local", "{unit}");
+        }
+        for (page, title) in [
+            ("man8/lone64.8", "LONE64 8"),
+            ("man5/lone64.toml.5", "LONE64.TOML 5"),
+            ("man7/lone64-metrics.7", "LONE64-METRICS 7"),
+        ] {
+            let page = text(&place, &format!("{prefix}/share/man/{page}"));
+            assert!(page.contains(&format!(".TH {title}")), "{page}");
+        }
+        for completion in [
+            "bash-completion/completions/lone64",
+            "zsh/site-functions/_lone64",
+            "fish/vendor_completions.d/lone64.fish",
+        ] {
+            let completion = text(&place, &format!("{prefix}/share/{completion}"));
+            assert!(completion.contains("explain"), "{completion}");
+        }
+        assert!(text(&place, &format!("{names}/lone64.conf")).contains("64 lone64"));
+        let doc = format!("{prefix}/share/doc/lone64");
+        for file in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "examples/lone64.toml", "guides/docker.md"]
+        {
+            assert_eq!(mode(&place, &format!("{doc}/{file}")), 0o644, "{file}");
+        }
+    }
+}
+
+#[test]
+fn what_was_installed_goes_and_what_was_there_before_stays() {
+    let place = directory("uninstall");
+    let own = place.join("etc/lone64/lone64.toml");
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    fs::write(&own, "# of the administrator\n").unwrap();
+    assert!(install(&place, &[]).status.success());
+    assert!(files(&place).len() > 30);
+    // Twice: the second time there is nothing to remove.
+    for _ in 0..2 {
+        let gone = install(&place, &["--uninstall"]);
+        assert!(gone.status.success(), "{gone:?}");
+        assert_eq!(files(&place), ["etc/lone64/lone64.toml"]);
+    }
+    let left: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["etc"]);
+}
+
+#[test]
+fn a_mistake_is_told_with_its_remedy_and_changes_nothing() {
+    let place = directory("mistakes");
+    for (arguments, told) in [
+        (&["--binary", "/nowhere"][..], "there is no program /nowhere: first cargo build --release"),
+        (&["--prefix", "usr"], "--prefix usr is no absolute path"),
+        (&["--prefix"], "--prefix needs a value"),
+        (&["--purge"], "unknown option --purge: see contrib/install --help"),
+    ] {
+        let done = install(&place, arguments);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success() && said.contains(told), "{arguments:?}: {said}");
+        assert_eq!(files(&place), Vec::<String>::new());
+    }
+    let help = install(&place, &["--help"]);
+    let said = String::from_utf8_lossy(&help.stdout).into_owned();
+    assert!(help.status.success() && said.contains("Examples:"), "{said}");
+    assert!(said.lines().all(|line| line.len() <= 80), "{said}");
+}
