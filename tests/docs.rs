@@ -35,3 +35,19 @@ fn every_page_is_in_the_table_and_every_link_leads_somewhere() {
         }
     }
 }
+
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let text = page("threat-model.md");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let named: Vec<_> = text
+        .split('`')
+        .filter_map(|quoted| quoted.split_once("::"))
+        .filter(|(file, _)| !file.is_empty())
+        .collect();
+    assert!(named.len() > 10, "{named:?}");
+    for (file, test) in named {
+        let source = fs::read_to_string(tests.join(file).with_extension("rs")).unwrap_or_default();
+        assert!(source.contains(&format!("fn {test}(")), "there is no test {test} in tests/{file}.rs");
+    }
+}
