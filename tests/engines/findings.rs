@@ -12,6 +12,12 @@ pub(crate) struct Finding {
     pub(crate) commands: Vec<String>,
 }
 
+/// All of it but that the MAC of the engine's bridge follows its ports: the engine sets none, and makes the bridge again
+/// with each first container.
+pub(crate) fn findings_but_of_bridges(host: &Machine) -> Vec<Finding> {
+    findings(host).into_iter().filter(|finding| finding.check != "bridge-mac").collect()
+}
+
 pub(crate) fn findings(host: &Machine) -> Vec<Finding> {
     let output = host.command("lone64 doctor --json").output().expect("nsenter");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
