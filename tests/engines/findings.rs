@@ -18,6 +18,12 @@ pub(crate) fn findings_but_of_bridges(host: &Machine) -> Vec<Finding> {
     findings(host).into_iter().filter(|finding| finding.check != "bridge-mac").collect()
 }
 
+/// What lone64 warned of, but that there was nothing to serve yet: it may have been there before the network.
+pub(crate) fn warnings_but_of_an_idle_start(host: &Machine) -> String {
+    let warnings = host.warnings();
+    warnings.lines().filter(|line| !line.starts_with("nothing to serve yet")).collect()
+}
+
 pub(crate) fn findings(host: &Machine) -> Vec<Finding> {
     let output = host.command("lone64 doctor --json").output().expect("nsenter");
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report");

@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use crate::findings::warnings_but_of_an_idle_start;
 use crate::guide::Guide;
 use crate::machine::Machine;
 use crate::namespace::eventually;
@@ -37,9 +38,7 @@ fn a_peer_with_an_address_and_a_prefix() {
     let pid = host.main_pid("lone64");
     restarts_under_traffic(&provider, &host, &peer);
     assert_eq!(host.main_pid("lone64"), pid);
-    // The guide starts both at once, and lone64 may be there before the tunnel.
-    let warnings = host.warnings();
-    assert!(warnings.lines().all(|line| line.starts_with("nothing to serve yet")), "{warnings}");
+    assert_eq!(warnings_but_of_an_idle_start(&host), "");
 
     // The whole prefix instead, whoever has it.
     host.type_in("install -D -m 644 config/wireguard.toml /etc/lone64/lone64.toml\nlone64 check");
