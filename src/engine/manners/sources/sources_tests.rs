@@ -265,6 +265,25 @@ fn strangers_with_many_stations_change_nothing_for_a_router_and_take_no_more_roo
 }
 
 #[test]
+fn strangers_that_were_there_first_and_complain_do_not_keep_the_router_out() {
+    let mut sources = Sources::new(Seed::default());
+    let mut strangers: Vec<_> = (100..300).map(|n| Router::new(asker(n), |_, _| false)).collect();
+    let mut router = Router::new(asker(1), |_, source| source == Source::Global);
+    let mut told = Vec::new();
+    for second in 0..60 {
+        for stranger in &mut strangers {
+            stranger.ask(&mut sources, &[target(5), target(6)], at(second * 1_000));
+        }
+        if second >= 30 {
+            told.extend(pass(&mut sources, &mut router, &[target(5)], second..second + 1));
+        }
+        assert!(sources.askers.len() <= MOST_ASKERS);
+    }
+    let of_router: Vec<_> = told.iter().filter(|(_, news)| news.asker == asker(1)).cloned().collect();
+    assert_eq!(outcomes(&of_router), [(38, Outcome::Found(Source::Global))]);
+}
+
+#[test]
 fn one_that_is_tried_is_not_pushed_out_by_those_that_are_seldom_seen() {
     let mut sources = Sources::new(Seed::default());
     let mut other = Router::new(asker(2), |_, source| source == Source::Global);
