@@ -286,7 +286,9 @@ fn a_gateway_that_answers_so_many_questions_a_second_refuses_nobody() {
             if slice < 60 {
                 lab.announce(slice * 3..slice * 3 + 3, &mut limit);
             }
-            while let Some(due) = lab.admission.next_due().filter(|due| *due <= lab.now + Duration::from_millis(70)) {
+            while let Some(due) =
+                lab.admission.next_due().filter(|due| *due <= lab.now + Duration::from_millis(70))
+            {
                 lab.now = lab.now.max(due);
                 now.set(lab.now);
                 lab.pass(0, &mut limit);
@@ -328,6 +330,18 @@ fn whatever_is_doubted_what_is_known_and_sent_has_its_bound() {
     (0..MOST_DOUBTS as u32).for_each(|number| lab.admission.doubt(guest(number), Some(number), lab.now));
     lab.pass(0, &mut |_| true);
     assert_eq!(lab.asked, []);
+}
+
+#[test]
+fn a_doubt_that_came_to_nothing_is_not_raised_again_while_the_router_checks_twice() {
+    let mut lab = Lab::new();
+    for (pause, questions) in [(0, 3), (20, 0), (10, 3)] {
+        lab.pass(pause, &mut |_| true);
+        lab.asked.clear();
+        lab.admission.doubt(guest(1), Some(1), lab.now);
+        lab.pass(2, &mut |_| true);
+        assert_eq!(lab.asked.len(), questions, "{pause}");
+    }
 }
 
 #[test]

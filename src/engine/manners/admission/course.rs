@@ -169,8 +169,9 @@ impl Admission {
                 if is_bound && occasion == Occasion::Lost {
                     self.forgets(link, target, now);
                 }
-                if is_bound {
-                    self.note_bound(target, now);
+                match is_bound {
+                    true => self.note_bound(target, now),
+                    false => self.trust(target, now),
                 }
                 self.admit(target, number, link, now);
             }

@@ -52,7 +52,7 @@ pub struct Admission {
     again: (Option<Time>, Place),
     /// One of them is admitted now: more of them are tried, and sooner.
     is_over: bool,
-    /// Targets that a router has asked for again and again, and when.
+    /// Targets that a router has asked for again and again, and until when they are not doubted once more.
     doubted: VecDeque<(Time, Ipv6Addr)>,
     /// When switches were last known to know these targets.
     bound: VecDeque<(Time, Ipv6Addr)>,
@@ -202,7 +202,7 @@ impl Admission {
 
     /// A router that was answered for the target, a live guest if it has a number, asks again at once.
     pub fn doubt(&mut self, target: Ipv6Addr, number: Option<u32>, now: Time) {
-        self.doubted.retain(|(since, _)| now.since(*since) < DOUBTED);
+        self.doubted.retain(|(until, _)| *until > now);
         let is_known = self.doubted.iter().any(|(_, known)| *known == target);
         if is_known || self.doubted.len() >= MOST_DOUBTS || self.exams.contains_key(&target) {
             return;
@@ -212,7 +212,7 @@ impl Admission {
             Standing::Admitted => Standing::Lost,
             Standing::Waiting | Standing::Lost | Standing::Refused => return,
         };
-        self.doubted.push_back((now, target));
+        self.doubted.push_back((now + DOUBTED, target));
         self.standings.set(target, number, next);
         self.begin.0 = Some(now);
     }
@@ -258,6 +258,11 @@ impl Admission {
         self.news.push(News::Forgot(link));
     }
 
+    fn trust(&mut self, target: Ipv6Addr, now: Time) {
+        let doubted = self.doubted.iter_mut().filter(|(_, known)| *known == target);
+        doubted.for_each(|(until, _)| *until = now + UNFOUNDED);
+    }
+
     fn note_bound(&mut self, target: Ipv6Addr, now: Time) {
         self.bound.retain(|(_, known)| *known != target);
         if self.bound.len() >= MOST_BOUND {
@@ -278,6 +283,9 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// A target is doubted no more often, and as many targets are meanwhile.
 const DOUBTED: Duration = Duration::from_secs(10);
 const MOST_DOUBTS: usize = 64;
+/// A doubt that came to nothing is not raised before this. The question has told the router where the target is, and would
+/// hide each time that the answers are what it does not take: it checks an entry twice in this time.
+const UNFOUNDED: Duration = Duration::from_secs(25);
 /// Everything is announced again no more often, and no more seldom, where the provider forgets.
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);

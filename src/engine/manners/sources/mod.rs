@@ -174,6 +174,12 @@ impl Sources {
         self.askers.iter_mut().for_each(|(_, tried)| tried.forgive(target, hash));
     }
 
+    /// The target is announced, or asks for a router: who is silent now may have learned it from that.
+    pub fn tell(&mut self, target: Ipv6Addr) {
+        let hash = self.hash.of(target);
+        self.askers.iter_mut().for_each(|(_, tried)| tried.tell(target, hash));
+    }
+
     /// When something is due next.
     pub fn next_due(&self) -> Option<Time> {
         self.due

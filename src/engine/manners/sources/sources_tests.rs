@@ -170,6 +170,32 @@ fn a_trial_goes_on_with_another_target_when_its_own_is_not_asked_for_any_more() 
 }
 
 #[test]
+fn silence_proves_nothing_where_the_router_was_told_of_the_target_in_another_way() {
+    let mut sources = Sources::new(Seed::default());
+    let takes = |source| source == Source::Global;
+    let mut told = Vec::new();
+    let ask = |sources: &mut Sources, cast, millis| {
+        sources.ask(asker(1), target(5), cast, || ALL.to_vec(), at(millis));
+        sources.answer(asker(1), target(5), &Upstream, at(millis))
+    };
+    // The router checks its entry, gives it up, asks once, and has the target's own question for it by then.
+    for millis in (0..20).map(|cycle| cycle * 10_000) {
+        let casts = [Cast::Unicast, Cast::Unicast, Cast::Unicast, Cast::Multicast];
+        for (second, cast) in (0..).zip(casts) {
+            if takes(ask(&mut sources, cast, millis + second * 1_000)) {
+                break;
+            }
+            if cast == Cast::Multicast {
+                sources.tell(target(5));
+            }
+        }
+        sources.tick(at(millis + 9_000));
+        told.extend(sources.take_news().into_iter().map(|news| news.outcome));
+    }
+    assert_eq!(told, [Outcome::Found(Source::Global)]);
+}
+
+#[test]
 fn an_asker_that_gives_up_proves_nothing() {
     let mut sources = Sources::new(Seed::default());
     let mut router = Router::new(asker(1), |_, source| source == Source::Global);
