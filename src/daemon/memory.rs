@@ -100,6 +100,10 @@ pub(super) fn read(file: &Path) -> Vec<Remembered> {
 }
 
 fn read_lines(file: &Path) -> io::Result<Vec<Remembered>> {
+    // A pipe would be waited for.
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file"));
+    }
     let mut text = String::new();
     File::open(file)?.take(LONGEST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LONGEST {
@@ -140,6 +144,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn file(name: &str) -> PathBuf {
@@ -185,6 +191,9 @@ mod tests {
             fs::write(&file, text).unwrap();
             assert_eq!(read(&file), [], "{text:.40}");
         }
+        let pipe = file.with_file_name("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(read(&pipe), []);
         fs::write(&file, b"[\xff]").unwrap();
         assert_eq!(read(&file), []);
         fs::write(&file, &good).unwrap();

@@ -258,6 +258,13 @@ impl Desk {
             admission.asked(target, audience.number(target), router, now);
         }
         admission.tick(&audience, &mut out, now);
+        for output in &out {
+            match output {
+                Output::Advertise(_, said) => sources.tell(said.target),
+                Output::Solicit(_, asked) => sources.tell(asked.source),
+                _ => {}
+            }
+        }
         let sent = out.iter().filter(|output| matches!(output, Output::Advertise(..))).count();
         counters.announcements += sent as u64;
         self.outputs.extend(out);

@@ -193,10 +193,10 @@ fn one_that_a_switch_has_not_learned_is_made_known() {
 }
 
 #[test]
-fn one_that_is_refused_is_told_within_five_seconds_and_tried_again_until_it_is_admitted() {
+fn one_that_is_refused_is_told_within_seven_seconds_and_tried_again_until_it_is_admitted() {
     let mut lab = Lab::new();
     lab.announce(0..6, &mut |question| is_hosts(question) || number(question.source) < 3);
-    lab.pass(5, &mut |question| is_hosts(question) || number(question.source) < 3);
+    lab.pass(7, &mut |question| is_hosts(question) || number(question.source) < 3);
     let refused = (3..6).map(|number| News::Refused(guest(number), UP, GATEWAY)).collect::<Vec<_>>();
     assert_eq!((&lab.told, lab.admission.count_refused()), (&refused, 3));
     assert_eq!(lab.admission.refusing(UP), Some(GATEWAY));
@@ -267,6 +267,44 @@ fn two_routers_of_which_one_refuses_are_told_from_each_other() {
 }
 
 #[test]
+fn a_gateway_that_answers_so_many_questions_a_second_refuses_nobody() {
+    for (rate, burst) in [(5, 5), (10, 2), (50, 20)] {
+        let mut lab = Lab::new();
+        let (mut tokens, mut filled) = (burst, lab.now);
+        let now = std::cell::Cell::new(lab.now);
+        let mut limit = |question: &Solicitation| {
+            let new = now.get().since(filled).as_millis() as u64 * rate / 1_000;
+            if new > 0 {
+                (tokens, filled) = (burst.min(tokens + new), now.get());
+            }
+            let is_answered = !question.is_dad() && tokens > 0;
+            tokens -= u64::from(is_answered);
+            is_answered
+        };
+        for slice in 0..600 {
+            // Guests come for a while.
+            if slice < 60 {
+                lab.announce(slice * 3..slice * 3 + 3, &mut limit);
+            }
+            while let Some(due) =
+                lab.admission.next_due().filter(|due| *due <= lab.now + Duration::from_millis(70))
+            {
+                lab.now = lab.now.max(due);
+                now.set(lab.now);
+                lab.pass(0, &mut limit);
+            }
+            lab.now = lab.now + Duration::from_millis(70);
+            now.set(lab.now);
+            // The kernel's own questions.
+            if slice % 100 == 0 {
+                lab.admission.heard(UP, GATEWAY, (GLOBAL, None, true), lab.now);
+            }
+        }
+        assert_eq!((lab.told, lab.admission.count_refused()), (vec![], 0), "{rate} {burst}");
+    }
+}
+
+#[test]
 fn nothing_is_asked_from_an_address_that_another_station_may_have() {
     let mut lab = Lab::new();
     lab.host.is_free = false;
@@ -292,6 +330,18 @@ fn whatever_is_doubted_what_is_known_and_sent_has_its_bound() {
     (0..MOST_DOUBTS as u32).for_each(|number| lab.admission.doubt(guest(number), Some(number), lab.now));
     lab.pass(0, &mut |_| true);
     assert_eq!(lab.asked, []);
+}
+
+#[test]
+fn a_doubt_that_came_to_nothing_is_not_raised_again_while_the_router_checks_twice() {
+    let mut lab = Lab::new();
+    for (pause, questions) in [(0, 3), (20, 0), (10, 3)] {
+        lab.pass(pause, &mut |_| true);
+        lab.asked.clear();
+        lab.admission.doubt(guest(1), Some(1), lab.now);
+        lab.pass(2, &mut |_| true);
+        assert_eq!(lab.asked.len(), questions, "{pause}");
+    }
 }
 
 #[test]

@@ -27,8 +27,10 @@ impl Admission {
         }
         self.begin_those_that_wait(ground, out, now);
         self.try_again(ground, out, now);
-        if self.exams.is_empty() {
-            self.hosts.clear();
+        out.append(&mut self.from_host);
+        match self.exams.is_empty() {
+            true => self.hosts.clear(),
+            false => self.hosts.retain(|(_, _, asked), _| now.since(*asked) <= RETRANS_TIMER),
         }
     }
 
@@ -57,7 +59,7 @@ impl Admission {
         {
             let next = if asked.was_admitted { Standing::Lost } else { Standing::Waiting };
             self.standings.set(target, number, next);
-            self.begin.0 = Some(now);
+            self.begin.0.get_or_insert(now + SHARED);
         }
     }
 
@@ -144,21 +146,22 @@ impl Admission {
             Stage::Ask => {
                 for router in exam.begin_round(now + RETRANS_TIMER, now) {
                     out.push(Output::Solicit(link, solicitation_from(&footing.upstream, target, router)));
-                    self.ask_from_host(&footing, router, out, now);
+                    self.ask_from_host(&footing, router, now);
                 }
                 return;
             }
             Stage::Look(asked) => asked,
         };
         let hosts = &self.hosts;
-        let hears_host = |router| match hosts.get(&(link, router)) {
-            Some((_, Some(answered))) => *answered + SHARED >= asked,
-            _ => false,
-        };
+        let hears_host = |router| hosts.get(&(link, router, asked)).is_some_and(|is_answered| *is_answered);
         let finding = exam.look(hears_host);
         let (is_bound, occasion) = (exam.is_bound, exam.occasion);
         match finding {
             Finding::Bind => return self.bind(target, &footing, out, now),
+            Finding::Ask => {
+                exam.stage = Stage::Ask;
+                return self.go_on(target, ground, out, now);
+            }
             Finding::Admitted => {
                 if is_bound {
                     self.news.push(News::Bound(target));
@@ -166,8 +169,9 @@ impl Admission {
                 if is_bound && occasion == Occasion::Lost {
                     self.forgets(link, target, now);
                 }
-                if is_bound {
-                    self.note_bound(target, now);
+                match is_bound {
+                    true => self.note_bound(target, now),
+                    false => self.trust(target, now),
                 }
                 self.admit(target, number, link, now);
             }
@@ -205,16 +209,14 @@ impl Admission {
     }
 
     /// The router is asked from both of the host's addresses, once for all targets of the same moment.
-    fn ask_from_host(&mut self, footing: &Footing, router: Ipv6Addr, out: &mut Vec<Output>, now: Time) {
+    fn ask_from_host(&mut self, footing: &Footing, router: Ipv6Addr, now: Time) {
         let upstream = &footing.upstream;
-        let key = (upstream.link, router);
-        if self.hosts.get(&key).is_some_and(|(asked, _)| now.since(*asked) < SHARED) {
+        if self.hosts.insert((upstream.link, router, now), false).is_some() {
             return;
         }
-        let answered = self.hosts.get(&key).and_then(|(_, answered)| *answered);
-        self.hosts.insert(key, (now, answered));
         for source in [upstream.link_local, upstream.global].into_iter().flatten() {
-            out.push(Output::Solicit(upstream.link, solicitation_from(upstream, source, router)));
+            let question = solicitation_from(upstream, source, router);
+            self.from_host.push(Output::Solicit(upstream.link, question));
         }
     }
 }

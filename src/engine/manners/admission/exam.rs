@@ -54,6 +54,8 @@ pub enum Finding {
     Admitted,
     /// A router answers the host alone: the target is made known once more.
     Bind,
+    /// The same once more, to be sure.
+    Ask,
     /// That has not helped with this router.
     Refused(Ipv6Addr),
     /// No router answers anybody.
@@ -70,7 +72,7 @@ impl Exam {
             stage: Stage::Ask,
             occasion,
             is_bound: false,
-            proofs: u8::from(occasion == Occasion::Again),
+            proofs: if occasion == Occasion::Again { PROOFS - 1 } else { 0 },
             routers: routers.collect(),
         }
     }
@@ -94,7 +96,11 @@ impl Exam {
         match refusing {
             Some(router) => {
                 self.proofs += 1;
-                if self.proofs >= PROOFS { Finding::Refused(router.address) } else { Finding::Bind }
+                match self.proofs {
+                    PROOFS.. => Finding::Refused(router.address),
+                    _ if self.is_bound => Finding::Ask,
+                    _ => Finding::Bind,
+                }
             }
             None if self.routers.iter().any(|router| router.hears) => Finding::Admitted,
             None => Finding::Silent,
@@ -102,7 +108,7 @@ impl Exam {
     }
 }
 
-/// One answer may be lost.
-const PROOFS: u8 = 2;
+/// Two answers may be lost.
+const PROOFS: u8 = 3;
 /// As many routers of one upstream are asked.
 const MOST_ROUTERS: usize = 4;

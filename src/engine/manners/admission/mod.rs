@@ -2,9 +2,10 @@
 //!
 //! An announcement asks for the gateway from the target's address, and a network that drops what comes from there (a filter by
 //! source, a limit of addresses per MAC, a switch without a binding, RFC 6620) keeps the answer back. Where it does not
-//! come the gateway is asked from the target and from the host at the same moment. If the host alone is answered, the
-//! form of duplicate address detection is sent once, from which switches learn, and both are asked again. If that does
-//! not help the target is not admitted; it is tried again from time to time.
+//! come the gateway is asked from the target and right after it from the host. If the host alone is answered, the form of
+//! duplicate address detection is sent once, from which switches learn, and both are asked again, and once more. If that
+//! does not help the target is not admitted; it is tried again from time to time. The host comes last because of gateways
+//! that answer so many questions a second: where the target's was too many, so is the one that follows at once.
 //!
 //! A gateway that answers is asked no more, with one exception that costs nothing: of two targets the last
 //! advertisement is saved, and the gateway asked for once more after a while. If it does not answer any more and the detection
@@ -21,6 +22,7 @@ use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::engine::effect::Output;
 use crate::engine::facts::IfIndex;
 use crate::engine::time::Time;
 use exam::Exam;
@@ -37,8 +39,11 @@ pub struct Admission {
     /// The same, by when an answer would have come.
     unanswered: VecDeque<(Time, (Ipv6Addr, Ipv6Addr))>,
     exams: BTreeMap<Ipv6Addr, Exam>,
-    /// When each router was asked from the host's own addresses, and when it answered there.
-    hosts: BTreeMap<(IfIndex, Ipv6Addr), (Time, Option<Time>)>,
+    /// When routers were asked from the host's own addresses, and whether they have answered there.
+    hosts: BTreeMap<(IfIndex, Ipv6Addr, Time), bool>,
+    /// Those questions, which are sent after the targets' of the same moment: a router that answers so many a second answers
+    /// the first ones.
+    from_host: Vec<Output>,
     /// Upstreams on which no router answers anybody: nothing is found out there until one does.
     silent: BTreeSet<IfIndex>,
     /// When it is looked for those that wait, and from where on.
@@ -47,7 +52,7 @@ pub struct Admission {
     again: (Option<Time>, Place),
     /// One of them is admitted now: more of them are tried, and sooner.
     is_over: bool,
-    /// Targets that a router has asked for again and again, and when.
+    /// Targets that a router has asked for again and again, and until when they are not doubted once more.
     doubted: VecDeque<(Time, Ipv6Addr)>,
     /// When switches were last known to know these targets.
     bound: VecDeque<(Time, Ipv6Addr)>,
@@ -157,8 +162,9 @@ impl Admission {
         now: Time,
     ) -> bool {
         if is_hosts {
-            if let Some((_, answered)) = self.hosts.get_mut(&(link, router)) {
-                *answered = Some(now);
+            let asked = self.hosts.range_mut((link, router, Time::ORIGIN)..=(link, router, now));
+            if let Some((_, is_answered)) = asked.last() {
+                *is_answered = true;
             }
             if self.silent.remove(&link) {
                 self.begin.0 = Some(now);
@@ -196,7 +202,7 @@ impl Admission {
 
     /// A router that was answered for the target, a live guest if it has a number, asks again at once.
     pub fn doubt(&mut self, target: Ipv6Addr, number: Option<u32>, now: Time) {
-        self.doubted.retain(|(since, _)| now.since(*since) < DOUBTED);
+        self.doubted.retain(|(until, _)| *until > now);
         let is_known = self.doubted.iter().any(|(_, known)| *known == target);
         if is_known || self.doubted.len() >= MOST_DOUBTS || self.exams.contains_key(&target) {
             return;
@@ -206,7 +212,7 @@ impl Admission {
             Standing::Admitted => Standing::Lost,
             Standing::Waiting | Standing::Lost | Standing::Refused => return,
         };
-        self.doubted.push_back((now, target));
+        self.doubted.push_back((now + DOUBTED, target));
         self.standings.set(target, number, next);
         self.begin.0 = Some(now);
     }
@@ -225,7 +231,7 @@ impl Admission {
     /// The interface is gone; another may get its number.
     pub fn end_link(&mut self, link: IfIndex) {
         self.exams.retain(|_, exam| exam.link != link);
-        self.hosts.retain(|(known, _), _| *known != link);
+        self.hosts.retain(|(known, _, _), _| *known != link);
         self.later.retain(|later| later.link != link);
         self.silent.remove(&link);
         self.forgetful.remove(&link);
@@ -252,6 +258,11 @@ impl Admission {
         self.news.push(News::Forgot(link));
     }
 
+    fn trust(&mut self, target: Ipv6Addr, now: Time) {
+        let doubted = self.doubted.iter_mut().filter(|(_, known)| *known == target);
+        doubted.for_each(|(until, _)| *until = now + UNFOUNDED);
+    }
+
     fn note_bound(&mut self, target: Ipv6Addr, now: Time) {
         self.bound.retain(|(_, known)| *known != target);
         if self.bound.len() >= MOST_BOUND {
@@ -263,7 +274,7 @@ impl Admission {
 
 /// RFC 4861 §10.
 const RETRANS_TIMER: Duration = Duration::from_secs(1);
-/// Answers to the host count for the targets of the same moment.
+/// Those that begin to wait in this time begin together, and share the questions from the host.
 const SHARED: Duration = Duration::from_millis(500);
 /// When a target is looked at once more: switches forget after a minute, or after five.
 const LATER: [Duration; 2] = [Duration::from_secs(75), Duration::from_secs(330)];
@@ -272,6 +283,9 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// A target is doubted no more often, and as many targets are meanwhile.
 const DOUBTED: Duration = Duration::from_secs(10);
 const MOST_DOUBTS: usize = 64;
+/// A doubt that came to nothing is not raised before this. The question has told the router where the target is, and would
+/// hide each time that the answers are what it does not take: it checks an entry twice in this time.
+const UNFOUNDED: Duration = Duration::from_secs(25);
 /// Everything is announced again no more often, and no more seldom, where the provider forgets.
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);

@@ -174,6 +174,12 @@ impl Sources {
         self.askers.iter_mut().for_each(|(_, tried)| tried.forgive(target, hash));
     }
 
+    /// The target is announced, or asks for a router: who is silent now may have learned it from that.
+    pub fn tell(&mut self, target: Ipv6Addr) {
+        let hash = self.hash.of(target);
+        self.askers.iter_mut().for_each(|(_, tried)| tried.tell(target, hash));
+    }
+
     /// When something is due next.
     pub fn next_due(&self) -> Option<Time> {
         self.due
@@ -275,13 +281,16 @@ impl Sources {
         let is_gateway = acquaintance.is_gateway(&asker);
         let mut room = Vec::new();
         if self.askers.len() >= MOST_ASKERS {
-            let is_less = |tried: &Tried| is_gateway && !tried.is_gateway && !tried.is_notable();
+            // Strangers that complain are as many as one of them wants: they do not keep a router out.
+            let is_less = |tried: &Tried| is_gateway && !tried.is_gateway;
             let ready = self
                 .askers
                 .iter()
                 .enumerate()
                 .filter(|(_, (_, tried))| tried.gives_way(now) || is_less(tried));
-            let first = ready.min_by_key(|(_, (_, tried))| (tried.is_gateway, tried.heard));
+            let first = ready.min_by_key(|(_, (_, tried))| {
+                (tried.is_gateway, !tried.gives_way(now), tried.is_notable(), tried.heard)
+            });
             let Some(first) = first.map(|(place, _)| place) else { return false };
             room = self.askers.swap_remove(first).1.into_room();
         }

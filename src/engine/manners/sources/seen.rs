@@ -88,6 +88,11 @@ impl Seen {
         self.answered.get_or_insert(now);
     }
 
+    /// A router learns the target in another way, too: its silence says nothing of the answer.
+    pub fn tell(&mut self) {
+        self.place = ROW;
+    }
+
     /// When its silence says that the answer was taken, if it can say that. RFC 4861 §7.2.2: an asker without an answer
     /// sends MAX_MULTICAST_SOLICIT questions, RetransTimer apart. So it falls silent after the last one of a row anyway,
     /// and after another only if it has what it wants.

@@ -170,6 +170,32 @@ fn a_trial_goes_on_with_another_target_when_its_own_is_not_asked_for_any_more() 
 }
 
 #[test]
+fn silence_proves_nothing_where_the_router_was_told_of_the_target_in_another_way() {
+    let mut sources = Sources::new(Seed::default());
+    let takes = |source| source == Source::Global;
+    let mut told = Vec::new();
+    let ask = |sources: &mut Sources, cast, millis| {
+        sources.ask(asker(1), target(5), cast, || ALL.to_vec(), at(millis));
+        sources.answer(asker(1), target(5), &Upstream, at(millis))
+    };
+    // The router checks its entry, gives it up, asks once, and has the target's own question for it by then.
+    for millis in (0..20).map(|cycle| cycle * 10_000) {
+        let casts = [Cast::Unicast, Cast::Unicast, Cast::Unicast, Cast::Multicast];
+        for (second, cast) in (0..).zip(casts) {
+            if takes(ask(&mut sources, cast, millis + second * 1_000)) {
+                break;
+            }
+            if cast == Cast::Multicast {
+                sources.tell(target(5));
+            }
+        }
+        sources.tick(at(millis + 9_000));
+        told.extend(sources.take_news().into_iter().map(|news| news.outcome));
+    }
+    assert_eq!(told, [Outcome::Found(Source::Global)]);
+}
+
+#[test]
 fn an_asker_that_gives_up_proves_nothing() {
     let mut sources = Sources::new(Seed::default());
     let mut router = Router::new(asker(1), |_, source| source == Source::Global);
@@ -262,6 +288,25 @@ fn strangers_with_many_stations_change_nothing_for_a_router_and_take_no_more_roo
     // And when they have been there for long.
     router.known.clear();
     assert_eq!(router.ask(&mut sources, &[target(7)], at(70_000)), [Source::Global]);
+}
+
+#[test]
+fn strangers_that_were_there_first_and_complain_do_not_keep_the_router_out() {
+    let mut sources = Sources::new(Seed::default());
+    let mut strangers: Vec<_> = (100..300).map(|n| Router::new(asker(n), |_, _| false)).collect();
+    let mut router = Router::new(asker(1), |_, source| source == Source::Global);
+    let mut told = Vec::new();
+    for second in 0..60 {
+        for stranger in &mut strangers {
+            stranger.ask(&mut sources, &[target(5), target(6)], at(second * 1_000));
+        }
+        if second >= 30 {
+            told.extend(pass(&mut sources, &mut router, &[target(5)], second..second + 1));
+        }
+        assert!(sources.askers.len() <= MOST_ASKERS);
+    }
+    let of_router: Vec<_> = told.iter().filter(|(_, news)| news.asker == asker(1)).cloned().collect();
+    assert_eq!(outcomes(&of_router), [(38, Outcome::Found(Source::Global))]);
 }
 
 #[test]

@@ -152,6 +152,13 @@ impl Tried {
         self.trial.take_if(|trial| trial.lead == target);
     }
 
+    /// The target is told to routers in another way.
+    pub fn tell(&mut self, target: Ipv6Addr, hash: u64) {
+        if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
+            seen.tell();
+        }
+    }
+
     /// An answer for the target was not sent.
     pub fn unsend(&mut self, target: Ipv6Addr, hash: u64) {
         if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
