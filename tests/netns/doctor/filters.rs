@@ -133,7 +133,8 @@ fn stateful(opened: &str) -> String {
            chain forward {{ type filter hook forward priority 0; policy drop;
              ct state vmap {{ established : accept, related : accept, invalid : drop }}
              iifname {{ br0, gv1 }} accept
-             {opened} }}
+             {opened}
+           }}
          }}"
     )
 }

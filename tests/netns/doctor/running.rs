@@ -130,7 +130,8 @@ fn tells_that_the_file_has_changed_or_was_refused() {
     fs::write(&file, format!("{before}\n[timers]\nabsent = \"4s\"\n")).expect("its file");
     let warnings = served.has_no_fault();
     assert!(warnings[0].text.contains("has changed since lone64 loaded it"), "{warnings:#?}");
-    assert_eq!(warnings[0].remedies[0].text, "lone64 reload");
+    let named = file.display();
+    assert_eq!(warnings[0].remedies[0].text, format!("lone64 reload --config {named}"));
 
     let control =
         before.lines().find_map(|line| line.strip_prefix("socket = ")).expect("a socket").trim_matches('"');
@@ -142,6 +143,9 @@ fn tells_that_the_file_has_changed_or_was_refused() {
         warnings[0].text.contains("a reload was refused") && warnings[0].text.contains("absent"),
         "{warnings:#?}"
     );
+    let line = format!("lone64 check {named} && lone64 reload --config {named}");
+    assert_eq!(warnings[0].remedies[0].text, line);
+    assert!(!warnings[0].text.contains('^'), "marks stand under nothing: {warnings:#?}");
 }
 
 fn tells_that_the_file_has_a_mistake_that_the_daemon_has_not_read() {
