@@ -77,6 +77,8 @@ enum Verdict<'a> {
     ByKernel,
     /// A router gets an answer, and packets do not arrive because of this.
     AnsweredBut(&'a ExplainedStep),
+    /// Whether a guest has it is open, and this keeps packets from it.
+    UnknownBut(&'a ExplainedStep),
     /// The guest was asked a moment ago.
     Silent,
     /// The guest is asked at this moment.
@@ -93,7 +95,7 @@ impl<'a> Verdict<'a> {
             ("answered", _) => first_cross(explained).map_or(Self::Answered, Self::AnsweredBut),
             ("probing", _) => Self::Asked,
             ("probed", _) if has_probed => Self::Silent,
-            ("probed", _) => Self::Unknown,
+            ("probed", _) => first_cross(explained).map_or(Self::Unknown, Self::UnknownBut),
             (_, Some("upstream_address")) if explained.steps.iter().all(|step| step.holds == "yes") => {
                 Self::ByKernel
             }
@@ -111,6 +113,9 @@ impl<'a> Verdict<'a> {
             Self::ByKernel => "the kernel answers for it".to_owned(),
             Self::AnsweredBut(step) => {
                 format!("it is answered for, and packets may not reach it: see `{}`", step.subject)
+            }
+            Self::UnknownBut(step) => {
+                format!("nobody knows yet, and packets may not reach it: see `{}`", step.subject)
             }
             Self::Silent => "its guest was asked just now, and did not reply".to_owned(),
             Self::Asked => "its guest is being asked at this moment".to_owned(),
@@ -255,6 +260,14 @@ mod tests {
                 false,
                 false,
                 "nobody knows yet: its guest is asked when somebody asks for it",
+            ),
+            (
+                "probed",
+                None,
+                "no",
+                false,
+                false,
+                "nobody knows yet, and packets may not reach it: see `route`",
             ),
             ("probed", None, "open", true, false, "its guest was asked just now, and did not reply"),
         ] {

@@ -113,6 +113,7 @@ fn page(path: &Path, args: &StatusArgs) -> Result<(Page, ExitCode), Box<dyn std:
     shown.cut(&mut status);
     let mut page = Page::deserialize(&status)?;
     page.is_whole = is_whole;
+    page.missed = shown.missed(&status).map(|said| terminal::folded("", "    ", &said)).unwrap_or_default();
     Ok((page, health))
 }
 

@@ -150,7 +150,9 @@ fn key_of(table: &Table, written: &str) -> Option<&'static str> {
     let written = plain(written);
     let key = match written.as_str() {
         "iface" | "dev" | "device" | "nic" | "if" | "ifname" | "interfaces" => "interface",
-        "bridge" | "downstream" if table.name == schema::RANGE.name => "interface",
+        "bridge" | "bridges" | "downstream" | "downstreams" if table.name == schema::RANGE.name => {
+            "interface"
+        }
         "subnet" | "network" | "net" | "cidr" | "address" | "addresses" | "prefixes" | "rule" => "prefix",
         "mode" | "method" => "answer",
         "uplink" | "wan" | "parent" => "upstream",
@@ -216,6 +218,7 @@ mod tests {
     fn suggests_keys_of_the_same_table_only() {
         assert!(means(&schema::RANGE, "iface", "interface") && means(&schema::UPSTREAM, "Dev", "interface"));
         assert!(!means(&schema::TIMERS, "iface", "interface"));
+        assert!(["bridges", "downstreams"].iter().all(|written| means(&schema::RANGE, written, "interface")));
         assert_eq!(key_of(&schema::LOG, "log_level"), Some("level"));
     }
 }

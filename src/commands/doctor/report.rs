@@ -25,7 +25,7 @@ pub(super) fn report(results: &Results, needs_upstream: bool, file: &str) -> Str
             _ => check.asks,
         };
         if findings.is_empty() {
-            let _ = writeln!(text, "  ok       {asks}");
+            text.push_str(&wrapped("  ok       ", asks));
         }
         for finding in findings {
             let word = match finding.severity {
@@ -136,6 +136,17 @@ fn severity(severity: Severity) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::checks::ALL;
+
+    #[test]
+    fn a_healthy_host_gets_lines_of_eighty_columns() {
+        let results: Results = ALL.iter().map(|check| (*check, Vec::new())).collect();
+        for needs_upstream in [true, false] {
+            let text = report(&results, needs_upstream, "/etc/sysctl.d/zz-lone64.conf");
+            let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
+            assert!(wide.is_empty(), "{wide:#?}");
+        }
+    }
 
     #[test]
     fn breaks_sentences_at_eighty_columns_and_commands_never() {

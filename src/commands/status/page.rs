@@ -44,6 +44,9 @@ pub(super) struct Page {
     /// Whether it was asked for as it is, without a part being left out.
     #[serde(skip)]
     pub(super) is_whole: bool,
+    /// That nothing here is what was asked for; empty if something is.
+    #[serde(skip)]
+    pub(super) missed: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -215,6 +218,7 @@ impl Page {
         self.notes.iter().for_each(|note| text += &folded("note: ", "    ", note));
         text += &unserved::text(&self.unserved, self.count_unserved());
         text.extend(self.config.iter().map(InForce::line));
+        text += &self.missed;
         self.upstreams.iter().for_each(|upstream| text += &upstream.lines());
         self.ranges.iter().for_each(|range| text += &range.lines());
         self.next_hops.iter().for_each(|hop| text += &hop.line());

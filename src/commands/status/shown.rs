@@ -56,6 +56,17 @@ impl FromStr for Only {
 }
 
 impl Shown {
+    /// What to say of a part that nothing that is served has to do with, as a name that is written wrongly has not.
+    pub(super) fn missed(&self, status: &Value) -> Option<String> {
+        let is_empty = |list: &str| status[list].as_array().is_none_or(Vec::is_empty);
+        let only = self.only.as_ref().filter(|_| self.what == What::All);
+        let only = only.filter(|_| is_empty("upstreams") && is_empty("ranges"))?;
+        Some(match only {
+            Only::Interface(name) => format!("{name} is no upstream, and no range is served behind it"),
+            Only::Prefix(prefix) => format!("no range is served in {prefix}"),
+        })
+    }
+
     /// Leaves out of the status what is not shown. Problems and totals are of the whole, and stay.
     pub(super) fn cut(&self, status: &mut Value) {
         match &self.only {
@@ -186,6 +197,18 @@ mod tests {
         let one = cut("2001:db8:1:2:c::6", What::All);
         assert_eq!(names(&one, "ranges", "prefix"), ["2001:db8:1:2:c::/112"]);
         assert_eq!(names(&one, "targets", "state"), ["absent"]);
+    }
+
+    #[test]
+    fn says_that_nothing_is_there_of_what_was_asked_for() {
+        let missed = |only: &str, what: What| {
+            Shown { only: only.parse().ok(), what }.missed(&cut(only, what)).unwrap_or_default()
+        };
+        assert_eq!(missed("br9", What::All), "br9 is no upstream, and no range is served behind it");
+        assert_eq!(missed("2001:db8:9::/64", What::All), "no range is served in 2001:db8:9::/64");
+        for (only, what) in [("br0", What::All), ("eth1", What::All), ("br9", What::Live), ("", What::All)] {
+            assert_eq!(missed(only, what), "", "{only}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::config::DEFAULT_FILE;
 use crate::doctor::{Check, Command, Finding, Group, Host, Remedy};
 
 /// The check.
@@ -22,11 +23,11 @@ fn examine(host: &Host) -> Vec<Finding> {
     if !host.examined.is_in_force && examined.as_deref() != file.map(Path::new) {
         findings.push(another(file, examined.as_deref()));
     } else if let Some(mistakes) = &host.examined.mistakes {
-        findings.push(mistaken(mistakes));
+        findings.push(mistaken(mistakes, file));
     } else if let Some(refusal) = config["last_refusal"].as_object() {
         let seconds = refusal["seconds"].as_u64().unwrap_or_default();
         let message = refusal["message"].as_str().unwrap_or_default();
-        findings.push(refused(message, seconds));
+        findings.push(refused(message, seconds, file));
     } else if config["changed_since"] == true {
         findings.push(changed(config));
     }
@@ -46,29 +47,40 @@ fn another(file: Option<&str>, examined: Option<&Path>) -> Finding {
 }
 
 /// The next start would end with it, too.
-fn mistaken(mistakes: &str) -> Finding {
+fn mistaken(mistakes: &str, file: Option<&str>) -> Finding {
     let finding = Finding::warning(
         "the configuration has a mistake: lone64 goes on with what it has loaded before, and does not start again",
     );
-    let lines = mistakes.lines().filter(|line| !line.trim().is_empty()).take(MOST_LINES);
-    let finding = lines.fold(finding, |finding, line| finding.seen(line.trim_end()));
-    finding.remedy(Remedy::Advice("correct it, and see with `lone64 check` that it is good".to_owned()))
+    let advice = format!("correct it, and see with `lone64 check{}` that it is good", named("", file));
+    shown(finding, mistakes).remedy(Remedy::Advice(advice))
 }
 
-fn refused(message: &str, seconds: u64) -> Finding {
+fn refused(message: &str, seconds: u64, file: Option<&str>) -> Finding {
     let sentence = "a reload was refused, so lone64 goes on with what it has loaded before";
-    let finding = Finding::warning(sentence).seen(format!("lone64 status: refused {seconds} s ago"));
-    let finding =
-        message.lines().take(MOST_LINES).fold(finding, |finding, line| finding.seen(line.trim_end()));
-    finding.run(Command::new("lone64 check && lone64 reload").lasting())
+    let finding = Finding::warning(sentence).seen(format!("lone64 status: refused {seconds}s ago"));
+    let line = format!("lone64 check{} && lone64 reload{}", named("", file), named("--config ", file));
+    shown(finding, message).run(Command::new(line).lasting())
+}
+
+/// The lines of a message, without the marks below what is quoted: they stand under nothing here.
+fn shown(finding: Finding, message: &str) -> Finding {
+    let message = message.strip_prefix("lone64: ").unwrap_or(message);
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('|'));
+    lines.take(MOST_LINES).fold(finding, Finding::seen)
+}
+
+/// The file as an argument, where it is not the one that is read without.
+fn named(option: &str, file: Option<&str>) -> String {
+    let file = file.filter(|file| *file != DEFAULT_FILE);
+    file.map(|file| format!(" {option}{file}")).unwrap_or_default()
 }
 
 fn changed(config: &Value) -> Finding {
     let seconds = config["loaded_seconds"].as_u64().unwrap_or_default();
-    let file = name(config["file"].as_str());
-    let sentence = format!("{file} or a file beside it has changed since lone64 loaded it");
-    let finding = Finding::warning(sentence).seen(format!("lone64 status: loaded {seconds} s ago"));
-    finding.run(Command::new("lone64 reload").lasting())
+    let file = config["file"].as_str();
+    let sentence = format!("{} or a file beside it has changed since lone64 loaded it", name(file));
+    let finding = Finding::warning(sentence).seen(format!("lone64 status: loaded {seconds}s ago"));
+    finding.run(Command::new(format!("lone64 reload{}", named("--config ", file))).lasting())
 }
 
 /// Of a message that is shown.

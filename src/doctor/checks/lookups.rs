@@ -6,6 +6,7 @@ use crate::engine::bindings::Place;
 use crate::engine::facts::{Condition, IfIndex, KernelRoute, KernelRule, NextHop, RouteKind, TableName};
 use crate::engine::policy::{Downstream, RangePolicy, RangeRoutes};
 
+use super::guests::rule_of;
 use super::keepers::{for_good, is_by_an_upstream, keeps};
 use super::lines;
 
@@ -18,6 +19,10 @@ fn examine(host: &Host) -> Vec<Finding> {
     for (range, place) in host.ranges() {
         // Where nobody is, nothing can lead; that has its own finding.
         if place.downstreams.is_empty() && range.downstream != Downstream::Kernel {
+            continue;
+        }
+        // The host's own address is in its table of local routes.
+        if range.prefix.prefix_len() == 128 && host.links().is_of_host(range.prefix.addr()) {
             continue;
         }
         findings.extend(whole(host, range, place));
@@ -154,6 +159,16 @@ fn guests_routes(host: &Host, range: &RangePolicy, downstreams: &[IfIndex]) -> S
 /// What to do about a route that has to stay.
 fn left_alone(host: &Host, range: &RangePolicy, route: &KernelRoute, why: &str) -> Remedy {
     let prefix = range.prefix;
+    // A longer prefix is no help where a rule has another table read before ours.
+    let table = host.config.policy.routes.table;
+    let rule = rule_of(host, route.table).filter(|rule| route.table != table && rule.priority > 1);
+    if let Some(rule) = rule {
+        // For guests alone, so it cuts nobody else's way.
+        let (table, priority) = (TableName(table), rule.priority - 1);
+        return Remedy::Command(
+            format!("ip -6 rule add to {prefix} lookup {table} priority {priority}").into(),
+        );
+    }
     Remedy::Advice(if is_by_an_upstream(host, route) {
         let guests = match range.downstream {
             Downstream::Kernel => String::new(),

@@ -16,6 +16,11 @@ fn examine(host: &Host) -> Vec<Finding> {
     };
     vec![match idle.lines() {
         Some(lines) => finding.remedy(Remedy::Config(lines)),
+        None if idle.on_link.is_none() => finding.remedy(Remedy::Advice(format!(
+            "`ip -6 addr show dev {}` shows its addresses: give it the prefix length that the provider names, such as \
+             /64",
+            idle.upstream
+        ))),
         None => finding.remedy(Remedy::Advice(
             "make the guests' interface first: a bridge, or what the engine of the containers makes"
                 .to_owned(),

@@ -125,9 +125,9 @@ impl Scope<'_> {
             Some("==" | "in") => Sense::Among,
             Some("!=") => Sense::NotAmong,
             _ if matches!(field, Field::Raw(_) | Field::Obscure(_)) => {
-                return obscure(body["left"].to_string());
+                return obscure(words(&body["left"]));
             }
-            _ => return Step::Unknown(body["left"].to_string()),
+            _ => return Step::Unknown(words(&body["left"])),
         };
         if let Field::Unknown(what) = field {
             return Step::Unknown(what);
@@ -208,7 +208,7 @@ fn verdict(statement: &Json) -> Option<Verdict> {
 }
 
 fn field(left: &Json) -> Field {
-    let unknown = || Field::Unknown(left.to_string());
+    let unknown = || Field::Unknown(words(left));
     if let Some(key) = left["meta"]["key"].as_str() {
         return match key {
             "iifname" | "iif" => Field::Input,
@@ -252,6 +252,23 @@ fn field(left: &Json) -> Field {
         (Some("ip" | "arp" | "vlan" | "icmp" | "igmp" | "esp" | "ah" | "sctp"), _) => Field::Foreign,
         _ => unknown(),
     }
+}
+
+/// What a rule looks at, as nft(8) writes it; as JSON where that is longer.
+fn words(left: &Json) -> String {
+    if let Some(parts) = left["concat"].as_array() {
+        return parts.iter().map(words).collect::<Vec<_>>().join(" . ");
+    }
+    for (kind, first, second) in
+        [("meta", "meta", "key"), ("ct", "ct", "key"), ("payload", "protocol", "field")]
+    {
+        let object = &left[kind];
+        let first = if kind == "payload" { object[first].as_str() } else { Some(first) };
+        if let (Some(first), Some(second)) = (first, object[second].as_str()) {
+            return format!("{first} {second}");
+        }
+    }
+    left.to_string()
 }
 
 fn operands(left: &Json) -> impl Iterator<Item = &Json> {

@@ -56,3 +56,14 @@ fn nonsense_is_survived() {
     }
     assert_eq!(chains(&objects)[0].rules.len(), 4);
 }
+
+#[test]
+fn what_is_not_followed_is_named_in_words_of_nft() {
+    let mark = json!({"meta": {"key": "mark"}});
+    let helper = json!({"ct": {"key": "helper"}});
+    let service = json!({"concat": [
+        {"payload": {"protocol": "ip6", "field": "daddr"}}, {"payload": {"protocol": "tcp", "field": "dport"}}]});
+    let named = [mark, helper, service].each_ref().map(field);
+    let expected = ["meta mark", "ct helper", "ip6 daddr . tcp dport"];
+    assert_eq!(named, expected.map(|words| Field::Unknown(words.to_owned())));
+}

@@ -1,5 +1,5 @@
-//! That nothing is served, although there is an upstream: no range is written, and automatic finds none. And the lines
-//! that would serve.
+//! That nothing is served, although there is an upstream: no range is written, and automatic finds none, or only the
+//! host's own address on a bridge. And the lines that would serve.
 
 use std::fmt;
 
@@ -8,6 +8,7 @@ use ipnet::Ipv6Net;
 use super::Plan;
 use crate::engine::facts::{IfName, KernelRoute, LinkLayer};
 use crate::engine::host::Host;
+use crate::engine::policy::{Origin, RangePolicy};
 
 /// Nothing is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,8 @@ pub struct Idle {
 impl Idle {
     /// Whether it is so on this host.
     pub fn of(plan: &Plan, host: &Host, is_ours: impl Fn(&KernelRoute) -> bool) -> Option<Self> {
-        if !plan.policy.ranges.is_empty() {
+        let is_gateway = |range: &RangePolicy| is_gateway_on_a_bridge(range, plan, host);
+        if !plan.policy.ranges.iter().all(is_gateway) {
             return None;
         }
         let upstream = plan.bindings.upstreams.first()?.link;
@@ -66,6 +68,15 @@ impl fmt::Display for Idle {
             ),
         }
     }
+}
+
+/// An address that the host itself has on a bridge, found automatically: guests are behind it, and none of them is
+/// served.
+fn is_gateway_on_a_bridge(range: &RangePolicy, plan: &Plan, host: &Host) -> bool {
+    let mut owners = host.links.owners(range.prefix.addr()).filter_map(|owner| host.links.get(owner));
+    range.origin == Origin::Automatic
+        && range.prefix.prefix_len() == 128
+        && owners.any(|link| link.is_bridge && plan.bindings.upstream(link.index).is_none())
 }
 
 fn is_local(net: &Ipv6Net) -> bool {

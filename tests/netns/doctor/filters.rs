@@ -1,6 +1,6 @@
 //! Packet filters in the way.
 
-use crate::lab::{C, D, GATEWAY, GUEST, Lab};
+use crate::lab::{C, D, GATEWAY, GUEST, Lab, PLAIN};
 use crate::namespace::Namespace;
 
 use super::Patient;
@@ -10,6 +10,8 @@ crate::cases![
     finds_a_rule_that_rejects_one_range_on_its_way_in,
     finds_a_rule_that_drops_what_guests_send,
     finds_nothing_in_a_careful_ruleset,
+    is_content_with_a_filter_that_opens_a_port_of_a_guest,
+    finds_a_filter_that_opens_nothing_but_pings,
     finds_the_policy_that_docker_sets,
     finds_the_policy_that_ufw_sets,
     names_the_commands_of_firewalld,
@@ -120,6 +122,49 @@ fn finds_nothing_in_a_careful_ruleset() {
         ),
     );
     patient.is_well();
+}
+
+/// Guests begin connections, and of all that comes from outside one thing passes.
+fn stateful(opened: &str) -> String {
+    format!(
+        "flush ruleset
+         table inet filter {{
+           chain web {{ tcp dport 8443 accept; }}
+           chain forward {{ type filter hook forward priority 0; policy drop;
+             ct state vmap {{ established : accept, related : accept, invalid : drop }}
+             iifname {{ br0, gv1 }} accept
+             {opened}
+           }}
+         }}"
+    )
+}
+
+fn is_content_with_a_filter_that_opens_a_port_of_a_guest() {
+    let patient = Patient::healthy();
+    with_a_route(&patient);
+    for opened in [
+        format!("ip6 daddr {{ {GUEST}, {PLAIN} }} accept"),
+        format!("ip6 daddr {{ {GUEST}, {PLAIN} }} tcp dport 80 accept"),
+        format!("ip6 daddr {{ {GUEST}-2001:db8:1:2:c::9, {PLAIN} }} jump web"),
+        "tcp dport 8000-8099 accept".to_owned(),
+        "iifname up0 udp dport vmap { 51820 : accept, 53 : drop }".to_owned(),
+    ] {
+        nft(&patient, &stateful(&opened));
+        patient.is_well();
+    }
+    nft(&patient, &stateful(&format!("ip6 daddr {GUEST} accept")));
+    assert!(reaches(&patient.lab.router, &GUEST.to_string()), "it passes");
+    // Nothing of the other range is opened.
+    let finding = patient.suffers_from("forward-filter", "fault", &[D, "nobody outside reaches them"]);
+    assert!(!finding.text.contains(C), "{finding:#?}");
+}
+
+fn finds_a_filter_that_opens_nothing_but_pings() {
+    let patient = Patient::healthy();
+    for opened in ["meta l4proto ipv6-icmp accept", "ip6 daddr 2001:db8:1:2:e::5 tcp dport 80 accept"] {
+        nft(&patient, &stateful(opened));
+        patient.suffers_from("forward-filter", "fault", &[C, D]);
+    }
 }
 
 fn finds_the_policy_that_docker_sets() {

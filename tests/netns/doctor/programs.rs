@@ -150,6 +150,10 @@ fn finds_a_host_with_a_single_address() {
     let patient = Patient::with(Lab::veth(), "");
     patient.is_well();
     patient.lab.host.ip("addr del 2001:db8:1:2::2/64 dev up0\naddr add 2001:db8:1:2::2/128 dev up0 nodad");
+    let (findings, _) = patient.all(&[], &[]);
+    let serving = findings.iter().find(|finding| finding.check == "serving").expect("nothing is served");
+    // The guests' interface is there already.
+    assert!(serving.remedies[0].text.contains("ip -6 addr show dev up0"), "{serving:#?}");
     let words = ["a /128, and no route says", "2001:db8:1:2:c::/112 is elsewhere"];
     patient.is_healed("on-link", "warning", &words);
     patient.is_well();

@@ -1,7 +1,7 @@
 //! Ranges, the interfaces behind which guests are, and the routes to them.
 
 use crate::endpoint::PATIENCE;
-use crate::lab::{C, Lab};
+use crate::lab::{C, GUEST, Lab};
 use crate::namespace::eventually;
 
 use super::Patient;
@@ -21,6 +21,7 @@ crate::cases![
     is_content_with_a_whole_64_of_single_guests,
     finds_that_lookups_leave_by_the_upstream,
     finds_a_foreign_route_before_ours,
+    finds_a_rule_that_has_another_table_read_before_ours,
     never_tells_to_remove_what_an_address_of_the_host_brings,
     finds_a_foreign_route_inside_a_range,
     is_content_with_the_guests_of_another_host,
@@ -166,6 +167,15 @@ fn finds_a_foreign_route_before_ours() {
     patient.lab.host.ip(&format!("route add {C} via fe80::1 dev up0 metric 100"));
     patient.is_healed("lookups", "fault", &["sends the guests of 2001:db8:1:2:c::/112 by up0", "metric 100"]);
     patient.is_well();
+}
+
+fn finds_a_rule_that_has_another_table_read_before_ours() {
+    let patient = one(Lab::veth(), "");
+    patient.lab.router.ip(&format!("route add {C} via fe80::2 dev rt0"));
+    patient.lab.host.ip("rule add iif up0 lookup 77 priority 100\nroute add unreachable default table 77");
+    patient.is_healed("lookups", "fault", &["sends the guests of 2001:db8:1:2:c::/112 nowhere", "table 77"]);
+    patient.is_well();
+    patient.lab.router.ping(&GUEST.to_string());
 }
 
 fn never_tells_to_remove_what_an_address_of_the_host_brings() {

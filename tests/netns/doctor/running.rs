@@ -21,6 +21,7 @@ crate::cases![
     tells_that_the_file_has_a_mistake_that_the_daemon_has_not_read,
     tells_of_another_configuration,
     warns_where_nothing_is_served_with_the_lines_that_do,
+    warns_where_only_the_gateway_s_address_is_served,
     prints_one_json_value_whatever_fails,
 ];
 
@@ -129,7 +130,8 @@ fn tells_that_the_file_has_changed_or_was_refused() {
     fs::write(&file, format!("{before}\n[timers]\nabsent = \"4s\"\n")).expect("its file");
     let warnings = served.has_no_fault();
     assert!(warnings[0].text.contains("has changed since lone64 loaded it"), "{warnings:#?}");
-    assert_eq!(warnings[0].remedies[0].text, "lone64 reload");
+    let named = file.display();
+    assert_eq!(warnings[0].remedies[0].text, format!("lone64 reload --config {named}"));
 
     let control =
         before.lines().find_map(|line| line.strip_prefix("socket = ")).expect("a socket").trim_matches('"');
@@ -141,6 +143,9 @@ fn tells_that_the_file_has_changed_or_was_refused() {
         warnings[0].text.contains("a reload was refused") && warnings[0].text.contains("absent"),
         "{warnings:#?}"
     );
+    let line = format!("lone64 check {named} && lone64 reload --config {named}");
+    assert_eq!(warnings[0].remedies[0].text, line);
+    assert!(!warnings[0].text.contains('^'), "marks stand under nothing: {warnings:#?}");
 }
 
 fn tells_that_the_file_has_a_mistake_that_the_daemon_has_not_read() {
@@ -210,6 +215,22 @@ fn warns_where_nothing_is_served_with_the_lines_that_do() {
     let Served { daemon, .. } = served;
     let said = daemon.stop();
     assert!(said.contains("WARN") && said.contains("nothing to serve yet"), "{said}");
+}
+
+/// The bridge has an address out of the upstream's /64, with its mask: no guest is served, before and after the mask is
+/// corrected.
+fn warns_where_only_the_gateway_s_address_is_served() {
+    let lab = bare();
+    lab.host.ip("addr add 2001:db8:1:2::c/64 dev br0 nodad");
+    let served = Served::start(lab, Settings::default().without_sentinels());
+    let (findings, _) = served.patient.all(&[], &[]);
+    let checks: Vec<_> = findings.iter().map(|finding| finding.check.as_str()).collect();
+    assert_eq!(checks, ["shared-prefix", "serving"], "{findings:#?}");
+    served.patient.shell(&findings[0].remedies[0].text);
+    let warnings = served.has_no_fault();
+    let [only] = &warnings[..] else { panic!("{warnings:#?}") };
+    assert!(only.check == "serving" && only.text.contains("nothing to serve yet"), "{only:?}");
+    assert!(only.remedies[0].text.contains("interface = \"br0\""), "{only:?}");
 }
 
 fn prints_one_json_value_whatever_fails() {

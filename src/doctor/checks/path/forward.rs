@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::Ipv6Net;
 
 use super::docker::{self, Opened};
-use super::{Direction, ORDINARY, Obstacles, ROUTED, Way, exceptions, listed};
+use super::{Direction, ORDINARY, Obstacles, ROUTED, Way, exceptions, listed, opened};
 use crate::doctor::firewall::{Chain, Exception, Fate, Hook, Objection, State};
 use crate::doctor::{Check, Finding, Group, Host, Severity};
 
@@ -67,18 +67,25 @@ pub fn obstacles<'a>(host: &'a Host, ways: &[Way], hooks: &[Hook]) -> Obstacles<
                         all.into_iter().filter(|one| !matches!(one.fate, Fate::Translated(_))).collect()
                     })
                     .collect();
+                // What Docker opens is told apart below.
+                let opens = |objection: &Objection<'_>| {
+                    !objection.is_of_docker() && opened::opens(rules, *hook, way, objection.base)
+                };
                 for objection in met.iter().flatten() {
                     let is_met = |all: &Vec<Objection<'_>>| all.iter().any(|one| one.base == objection.base);
                     // A chain that lets something pass was made to be choosy.
-                    if !met.iter().all(is_met) {
+                    if !met.iter().all(is_met) || (direction == Direction::ToGuests && opens(objection)) {
                         continue;
                     }
-                    let opened = match (direction, hook) {
+                    let what = match (direction, hook) {
                         (Direction::ToGuests, Hook::Forward) => docker::opened(rules, way, objection),
                         _ => Opened::Nothing,
                     };
-                    if opened != Opened::AsIntended {
-                        obstacles.add(objection.clone(), Loss { range: way.range, direction, state, opened });
+                    if what != Opened::AsIntended {
+                        obstacles.add(
+                            objection.clone(),
+                            Loss { range: way.range, direction, state, opened: what },
+                        );
                     }
                 }
             }

@@ -10,6 +10,7 @@ pub mod forward;
 pub mod guests_bridges;
 pub mod masquerade;
 pub mod neighbor_discovery;
+pub mod opened;
 pub mod packet_too_big;
 pub mod prerouting;
 pub mod programs;
