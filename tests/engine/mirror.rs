@@ -1,6 +1,6 @@
 //! The mirror: which live guests the programs in the kernel are told of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ struct Kernel {
     known: BTreeMap<IfIndex, BTreeMap<Ipv6Addr, Time>>,
     /// Whether a guest has a route of its own. Where it has none, one that a storm has left for it may go at any time.
     has_own_routes: bool,
+    /// Guests that another program may have given an equal route, so that ours goes and they are still reached.
+    of_others: BTreeSet<Ipv6Addr>,
 }
 
 impl Kernel {
@@ -61,12 +63,21 @@ impl Kernel {
                 Output::ChangeRoute(Change::Remove(route)) if matches!(route.kind, RouteKind::Unicast(_)) => {
                     let guest = route.destination.addr();
                     let is_guests = route.destination.prefix_len() == 128 && route.metric == 1024;
-                    let matters = is_guests && self.has_own_routes;
+                    let matters = is_guests && self.has_own_routes && !self.of_others.contains(&guest);
                     assert!(!matters || !self.knows(guest), "{guest} is answered for without a route");
                 }
                 _ => {}
             }
         }
+    }
+
+    fn note_others(&mut self, input: &Input) {
+        let Input::Facts(facts) = input else { return };
+        let foreign = facts.iter().filter_map(|fact| match fact {
+            Fact::Route(route) if route.protocol != 64 => Some(route.destination),
+            _ => None,
+        });
+        self.of_others.extend(foreign.filter(|net| net.prefix_len() == 128).map(|net| net.addr()));
     }
 
     fn lose(&mut self, link: IfIndex) {
@@ -306,7 +317,10 @@ proptest! {
         let end = [Step::Storm(storm::Step::Pass(300_000))];
         for step in steps.into_iter().chain(end) {
             match step {
-                Step::Storm(storm::Step::Input(input)) => host.input(input),
+                Step::Storm(storm::Step::Input(input)) => {
+                    kernel.note_others(&input);
+                    host.input(input);
+                }
                 Step::Storm(storm::Step::Pass(duration)) => {
                     host.pass(millis(duration));
                     is_refused &= duration < 300_000;
