@@ -108,6 +108,8 @@ impl Effects {
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
             Output::Listen(..) | Output::Unlisten(_) | Output::HearNewcomers(_) => {}
+            // No configuration asks for a program.
+            Output::Program(..) | Output::Mirror(..) => {}
             Output::Event(_) | Output::Resync | Output::Remember(_) => {}
         }
     }

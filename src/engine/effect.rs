@@ -12,6 +12,8 @@ use super::change::{AddressChange, Change, NeighborChange, Suppression};
 use super::event::Event;
 use super::facts::{IfIndex, IfName};
 use super::policy::Source;
+use super::time::Time;
+use crate::wire::program::Responder;
 use crate::wire::{Advertisement, Mac, MldQuery, MldReport, MulticastRouter, Solicitation};
 
 /// Something to be done.
@@ -42,6 +44,14 @@ pub enum Output {
     AdvertiseRouter(IfIndex, MulticastRouter),
     /// Keep these solicitations from the kernel, and no others; none: take our table away.
     Suppress(Vec<Suppression>),
+    /// Have this program answer on this upstream from now on, in the place of the one before, whose map it keeps; none:
+    /// take the program and its map away. The outcome comes back as [`super::Input::ProgramChanged`]. One that was
+    /// refused is not there, nor is the one before.
+    Program(IfIndex, Option<Responder>),
+    /// Make this known to the program of this upstream, in this order: until when it answers for a guest; never, where
+    /// it is to pass on what asks for it. It is done before what comes behind it. The outcomes come back as
+    /// [`super::Input::MirrorChanged`].
+    Mirror(IfIndex, Vec<(Ipv6Addr, Option<Time>)>),
     /// Read again everything that the kernel says, and hand it in as [`super::Input::Snapshot`]: more of
     /// it matters from now on than did so far.
     Resync,

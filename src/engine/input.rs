@@ -45,6 +45,11 @@ pub enum Input {
     NeighborChanged(NeighborChange, Outcome),
     /// What became of [`super::Output::Suppress`].
     SuppressionChanged(Outcome),
+    /// What became of [`super::Output::Program`]; or, where it is said of itself that it failed, another has removed it.
+    ProgramChanged(IfIndex, Outcome),
+    /// What became of these guests in [`super::Output::Mirror`]. Where the kernel refuses to forget one, the program
+    /// is taken away, which is [`Self::ProgramChanged`].
+    MirrorChanged(IfIndex, Vec<Ipv6Addr>, Outcome),
     /// Another program has changed or removed our nftables table.
     SuppressionLost,
     /// The interface did not take this advertisement, which left as [`super::Output::Advertise`].

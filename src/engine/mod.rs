@@ -86,10 +86,9 @@ use answers::guests::Neighborhood;
 use desk::{Desk, Phase};
 use facts::Fact;
 use host::{Delta, News};
-use keep::Ask;
 use manners::suppression;
 use plan::{Changes, Making, Plan};
-use policy::{OnStop, Policy};
+use policy::Policy;
 use work::{Occasion, Planning, SLICE, Serving, Work};
 
 /// The responder, without its sockets. What may be looked at is in the [`House`].
@@ -147,12 +146,15 @@ impl Engine {
             Input::EarChanged(link, outcome) => self.desk.ear_changed(link, &outcome, now),
             Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
             Input::SuppressionLost => keep.table_lost(),
+            Input::ProgramChanged(link, outcome) => self.desk.program_changed(link, &outcome, now),
+            Input::MirrorChanged(link, all, outcome) => keep.mirror.guests_changed(link, &all, &outcome, now),
             Input::NeighborChanged(change, outcome) => self.desk.neighbor_changed(&change, &outcome),
             Input::Timeout => self.due(now),
             Input::Stop => self.stop(now),
         }
         self.desk.settle(now);
-        self.ask_kernel();
+        self.desk.ask_kernel(now);
+        self.mirror_all(now);
         self.desk.report(now);
         if before.is_none_or(|before| !self.desk.has_only_answered_since(before)) {
             self.desk.house.look_again();
@@ -238,7 +240,7 @@ impl Engine {
     fn take_facts(&mut self, mut facts: IntoIter<Fact>, left: &mut usize, now: Time) -> Vec<Work> {
         let mut first = Vec::new();
         // What was settled before is asked for before, so that what is deleted and made again is closed and opened.
-        self.ask_kernel();
+        self.desk.ask_kernel(now);
         while *left > 0 && first.is_empty() {
             let Some(next) = facts.as_slice().first() else { return first };
             *left -= 1;
@@ -314,6 +316,9 @@ impl Engine {
             self.desk.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
             work.extend((!upstreams.is_empty()).then_some(Work::Announce(upstreams, 0)));
         }
+        if self.desk.phase == Phase::Serving {
+            self.desk.settle_programs();
+        }
         self.desk.watch_bridges(now);
         let House { host, plan, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
@@ -384,17 +389,11 @@ impl Engine {
         self.begin_work(Work::GiveBack, now);
     }
 
-    /// Asks the kernel for what is to change.
-    fn ask_kernel(&mut self) {
-        let House { keep, written, .. } = &mut self.desk.house;
-        if keep.is_quiet() {
-            return;
+    /// Every live guest may have to be looked at for the programs in the kernel.
+    fn mirror_all(&mut self, now: Time) {
+        if let Some(walk) = self.desk.mirror_all() {
+            self.backlog.push_back(walk);
+            self.resume_at = Some(now.next());
         }
-        let ask = match self.desk.phase {
-            Phase::Learning => Ask::Ears,
-            Phase::Stopping if written.routes.on_stop == OnStop::Keep => Ask::AllButRoutes,
-            Phase::Serving | Phase::Stopping => Ask::All,
-        };
-        keep.changes(ask, &mut self.desk.outputs);
     }
 }

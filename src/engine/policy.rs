@@ -3,6 +3,7 @@
 //! The configuration room makes these values from text; the engine only reads them. Names of
 //! interfaces stay names here: the engine binds them to indices as links come and go.
 
+mod backend;
 mod mld;
 mod provider;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::IfName;
 pub use super::pattern::{IfPattern, ParseIfPatternError};
+pub use backend::Backend;
 pub use mld::{Mld, addresses_of, most_of_prefix};
 pub use provider::{GatewaySource, Source};
 
@@ -60,6 +62,9 @@ pub struct UpstreamPolicy {
     pub mld: Mld,
     /// Whether the kernel is kept from seeing unicast solicitations for our ranges.
     pub suppress_kernel: bool,
+    /// What answers.
+    #[serde(default)]
+    pub backend: Backend,
 }
 
 impl UpstreamPolicy {
@@ -76,6 +81,7 @@ impl UpstreamPolicy {
             gateway_source: GatewaySource::default(),
             mld: Mld::default(),
             suppress_kernel: false,
+            backend: Backend::default(),
         }
     }
 }

@@ -46,6 +46,8 @@ pub(super) enum Work {
     Review(BTreeSet<Ipv6Net>, u32),
     /// After that, live targets are counted for groups, and their routes wanted, as the plan has it.
     Follow(u32),
+    /// Every live guest is looked at for the programs in the kernel.
+    Mirror(u32),
     /// What is live behind these upstreams is announced; whether each is new.
     Announce(BTreeMap<IfIndex, bool>, u32),
     /// Timers are shorter.

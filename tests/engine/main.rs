@@ -27,6 +27,7 @@ mod limits;
 mod links;
 mod masks;
 mod measure;
+mod mirror;
 mod neighbors;
 mod next_hops;
 mod own_bridge;

@@ -24,12 +24,12 @@ const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// Something that happens.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Input(Input),
     Pass(u64),
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     with(|policy| {
         policy.limits = LIMITS;
         policy.ranges[0].prefix = net("2001:db8:1:2:c::/124");
@@ -133,7 +133,7 @@ fn an_outcome() -> impl Strategy<Value = Input> {
     (change, outcome).prop_map(|(change, outcome)| Input::RouteChanged(change, outcome))
 }
 
-fn a_step() -> impl Strategy<Value = Step> {
+pub(crate) fn a_step() -> impl Strategy<Value = Step> {
     let asker =
         prop::sample::select(vec!["::", "fe80::1", "fe80::2", "2001:db8:1:2::1", "2001:db8:1:2:c::3"]);
     let question = (index(), asker, number(), mac()).prop_map(|(link, asker, target, mac)| {

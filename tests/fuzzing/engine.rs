@@ -145,6 +145,8 @@ impl Run {
                 // A downstream that may be anything is not asked who listens.
                 Output::Suppress(_)
                 | Output::ChangeAddress(_)
+                | Output::Program(..)
+                | Output::Mirror(..)
                 | Output::AdvertiseRouter(..)
                 | Output::Query(..) => {
                     unreachable!("not asked for")

@@ -191,6 +191,13 @@ impl Host {
                     }
                 }
                 Output::ChangeRoute(change) => self.change_route(change),
+                Output::Program(link, _) => {
+                    self.engine.handle(Input::ProgramChanged(link, Outcome::Done), self.now);
+                }
+                Output::Mirror(link, guests) => {
+                    let guests = guests.into_iter().map(|(guest, _)| guest).collect();
+                    self.engine.handle(Input::MirrorChanged(link, guests, Outcome::Done), self.now);
+                }
                 _ => {}
             }
         }

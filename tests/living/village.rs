@@ -142,6 +142,7 @@ impl Village {
             | Output::Report(..)
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
+            Output::Program(..) | Output::Mirror(..) => {}
             Output::Suppress(_) | Output::ChangeAddress(_) | Output::Remember(_) => {}
         }
     }

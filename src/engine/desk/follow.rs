@@ -92,11 +92,12 @@ impl Desk {
         }
     }
 
-    /// A guest has changed: routes, groups, rivals, announcements and events follow, in this order. The answers to
+    /// A guest has changed: the mirror, routes, groups, rivals, announcements and events follow, in this order. The answers to
     /// those who waited come after the routes, in [`Self::resolve`].
     fn follow(&mut self, transition: Transition, number: u32, now: Time) {
         let Transition { target, why, .. } = transition;
         let (was, is) = (transition.was(), transition.is());
+        self.house.keep.mirror.touch(target);
         if was.map(|place| place.link) != is.map(|place| place.link) {
             self.follow_route(target, is.map(|place| place.link), why);
         }

@@ -11,6 +11,7 @@ mod hops;
 mod idle;
 mod kernel;
 mod listeners;
+mod mirror;
 mod provider;
 mod signs;
 mod snapshot;

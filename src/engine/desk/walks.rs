@@ -76,6 +76,7 @@ impl Desk {
                 None => Some(Work::Follow(0)),
             },
             Work::Follow(from) => self.follow_plan(from, most).map(Work::Follow),
+            Work::Mirror(from) => self.mirror_from(from, most, now).map(Work::Mirror),
             Work::Announce(upstreams, from) => {
                 let (live, next) = self.house.guests.live_from(from, most);
                 for (_, target, live) in live {

@@ -1,16 +1,17 @@
-//! What the kernel holds for us: routes, the gateway's addresses, ears, the nftables table. One machine,
-//! [`keeper::Keeper`], for each kind of thing.
+//! What the kernel holds for us: routes, the gateway's addresses, ears, the nftables table, the programs that answer
+//! there and what they know. One machine, [`keeper::Keeper`], for each kind of thing.
 
 pub mod addresses;
 mod ears;
 mod handover;
 pub mod keeper;
+pub mod mirror;
 pub mod outcome;
 mod rest;
 pub mod routes;
 mod wishes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
@@ -26,6 +27,7 @@ use super::time::Time;
 use addresses::Addresses;
 use ears::Ears;
 use keeper::{Keeper, Manner, Step};
+use mirror::Mirror;
 use routes::Routes;
 
 /// Everything that the kernel holds for us.
@@ -35,6 +37,8 @@ pub struct Keep {
     pub routes: Routes,
     /// The guests' gateway on its downstreams.
     pub addresses: Addresses,
+    /// The programs that answer in the kernel, and what they know.
+    pub mirror: Mirror,
     ears: Ears,
     /// Whether guests are heard on interfaces that are not listened on yet, and whether that is to be asked for.
     newcomers: (bool, bool),
@@ -58,6 +62,7 @@ impl Keep {
         Self {
             routes: Routes::new(policy, seed),
             addresses: Addresses::new(policy.protocol, seed),
+            mirror: Mirror::new(seed),
             ears: Ears::new(seed),
             newcomers: (true, false),
             table: Keeper::new(Manner::Assumed, seed),
@@ -139,7 +144,7 @@ impl Keep {
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
         let is_quiet = self.routes.is_quiet() && self.addresses.is_quiet() && self.ears.is_quiet();
-        is_quiet && self.table.is_quiet() && !self.newcomers.1
+        is_quiet && self.mirror.is_quiet() && self.table.is_quiet() && !self.newcomers.1
     }
 
     /// The changes that lead from what there is to what is wanted.
@@ -152,6 +157,8 @@ impl Keep {
             return;
         }
         if ask == Ask::All {
+            // A guest whose route goes is answered for no more before it does.
+            self.mirror.changes(outputs);
             outputs.extend(self.routes.changes().into_iter().map(Output::ChangeRoute));
             outputs.extend(self.addresses.changes().into_iter().map(Output::ChangeAddress));
         }
@@ -191,6 +198,7 @@ impl Keep {
     /// Nothing is wanted any more of what outlives the process. The routes that are there follow, in slices, by
     /// [`Routes::want_less`].
     pub fn want_nothing(&mut self, host: &Host) {
+        self.mirror.want_programs(&BTreeMap::new());
         self.routes.want_nothing_new();
         self.addresses.want(BTreeSet::new(), &host.links);
         self.table.want((), None);
@@ -199,7 +207,7 @@ impl Keep {
     /// When something is tried again.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.routes.next_due(), self.addresses.next_due(), self.ears.next_due()];
-        due.into_iter().chain([self.table.next_due()]).flatten().min()
+        due.into_iter().chain([self.table.next_due(), self.mirror.next_due()]).flatten().min()
     }
 
     /// Tries again what is due.
@@ -208,6 +216,7 @@ impl Keep {
         self.addresses.tick(now);
         self.ears.tick(now);
         self.table.tick(now);
+        self.mirror.tick(now);
     }
 }
 

@@ -225,6 +225,11 @@ impl Routes {
         self.guests.is_pending(&target, &link)
     }
 
+    /// The guests to whose routes something has happened, of which the changes are still to come.
+    pub fn touched_guests(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.guests.touched.iter().copied()
+    }
+
     /// When something is tried again.
     pub fn next_due(&self) -> Option<Time> {
         self.ranges.next_due().into_iter().chain(self.guests.next_due()).min()

@@ -21,6 +21,8 @@ pub struct Rivals {
     proxies: BTreeSet<(IfIndex, Mac)>,
     /// What such a station has asked for, which it does not have so long, whatever it says.
     denied: BTreeMap<(IfIndex, Ipv6Addr), (Mac, Time)>,
+    /// Of these it may be another since the last look whether a station has them.
+    touched: BTreeSet<Ipv6Addr>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +110,7 @@ impl Rivals {
     fn put(&mut self, target: Ipv6Addr, rival: Rival) {
         self.end(target);
         self.ends.insert((rival.until, target));
+        self.touched.insert(target);
         self.by_target.insert(target, rival);
     }
 
@@ -144,6 +147,7 @@ impl Rivals {
     pub fn end(&mut self, target: Ipv6Addr) -> Option<Mac> {
         let rival = self.by_target.remove(&target)?;
         self.ends.remove(&(rival.until, target));
+        self.touched.insert(target);
         rival.stands.then_some(rival.mac)
     }
 
@@ -154,6 +158,11 @@ impl Rivals {
         gone.into_iter().for_each(|target| _ = self.end(target));
         self.proxies.retain(|(on, _)| *on != link);
         self.denied.retain(|(on, _), _| *on != link);
+    }
+
+    /// The targets of which it may be another since the last look whether a station has them.
+    pub fn take_touched(&mut self) -> BTreeSet<Ipv6Addr> {
+        std::mem::take(&mut self.touched)
     }
 
     /// When something is due for one of them.

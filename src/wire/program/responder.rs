@@ -5,6 +5,8 @@
 
 use core::net::Ipv6Addr;
 
+use serde::{Deserialize, Serialize};
+
 use super::assembler::{AssembleError, Assembler, Program};
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
 use super::layout::*;
@@ -18,7 +20,7 @@ use Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9};
 use Width::{Bits32, Bits64};
 
 /// The values that the program of one upstream is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Responder {
     /// The upstream's own address: answers come from it and name it.
     pub station: Mac,
@@ -31,7 +33,7 @@ pub struct Responder {
 }
 
 /// The IPv6 source of answers. Where there is none, the question is passed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sources {
     /// The target itself.
     Target,

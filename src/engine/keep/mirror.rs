@@ -1,0 +1,185 @@
+//! The mirror: the programs that answer in the kernel, one for each upstream that has one, and the live guests that
+//! each of them knows.
+//!
+//! A guest is in a program's map until a moment that is put off again and again. So, without a daemon, the program
+//! falls silent by itself. What is wanted of a program that is not there yet is nothing: guests follow once it is.
+
+use core::net::Ipv6Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::keeper::{Keeper, Manner, Step};
+use super::outcome::Verdict;
+use crate::engine::change::Outcome;
+use crate::engine::effect::Output;
+use crate::engine::facts::IfIndex;
+use crate::engine::seed::Seed;
+use crate::engine::time::Time;
+use crate::wire::program::Responder;
+
+/// The programs, and what they know.
+#[derive(Debug)]
+pub struct Mirror {
+    programs: Keeper<IfIndex, Responder>,
+    /// The guests in the map of each program that is there, and until when.
+    known: BTreeMap<IfIndex, Keeper<Ipv6Addr, Until>>,
+    /// Something has happened to these since the last look.
+    touched: BTreeSet<Ipv6Addr>,
+    /// Something may have happened to any of them.
+    is_all_touched: bool,
+    /// When all are put off again.
+    renew_at: Option<Time>,
+    seed: Seed,
+}
+
+/// A moment, in four bytes: [`Time::coarse`].
+type Until = u32;
+
+impl Mirror {
+    /// No program yet.
+    pub fn new(seed: Seed) -> Self {
+        Self {
+            programs: Keeper::new(Manner::Assumed, seed),
+            known: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            is_all_touched: false,
+            renew_at: None,
+            seed,
+        }
+    }
+
+    /// These programs are wanted, and no others.
+    pub fn want_programs(&mut self, wanted: &BTreeMap<IfIndex, Responder>) {
+        let there: Vec<_> = self.programs.keys().copied().collect();
+        for link in there.iter().filter(|link| !wanted.contains_key(link)) {
+            self.programs.want(*link, None);
+        }
+        for (link, responder) in wanted {
+            self.programs.want(*link, Some(*responder));
+        }
+    }
+
+    /// What became of a program. One that is there is told of every guest; one that is not knows nothing any more.
+    pub fn program_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) -> Verdict {
+        let verdict = self.programs.outcome(link, true, outcome, now);
+        if matches!(outcome, Outcome::Failed(_)) {
+            self.known.remove(&link);
+        } else if self.programs.wanted(&link).is_some() && !self.known.contains_key(&link) {
+            self.known.insert(link, Keeper::new(Manner::Assumed, self.seed));
+            self.is_all_touched = true;
+            self.renew_at.get_or_insert(now + RENEWAL);
+        }
+        verdict
+    }
+
+    /// What became of these guests in the map of this program.
+    pub fn guests_changed(&mut self, link: IfIndex, guests: &[Ipv6Addr], outcome: &Outcome, now: Time) {
+        if let Some(known) = self.known.get_mut(&link) {
+            guests.iter().for_each(|guest| _ = known.outcome(*guest, true, outcome, now));
+        }
+    }
+
+    /// Whether there is a program on this upstream that guests can be made known to.
+    pub fn is_on(&self, link: IfIndex) -> bool {
+        self.known.contains_key(&link) && self.programs.wanted(&link).is_some()
+    }
+
+    /// Whether there is such a program on any.
+    pub fn is_any_on(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// Something has happened to this target.
+    pub fn touch(&mut self, target: Ipv6Addr) {
+        if !self.known.is_empty() {
+            self.touched.insert(target);
+        }
+    }
+
+    /// Something may have happened to any target.
+    pub fn touch_all(&mut self) {
+        self.is_all_touched |= !self.known.is_empty();
+    }
+
+    /// The targets to which something has happened since the last look.
+    pub fn take_touched(&mut self) -> BTreeSet<Ipv6Addr> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Whether every guest is to be looked at. Once.
+    pub fn take_all_touched(&mut self) -> bool {
+        std::mem::take(&mut self.is_all_touched)
+    }
+
+    /// The guest is answered for on this upstream, and on no other; or on none. The moment of a guest that is known
+    /// is put off if it was not a moment ago.
+    pub fn want(&mut self, guest: Ipv6Addr, upstream: Option<IfIndex>, now: Time) {
+        let until = (now + LEASE).coarse();
+        let late = (now + (LEASE - RENEWAL / 2)).coarse();
+        for (link, known) in &mut self.known {
+            let wanted = match (known.wanted(&guest), Some(*link) == upstream) {
+                (Some(before), true) if *before > late => continue,
+                (_, true) => Some(until),
+                (_, false) => None,
+            };
+            known.want(guest, wanted);
+        }
+    }
+
+    /// How many guests the kernel answers for.
+    pub fn count(&self) -> usize {
+        self.known.values().map(|known| known.found_ours().count()).sum()
+    }
+
+    /// True if nothing has happened since the last look.
+    pub fn is_quiet(&self) -> bool {
+        self.programs.is_quiet() && self.known.values().all(Keeper::is_quiet)
+    }
+
+    /// The changes that lead from what there is to what is wanted.
+    pub fn changes(&mut self, outputs: &mut impl Extend<Output>) {
+        for (link, step) in self.programs.steps() {
+            let program = match step {
+                Step::Add(responder) => Some(responder),
+                Step::Remove(_) => {
+                    self.known.remove(&link);
+                    None
+                }
+            };
+            outputs.extend([Output::Program(link, program)]);
+        }
+        for (link, known) in &mut self.known {
+            let changes: Vec<_> =
+                known.steps().into_iter().map(|(guest, step)| (guest, until(step))).collect();
+            outputs.extend((!changes.is_empty()).then_some(Output::Mirror(*link, changes)));
+        }
+    }
+
+    /// When something is tried again, or put off.
+    pub fn next_due(&self) -> Option<Time> {
+        let due = self.known.values().filter_map(Keeper::next_due).chain(self.programs.next_due());
+        due.chain(self.renew_at).min()
+    }
+
+    /// Tries again what is due, and puts off what is to be.
+    pub fn tick(&mut self, now: Time) {
+        self.programs.tick(now);
+        self.known.values_mut().for_each(|known| known.tick(now));
+        if self.renew_at.is_some_and(|due| due <= now) {
+            self.touch_all();
+            self.renew_at = (!self.known.is_empty()).then(|| now + RENEWAL);
+        }
+    }
+}
+
+fn until(step: Step<Until>) -> Option<Time> {
+    match step {
+        Step::Add(until) => Some(Time::from_coarse(until)),
+        Step::Remove(_) => None,
+    }
+}
+
+/// So long the kernel answers for a guest without a word of the daemon.
+const LEASE: Duration = Duration::from_secs(300);
+/// So often all guests are put off.
+const RENEWAL: Duration = Duration::from_secs(60);
