@@ -67,8 +67,8 @@ pub(super) fn gateway_filtered(router: Ipv6Addr, upstream: &str) -> String {
 pub(super) fn not_admitted(router: Ipv6Addr, upstream: &str) -> String {
     format!(
         "is not admitted by the provider: the gateway {router} on {upstream} answers questions from the host, and none from \
-         this address, also after duplicate address detection for it. The provider drops what comes from it (a filter by \
-         source, a limit of addresses for each MAC), or its switch does not learn it: ask the provider for a routed \
+         this address, also after duplicate address detection for it. The provider seems to drop what comes from it (a \
+         filter by source, a limit of addresses for each MAC), or its switch does not learn it: ask the provider for a routed \
          prefix, for a second MAC, or to admit the address"
     )
 }
