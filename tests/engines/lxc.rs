@@ -97,7 +97,10 @@ fn a_container_in_router_mode_keeps_the_route_that_lxc_makes() {
     provider.pings(WEB);
     host.type_in(&format!("lxc-attach web -- ping -c 1 -W 60 {BEYOND}"));
     let theirs = host.type_in(&route);
-    assert!(!theirs.contains("proto lone64") && !theirs.contains("proto 64") && theirs.lines().count() == 1, "{theirs}");
+    assert!(
+        !theirs.contains("proto lone64") && !theirs.contains("proto 64") && theirs.lines().count() == 1,
+        "{theirs}"
+    );
     assert_eq!(host.warnings(), "", "lone64 complained");
 }
 
