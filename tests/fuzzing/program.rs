@@ -1,6 +1,6 @@
 //! The kernel's program against what the packet path would do, byte for byte.
 //!
-//! Each input is changes of a frame that is nearly right: which frame, whether its checksum is written anew, then pairs
+//! Each input is changes of a frame that is nearly right: which frame, whether its checksum is written again, then pairs
 //! of a place and a byte. What is left over is put behind it.
 
 use std::sync::LazyLock;
@@ -40,7 +40,7 @@ pub fn run(input: &[u8]) {
     scene.check(program, &frame);
 }
 
-/// Writes the checksum anew, over all that is behind the headers, so that a change is seen by the checks behind it.
+/// Writes the checksum again, over all that is behind the headers, so that a change is seen by the checks behind it.
 fn seal(frame: &mut [u8]) {
     let at = |from: usize| -> [u8; 16] { frame[from..from + 16].try_into().unwrap() };
     let (source, destination) = (at(22).into(), at(38).into());

@@ -103,7 +103,7 @@ fn compare(count: usize) {
 
 fn does_in_the_kernel_what_the_packet_path_would() {
     compare(20_000);
-    // What a run costs is told to whoever wants to know. Each is a frame of its own, as an answer is no question.
+    // What a run costs is told where LONE64_TIMES is set. Each is a frame of its own, as an answer is no question.
     let (_maps, program) = in_kernel(&Scene::usual());
     let cost = |frame: &[u8]| {
         let mut costs: Vec<_> = (0..2_001).map(|_| program.test_run(frame, 1).unwrap().nanoseconds).collect();

@@ -56,7 +56,7 @@ fn reached(far: &Namespace, what: &str) {
     }
 }
 
-/// Somebody else had the addresses of the guests, and the router keeps what it knows in this state.
+/// Another station had the addresses of the guests, and the router keeps what it knows in this state.
 fn knows_others(router: &Namespace, state: &str) {
     for guest in [GUEST, PLAIN] {
         router.ip(&format!("neigh replace {guest} lladdr 02:00:00:00:00:99 dev rt0 nud {state}"));
@@ -120,7 +120,7 @@ fn a_filter_by_source_is_got_round_while_announcements_bring_entries() {
     }
 }
 
-/// The router asks from its global address, as whoever is behind such a filter must: what it sends comes from there.
+/// The router asks from its global address, as a host behind such a filter must: what it sends comes from there.
 fn link_local_discovery_that_is_dropped_both_ways_is_got_round() {
     let (lab, _far) = lab();
     let gateway = ROUTER_AT_LARGE.address;

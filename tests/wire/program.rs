@@ -210,7 +210,7 @@ fn a_byte_of_a_station_is_enough_to_be_one() {
     }
 }
 
-/// Whoever changes the program sees here what it does now. `LONE64_BLESS=1 cargo test --test wire` writes it anew.
+/// A change of the program shows here. `LONE64_BLESS=1 cargo test --test wire` writes it again.
 #[cfg(target_endian = "little")]
 #[test]
 fn the_listing_is_the_one_that_was_read() {

@@ -144,7 +144,7 @@ const SYSFS: &str = "mount -t sysfs none /sys";
 
 fn finds_a_bridge_whose_mac_follows_its_ports() {
     let lab = Lab::veth();
-    // Whoever makes a bridge without an address gets this.
+    // A bridge that is made without an address is like this.
     lab.host.ip("link add br1 type bridge forward_delay 0
          link add gp9 address 02:00:00:00:00:0a type veth peer name other
          link set gp9 master br1
