@@ -8,7 +8,7 @@ use lone64::engine::bindings::Upstream;
 use lone64::engine::facts::IfIndex;
 use lone64::engine::policy::{Announce, GatewaySource, Mld, Override, Source};
 use lone64::engine::{Asker, Links, advertisement, responder};
-use lone64::wire::program::{Entry, Program, Verdict};
+use lone64::wire::program::{Program, Verdict};
 use lone64::wire::{MAX_EMITTED, Message, Solicitation};
 
 use super::super::frames::{STATION, address};
@@ -82,10 +82,10 @@ impl Scene {
     pub fn machine(&self) -> Machine {
         let mut machine = Machine::new(NOW);
         for (target, until) in &self.targets {
-            machine.insert_target(*target, Entry::until(*until));
+            machine.insert_target(*target, *until);
         }
         for (range, until) in &self.ranges {
-            machine.insert_range(*range, Entry::until(*until));
+            machine.insert_range(*range, *until);
         }
         machine
     }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
-use lone64::wire::program::{Entry, Map, Program, Verdict, range_key, target_key};
+use lone64::wire::program::{Entry, Hits, Map, Program, Verdict, range_key, target_key};
 
 /// The maps, the clock and the interface.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Machine {
     values: Vec<Vec<u8>>,
     targets: HashMap<[u8; 16], usize>,
     ranges: BTreeMap<[u8; 20], usize>,
+    /// By slot.
+    hits: Vec<usize>,
     verdicts: Vec<usize>,
     /// Nanoseconds since the host started.
     pub now: u64,
@@ -54,22 +56,29 @@ impl Machine {
         machine
     }
 
-    pub fn insert_target(&mut self, target: Ipv6Addr, entry: Entry) {
-        let value = self.add(entry.bytes().to_vec());
+    pub fn insert_target(&mut self, target: Ipv6Addr, until: u64) {
+        let value = self.add_entry(until);
         self.targets.insert(target_key(target), value);
     }
 
-    pub fn insert_range(&mut self, range: Ipv6Net, entry: Entry) {
-        let value = self.add(entry.bytes().to_vec());
+    pub fn insert_range(&mut self, range: Ipv6Net, until: u64) {
+        let value = self.add_entry(until);
         self.ranges.insert(range_key(range), value);
     }
 
-    pub fn target(&self, target: Ipv6Addr) -> Option<Entry> {
-        Some(self.entry(*self.targets.get(&target_key(target))?))
+    /// What was counted for a target.
+    pub fn target(&self, target: Ipv6Addr) -> Option<Hits> {
+        Some(self.hits(*self.targets.get(&target_key(target))?))
     }
 
-    pub fn range(&self, range: Ipv6Net) -> Option<Entry> {
-        Some(self.entry(*self.ranges.get(&range_key(range))?))
+    /// What was counted for a range.
+    pub fn range(&self, range: Ipv6Net) -> Option<Hits> {
+        Some(self.hits(*self.ranges.get(&range_key(range))?))
+    }
+
+    /// Nothing is counted anywhere any more: no slot is there.
+    pub fn lose_slots(&mut self) {
+        self.hits.clear();
     }
 
     pub fn count(&self, verdict: Verdict) -> u64 {
@@ -114,13 +123,23 @@ impl Machine {
         self.values.len() - 1
     }
 
-    fn entry(&self, value: usize) -> Entry {
-        Entry::parse(self.values[value][..].try_into().unwrap())
+    /// An entry with a slot of its own.
+    fn add_entry(&mut self, until: u64) -> usize {
+        let slot = u32::try_from(self.hits.len()).unwrap();
+        let value = self.add(vec![0; Hits::SIZE]);
+        self.hits.push(value);
+        self.add(Entry { until, slot }.bytes().to_vec())
+    }
+
+    fn hits(&self, entry: usize) -> Hits {
+        let slot = Entry::parse(self.values[entry][..].try_into().unwrap()).slot;
+        Hits::parse(self.values[self.hits[slot as usize]][..].try_into().unwrap())
     }
 
     fn look_up(&self, map: u64, key: &[u8]) -> Option<usize> {
         match Map::ALL[usize::try_from(map - MAPS).unwrap()] {
             Map::Targets => self.targets.get(key).copied(),
+            Map::Hits => self.hits.get(u32::from_ne_bytes(key.try_into().unwrap()) as usize).copied(),
             Map::Verdicts => self.verdicts.get(u32::from_ne_bytes(key.try_into().unwrap()) as usize).copied(),
             Map::Ranges => {
                 let bits = |key: &[u8]| u128::from_be_bytes(key[4..].try_into().unwrap());

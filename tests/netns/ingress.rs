@@ -15,7 +15,7 @@ use std::thread;
 use lone64::engine::facts::IfIndex;
 use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, TcxLink, tcx_programs};
 use lone64::kernel::netlink::{Hook, Requests};
-use lone64::wire::program::{Entry, Verdict, target_key};
+use lone64::wire::program::{Entry, Hits, Verdict, target_key};
 
 use crate::advertisement::Advertisement;
 use crate::endpoint::{Endpoint, PATIENCE};
@@ -67,6 +67,11 @@ fn of_lab() -> (Maps, LoadedProgram) {
     (maps, program)
 }
 
+/// What was counted for the guest, which has the first slot.
+fn hits(maps: &Maps) -> Hits {
+    maps.hits.hits(0).unwrap().unwrap()
+}
+
 fn interface(host: &Namespace, name: &str) -> IfIndex {
     host.run(|| IfIndex(nix::net::if_::if_nametoindex(name).unwrap()))
 }
@@ -115,9 +120,9 @@ fn answers_at_the_ingress_and_is_seen_there() {
             assert_eq!(count, 1, "the host's tcpdump sees type {kind}: {seen:02x?}");
         }
     }
-    let entry = maps.targets.get(&target_key(GUEST)).unwrap().unwrap();
-    assert_eq!(entry.hits, 3);
-    assert!(entry.last_asked > 0);
+    let hits = hits(&maps);
+    assert_eq!(hits.count, 3);
+    assert!(hits.last_asked > 0);
     // Withdrawn, it is not answered for; nor without the link.
     maps.targets.remove(&target_key(GUEST)).unwrap();
     assert_eq!(answers(&mut router, &Solicitation::multicast(ROUTER, GUEST)).len(), 0);
@@ -144,7 +149,7 @@ fn is_replaced_and_found_again_by_its_pin() {
     // The next one takes maps and link over, and puts a program of its own in.
     let maps = pins.maps().unwrap().expect("the maps");
     let link = pins.link().unwrap().expect("the link");
-    assert_eq!(maps.targets.get(&target_key(GUEST)).unwrap().unwrap().hits, 1);
+    assert_eq!(hits(&maps).count, 1);
     let mut scene = scene_of_lab();
     scene.upstream.router = true;
     link.replace(&LoadedProgram::load(&scene.program(), &maps).unwrap()).unwrap();
@@ -195,7 +200,7 @@ fn answers_by_clsact_and_leaves_what_others_have_there() {
     let (other_maps, other) = of_lab();
     change(Some(&other));
     assert_eq!((ours(), answers(&mut router, &question).len()), (1, 1), "{}", shown());
-    assert_eq!(other_maps.targets.get(&target_key(GUEST)).unwrap().unwrap().hits, 1);
+    assert_eq!(hits(&other_maps).count, 1);
     change(None);
     assert_eq!((ours(), answers(&mut router, &question).len()), (0, 0), "{}", shown());
     assert!(lab.host.output("tc", "qdisc show dev up0").contains("clsact"), "a qdisc may be another's");
@@ -251,7 +256,7 @@ fn loses_no_question_and_answers_none_twice_while_it_is_replaced() {
         flood.join().unwrap_or_else(|panic| resume_unwind(panic))
     });
     assert!(asked > 64, "{asked}");
-    assert_eq!(maps.targets.get(&target_key(GUEST)).unwrap().unwrap().hits, u64::from(asked));
+    assert_eq!(hits(&maps).count, u64::from(asked));
 }
 
 /// One that was there before runs before it, and stays when it goes.

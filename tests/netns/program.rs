@@ -4,11 +4,12 @@
 
 use std::env;
 use std::fs;
+use std::net::Ipv6Addr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lone64::engine::facts::IfIndex;
-use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins};
+use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, ProgramMap, Table};
 use lone64::wire::program::{
     Assembler, Entry, Instruction, Operand, Operation, Register, Size, Verdict, Width, range_key, target_key,
 };
@@ -26,6 +27,10 @@ crate::cases![
     says_what_the_verifier_says,
     a_full_map_says_so_and_keeps_what_it_has,
     an_entry_comes_back_until_it_is_removed,
+    hits_are_read_back_of_those_who_were_asked_for,
+    a_full_table_takes_what_it_has_room_for,
+    a_table_is_taken_over_with_what_it_knows,
+    many_targets_are_told_and_read_at_once,
     names_a_file_system_that_is_none,
 ];
 
@@ -190,7 +195,7 @@ fn a_full_map_says_so_and_keeps_what_it_has() {
 
 fn an_entry_comes_back_until_it_is_removed() {
     let maps = Maps::create(8, 8).unwrap();
-    let entry = Entry { until: 3, hits: 4, last_asked: 5 };
+    let entry = Entry { until: 3, slot: 4 };
     for n in 0..3 {
         maps.targets.set(&target_key(c(n)), entry).unwrap();
     }
@@ -205,6 +210,121 @@ fn an_entry_comes_back_until_it_is_removed() {
     let range = range_key(C.parse().unwrap());
     maps.ranges.set(&range, entry).unwrap();
     assert_eq!((maps.ranges.get(&range).unwrap(), maps.ranges.keys().unwrap().len()), (Some(entry), 1));
+}
+
+/// A question for this target, so often, at the program of this table.
+fn ask(program: &LoadedProgram, number: u16, times: u32) {
+    let question = Frame { target: c(number), ..Frame::solicitation() }.bytes();
+    for _ in 0..times {
+        assert_eq!(program.test_run(&question, 1).unwrap().returned, 7, "{number}");
+    }
+}
+
+fn load(table: &Table) -> LoadedProgram {
+    LoadedProgram::load(&Scene::usual().program(), table.maps()).unwrap()
+}
+
+fn asked(table: &mut Table) -> Vec<(Ipv6Addr, u32)> {
+    let mut all = Vec::new();
+    table.asked(|asked| {
+        assert!(asked.last_asked > 0);
+        all.push((asked.target, asked.hits));
+    });
+    all.sort();
+    all
+}
+
+fn live(numbers: impl IntoIterator<Item = u16>) -> Vec<(Ipv6Addr, Option<u64>)> {
+    numbers.into_iter().map(|number| (c(number), Some(u64::MAX))).collect()
+}
+
+fn hits_are_read_back_of_those_who_were_asked_for() {
+    let mut table = Table::create(16, 1).unwrap();
+    let program = load(&table);
+    let changed = table.change(&live(1..5));
+    assert_eq!((changed.done.len(), changed.failed.len(), table.len()), (4, 0, 4));
+    ask(&program, 1, 3);
+    ask(&program, 3, 1);
+    assert_eq!(asked(&mut table), [(c(1), 3), (c(3), 1)]);
+    assert_eq!(asked(&mut table), []);
+    // Put off, it keeps its count; gone, its slot is another's, which begins with nothing.
+    assert_eq!(table.change(&live([1])).done, [c(1)]);
+    ask(&program, 1, 1);
+    assert_eq!(asked(&mut table), [(c(1), 1)]);
+    ask(&program, 1, 2);
+    let changed = table.change(&[(c(1), None), (c(9), None), (c(6), Some(u64::MAX))]);
+    assert_eq!((changed.done, table.len()), (vec![c(1), c(9), c(6)], 4));
+    assert_eq!(asked(&mut table), []);
+    ask(&program, 6, 1);
+    assert_eq!(asked(&mut table), [(c(6), 1)]);
+    let question = Frame { target: c(1), ..Frame::solicitation() }.bytes();
+    assert_eq!(program.test_run(&question, 1).unwrap().returned, -1);
+    // What is said last holds.
+    table.change(&[(c(2), None), (c(2), Some(u64::MAX)), (c(3), Some(u64::MAX)), (c(3), None)]);
+    ask(&program, 2, 1);
+    assert_eq!((asked(&mut table), table.len()), (vec![(c(2), 1)], 3));
+}
+
+fn a_full_table_takes_what_it_has_room_for() {
+    let mut table = Table::create(8, 1).unwrap();
+    let program = load(&table);
+    let changed = table.change(&live(0..12));
+    assert_eq!((changed.done.len(), changed.failed), (8, (8..12).map(c).collect()));
+    assert!(matches!(changed.error, Some(BpfError::Full("targets"))), "{:?}", changed.error);
+    // Those that it has are put off all the same, and one makes room for another.
+    let changed = table.change(&live([9, 3, 3, 9, 7]));
+    assert_eq!((changed.done, changed.failed), (vec![c(3), c(3), c(7)], vec![c(9), c(9)]));
+    let changed = table.change(&[(c(0), None), (c(9), Some(u64::MAX))]);
+    assert_eq!((changed.failed.len(), table.len()), (0, 8));
+    (1..8).chain([9]).for_each(|number| ask(&program, number, 1));
+    assert_eq!(asked(&mut table).len(), 8);
+    // What another has put there is in the way, and is not ours to count.
+    table.change(&[(c(1), None)]);
+    table.maps().targets.set(&target_key(c(99)), Entry::until(1)).unwrap();
+    let changed = table.change(&live([2, 1, 1, 3]));
+    assert_eq!((changed.done, changed.failed), (vec![c(2), c(3)], vec![c(1)]));
+    assert!(matches!(changed.error, Some(BpfError::Full("targets"))), "{:?}", changed.error);
+    assert_eq!(table.len(), 7);
+}
+
+fn a_table_is_taken_over_with_what_it_knows() {
+    let mut table = Table::create(8, 2).unwrap();
+    let program = load(&table);
+    table.change(&live(1..5));
+    ask(&program, 2, 5);
+    let copy = |map: &ProgramMap| map.try_clone().unwrap();
+    let Maps { targets, ranges, hits, verdicts } = table.maps();
+    let maps =
+        Maps { targets: copy(targets), ranges: copy(ranges), hits: copy(hits), verdicts: copy(verdicts) };
+    // One that has the slot of another, as only a broken predecessor would leave it.
+    maps.targets.set(&target_key(c(7)), Entry { until: u64::MAX, slot: 0 }).unwrap();
+    let mut heir = Table::adopt(maps).unwrap();
+    assert_eq!((heir.len(), asked(&mut heir)), (5, vec![]));
+    (1..5).chain([7]).for_each(|number| ask(&program, number, u32::from(number)));
+    assert_eq!(asked(&mut heir), [1, 2, 3, 4, 7].map(|number| (c(number), u32::from(number))));
+}
+
+/// As many as a /112 has, and what that costs where LONE64_TIMES is set.
+fn many_targets_are_told_and_read_at_once() {
+    let mut table = Table::create(65_536, 1).unwrap();
+    let program = load(&table);
+    let all = live(0..=u16::MAX);
+    let told = Instant::now();
+    assert!(table.change(&all).failed.is_empty());
+    took("65,536 targets were told", told.elapsed());
+    [0, 1, 300, u16::MAX].into_iter().for_each(|number| ask(&program, number, 2));
+    let read = Instant::now();
+    let found = asked(&mut table);
+    took("the hits of 65,536 targets were read", read.elapsed());
+    assert_eq!(found, [0, 1, 300, u16::MAX].map(|number| (c(number), 2)));
+    let put_off = Instant::now();
+    assert_eq!(table.change(&all).done.len(), 65_536);
+    took("65,536 targets were put off", put_off.elapsed());
+    let taken: Vec<_> = all.iter().map(|(target, _)| (*target, None)).collect();
+    let removed = Instant::now();
+    assert_eq!((table.change(&taken).done.len(), table.len()), (65_536, 0));
+    took("65,536 targets were taken away", removed.elapsed());
+    assert_eq!(table.maps().targets.keys().unwrap().len(), 0);
 }
 
 fn names_a_file_system_that_is_none() {

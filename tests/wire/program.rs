@@ -69,9 +69,9 @@ fn counts_each_question_and_remembers_when_it_was_last_asked() {
         assert_eq!(machine.run(&program, &mut frame.bytes(), false), 7);
     }
     let target = machine.target(address("2001:db8:1:2:c::5")).unwrap();
-    assert_eq!((target.hits, target.last_asked), (2, NOW - 2));
+    assert_eq!((target.count, target.last_asked), (2, NOW - 2));
     let range = machine.range("2001:db8:1:2:a::/80".parse().unwrap()).unwrap();
-    assert_eq!((range.hits, range.last_asked), (1, NOW - 1));
+    assert_eq!((range.count, range.last_asked), (1, NOW - 1));
     assert_eq!(machine.counts(), [2, 1, 0, 0, 0, 0]);
 }
 
@@ -103,7 +103,17 @@ fn passes_on_what_the_kernel_has_no_room_for() {
     assert_eq!(machine.run(&program, &mut frame, false), -1);
     assert_eq!(lone64::wire::Message::parse(&frame, STATION), short.parse());
     assert_eq!(machine.count(Verdict::NoRoom), 2);
-    assert_eq!(machine.target(short.target).unwrap().hits, 0);
+    assert_eq!(machine.target(short.target).unwrap().count, 0);
+}
+
+#[test]
+fn answers_nothing_that_it_cannot_count() {
+    let scene = Scene::usual();
+    let mut machine = scene.machine();
+    machine.lose_slots();
+    let mut frame = Frame::solicitation().bytes();
+    assert_eq!(machine.run(&bytes(&scene.program()), &mut frame, false), -1);
+    assert_eq!((frame, machine.count(Verdict::Lapsed)), (Frame::solicitation().bytes(), 1));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The maps that the program and the daemon share.
 
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::BpfError;
-use super::call::{self, MapShape, Sized};
-use crate::wire::program::{Entry, Map, Verdict};
+use super::call::{self, MapShape, Mapping, Sized};
+use crate::wire::program::{Entry, Hits, Map, Verdict};
 
 /// One of the program's maps, open.
 #[derive(Debug)]
@@ -36,6 +37,12 @@ impl ProgramMap {
         Ok(Self { map, fd, shape: found })
     }
 
+    /// The same map, by another descriptor.
+    pub fn try_clone(&self) -> Result<Self, BpfError> {
+        let fd = self.fd.try_clone().map_err(|error| self.failed(error))?;
+        Ok(Self { fd, ..*self })
+    }
+
     /// How many entries it takes.
     pub fn capacity(&self) -> u32 {
         self.shape.max_entries
@@ -47,13 +54,59 @@ impl ProgramMap {
         Ok(value.map(|bytes| Entry::parse(bytes.try_into().expect("an entry's size"))))
     }
 
+    /// What is counted in this slot.
+    pub fn hits(&self, slot: u32) -> Result<Option<Hits>, BpfError> {
+        let value = self.sized().look_up(&slot.to_ne_bytes()).map_err(|error| self.failed(error))?;
+        Ok(value.map(|bytes| Hits::parse(bytes.try_into().expect("a slot's size"))))
+    }
+
     /// Puts an entry there, in the place of the one that may be there.
     pub fn set(&self, key: &[u8], entry: Entry) -> Result<(), BpfError> {
-        self.sized().update(key, &entry.bytes(), call::ANY).map_err(|error| match error.raw_os_error() {
-            // A hash says the one, a trie the other.
-            Some(libc::E2BIG | libc::ENOSPC) => BpfError::Full(self.map.as_str()),
-            _ => self.failed(error),
-        })
+        self.sized().update(key, &entry.bytes(), call::ANY).map_err(|error| self.not_set(error))
+    }
+
+    /// Puts all of these there, as [`Self::set`] does, as many as there is room for: how many, and why not all. One system
+    /// call, or one for each on a kernel that has no such command.
+    pub(super) fn set_all(&self, all: &[(&[u8], Entry)]) -> (usize, Result<(), BpfError>) {
+        let keys: Vec<u8> = all.iter().flat_map(|(key, _)| key.iter().copied()).collect();
+        let values: Vec<u8> = all.iter().flat_map(|(_, entry)| entry.bytes()).collect();
+        let (mut done, result) = self.sized().update_all(&keys, &values);
+        if result.as_ref().is_err_and(is_unknown) {
+            for (key, entry) in &all[done..] {
+                if let Err(error) = self.set(key, *entry) {
+                    return (done, Err(error));
+                }
+                done += 1;
+            }
+            return (done, Ok(()));
+        }
+        (done, result.map_err(|error| self.not_set(error)))
+    }
+
+    /// Takes away what is there of all of these, as [`Self::remove`] does: how many, and why not all.
+    pub(super) fn remove_all(&self, keys: &[&[u8]]) -> (usize, Result<(), BpfError>) {
+        let bytes: Vec<u8> = keys.concat();
+        let mut done = 0;
+        while done < keys.len() {
+            let (some, result) = self.sized().delete_all(&bytes[done * self.map.key_size()..]);
+            done += some;
+            match result {
+                Ok(()) => break,
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => done += 1,
+                Err(error) if is_unknown(&error) => match self.remove(keys[done]) {
+                    Ok(()) => done += 1,
+                    Err(error) => return (done, Err(error)),
+                },
+                Err(error) => return (done, Err(self.failed(error))),
+            }
+        }
+        (done, Ok(()))
+    }
+
+    /// The hits of all slots, where the kernel counts them.
+    pub(super) fn mapping(&self) -> Result<Mapping, BpfError> {
+        let numbers = self.shape.max_entries as usize * (Hits::SIZE / size_of::<u64>());
+        Mapping::of(self.fd.as_fd(), numbers).map_err(|error| self.failed(error))
     }
 
     /// Takes away what is there. Where there is nothing, that is done already.
@@ -92,7 +145,15 @@ impl ProgramMap {
         Sized::new(self.fd.as_fd(), self.shape)
     }
 
-    fn failed(&self, error: std::io::Error) -> BpfError {
+    fn not_set(&self, error: io::Error) -> BpfError {
+        match error.raw_os_error() {
+            // A hash says the one, a trie the other.
+            Some(libc::E2BIG | libc::ENOSPC) => BpfError::Full(self.map.as_str()),
+            _ => self.failed(error),
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> BpfError {
         BpfError::Entry(self.map.as_str(), error)
     }
 }
@@ -103,12 +164,18 @@ impl AsFd for ProgramMap {
     }
 }
 
+/// Whether the kernel does not know the command for many at once, for this kind of map.
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | call::ENOTSUPP))
+}
+
 fn shape(map: Map, most: u32) -> MapShape {
     let size = |bytes: usize| u32::try_from(bytes).expect("a small number");
     let (kind, max_entries, flags) = match map {
         // A hash that forgets nothing: a scan cannot push a live target out.
         Map::Targets => (HASH, most, NO_PREALLOC),
         Map::Ranges => (LPM_TRIE, most, NO_PREALLOC),
+        Map::Hits => (ARRAY, most, MMAPABLE),
         Map::Verdicts => (PERCPU_ARRAY, size(Verdict::ALL.len()), 0),
     };
     MapShape { kind, key_size: size(map.key_size()), value_size: size(map.value_size()), max_entries, flags }
@@ -118,13 +185,17 @@ fn name(map: Map) -> &'static CStr {
     match map {
         Map::Targets => c"lone64_targets",
         Map::Ranges => c"lone64_ranges",
+        Map::Hits => c"lone64_hits",
         Map::Verdicts => c"lone64_verdicts",
     }
 }
 
 // linux/bpf.h, enum bpf_map_type.
 const HASH: u32 = 1;
+const ARRAY: u32 = 2;
 const PERCPU_ARRAY: u32 = 6;
 const LPM_TRIE: u32 = 11;
 /// BPF_F_NO_PREALLOC: memory for an entry is taken when it comes.
 const NO_PREALLOC: u32 = 1;
+/// BPF_F_MMAPABLE (Linux 5.5): its values can be mapped.
+const MMAPABLE: u32 = 1 << 10;

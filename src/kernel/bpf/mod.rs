@@ -1,7 +1,8 @@
 //! bpf(2), and of it only what the responder's program needs: maps, the program, its place at a link's ingress, pins.
 //!
 //! `unsafe` is confined to `call`: each of its functions is one command of the system call, takes slices and
-//! descriptors, and hands the kernel no pointer that is not one of theirs. The other files are safe.
+//! descriptors, and hands the kernel no pointer that is not one of theirs; and it maps one array, to be read. The other
+//! files are safe.
 //!
 //! CAP_BPF and CAP_NET_ADMIN suffice (Linux 5.8). CAP_PERFMON, which spares the program a few barriers, is not needed.
 //! Objects are found again by their pins alone: to look for them by their numbers takes CAP_SYS_ADMIN. In a user
@@ -12,6 +13,8 @@ mod link;
 mod map;
 mod pins;
 mod program;
+mod slots;
+mod table;
 
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +23,7 @@ pub use link::{TcxLink, tcx_programs};
 pub use map::ProgramMap;
 pub use pins::Pins;
 pub use program::{LoadedProgram, Maps, TestRun};
+pub use table::{Asked, Changed, Table};
 
 use crate::wire::program::AssembleError;
 

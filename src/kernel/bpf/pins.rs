@@ -1,6 +1,6 @@
 //! Where the objects of one interface are pinned, so that they outlive the daemon and are found again.
 //!
-//! `/sys/fs/bpf/lone64/v1/NAMESPACE/IFINDEX/` holds `targets`, `ranges`, `verdicts` and `link`. NAMESPACE is the
+//! `/sys/fs/bpf/lone64/v1/NAMESPACE/IFINDEX/` holds `targets`, `ranges`, `hits`, `verdicts` and `link`. NAMESPACE is the
 //! number of the network namespace (as `/proc/self/ns/net` has it): the file system does not know namespaces, and
 //! interfaces have the same numbers in all of them. What a map holds, and what the program takes it to mean, has the
 //! version `v1`: who changes it counts on.
@@ -65,6 +65,7 @@ impl Pins {
         Ok(Some(Maps {
             targets: map(Map::Targets)?,
             ranges: map(Map::Ranges)?,
+            hits: map(Map::Hits)?,
             verdicts: map(Map::Verdicts)?,
         }))
     }

@@ -12,6 +12,8 @@ pub struct Maps {
     pub targets: ProgramMap,
     /// By prefix.
     pub ranges: ProgramMap,
+    /// By slot.
+    pub hits: ProgramMap,
     /// By verdict.
     pub verdicts: ProgramMap,
 }
@@ -34,11 +36,12 @@ pub struct TestRun {
 }
 
 impl Maps {
-    /// Makes them, empty, for as many targets and prefixes at most.
+    /// Makes them, empty, for as many targets and prefixes at most, with a slot for each.
     pub fn create(targets: u32, ranges: u32) -> Result<Self, BpfError> {
         Ok(Self {
             targets: ProgramMap::create(Map::Targets, targets)?,
             ranges: ProgramMap::create(Map::Ranges, ranges)?,
+            hits: ProgramMap::create(Map::Hits, targets.saturating_add(ranges))?,
             verdicts: ProgramMap::create(Map::Verdicts, 0)?,
         })
     }
@@ -48,6 +51,7 @@ impl Maps {
         match map {
             Map::Targets => &self.targets,
             Map::Ranges => &self.ranges,
+            Map::Hits => &self.hits,
             Map::Verdicts => &self.verdicts,
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! | on the stack, from its end | holds |
 //! |---|---|
+//! | −104 to −101 | the slot of a target, as the key of its hits |
 //! | −94 to −9 | the frame, [`LONG`] bytes of it at most: so every field of it is where it may be read whole |
 //! | −8 to −5 | nothing |
 //! | −4 to −1 | the [`super::Verdict`], as the key of its counter |
@@ -30,6 +31,8 @@ impl Field {
 
 /// Where the frame begins on the stack: 14 bytes before a multiple of eight, for the sake of the IPv6 header.
 pub(super) const FRAME: i16 = -94;
+/// Where the key of a target's hits is on the stack.
+pub(super) const HITS_KEY: i16 = -104;
 /// Where the key of a counter is on the stack.
 pub(super) const COUNTER: i16 = -4;
 
@@ -79,10 +82,12 @@ pub(super) const CONTEXT_PROTOCOL: i16 = 16;
 pub(super) const CONTEXT_VLAN_PRESENT: i16 = 20;
 pub(super) const CONTEXT_IFINDEX: i16 = 40;
 
-// The value of a target and of a range: 64 bits each.
+// The value of a target and of a range: 64 bits, and 32.
 pub(super) const UNTIL: i16 = 0;
-pub(super) const HITS: i16 = 8;
-pub(super) const LAST_ASKED: i16 = 16;
+pub(super) const SLOT: i16 = 8;
+// The value of a slot: 64 bits each.
+pub(super) const HITS: i16 = 0;
+pub(super) const LAST_ASKED: i16 = 8;
 
 /// Two bytes of a frame, as a load of them finds them.
 pub(super) fn half(bytes: [u8; 2]) -> i32 {
@@ -131,6 +136,9 @@ mod tests {
             assert_eq!(field.on_stack() % bytes(field.1), 0, "{field:?}");
         }
         let end = FRAME + i16::try_from(LONG).expect("a small number");
-        assert!(end <= COUNTER - 4 && FRAME >= -512, "the frame and a counter's key fit the stack");
+        assert!(
+            end <= COUNTER - 4 && HITS_KEY + 8 <= FRAME && HITS_KEY >= -512,
+            "the frame and two keys fit"
+        );
     }
 }

@@ -4,7 +4,7 @@ use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use super::layout::{HITS, LAST_ASKED, UNTIL};
+use super::layout::{HITS, LAST_ASKED, SLOT, UNTIL};
 
 /// A map of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,19 +13,22 @@ pub enum Map {
     Targets,
     /// By prefix: an [`Entry`]. A trie in which the longest prefix decides.
     Ranges,
+    /// By slot: [`Hits`]. An array that can be read without a system call.
+    Hits,
     /// By [`Verdict`]: how often, as 64 bits for each processor.
     Verdicts,
 }
 
 impl Map {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Targets, Self::Ranges, Self::Verdicts];
+    pub const ALL: [Self; 4] = [Self::Targets, Self::Ranges, Self::Hits, Self::Verdicts];
 
     /// Its name: in a listing, among the kernel's maps, and where it is pinned.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Targets => "targets",
             Self::Ranges => "ranges",
+            Self::Hits => "hits",
             Self::Verdicts => "verdicts",
         }
     }
@@ -35,7 +38,7 @@ impl Map {
         match self {
             Self::Targets => 16,
             Self::Ranges => 20,
-            Self::Verdicts => 4,
+            Self::Hits | Self::Verdicts => 4,
         }
     }
 
@@ -43,6 +46,7 @@ impl Map {
     pub const fn value_size(self) -> usize {
         match self {
             Self::Targets | Self::Ranges => Entry::SIZE,
+            Self::Hits => Hits::SIZE,
             Self::Verdicts => 8,
         }
     }
@@ -54,40 +58,58 @@ impl Map {
 pub struct Entry {
     /// Until then it is answered for. 0: never, whatever is said of a range around it.
     pub until: u64,
-    /// How often it was answered for.
-    pub hits: u64,
-    /// When it was last answered for; 0 before the first time.
-    pub last_asked: u64,
+    /// Where in [`Map::Hits`] its answers are counted. Who makes entries gives each its own. Where there is no such slot,
+    /// it is not answered for.
+    pub slot: u32,
 }
 
 impl Entry {
     /// Bytes.
-    pub const SIZE: usize = 24;
+    pub const SIZE: usize = 16;
 
-    /// Answered for until then, and not asked for yet.
+    /// Answered for until then, and counted in the first slot.
     pub const fn until(until: u64) -> Self {
-        Self { until, hits: 0, last_asked: 0 }
+        Self { until, slot: 0 }
     }
 
     /// As the map holds it.
     pub fn bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
-        let fields = [(UNTIL, self.until), (HITS, self.hits), (LAST_ASKED, self.last_asked)];
-        for (offset, value) in fields {
-            let at = usize::from(offset.unsigned_abs());
-            bytes[at..at + 8].copy_from_slice(&value.to_ne_bytes());
-        }
+        bytes[place(UNTIL)..][..8].copy_from_slice(&self.until.to_ne_bytes());
+        bytes[place(SLOT)..][..4].copy_from_slice(&self.slot.to_ne_bytes());
         bytes
     }
 
     /// From what the map holds.
     pub fn parse(bytes: [u8; Self::SIZE]) -> Self {
-        let field = |offset: i16| {
-            let at = usize::from(offset.unsigned_abs());
-            u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
-        };
-        Self { until: field(UNTIL), hits: field(HITS), last_asked: field(LAST_ASKED) }
+        let until = u64::from_ne_bytes(bytes[place(UNTIL)..][..8].try_into().expect("eight bytes"));
+        let slot = u32::from_ne_bytes(bytes[place(SLOT)..][..4].try_into().expect("four bytes"));
+        Self { until, slot }
     }
+}
+
+/// What is counted in a slot: two numbers of 64 bits, one behind the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hits {
+    /// How often it was answered for.
+    pub count: u64,
+    /// When it was last answered for, as [`Entry::until`] counts; 0 before the first time.
+    pub last_asked: u64,
+}
+
+impl Hits {
+    /// Bytes.
+    pub const SIZE: usize = 16;
+
+    /// From what the map holds.
+    pub fn parse(bytes: [u8; Self::SIZE]) -> Self {
+        let number = |at: i16| u64::from_ne_bytes(bytes[place(at)..][..8].try_into().expect("eight bytes"));
+        Self { count: number(HITS), last_asked: number(LAST_ASKED) }
+    }
+}
+
+fn place(offset: i16) -> usize {
+    usize::from(offset.unsigned_abs())
 }
 
 /// The key of a target.
@@ -138,9 +160,9 @@ mod tests {
 
     #[test]
     fn an_entry_comes_back_as_it_was_written() {
-        let entry = Entry { until: 1 << 40 | 3, hits: 7, last_asked: u64::MAX };
+        let entry = Entry { until: 1 << 40 | 3, slot: 1 << 31 | 7 };
         assert_eq!(Entry::parse(entry.bytes()), entry);
-        assert_eq!(Entry::until(5), Entry { until: 5, ..Entry::default() });
+        assert_eq!(Entry::until(5), Entry { until: 5, slot: 0 });
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::wire::{Advertisement, Mac, Solicitation};
 use Condition::{AnyBit, AtLeast, Different, Equal};
 use Instruction::{AddAtomically, Call, Compute, Exit, Jump, JumpIf, Load, MapOf, Store};
 use Operation::{Add, And, Move, Or, Xor};
-use Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9};
+use Register::{Frame, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9};
 use Width::{Bits32, Bits64};
 
 /// The values that the program of one upstream is made of.
@@ -288,6 +288,14 @@ fn look_up(a: &mut Assembler) {
     a.push(Compute(Bits64, Move, NOW, R0.into()));
     a.push(Load(Size::Double, R1, ENTRY, UNTIL));
     a.push(JumpIf(Bits64, AtLeast, NOW, R1.into(), LAPSED));
+    // Where its answers are counted. It takes the register of what is known, of which the slot alone is wanted still.
+    a.push(Load(Size::Word, R1, ENTRY, SLOT));
+    a.push(Store(Size::Word, Frame, HITS_KEY, R1.into()));
+    a.push(MapOf(R1, Map::Hits));
+    address(a, R2, HITS_KEY);
+    a.push(Call(Helper::MapLookup));
+    a.push(JumpIf(Bits64, Equal, R0, 0.into(), LAPSED));
+    a.push(Compute(Bits64, Move, ENTRY, R0.into()));
 }
 
 /// Puts the answer in the place of the question and sends it back.

@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fmt, fs, io, process};
 
-use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, TcxLink};
+use lone64::kernel::bpf::{BpfError, LoadedProgram, Table, TcxLink};
 use lone64::kernel::sysctl;
-use lone64::wire::program::{self, Entry, Sources, target_key};
+use lone64::wire::program::{self, Sources};
 use nix::unistd::Pid;
 
 use super::cpu;
@@ -176,7 +176,7 @@ pub fn number(target: Ipv6Addr) -> Option<u32> {
 pub struct Running {
     child: Option<Child>,
     /// Detached when dropped.
-    program: Option<(Maps, TcxLink)>,
+    program: Option<(Table, TcxLink)>,
     directory: PathBuf,
 }
 
@@ -259,10 +259,11 @@ fn proxy_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> io::Result<()> {
 }
 
 /// Needs root: bpf(2) is not to be had in a user namespace.
-fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Maps, TcxLink), BpfError> {
-    let maps = Maps::create(MANY, 1)?;
-    for target in targets {
-        maps.targets.set(&target_key(*target), Entry::until(u64::MAX))?;
+fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Table, TcxLink), BpfError> {
+    let mut table = Table::create(MANY, 1)?;
+    let all: Vec<_> = targets.iter().map(|target| (*target, Some(u64::MAX))).collect();
+    if let Some(error) = table.change(&all).error {
+        return Err(error);
     }
     let responder = program::Responder {
         station: HOST_MAC,
@@ -270,9 +271,9 @@ fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Maps, TcxLink),
         override_entry: false,
         sources: Sources::Target,
     };
-    let program = LoadedProgram::load(&responder.program()?, &maps)?;
+    let program = LoadedProgram::load(&responder.program()?, table.maps())?;
     let link = lab.host.run(|| TcxLink::attach(&program, index(UPSTREAM)))?;
-    Ok((maps, link))
+    Ok((table, link))
 }
 
 fn pid(child: &Child) -> Pid {
