@@ -6,7 +6,7 @@ use super::asker::Asker;
 use super::host::links::Links;
 use super::plan::bindings::Upstream;
 use super::policy::{Override, Source};
-use crate::wire::program::{Responder, Sources};
+use crate::wire::program::{Responder, Sources, Treatment};
 use crate::wire::{Advertisement, Flags, Mac};
 
 /// The answer, or none if the upstream has no address that it could come from.
@@ -90,7 +90,19 @@ pub fn responder(upstream: &Upstream) -> Option<Responder> {
         router: upstream.router,
         override_entry: upstream.override_flag == Override::Always,
         sources,
+        // Which source an asker takes is found out by its questions.
+        learns: upstream.source == Source::Auto,
+        askers: Vec::new(),
     })
+}
+
+/// What this asker gets of a program, for which that source is kept: what [`advertisement`] answers it alike.
+pub fn treatment(upstream: &Upstream, asker: &Asker, kept: Source, links: &Links) -> Treatment {
+    let upstream = with_source(upstream, kept, links);
+    if upstream.source == Source::Target {
+        return Treatment::Target;
+    }
+    source(&upstream, asker, Ipv6Addr::UNSPECIFIED, links).map_or(Treatment::PassOn, Treatment::Source)
 }
 
 /// The sources that there are for this answer, in the order in which they are tried: what goes by scope, an address in

@@ -14,6 +14,8 @@ mod evidence;
 mod exclusions;
 mod explain;
 mod filtered_gateway;
+#[path = "../frames/mod.rs"]
+mod frames;
 mod gateway;
 mod gateway_address;
 mod groups;
@@ -25,9 +27,12 @@ mod hour;
 mod keepalive;
 mod limits;
 mod links;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod masks;
 mod measure;
 mod mirror;
+mod mirrored_sources;
 mod neighbors;
 mod next_hops;
 mod own_bridge;

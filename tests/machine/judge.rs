@@ -8,10 +8,10 @@ use lone64::engine::bindings::Upstream;
 use lone64::engine::facts::IfIndex;
 use lone64::engine::policy::{Announce, GatewaySource, Mld, Override, Source};
 use lone64::engine::{Asker, Links, advertisement, responder};
-use lone64::wire::program::{Program, Verdict};
+use lone64::wire::program::{Exception, Program, Treatment, Verdict};
 use lone64::wire::{MAX_EMITTED, Message, Solicitation};
 
-use super::super::frames::{STATION, address};
+use super::super::frames::{SENDER, STATION, address};
 use super::Machine;
 
 /// An upstream, and what is answered on it. All of it is answered until [`UNTIL`], or else is not answered.
@@ -20,6 +20,8 @@ pub struct Scene {
     pub upstream: Upstream,
     pub targets: Vec<(Ipv6Addr, u64)>,
     pub ranges: Vec<(Ipv6Net, u64)>,
+    /// Askers that get something else.
+    pub askers: Vec<Exception>,
 }
 
 /// What is to become of a frame.
@@ -39,6 +41,7 @@ pub const UNTIL: u64 = NOW + 1;
 impl Scene {
     /// 2001:db8:1:2:c::5 is live. So was ::6, which has lapsed; ::7 is not answered for. 2001:db8:1:2:a::/80 is answered for as a
     /// whole, but for 2001:db8:1:2:a:0:e::/112; of that not for ::66, which a rival has.
+    /// fe80::a1 is passed on, fe80::a2 answered from the target, 2001:db8:1:2::a3 from ::78 of that network.
     pub fn usual() -> Self {
         let target = |text: &str, until| (address(text), until);
         let range = |text: &str, until| (text.parse().unwrap(), until);
@@ -70,12 +73,25 @@ impl Scene {
                 range("2001:db8:1:2:a:0:e:0/112", 0),
                 range("2001:db8:1:2:b::/80", NOW),
             ],
+            askers: vec![
+                except("fe80::a1", Treatment::PassOn),
+                except("fe80::a2", Treatment::Target),
+                except("2001:db8:1:2::a3", Treatment::Source(address("2001:db8:1:2::78"))),
+            ],
         }
+    }
+
+    /// The usual one, where questions show nothing: none is passed on because it is asked again.
+    pub fn by_scope() -> Self {
+        let usual = Self::usual();
+        Self { upstream: Upstream { source: Source::Scope, ..usual.upstream }, ..usual }
     }
 
     /// The program of its upstream.
     pub fn program(&self) -> Program {
-        responder(&self.upstream).expect("an upstream with addresses").program().expect("a program")
+        let mut responder = responder(&self.upstream).expect("an upstream with addresses");
+        responder.askers.clone_from(&self.askers);
+        responder.program().expect("a program")
     }
 
     /// The machine, with what its maps hold.
@@ -131,7 +147,19 @@ impl Scene {
             return (Expected::PassedOn, Some(Verdict::Lapsed));
         }
         let asker = Asker::of(self.upstream.link, &solicitation);
-        match advertisement(&self.upstream, &asker, target, &Links::default()) {
+        let treatment = self
+            .askers
+            .iter()
+            .find(|exception| exception.mac == asker.mac && exception.address == asker.address);
+        let upstream = match treatment.map(|exception| exception.treatment) {
+            None => self.upstream,
+            Some(Treatment::PassOn) => return (Expected::PassedOn, Some(Verdict::Asker)),
+            Some(Treatment::Target) => Upstream { source: Source::Target, ..self.upstream },
+            Some(Treatment::Source(source)) => {
+                Upstream { source: Source::Address(source), fixed: Some(source), ..self.upstream }
+            }
+        };
+        match advertisement(&upstream, &asker, target, &Links::default()) {
             Some(answer) => {
                 let mut buffer = [0; MAX_EMITTED];
                 let length = answer.emit(&mut buffer);
@@ -155,6 +183,11 @@ impl Scene {
             is_filled && has_one_or_none && is_usual(solicitation.source) && is_usual(solicitation.target);
         (is_plain && !solicitation.target.is_unicast_link_local()).then_some(solicitation)
     }
+}
+
+/// An exception for the usual station with this address.
+fn except(address: &str, treatment: Treatment) -> Exception {
+    Exception { mac: SENDER, address: self::address(address), treatment }
 }
 
 /// As long as a solicitation with one option or none.

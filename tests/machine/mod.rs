@@ -61,6 +61,10 @@ impl Machine {
         self.targets.insert(target_key(target), value);
     }
 
+    pub fn remove_target(&mut self, target: Ipv6Addr) {
+        self.targets.remove(&target_key(target));
+    }
+
     pub fn insert_range(&mut self, range: Ipv6Net, until: u64) {
         let value = self.add_entry(until);
         self.ranges.insert(range_key(range), value);
@@ -329,6 +333,7 @@ fn compute(operation: u8, left: u64, right: u64, is_half: bool) -> u64 {
     let (left, right) = if is_half { (low(left), low(right)) } else { (left, right) };
     let result = match operation {
         0x00 => left.wrapping_add(right),
+        0x10 => left.wrapping_sub(right),
         0x40 => left | right,
         0x50 => left & right,
         0x70 => left >> right,

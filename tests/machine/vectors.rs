@@ -30,6 +30,18 @@ pub fn all() -> Vec<(String, Vec<u8>)> {
         ),
         ("answered: in a range", target("2001:db8:1:2:a::9")),
         ("answered: at the end of a range", target("2001:db8:1:2:a:ffff:ffff:ffff")),
+        ("answered: an asker that takes the target alone", from("fe80::a2")),
+        ("answered: an asker that takes one address alone", from("2001:db8:1:2::a3")),
+        (
+            "answered: it asks without an option",
+            Frame { source: address("fe80::a2"), options: Vec::new(), ..ask() },
+        ),
+        (
+            "answered: another station with the address of an asker that is passed on",
+            Frame { options: link_layer(1, other), ..from("fe80::a1") },
+        ),
+        ("an asker that is passed on", from("fe80::a1")),
+        ("an asker that is passed on, without an option", Frame { options: Vec::new(), ..from("fe80::a1") }),
         ("below a range", target("2001:db8:1:2:9:ffff:ffff:ffff")),
         ("above a range", target("2001:db8:1:2:b:0:0:0")),
         ("left out of a range", target("2001:db8:1:2:a:0:e:5")),

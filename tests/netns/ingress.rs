@@ -53,7 +53,7 @@ pub(crate) fn refusal() -> Option<String> {
 
 /// The lab's upstream.
 fn scene_of_lab() -> Scene {
-    let mut scene = Scene::usual();
+    let mut scene = Scene::by_scope();
     scene.upstream.mac = lone64::wire::Mac(UPSTREAM_MAC);
     scene.upstream.link_local = Some(UPSTREAM_LINK_LOCAL);
     scene

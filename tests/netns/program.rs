@@ -24,6 +24,7 @@ use crate::namespace::took;
 crate::cases![
     does_in_the_kernel_what_the_packet_path_would,
     needs_two_capabilities_and_no_more,
+    the_program_that_learns_is_loaded,
     says_what_the_verifier_says,
     a_full_map_says_so_and_keeps_what_it_has,
     an_entry_comes_back_until_it_is_removed,
@@ -65,7 +66,7 @@ fn real(until: u64) -> u64 {
 
 /// Every vector, and as many of mutations of them, the same each time.
 fn compare(count: usize) {
-    let scene = Scene::usual();
+    let scene = Scene::by_scope();
     let (maps, program) = in_kernel(&scene);
     let vectors: Vec<_> = vectors::all().into_iter().map(|(_, frame)| frame).collect();
     let mut random = 64_u64;
@@ -109,7 +110,7 @@ fn compare(count: usize) {
 fn does_in_the_kernel_what_the_packet_path_would() {
     compare(20_000);
     // What a run costs is told where LONE64_TIMES is set. Each is a frame of its own, as an answer is no question.
-    let (_maps, program) = in_kernel(&Scene::usual());
+    let (_maps, program) = in_kernel(&Scene::by_scope());
     let cost = |frame: &[u8]| {
         let mut costs: Vec<_> = (0..2_001).map(|_| program.test_run(frame, 1).unwrap().nanoseconds).collect();
         costs.sort_unstable();
@@ -150,7 +151,7 @@ pub(crate) fn is_inner() -> bool {
     let is_inner = env::var_os(INNER).is_some();
     if is_inner {
         if let Err(error) =
-            Maps::create(64, 64).and_then(|maps| LoadedProgram::load(&Scene::usual().program(), &maps))
+            Maps::create(64, 64).and_then(|maps| LoadedProgram::load(&Scene::by_scope().program(), &maps))
         {
             eprintln!("{error}");
             std::process::exit(1);
@@ -161,6 +162,14 @@ pub(crate) fn is_inner() -> bool {
 }
 
 const INNER: &str = "LONE64_PROGRAM_WITH_FEW_CAPABILITIES";
+
+/// The program that the default makes, too: what is asked for again it passes on.
+fn the_program_that_learns_is_loaded() {
+    let mut table = Table::create(1, 1).unwrap();
+    table.change(&live([5]));
+    let program = LoadedProgram::load(&Scene::usual().program(), table.maps()).unwrap();
+    ask(&program, 5, 1);
+}
 
 fn says_what_the_verifier_says() {
     let maps = Maps::create(1, 1).unwrap();
@@ -221,7 +230,7 @@ fn ask(program: &LoadedProgram, number: u16, times: u32) {
 }
 
 fn load(table: &Table) -> LoadedProgram {
-    LoadedProgram::load(&Scene::usual().program(), table.maps()).unwrap()
+    LoadedProgram::load(&Scene::by_scope().program(), table.maps()).unwrap()
 }
 
 fn asked(table: &mut Table) -> Vec<(Ipv6Addr, u32)> {

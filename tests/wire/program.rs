@@ -1,17 +1,18 @@
 //! The program of the kernel, run by a machine of our own: it answers as the packet path would, or passes the frame on.
 
 use std::fs;
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use lone64::engine::policy::{Override, Source};
 use lone64::wire::Mac;
-use lone64::wire::program::{MAX_SLOTS, Verdict};
+use lone64::wire::program::{Exception, MAX_SLOTS, Treatment, Verdict};
 use proptest::prelude::*;
 
-use super::frames::{Frame, STATION, address, link_layer, refused};
+use super::frames::{Frame, SENDER, STATION, address, link_layer, refused};
 use super::machine::judge::{Expected, NOW, Scene};
-use super::machine::{bytes, vectors};
+use super::machine::{Machine, bytes, vectors};
 
 /// The usual scene, and its program.
 static USUAL: LazyLock<(Scene, Vec<[u8; 8]>)> = LazyLock::new(|| {
@@ -72,7 +73,7 @@ fn counts_each_question_and_remembers_when_it_was_last_asked() {
     assert_eq!((target.count, target.last_asked), (2, NOW - 2));
     let range = machine.range("2001:db8:1:2:a::/80".parse().unwrap()).unwrap();
     assert_eq!((range.count, range.last_asked), (1, NOW - 1));
-    assert_eq!(machine.counts(), [2, 1, 0, 0, 0, 0]);
+    assert_eq!(machine.counts(), [2, 1, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -114,6 +115,58 @@ fn answers_nothing_that_it_cannot_count() {
     let mut frame = Frame::solicitation().bytes();
     assert_eq!(machine.run(&bytes(&scene.program()), &mut frame, false), -1);
     assert_eq!((frame, machine.count(Verdict::Lapsed)), (Frame::solicitation().bytes(), 1));
+}
+
+/// RFC 4861 §7.2.2: an asker that has not taken an answer asks again after RetransTimer.
+#[test]
+fn passes_on_a_question_for_a_group_that_comes_again_within_two_seconds() {
+    let multicast = Frame::solicitation();
+    let unicast = Frame { destination_mac: STATION, destination: multicast.target, ..Frame::solicitation() };
+    let run = |scene: &Scene, questions: &[(u64, &Frame)]| -> Vec<i32> {
+        let mut machine = Machine::new(0);
+        machine.insert_target(multicast.target, u64::MAX);
+        let program = bytes(&scene.program());
+        questions
+            .iter()
+            .map(|(millis, frame)| {
+                machine.now = (100_000 + millis) * 1_000_000;
+                machine.run(&program, &mut frame.bytes(), false)
+            })
+            .collect()
+    };
+    let usual = Scene::usual();
+    let all = |times: &[u64]| run(&usual, &times.iter().map(|at| (*at, &multicast)).collect::<Vec<_>>());
+    assert_eq!(all(&[0, 1_000, 2_000, 3_000]), [7, -1, -1, -1]);
+    assert_eq!(all(&[0, 499, 998, 1_497, 1_997]), [7, 7, 7, 7, -1], "many ask, or a queue was long");
+    assert_eq!(all(&[0, 2_000, 4_001, 60_000]), [7, -1, 7, 7]);
+    // It knows the target, and checks that it is there; then it does not.
+    let checks =
+        [(0, &unicast), (1_000, &unicast), (2_000, &unicast), (3_000, &multicast), (4_000, &multicast)];
+    assert_eq!(run(&usual, &checks), [7, 7, 7, -1, -1]);
+    // Where the source is given nothing is learned from that.
+    assert_eq!(run(&Scene::by_scope(), &[(0, &multicast), (1_000, &multicast)]), [7, 7]);
+}
+
+/// 128 of them: as many as the engine ever names.
+#[test]
+fn has_room_for_every_exception() {
+    let mut scene = Scene::usual();
+    let asker = |number: u16| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, number);
+    scene.askers = (0..128)
+        .map(|number| {
+            let treatment = match number % 3 {
+                0 => Treatment::PassOn,
+                1 => Treatment::Target,
+                _ => Treatment::Source(asker(number)),
+            };
+            Exception { mac: SENDER, address: asker(number), treatment }
+        })
+        .collect();
+    let program = bytes(&scene.program());
+    assert!(program.len() < MAX_SLOTS, "{}", program.len());
+    for number in 0..=128 {
+        scene.check(&program, &Frame { source: asker(number), ..Frame::solicitation() }.bytes());
+    }
 }
 
 #[test]

@@ -7,34 +7,48 @@
 use core::net::Ipv6Addr;
 
 use super::{Desk, Phase};
-use crate::engine::answer::responder;
+use crate::engine::answer::{responder, treatment};
 use crate::engine::answers::Decision;
 use crate::engine::asker::Asker;
 use crate::engine::change::{Outcome, RouteState};
 use crate::engine::facts::IfIndex;
+use crate::engine::host::links::Links;
 use crate::engine::house::House;
 use crate::engine::keep::Ask;
+use crate::engine::manners::sources::Sources;
+use crate::engine::plan::bindings::Upstream;
 use crate::engine::policy::{Backend, OnStop, RangeRoutes, Source};
 use crate::engine::time::Time;
 use crate::engine::work::Work;
 use crate::wire::Mac;
+use crate::wire::program::{Exception, Treatment};
 
 impl Desk {
     /// Which upstreams have a program, and what each is made of, follows the plan.
     pub fn settle_programs(&mut self) {
-        let House { plan, host, keep, .. } = &mut self.house;
+        self.want_programs();
+        self.house.keep.mirror.touch_all();
+    }
+
+    fn want_programs(&mut self) {
+        let House { plan, host, keep, manners, .. } = &mut self.house;
+        manners.sources.take_excepted();
         let has_program = |link| {
             let upstream = plan.upstream(link).filter(|upstream| {
                 let policy = &plan.policy.upstreams[upstream.policy];
-                // Which source an asker takes is found out by its questions, and a program keeps them to itself. And
-                // where guests are on the upstream's own link, it depends on who asks.
-                policy.backend == Backend::Tc && upstream.source != Source::Auto && !plan.is_shared(link)
+                // Where guests are on the upstream's own link, it depends on who asks.
+                policy.backend == Backend::Tc && !plan.is_shared(link)
             });
-            Some((link, responder(upstream.filter(|_| host.links.is_up(link))?)?))
+            let upstream = upstream.filter(|_| host.links.is_up(link))?;
+            let mut responder = responder(upstream)?;
+            // Which source an asker takes is found out by its questions, of which a program passes on what is asked again.
+            if upstream.source == Source::Auto {
+                responder.askers = exceptions(upstream, &manners.sources, &host.links);
+            }
+            Some((link, responder))
         };
         let links = plan.bindings.upstreams.iter().map(|upstream| upstream.link);
         keep.mirror.want_programs(&links.filter_map(has_program).collect());
-        keep.mirror.touch_all();
     }
 
     /// What became of a program.
@@ -45,6 +59,10 @@ impl Desk {
     /// Asks the kernel for what is to change.
     pub fn ask_kernel(&mut self, now: Time) {
         self.mirror_touched(now);
+        let House { keep, manners, .. } = &mut self.house;
+        if self.phase == Phase::Serving && keep.mirror.is_any_on() && manners.sources.take_excepted() {
+            self.want_programs();
+        }
         let House { keep, written, .. } = &mut self.house;
         if keep.is_quiet() {
             return;
@@ -110,6 +128,18 @@ impl House {
         };
         (is_routed && live.link != link).then_some(link)
     }
+}
+
+/// The askers on this upstream that are treated otherwise than by its policy.
+fn exceptions(upstream: &Upstream, sources: &Sources, links: &Links) -> Vec<Exception> {
+    let Some(link) = links.get(upstream.link) else { return Vec::new() };
+    let all = sources.exceptions(upstream.link, link.name).into_iter();
+    all.map(|((mac, address), kept)| {
+        let asker = Asker { link: upstream.link, mac, address };
+        let treatment = kept.map_or(Treatment::PassOn, |kept| treatment(upstream, &asker, kept, links));
+        Exception { mac, address, treatment }
+    })
+    .collect()
 }
 
 /// A station that asks from an address of its own, as a router does. Which one makes no difference.

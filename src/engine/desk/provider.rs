@@ -15,7 +15,7 @@ use crate::engine::host::Host;
 use crate::engine::house::House;
 use crate::engine::manners::admission::{self, Standing};
 use crate::engine::manners::filtered::{Own, Verdict};
-use crate::engine::manners::sources::{Acquaintance, Cast, News, Notable, Outcome};
+use crate::engine::manners::sources::{Acquaintance, Cast, News, Notable, Outcome, Sight};
 use crate::engine::plan::bindings::Upstream;
 use crate::engine::policy::Source;
 use crate::engine::time::Time;
@@ -25,7 +25,7 @@ impl Desk {
     /// A question has arrived on an upstream, and may say what its asker makes of the answers before. It counts only if
     /// it comes from the station that gets the answer: a stranger may name another's in its option.
     pub(super) fn note_question(&mut self, asker: &Asker, solicitation: &Solicitation, now: Time) {
-        let House { plan, manners, host, .. } = &mut self.house;
+        let House { plan, manners, host, keep, .. } = &mut self.house;
         let Some(upstream) = plan.upstream(asker.link).filter(|upstream| upstream.source == Source::Auto)
         else {
             return;
@@ -36,7 +36,10 @@ impl Desk {
         let cast = if solicitation.destination.is_multicast() { Cast::Multicast } else { Cast::Unicast };
         let target = solicitation.target;
         let ways = || answer::ways(upstream, asker, target, &host.links);
-        let asks_again = manners.sources.ask(*asker, target, cast, ways, now);
+        // What the kernel answers by itself comes to us where it is asked for again soon.
+        let is_seen_whole = !keep.mirror.is_known(asker.link, target) || manners.sources.is_watched(asker);
+        let sight = if is_seen_whole { Sight::All } else { Sight::Repeats };
+        let asks_again = manners.sources.ask(*asker, target, (cast, sight), ways, now);
         // A switch that has lost its table keeps our answers from the router. A stranger's word says nothing of that.
         if asks_again && host.gateways.have(asker.link, asker.mac) {
             let number = self.house.guests.number(target);

@@ -55,7 +55,7 @@ impl Mirror {
             self.programs.want(*link, None);
         }
         for (link, responder) in wanted {
-            self.programs.want(*link, Some(*responder));
+            self.programs.want(*link, Some(responder.clone()));
         }
     }
 
@@ -82,6 +82,11 @@ impl Mirror {
     /// Whether there is a program on this upstream that guests can be made known to.
     pub fn is_on(&self, link: IfIndex) -> bool {
         self.known.contains_key(&link) && self.programs.wanted(&link).is_some()
+    }
+
+    /// Whether the program of this upstream answers for this guest.
+    pub fn is_known(&self, link: IfIndex, guest: Ipv6Addr) -> bool {
+        self.known.get(&link).is_some_and(|known| known.wanted(&guest).is_some())
     }
 
     /// Whether there is such a program on any.

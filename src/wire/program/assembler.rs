@@ -29,13 +29,13 @@ pub enum AssembleError {
     #[error("the program is empty")]
     Empty,
     /// A jump leads nowhere.
-    #[error("a jump leads to '{}', and there is no such label", .0.0)]
+    #[error("a jump leads to '{}', and there is no such label", .0)]
     LabelMissing(Label),
     /// Two places have the same label.
-    #[error("the label '{}' is there twice", .0.0)]
+    #[error("the label '{}' is there twice", .0)]
     LabelTwice(Label),
     /// A jump leads back: the program would have a loop, which older kernels refuse.
-    #[error("a jump leads back to '{}'; a program has no loops", .0.0)]
+    #[error("a jump leads back to '{}'; a program has no loops", .0)]
     JumpBack(Label),
     /// Nothing leads to the instruction of this number, which the kernel refuses.
     #[error("nothing leads to instruction {0}")]
@@ -136,7 +136,7 @@ impl fmt::Display for Program {
         let mut slot = 0;
         for (position, instruction) in self.instructions.iter().enumerate() {
             for (label, _) in self.labels.iter().filter(|(_, (place, _))| *place == position) {
-                writeln!(f, "{}:", label.0)?;
+                writeln!(f, "{label}:")?;
             }
             writeln!(f, "{slot:4}  {instruction}")?;
             slot += instruction.slots();
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use Register::{Frame, R0, R1, R2, R6};
 
-    const END: Label = Label("end");
+    const END: Label = Label("end", 0);
 
     fn assembled(instructions: &[Instruction]) -> Result<Program, AssembleError> {
         let mut assembler = Assembler::default();
@@ -205,9 +205,9 @@ mod tests {
         assembler
             .push(jump_if(END))
             .push(Instruction::Constant(R2, 1))
-            .push(jump_if(Label("middle")))
+            .push(jump_if(Label("middle", 0)))
             .push(Instruction::Jump(END))
-            .label(Label("middle"))
+            .label(Label("middle", 0))
             .push(Instruction::Call(Helper::BootTime))
             .label(END)
             .push(Instruction::Exit);

@@ -69,6 +69,8 @@ pub enum Operand {
 pub enum Operation {
     /// The sum.
     Add,
+    /// What is left without the operand.
+    Subtract,
     /// The bits that are in either.
     Or,
     /// The bits that are in both.
@@ -114,9 +116,9 @@ pub enum Helper {
     BootTime = 125,
 }
 
-/// A place that jumps lead to.
+/// A place that jumps lead to: its name, and which of several of that name it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label(pub &'static str);
+pub struct Label(pub &'static str, pub u16);
 
 /// One instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,6 +282,7 @@ impl Operation {
     fn code(self) -> u8 {
         match self {
             Self::Add => 0x00,
+            Self::Subtract => 0x10,
             Self::Or => 0x40,
             Self::And => 0x50,
             Self::ShiftRight => 0x70,

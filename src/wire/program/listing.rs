@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::instruction::{Condition, Helper, Instruction, Operand, Operation, Register, Size, Width};
+use super::instruction::{Condition, Helper, Instruction, Label, Operand, Operation, Register, Size, Width};
 
 impl fmt::Display for Instruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -10,6 +10,7 @@ impl fmt::Display for Instruction {
             Self::Compute(width, operation, to, operand) => {
                 let sign = match operation {
                     Operation::Add => "+=",
+                    Operation::Subtract => "-=",
                     Operation::Or => "|=",
                     Operation::And => "&=",
                     Operation::ShiftRight => ">>=",
@@ -30,7 +31,7 @@ impl fmt::Display for Instruction {
             }
             Self::Constant(to, value) => write!(f, "{} = {value:#018x} ll", Named(Width::Bits64, to)),
             Self::MapOf(to, map) => write!(f, "{} = map {}", Named(Width::Bits64, to), map.as_str()),
-            Self::Jump(label) => write!(f, "goto {}", label.0),
+            Self::Jump(label) => write!(f, "goto {label}"),
             Self::JumpIf(width, condition, left, right, label) => {
                 let sign = match condition {
                     Condition::Equal => "==",
@@ -38,7 +39,7 @@ impl fmt::Display for Instruction {
                     Condition::AtLeast => ">=",
                     Condition::AnyBit => "&",
                 };
-                write!(f, "if {} {sign} {} goto {}", Named(width, left), Second(width, right), label.0)
+                write!(f, "if {} {sign} {} goto {label}", Named(width, left), Second(width, right))
             }
             Self::Call(helper) => {
                 let name = match helper {
@@ -53,6 +54,15 @@ impl fmt::Display for Instruction {
                 write!(f, "call {name}#{}", helper as i32)
             }
             Self::Exit => f.write_str("exit"),
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            0 => f.write_str(self.0),
+            number => write!(f, "{}_{number}", self.0),
         }
     }
 }

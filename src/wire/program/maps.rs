@@ -93,7 +93,7 @@ impl Entry {
 pub struct Hits {
     /// How often it was answered for.
     pub count: u64,
-    /// When it was last answered for, as [`Entry::until`] counts; 0 before the first time.
+    /// When it was last asked for, as [`Entry::until`] counts; 0 before the first time.
     pub last_asked: u64,
 }
 
@@ -141,12 +141,14 @@ pub enum Verdict {
     NotPlain = 4,
     /// Passed on: the kernel had no room for the answer.
     NoRoom = 5,
+    /// Passed on: what this asker makes of answers is to be seen.
+    Asker = 6,
 }
 
 impl Verdict {
     /// Every verdict, in the order of the counters.
-    pub const ALL: [Self; 6] =
-        [Self::Target, Self::Range, Self::Unknown, Self::Lapsed, Self::NotPlain, Self::NoRoom];
+    pub const ALL: [Self; 7] =
+        [Self::Target, Self::Range, Self::Unknown, Self::Lapsed, Self::NotPlain, Self::NoRoom, Self::Asker];
 
     /// The key of its counter.
     pub const fn key(self) -> [u8; 4] {

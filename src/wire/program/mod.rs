@@ -9,6 +9,7 @@
 //! No compiler is needed and no object file: [`Responder::program`] is a list of values, [`Assembler`] resolves its jumps,
 //! `kernel::bpf` loads it. The offsets of all that it touches are in the table of `layout`.
 
+mod askers;
 mod assembler;
 mod instruction;
 mod layout;
@@ -17,6 +18,7 @@ mod maps;
 mod responder;
 mod steps;
 
+pub use askers::{Exception, Treatment};
 pub use assembler::{AssembleError, Assembler, MAX_SLOTS, Program};
 pub use instruction::{
     Condition, Helper, Instruction, Label, Operand, Operation, Register, Size, Slot, Width,

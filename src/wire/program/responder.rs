@@ -7,6 +7,7 @@ use core::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::askers::{EXCEPTED, Exception, Treatment, pass_on_repeated, treat};
 use super::assembler::{AssembleError, Assembler, Program};
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
 use super::layout::*;
@@ -16,11 +17,11 @@ use crate::wire::{Advertisement, Mac, Solicitation};
 use Condition::{AnyBit, AtLeast, Different, Equal};
 use Instruction::{AddAtomically, Call, Compute, Exit, Jump, JumpIf, Load, MapOf, Store};
 use Operation::{Add, And, Move, Or, Xor};
-use Register::{Frame, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9};
+use Register::{Frame, R0, R1, R2, R3, R4, R5, R6, R8, R9};
 use Width::{Bits32, Bits64};
 
 /// The values that the program of one upstream is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Responder {
     /// The upstream's own address: answers come from it and name it.
     pub station: Mac,
@@ -30,6 +31,10 @@ pub struct Responder {
     pub override_entry: bool,
     /// Which IPv6 source answers carry.
     pub sources: Sources,
+    /// Whether questions show which source their asker takes. If they do, one that is repeated soon after is passed on.
+    pub learns: bool,
+    /// Those that get something else: it is in the program itself, so there are to be few.
+    pub askers: Vec<Exception>,
 }
 
 /// The IPv6 source of answers. Where there is none, the question is passed on.
@@ -51,26 +56,25 @@ pub const PASS_ON: i32 = -1;
 /// What it returns for a frame that it has turned into the answer: TC_ACT_REDIRECT, out of where it came in.
 pub const REDIRECTED: i32 = 7;
 
-/// Survive calls: the context, how long the frame is, what is known of the target, the time.
+/// Survive calls, as [`LENGTH`] does: the context, what is known of the target, the time.
 const CONTEXT: Register = R6;
-const LENGTH: Register = R7;
-const ENTRY: Register = R8;
-const NOW: Register = R9;
+pub(super) const ENTRY: Register = R8;
+pub(super) const NOW: Register = R9;
 
-const READ: Label = Label("read");
-const FOR_US: Label = Label("for_us");
-const ADDRESSES: Label = Label("addresses");
-const OTHER_SOURCE: Label = Label("other_source");
-const FOUND: Label = Label("found");
-const TO_OTHERS: Label = Label("to_others");
-const ANSWER: Label = Label("answer");
-const ASKER: Label = Label("asker");
-const WRITE: Label = Label("write");
-const NO_COUNTER: Label = Label("no_counter");
-const LAPSED: Label = Label("lapsed");
-const NO_ROOM: Label = Label("no_room");
-const COUNT: Label = Label("count");
-const PASS: Label = Label("pass");
+const READ: Label = Label("read", 0);
+const FOR_US: Label = Label("for_us", 0);
+const ADDRESSES: Label = Label("addresses", 0);
+const OTHER_SOURCE: Label = Label("other_source", 0);
+const FOUND: Label = Label("found", 0);
+const TO_OTHERS: Label = Label("to_others", 0);
+pub(super) const ANSWER: Label = Label("answer", 0);
+const ASKER: Label = Label("asker", 0);
+const WRITE: Label = Label("write", 0);
+const NO_COUNTER: Label = Label("no_counter", 0);
+const LAPSED: Label = Label("lapsed", 0);
+const NO_ROOM: Label = Label("no_room", 0);
+const COUNT: Label = Label("count", 0);
+const PASS: Label = Label("pass", 0);
 
 impl Responder {
     /// The program. There is none for an upstream without an address that answers could come from.
@@ -80,10 +84,16 @@ impl Responder {
         self.check_headers(&mut a);
         check_message(&mut a);
         look_up(&mut a);
+        if self.learns {
+            pass_on_repeated(&mut a);
+        }
+        if !self.askers.is_empty() {
+            treat(&self.askers, &mut a);
+        }
         self.choose_source(&mut a);
         self.write_answer(&mut a);
         send(&mut a);
-        pass_on(&mut a);
+        self.pass_on(&mut a);
         a.assemble()
     }
 
@@ -124,10 +134,7 @@ impl Responder {
     /// Which source the answer has, in R1 and R2; where there is none the question is passed on.
     fn choose_source(&self, a: &mut Assembler) {
         match self.sources {
-            Sources::Target => {
-                load(a, R1, TARGET);
-                load(a, R2, TARGET.part(8, Size::Double));
-            }
+            Sources::Target => target_source(a),
             Sources::ByScope { to_link_local, to_others } => {
                 load(a, R1, SOURCE.part(0, Size::Half));
                 a.push(Compute(Bits32, And, R1, half([0xff, 0xc0]).into()));
@@ -153,16 +160,8 @@ impl Responder {
         }
         store(a, SOURCE, R1);
         store(a, SOURCE.part(8, Size::Double), R2);
-        // To the station of its source link-layer address option, or else to the sender of the frame.
         let halves = [(0, R1), (2, R2), (4, R3)];
-        for (offset, register) in halves {
-            load(a, register, OPTION_MAC.part(offset, Size::Half));
-        }
-        a.push(JumpIf(Bits32, Equal, LENGTH, LONG.into(), ASKER));
-        for (offset, register) in halves {
-            load(a, register, SOURCE_MAC.part(offset, Size::Half));
-        }
-        a.label(ASKER);
+        asker_mac(a, halves, ASKER);
         for (offset, register) in halves {
             store(a, DESTINATION_MAC.part(offset, Size::Half), register);
         }
@@ -188,6 +187,27 @@ impl Responder {
         a.push(Compute(Bits32, Xor, R0, 0xffff.into()));
         store(a, CHECKSUM, R0);
         store(a, TYPE_AND_CODE, half([Advertisement::TYPE, 0]));
+    }
+
+    /// The frame goes on as it came.
+    fn pass_on(&self, a: &mut Assembler) {
+        let has_exceptions =
+            self.learns || self.askers.iter().any(|asker| asker.treatment == Treatment::PassOn);
+        let excepted = has_exceptions.then_some((EXCEPTED, Verdict::Asker));
+        for (label, verdict) in
+            [(LAPSED, Verdict::Lapsed), (NOT_PLAIN, Verdict::NotPlain)].into_iter().chain(excepted)
+        {
+            a.label(label);
+            count_as(a, verdict);
+            a.push(Jump(COUNT));
+        }
+        a.label(NO_ROOM);
+        count_as(a, Verdict::NoRoom);
+        a.label(COUNT);
+        count(a, PASS);
+        a.label(PASS);
+        a.push(Compute(Bits64, Move, R0, PASS_ON.into()));
+        a.push(Exit);
     }
 }
 
@@ -323,22 +343,6 @@ fn send(a: &mut Assembler) {
     a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_IFINDEX));
     a.push(Compute(Bits64, Move, R2, 0.into()));
     a.push(Call(Helper::Redirect));
-    a.push(Exit);
-}
-
-/// The frame goes on as it came.
-fn pass_on(a: &mut Assembler) {
-    for (label, verdict) in [(LAPSED, Verdict::Lapsed), (NOT_PLAIN, Verdict::NotPlain)] {
-        a.label(label);
-        count_as(a, verdict);
-        a.push(Jump(COUNT));
-    }
-    a.label(NO_ROOM);
-    count_as(a, Verdict::NoRoom);
-    a.label(COUNT);
-    count(a, PASS);
-    a.label(PASS);
-    a.push(Compute(Bits64, Move, R0, PASS_ON.into()));
     a.push(Exit);
 }
 

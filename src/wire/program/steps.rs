@@ -4,15 +4,18 @@ use core::net::Ipv6Addr;
 
 use super::assembler::Assembler;
 use super::instruction::{Condition, Helper, Instruction, Label, Operand, Operation, Register, Size, Width};
-use super::layout::{COUNTER, Field, SUMMED, double};
+use super::layout::{COUNTER, Field, LONG, OPTION_MAC, SOURCE_MAC, SUMMED, TARGET, double};
 use super::maps::{Map, Verdict};
 use Instruction::{Call, Compute, Constant, Jump, JumpIf, Load, MapOf, Store};
 use Operation::{Add, And, Move, ShiftRight};
 use Register::{Frame, R0, R1, R2, R3, R4};
 use Width::{Bits32, Bits64};
 
+/// Survives calls: how long the frame is.
+pub(super) const LENGTH: Register = Register::R7;
+
 /// Where a solicitation goes on that is not valid, or not plain.
-pub(super) const NOT_PLAIN: Label = Label("not_plain");
+pub(super) const NOT_PLAIN: Label = Label("not_plain", 0);
 
 /// A field of the frame on the stack, into a register.
 pub(super) fn load(a: &mut Assembler, register: Register, field: Field) {
@@ -41,9 +44,32 @@ pub(super) fn constant_source(a: &mut Assembler, source: Option<Ipv6Addr>) {
         a.push(Jump(NOT_PLAIN));
         return;
     };
-    let [first, second] =
-        [0, 8].map(|at| double(source.octets()[at..at + 8].try_into().expect("eight of sixteen bytes")));
+    let [first, second] = doubles(source);
     a.push(Constant(R1, first)).push(Constant(R2, second));
+}
+
+/// The target as source, into R1 and R2.
+pub(super) fn target_source(a: &mut Assembler) {
+    load(a, R1, TARGET);
+    load(a, R2, TARGET.part(8, Size::Double));
+}
+
+/// Both halves of an address, as they are on the stack.
+pub(super) fn doubles(address: Ipv6Addr) -> [u64; 2] {
+    [0, 8].map(|at| double(address.octets()[at..at + 8].try_into().expect("eight of sixteen bytes")))
+}
+
+/// The link-layer address of who asks, by two bytes: that of its source link-layer address option, or else of the sender
+/// of the frame. Goes on at the label, which follows.
+pub(super) fn asker_mac(a: &mut Assembler, halves: [(u8, Register); 3], then: Label) {
+    for (offset, register) in halves {
+        load(a, register, OPTION_MAC.part(offset, Size::Half));
+    }
+    a.push(JumpIf(Bits32, Condition::Equal, LENGTH, LONG.into(), then));
+    for (offset, register) in halves {
+        load(a, register, SOURCE_MAC.part(offset, Size::Half));
+    }
+    a.label(then);
 }
 
 /// The one's complement sum over addresses and message, begun with what is in R5, into R0: 16 bits of it.

@@ -270,6 +270,8 @@ fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Table, TcxLink)
         router: false,
         override_entry: false,
         sources: Sources::Target,
+        learns: false,
+        askers: Vec::new(),
     };
     let program = LoadedProgram::load(&responder.program()?, table.maps())?;
     let link = lab.host.run(|| TcxLink::attach(&program, index(UPSTREAM)))?;

@@ -29,8 +29,8 @@ use crate::engine::time::Time;
 use crate::wire::Mac;
 
 use pending::Pending;
-pub use seen::Cast;
-use tried::Tried;
+pub use seen::{Cast, Sight};
+use tried::{Exception, Tried};
 pub use tried::{Outcome, Taking};
 
 /// The askers that are known, and what they take.
@@ -48,6 +48,8 @@ pub struct Sources {
     due: Option<Time>,
     news: Vec<News>,
     is_changed: bool,
+    /// What is an exception may be another than at the last look.
+    is_excepted: bool,
 }
 
 /// Something to tell of an asker.
@@ -94,6 +96,7 @@ impl Sources {
             due: None,
             news: Vec::new(),
             is_changed: false,
+            is_excepted: true,
         }
     }
 
@@ -103,7 +106,7 @@ impl Sources {
         &mut self,
         asker: Asker,
         target: Ipv6Addr,
-        cast: Cast,
+        (cast, sight): (Cast, Sight),
         ways: impl FnOnce() -> Vec<Source>,
         now: Time,
     ) -> bool {
@@ -111,11 +114,13 @@ impl Sources {
         if asker.address.is_unspecified() {
             return false;
         }
-        self.pending.ask(asker, target, now);
+        self.pending.ask(asker, target, sight, now);
         let hash = self.hash.of(target);
         let Some(tried) = self.find(&asker) else { return false };
-        let outcome = tried.ask(target, cast, hash, ways, now);
+        let before = tried.exception();
+        let outcome = tried.ask(target, (cast, sight), hash, ways, now);
         let (due, asks_again) = (tried.tell_due(), tried.doubts(now));
+        self.is_excepted |= self.find(&asker).map(|tried| tried.exception()) != Some(before);
         self.look_at(due);
         if let Some(outcome) = outcome {
             self.take_in(asker, outcome, now);
@@ -166,12 +171,14 @@ impl Sources {
     /// The interface is gone; another may get its number.
     pub fn end_link(&mut self, link: IfIndex) {
         self.askers.retain(|(asker, _)| asker.link != link);
+        self.is_excepted = true;
     }
 
     /// A switch kept the answers for this target back, and does no more: what was tried meanwhile says nothing.
     pub fn forgive(&mut self, target: Ipv6Addr) {
         let hash = self.hash.of(target);
         self.askers.iter_mut().for_each(|(_, tried)| tried.forgive(target, hash));
+        self.is_excepted = true;
     }
 
     /// The target is announced, or asks for a router: who is silent now may have learned it from that.
@@ -193,7 +200,9 @@ impl Sources {
         let mut outcomes = Vec::new();
         self.due = None;
         for (asker, tried) in &mut self.askers {
+            let before = tried.exception();
             let (these, due) = tried.tick(now);
+            self.is_excepted |= tried.exception() != before;
             outcomes.extend(these.into_iter().map(|outcome| (*asker, outcome)));
             self.due = self.due.into_iter().chain(due).min();
         }
@@ -208,6 +217,7 @@ impl Sources {
     /// The source that has helped this asker is kept for it, under the name of its interface.
     pub fn keep(&mut self, asker: &Asker, interface: IfName, source: Source, is_gateway: bool) {
         let key = (interface, asker.mac, asker.address);
+        self.is_excepted = true;
         if source == Source::Scope {
             self.is_changed |= self.kept.remove(&key).is_some();
             return;
@@ -224,6 +234,7 @@ impl Sources {
         for Remembered { interface, mac, address, source } in all.into_iter().take(Remembered::MOST) {
             self.kept.insert((interface, mac, address), source);
         }
+        self.is_excepted = true;
     }
 
     /// All that is to be remembered, if it is something else than before.
@@ -248,6 +259,33 @@ impl Sources {
             })
             .collect();
         all.sort_unstable_by_key(|notable| (notable.asker.link, notable.asker.mac, notable.asker.address));
+        all
+    }
+
+    /// Whether what is an exception may be another than at the last look.
+    pub fn take_excepted(&mut self) -> bool {
+        std::mem::take(&mut self.is_excepted)
+    }
+
+    /// Whether every question of this asker is to be seen.
+    pub fn is_watched(&self, asker: &Asker) -> bool {
+        self.askers.iter().any(|(known, tried)| known == asker && tried.is_watched())
+    }
+
+    /// The askers on this interface that do not get what the others do, in their order: the source that is kept for
+    /// them; none, where every question of them is to be seen.
+    pub fn exceptions(&self, link: IfIndex, name: IfName) -> BTreeMap<(Mac, Ipv6Addr), Option<Source>> {
+        let kept = self.kept.iter().filter(|((interface, ..), _)| *interface == name);
+        let mut all: BTreeMap<_, _> =
+            kept.map(|((_, mac, address), source)| ((*mac, *address), Some(*source))).collect();
+        for (asker, tried) in self.askers.iter().filter(|(asker, _)| asker.link == link) {
+            let key = (asker.mac, asker.address);
+            match tried.exception() {
+                Exception::None => _ = all.remove(&key),
+                Exception::Kept(source) => _ = all.insert(key, Some(source)),
+                Exception::Watched => _ = all.insert(key, None),
+            }
+        }
         all
     }
 
@@ -293,6 +331,7 @@ impl Sources {
             });
             let Some(first) = first.map(|(place, _)| place) else { return false };
             room = self.askers.swap_remove(first).1.into_room();
+            self.is_excepted = true;
         }
         let kept = self.kept_for(&asker, acquaintance);
         self.askers.push((asker, Tried::new(is_gateway, kept, room, now)));

@@ -4,7 +4,7 @@
 use core::net::Ipv6Addr;
 use std::collections::VecDeque;
 
-use super::seen::{ROW, WINDOW, next};
+use super::seen::{ROW, Sight, WINDOW, next};
 use crate::engine::asker::Asker;
 use crate::engine::time::Time;
 
@@ -28,7 +28,7 @@ struct Question {
 
 impl Pending {
     /// A question has come.
-    pub fn ask(&mut self, asker: Asker, target: Ipv6Addr, now: Time) {
+    pub fn ask(&mut self, asker: Asker, target: Ipv6Addr, sight: Sight, now: Time) {
         if let Some(before) = self.newest.take().filter(|before| !before.is_answered) {
             if self.waiting.len() == MOST {
                 self.waiting.pop_front();
@@ -36,7 +36,7 @@ impl Pending {
             self.waiting.push_back(before);
         }
         let before = self.take(&asker, target).filter(|before| now.since(before.at) <= WINDOW);
-        let place = before.map_or(1, |before| next(before.place));
+        let place = before.map_or(sight.first(), |before| next(before.place));
         self.newest = Some(Question { asker, target, at: now, place, is_answered: false });
     }
 
@@ -88,19 +88,19 @@ mod tests {
         let mut pending = Pending::default();
         for second in 0..5 {
             for last in 1..4 {
-                pending.ask(ASKER, target(last), at(second * 1_000));
+                pending.ask(ASKER, target(last), Sight::All, at(second * 1_000));
             }
         }
         assert_eq!((1..4).map(|last| pending.answer(&ASKER, target(last))).collect::<Vec<_>>(), [2, 2, 2]);
         assert_eq!(pending.answer(&ASKER, target(9)), ROW, "nobody has asked");
-        pending.ask(ASKER, target(1), at(9_000));
+        pending.ask(ASKER, target(1), Sight::All, at(9_000));
         assert_eq!(pending.answer(&ASKER, target(1)), 1, "a row of its own");
     }
 
     #[test]
     fn has_room_for_a_few() {
         let mut pending = Pending::default();
-        (1..1_000).for_each(|last| pending.ask(ASKER, target(last), at(0)));
+        (1..1_000).for_each(|last| pending.ask(ASKER, target(last), Sight::All, at(0)));
         assert_eq!((pending.waiting.len(), pending.answer(&ASKER, target(1))), (MOST, ROW));
         assert_eq!(pending.answer(&ASKER, target(998)), 1);
     }

@@ -14,6 +14,25 @@ pub enum Cast {
     Unicast,
 }
 
+/// Which questions of an asker for a target come to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// All.
+    All,
+    /// Those that follow another soon: a program in the kernel answers the first one of a row.
+    Repeats,
+}
+
+impl Sight {
+    /// Which question of a row it is that comes first.
+    pub fn first(self) -> u8 {
+        match self {
+            Self::All => 1,
+            Self::Repeats => 2,
+        }
+    }
+}
+
 /// Whether the answers for a target are taken, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
@@ -50,27 +69,28 @@ impl Seen {
     }
 
     /// The asker asks for it. True if it does so again right after an answer.
-    pub fn ask(&mut self, cast: Cast, now: Time) -> bool {
+    pub fn ask(&mut self, cast: Cast, sight: Sight, now: Time) -> bool {
+        let first = sight.first();
         let since_answer = self.answered.map(|answered| now.since(answered));
         let mut is_again = false;
         match since_answer {
             // It waits for the answer, or the question was on its way when that was sent.
             None if now.since(self.asked) <= WINDOW => self.place = next(self.place),
-            None => self.place = 1,
+            None => self.place = first,
             Some(since) if since < SHORTEST => self.place = next(self.place),
             Some(since) if since <= WINDOW => match (self.cast, cast) {
                 // It has learnt our link-layer address.
                 (Cast::Multicast, Cast::Unicast) => {
                     self.take();
-                    self.place = 1;
+                    self.place = first;
                 }
                 (Cast::Unicast, Cast::Unicast) => self.place = next(self.place),
-                (Cast::Unicast, Cast::Multicast) => (self.place, is_again) = (1, true),
+                (Cast::Unicast, Cast::Multicast) => (self.place, is_again) = (first, true),
                 (Cast::Multicast, Cast::Multicast) => (self.place, is_again) = (next(self.place), true),
             },
             Some(_) => {
                 self.settle(now);
-                self.place = 1;
+                self.place = first;
             }
         }
         if is_again {
@@ -145,7 +165,7 @@ mod tests {
     fn again(questions: &[(u64, Cast)]) -> u8 {
         let mut seen = Seen::new(TARGET, 1, at(0));
         for (millis, cast) in questions {
-            seen.ask(*cast, at(*millis));
+            seen.ask(*cast, Sight::All, at(*millis));
             seen.answer(at(*millis));
         }
         seen.again
@@ -171,7 +191,7 @@ mod tests {
     fn a_question_that_is_not_answered_says_nothing() {
         let mut seen = Seen::new(TARGET, 1, at(0));
         for millis in [60_000, 61_000, 62_000, 63_000, 64_000] {
-            assert!(!seen.ask(Cast::Multicast, at(millis)));
+            assert!(!seen.ask(Cast::Multicast, Sight::All, at(millis)));
         }
         assert_eq!((seen.again, seen.due()), (0, None));
     }
@@ -181,7 +201,7 @@ mod tests {
         let mut seen = Seen::new(TARGET, 1, at(0));
         assert_eq!(seen.due(), Some(at(2_200)));
         for (millis, due) in [(1_000, Some(3_200)), (2_000, None), (3_000, Some(5_200))] {
-            seen.ask(Cast::Multicast, at(millis));
+            seen.ask(Cast::Multicast, Sight::All, at(millis));
             seen.answer(at(millis));
             assert_eq!(seen.due(), due.map(at), "{millis}");
         }

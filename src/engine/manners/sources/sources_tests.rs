@@ -54,7 +54,7 @@ impl Router {
             if self.known.contains(target) {
                 continue;
             }
-            sources.ask(self.asker, *target, Cast::Multicast, || ALL.to_vec(), now);
+            sources.ask(self.asker, *target, (Cast::Multicast, Sight::All), || ALL.to_vec(), now);
             let source = sources.answer(self.asker, *target, &Upstream, now);
             if (self.takes)(*target, source) {
                 self.known.push(*target);
@@ -144,7 +144,7 @@ fn a_limit_of_addresses_is_no_matter_of_the_source_and_those_that_are_taken_keep
         let checked = targets[usize::try_from(second % 3).unwrap()];
         if second % 4 == 0 {
             let now = at(second * 1_000 + 500);
-            sources.ask(asker(1), checked, Cast::Unicast, || ALL.to_vec(), now);
+            sources.ask(asker(1), checked, (Cast::Unicast, Sight::All), || ALL.to_vec(), now);
             assert_eq!(sources.answer(asker(1), checked, &Upstream, now), Source::Scope, "{second}");
         }
     }
@@ -175,7 +175,7 @@ fn silence_proves_nothing_where_the_router_was_told_of_the_target_in_another_way
     let takes = |source| source == Source::Global;
     let mut told = Vec::new();
     let ask = |sources: &mut Sources, cast, millis| {
-        sources.ask(asker(1), target(5), cast, || ALL.to_vec(), at(millis));
+        sources.ask(asker(1), target(5), (cast, Sight::All), || ALL.to_vec(), at(millis));
         sources.answer(asker(1), target(5), &Upstream, at(millis))
     };
     // The router checks its entry, gives it up, asks once, and has the target's own question for it by then.
@@ -217,11 +217,11 @@ fn an_asker_that_gives_up_proves_nothing() {
 fn questions_that_had_to_wait_for_their_guest_count_from_the_answer_on() {
     let mut sources = Sources::new(Seed::default());
     for second in 0..5 {
-        sources.ask(asker(1), target(5), Cast::Multicast, || ALL.to_vec(), at(second * 1_000));
+        sources.ask(asker(1), target(5), (Cast::Multicast, Sight::All), || ALL.to_vec(), at(second * 1_000));
     }
     assert_eq!(sources.answer(asker(1), target(5), &Upstream, at(4_500)), Source::Scope);
     // One more was on its way, and then it is silent.
-    sources.ask(asker(1), target(5), Cast::Multicast, || ALL.to_vec(), at(4_600));
+    sources.ask(asker(1), target(5), (Cast::Multicast, Sight::All), || ALL.to_vec(), at(4_600));
     assert_eq!(sources.answer(asker(1), target(5), &Upstream, at(4_600)), Source::Scope);
     assert_eq!((sources.next_due(), sources.notable(at(10_000))), (None, vec![]));
 }

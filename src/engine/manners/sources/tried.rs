@@ -3,7 +3,7 @@
 use core::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::seen::{Cast, MOST_AGAIN, Seen, Standing, WINDOW};
+use super::seen::{Cast, MOST_AGAIN, Seen, Sight, Standing, WINDOW};
 use crate::engine::policy::Source;
 use crate::engine::time::Time;
 
@@ -49,6 +49,17 @@ pub enum Outcome {
     NotTaken,
     /// All answers are taken again.
     Over,
+}
+
+/// Whether an asker gets what all others do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exception {
+    /// It does.
+    None,
+    /// It has answers from this source.
+    Kept(Source),
+    /// Every question of it is to be seen.
+    Watched,
 }
 
 /// How the answers of an asker stand.
@@ -103,7 +114,7 @@ impl Tried {
     pub fn ask(
         &mut self,
         target: Ipv6Addr,
-        cast: Cast,
+        (cast, sight): (Cast, Sight),
         hash: u64,
         ways: impl FnOnce() -> Vec<Source>,
         now: Time,
@@ -112,7 +123,7 @@ impl Tried {
         let place = self.place_of(target, hash)?;
         let seen = self.seen[place].as_mut()?;
         let was = (seen.standing, seen.again);
-        let is_again = seen.ask(cast, now);
+        let is_again = seen.ask(cast, sight, now);
         if is_again {
             self.doubted = Some(now);
             if seen.again == MOST_AGAIN {
@@ -213,9 +224,23 @@ impl Tried {
         self.tell_at
     }
 
+    /// What is said of it to those that answer for us.
+    pub fn exception(&self) -> Exception {
+        match self.kept {
+            _ if self.is_watched() => Exception::Watched,
+            Some(source) => Exception::Kept(source),
+            None => Exception::None,
+        }
+    }
+
+    /// Whether every question of it is to be seen: a source is looked for, or its answers are not taken.
+    pub fn is_watched(&self) -> bool {
+        self.trial.is_some() || self.tell_at.is_some() || self.is_told
+    }
+
     /// Whether there is something to say of it.
     pub fn is_notable(&self) -> bool {
-        self.kept.is_some() || self.trial.is_some() || self.tell_at.is_some() || self.is_told
+        self.kept.is_some() || self.is_watched()
     }
 
     /// Whether sources are being tried.

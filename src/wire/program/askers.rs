@@ -1,0 +1,96 @@
+//! Who asks, where that matters: askers that get other answers than all the rest, and those that may not take theirs.
+
+use core::net::Ipv6Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::assembler::Assembler;
+use super::instruction::{Condition, Instruction, Label, Operation, Register, Size, Width};
+use super::layout::{DESTINATION, LAST_ASKED, SOURCE, half};
+use super::responder::{ANSWER, ENTRY, NOW};
+use super::steps::{asker_mac, constant_source, doubles, load, target_source};
+use crate::wire::Mac;
+use Condition::{AtLeast, Different};
+use Instruction::{Compute, Constant, Jump, JumpIf, Load, Store};
+use Operation::{Move, Subtract};
+use Register::{R0, R1, R2, R3, R4, R5};
+use Width::{Bits32, Bits64};
+
+/// An asker that `sources` are not for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    /// Its link-layer address, as answers to it have it.
+    pub mac: Mac,
+    /// Its address.
+    pub address: Ipv6Addr,
+    /// What it gets.
+    pub treatment: Treatment,
+}
+
+/// What an asker gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Treatment {
+    /// All that it asks is passed on.
+    PassOn,
+    /// Answers from the target itself.
+    Target,
+    /// Answers from this address.
+    Source(Ipv6Addr),
+}
+
+/// RFC 4861 §7.2.2: an asker without an answer asks again after RetransTimer. So where a target is asked for once more so
+/// soon, the answer before may not have been taken, and the packet path has to see that. What comes sooner still waited in
+/// a queue, or is from one of many askers; and one that knows the target asks it alone, not its group.
+pub(super) fn pass_on_repeated(a: &mut Assembler) {
+    load(a, R1, DESTINATION.part(0, Size::Byte));
+    a.push(JumpIf(Bits32, Different, R1, 0xff.into(), FRESH));
+    a.push(Load(Size::Double, R2, ENTRY, LAST_ASKED));
+    a.push(Store(Size::Double, ENTRY, LAST_ASKED, NOW.into()));
+    a.push(Compute(Bits64, Move, R1, NOW.into()));
+    a.push(Compute(Bits64, Subtract, R1, R2.into()));
+    a.push(JumpIf(Bits64, AtLeast, R1, LATEST_REPEAT.into(), FRESH));
+    a.push(JumpIf(Bits64, AtLeast, R1, SOONEST_REPEAT.into(), EXCEPTED));
+    a.label(FRESH);
+}
+
+/// Compares the asker with each of the exceptions. Mostly one comparison tells them apart, that of the last half of
+/// their addresses.
+pub(super) fn treat(exceptions: &[Exception], a: &mut Assembler) {
+    let halves = [(0, R3), (2, R4), (4, R5)];
+    asker_mac(a, halves, EXCEPTIONS);
+    load(a, R1, SOURCE);
+    load(a, R2, SOURCE.part(8, Size::Double));
+    for (number, exception) in (1..).zip(exceptions) {
+        let next = Label("exception", number);
+        let [first, second] = doubles(exception.address);
+        for (register, half) in [(R2, second), (R1, first)] {
+            a.push(Constant(R0, half)).push(JumpIf(Bits64, Different, register, R0.into(), next));
+        }
+        for (at, register) in halves {
+            let at = usize::from(at);
+            let bytes = [exception.mac.0[at], exception.mac.0[at + 1]];
+            a.push(JumpIf(Bits32, Different, register, half(bytes).into(), next));
+        }
+        match exception.treatment {
+            Treatment::PassOn => a.push(Jump(EXCEPTED)),
+            Treatment::Target => {
+                target_source(a);
+                a.push(Jump(ANSWER))
+            }
+            Treatment::Source(source) => {
+                constant_source(a, Some(source));
+                a.push(Jump(ANSWER))
+            }
+        };
+        a.label(next);
+    }
+}
+
+/// Where a question goes on that is passed on because of its asker.
+pub(super) const EXCEPTED: Label = Label("excepted", 0);
+const EXCEPTIONS: Label = Label("exceptions", 0);
+const FRESH: Label = Label("fresh", 0);
+/// What is asked for again is repeated so soon at most, and so late, in nanoseconds: RetransTimer is a second (RFC 4861
+/// §10), and the packet path counts what comes within two.
+const SOONEST_REPEAT: i32 = 500_000_000;
+const LATEST_REPEAT: i32 = 2_000_000_001;
