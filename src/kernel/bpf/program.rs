@@ -77,6 +77,11 @@ impl LoadedProgram {
         Err(BpfError::Load { source, log: String::from_utf8_lossy(&log[..end]).into_owned() })
     }
 
+    /// How many bytes of machine code it is; none where it is interpreted, because the kernel does not compile programs.
+    pub fn compiled_length(&self) -> Option<u32> {
+        call::compiled_length(self.fd.as_fd()).ok().filter(|length| *length > 0)
+    }
+
     /// Runs it on a frame, so often, as if `lo` had brought it. Nothing is sent.
     pub fn test_run(&self, frame: &[u8], repeat: u32) -> Result<TestRun, BpfError> {
         let mut left = vec![0; frame.len() + ROOM];

@@ -199,15 +199,27 @@ pub(super) fn program_name(number: u32) -> io::Result<String> {
     }
     // SAFETY: the command reads no pointer.
     let fd = owned(unsafe { bpf(13, &mut Attributes { number, next: 0, flags: 0 }) }?);
-    // struct bpf_prog_info up to the name. All that is zero asks for nothing to be written elsewhere.
-    let mut info = [0_u64; 10];
-    let length = size_of_val(&info) as u32;
-    let mut attributes =
-        InfoAttributes { fd: self::number(fd.as_fd()), length, info: info.as_mut_ptr() as u64 };
-    // SAFETY: the kernel writes at most `length` bytes to `info`, which has that size and lives through the call.
-    unsafe { bpf(15, &mut attributes) }?;
+    let info = program_info(fd.as_fd())?;
     let name = info[8..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0);
     Ok(String::from_utf8_lossy(&name.collect::<Vec<_>>()).into_owned())
+}
+
+/// How many bytes of machine code a program is; 0 where it is interpreted.
+pub(super) fn compiled_length(program: BorrowedFd<'_>) -> io::Result<u32> {
+    let [_, _, lengths, ..] = program_info(program)?;
+    let [a, b, c, d, ..] = lengths.to_ne_bytes();
+    Ok(u32::from_ne_bytes([a, b, c, d]))
+}
+
+/// BPF_OBJ_GET_INFO_BY_FD of a program: struct bpf_prog_info up to the name.
+fn program_info(program: BorrowedFd<'_>) -> io::Result<[u64; 10]> {
+    // All that is zero asks for nothing to be written elsewhere.
+    let mut info = [0_u64; 10];
+    let length = size_of_val(&info) as u32;
+    let mut attributes = InfoAttributes { fd: number(program), length, info: info.as_mut_ptr() as u64 };
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which has that size and lives through the call.
+    unsafe { bpf(15, &mut attributes) }?;
+    Ok(info)
 }
 
 /// The system call.
