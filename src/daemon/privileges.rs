@@ -1,6 +1,6 @@
 //! What the daemon may do, asked of the kernel before anything else: what is waited for comes, a privilege does not.
 //!
-//! May touch: a packet socket that hears nothing, and a request that changes nothing.
+//! May touch: a packet socket that hears nothing, a request that changes nothing, and a program that is not attached.
 
 use core::net::Ipv6Addr;
 use std::io;
@@ -12,7 +12,8 @@ use tokio::task::spawn_blocking;
 use super::Error;
 use crate::config::Config;
 use crate::engine::facts::{KernelRoute, NextHop, RouteKind};
-use crate::engine::policy::{RangePolicy, RangeRoutes};
+use crate::engine::policy::{Backend, Policy, RangePolicy, RangeRoutes};
+use crate::kernel::bpf::{Outlives, check_available};
 use crate::kernel::netlink::{Requests, RouteError};
 
 /// An error that names what is missing, and the remedy. Must be called within a Tokio runtime.
@@ -24,12 +25,27 @@ pub(super) async fn check(config: &Config, requests: &Requests) -> Result<(), Er
         // To close one takes the kernel a while.
         Ok(socket) => drop(spawn_blocking(move || drop(socket))),
     }
+    check_backend(&config.policy).await?;
     if changes_something(config)
         && let Err(source @ RouteError::Denied) = requests.remove_route(&nobodys(config)).await
     {
         return Err(Error::NoChanges(source));
     }
     Ok(())
+}
+
+/// Whether the programs are to be had that are wanted whatever there is. Must be called within a Tokio runtime.
+pub(super) async fn check_backend(policy: &Policy) -> Result<(), Error> {
+    let mut wanted = policy.upstreams.iter().filter(|upstream| upstream.backend == Backend::Tc).peekable();
+    if wanted.peek().is_none() {
+        return Ok(());
+    }
+    let outlives = wanted.any(|upstream| !upstream.on_crash_answer.is_zero());
+    let outlives = if outlives { Outlives::Yes } else { Outlives::No };
+    match spawn_blocking(move || check_available(outlives)).await {
+        Ok(Err(error)) => Err(Error::NoProgram(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Automatic puts nothing into the kernel, and needs no privilege for it.

@@ -149,7 +149,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
             "ifindex": upstream.link.0,
             "mac": upstream.mac.to_string(),
             "state": link.map_or("missing", |link| link_state(link.state)),
-            "backend": "packet",
+            "backend": if engine.has_program(upstream.link) { "tc" } else { "packet" },
             "mld": mld(engine, upstream.link),
             "gateway_source": provider::gateway_source(engine, upstream),
             "announced_again_seconds": engine.announces_again(upstream.link).map(|period| period.as_secs()),

@@ -134,7 +134,7 @@ fn is_replaced_and_found_again_by_its_pin() {
     let pins = lab.host.run(|| Pins::of(Path::new(Pins::FILE_SYSTEM), interface)).unwrap();
     let link = attached(&lab, "up0", &program);
     assert!(pins.maps().unwrap().is_none() && pins.link().unwrap().is_none());
-    pins.pin(&maps, &link).unwrap();
+    pins.pin(&maps, Some(&link)).unwrap();
     // Nobody has it open any more, as after kill -9: it goes on.
     drop((maps, program, link));
     let mut router = Endpoint::open(&lab.router, "rt0");

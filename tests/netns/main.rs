@@ -80,6 +80,7 @@ mod hints;
 mod hostile;
 mod import;
 mod in_force;
+mod in_kernel;
 mod ingress;
 mod lab;
 mod link;
@@ -196,7 +197,7 @@ fn main() {
     const CROWDED: &[(&str, &[Case])] = &[("upheaval", upheaval::CASES), ("crowd", crowd::CASES)];
     // What loads programs, which is not to be had in a user namespace.
     const IN_KERNEL: &[(&str, &[Case])] = &[("program", program::CASES), ("ingress", ingress::BY_CLSACT)];
-    const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
+    const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES), ("in_kernel", in_kernel::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
     let mut all = trials::trials(cases, refused.as_ref());

@@ -11,10 +11,12 @@ use crate::engine::answer::responder;
 use crate::engine::answers::Decision;
 use crate::engine::asker::Asker;
 use crate::engine::change::{Outcome, RouteState};
+use crate::engine::effect::Program;
+use crate::engine::export::Standing;
 use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
 use crate::engine::keep::Ask;
-use crate::engine::policy::{Backend, OnStop, RangeRoutes, Source};
+use crate::engine::policy::{OnStop, RangeRoutes, Source};
 use crate::engine::time::Time;
 use crate::engine::work::Work;
 use crate::wire::Mac;
@@ -24,13 +26,19 @@ impl Desk {
     pub fn settle_programs(&mut self) {
         let House { plan, host, keep, .. } = &mut self.house;
         let has_program = |link| {
-            let upstream = plan.upstream(link).filter(|upstream| {
-                let policy = &plan.policy.upstreams[upstream.policy];
-                // Which source an asker takes is found out by its questions, and a program keeps them to itself. And
-                // where guests are on the upstream's own link, it depends on who asks.
-                policy.backend == Backend::Tc && upstream.source != Source::Auto && !plan.is_shared(link)
-            });
-            Some((link, responder(upstream.filter(|_| host.links.is_up(link))?)?))
+            let upstream = plan.upstream(link)?;
+            let policy = &plan.policy.upstreams[upstream.policy];
+            // What arrives at a port of a bridge is the bridge's, unless that leaves it alone: the packet path hears
+            // exactly that.
+            let is_port = host.links.get(link).is_none_or(|known| known.master.is_some());
+            // Which source an asker takes is found out by its questions, and a program keeps them to itself. And
+            // where guests are on the upstream's own link, it depends on who asks.
+            let is_plain = upstream.source != Source::Auto && !plan.is_shared(link) && !is_port;
+            if !policy.backend.wants_program() || !is_plain || !host.links.is_up(link) {
+                return None;
+            }
+            let on_crash_answer = policy.on_crash_answer;
+            Some((link, Program { responder: responder(upstream)?, on_crash_answer }))
         };
         let links = plan.bindings.upstreams.iter().map(|upstream| upstream.link);
         keep.mirror.want_programs(&links.filter_map(has_program).collect());
@@ -40,6 +48,48 @@ impl Desk {
     /// What became of a program.
     pub fn program_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) {
         self.house.keep.mirror.program_changed(link, outcome, now);
+    }
+
+    /// The program of this upstream is a predecessor's, and knows these guests. As far as they are guests still they are
+    /// answered for at once, and asked whether they are still there; of all others it knows nothing from here on.
+    pub fn mirrored(&mut self, link: IfIndex, guests: Vec<(Ipv6Addr, Time)>, now: Time) {
+        if !self.house.keep.mirror.is_on(link) {
+            return;
+        }
+        for (guest, _) in &guests {
+            let House { plan, host, guests, .. } = &mut self.house;
+            let Some(range) = plan.find(*guest) else { continue };
+            // Where a guest has a route of its own, that says where it is, and whether it is.
+            let is_unknown = guests.standing(*guest) == Standing::Unknown;
+            if plan.range(range).routes == RangeRoutes::Guests || !is_unknown {
+                continue;
+            }
+            if let [downstream] = *plan.behind(range, *guest, host).as_slice()
+                && plan.may_live(*guest, downstream, host)
+                && host.links.is_up(downstream)
+            {
+                guests.inherit(*guest, downstream, now);
+            }
+        }
+        self.settle(now);
+        for (guest, until) in guests {
+            self.house.keep.mirror.found(link, guest, until);
+            self.mirror_target(guest, now);
+        }
+    }
+
+    /// The program of this upstream has answered so many questions, so many of them for these guests: what follows from
+    /// an answer follows from those.
+    pub fn answered_there(&mut self, link: IfIndex, all: u64, guests: Vec<(Ipv6Addr, u32)>, now: Time) {
+        self.house.counters.answered(link, all);
+        for (target, count) in guests {
+            self.house.guests.count_answers(target, count);
+            let (guests, ground, budget) = self.house.guests();
+            if let Some(live) = guests.live(target) {
+                guests.confirm_if_old(target, &live, &ground, budget, now);
+                self.ask_link(target, link, now);
+            }
+        }
     }
 
     /// Asks the kernel for what is to change.
@@ -92,6 +142,16 @@ impl House {
     /// How many guests the kernel answers for by itself.
     pub fn count_mirrored(&self) -> usize {
         self.keep.mirror.count()
+    }
+
+    /// Whether a program in the kernel answers on this upstream.
+    pub fn has_program(&self, link: IfIndex) -> bool {
+        self.keep.mirror.is_on(link)
+    }
+
+    /// The upstream whose program answers for the target by itself.
+    pub fn program_of(&self, target: Ipv6Addr) -> Option<IfIndex> {
+        self.keep.mirror.answers_on(target)
     }
 
     /// The upstream on which a program is to answer for this live guest.

@@ -72,6 +72,14 @@ pub(super) fn map_shape(map: BorrowedFd<'_>) -> io::Result<MapShape> {
     Ok(MapShape { kind, key_size, value_size, max_entries, flags })
 }
 
+/// BPF_OBJ_GET_INFO_BY_FD, as many words of it as there is room for.
+pub(super) fn info(object: BorrowedFd<'_>, words: &mut [u32]) -> io::Result<()> {
+    let length = size_of_val(words) as u32;
+    let mut attributes = InfoAttributes { fd: number(object), length, info: words.as_mut_ptr() as u64 };
+    // SAFETY: the kernel writes at most `length` bytes to `words`, which has that size and lives through the call.
+    unsafe { bpf(15, &mut attributes) }.map(|_| ())
+}
+
 /// The arguments of BPF_MAP_*_ELEM and BPF_MAP_GET_NEXT_KEY.
 #[repr(C)]
 struct EntryAttributes {
