@@ -15,8 +15,8 @@ use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
 use super::{sockets, synonyms};
 use crate::engine::policy::{
-    Announce, Answer, Backend, GatewaySource, Limits, Mld, OnStop, Override, RangeRoutes, RoutePolicy, Source,
-    Timers,
+    Announce, Answer, Backend, GatewaySource, Limits, Mld, OnStop, Override, RangeRoutes, RoutePolicy,
+    Source, Timers,
 };
 
 pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstream {

@@ -13,8 +13,8 @@ use super::section::Field;
 use super::{gateway, section};
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
-    Answer, Automatic, Downstream, LeftOut, Origin, Policy, RangePolicy, RangeRoutes,
-    UpstreamInterface, UpstreamPolicy,
+    Answer, Automatic, Downstream, LeftOut, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
+    UpstreamPolicy,
 };
 
 /// The shortest configuration that works.

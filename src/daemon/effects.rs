@@ -12,7 +12,9 @@ use super::Error;
 use super::error::describe;
 use super::programs::{self, Ended, News as ProgramNews, Programs};
 use super::suppressor::{News, Suppressor};
+use super::turn::Turn;
 use crate::engine::facts::IfIndex;
+use crate::engine::policy::Policy;
 use crate::engine::{
     AddressChange, AddressOutcome, Change, House, Input, Links, NeighborChange, Outcome, Output, Time,
 };
@@ -97,13 +99,13 @@ impl Effects {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// At the time `now`; programs have room for so many targets.
-    pub(super) fn carry_out(&mut self, effect: Output, targets: usize, now: Time) {
+    /// At the time `now`.
+    pub(super) fn carry_out(&mut self, effect: Output, house: &House, now: Time) {
         match effect {
             Output::ChangeRoute(_) | Output::ChangeAddress(_) if self.programs.is_changing() => {
                 self.held.push_back(effect);
             }
-            other => self.carry_out_now(other, targets, now),
+            other => self.carry_out_now(other, house.written().limits.targets, now),
         }
     }
 
@@ -114,6 +116,7 @@ impl Effects {
         }
     }
 
+    /// Programs have room for so many targets.
     fn carry_out_now(&mut self, effect: Output, targets: usize, now: Time) {
         match effect {
             // The request is queued here, so that the order of the changes is the kernel's order.
@@ -169,19 +172,19 @@ impl Effects {
         !self.changes.is_empty() || !self.neighbors.is_empty() || self.programs.is_changing()
     }
 
-    /// Removes the programs that a predecessor has left.
-    pub(super) async fn sweep_programs(&self) {
-        programs::sweep(BTreeSet::new(), self.requests.clone()).await;
+    /// Removes the programs that a predecessor has left, where none is wanted. Otherwise the new ones come first.
+    pub(super) async fn sweep_programs(&self, policy: &Policy) {
+        if !policy.upstreams.iter().any(|upstream| upstream.backend.wants_program()) {
+            programs::sweep(BTreeSet::new(), self.requests.clone()).await;
+        }
     }
 
-    /// When the programs are to be looked after.
-    pub(super) fn due(&self) -> Option<Instant> {
+    /// Looks after the programs, if it is time. When it is to be done again.
+    pub(super) fn look(&mut self, now: Instant, turn: &Turn) -> Option<Instant> {
+        if self.programs.look(now) {
+            turn.look();
+        }
         self.programs.due()
-    }
-
-    /// Looks after the programs, if it is time. True if it was.
-    pub(super) fn look(&mut self, now: Instant) -> bool {
-        self.programs.look(now)
     }
 
     /// The next one that has ended. Cancel-safe.
@@ -251,11 +254,6 @@ impl Effects {
         let (inputs, news) = self.programs.ended(ended, now);
         match news {
             None => {}
-            Some(ProgramNews::Good(link)) => self.succeeded(Object::Program(link)),
-            Some(ProgramNews::Refused(link, failure)) => {
-                let error = Error::Program { link: links.name(link), said: failure.to_string() };
-                self.failed(Object::Program(link), error);
-            }
             Some(ProgramNews::Left(link, failure)) => {
                 let error = Error::ProgramLeft { link: links.name(link), said: failure.to_string() };
                 self.failed(Object::Program(link), error);

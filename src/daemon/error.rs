@@ -66,14 +66,6 @@ pub enum Error {
         remedy = remedy_for(.0)
     )]
     NoProgram(BpfError),
-    /// The program that is to answer in the kernel cannot be put there.
-    #[error("the program in the kernel cannot be put on {link}, so the daemon answers: {said}")]
-    Program {
-        /// The interface's name.
-        link: String,
-        /// What the kernel said.
-        said: String,
-    },
     /// The program in the kernel cannot be taken away.
     #[error("the program in the kernel cannot be removed from {link}: {said}")]
     ProgramLeft {
@@ -138,7 +130,9 @@ fn remedy_for(error: &BpfError) -> &'static str {
         _ => return "",
     };
     match said.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => "; run lone64 as root, or as root with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW",
+        Some(libc::EPERM | libc::EACCES) => {
+            "; run lone64 as root, or as root with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW"
+        }
         Some(libc::ENOSYS) => "; the kernel needs CONFIG_BPF_SYSCALL",
         Some(libc::EINVAL) => "; it takes Linux 5.8",
         _ => "",

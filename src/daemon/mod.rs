@@ -179,9 +179,7 @@ impl Daemon {
         if !remembered.is_empty() {
             self.handle(Input::Remembered(remembered));
         }
-        if !self.config.policy.upstreams.iter().any(|upstream| upstream.backend.wants_program()) {
-            self.effects.sweep_programs().await;
-        }
+        self.effects.sweep_programs(&self.config.policy).await;
         self.handle(Input::Synced);
         self.settle_kernel().await
     }
@@ -217,10 +215,7 @@ impl Daemon {
             self.settle_watch();
             self.settle_reload();
             self.effects.check()?;
-            if self.effects.look(now) {
-                self.turn.look();
-            }
-            let due = [self.resync.due(), self.operator.service.due(), self.effects.due()];
+            let due = [self.resync.due(), self.operator.service.due(), self.effects.look(now, &self.turn)];
             self.rest_due = due.into_iter().flatten().min();
         }
     }
@@ -257,8 +252,7 @@ impl Daemon {
                         self.turn.look();
                     }
                     if let Some(effect) = self.frames.carry_out(effect) {
-                        let now = self.now();
-                        self.effects.carry_out(effect, self.engine.written().limits.targets, now);
+                        self.effects.carry_out(effect, &self.engine, Time::at(self.origin.elapsed()));
                     }
                 }
             }

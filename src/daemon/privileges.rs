@@ -25,7 +25,10 @@ pub(super) async fn check(config: &Config, requests: &Requests) -> Result<(), Er
         // To close one takes the kernel a while.
         Ok(socket) => drop(spawn_blocking(move || drop(socket))),
     }
-    check_backend(&config.policy).await?;
+    let policy = config.policy.clone();
+    if let Ok(Some(error)) = spawn_blocking(move || backend_refused(&policy)).await {
+        return Err(error);
+    }
     if changes_something(config)
         && let Err(source @ RouteError::Denied) = requests.remove_route(&nobodys(config)).await
     {
@@ -34,18 +37,13 @@ pub(super) async fn check(config: &Config, requests: &Requests) -> Result<(), Er
     Ok(())
 }
 
-/// Whether the programs are to be had that are wanted whatever there is. Must be called within a Tokio runtime.
-pub(super) async fn check_backend(policy: &Policy) -> Result<(), Error> {
+/// Why programs in the kernel are not to be had, where they are wanted whatever there is. Takes some milliseconds.
+pub(super) fn backend_refused(policy: &Policy) -> Option<Error> {
     let mut wanted = policy.upstreams.iter().filter(|upstream| upstream.backend == Backend::Tc).peekable();
-    if wanted.peek().is_none() {
-        return Ok(());
-    }
+    wanted.peek()?;
     let outlives = wanted.any(|upstream| !upstream.on_crash_answer.is_zero());
     let outlives = if outlives { Outlives::Yes } else { Outlives::No };
-    match spawn_blocking(move || check_available(outlives)).await {
-        Ok(Err(error)) => Err(Error::NoProgram(error)),
-        _ => Ok(()),
-    }
+    check_available(outlives).err().map(Error::NoProgram)
 }
 
 /// Automatic puts nothing into the kernel, and needs no privilege for it.

@@ -46,8 +46,10 @@ pub enum Input {
     NeighborChanged(NeighborChange, Outcome),
     /// What became of [`super::Output::Suppress`].
     SuppressionChanged(Outcome),
-    /// What became of [`super::Output::Program`]; or, where it is said of itself that it failed, another has removed it.
+    /// What became of [`super::Output::Program`].
     ProgramChanged(IfIndex, Outcome),
+    /// Another program has removed ours from this upstream.
+    ProgramLost(IfIndex),
     /// What became of these guests in [`super::Output::Mirror`]. Where the kernel refuses to forget one, the program
     /// is taken away, which is [`Self::ProgramChanged`].
     MirrorChanged(IfIndex, Vec<Ipv6Addr>, Outcome),

@@ -69,6 +69,7 @@ pub use change::{
     RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
+pub use desk::programs::NoProgram;
 pub use effect::{Ear, Output, Program, Remembered, Role};
 pub use event::{Ended, Event, Guests, Loss, NotTaken, Note, Unserved};
 pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
@@ -146,6 +147,7 @@ impl Engine {
             Input::EarChanged(link, outcome) => self.desk.ear_changed(link, &outcome, now),
             Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
             Input::SuppressionLost => keep.table_lost(),
+            Input::ProgramLost(link) => keep.mirror.program_lost(link),
             Input::ProgramChanged(link, outcome) => self.desk.program_changed(link, &outcome, now),
             Input::MirrorChanged(link, all, outcome) => keep.mirror.guests_changed(link, &all, &outcome, now),
             Input::Mirrored(link, guests) => self.desk.mirrored(link, guests, now),

@@ -52,7 +52,7 @@ pub(crate) fn refusal() -> Option<String> {
 }
 
 /// The lab's upstream.
-fn scene_of_lab() -> Scene {
+pub(crate) fn scene_of_lab() -> Scene {
     let mut scene = Scene::usual();
     scene.upstream.mac = lone64::wire::Mac(UPSTREAM_MAC);
     scene.upstream.link_local = Some(UPSTREAM_LINK_LOCAL);
@@ -78,7 +78,7 @@ fn attached(lab: &Lab, name: &str, program: &LoadedProgram) -> TcxLink {
 
 /// Every answer to one question, up to the kernel's own to others that are asked behind it. On two processors a frame may
 /// overtake another, so there are several, each asked when the one before has its answer.
-fn answers(router: &mut Endpoint, question: &Solicitation) -> Vec<Vec<u8>> {
+pub(crate) fn answers(router: &mut Endpoint, question: &Solicitation) -> Vec<Vec<u8>> {
     let mut heard = Vec::new();
     router.send(&question.frame());
     for round in 0..4 {
@@ -333,4 +333,4 @@ fn a_program_of_tcx_is_found_by_its_name() {
 }
 
 /// A program of classic BPF that passes everything on: TC_ACT_UNSPEC.
-const PASS_ON: &str = "1,6 0 0 4294967295";
+pub(crate) const PASS_ON: &str = "1,6 0 0 4294967295";

@@ -158,11 +158,7 @@ fn pin(link: IfIndex, maps: &Maps, tcx: Option<&TcxLink>, is_kept: bool) -> Resu
 }
 
 /// Takes a program away, wherever it is, and its pins.
-pub(super) async fn remove(
-    link: IfIndex,
-    placed: Option<Placed>,
-    requests: Requests,
-) -> Result<(), Failure> {
+pub(super) async fn remove(link: IfIndex, placed: Option<Placed>, requests: Requests) -> Result<(), Failure> {
     let maps = placed.as_ref().map(|placed| Arc::clone(&placed.maps));
     let is_by_clsact = !matches!(&placed, Some(Placed { place: Place::Tcx(_), .. }));
     let taken = blocking(move || {
@@ -218,7 +214,9 @@ pub(in crate::daemon) async fn sweep(of_ours: BTreeSet<IfIndex>, requests: Reque
         };
         match taken {
             Ok(()) => tracing::debug!(%link, "a program of an earlier run was removed"),
-            Err(error) => tracing::warn!("cannot remove the program of an earlier run on link {link}: {error}"),
+            Err(error) => {
+                tracing::warn!("cannot remove the program of an earlier run on link {link}: {error}")
+            }
         }
     }
 }

@@ -104,10 +104,6 @@ pub(super) enum Failure {
 
 /// What is to be told of a program.
 pub(super) enum News {
-    /// It is there, or everything that was wanted of it is done.
-    Good(IfIndex),
-    /// It is not to be had, so the daemon answers.
-    Refused(IfIndex, Failure),
     /// Another program has removed it.
     Lost(IfIndex),
     /// It cannot be taken away.
@@ -252,9 +248,8 @@ impl Programs {
                 let since_boot = boot_time();
                 let until = |at: u64| now + Duration::from_nanos(at.saturating_sub(since_boot));
                 let known = known.into_iter().map(|(guest, at)| (guest, until(at))).collect();
-                let inputs =
-                    vec![Input::ProgramChanged(link, Outcome::Done), Input::Mirrored(link, known)];
-                (inputs, Some(News::Good(link)))
+                let inputs = vec![Input::ProgramChanged(link, Outcome::Done), Input::Mirrored(link, known)];
+                (inputs, None)
             }
             Ended::Put(link, Err(failure)) => {
                 let slot = self.freed(link);
@@ -262,7 +257,7 @@ impl Programs {
                 slot.hits = Hits::default();
                 self.start_next(link);
                 let said = Outcome::Failed(failure.to_string());
-                (vec![Input::ProgramChanged(link, said)], Some(News::Refused(link, failure)))
+                (vec![Input::ProgramChanged(link, said)], None)
             }
             Ended::Removed(link, result) => {
                 let slot = self.freed(link);
@@ -297,8 +292,7 @@ impl Programs {
                 // What is being changed anyway is put right by that.
                 if !is_there && slot.next.is_none() {
                     (slot.maps, slot.hits) = (None, Hits::default());
-                    let said = Outcome::Failed("another program has removed it".to_owned());
-                    inputs.push(Input::ProgramChanged(link, said));
+                    inputs.push(Input::ProgramLost(link));
                     news = Some(News::Lost(link));
                 } else {
                     slot.placed = Some(placed);
@@ -356,13 +350,7 @@ impl Programs {
 }
 
 /// Reads what a program has answered; and sees whether it is there, if that is wanted.
-async fn look(
-    link: IfIndex,
-    placed: Placed,
-    mut hits: Hits,
-    is_sought: bool,
-    requests: Requests,
-) -> Ended {
+async fn look(link: IfIndex, placed: Placed, mut hits: Hits, is_sought: bool, requests: Requests) -> Ended {
     let looking = job::blocking(move || {
         let read = hits.read(&placed.maps);
         let is_there = match &placed.place {

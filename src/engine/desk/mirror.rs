@@ -7,49 +7,19 @@
 use core::net::Ipv6Addr;
 
 use super::{Desk, Phase};
-use crate::engine::answer::responder;
 use crate::engine::answers::Decision;
 use crate::engine::asker::Asker;
-use crate::engine::change::{Outcome, RouteState};
-use crate::engine::effect::Program;
+use crate::engine::change::RouteState;
 use crate::engine::export::Standing;
 use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
 use crate::engine::keep::Ask;
-use crate::engine::policy::{OnStop, RangeRoutes, Source};
+use crate::engine::policy::{OnStop, RangeRoutes};
 use crate::engine::time::Time;
 use crate::engine::work::Work;
 use crate::wire::Mac;
 
 impl Desk {
-    /// Which upstreams have a program, and what each is made of, follows the plan.
-    pub fn settle_programs(&mut self) {
-        let House { plan, host, keep, .. } = &mut self.house;
-        let has_program = |link| {
-            let upstream = plan.upstream(link)?;
-            let policy = &plan.policy.upstreams[upstream.policy];
-            // What arrives at a port of a bridge is the bridge's, unless that leaves it alone: the packet path hears
-            // exactly that.
-            let is_port = host.links.get(link).is_none_or(|known| known.master.is_some());
-            // Which source an asker takes is found out by its questions, and a program keeps them to itself. And
-            // where guests are on the upstream's own link, it depends on who asks.
-            let is_plain = upstream.source != Source::Auto && !plan.is_shared(link) && !is_port;
-            if !policy.backend.wants_program() || !is_plain || !host.links.is_up(link) {
-                return None;
-            }
-            let on_crash_answer = policy.on_crash_answer;
-            Some((link, Program { responder: responder(upstream)?, on_crash_answer }))
-        };
-        let links = plan.bindings.upstreams.iter().map(|upstream| upstream.link);
-        keep.mirror.want_programs(&links.filter_map(has_program).collect());
-        keep.mirror.touch_all();
-    }
-
-    /// What became of a program.
-    pub fn program_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) {
-        self.house.keep.mirror.program_changed(link, outcome, now);
-    }
-
     /// The program of this upstream is a predecessor's, and knows these guests. As far as they are guests still they are
     /// answered for at once, and asked whether they are still there; of all others it knows nothing from here on.
     pub fn mirrored(&mut self, link: IfIndex, guests: Vec<(Ipv6Addr, Time)>, now: Time) {
@@ -142,16 +112,6 @@ impl House {
     /// How many guests the kernel answers for by itself.
     pub fn count_mirrored(&self) -> usize {
         self.keep.mirror.count()
-    }
-
-    /// Whether a program in the kernel answers on this upstream.
-    pub fn has_program(&self, link: IfIndex) -> bool {
-        self.keep.mirror.is_on(link)
-    }
-
-    /// The upstream whose program answers for the target by itself.
-    pub fn program_of(&self, target: Ipv6Addr) -> Option<IfIndex> {
-        self.keep.mirror.answers_on(target)
     }
 
     /// The upstream on which a program is to answer for this live guest.

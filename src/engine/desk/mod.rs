@@ -12,6 +12,7 @@ mod idle;
 mod kernel;
 mod listeners;
 mod mirror;
+pub mod programs;
 mod provider;
 mod signs;
 mod snapshot;

@@ -22,6 +22,8 @@ pub struct Mirror {
     programs: Keeper<IfIndex, Program>,
     /// The guests in the map of each program that is there, and until when.
     known: BTreeMap<IfIndex, Keeper<Ipv6Addr, Until>>,
+    /// What the kernel said of programs that are not there.
+    refusals: BTreeMap<IfIndex, String>,
     /// Something has happened to these since the last look.
     touched: BTreeSet<Ipv6Addr>,
     /// Something may have happened to any of them.
@@ -40,6 +42,7 @@ impl Mirror {
         Self {
             programs: Keeper::new(Manner::Assumed, seed),
             known: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             touched: BTreeSet::new(),
             is_all_touched: false,
             renew_at: None,
@@ -52,6 +55,7 @@ impl Mirror {
         let there: Vec<_> = self.programs.keys().copied().collect();
         for link in there.iter().filter(|link| !wanted.contains_key(link)) {
             self.programs.want(*link, None);
+            self.refusals.remove(link);
         }
         for (link, program) in wanted {
             self.programs.want(*link, Some(*program));
@@ -61,8 +65,10 @@ impl Mirror {
     /// What became of a program. One that is there is told of every guest; one that is not knows nothing any more.
     pub fn program_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) -> Verdict {
         let verdict = self.programs.outcome(link, true, outcome, now);
-        if matches!(outcome, Outcome::Failed(_)) {
+        self.refusals.remove(&link);
+        if let Outcome::Failed(said) = outcome {
             self.known.remove(&link);
+            self.refusals.insert(link, said.clone());
         } else if self.programs.wanted(&link).is_some() && !self.known.contains_key(&link) {
             self.known.insert(link, Keeper::new(Manner::Assumed, self.seed));
             self.is_all_touched = true;
@@ -70,6 +76,18 @@ impl Mirror {
             self.renew_at = Some(self.renew_at.map_or(renew_at, |due| due.min(renew_at)));
         }
         verdict
+    }
+
+    /// Another program has removed ours. It is put back, and told of every guest then.
+    pub fn program_lost(&mut self, link: IfIndex) {
+        self.programs.lost(link);
+        self.known.remove(&link);
+    }
+
+    /// Why the program that is wanted on this upstream is not there.
+    pub fn refusal(&self, link: IfIndex) -> Option<&str> {
+        self.programs.wanted(&link)?;
+        self.refusals.get(&link).map(String::as_str)
     }
 
     /// The program of this upstream knows this guest already, until then: from before this process began. It is not said
@@ -84,7 +102,6 @@ impl Mirror {
     pub fn answers_on(&self, guest: Ipv6Addr) -> Option<IfIndex> {
         self.known.iter().find(|(_, known)| known.has_ours(&guest)).map(|(link, _)| *link)
     }
-
 
     /// What became of these guests in the map of this program.
     pub fn guests_changed(&mut self, link: IfIndex, guests: &[Ipv6Addr], outcome: &Outcome, now: Time) {
@@ -147,6 +164,11 @@ impl Mirror {
         self.known.values().map(|known| known.found_ours().count()).sum()
     }
 
+    /// For how many of them on this upstream.
+    pub fn count_on(&self, link: IfIndex) -> usize {
+        self.known.get(&link).map_or(0, |known| known.found_ours().count())
+    }
+
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
         self.programs.is_quiet() && self.known.values().all(Keeper::is_quiet)
@@ -183,7 +205,8 @@ impl Mirror {
         self.known.values_mut().for_each(|known| known.tick(now));
         if self.renew_at.is_some_and(|due| due <= now) {
             self.touch_all();
-            self.renew_at = self.known.keys().map(|link| now + renewal(lease(self.programs.wanted(link)))).min();
+            self.renew_at =
+                self.known.keys().map(|link| now + renewal(lease(self.programs.wanted(link)))).min();
         }
     }
 }
