@@ -15,7 +15,7 @@ interfcae = "lxcbr0"
 	exclude = ["fd00::1"]  # behind a tab
 
 [[upstream]]
-backend = "tc"
+backend = "xdp"
 
 [timers]
 absent = "0s"
@@ -74,10 +74,10 @@ fn tells_five_mistakes_at_once_each_with_its_place() {
     |                ^^^^^^^^^
   help: move it to its own range, or remove it
 
-<stdin>:7:1: `backend` is not supported yet
-  7 | backend = "tc"
-    | ^^^^^^^
-  help: remove it
+<stdin>:7:11: `backend` cannot be "xdp"
+  7 | backend = "xdp"
+    |           ^^^^^
+  help: write "packet", "tc" or "auto"
 
 <stdin>:10:10: `absent` cannot be "0s"
   10 | absent = "0s"
@@ -304,8 +304,8 @@ fn prints_one_json_object_for_a_bad_file() {
     let problems = value["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 6);
     assert_eq!((&problems[0]["line"], &problems[0]["column"]), (&2.into(), &13.into()));
-    assert_eq!(problems[3]["message"], "`backend` is not supported yet");
-    assert_eq!(problems[3]["help"], "remove it");
+    assert_eq!(problems[3]["message"], "`backend` cannot be \"xdp\"");
+    assert_eq!(problems[3]["help"], "write \"packet\", \"tc\" or \"auto\"");
 }
 
 #[test]

@@ -209,11 +209,24 @@ fn announcing_has_a_period_from_ten_seconds_to_a_day() {
 }
 
 #[test]
-fn planned_keys_and_tables_are_refused_as_such() {
-    for key in ["backend", "on-crash-answer"] {
-        let found = problems(&format!("[[upstream]]\n{key} = true"));
-        assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
+fn a_program_in_the_kernel_answers_where_it_is_wanted_and_for_as_long() {
+    use lone64::engine::policy::Backend;
+    for (written, backend) in [("packet", Backend::Packet), ("tc", Backend::Tc), ("auto", Backend::Auto)] {
+        let config = good(&format!("[[upstream]]\nbackend = \"{written}\""));
+        assert_eq!(config.policy.upstreams[0].backend, backend);
+        assert_eq!(config.policy.upstreams[0].on_crash_answer, std::time::Duration::from_secs(300));
     }
+    for (written, seconds) in [("0", 0), ("0s", 0), ("90s", 90), ("24h", 86_400)] {
+        let config = good(&format!("[[upstream]]\non-crash-answer = \"{written}\""));
+        let expected = std::time::Duration::from_secs(seconds);
+        assert_eq!(config.policy.upstreams[0].on_crash_answer, expected);
+    }
+    let found = problems("[[upstream]]\non-crash-answer = 30");
+    assert_eq!(found, ["2: `on-crash-answer` has no unit; write \"30s\" for seconds"]);
+}
+
+#[test]
+fn planned_keys_and_tables_are_refused_as_such() {
     assert_eq!(problems("[[guest]]"), ["1: `guest` is not supported yet; remove it"]);
 }
 

@@ -33,6 +33,9 @@ pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
 /// As it is written, in the largest unit that it is a whole number of.
 pub fn written(duration: Duration) -> String {
     let millis = duration.as_millis();
+    if millis == 0 {
+        return "0s".to_owned();
+    }
     let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
     let (size, unit) = units.into_iter().find(|(size, _)| millis.is_multiple_of(*size)).unwrap_or((1, "ms"));
     format!("{}{unit}", millis / size)

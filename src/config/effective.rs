@@ -274,6 +274,8 @@ fn upstream_values(upstream: &UpstreamPolicy) -> Vec<(&'static str, Value)> {
         ("gateway-source", json!(upstream.gateway_source.written())),
         ("mld", words::mld(upstream.mld)),
         ("suppress-kernel", json!(upstream.suppress_kernel)),
+        ("backend", json!(upstream.backend.as_str())),
+        ("on-crash-answer", json!(written(upstream.on_crash_answer))),
     ]
 }
 

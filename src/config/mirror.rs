@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
@@ -15,8 +16,8 @@ use super::section::Field;
 use super::written::Written;
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
-    Announce, Answer, GatewaySource, IfPattern, Limits, Mld, Override, RangeRoutes, RoutePolicy, Source,
-    Timers,
+    Announce, Answer, Backend, GatewaySource, IfPattern, Limits, Mld, ON_CRASH_ANSWER, Override, RangeRoutes,
+    RoutePolicy, Source, Timers,
 };
 
 /// A whole file, or several as one.
@@ -49,6 +50,8 @@ pub(super) struct Upstream {
     pub(super) gateway_source: GatewaySource,
     pub(super) mld: Mld,
     pub(super) suppress_kernel: bool,
+    pub(super) backend: Backend,
+    pub(super) on_crash_answer: Duration,
 }
 
 /// One `[[range]]`.
@@ -84,6 +87,8 @@ impl Upstream {
             gateway_source: GatewaySource::default(),
             mld: Mld::default(),
             suppress_kernel: false,
+            backend: Backend::default(),
+            on_crash_answer: ON_CRASH_ANSWER,
         }
     }
 }

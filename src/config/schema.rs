@@ -51,8 +51,10 @@ pub(super) static UPSTREAM: Table = Table {
         "gateway-source",
         "mld",
         "suppress-kernel",
+        "backend",
+        "on-crash-answer",
     ],
-    later: &["backend", "on-crash-answer"],
+    later: &[],
 };
 
 pub(super) static RANGE: Table = Table {

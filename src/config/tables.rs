@@ -2,6 +2,8 @@
 //!
 //! May touch: nothing.
 
+use std::time::Duration;
+
 use toml::de::DeValue;
 
 use super::configuration::{Control, Log, LogFormat, LogLevel, Sysctl};
@@ -13,7 +15,8 @@ use super::problem::Report;
 use super::section::{Field, Section, kind, refuse};
 use super::{sockets, synonyms};
 use crate::engine::policy::{
-    Announce, Answer, GatewaySource, Limits, Mld, OnStop, Override, RangeRoutes, RoutePolicy, Source, Timers,
+    Announce, Answer, Backend, GatewaySource, Limits, Mld, OnStop, Override, RangeRoutes, RoutePolicy,
+    Source, Timers,
 };
 
 pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstream {
@@ -29,6 +32,7 @@ pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstre
     ];
     let gateway_sources =
         [("auto", GatewaySource::Auto), ("kernel", GatewaySource::Kernel), ("global", GatewaySource::Global)];
+    let backends = [Backend::Packet, Backend::Tc, Backend::Auto].map(|backend| (backend.as_str(), backend));
     Upstream {
         written: section.written(),
         automatic: section.flag("automatic", report),
@@ -40,8 +44,20 @@ pub(super) fn upstream(section: &Section<'_>, report: &mut Report<'_>) -> Upstre
         gateway_source: section.choice("gateway-source", &gateway_sources, report).or(default.gateway_source),
         mld: mld(section, report).or(default.mld),
         suppress_kernel: section.flag("suppress-kernel", report).or(default.suppress_kernel),
+        backend: section.choice("backend", &backends, report).or(default.backend),
+        on_crash_answer: on_crash_answer(section, default.on_crash_answer, report),
         ..default
     }
+}
+
+/// A duration, which may be zero.
+fn on_crash_answer(section: &Section<'_>, default: Duration, report: &mut Report<'_>) -> Duration {
+    const KEY: &str = "on-crash-answer";
+    let text = section.entry(KEY).and_then(|(value, _)| value.as_str());
+    if text.is_some_and(|text| ["0", "0ms", "0s", "0m", "0h"].contains(&text)) {
+        return Duration::ZERO;
+    }
+    section.duration(KEY, default, report)
 }
 
 /// A flag with a third value, or a period.

@@ -13,8 +13,8 @@ use super::section::Field;
 use super::{gateway, section};
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
-    Answer, Automatic, Backend, Downstream, LeftOut, Origin, Policy, RangePolicy, RangeRoutes,
-    UpstreamInterface, UpstreamPolicy,
+    Answer, Automatic, Downstream, LeftOut, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
+    UpstreamPolicy,
 };
 
 /// The shortest configuration that works.
@@ -373,7 +373,8 @@ fn upstream_policy<'a>(
         gateway_source: upstream.gateway_source,
         mld: upstream.mld,
         suppress_kernel: upstream.suppress_kernel,
-        backend: Backend::Packet,
+        backend: upstream.backend,
+        on_crash_answer: upstream.on_crash_answer,
     }
 }
 

@@ -1,18 +1,22 @@
 //! What the engine asks of the kernel, under way, and what became of it: routes, addresses, neighbor entries,
 //! groups, and the table of nftables. Every kind has an outcome that goes back to the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
+use tokio::time::Instant;
 
 use super::Error;
 use super::error::describe;
+use super::programs::{self, Ended, News as ProgramNews, Programs};
 use super::suppressor::{News, Suppressor};
+use super::turn::Turn;
 use crate::engine::facts::IfIndex;
+use crate::engine::policy::Policy;
 use crate::engine::{
-    AddressChange, AddressOutcome, Change, House, Input, Links, NeighborChange, Outcome, Output,
+    AddressChange, AddressOutcome, Change, House, Input, Links, NeighborChange, Outcome, Output, Time,
 };
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
 
@@ -22,6 +26,11 @@ pub(super) struct Effects {
     /// Routes and addresses, in the order in which the kernel takes them.
     changes: FuturesOrdered<BoxFuture<'static, Done>>,
     neighbors: FuturesUnordered<BoxFuture<'static, Done>>,
+    programs: Programs,
+    /// What waits until a program is in its place, or gone: no route of a guest goes that is answered for.
+    held: VecDeque<Output>,
+    /// Outcomes of what was done at once.
+    ready: Vec<Input>,
     suppressor: Suppressor,
     failure: Option<Error>,
     mode: Mode,
@@ -47,6 +56,8 @@ pub(super) enum Done {
     Neighbor(NeighborChange, Result<(), NetlinkError>),
     Ears(Vec<(IfIndex, io::Result<()>)>),
     Suppression(News),
+    Program(Ended),
+    Outcomes(Vec<Input>),
 }
 
 /// What a failure is about.
@@ -54,18 +65,23 @@ pub(super) enum Done {
 enum Object {
     Ear(IfIndex),
     Table,
+    Program(IfIndex),
+    Guests(IfIndex),
 }
 
 impl Effects {
     pub(super) fn new(requests: Requests) -> Self {
         Self {
-            requests,
             changes: FuturesOrdered::new(),
             neighbors: FuturesUnordered::new(),
+            programs: Programs::new(requests.clone()),
+            held: VecDeque::new(),
+            ready: Vec::new(),
             suppressor: Suppressor::default(),
             failure: None,
             mode: Mode::Starting,
             complaints: BTreeSet::new(),
+            requests,
         }
     }
 
@@ -74,6 +90,7 @@ impl Effects {
         self.mode = mode;
         if mode == Mode::Serving {
             self.suppressor.sweep();
+            self.programs.sweep();
         }
     }
 
@@ -82,7 +99,25 @@ impl Effects {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    pub(super) fn carry_out(&mut self, effect: Output) {
+    /// At the time `now`.
+    pub(super) fn carry_out(&mut self, effect: Output, house: &House, now: Time) {
+        match effect {
+            Output::ChangeRoute(_) | Output::ChangeAddress(_) if self.programs.is_changing() => {
+                self.held.push_back(effect);
+            }
+            other => self.carry_out_now(other, house.written().limits.targets, now),
+        }
+    }
+
+    /// What has waited for programs, if it need not wait any more.
+    pub(super) fn release(&mut self, now: Time) {
+        if !self.programs.is_changing() {
+            std::mem::take(&mut self.held).into_iter().for_each(|effect| self.carry_out_now(effect, 0, now));
+        }
+    }
+
+    /// Programs have room for so many targets.
+    fn carry_out_now(&mut self, effect: Output, targets: usize, now: Time) {
         match effect {
             // The request is queued here, so that the order of the changes is the kernel's order.
             Output::ChangeRoute(change) => {
@@ -108,8 +143,15 @@ impl Effects {
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
             Output::Listen(..) | Output::Unlisten(_) | Output::HearNewcomers(_) => {}
-            // No configuration asks for a program.
-            Output::Program(..) | Output::Mirror(..) => {}
+            Output::Program(link, program) => self.programs.ask(link, program, targets),
+            Output::Mirror(link, guests) => {
+                let (outcomes, refusal) = self.programs.mirror(link, guests, now);
+                self.ready.extend(outcomes);
+                match refusal {
+                    None => self.succeeded(Object::Guests(link)),
+                    Some(refusal) => self.failed(Object::Guests(link), Error::Guests(link, refusal)),
+                }
+            }
             Output::Event(_) | Output::Resync | Output::Remember(_) => {}
         }
     }
@@ -124,14 +166,34 @@ impl Effects {
         self.owes_routes() || self.suppressor.is_busy()
     }
 
-    /// Whether the kernel has not answered yet for a route, an address or a neighbor entry.
+    /// Whether the kernel has not answered yet for a route, an address or a neighbor entry; or a program, behind which
+    /// they come.
     pub(super) fn owes_routes(&self) -> bool {
-        !self.changes.is_empty() || !self.neighbors.is_empty()
+        !self.changes.is_empty() || !self.neighbors.is_empty() || self.programs.is_changing()
+    }
+
+    /// Removes the programs that a predecessor has left, where none is wanted. Otherwise the new ones come first.
+    pub(super) async fn sweep_programs(&self, policy: &Policy) {
+        if !policy.upstreams.iter().any(|upstream| upstream.backend.wants_program()) {
+            programs::sweep(BTreeSet::new(), self.requests.clone()).await;
+        }
+    }
+
+    /// Looks after the programs, if it is time. When it is to be done again.
+    pub(super) fn look(&mut self, now: Instant, turn: &Turn) -> Option<Instant> {
+        if self.programs.look(now) {
+            turn.look();
+        }
+        self.programs.due()
     }
 
     /// The next one that has ended. Cancel-safe.
     pub(super) async fn next(&mut self) -> Done {
+        if !self.ready.is_empty() {
+            return Done::Outcomes(std::mem::take(&mut self.ready));
+        }
         tokio::select! {
+            ended = self.programs.next() => Done::Program(ended),
             Some(done) = self.changes.next() => done,
             Some(done) = self.neighbors.next() => done,
             news = self.suppressor.news() => Done::Suppression(news),
@@ -144,9 +206,11 @@ impl Effects {
     }
 
     /// What has ended, as the engine takes it. The house is for what is told.
-    pub(super) fn outcomes(&mut self, done: Done, house: &House) -> Vec<Input> {
+    pub(super) fn outcomes(&mut self, done: Done, house: &House, now: Time) -> Vec<Input> {
         let links = house.links();
         match done {
+            Done::Outcomes(outcomes) => outcomes,
+            Done::Program(ended) => self.program(ended, links, now),
             Done::Route(change, result) => vec![self.route(change, result, links)],
             Done::Address(change, outcome) => vec![Input::AddressChanged(change, outcome)],
             Done::Neighbor(change, result) => vec![neighbor(change, result)],
@@ -186,6 +250,23 @@ impl Effects {
         Input::RouteChanged(change, outcome)
     }
 
+    fn program(&mut self, ended: Ended, links: &Links, now: Time) -> Vec<Input> {
+        let (inputs, news) = self.programs.ended(ended, now);
+        match news {
+            None => {}
+            Some(ProgramNews::Left(link, failure)) => {
+                let error = Error::ProgramLeft { link: links.name(link), said: failure.to_string() };
+                self.failed(Object::Program(link), error);
+            }
+            Some(ProgramNews::Lost(link)) if self.programs.tells_of_loss() => {
+                let link = links.name(link);
+                tracing::warn!("another program removed the program of lone64 from {link}; it is put back");
+            }
+            Some(ProgramNews::Lost(link)) => tracing::debug!(%link, "the program was removed again"),
+        }
+        inputs
+    }
+
     fn tuned(&mut self, link: IfIndex, result: io::Result<()>, house: &House) -> Input {
         let outcome = outcome(&result);
         match result {
@@ -214,7 +295,7 @@ impl Effects {
         let is_last = match self.mode {
             Mode::Starting => error.is_of_privilege(),
             Mode::Serving => false,
-            Mode::Leaving => object == Object::Table,
+            Mode::Leaving => matches!(object, Object::Table | Object::Program(_)),
         };
         if is_last {
             self.failure.get_or_insert(error);

@@ -4,7 +4,8 @@ use std::io;
 use std::net::Ipv6Addr;
 
 use crate::engine::Links;
-use crate::engine::facts::{KernelRoute, RouteKind};
+use crate::engine::facts::{IfIndex, KernelRoute, RouteKind};
+use crate::kernel::bpf::BpfError;
 use crate::kernel::netlink::{NetlinkError, RouteError};
 use crate::kernel::nft::NftError;
 use crate::kernel::sysctl::SysctlError;
@@ -58,6 +59,24 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The program that is to answer in the kernel cannot be had on this host.
+    #[error(
+        "`backend = \"tc\"` in [[upstream]] is not possible here: {0}{remedy}; or write `backend = \"auto\"`, and \
+         the daemon answers where the kernel cannot",
+        remedy = remedy_for(.0)
+    )]
+    NoProgram(BpfError),
+    /// The program in the kernel cannot be taken away.
+    #[error("the program in the kernel cannot be removed from {link}: {said}")]
+    ProgramLeft {
+        /// The interface's name.
+        link: String,
+        /// What the kernel said.
+        said: String,
+    },
+    /// A guest cannot be made known to the program in the kernel.
+    #[error("the program in the kernel cannot be told of a guest, so the daemon answers for it: {1}")]
+    Guests(IfIndex, BpfError),
     /// The kernel cannot be kept from solicitations.
     #[error(transparent)]
     Suppress(#[from] NftError),
@@ -99,6 +118,24 @@ impl Error {
             Self::Suppress(source) => matches!(source, NftError::Denied(_)),
             _ => false,
         }
+    }
+}
+
+/// What to do where a program cannot be had.
+fn remedy_for(error: &BpfError) -> &'static str {
+    let said = match error {
+        BpfError::Map(_, source) | BpfError::Load { source, .. } | BpfError::Pin(_, source) => source,
+        BpfError::UserNamespace => return "; write `backend = \"packet\"`",
+        // It names its own.
+        _ => return "",
+    };
+    match said.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "; run lone64 as root, or as root with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW"
+        }
+        Some(libc::ENOSYS) => "; the kernel needs CONFIG_BPF_SYSCALL",
+        Some(libc::EINVAL) => "; it takes Linux 5.8",
+        _ => "",
     }
 }
 

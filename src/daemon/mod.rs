@@ -23,6 +23,7 @@ mod memory;
 pub mod metrics;
 mod operator;
 mod privileges;
+mod programs;
 mod provider;
 mod record;
 mod reload;
@@ -178,6 +179,7 @@ impl Daemon {
         if !remembered.is_empty() {
             self.handle(Input::Remembered(remembered));
         }
+        self.effects.sweep_programs(&self.config.policy).await;
         self.handle(Input::Synced);
         self.settle_kernel().await
     }
@@ -213,7 +215,8 @@ impl Daemon {
             self.settle_watch();
             self.settle_reload();
             self.effects.check()?;
-            self.rest_due = [self.resync.due(), self.operator.service.due()].into_iter().flatten().min();
+            let due = [self.resync.due(), self.operator.service.due(), self.effects.look(now, &self.turn)];
+            self.rest_due = due.into_iter().flatten().min();
         }
     }
 
@@ -249,7 +252,7 @@ impl Daemon {
                         self.turn.look();
                     }
                     if let Some(effect) = self.frames.carry_out(effect) {
-                        self.effects.carry_out(effect);
+                        self.effects.carry_out(effect, &self.engine, Time::at(self.origin.elapsed()));
                     }
                 }
             }
@@ -324,13 +327,14 @@ impl Daemon {
                 self.frames.release(tuned);
                 heard = self.frames.heard_before(tuned);
             }
-            for input in self.effects.outcomes(done, &self.engine).into_iter().chain(heard) {
+            for input in self.effects.outcomes(done, &self.engine, now).into_iter().chain(heard) {
                 self.engine.handle(input, now);
             }
             count += 1;
             next = if count < DONE_AT_ONCE { self.effects.try_next() } else { None };
         }
         self.carry_out(now);
+        self.effects.release(now);
     }
 
     /// The engine learns which of its advertisements did not leave: once in a turn, since it may send others.

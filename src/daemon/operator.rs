@@ -14,6 +14,7 @@ use super::events::logs_packets;
 use super::explained::Explained;
 use super::in_force::InForce;
 use super::metrics::{self, Metrics, Scrape};
+use super::privileges;
 use super::reload::{self, Refusal, Source};
 use super::service::{Due, Service};
 use super::status::Status;
@@ -128,7 +129,11 @@ impl Operator {
         self.waiting.extend(answer);
         let source = self.source.clone();
         // A file may lie on a disk that is slow, or dead.
-        self.reading = Some(tokio::task::spawn_blocking(move || source.ok_or(Refusal::NoFile)?.read()));
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            let loaded = source.ok_or(Refusal::NoFile)?.read()?;
+            let refused = privileges::backend_refused(&loaded.read.config.policy);
+            refused.map_or(Ok(loaded), |error| Err(Refusal::Backend(Box::new(error))))
+        }));
     }
 
     fn answer_reload(&mut self, result: &Result<Vec<Change>, Refusal>) {

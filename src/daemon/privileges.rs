@@ -1,6 +1,6 @@
 //! What the daemon may do, asked of the kernel before anything else: what is waited for comes, a privilege does not.
 //!
-//! May touch: a packet socket that hears nothing, and a request that changes nothing.
+//! May touch: a packet socket that hears nothing, a request that changes nothing, and a program that is not attached.
 
 use core::net::Ipv6Addr;
 use std::io;
@@ -12,7 +12,8 @@ use tokio::task::spawn_blocking;
 use super::Error;
 use crate::config::Config;
 use crate::engine::facts::{KernelRoute, NextHop, RouteKind};
-use crate::engine::policy::{RangePolicy, RangeRoutes};
+use crate::engine::policy::{Backend, Policy, RangePolicy, RangeRoutes};
+use crate::kernel::bpf::{Outlives, check_available};
 use crate::kernel::netlink::{Requests, RouteError};
 
 /// An error that names what is missing, and the remedy. Must be called within a Tokio runtime.
@@ -24,12 +25,25 @@ pub(super) async fn check(config: &Config, requests: &Requests) -> Result<(), Er
         // To close one takes the kernel a while.
         Ok(socket) => drop(spawn_blocking(move || drop(socket))),
     }
+    let policy = config.policy.clone();
+    if let Ok(Some(error)) = spawn_blocking(move || backend_refused(&policy)).await {
+        return Err(error);
+    }
     if changes_something(config)
         && let Err(source @ RouteError::Denied) = requests.remove_route(&nobodys(config)).await
     {
         return Err(Error::NoChanges(source));
     }
     Ok(())
+}
+
+/// Why programs in the kernel are not to be had, where they are wanted whatever there is. Takes some milliseconds.
+pub(super) fn backend_refused(policy: &Policy) -> Option<Error> {
+    let mut wanted = policy.upstreams.iter().filter(|upstream| upstream.backend == Backend::Tc).peekable();
+    wanted.peek()?;
+    let outlives = wanted.any(|upstream| !upstream.on_crash_answer.is_zero());
+    let outlives = if outlives { Outlives::Yes } else { Outlives::No };
+    check_available(outlives).err().map(Error::NoProgram)
 }
 
 /// Automatic puts nothing into the kernel, and needs no privilege for it.

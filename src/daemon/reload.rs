@@ -43,6 +43,9 @@ pub enum Refusal {
     /// Its sysctls cannot be set.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
+    /// Its programs in the kernel cannot be had.
+    #[error(transparent)]
+    Backend(Box<super::Error>),
     /// Its reader came to an unexpected end.
     #[error("reading the configuration ended unexpectedly; please report this")]
     Broken,

@@ -149,7 +149,9 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
             "ifindex": upstream.link.0,
             "mac": upstream.mac.to_string(),
             "state": link.map_or("missing", |link| link_state(link.state)),
-            "backend": "packet",
+            "backend": if engine.has_program(upstream.link) { "tc" } else { "packet" },
+            "no_program": engine.no_program(upstream.link).map(|why| why.to_string()),
+            "known_in_kernel": engine.count_mirrored_on(upstream.link),
             "mld": mld(engine, upstream.link),
             "gateway_source": provider::gateway_source(engine, upstream),
             "announced_again_seconds": engine.announces_again(upstream.link).map(|period| period.as_secs()),
@@ -161,7 +163,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
     let missing = needed.filter_map(|upstream| match &upstream.interface {
         UpstreamInterface::Named(name) if engine.links().named(name).is_none() => Some(json!({
             "interface": name.as_str(), "ifindex": null, "mac": null, "state": "missing",
-            "backend": "packet", "mld": null, "gateway_source": null, "announced_again_seconds": null,
+            "backend": "packet", "no_program": null, "known_in_kernel": 0, "mld": null, "gateway_source": null, "announced_again_seconds": null,
             "counters": { "answered": 0, "dropped": {} },
         })),
         _ => None,

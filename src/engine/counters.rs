@@ -30,9 +30,9 @@ pub struct LinkCounters {
 }
 
 impl Counters {
-    /// Counts one answer.
-    pub(super) fn answered(&mut self, link: IfIndex) {
-        self.by_link.entry(link).or_default().answered += 1;
+    /// Counts answers.
+    pub(super) fn answered(&mut self, link: IfIndex, count: u64) {
+        self.by_link.entry(link).or_default().answered += count;
     }
 
     /// Counts one frame without an answer.

@@ -4,6 +4,7 @@
 //! [`super::Input`]; frames come back only where the interface did not take them.
 
 use core::net::Ipv6Addr;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,7 @@ pub enum Output {
     /// Have this program answer on this upstream from now on, in the place of the one before, whose map it keeps; none:
     /// take the program and its map away. The outcome comes back as [`super::Input::ProgramChanged`]. One that was
     /// refused is not there, nor is the one before.
-    Program(IfIndex, Option<Responder>),
+    Program(IfIndex, Option<Program>),
     /// Make this known to the program of this upstream, in this order: until when it answers for a guest; never, where
     /// it is to pass on what asks for it. It is done before what comes behind it. The outcomes come back as
     /// [`super::Input::MirrorChanged`].
@@ -73,6 +74,15 @@ impl Output {
                 | Self::AdvertiseRouter(..)
         )
     }
+}
+
+/// A program in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// What it is made of.
+    pub responder: Responder,
+    /// How long it goes on answering without the daemon. Zero: not at all, also where its guests are known for longer.
+    pub on_crash_answer: Duration,
 }
 
 /// What is heard on an interface.

@@ -9,6 +9,7 @@ use super::effect::Remembered;
 use super::export::Watch;
 use super::facts::{Fact, IfIndex};
 use super::policy::Policy;
+use super::time::Time;
 use crate::wire::{
     Advertisement, DropReason, MldQuery, MldReport, MulticastRouterSolicitation, Solicitation,
 };
@@ -45,11 +46,18 @@ pub enum Input {
     NeighborChanged(NeighborChange, Outcome),
     /// What became of [`super::Output::Suppress`].
     SuppressionChanged(Outcome),
-    /// What became of [`super::Output::Program`]; or, where it is said of itself that it failed, another has removed it.
+    /// What became of [`super::Output::Program`].
     ProgramChanged(IfIndex, Outcome),
+    /// Another program has removed ours from this upstream.
+    ProgramLost(IfIndex),
     /// What became of these guests in [`super::Output::Mirror`]. Where the kernel refuses to forget one, the program
     /// is taken away, which is [`Self::ProgramChanged`].
     MirrorChanged(IfIndex, Vec<Ipv6Addr>, Outcome),
+    /// The program of this upstream knows these guests from before this process began, until then.
+    Mirrored(IfIndex, Vec<(Ipv6Addr, Time)>),
+    /// So many questions were answered by the program of this upstream since the last time this was said; and for which
+    /// guests how many of them.
+    AnsweredThere(IfIndex, u64, Vec<(Ipv6Addr, u32)>),
     /// Another program has changed or removed our nftables table.
     SuppressionLost,
     /// The interface did not take this advertisement, which left as [`super::Output::Advertise`].

@@ -69,7 +69,8 @@ pub use change::{
     RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
-pub use effect::{Ear, Output, Remembered, Role};
+pub use desk::programs::NoProgram;
+pub use effect::{Ear, Output, Program, Remembered, Role};
 pub use event::{Ended, Event, Guests, Loss, NotTaken, Note, Unserved};
 pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
@@ -146,15 +147,22 @@ impl Engine {
             Input::EarChanged(link, outcome) => self.desk.ear_changed(link, &outcome, now),
             Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
             Input::SuppressionLost => keep.table_lost(),
+            Input::ProgramLost(link) => keep.mirror.program_lost(link),
             Input::ProgramChanged(link, outcome) => self.desk.program_changed(link, &outcome, now),
             Input::MirrorChanged(link, all, outcome) => keep.mirror.guests_changed(link, &all, &outcome, now),
+            Input::Mirrored(link, guests) => self.desk.mirrored(link, guests, now),
+            Input::AnsweredThere(link, all, guests) => self.desk.answered_there(link, all, guests, now),
             Input::NeighborChanged(change, outcome) => self.desk.neighbor_changed(&change, &outcome),
             Input::Timeout => self.due(now),
             Input::Stop => self.stop(now),
         }
         self.desk.settle(now);
         self.desk.ask_kernel(now);
-        self.mirror_all(now);
+        // Every live guest may have to be looked at for the programs in the kernel.
+        if let Some(walk) = self.desk.mirror_all() {
+            self.backlog.push_back(walk);
+            self.resume_at = Some(now.next());
+        }
         self.desk.report(now);
         if before.is_none_or(|before| !self.desk.has_only_answered_since(before)) {
             self.desk.house.look_again();
@@ -387,13 +395,5 @@ impl Engine {
         self.backlog.clear();
         self.desk.give_back(now);
         self.begin_work(Work::GiveBack, now);
-    }
-
-    /// Every live guest may have to be looked at for the programs in the kernel.
-    fn mirror_all(&mut self, now: Time) {
-        if let Some(walk) = self.desk.mirror_all() {
-            self.backlog.push_back(walk);
-            self.resume_at = Some(now.next());
-        }
     }
 }

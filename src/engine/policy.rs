@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::IfName;
 pub use super::pattern::{IfPattern, ParseIfPatternError};
-pub use backend::Backend;
+pub use backend::{Backend, ON_CRASH_ANSWER};
 pub use mld::{Mld, addresses_of, most_of_prefix};
 pub use provider::{GatewaySource, Source};
 
@@ -65,6 +65,13 @@ pub struct UpstreamPolicy {
     /// What answers.
     #[serde(default)]
     pub backend: Backend,
+    /// How long a program in the kernel goes on answering for each guest without a daemon. Zero: not at all.
+    #[serde(default = "on_crash_answer")]
+    pub on_crash_answer: Duration,
+}
+
+fn on_crash_answer() -> Duration {
+    ON_CRASH_ANSWER
 }
 
 impl UpstreamPolicy {
@@ -82,6 +89,7 @@ impl UpstreamPolicy {
             mld: Mld::default(),
             suppress_kernel: false,
             backend: Backend::default(),
+            on_crash_answer: ON_CRASH_ANSWER,
         }
     }
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use lone64::engine::facts::{AddressState, Fact, IfIndex, LinkLayer, RouteKind};
 use lone64::engine::policy::{Announce, Answer, Backend, Policy, RangeRoutes, Source, UpstreamInterface};
-use lone64::engine::{Change, Event, Expected, Input, Outcome, Output, RouteState, State, Time};
+use lone64::engine::{Change, Event, Expected, Input, Outcome, Output, Program, RouteState, State, Time};
 use lone64::wire::Mac;
-use lone64::wire::program::Responder;
 use proptest::prelude::*;
 
 use crate::host::{
@@ -33,7 +32,7 @@ fn on_tc(policy: &mut Policy) {
 /// The kernel, as it follows from what came out: the programs, and what each knows.
 #[derive(Debug, Default)]
 struct Kernel {
-    programs: BTreeMap<IfIndex, Responder>,
+    programs: BTreeMap<IfIndex, Program>,
     known: BTreeMap<IfIndex, BTreeMap<Ipv6Addr, Time>>,
     /// Whether a guest has a route of its own. Where it has none, one that a storm has left for it may go at any time.
     has_own_routes: bool,
@@ -46,8 +45,8 @@ impl Kernel {
     fn obey(&mut self, outputs: &[Output]) {
         for output in outputs {
             match output {
-                Output::Program(link, Some(responder)) => {
-                    self.programs.insert(*link, responder.clone());
+                Output::Program(link, Some(program)) => {
+                    self.programs.insert(*link, program.clone());
                     self.known.entry(*link).or_default();
                 }
                 Output::Program(link, None) => self.lose(*link),
@@ -122,7 +121,7 @@ fn changes(outputs: &[Output]) -> Vec<(Ipv6Addr, Option<Time>)> {
     changes.flatten().collect()
 }
 
-fn programs(outputs: &[Output]) -> Vec<Option<Responder>> {
+fn programs(outputs: &[Output]) -> Vec<Option<Program>> {
     let programs = outputs.iter().filter_map(|output| match output {
         Output::Program(UP, program) => Some(program.clone()),
         _ => None,
@@ -155,7 +154,7 @@ fn nothing_is_asked_for_unless_the_policy_says_so() {
 #[test]
 fn a_guest_is_known_once_its_route_is_in() {
     let (mut host, kernel) = with_guests(mirrored(|_| {}), 0);
-    assert_eq!(kernel.programs[&UP].station, UP_MAC);
+    assert_eq!(kernel.programs[&UP].responder.station, UP_MAC);
     host.guests.insert(guest(5), guest_mac(5));
     let outputs = host.ask(guest(5));
     let place = |is_meant: &dyn Fn(&Output) -> bool| outputs.iter().position(is_meant).expect("it came out");
@@ -235,7 +234,7 @@ fn a_program_follows_the_address_of_its_upstream_and_keeps_its_map() {
     let mac = Mac([0x52, 0x54, 0, 0, 0, 0x77]);
     host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
     let outputs = host.take();
-    assert!(matches!(&programs(&outputs)[..], [Some(responder)] if responder.station == mac));
+    assert!(matches!(&programs(&outputs)[..], [Some(program)] if program.responder.station == mac));
     assert_eq!((changes(&outputs), host.engine.count_mirrored()), (vec![], 2));
 }
 

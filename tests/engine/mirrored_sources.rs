@@ -71,7 +71,9 @@ impl Link {
     fn obey(&mut self, outputs: &[Output]) {
         for output in outputs {
             match output {
-                Output::Program(UP, responder) => self.responder.clone_from(responder),
+                Output::Program(UP, program) => {
+                    self.responder = program.as_ref().map(|program| program.responder.clone());
+                }
                 Output::Mirror(UP, changes) => {
                     for (guest, until) in changes {
                         match until {
@@ -225,7 +227,7 @@ fn what_was_remembered_is_in_the_first_program() {
     host.input(Input::Synced);
     let outputs = host.take();
     let askers = outputs.iter().find_map(|output| match output {
-        Output::Program(UP, Some(responder)) => Some(responder.askers.clone()),
+        Output::Program(UP, Some(program)) => Some(program.responder.askers.clone()),
         _ => None,
     });
     let expected = Exception { mac: ROUTER_MAC, address: GATEWAY, treatment: Treatment::Target };

@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::endpoint::PATIENCE;
+use crate::in_kernel::again::has_a_program;
 use crate::lab::{Lab, SENTINELS};
 use crate::namespace::{Namespace, took};
 
@@ -81,12 +82,17 @@ impl Settings {
     /// The file.
     pub(crate) fn text(&self) -> String {
         let upstream = self.named.as_deref().unwrap_or("[[upstream]]\ninterface = \"up0\"\n");
+        // Not where the upstream has to be found, or has a line of its own already.
+        let program = match has_a_program() && !upstream.is_empty() && !self.upstream.contains("source = ") {
+            true => "backend = \"tc\"\nsource = \"scope\"\n",
+            false => "",
+        };
         let sentinels = format!(
             "[[range]]\nprefix = \"{SENTINELS}\"\ninterface = \"br0\"\nanswer = \"always\"\n\
              routes = \"none\"\nbackstop = false\n"
         );
         let sentinels = if self.no_sentinels { "" } else { &sentinels };
-        format!("{upstream}{}\n{sentinels}{}{}\n", self.upstream, self.ranges, self.rest)
+        format!("{upstream}{program}{}\n{sentinels}{}{}\n", self.upstream, self.ranges, self.rest)
     }
 }
 

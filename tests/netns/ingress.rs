@@ -52,7 +52,7 @@ pub(crate) fn refusal() -> Option<String> {
 }
 
 /// The lab's upstream.
-fn scene_of_lab() -> Scene {
+pub(crate) fn scene_of_lab() -> Scene {
     let mut scene = Scene::by_scope();
     scene.upstream.mac = lone64::wire::Mac(UPSTREAM_MAC);
     scene.upstream.link_local = Some(UPSTREAM_LINK_LOCAL);
@@ -83,7 +83,7 @@ fn attached(lab: &Lab, name: &str, program: &LoadedProgram) -> TcxLink {
 
 /// Every answer to one question, up to the kernel's own to others that are asked behind it. On two processors a frame may
 /// overtake another, so there are several, each asked when the one before has its answer.
-fn answers(router: &mut Endpoint, question: &Solicitation) -> Vec<Vec<u8>> {
+pub(crate) fn answers(router: &mut Endpoint, question: &Solicitation) -> Vec<Vec<u8>> {
     let mut heard = Vec::new();
     router.send(&question.frame());
     for round in 0..4 {
@@ -139,7 +139,7 @@ fn is_replaced_and_found_again_by_its_pin() {
     let pins = lab.host.run(|| Pins::of(Path::new(Pins::FILE_SYSTEM), interface)).unwrap();
     let link = attached(&lab, "up0", &program);
     assert!(pins.maps().unwrap().is_none() && pins.link().unwrap().is_none());
-    pins.pin(&maps, &link).unwrap();
+    pins.pin(&maps, Some(&link)).unwrap();
     // Nobody has it open any more, as after kill -9: it goes on.
     drop((maps, program, link));
     let mut router = Endpoint::open(&lab.router, "rt0");
@@ -338,4 +338,4 @@ fn a_program_of_tcx_is_found_by_its_name() {
 }
 
 /// A program of classic BPF that passes everything on: TC_ACT_UNSPEC.
-const PASS_ON: &str = "1,6 0 0 4294967295";
+pub(crate) const PASS_ON: &str = "1,6 0 0 4294967295";

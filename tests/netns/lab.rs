@@ -9,6 +9,9 @@
 //! ```
 
 use std::net::Ipv6Addr;
+use std::path::Path;
+
+use lone64::kernel::bpf::Pins;
 
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{Mac, SOLICITATION, mac, target_of};
@@ -74,6 +77,17 @@ pub(crate) struct Lab {
     pub(crate) plain: Namespace,
     /// Under the macvlans, or the switch.
     pub(crate) parent: Option<Namespace>,
+}
+
+/// What a killed daemon has left pinned goes with the lab.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let file_system = Path::new(Pins::FILE_SYSTEM);
+        if file_system.join("lone64").exists() {
+            let left = self.host.run(|| Pins::all(file_system)).unwrap_or_default();
+            left.iter().for_each(|(_, pins)| _ = pins.remove());
+        }
+    }
 }
 
 impl Lab {

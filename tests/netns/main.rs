@@ -16,6 +16,8 @@
 //! * `hostile`: what guests and rivals claim, and floods of it
 //! * `change`: Change
 //! * `upheaval`: killed, crowded, flooded with changes
+//! * `in_kernel`: a program in the kernel beside the daemon (`backend`); `answers with a program` and so on are the rooms of
+//!   the same name with one
 //! * `doctor`: what `lone64 doctor` finds, and whether its remedies heal; where `--live` loses a packet
 //! * `load`: Load
 //! * `turns`: a flood holds up nothing else; sockets of interfaces that go down
@@ -80,6 +82,7 @@ mod hints;
 mod hostile;
 mod import;
 mod in_force;
+mod in_kernel;
 mod ingress;
 mod lab;
 mod link;
@@ -196,6 +199,16 @@ fn main() {
     const CROWDED: &[(&str, &[Case])] = &[("upheaval", upheaval::CASES), ("crowd", crowd::CASES)];
     // What loads programs, which is not to be had in a user namespace.
     const IN_KERNEL: &[(&str, &[Case])] = &[("program", program::CASES), ("ingress", ingress::BY_CLSACT)];
+    // Once more, with a program in the kernel.
+    const CONFORMANCE: &[(&str, &[Case])] = &[
+        ("answers", answers::CASES),
+        ("silence", silence::CASES),
+        ("addresses", addresses::CASES),
+        ("liveness", liveness::CASES),
+        ("guests", guests::CASES),
+        ("change", change::CASES),
+        ("load", load::CASES),
+    ];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
@@ -203,7 +216,8 @@ fn main() {
     let refused = refused.or_else(program::refusal);
     all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
     let refused = refused.or_else(ingress::refusal);
-    all.extend(trials::trials(in_rooms(BY_TCX), refused.as_ref()));
+    all.extend(trials::trials(in_rooms(BY_TCX).chain(in_kernel::cases()), refused.as_ref()));
+    all.extend(in_kernel::again::with_a_program(in_rooms(CONFORMANCE), refused.as_ref()));
     libtest_mimic::run(&arguments, all).exit();
 }
 

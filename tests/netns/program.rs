@@ -326,12 +326,14 @@ fn a_table_is_taken_over_with_what_it_knows() {
     table.change(&live(1..5));
     ask(&program, 2, 5);
     let copy = |map: &ProgramMap| map.try_clone().unwrap();
-    let Maps { targets, ranges, hits, verdicts } = table.maps();
+    let Maps { targets, ranges, hits, verdicts } = &**table.maps();
     let maps =
         Maps { targets: copy(targets), ranges: copy(ranges), hits: copy(hits), verdicts: copy(verdicts) };
     // One that has the slot of another, as only a broken predecessor would leave it.
     maps.targets.set(&target_key(c(7)), Entry { until: u64::MAX, slot: 0 }).unwrap();
-    let mut heir = Table::adopt(maps).unwrap();
+    let (mut heir, mut known) = Table::adopt(maps).unwrap();
+    known.sort();
+    assert!(known.iter().map(|(target, _)| *target).eq([1, 2, 3, 4, 7].map(c)));
     assert_eq!((heir.len(), asked(&mut heir)), (5, vec![]));
     (1..5).chain([7]).for_each(|number| ask(&program, number, u32::from(number)));
     assert_eq!(asked(&mut heir), [1, 2, 3, 4, 7].map(|number| (c(number), u32::from(number))));

@@ -7,53 +7,59 @@
 use core::net::Ipv6Addr;
 
 use super::{Desk, Phase};
-use crate::engine::answer::{responder, treatment};
 use crate::engine::answers::Decision;
 use crate::engine::asker::Asker;
-use crate::engine::change::{Outcome, RouteState};
+use crate::engine::change::RouteState;
+use crate::engine::export::Standing;
 use crate::engine::facts::IfIndex;
-use crate::engine::host::links::Links;
 use crate::engine::house::House;
 use crate::engine::keep::Ask;
-use crate::engine::manners::sources::Sources;
-use crate::engine::plan::bindings::Upstream;
-use crate::engine::policy::{Backend, OnStop, RangeRoutes, Source};
+use crate::engine::policy::{OnStop, RangeRoutes};
 use crate::engine::time::Time;
 use crate::engine::work::Work;
 use crate::wire::Mac;
-use crate::wire::program::{Exception, Treatment};
 
 impl Desk {
-    /// Which upstreams have a program, and what each is made of, follows the plan.
-    pub fn settle_programs(&mut self) {
-        self.want_programs();
-        self.house.keep.mirror.touch_all();
-    }
-
-    fn want_programs(&mut self) {
-        let House { plan, host, keep, manners, .. } = &mut self.house;
-        manners.sources.take_excepted();
-        let has_program = |link| {
-            let upstream = plan.upstream(link).filter(|upstream| {
-                let policy = &plan.policy.upstreams[upstream.policy];
-                // Where guests are on the upstream's own link, it depends on who asks.
-                policy.backend == Backend::Tc && !plan.is_shared(link)
-            });
-            let upstream = upstream.filter(|_| host.links.is_up(link))?;
-            let mut responder = responder(upstream)?;
-            // Which source an asker takes is found out by its questions, of which a program passes on what is asked again.
-            if upstream.source == Source::Auto {
-                responder.askers = exceptions(upstream, &manners.sources, &host.links);
+    /// The program of this upstream is a predecessor's, and knows these guests. As far as they are guests still they are
+    /// answered for at once, and asked whether they are still there; of all others it knows nothing from here on.
+    pub fn mirrored(&mut self, link: IfIndex, guests: Vec<(Ipv6Addr, Time)>, now: Time) {
+        if !self.house.keep.mirror.is_on(link) {
+            return;
+        }
+        for (guest, _) in &guests {
+            let House { plan, host, guests, .. } = &mut self.house;
+            let Some(range) = plan.find(*guest) else { continue };
+            // Where a guest has a route of its own, that says where it is, and whether it is.
+            let is_unknown = guests.standing(*guest) == Standing::Unknown;
+            if plan.range(range).routes == RangeRoutes::Guests || !is_unknown {
+                continue;
             }
-            Some((link, responder))
-        };
-        let links = plan.bindings.upstreams.iter().map(|upstream| upstream.link);
-        keep.mirror.want_programs(&links.filter_map(has_program).collect());
+            if let [downstream] = *plan.behind(range, *guest, host).as_slice()
+                && plan.may_live(*guest, downstream, host)
+                && host.links.is_up(downstream)
+            {
+                guests.inherit(*guest, downstream, now);
+            }
+        }
+        self.settle(now);
+        for (guest, until) in guests {
+            self.house.keep.mirror.found(link, guest, until);
+            self.mirror_target(guest, now);
+        }
     }
 
-    /// What became of a program.
-    pub fn program_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) {
-        self.house.keep.mirror.program_changed(link, outcome, now);
+    /// The program of this upstream has answered so many questions, so many of them for these guests: what follows from
+    /// an answer follows from those.
+    pub fn answered_there(&mut self, link: IfIndex, all: u64, guests: Vec<(Ipv6Addr, u32)>, now: Time) {
+        self.house.counters.answered(link, all);
+        for (target, count) in guests {
+            self.house.guests.count_answers(target, count);
+            let (guests, ground, budget) = self.house.guests();
+            if let Some(live) = guests.live(target) {
+                guests.confirm_if_old(target, &live, &ground, budget, now);
+                self.ask_link(target, link, now);
+            }
+        }
     }
 
     /// Asks the kernel for what is to change.
@@ -128,18 +134,6 @@ impl House {
         };
         (is_routed && live.link != link).then_some(link)
     }
-}
-
-/// The askers on this upstream that are treated otherwise than by its policy.
-fn exceptions(upstream: &Upstream, sources: &Sources, links: &Links) -> Vec<Exception> {
-    let Some(link) = links.get(upstream.link) else { return Vec::new() };
-    let all = sources.exceptions(upstream.link, link.name).into_iter();
-    all.map(|((mac, address), kept)| {
-        let asker = Asker { link: upstream.link, mac, address };
-        let treatment = kept.map_or(Treatment::PassOn, |kept| treatment(upstream, &asker, kept, links));
-        Exception { mac, address, treatment }
-    })
-    .collect()
 }
 
 /// A station that asks from an address of its own, as a router does. Which one makes no difference.

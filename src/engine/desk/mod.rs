@@ -12,6 +12,7 @@ mod idle;
 mod kernel;
 mod listeners;
 mod mirror;
+pub mod programs;
 mod provider;
 mod signs;
 mod snapshot;
@@ -218,13 +219,13 @@ impl Desk {
     fn count(&mut self, target: Ipv6Addr, asker: &Asker, verdict: Result<Said, DropReason>, now: Time) {
         match verdict {
             Ok(Said::Answered) => {
-                self.house.counters.answered(asker.link);
+                self.house.counters.answered(asker.link, 1);
                 match self.house.plan.upstream(asker.link) {
                     None => self.house.counters.downstream_answers += 1,
                     Some(_) if asker.address.is_unspecified() => self.refused(asker, target, now),
                     Some(_) => self.ask_link(target, asker.link, now),
                 }
-                self.house.guests.count_answer(target);
+                self.house.guests.count_answers(target, 1);
                 if self.watch == Watch::Questions {
                     self.tell(Event::Answered(target, *asker));
                 }

@@ -59,7 +59,8 @@ impl Desk {
         self.outputs.extend(new.chain(over).map(Output::Event).collect::<Vec<_>>());
     }
 
-    /// What they cannot be told of. Where a multicast router is advertised everything comes.
+    /// What they cannot be told of, and where the kernel does not answer. Where a multicast router is advertised
+    /// everything comes.
     fn notes(&self) -> Vec<Note> {
         let House { host, plan, manners, neighborhood, written, .. } = &self.house;
         let everything = neighborhood.snooped(plan);
@@ -72,7 +73,8 @@ impl Desk {
         let one_sided = manners.delivery.one_sided().filter(is_limited).filter(reports).filter_map(name);
         let full = full.map(|name| Note::GroupsFull(name, most));
         let wide = wide.map(|(prefix, _)| Note::TooWideForGroups(prefix, most)).take(MOST_WIDE);
-        full.chain(wide).chain(one_sided.map(Note::OneSided)).collect()
+        let of_switches = full.chain(wide).chain(one_sided.map(Note::OneSided));
+        of_switches.chain(self.notes_on_programs()).collect()
     }
 }
 

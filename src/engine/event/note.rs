@@ -1,15 +1,17 @@
-//! What switches that snoop MLD may keep from this host, in words and with a remedy. Whether there is such a switch
-//! cannot be seen from here, so a note is no problem: a host that has one may be healthy.
+//! What is no problem, in words and with a remedy: a host that has a note may be healthy. What switches that snoop MLD may
+//! keep from it, because it cannot be seen from here whether there is such a switch; and where the daemon answers, because
+//! the kernel cannot.
 
 use std::fmt;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::desk::programs::NoProgram;
 use crate::engine::facts::IfName;
 use crate::engine::policy::{addresses_of, most_of_prefix};
 
-/// Something that does harm only behind a switch that snoops MLD.
+/// Something that does harm only behind a switch that snoops MLD, or none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Note {
     /// On this interface as many multicast groups are reported as may be, and others wait for room.
@@ -18,6 +20,8 @@ pub enum Note {
     TooWideForGroups(Ipv6Net, usize),
     /// A querier is on this upstream, and for long no question has come but by unicast or for a reported group.
     OneSided(IfName),
+    /// No program answers in the kernel on this upstream, which is to have one.
+    NoProgram(IfName, NoProgram),
 }
 
 impl Note {
@@ -32,6 +36,9 @@ impl Note {
                 "solicitations for groups that are not reported arrive on {name} too, or there is no querier any \
                  more"
             ),
+            Self::NoProgram(name, _) => {
+                format!("what kept the program in the kernel from answering on {name} is over")
+            }
         }
     }
 }
@@ -64,6 +71,9 @@ impl fmt::Display for Note {
                  arrived: if a switch there does MLD snooping, nobody can reach a guest until the guest sends \
                  something; in that case {ROUTER}"
             ),
+            Self::NoProgram(name, why) => {
+                write!(f, "no program answers in the kernel on {name}, so the daemon answers: {why}")
+            }
         }
     }
 }

@@ -8,21 +8,22 @@ use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::keeper::{Keeper, Manner, Step};
+use super::keeper::{Found, Keeper, Manner, Step};
 use super::outcome::Verdict;
 use crate::engine::change::Outcome;
-use crate::engine::effect::Output;
+use crate::engine::effect::{Output, Program};
 use crate::engine::facts::IfIndex;
 use crate::engine::seed::Seed;
 use crate::engine::time::Time;
-use crate::wire::program::Responder;
 
 /// The programs, and what they know.
 #[derive(Debug)]
 pub struct Mirror {
-    programs: Keeper<IfIndex, Responder>,
+    programs: Keeper<IfIndex, Program>,
     /// The guests in the map of each program that is there, and until when.
     known: BTreeMap<IfIndex, Keeper<Ipv6Addr, Until>>,
+    /// What the kernel said of programs that are not there.
+    refusals: BTreeMap<IfIndex, String>,
     /// Something has happened to these since the last look.
     touched: BTreeSet<Ipv6Addr>,
     /// Something may have happened to any of them.
@@ -41,6 +42,7 @@ impl Mirror {
         Self {
             programs: Keeper::new(Manner::Assumed, seed),
             known: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             touched: BTreeSet::new(),
             is_all_touched: false,
             renew_at: None,
@@ -49,27 +51,56 @@ impl Mirror {
     }
 
     /// These programs are wanted, and no others.
-    pub fn want_programs(&mut self, wanted: &BTreeMap<IfIndex, Responder>) {
+    pub fn want_programs(&mut self, wanted: &BTreeMap<IfIndex, Program>) {
         let there: Vec<_> = self.programs.keys().copied().collect();
         for link in there.iter().filter(|link| !wanted.contains_key(link)) {
             self.programs.want(*link, None);
+            self.refusals.remove(link);
         }
-        for (link, responder) in wanted {
-            self.programs.want(*link, Some(responder.clone()));
+        for (link, program) in wanted {
+            self.programs.want(*link, Some(program.clone()));
         }
     }
 
     /// What became of a program. One that is there is told of every guest; one that is not knows nothing any more.
     pub fn program_changed(&mut self, link: IfIndex, outcome: &Outcome, now: Time) -> Verdict {
         let verdict = self.programs.outcome(link, true, outcome, now);
-        if matches!(outcome, Outcome::Failed(_)) {
+        self.refusals.remove(&link);
+        if let Outcome::Failed(said) = outcome {
             self.known.remove(&link);
+            self.refusals.insert(link, said.clone());
         } else if self.programs.wanted(&link).is_some() && !self.known.contains_key(&link) {
             self.known.insert(link, Keeper::new(Manner::Assumed, self.seed));
             self.is_all_touched = true;
-            self.renew_at.get_or_insert(now + RENEWAL);
+            let renew_at = now + renewal(lease(self.programs.wanted(&link)));
+            self.renew_at = Some(self.renew_at.map_or(renew_at, |due| due.min(renew_at)));
         }
         verdict
+    }
+
+    /// Another program has removed ours. It is put back, and told of every guest then.
+    pub fn program_lost(&mut self, link: IfIndex) {
+        self.programs.lost(link);
+        self.known.remove(&link);
+    }
+
+    /// Why the program that is wanted on this upstream is not there.
+    pub fn refusal(&self, link: IfIndex) -> Option<&str> {
+        self.programs.wanted(&link)?;
+        self.refusals.get(&link).map(String::as_str)
+    }
+
+    /// The program of this upstream knows this guest already, until then: from before this process began. It is not said
+    /// that this is wanted.
+    pub fn found(&mut self, link: IfIndex, guest: Ipv6Addr, until: Time) {
+        if let Some(known) = self.known.get_mut(&link) {
+            known.found(guest, Found::Ours(until.coarse()));
+        }
+    }
+
+    /// The upstream whose program answers for the guest, as far as it was told.
+    pub fn answers_on(&self, guest: Ipv6Addr) -> Option<IfIndex> {
+        self.known.iter().find(|(_, known)| known.has_ours(&guest)).map(|(link, _)| *link)
     }
 
     /// What became of these guests in the map of this program.
@@ -119,11 +150,13 @@ impl Mirror {
     /// The guest is answered for on this upstream, and on no other; or on none. The moment of a guest that is known
     /// is put off if it was not a moment ago.
     pub fn want(&mut self, guest: Ipv6Addr, upstream: Option<IfIndex>, now: Time) {
-        let until = (now + LEASE).coarse();
-        let late = (now + (LEASE - RENEWAL / 2)).coarse();
-        for (link, known) in &mut self.known {
+        let Self { known, programs, .. } = self;
+        for (link, known) in known {
+            let lease = lease(programs.wanted(link));
+            let until = (now + lease).coarse();
+            let fresh = (now + (lease - renewal(lease) / 2)).coarse()..=until;
             let wanted = match (known.wanted(&guest), Some(*link) == upstream) {
-                (Some(before), true) if *before > late => continue,
+                (Some(before), true) if fresh.contains(before) => continue,
                 (_, true) => Some(until),
                 (_, false) => None,
             };
@@ -136,6 +169,11 @@ impl Mirror {
         self.known.values().map(|known| known.found_ours().count()).sum()
     }
 
+    /// For how many of them on this upstream.
+    pub fn count_on(&self, link: IfIndex) -> usize {
+        self.known.get(&link).map_or(0, |known| known.found_ours().count())
+    }
+
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
         self.programs.is_quiet() && self.known.values().all(Keeper::is_quiet)
@@ -145,7 +183,7 @@ impl Mirror {
     pub fn changes(&mut self, outputs: &mut impl Extend<Output>) {
         for (link, step) in self.programs.steps() {
             let program = match step {
-                Step::Add(responder) => Some(responder),
+                Step::Add(program) => Some(program),
                 Step::Remove(_) => {
                     self.known.remove(&link);
                     None
@@ -172,7 +210,8 @@ impl Mirror {
         self.known.values_mut().for_each(|known| known.tick(now));
         if self.renew_at.is_some_and(|due| due <= now) {
             self.touch_all();
-            self.renew_at = (!self.known.is_empty()).then(|| now + RENEWAL);
+            self.renew_at =
+                self.known.keys().map(|link| now + renewal(lease(self.programs.wanted(link)))).min();
         }
     }
 }
@@ -185,6 +224,15 @@ fn until(step: Step<Until>) -> Option<Time> {
 }
 
 /// So long the kernel answers for a guest without a word of the daemon.
-const LEASE: Duration = Duration::from_secs(300);
+fn lease(program: Option<&Program>) -> Duration {
+    program.map_or(Duration::ZERO, |program| program.on_crash_answer).max(SHORTEST_LEASE)
+}
+
 /// So often all guests are put off.
-const RENEWAL: Duration = Duration::from_secs(60);
+fn renewal(lease: Duration) -> Duration {
+    (lease / 5).min(LONGEST_RENEWAL)
+}
+
+/// A daemon that is held up for a moment is still there.
+const SHORTEST_LEASE: Duration = Duration::from_secs(10);
+const LONGEST_RENEWAL: Duration = Duration::from_secs(60);

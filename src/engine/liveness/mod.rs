@@ -174,10 +174,10 @@ impl Liveness {
         self.table.find(target).map_or(0, |id| self.table.answered(id))
     }
 
-    /// One more question for it was answered.
-    pub fn count_answer(&mut self, target: Ipv6Addr) {
+    /// So many more questions for it were answered.
+    pub fn count_answers(&mut self, target: Ipv6Addr, count: u32) {
         if let Some(id) = self.table.find(target) {
-            self.table.count_answer(id);
+            self.table.count_answers(id, count);
         }
     }
 

@@ -239,10 +239,10 @@ impl Table {
         self.entry(id).answered
     }
 
-    /// One more question for it was answered.
-    pub fn count_answer(&mut self, Id(id): Id) {
+    /// So many more questions for it were answered.
+    pub fn count_answers(&mut self, Id(id): Id, count: u32) {
         let entry = self.entry_mut(id);
-        entry.answered = entry.answered.saturating_add(1);
+        entry.answered = entry.answered.saturating_add(count);
     }
 
     /// What the upstream's link says of who has it.

@@ -108,7 +108,7 @@ fn an_entry_that_is_free_is_used_again_and_tells_nothing_of_the_one_before() {
     let mut table = Table::new(2, [1, 2]);
     table.set(address(1), Some(live(Proof::Replied, 3)), seconds(5));
     let id = table.find(address(1)).expect("it is known");
-    table.count_answer(id);
+    table.count_answers(id, 1);
     table.set(address(1), None, seconds(5));
     table.set(address(2), Some(probing(0)), seconds(5));
     let again = table.find(address(2)).expect("it is known");

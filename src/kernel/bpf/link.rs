@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::{BpfError, LoadedProgram, call};
+use super::{BpfError, LoadedProgram, call, look};
 use crate::engine::facts::IfIndex;
 use crate::kernel::netlink::{Classifier, Hook};
 
@@ -27,6 +27,11 @@ impl TcxLink {
     /// Puts another program in the place of the present one. No frame comes between them.
     pub fn replace(&self, program: &LoadedProgram) -> Result<(), BpfError> {
         call::update_link(self.fd.as_fd(), program.as_fd()).map_err(gone)
+    }
+
+    /// The interface that it is attached to; none if that has gone, or somebody has detached it.
+    pub fn interface(&self) -> Result<Option<IfIndex>, BpfError> {
+        look::attached_to(self.fd.as_fd()).map_err(BpfError::Attach)
     }
 
     /// Detaches the program at once, pinned or not, also if another process has a descriptor: a process that was just

@@ -8,8 +8,10 @@
 //! Objects are found again by their pins alone: to look for them by their numbers takes CAP_SYS_ADMIN. In a user
 //! namespace none of this works. The doctor asks which programs others have by tcx, and for their names, if it may.
 
+mod available;
 mod call;
 mod link;
+mod look;
 mod map;
 mod pins;
 mod program;
@@ -19,7 +21,9 @@ mod table;
 use std::io;
 use std::path::PathBuf;
 
+pub use available::{Outlives, check_available};
 pub use link::{TcxLink, tcx_programs};
+pub use look::boot_time;
 pub use map::ProgramMap;
 pub use pins::Pins;
 pub use program::{LoadedProgram, Maps, TestRun};
@@ -72,6 +76,9 @@ pub enum BpfError {
     /// The file system in which objects are pinned is not there.
     #[error("{0} is no BPF file system; mount it with: mount -t bpf bpf {0}")]
     NoFileSystem(PathBuf),
+    /// bpf(2) is not to be had in a user namespace.
+    #[error("a program cannot be loaded in a container that has a user namespace of its own")]
+    UserNamespace,
     /// An object is not pinned, or not found where it was.
     #[error("{0}: {1}")]
     Pin(PathBuf, #[source] io::Error),

@@ -1,9 +1,10 @@
 //! Where the objects of one interface are pinned, so that they outlive the daemon and are found again.
 //!
-//! `/sys/fs/bpf/lone64/v1/NAMESPACE/IFINDEX/` holds `targets`, `ranges`, `hits`, `verdicts` and `link`. NAMESPACE is the
-//! number of the network namespace (as `/proc/self/ns/net` has it): the file system does not know namespaces, and
-//! interfaces have the same numbers in all of them. What a map holds, and what the program takes it to mean, has the
-//! version `v1`: who changes it counts on.
+//! `/sys/fs/bpf/lone64/v1/NAMESPACE/IFINDEX/` holds `targets`, `ranges`, `hits`, `verdicts`, and `link` where the program's place
+//! is one of tcx. NAMESPACE is the number of the network namespace (as `/proc/self/ns/net` and `lsns -t net` have it), a dash,
+//! and its cookie: the file system does not know namespaces, interfaces have the same numbers in all of them, and the
+//! number of a namespace that has ended is given to another, the cookie is not. What a map holds, and what the program
+//! takes it to mean, has the version `v1`: who changes it counts on.
 
 use std::ffi::CString;
 use std::fs::{self, DirBuilder};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{FsType, statfs};
 
-use super::{BpfError, Maps, ProgramMap, TcxLink, call};
+use super::{BpfError, Maps, ProgramMap, TcxLink, call, look};
 use crate::engine::facts::IfIndex;
 use crate::wire::program::Map;
 
@@ -37,15 +38,26 @@ impl Pins {
         if !is_bpf {
             return Err(BpfError::NoFileSystem(file_system.to_owned()));
         }
-        let namespace = Path::new("/proc/thread-self/ns/net");
-        let number =
-            fs::metadata(namespace).map_err(|error| BpfError::Pin(namespace.to_owned(), error))?.ino();
-        let folder = file_system.join("lone64").join(Self::VERSION);
-        Ok(Self { folder: folder.join(number.to_string()).join(interface.0.to_string()) })
+        let folder = file_system.join("lone64").join(Self::VERSION).join(namespace()?);
+        Ok(Self { folder: folder.join(interface.0.to_string()) })
+    }
+
+    /// The interfaces of which objects are pinned in the network namespace of this thread, of whatever version, and
+    /// where: those that no process has taken over outlive it. Empty where there is no such file system.
+    pub fn all(file_system: &Path) -> Result<Vec<(IfIndex, Self)>, BpfError> {
+        let namespace = namespace()?;
+        let mut found = Vec::new();
+        for version in folders(&file_system.join("lone64")) {
+            for folder in folders(&version.join(&namespace)) {
+                let number = folder.file_name().and_then(|name| name.to_str()?.parse().ok());
+                found.extend(number.map(|number| (IfIndex(number), Self { folder })));
+            }
+        }
+        Ok(found)
     }
 
     /// Pins all of them. What was pinned there before is not any more, and ends unless somebody has it open.
-    pub fn pin(&self, maps: &Maps, link: &TcxLink) -> Result<(), BpfError> {
+    pub fn pin(&self, maps: &Maps, link: Option<&TcxLink>) -> Result<(), BpfError> {
         self.remove()?;
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.folder);
@@ -53,7 +65,12 @@ impl Pins {
         for map in Map::ALL {
             self.pin_one(maps.of(map).as_fd(), map.as_str())?;
         }
-        self.pin_one(link.as_fd(), LINK)
+        link.map_or(Ok(()), |link| self.pin_one(link.as_fd(), LINK))
+    }
+
+    /// Whether what is pinned there is laid out as this program takes it to be.
+    pub fn is_of_this_version(&self) -> bool {
+        self.folder.ancestors().nth(2).is_some_and(|version| version.ends_with(Self::VERSION))
     }
 
     /// The maps that are pinned, if all of them are.
@@ -82,8 +99,8 @@ impl Pins {
 
     /// Removes the pins of this interface, the link first, and the folders that are empty then.
     pub fn remove(&self) -> Result<(), BpfError> {
-        for name in [LINK].into_iter().chain(Map::ALL.map(Map::as_str)) {
-            let path = self.folder.join(name);
+        let others = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in [self.folder.join(LINK)].into_iter().chain(others.collect::<Vec<_>>()) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(BpfError::Pin(path, error));
@@ -104,6 +121,20 @@ impl Pins {
         let path = self.folder.join(name);
         call::pin(object, &text(&path)).map_err(|error| BpfError::Pin(path, error))
     }
+}
+
+/// What the network namespace of this thread is called here.
+fn namespace() -> Result<String, BpfError> {
+    let path = Path::new("/proc/thread-self/ns/net");
+    let fail = |error| BpfError::Pin(path.to_owned(), error);
+    let number = fs::metadata(path).map_err(fail)?.ino();
+    let cookie = look::namespace_cookie().map_err(fail)?;
+    Ok(format!("{number}-{}", cookie.unwrap_or_default()))
+}
+
+/// What is in a folder. Nothing if it is not there, or not ours to look into.
+fn folders(path: &Path) -> Vec<PathBuf> {
+    fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 fn text(path: &Path) -> CString {

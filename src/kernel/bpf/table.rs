@@ -2,6 +2,7 @@
 //! asked of each since the last look.
 
 use core::net::Ipv6Addr;
+use std::sync::Arc;
 
 use super::call::Mapping;
 use super::slots::Slots;
@@ -11,7 +12,7 @@ use crate::wire::program::{Entry, Hits, target_key};
 /// The maps of a program, and who is counted where.
 #[derive(Debug)]
 pub struct Table {
-    maps: Maps,
+    maps: Arc<Maps>,
     hits: Mapping,
     slots: Slots,
 }
@@ -41,32 +42,34 @@ pub struct Changed {
 impl Table {
     /// An empty one, for as many targets and ranges at most.
     pub fn create(targets: u32, ranges: u32) -> Result<Self, BpfError> {
-        Self::adopt(Maps::create(targets, ranges)?)
+        Ok(Self::adopt(Maps::create(targets, ranges)?)?.0)
     }
 
-    /// What these maps hold, which a program may be at work with. What it counted before is not told.
-    pub fn adopt(maps: Maps) -> Result<Self, BpfError> {
+    /// What these maps hold, which a program may be at work with, and until when each of those targets is answered for, in
+    /// nanoseconds since the host started. What it counted before is not told.
+    pub fn adopt(maps: Maps) -> Result<(Self, Vec<(Ipv6Addr, u64)>), BpfError> {
         let hits = maps.hits.mapping()?;
         let mut slots = Slots::new(maps.hits.capacity());
-        let mut homeless = Vec::new();
+        let (mut known, mut homeless) = (Vec::new(), Vec::new());
         for key in maps.targets.keys()? {
             let Some(entry) = maps.targets.get(&key)? else { continue };
             let octets: [u8; 16] = key.try_into().expect("a target's size");
             let target = Ipv6Addr::from(octets);
+            known.push((target, entry.until));
             if !slots.adopt(entry.slot, target, count(&hits, entry.slot)) {
                 homeless.push((target, Some(entry.until)));
             }
         }
-        let mut table = Self { maps, hits, slots };
+        let mut table = Self { maps: Arc::new(maps), hits, slots };
         // Nobody has counted there whom we know: they get slots of their own.
         match table.change(&homeless).error {
             Some(error) => Err(error),
-            None => Ok(table),
+            None => Ok((table, known)),
         }
     }
 
     /// The maps, for the program and for pins.
-    pub fn maps(&self) -> &Maps {
+    pub fn maps(&self) -> &Arc<Maps> {
         &self.maps
     }
 

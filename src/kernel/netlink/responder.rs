@@ -77,6 +77,11 @@ impl Requests {
         Ok(())
     }
 
+    /// Whether our program is at the ingress of the link.
+    pub async fn has_responder(&self, link: IfIndex) -> Result<bool, NetlinkError> {
+        Ok(self.ingress(link).await?.iter().any(|place| place.is_ours))
+    }
+
     /// The filters at the ingress of the link.
     async fn ingress(&self, link: IfIndex) -> Result<Vec<Place>, NetlinkError> {
         let question = RouteNetlinkMessage::GetTrafficFilter(at(link, INGRESS));

@@ -25,6 +25,14 @@ struct InfoAttributes {
     info: u64,
 }
 
+/// BPF_OBJ_GET_INFO_BY_FD, as many words of it as there is room for.
+pub(super) fn info(object: BorrowedFd<'_>, words: &mut [u32]) -> io::Result<()> {
+    let length = size_of_val(words) as u32;
+    let mut attributes = InfoAttributes { fd: number(object), length, info: words.as_mut_ptr() as u64 };
+    // SAFETY: the kernel writes at most `length` bytes to `words`, which has that size and lives through the call.
+    unsafe { bpf(15, &mut attributes) }.map(|_| ())
+}
+
 /// BPF_PROG_LOAD of a classifier. What the verifier says is put into `log`, if there is room for anything.
 pub(super) fn load_program(
     instructions: &[[u8; 8]],

@@ -1,0 +1,169 @@
+//! What happens to the program when the daemon ends, in whatever way, and when the next one starts.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use lone64::kernel::bpf::{Maps, Pins};
+
+use super::flood::Flood;
+use super::{change, hits, maps, on_tc, pins, settings, until_known, upstream};
+use crate::daemon::{Daemon, Settings};
+use crate::endpoint::{Endpoint, PATIENCE};
+use crate::ingress::answers;
+use crate::lab::{C, GUEST, Lab, ROUTER, c};
+use crate::link::Link;
+use crate::namespace::eventually;
+use crate::solicitation::Solicitation;
+
+crate::cases![
+    a_killed_daemon_and_its_successor_lose_no_question,
+    a_stop_that_keeps_and_the_next_start_lose_no_question,
+    a_guest_that_goes_without_a_daemon_is_forgotten_by_the_next,
+    each_guest_is_answered_for_until_its_time_is_over,
+    without_time_it_ends_with_the_daemon,
+    a_start_without_a_program_takes_away_what_was_left,
+    clsact_is_taken_over_and_taken_away,
+];
+
+fn question() -> Solicitation {
+    Solicitation::multicast(ROUTER, GUEST)
+}
+
+/// A daemon with a program that knows the guest.
+fn started(lab: &Lab, settings: Settings) -> Daemon {
+    let daemon = Daemon::start(lab, settings);
+    until_known(lab, &mut Link::open(lab), GUEST);
+    daemon
+}
+
+fn a_killed_daemon_and_its_successor_lose_no_question() {
+    let lab = Lab::veth();
+    let mut daemon = started(&lab, settings());
+    let is_over = AtomicBool::new(false);
+    let daemon = thread::scope(|scope| {
+        let flood = scope.spawn(|| Flood::open(&lab, &[GUEST], &[]).until(&is_over));
+        for _ in 0..5 {
+            let before = hits(&lab, GUEST).unwrap();
+            daemon.kill();
+            eventually("the kernel goes on", PATIENCE, || (hits(&lab, GUEST)? > before + 64).then_some(()));
+            daemon = Daemon::start(&lab, settings());
+            assert!(hits(&lab, GUEST).unwrap() > before, "it has the same map");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        flood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        daemon
+    });
+    daemon.stop();
+    assert!(maps(&lab, "up0").is_none());
+}
+
+fn a_stop_that_keeps_and_the_next_start_lose_no_question() {
+    let lab = Lab::veth();
+    let settings = || on_tc().range(C, "br0", "routes = \"guests\"").rest("[routes]\non-stop = \"keep\"\n");
+    let mut daemon = started(&lab, settings());
+    let is_over = AtomicBool::new(false);
+    let daemon = thread::scope(|scope| {
+        let flood = scope.spawn(|| Flood::open(&lab, &[GUEST], &[]).until(&is_over));
+        for _ in 0..3 {
+            daemon.stop();
+            let before = hits(&lab, GUEST).unwrap();
+            eventually("the kernel goes on", PATIENCE, || (hits(&lab, GUEST)? > before + 64).then_some(()));
+            daemon = Daemon::start(&lab, settings());
+        }
+        is_over.store(true, Ordering::Relaxed);
+        flood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        daemon
+    });
+    daemon.kill();
+}
+
+fn a_guest_that_goes_without_a_daemon_is_forgotten_by_the_next() {
+    let lab = Lab::veth();
+    let gone = c(0x99);
+    change(&lab, "add", [gone]);
+    let daemon = started(&lab, settings());
+    until_known(&lab, &mut Link::open(&lab), gone);
+    daemon.kill();
+    change(&lab, "del", [gone]);
+    assert!(hits(&lab, gone).is_some());
+    let daemon = Daemon::start(&lab, settings());
+    // Its successor answers for both at once, and asks both.
+    eventually("the guest is forgotten", PATIENCE, || hits(&lab, gone).is_none().then_some(()));
+    let before = hits(&lab, GUEST).expect("the other is known");
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    assert_eq!(answers(&mut router, &question()).len(), 1);
+    assert_eq!(hits(&lab, GUEST), Some(before + 1));
+    daemon.stop();
+}
+
+fn each_guest_is_answered_for_until_its_time_is_over() {
+    let lab = Lab::veth();
+    let daemon = started(&lab, settings().upstream("on-crash-answer = \"10s\"\n"));
+    daemon.kill();
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    assert_eq!(answers(&mut router, &question()).len(), 1);
+    eventually("the kernel is silent", PATIENCE, || {
+        answers(&mut router, &question()).is_empty().then_some(())
+    });
+    assert!(hits(&lab, GUEST).is_some(), "it is there still, and its time is over");
+    let daemon = Daemon::start(&lab, settings());
+    until_known(&lab, &mut Link::open(&lab), GUEST);
+    daemon.stop();
+}
+
+fn without_time_it_ends_with_the_daemon() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, settings().upstream("on-crash-answer = \"0s\"\n"));
+    let mut link = Link::open(&lab);
+    link.answered(&question());
+    eventually("the program knows the guest", PATIENCE, || {
+        (upstream(&daemon)["known_in_kernel"] == 1).then_some(())
+    });
+    assert!(lab.host.run(|| Pins::all(Path::new(Pins::FILE_SYSTEM))).unwrap().is_empty());
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    daemon.freeze();
+    assert_eq!(answers(&mut router, &question()).len(), 1, "the kernel answers while the daemon is stopped");
+    daemon.kill();
+    eventually("the kernel is silent", PATIENCE, || {
+        answers(&mut router, &question()).is_empty().then_some(())
+    });
+}
+
+fn a_start_without_a_program_takes_away_what_was_left() {
+    let lab = Lab::veth();
+    started(&lab, settings()).kill();
+    assert!(hits(&lab, GUEST).is_some());
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
+    assert!(maps(&lab, "up0").is_none());
+    Link::open(&lab).answered(&question());
+    daemon.stop();
+}
+
+/// Where a predecessor has pinned maps and no link of tcx, as on Linux before 6.6, its program is one of clsact.
+fn clsact_is_taken_over_and_taken_away() {
+    let lab = Lab::veth();
+    let shown =
+        || lab.host.output("tc", "filter show dev up0 ingress").matches(" lone64 direct-action").count();
+    pins(&lab, "up0").pin(&Maps::create(64, 64).unwrap(), None).unwrap();
+    let daemon = started(&lab, settings());
+    assert_eq!(shown(), 1);
+    let before = hits(&lab, GUEST).unwrap();
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    assert_eq!(answers(&mut router, &question()).len(), 1);
+    assert_eq!(hits(&lab, GUEST), Some(before + 1));
+    daemon.kill();
+    assert_eq!((answers(&mut router, &question()).len(), shown()), (1, 1));
+    let daemon = Daemon::start(&lab, settings());
+    assert_eq!(shown(), 1);
+    assert!(hits(&lab, GUEST).unwrap() > before, "it has the same map");
+    // Somebody removes it: until it is back the daemon answers.
+    lab.host.output("tc", "qdisc del dev up0 clsact");
+    Link::open(&lab).answered(&question());
+    eventually("it is back", PATIENCE, || (shown() == 1).then_some(()));
+    until_known(&lab, &mut Link::open(&lab), GUEST);
+    let log = daemon.stop();
+    assert!(log.contains("another program removed the program of lone64 from up0"), "{log}");
+    assert_eq!(shown(), 0);
+    assert!(maps(&lab, "up0").is_none());
+}

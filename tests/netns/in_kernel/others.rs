@@ -1,0 +1,174 @@
+//! What others do to the program, and that nothing is done to theirs; what is missing; interfaces that come and go.
+
+use std::path::Path;
+use std::process::Command;
+
+use lone64::kernel::bpf::{LoadedProgram, Maps, Pins, TcxLink};
+use lone64::wire::program::Verdict;
+
+use super::{hits, index, maps, pins, settings, until_known, upstream};
+use crate::daemon::{Daemon, Settings};
+use crate::endpoint::PATIENCE;
+use crate::ingress::{PASS_ON, scene_of_lab};
+use crate::lab::{C, GUEST, Lab, ROUTER};
+use crate::link::Link;
+use crate::namespace::eventually;
+use crate::solicitation::Solicitation;
+
+crate::cases![
+    leaves_the_programs_of_others_alone,
+    is_put_back_when_somebody_takes_it_away,
+    follows_its_interface,
+    two_network_namespaces_have_nothing_in_common,
+    says_which_capability_is_missing_or_does_without,
+];
+
+fn question() -> Solicitation {
+    Solicitation::multicast(ROUTER, GUEST)
+}
+
+fn leaves_the_programs_of_others_alone() {
+    let lab = Lab::veth();
+    lab.host.output("tc", "qdisc add dev up0 clsact");
+    for preference in ["1", "60000"] {
+        let arguments =
+            ["filter", "add", "dev", "up0", "ingress", "pref", preference, "bpf", "da", "bytecode", PASS_ON];
+        assert!(lab.host.spawn(Command::new("tc").args(arguments)).wait().unwrap().success());
+    }
+    let filters = || lab.host.output("tc", "filter show dev up0 ingress");
+    let before = filters();
+    let others_maps = Maps::create(1, 1).unwrap();
+    let other = LoadedProgram::load(&scene_of_lab().program(), &others_maps).unwrap();
+    let up0 = index(&lab, "up0");
+    let others = lab.host.run(|| TcxLink::attach(&other, up0)).unwrap();
+    let unknown = || others_maps.verdicts.verdicts().unwrap()[Verdict::Unknown as usize];
+    let daemon = Daemon::start(&lab, settings());
+    let mut link = Link::open(&lab);
+    until_known(&lab, &mut link, GUEST);
+    let seen = unknown();
+    link.answered(&question());
+    assert!(unknown() > seen, "the other's program sees every question");
+    assert_eq!(filters(), before);
+    daemon.kill();
+    let daemon = Daemon::start(&lab, settings());
+    link.answered(&question());
+    daemon.stop();
+    assert_eq!((filters(), others.interface().unwrap()), (before, Some(up0)));
+}
+
+fn is_put_back_when_somebody_takes_it_away() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, settings());
+    let mut link = Link::open(&lab);
+    until_known(&lab, &mut link, GUEST);
+    for _ in 0..2 {
+        pins(&lab, "up0").link().unwrap().expect("it is pinned").detach().unwrap();
+        let before = hits(&lab, GUEST).unwrap();
+        link.answered(&question());
+        assert_eq!(hits(&lab, GUEST), Some(before), "the daemon has answered");
+        eventually("it is back", PATIENCE, || {
+            let attached = pins(&lab, "up0").link().unwrap()?.interface().unwrap();
+            (attached == Some(index(&lab, "up0"))).then_some(())
+        });
+        until_known(&lab, &mut link, GUEST);
+        let before = hits(&lab, GUEST).unwrap();
+        link.answered(&question());
+        assert_eq!(hits(&lab, GUEST), Some(before + 1));
+    }
+    let log = daemon.stop();
+    assert_eq!(log.matches("another program removed the program of lone64 from up0").count(), 1, "{log}");
+}
+
+fn follows_its_interface() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, settings());
+    until_known(&lab, &mut Link::open(&lab), GUEST);
+    let before = pins(&lab, "up0");
+    // Its MAC changes.
+    lab.host.ip("link set up0 address 02:00:00:00:00:77");
+    let mut link = Link::open(&lab);
+    eventually("the answer names the other MAC", PATIENCE, || {
+        link.send(&question());
+        let heard = link.settle();
+        heard.iter().any(|frame| frame.ends_with(&[2, 0, 0, 0, 0, 0x77])).then_some(())
+    });
+    lab.host.ip("link set up0 address 02:00:00:00:00:02");
+    // It goes, and another of its name comes.
+    lab.host.ip("link del up0");
+    eventually("nothing is pinned", PATIENCE, || before.maps().unwrap().is_none().then_some(()));
+    lab.router.ip(&format!(
+        "link add rt0 address 02:00:00:00:00:01 type veth peer name up0 address 02:00:00:00:00:02 netns {}",
+        lab.host.path()
+    ));
+    lab.router.ip("link set rt0 up
+         addr add fe80::1/64 dev rt0 nodad
+         addr add 2001:db8:1:2::1/64 dev rt0 nodad");
+    lab.host.ip("link set up0 up
+         addr add fe80::2/64 dev up0 nodad
+         addr add 2001:db8:1:2::2/64 dev up0 nodad
+         route add default via fe80::1 dev up0");
+    let mut link = Link::open(&lab);
+    eventually("the program knows the guest", PATIENCE, || {
+        link.send(&question());
+        link.settle();
+        hits(&lab, GUEST)
+    });
+    assert_ne!(pins(&lab, "up0"), before);
+    let hits_before = hits(&lab, GUEST).unwrap();
+    link.answered(&question());
+    assert_eq!(hits(&lab, GUEST), Some(hits_before + 1));
+    // Down, it has none.
+    lab.host.ip("link set up0 down");
+    eventually("nothing is pinned", PATIENCE, || maps(&lab, "up0").is_none().then_some(()));
+    daemon.stop();
+}
+
+fn two_network_namespaces_have_nothing_in_common() {
+    let labs = [Lab::veth(), Lab::veth()];
+    let [one, two] = &labs;
+    assert_eq!(index(one, "up0"), index(two, "up0"));
+    let daemons = labs.each_ref().map(|lab| {
+        let daemon = Daemon::start(lab, settings());
+        until_known(lab, &mut Link::open(lab), GUEST);
+        daemon
+    });
+    assert_ne!(pins(one, "up0"), pins(two, "up0"));
+    let [first, second] = daemons;
+    first.stop();
+    let before = hits(two, GUEST).unwrap();
+    Link::open(two).answered(&question());
+    assert_eq!((hits(two, GUEST), maps(one, "up0").is_none()), (Some(before + 1), true));
+    // One that sweeps finds its own.
+    Daemon::start(one, Settings::default().range(C, "br0", "")).stop();
+    assert!(hits(two, GUEST).is_some());
+    second.stop();
+    assert!(two.host.run(|| Pins::all(Path::new(Pins::FILE_SYSTEM))).unwrap().is_empty());
+}
+
+fn says_which_capability_is_missing_or_does_without() {
+    let lab = Lab::veth();
+    let with = |bounds: &'static str| ["setpriv", "--bounding-set", bounds, "--inh-caps", "-all", "--"];
+    let bare = with("-all,+net_admin,+net_raw");
+    let said = Daemon::refusal(&lab, &bare, settings());
+    assert!(said.contains("CAP_BPF") && said.contains("backend = \"auto\""), "{said}");
+    // CAP_BPF, which setpriv may not know by its name.
+    let enough = with("-all,+net_admin,+net_raw,+cap_39");
+    let daemon = Daemon::start_under(&lab, &enough, settings());
+    until_known(&lab, &mut Link::open(&lab), GUEST);
+    daemon.stop();
+
+    let auto =
+        || Settings::default().upstream("backend = \"auto\"\nsource = \"scope\"\n").range(C, "br0", "");
+    let daemon = Daemon::start_under(&lab, &bare, auto());
+    let mut link = Link::open(&lab);
+    link.answered(&question());
+    link.answered(&question());
+    let known = upstream(&daemon);
+    assert_eq!(known["backend"], "packet");
+    assert!(known["no_program"].as_str().unwrap().contains("CAP_BPF"), "{known}");
+    let log = daemon.stop();
+    assert_eq!(log.matches("no program answers in the kernel on up0").count(), 1, "{log}");
+    let daemon = Daemon::start(&lab, auto());
+    until_known(&lab, &mut link, GUEST);
+    daemon.stop();
+}
