@@ -89,6 +89,7 @@ pub(super) enum Ended {
 pub(super) struct Look {
     read: Read,
     is_there: bool,
+    took: Duration,
 }
 
 /// Why something is not to be had.
@@ -283,11 +284,15 @@ impl Programs {
         hits: Hits,
         result: Result<Look, Failure>,
     ) -> (Vec<Input>, Option<News>) {
+        if let Ok(Look { took, .. }) = &result {
+            // To read many targets takes another thread a while: a twentieth of the time at most.
+            self.look_at = self.look_at.max(Some(Instant::now() + *took * 20));
+        }
         let slot = self.freed(link);
         slot.hits = hits;
         let (mut inputs, mut news) = (Vec::new(), None);
         match result {
-            Ok(Look { read, is_there }) => {
+            Ok(Look { read, is_there, .. }) => {
                 inputs = read.inputs(link);
                 // What is being changed anyway is put right by that.
                 if !is_there && slot.next.is_none() {
@@ -351,6 +356,7 @@ impl Programs {
 
 /// Reads what a program has answered; and sees whether it is there, if that is wanted.
 async fn look(link: IfIndex, placed: Placed, mut hits: Hits, is_sought: bool, requests: Requests) -> Ended {
+    let start = Instant::now();
     let looking = job::blocking(move || {
         let read = hits.read(&placed.maps);
         let is_there = match &placed.place {
@@ -368,7 +374,9 @@ async fn look(link: IfIndex, placed: Placed, mut hits: Hits, is_sought: bool, re
         (Place::Clsact, None) if is_sought => requests.has_responder(link).await.map_err(Failure::from),
         (_, None) => Ok(true),
     };
-    let look = read.map_err(Failure::from).and_then(|read| Ok(Look { read, is_there: is_there? }));
+    let look = read
+        .map_err(Failure::from)
+        .and_then(|read| Ok(Look { read, is_there: is_there?, took: start.elapsed() }));
     Ended::Looked(link, placed, hits, look)
 }
 

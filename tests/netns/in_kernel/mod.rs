@@ -10,6 +10,7 @@ mod others;
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -20,7 +21,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::client::status;
-use crate::daemon::{Daemon, Settings};
+use crate::daemon::{BINARY, Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, SOLICITATION, target_of};
 use crate::lab::{C, GUEST, Lab, ROUTER, UPSTREAM_MAC, c};
@@ -269,6 +270,14 @@ fn says_why_there_is_no_program() {
     let known: HashMap<String, Value> = serde_json::from_value(upstream(&daemon)).unwrap();
     assert_eq!(known["backend"], "packet");
     assert!(known["no_program"].as_str().unwrap().contains("source = \"auto\""), "{known:?}");
+    // So does the doctor.
+    let config = daemon.config();
+    let words = ["doctor", "--json", "--config", config.to_str().unwrap()];
+    let mut doctor = Command::new(BINARY);
+    doctor.args(words).arg("--socket").arg(daemon.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let output = lab.host.spawn(&mut doctor).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.matches("no program answers in the kernel on up0").count(), 1, "{said}");
     let log = daemon.stop();
     assert_eq!(log.matches("no program answers in the kernel on up0").count(), 1, "{log}");
 }
