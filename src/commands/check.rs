@@ -15,7 +15,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::terminal::{self, complain, doubtful};
-use super::{Outcome, backstops, host, links, print, show, slips, switches, unserved, ways_out, wrapped};
+use super::{
+    Outcome, backends, backstops, host, links, print, show, slips, switches, unserved, ways_out, wrapped,
+};
 use crate::config::{DEFAULT_FILE, Effective, Overrides, Problems, Read, written};
 use crate::daemon::unserved::{Network, networks};
 use crate::engine::Engine;
@@ -164,6 +166,7 @@ impl Here {
             notes.extend(backstops::notes(&policy));
             notes.extend(links::notes(written, &policy));
             notes.extend(switches::notes(&policy));
+            notes.extend(backends::note(&policy));
         }
         notes.extend(engine.iter().flat_map(links::problems));
         notes.extend(engine.iter().flat_map(|here| slips::notes(written, here)));

@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+mod backends;
 mod backstops;
 pub mod check;
 pub mod completions;

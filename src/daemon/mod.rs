@@ -6,8 +6,8 @@
 //! kernel's, or a disk, is done by another thread, and its outcome is one more thing that happens.
 //!
 //! `frames` are sockets and what comes and leaves by them, `effects` everything else that is asked of the kernel,
-//! `settings` its sysctls, `resync` what is read again, `turn` whose turn it is, `way_out` what every end goes through. `alone` and
-//! `privileges` are what a start may fail of; what `waiting` tells of is waited for.
+//! `programs` those that answer in the kernel, `settings` its sysctls, `resync` what is read again, `turn` whose turn it
+//! is, `way_out` what every end goes through. `alone` and `privileges` are what a start may fail of; what `waiting` tells of is waited for.
 
 mod alone;
 pub mod control;
@@ -50,6 +50,7 @@ use tokio::time::{Instant, sleep_until};
 pub use alone::Alone;
 pub use error::Error;
 pub use operator::Operator;
+pub use privileges::backend_refused;
 pub use record::Recorder;
 pub use reload::{Refusal, Source};
 pub use service::Service;
@@ -92,9 +93,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Learns what the host looks like, binds the sockets and installs the routes, in the network
-    /// namespace of this thread. Must be called within a Tokio runtime with I/O and time, whose threads begin
-    /// there, too.
+    /// Learns what the host looks like, binds the sockets and installs the routes, in the network namespace of this
+    /// thread. Must be called within a Tokio runtime with I/O and time, whose threads begin there, too.
     ///
     /// What is not there yet, or is in the way, is waited for and told, at the start as later. An error is what does
     /// not heal: another lone64, a missing privilege. On an error nothing of ours is left in the kernel.

@@ -38,7 +38,7 @@ pub(super) async fn check(config: &Config, requests: &Requests) -> Result<(), Er
 }
 
 /// Why programs in the kernel are not to be had, where they are wanted whatever there is. Takes some milliseconds.
-pub(super) fn backend_refused(policy: &Policy) -> Option<Error> {
+pub fn backend_refused(policy: &Policy) -> Option<Error> {
     let mut wanted = policy.upstreams.iter().filter(|upstream| upstream.backend == Backend::Tc).peekable();
     wanted.peek()?;
     let outlives = wanted.any(|upstream| !upstream.on_crash_answer.is_zero());

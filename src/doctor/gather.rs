@@ -16,6 +16,7 @@ use super::host::underneath;
 use super::{Examined, Firewall, Host, Process, Service, Text, gateway, guests};
 
 use crate::config::Config;
+use crate::daemon::backend_refused;
 use crate::engine::facts::Fact;
 use crate::engine::{Engine, Input, Links, Time};
 use crate::kernel::bpf::tcx_programs;
@@ -48,6 +49,7 @@ pub async fn host(
     let links: Vec<_> = upstreams.flat_map(|upstream| underneath(engine.links(), upstream.link)).collect();
     let makes = requests.makes().await?;
     let processes = processes();
+    let program_refused = backend_refused(&config.policy).map(|error| error.to_string());
     let mut host = Host {
         config,
         routes,
@@ -75,6 +77,7 @@ pub async fn host(
         has_packet_sockets: has_packet_sockets(),
         allowed: allowed(root),
         tunnelled: tunnelled(),
+        program_refused,
         guests: Vec::new(),
         engine,
     };
@@ -297,6 +300,7 @@ const PLACES: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 
 const PLAIN: &[&str] = &[
     "net/bridge/bridge-nf-call-ip6tables",
+    "net/core/bpf_jit_enable",
     "net/core/optmem_max",
     "net/core/rmem_max",
     "net/ipv6/neigh/default/gc_thresh1",

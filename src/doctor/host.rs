@@ -67,6 +67,8 @@ pub struct Host {
     pub allowed: Option<Vec<(String, Vec<Ipv6Net>)>>,
     /// The destinations that an IPsec policy takes on their way out.
     pub tunnelled: Vec<Ipv6Net>,
+    /// Why no program can answer in the kernel, where one is wanted.
+    pub program_refused: Option<String>,
     /// Bridges whose MAC nobody has set, so that it is that of one of their ports.
     pub random_macs: Vec<IfIndex>,
 }

@@ -1,5 +1,6 @@
 //! What the engine tells: one change that is worth a line in the log, or a question where each is watched.
 
+mod no_program;
 mod note;
 
 use core::net::Ipv6Addr;
@@ -15,6 +16,7 @@ use super::plan::problem::Problem;
 pub use super::plan::unserved::{Ended, Guests, Unserved};
 use super::policy::{Origin, RangePolicy, Source};
 use crate::wire::{DropReason, Mac};
+pub use no_program::NoProgram;
 pub use note::Note;
 
 /// One change that is worth a line in the log; or, where every question is watched, a question.

@@ -272,7 +272,7 @@ impl House {
 
     /// Why the address is answered for, or not, at the time `now`.
     pub fn explain(&self, target: Ipv6Addr, now: Time) -> Explanation {
-        Explainer { scene: self.scene(), routes: &self.keep.routes, refusing: self.refusing(target) }
+        Explainer { scene: self.scene(), keep: &self.keep, refusing: self.refusing(target) }
             .explain(target, now)
     }
 

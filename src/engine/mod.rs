@@ -69,9 +69,8 @@ pub use change::{
     RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
-pub use desk::programs::NoProgram;
 pub use effect::{Ear, Output, Program, Remembered, Role};
-pub use event::{Ended, Event, Guests, Loss, NotTaken, Note, Unserved};
+pub use event::{Ended, Event, Guests, Loss, NoProgram, NotTaken, Note, Unserved};
 pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
 pub use house::House;

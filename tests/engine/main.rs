@@ -39,6 +39,7 @@ mod own_bridge;
 mod own_link;
 mod own_link_pairs;
 mod probing;
+mod programs;
 mod provider;
 mod proxy_downstream;
 mod regressions;

@@ -16,7 +16,7 @@ use crate::host::{
 use crate::storm;
 
 /// The policy of [`live`] with a program on the upstream and a route for each guest, but for this.
-fn mirrored(change: impl FnOnce(&mut Policy)) -> Policy {
+pub(crate) fn mirrored(change: impl FnOnce(&mut Policy)) -> Policy {
     with(|policy| {
         policy.ranges[0].routes = RangeRoutes::Guests;
         on_tc(policy);
@@ -31,7 +31,7 @@ fn on_tc(policy: &mut Policy) {
 
 /// The kernel, as it follows from what came out: the programs, and what each knows.
 #[derive(Debug, Default)]
-struct Kernel {
+pub(crate) struct Kernel {
     programs: BTreeMap<IfIndex, Program>,
     known: BTreeMap<IfIndex, BTreeMap<Ipv6Addr, Time>>,
     /// Whether a guest has a route of its own. Where it has none, one that a storm has left for it may go at any time.
@@ -113,7 +113,7 @@ fn is_expected(host: &Host, link: IfIndex, target: Ipv6Addr) -> bool {
     range.answer == Answer::Live && is_answered && !is_hosts && known.link != link && is_routed
 }
 
-fn changes(outputs: &[Output]) -> Vec<(Ipv6Addr, Option<Time>)> {
+pub(crate) fn changes(outputs: &[Output]) -> Vec<(Ipv6Addr, Option<Time>)> {
     let changes = outputs.iter().filter_map(|output| match output {
         Output::Mirror(UP, changes) => Some(changes.clone()),
         _ => None,
@@ -121,7 +121,7 @@ fn changes(outputs: &[Output]) -> Vec<(Ipv6Addr, Option<Time>)> {
     changes.flatten().collect()
 }
 
-fn programs(outputs: &[Output]) -> Vec<Option<Program>> {
+pub(crate) fn programs(outputs: &[Output]) -> Vec<Option<Program>> {
     let programs = outputs.iter().filter_map(|output| match output {
         Output::Program(UP, program) => Some(program.clone()),
         _ => None,
@@ -130,7 +130,7 @@ fn programs(outputs: &[Output]) -> Vec<Option<Program>> {
 }
 
 /// The usual host with a program, and what that knows, with `count` live guests.
-fn with_guests(policy: Policy, count: u16) -> (Host, Kernel) {
+pub(crate) fn with_guests(policy: Policy, count: u16) -> (Host, Kernel) {
     let has_own_routes = policy.ranges[0].routes == RangeRoutes::Guests;
     let mut kernel = Kernel { has_own_routes, ..Kernel::default() };
     let mut host = Host::bare(policy);

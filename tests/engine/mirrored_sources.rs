@@ -10,8 +10,8 @@ use lone64::wire::program::{Exception, Responder, Treatment, Verdict};
 use lone64::wire::{Advertisement, MAX_EMITTED, Message, Solicitation};
 
 use crate::host::{
-    Host, ROUTER_MAC, UP, UP_MAC, address, advertisements, events, guest, guest_mac, question, seconds,
-    usual_facts, with,
+    Host, ROUTER_MAC, UP, UP_MAC, address, advertisements, events, guest, guest_mac, has, question,
+    question_from, seconds, usual_facts, with,
 };
 use crate::machine::{Machine, bytes};
 
@@ -199,6 +199,23 @@ fn all_questions_are_seen_while_no_source_helps_and_until_one_does_again() {
     link.run(&[guest(5)], 10, |_| true);
     assert_eq!(link.events[1..], [Event::TakenAgain(ROUTER)]);
     assert_eq!(link.exceptions(), []);
+}
+
+/// Of several addresses the asker decides which one answers, and that the daemon knows alone: all its questions come.
+#[test]
+fn an_asker_that_the_program_never_answers_is_counted_as_without_one() {
+    let mut link = Link::new(|_| false);
+    link.host.facts(vec![has(UP, "2001:db8:1:2::77/64")]);
+    link.pass(1);
+    let asker = address("2001:db8:1:2::99");
+    for second in 0..30 {
+        if second % 10 < 3 {
+            assert_eq!(link.ask(question_from(asker, ROUTER_MAC, guest(5))), None);
+        }
+        link.pass(1);
+    }
+    assert_eq!(link.passed_on, 9);
+    assert!(link.exceptions().iter().any(|exception| exception.address == asker), "a source is looked for");
 }
 
 #[test]

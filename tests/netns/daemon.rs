@@ -1,5 +1,6 @@
 //! The real daemon, as a child process in the host's namespace.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixDatagram;
@@ -15,9 +16,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::endpoint::PATIENCE;
-use crate::in_kernel::again::has_a_program;
 use crate::lab::{Lab, SENTINELS};
 use crate::namespace::{Namespace, took};
+
+thread_local! {
+    /// Whether the configurations that this thread makes have a program in the kernel, wherever they allow for one.
+    pub(crate) static WITH_A_PROGRAM: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A configuration, put together piece by piece.
 #[derive(Clone, Default)]
@@ -83,10 +88,11 @@ impl Settings {
     pub(crate) fn text(&self) -> String {
         let upstream = self.named.as_deref().unwrap_or("[[upstream]]\ninterface = \"up0\"\n");
         // Not where the upstream has to be found, or has a line of its own already.
-        let program = match has_a_program() && !upstream.is_empty() && !self.upstream.contains("source = ") {
-            true => "backend = \"tc\"\nsource = \"scope\"\n",
-            false => "",
-        };
+        let program =
+            match WITH_A_PROGRAM.get() && !upstream.is_empty() && !self.upstream.contains("source = ") {
+                true => "backend = \"tc\"\nsource = \"scope\"\n",
+                false => "",
+            };
         let sentinels = format!(
             "[[range]]\nprefix = \"{SENTINELS}\"\ninterface = \"br0\"\nanswer = \"always\"\n\
              routes = \"none\"\nbackstop = false\n"

@@ -75,7 +75,9 @@ const STATUS_FIELDS: &[Term] = &[
     ("uptime_seconds", "Since it started."),
     (
         "upstreams",
-        "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend, gateway_source (who \
+        "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend (tc where a program in the kernel answers, else packet), \
+         no_program (why there is none, though [[upstream]] asks for one, or null), known_in_kernel (for how many guests \
+         it answers), gateway_source (who \
          keeps the gateway's neighbor entry fresh now: kernel or global), announced_again_seconds (the period at \
          which lone64 announces every guest again, because the provider forgets guests; else null), mld: querier (the address of an MLD \
          querier that was heard, or null), delivers_all (true if a solicitation arrived for a group that nobody \
@@ -95,8 +97,8 @@ const STATUS_FIELDS: &[Term] = &[
     ),
     (
         "notes",
-        "Sentences about guests that a switch with MLD snooping may hide. They matter only behind such a switch. The \
-         daemon is healthy with them.",
+        "Sentences about guests that a switch with MLD snooping may hide, which matter only behind such a switch, and \
+         about upstreams where the daemon answers because no program in the kernel can. The daemon is healthy with them.",
     ),
     (
         "conflicts",

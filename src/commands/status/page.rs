@@ -57,6 +57,10 @@ struct Upstream {
     #[serde(default)]
     mld: Option<Mld>,
     #[serde(default)]
+    backend: String,
+    #[serde(default)]
+    known_in_kernel: u64,
+    #[serde(default)]
     gateway_source: Option<String>,
     #[serde(default)]
     announced_again_seconds: Option<u64>,
@@ -301,8 +305,12 @@ impl Upstream {
         });
         let again = again.unwrap_or_default();
         let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
+        let kernel = match self.backend.as_str() {
+            "tc" => format!("; the kernel answers for {}", counted(self.known_in_kernel as usize, "guest")),
+            _ => String::new(),
+        };
         folded("upstream ", "    ", &format!("{name}{mac} {}", painted(&self.state)))
-            + &folded("    ", "        ", &format!("{counts}{gateway}{again}"))
+            + &folded("    ", "        ", &format!("{counts}{kernel}{gateway}{again}"))
             + &self.mld.as_ref().map(Mld::line).unwrap_or_default()
     }
 }

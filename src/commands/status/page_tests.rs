@@ -37,6 +37,19 @@ impl Page {
 }
 
 #[test]
+fn tells_for_how_many_guests_the_kernel_answers() {
+    let page = |backend: &str, count: usize| {
+        page(|status| {
+            status["upstreams"][0]["backend"] = backend.into();
+            status["upstreams"][0]["known_in_kernel"] = count.into();
+        })
+        .plain()
+    };
+    assert!(page("tc", 1).contains("absent 3; the kernel answers for 1 guest\n"), "{}", page("tc", 1));
+    assert!(!page("packet", 0).contains("kernel"));
+}
+
+#[test]
 fn reads_like_ip_and_systemctl() {
     let expected = "\
 lone64 0.1.0 (pid 4711), up 3h 12min: 1 live guest, 2 absent

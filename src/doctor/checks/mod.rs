@@ -2,6 +2,7 @@
 
 pub mod addresses;
 mod allowed_ips;
+mod backend;
 mod conntrack;
 mod default_route;
 mod downstreams;
@@ -86,5 +87,6 @@ pub static ALL: &[&Check] = &[
     // What the others have found may be the cause of these.
     &running::CHECK,
     &in_force::CHECK,
+    &backend::CHECK,
     &serving::CHECK,
 ];

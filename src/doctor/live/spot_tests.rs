@@ -70,6 +70,7 @@ fn host(ranges: &str) -> Host {
         guests: Vec::new(),
         allowed: None,
         tunnelled: Vec::new(),
+        program_refused: None,
         random_macs: Vec::new(),
     }
 }

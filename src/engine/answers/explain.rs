@@ -4,6 +4,7 @@
 //! solicitation from the router would come to at this moment; a test holds both to what the engine then does.
 
 mod addresses;
+mod backend;
 mod hops;
 mod place;
 
@@ -13,7 +14,7 @@ use super::{Because, Decision, Scene};
 use crate::engine::answer;
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
-use crate::engine::keep::routes::Routes;
+use crate::engine::keep::Keep;
 use crate::engine::liveness::Live;
 use crate::engine::plan::RangeId;
 use crate::engine::plan::bindings::Upstream;
@@ -68,6 +69,8 @@ pub enum Subject {
     Rival,
     /// Where the answer comes from.
     Source,
+    /// Whether the program in the kernel answers, where there is one.
+    Backend,
     /// Whether the provider admits it.
     Provider,
     /// Where the kernel sends packets for it.
@@ -87,6 +90,7 @@ impl Subject {
             Self::Liveness => "liveness",
             Self::Rival => "rival",
             Self::Source => "source",
+            Self::Backend => "backend",
             Self::Provider => "provider",
             Self::Route => "route",
         }
@@ -123,7 +127,7 @@ pub struct Explainer<'a> {
     /// What decisions look at.
     pub scene: Scene<'a>,
     /// What the kernel keeps for us.
-    pub routes: &'a Routes,
+    pub keep: &'a Keep,
     /// The gateway that answers the host, and not the target.
     pub refusing: Option<Ipv6Addr>,
 }
@@ -186,6 +190,7 @@ impl Explainer<'_> {
         if outcome == Expected::Answered && !self.tell_source(upstream, target, steps) {
             return Expected::Dropped(DropReason::NoSource);
         }
+        steps.extend(self.tell_backend(upstream.link, target).filter(|_| outcome == Expected::Answered));
         if !matches!(outcome, Expected::Dropped(_)) {
             steps.extend(self.refusing.map(not_admitted));
             steps.push(self.explain_route(range, target));

@@ -12,7 +12,7 @@ mod idle;
 mod kernel;
 mod listeners;
 mod mirror;
-pub mod programs;
+mod programs;
 mod provider;
 mod signs;
 mod snapshot;

@@ -1,16 +1,13 @@
 //! Which upstreams have a program in the kernel, and why others have none that are to have one.
 
 use core::net::Ipv6Addr;
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 
 use super::Desk;
 use crate::engine::answer::{responder, treatment};
 use crate::engine::asker::Asker;
 use crate::engine::change::Outcome;
 use crate::engine::effect::Program;
-use crate::engine::event::Note;
+use crate::engine::event::{NoProgram, Note};
 use crate::engine::facts::IfIndex;
 use crate::engine::host::links::Links;
 use crate::engine::house::House;
@@ -19,17 +16,6 @@ use crate::engine::plan::bindings::Upstream;
 use crate::engine::policy::Source;
 use crate::engine::time::Time;
 use crate::wire::program::{Exception, Treatment};
-
-/// Why no program answers in the kernel on an upstream that is to have one. The daemon answers there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum NoProgram {
-    /// Guests are on the upstream's own link: what a question gets depends on who asks.
-    OwnBridge,
-    /// The upstream has no address that answers could come from.
-    NoAddress,
-    /// The kernel refuses it, in these words.
-    Refused(String),
-}
 
 impl Desk {
     /// Which upstreams have a program, and what each is made of, follows the plan.
@@ -106,19 +92,6 @@ impl House {
     /// The upstream whose program answers for the target by itself.
     pub fn program_of(&self, target: Ipv6Addr) -> Option<IfIndex> {
         self.keep.mirror.answers_on(target)
-    }
-}
-
-impl fmt::Display for NoProgram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OwnBridge => write!(
-                f,
-                "guests are on its own bridge, where the answer depends on who asks; write backend = \"packet\""
-            ),
-            Self::NoAddress => write!(f, "it has no address for the answers yet"),
-            Self::Refused(said) => write!(f, "{said}"),
-        }
     }
 }
 

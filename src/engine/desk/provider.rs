@@ -37,8 +37,7 @@ impl Desk {
         let target = solicitation.target;
         let ways = || answer::ways(upstream, asker, target, &host.links);
         // What the kernel answers by itself comes to us where it is asked for again soon.
-        let is_seen_whole = !keep.mirror.is_known(asker.link, target) || manners.sources.is_watched(asker);
-        let sight = if is_seen_whole { Sight::All } else { Sight::Repeats };
+        let sight = if keep.mirror.answers(asker, target) { Sight::Repeats } else { Sight::All };
         let asks_again = manners.sources.ask(*asker, target, (cast, sight), ways, now);
         // A switch that has lost its table keeps our answers from the router. A stranger's word says nothing of that.
         if asks_again && host.gateways.have(asker.link, asker.mac) {

@@ -7,7 +7,7 @@ use std::fmt;
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::desk::programs::NoProgram;
+use super::no_program::NoProgram;
 use crate::engine::facts::IfName;
 use crate::engine::policy::{addresses_of, most_of_prefix};
 
@@ -25,6 +25,9 @@ pub enum Note {
 }
 
 impl Note {
+    /// How those begin that are about programs in the kernel.
+    pub const OF_PROGRAMS: &str = "no program answers in the kernel";
+
     /// What to say when it is over.
     pub fn over(&self) -> String {
         match self {
@@ -72,7 +75,7 @@ impl fmt::Display for Note {
                  something; in that case {ROUTER}"
             ),
             Self::NoProgram(name, why) => {
-                write!(f, "no program answers in the kernel on {name}, so the daemon answers: {why}")
+                write!(f, "{} on {name}, so the daemon answers: {why}", Self::OF_PROGRAMS)
             }
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::keeper::{Found, Keeper, Manner, Step};
 use super::outcome::Verdict;
+use crate::engine::asker::Asker;
 use crate::engine::change::Outcome;
 use crate::engine::effect::{Output, Program};
 use crate::engine::facts::IfIndex;
@@ -115,9 +116,11 @@ impl Mirror {
         self.known.contains_key(&link) && self.programs.wanted(&link).is_some()
     }
 
-    /// Whether the program of this upstream answers for this guest.
-    pub fn is_known(&self, link: IfIndex, guest: Ipv6Addr) -> bool {
-        self.known.get(&link).is_some_and(|known| known.wanted(&guest).is_some())
+    /// Whether the program of its upstream answers this asker for this guest.
+    pub fn answers(&self, asker: &Asker, guest: Ipv6Addr) -> bool {
+        let is_known = self.known.get(&asker.link).is_some_and(|known| known.wanted(&guest).is_some());
+        let program = self.programs.wanted(&asker.link).filter(|_| is_known);
+        program.is_some_and(|program| program.responder.answers(asker.mac, asker.address))
     }
 
     /// Whether there is such a program on any.

@@ -77,7 +77,7 @@ pub enum BpfError {
     #[error("{0} is no BPF file system; mount it with: mount -t bpf bpf {0}")]
     NoFileSystem(PathBuf),
     /// bpf(2) is not to be had in a user namespace.
-    #[error("a program cannot be loaded in a container that has a user namespace of its own")]
+    #[error("a BPF program cannot be loaded in a container with a user namespace")]
     UserNamespace,
     /// An object is not pinned, or not found where it was.
     #[error("{0}: {1}")]

@@ -77,6 +77,19 @@ const COUNT: Label = Label("count", 0);
 const PASS: Label = Label("pass", 0);
 
 impl Responder {
+    /// Whether this asker is answered at all. The link-layer address is that of its option, if it has one.
+    pub fn answers(&self, mac: Mac, address: Ipv6Addr) -> bool {
+        let exception = self.askers.iter().find(|asker| asker.mac == mac && asker.address == address);
+        match (exception, self.sources) {
+            (Some(exception), _) => exception.treatment != Treatment::PassOn,
+            (None, Sources::Target) => true,
+            (None, Sources::ByScope { to_link_local, .. }) if address.is_unicast_link_local() => {
+                to_link_local.is_some()
+            }
+            (None, Sources::ByScope { to_others, .. }) => to_others.is_some(),
+        }
+    }
+
     /// The program. There is none for an upstream without an address that answers could come from.
     pub fn program(&self) -> Result<Program, AssembleError> {
         let mut a = Assembler::default();

@@ -1,9 +1,8 @@
 //! Tests of other rooms once more, with a program in the kernel.
 
-use std::cell::Cell;
-
 use libtest_mimic::{Completion, Trial};
 
+use crate::daemon::WITH_A_PROGRAM;
 use crate::trials::Case;
 
 /// Every case, by the room that it is in, with a program in the kernel wherever its configuration allows for one.
@@ -25,13 +24,4 @@ pub(crate) fn with_a_program(
             })
         })
         .collect()
-}
-
-/// Whether the test of this thread is one of those.
-pub(crate) fn has_a_program() -> bool {
-    WITH_A_PROGRAM.get()
-}
-
-thread_local! {
-    static WITH_A_PROGRAM: Cell<bool> = const { Cell::new(false) };
 }

@@ -10,6 +10,7 @@ mod others;
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -20,7 +21,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::client::status;
-use crate::daemon::{Daemon, Settings};
+use crate::daemon::{BINARY, Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, SOLICITATION, target_of};
 use crate::lab::{C, GUEST, Lab, ROUTER, UPSTREAM_MAC, c};
@@ -52,7 +53,7 @@ fn settings() -> Settings {
 }
 
 fn on_tc() -> Settings {
-    Settings::default().upstream("backend = \"tc\"\nsource = \"scope\"\n")
+    Settings::default().upstream("backend = \"tc\"\n")
 }
 
 /// The index of an interface of the host.
@@ -219,7 +220,7 @@ fn a_reload_puts_another_program_in_and_loses_no_question() {
 
 fn a_reload_turns_it_on_and_off() {
     let lab = Lab::veth();
-    let packet = Settings::default().upstream("source = \"scope\"\n").range(C, "br0", "");
+    let packet = Settings::default().range(C, "br0", "");
     let daemon = Daemon::start(&lab, packet.clone());
     let mut link = Link::open(&lab);
     link.answered(&Solicitation::multicast(ROUTER, GUEST));
@@ -264,13 +265,19 @@ fn what_finds_no_room_in_the_kernel_the_daemon_answers() {
 }
 
 fn says_why_there_is_no_program() {
-    let lab = Lab::veth();
-    let daemon = Daemon::start(&lab, Settings::default().upstream("backend = \"tc\"\n").range(C, "br0", ""));
-    let mut link = Link::open(&lab);
-    link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    let lab = crate::own_bridge::lab();
+    let daemon = Daemon::start(&lab, crate::own_bridge::settings().upstream("backend = \"tc\"\n"));
     let known: HashMap<String, Value> = serde_json::from_value(upstream(&daemon)).unwrap();
     assert_eq!(known["backend"], "packet");
-    assert!(known["no_program"].as_str().unwrap().contains("source = \"auto\""), "{known:?}");
+    assert!(known["no_program"].as_str().unwrap().contains("on its own bridge"), "{known:?}");
+    // So does the doctor.
+    let config = daemon.config();
+    let words = ["doctor", "--json", "--config", config.to_str().unwrap()];
+    let mut doctor = Command::new(BINARY);
+    doctor.args(words).arg("--socket").arg(daemon.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let output = lab.host.spawn(&mut doctor).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.matches("no program answers in the kernel on vmbr0").count(), 1, "{said}");
     let log = daemon.stop();
-    assert_eq!(log.matches("no program answers in the kernel on up0").count(), 1, "{log}");
+    assert_eq!(log.matches("no program answers in the kernel on vmbr0").count(), 1, "{log}");
 }

@@ -157,8 +157,7 @@ fn says_which_capability_is_missing_or_does_without() {
     until_known(&lab, &mut Link::open(&lab), GUEST);
     daemon.stop();
 
-    let auto =
-        || Settings::default().upstream("backend = \"auto\"\nsource = \"scope\"\n").range(C, "br0", "");
+    let auto = || Settings::default().upstream("backend = \"auto\"\n").range(C, "br0", "");
     let daemon = Daemon::start_under(&lab, &bare, auto());
     let mut link = Link::open(&lab);
     link.answered(&question());

@@ -18,7 +18,9 @@ pub static CHECK: Check = Check {
 
 fn examine(host: &Host) -> Vec<Finding> {
     let Some(status) = &host.daemon else { return Vec::new() };
-    let said: Vec<_> = status["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let notes = status["notes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    // That the daemon answers and not the kernel is of another check.
+    let said: Vec<_> = notes.filter(|note| !note.starts_with(Note::OF_PROGRAMS)).collect();
     let reporting = host.upstreams().iter().filter(|upstream| upstream.mld == Mld::Reports);
     let one_sided = reporting.filter_map(|upstream| one_sided(status, &host.name(upstream.link), &said));
     let findings = said.iter().copied().map(Finding::warning).chain(one_sided);

@@ -52,7 +52,7 @@ impl Explainer<'_> {
         if let Some(network) = unserved.find(|network| network.prefix.contains(&target)) {
             return network.remedy();
         }
-        let ours = self.routes.ours();
+        let ours = self.keep.routes.ours();
         let routes = &self.scene.host.routes;
         let is_on = |link: &IfIndex| {
             routes.on_link(*link, |route| ours.include(route)).any(|prefix| prefix.contains(&target))

@@ -190,18 +190,18 @@ impl Explainer<'_> {
             return yes(Subject::Route, "it is delivered on this host".to_owned());
         }
         if policy.routes == RangeRoutes::Guests
-            && let Some((link, state)) = self.routes.guest_state(target)
+            && let Some((link, state)) = self.keep.routes.guest_state(target)
         {
             return match state {
                 RouteState::Installed => {
                     yes(Subject::Route, format!("packets for it leave by {}", self.name(link)))
                 }
-                state => self.missing_route(&self.routes.guest(target, link), state),
+                state => self.missing_route(&self.keep.routes.guest(target, link), state),
             };
         }
         let is_its_own =
             |route: &KernelRoute| route.destination == policy.prefix && route.unicast_link().is_some();
-        let mut wanted = self.routes.wanted();
+        let mut wanted = self.keep.routes.wanted();
         match wanted.find(|(route, state)| is_its_own(route) && *state != RouteState::Installed) {
             Some((route, state)) => self.missing_route(&route, state),
             None => self.other_route(range, target),
@@ -209,7 +209,7 @@ impl Explainer<'_> {
     }
 
     fn missing_route(&self, route: &KernelRoute, state: RouteState) -> Step {
-        match (state, self.routes.in_the_way_of(route, self.scene.host)) {
+        match (state, self.keep.routes.in_the_way_of(route, self.scene.host)) {
             (RouteState::Pending, _) => open(Subject::Route, format!("{route} is to be added"), None),
             (_, Some(other)) => no(
                 Subject::Route,

@@ -267,11 +267,6 @@ impl Sources {
         std::mem::take(&mut self.is_excepted)
     }
 
-    /// Whether every question of this asker is to be seen.
-    pub fn is_watched(&self, asker: &Asker) -> bool {
-        self.askers.iter().any(|(known, tried)| known == asker && tried.is_watched())
-    }
-
     /// The askers on this interface that do not get what the others do, in their order: the source that is kept for
     /// them; none, where every question of them is to be seen.
     pub fn exceptions(&self, link: IfIndex, name: IfName) -> BTreeMap<(Mac, Ipv6Addr), Option<Source>> {

@@ -1,0 +1,105 @@
+//! Programs in the kernel: what a predecessor's knows, what they have answered, why there is none.
+
+use lone64::engine::policy::RangeRoutes;
+use lone64::engine::{Input, NoProgram, Note, Outcome, State, Time};
+
+use crate::host::{BRIDGE, Host, UP, guest, guest_mac, millis, probes, seconds};
+use crate::mirror::{changes, mirrored, programs, with_guests};
+
+/// Without a route for each guest.
+fn on_one_route() -> Host {
+    let policy = mirrored(|policy| policy.ranges[0].routes = RangeRoutes::Range);
+    let (mut host, _) = with_guests(policy, 0);
+    host.take();
+    host
+}
+
+#[test]
+fn the_guests_of_a_predecessor_are_answered_for_at_once_and_asked() {
+    let mut host = on_one_route();
+    host.guests.insert(guest(1), guest_mac(1));
+    let soon = host.now + seconds(100);
+    let stranger = "2001:db8:9::1".parse().unwrap();
+    host.input(Input::Mirrored(UP, vec![(guest(1), soon), (guest(2), soon), (stranger, soon)]));
+    let outputs = host.take();
+    // What is no guest's is unknown from here on; the others are for as long as any guest.
+    let told = changes(&outputs);
+    let until = |address| told.iter().find(|(known, _)| *known == address).map(|(_, until)| *until);
+    assert_eq!(until(stranger), Some(None));
+    assert!(until(guest(1)).is_some_and(|until| until > Some(soon)));
+    assert!(matches!(host.engine.target(guest(2)), Some(State::Live(live)) if live.link == BRIDGE));
+    // One replies, and the other does not.
+    host.pass(seconds(10));
+    assert_eq!(changes(&host.take()).last(), Some(&(guest(2), None)));
+    assert_eq!(host.engine.count_mirrored_on(UP), 1);
+    assert_eq!((host.engine.program_of(guest(1)), host.engine.program_of(guest(2))), (Some(UP), None));
+}
+
+#[test]
+fn where_a_guest_has_a_route_of_its_own_that_says_whether_it_is_one() {
+    let (mut host, _) = with_guests(mirrored(|_| {}), 1);
+    let soon = host.now + seconds(100);
+    host.take();
+    host.input(Input::Mirrored(UP, vec![(guest(1), soon), (guest(2), soon)]));
+    let told = changes(&host.take());
+    assert!(told.contains(&(guest(2), None)) && !told.contains(&(guest(1), None)), "{told:?}");
+    assert_eq!(host.engine.target(guest(2)), None);
+}
+
+#[test]
+fn what_the_kernel_has_answered_counts_and_an_old_guest_is_asked() {
+    let (mut host, _) = with_guests(mirrored(|_| {}), 2);
+    let before = host.engine.counters().of(UP).answered;
+    host.pass(seconds(31));
+    host.take();
+    host.input(Input::AnsweredThere(UP, 7, Vec::new()));
+    host.input(Input::AnsweredThere(UP, 0, vec![(guest(1), 5), (guest(9), 2)]));
+    assert_eq!(host.engine.counters().of(UP).answered, before + 7);
+    assert_eq!((host.engine.answered_for(guest(1)), host.engine.answered_for(guest(9))), (6, 0));
+    let asked: Vec<_> = probes(&host.take()).into_iter().map(|probe| probe.target).collect();
+    assert_eq!(asked, [guest(1)]);
+}
+
+#[test]
+fn one_that_somebody_removes_is_put_back_at_once_and_told_of_everyone() {
+    let (mut host, _) = with_guests(mirrored(|_| {}), 2);
+    host.take();
+    host.input(Input::ProgramLost(UP));
+    host.pass(millis(1));
+    let outputs = host.take();
+    assert_eq!((programs(&outputs).len(), changes(&outputs).len()), (1, 2));
+    assert_eq!(host.engine.notes(), []);
+}
+
+#[test]
+fn a_guest_is_known_for_as_long_as_the_policy_says() {
+    for (written, known) in [(60, 60), (3_600, 3_600), (0, 10)] {
+        let (mut host, _) =
+            with_guests(mirrored(|policy| policy.upstreams[0].on_crash_answer = seconds(written)), 0);
+        host.guests.insert(guest(1), guest_mac(1));
+        let mut until = Time::ORIGIN;
+        for step in 0..20 {
+            let outputs = if step == 0 { host.ask(guest(1)) } else { host.take() };
+            until = changes(&outputs).last().and_then(|(_, until)| *until).unwrap_or(until);
+            let left = until.since(host.now);
+            assert!(left <= seconds(known) && left >= seconds(known) * 2 / 3, "{written}: {left:?}");
+            host.pass(seconds(known.min(300) / 10));
+        }
+    }
+}
+
+#[test]
+fn a_note_says_why_there_is_none() {
+    let (mut host, _) = with_guests(mirrored(|_| {}), 1);
+    let why = |host: &Host| match host.engine.notes() {
+        [Note::NoProgram(name, why)] if name.as_str() == "up0" => Some(why.clone()),
+        [] => None,
+        notes => panic!("{notes:?}"),
+    };
+    assert_eq!((why(&host), host.engine.has_program(UP)), (None, true));
+    host.input(Input::ProgramChanged(UP, Outcome::Failed("no room".to_owned())));
+    assert_eq!(why(&host), Some(NoProgram::Refused("no room".to_owned())));
+    assert!(!host.engine.has_program(UP));
+    host.pass(millis(1_100));
+    assert_eq!((why(&host), host.engine.has_program(UP)), (None, true));
+}
