@@ -98,7 +98,7 @@ impl Sources {
     }
 
     /// Somebody asks for the target. `ways` are the sources that there are for an answer, the first ones first. True if it
-    /// does so again right after an answer.
+    /// does so again right after an answer, and no other source is tried yet.
     pub fn ask(
         &mut self,
         asker: Asker,
@@ -175,9 +175,9 @@ impl Sources {
     }
 
     /// The target is announced, or asks for a router: who is silent now may have learned it from that.
-    pub fn tell(&mut self, target: Ipv6Addr) {
+    pub fn tell(&mut self, target: Ipv6Addr, now: Time) {
         let hash = self.hash.of(target);
-        self.askers.iter_mut().for_each(|(_, tried)| tried.tell(target, hash));
+        self.askers.iter_mut().for_each(|(_, tried)| tried.tell(target, hash, now));
     }
 
     /// When something is due next.

@@ -186,7 +186,7 @@ fn silence_proves_nothing_where_the_router_was_told_of_the_target_in_another_way
                 break;
             }
             if cast == Cast::Multicast {
-                sources.tell(target(5));
+                sources.tell(target(5), at(millis + second * 1_000));
             }
         }
         sources.tick(at(millis + 9_000));
@@ -207,10 +207,23 @@ fn an_asker_that_gives_up_proves_nothing() {
         sources.tick(at((start + 30) * 1_000));
         told.extend(sources.take_news().into_iter().map(|news| (start + 30, news)));
     }
-    assert_eq!(outcomes(&told), [], "the target's own address did not help, although it was the last one");
-    router.known.clear();
-    let told = pass(&mut sources, &mut router, &[target(5)], 240..260);
-    assert_eq!(outcomes(&told), [(242, Outcome::Found(Source::Global))]);
+    let found = Outcome::Found(Source::Global);
+    assert_eq!(outcomes(&told), [(210, found)], "not the target's own address, after which it was silent first");
+}
+
+#[test]
+fn no_source_is_tried_with_the_answer_to_the_last_question_of_a_row() {
+    let mut sources = Sources::new(Seed::default());
+    let mut ask = |second: u64, cast| {
+        sources.ask(asker(1), target(5), cast, || ALL.to_vec(), at(second * 1_000));
+        sources.answer(asker(1), target(5), &Upstream, at(second * 1_000))
+    };
+    let [scope, of_target, _] = ALL;
+    // A check that came to nothing, and rows.
+    let first: Vec<_> = [0, 60, 61].map(|second| ask(second, Cast::Unicast)).into();
+    let rows: Vec<_> = [62, 63, 64, 65, 66].map(|second| ask(second, Cast::Multicast)).into();
+    assert_eq!(first, [scope; 3]);
+    assert_eq!(rows, [scope, of_target, of_target, of_target, ALL[2]]);
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Tried {
         let is_again = seen.ask(cast, now);
         if is_again {
             self.doubted = Some(now);
-            if seen.again == MOST_AGAIN {
+            if seen.again == MOST_AGAIN && seen.shows() {
                 self.refuse(place, ways, now);
             }
             return None;
@@ -139,9 +139,10 @@ impl Tried {
         seen.due().filter(|_| matters)
     }
 
-    /// Whether it has asked again right after an answer at this moment.
+    /// Whether it has asked again right after an answer at this moment. Once sources are being tried the target says nothing
+    /// of its own accord, so that it is known what the asker has learned it from.
     pub fn doubts(&self, now: Time) -> bool {
-        self.doubted == Some(now)
+        self.doubted == Some(now) && self.trial.is_none()
     }
 
     /// Answers for the target did not arrive, for a reason that is over.
@@ -153,9 +154,9 @@ impl Tried {
     }
 
     /// The target is told to routers in another way.
-    pub fn tell(&mut self, target: Ipv6Addr, hash: u64) {
+    pub fn tell(&mut self, target: Ipv6Addr, hash: u64, now: Time) {
         if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
-            seen.tell();
+            seen.tell(now);
         }
     }
 
