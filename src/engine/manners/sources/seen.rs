@@ -40,7 +40,7 @@ pub struct Seen {
     /// How often it was asked again right after an answer, since one was taken.
     pub again: u8,
     pub standing: Standing,
-    /// When the asker last learned of the target in another way, if no question since has shown that it had forgotten that.
+    /// When the asker last learned of the target in another way, as long as that may be what it knows.
     told: Option<Time>,
 }
 
@@ -102,8 +102,10 @@ impl Seen {
         if self.again == MOST_AGAIN && self.standing == Standing::Taken {
             self.standing = Standing::Unknown;
         }
-        // One that was on its way meanwhile does not show that.
-        if cast == Cast::Multicast && self.told.is_some_and(|told| now.since(told) > ON_THE_WAY) {
+        // A question to all shows that it has forgotten, and with the first check of an entry its answer is what counts;
+        // but not with one that was on its way meanwhile.
+        let is_first = cast == Cast::Multicast || self.place == 1;
+        if is_first && self.told.is_some_and(|told| now.since(told) > ON_THE_WAY) {
             self.told = None;
         }
         (self.asked, self.cast, self.answered) = (now, cast, None);
@@ -199,7 +201,11 @@ mod tests {
     fn a_question_that_follows_an_answer_soon_counts() {
         use Cast::{Multicast, Unicast};
         assert_eq!(again(&[(1_000, Multicast), (2_000, Multicast), (3_000, Multicast)]), 3);
-        assert_eq!(again(&[(1_000, Multicast), (2_000, Multicast), (3_000, Unicast)]), 0, "it has learned it");
+        assert_eq!(
+            again(&[(1_000, Multicast), (2_000, Multicast), (3_000, Unicast)]),
+            0,
+            "it has learned it"
+        );
         assert_eq!(
             again(&[(10, Multicast), (20, Multicast), (199, Multicast)]),
             0,
@@ -237,7 +243,11 @@ mod tests {
         let mut seen = told(1_020);
         assert_eq!(seen.due(), None, "silence");
         seen.ask(Cast::Unicast, at(2_020));
-        assert_eq!((seen.again, seen.standing), (1, Standing::Unknown), "a check of the entry that this has made");
+        assert_eq!(
+            (seen.again, seen.standing),
+            (1, Standing::Unknown),
+            "a check of the entry that this has made"
+        );
         seen.answer(at(2_020));
         assert!(seen.settle(at(4_220)) && seen.again == 0, "but that its check came to nothing would show");
         // A question that was on its way does not show that the entry has gone.

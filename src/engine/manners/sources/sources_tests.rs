@@ -208,7 +208,11 @@ fn an_asker_that_gives_up_proves_nothing() {
         told.extend(sources.take_news().into_iter().map(|news| (start + 30, news)));
     }
     let found = Outcome::Found(Source::Global);
-    assert_eq!(outcomes(&told), [(210, found)], "not the target's own address, after which it was silent first");
+    assert_eq!(
+        outcomes(&told),
+        [(210, found)],
+        "not the target's own address, after which it was silent first"
+    );
 }
 
 #[test]
