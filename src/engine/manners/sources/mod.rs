@@ -64,6 +64,8 @@ pub struct News {
 pub struct Notable {
     /// The asker.
     pub asker: Asker,
+    /// It is a router of a default route, and no stranger.
+    pub is_gateway: bool,
     /// The source of its answers, but for targets with which others are tried.
     pub source: Source,
     /// Whether other sources are being tried.
@@ -244,7 +246,8 @@ impl Sources {
             .map(|(asker, tried)| {
                 let Taking { taken, refused } = tried.taking(now);
                 let source = tried.kept.unwrap_or(Source::Scope);
-                Notable { asker: *asker, source, is_tried: tried.is_tried(), taken, refused }
+                let is_gateway = tried.is_gateway;
+                Notable { asker: *asker, is_gateway, source, is_tried: tried.is_tried(), taken, refused }
             })
             .collect();
         all.sort_unstable_by_key(|notable| (notable.asker.link, notable.asker.mac, notable.asker.address));
