@@ -290,8 +290,8 @@ const AGAIN: Duration = Duration::from_secs(25);
 const DOUBTED: Duration = Duration::from_secs(10);
 const MOST_DOUBTS: usize = 64;
 /// A doubt that came to nothing is not raised before this. The question has told the router where the target is, and would
-/// hide each time that the answers are what it does not take: it checks an entry twice in this time.
-const UNFOUNDED: Duration = Duration::from_secs(25);
+/// hide for some seconds that the answers are what it does not take (tests/engine/filters.rs has the bound).
+const UNFOUNDED: Duration = Duration::from_secs(12);
 /// Everything is announced again no more often, and no more seldom, where the provider forgets.
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);

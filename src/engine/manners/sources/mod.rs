@@ -115,6 +115,13 @@ impl Sources {
         }
         self.pending.ask(asker, target, now);
         let hash = self.hash.of(target);
+        // A station that asks from several addresses has one entry for the target.
+        if cast == Cast::Multicast && self.askers.len() > 1 {
+            let others = self.askers.iter_mut().filter(|(other, _)| {
+                (other.link, other.mac) == (asker.link, asker.mac) && other.address != asker.address
+            });
+            others.for_each(|(_, tried)| tried.ask_elsewhere(target, hash, now));
+        }
         let Some(tried) = self.find(&asker) else { return false };
         let outcome = tried.ask(target, cast, hash, ways, now);
         let (due, asks_again) = (tried.tell_due(), tried.doubts(now));

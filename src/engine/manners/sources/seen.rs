@@ -124,6 +124,18 @@ impl Seen {
         self.told = Some(now);
     }
 
+    /// The same station asks all from another of its addresses, and learns the target from that answer. If it was checking
+    /// its entry before, that has come to nothing.
+    pub fn ask_elsewhere(&mut self, now: Time) {
+        let since = self.answered.map(|answered| now.since(answered));
+        let is_given_up = self.cast == Cast::Unicast && self.place == ROW;
+        if is_given_up && since.is_some_and(|since| (SHORTEST..=PAUSE).contains(&since)) {
+            self.again = MOST_AGAIN.min(self.again + 1);
+            self.answered = None;
+        }
+        self.told = Some(now);
+    }
+
     /// Whether another source may be tried with the answer to this question: not with the last of a row, after which the asker
     /// falls silent anyway. The next row comes a second later, if there are packets still.
     pub fn shows(&self) -> bool {

@@ -115,9 +115,12 @@ impl Tried {
         let is_again = seen.ask(cast, now);
         if is_again {
             self.doubted = Some(now);
-            if seen.again == MOST_AGAIN && seen.shows() {
-                self.refuse(place, ways, now);
-            }
+        }
+        if seen.again == MOST_AGAIN && seen.shows() {
+            self.refuse(place, ways, now);
+            return None;
+        }
+        if is_again {
             return None;
         }
         let is_taken = seen.standing == Standing::Taken && seen.again == 0 && was != (Standing::Taken, 0);
@@ -137,6 +140,13 @@ impl Tried {
         let is_lead = self.trial.as_ref().is_some_and(|trial| trial.lead == target);
         let matters = is_lead || seen.standing == Standing::Refused;
         seen.due().filter(|_| matters)
+    }
+
+    /// The same station asks for the target from another of its addresses.
+    pub fn ask_elsewhere(&mut self, target: Ipv6Addr, hash: u64, now: Time) {
+        if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
+            seen.ask_elsewhere(now);
+        }
     }
 
     /// Whether it has asked again right after an answer at this moment. Once sources are being tried the target says nothing
