@@ -14,6 +14,7 @@ mod evidence;
 mod exclusions;
 mod explain;
 mod filtered_gateway;
+mod filters;
 mod gateway;
 mod gateway_address;
 mod groups;
