@@ -105,11 +105,12 @@ pub(super) fn gateway_source(engine: &Engine, upstream: &crate::engine::bindings
 /// The askers of which there is something to say.
 pub(super) fn askers(engine: &Engine, now: Time) -> Vec<Value> {
     let shown = engine.notable_askers(now).into_iter().map(|notable| {
-        let Notable { asker, source, is_tried, taken, refused } = notable;
+        let Notable { asker, is_gateway, source, is_tried, taken, refused } = notable;
         json!({
             "interface": engine.links().name(asker.link),
             "address": asker.address,
             "mac": asker.mac.to_string(),
+            "gateway": is_gateway,
             "source": source.written(),
             "trying": is_tried,
             "taken": taken,

@@ -14,6 +14,7 @@ mod evidence;
 mod exclusions;
 mod explain;
 mod filtered_gateway;
+mod filters;
 #[path = "../frames/mod.rs"]
 mod frames;
 mod gateway;

@@ -4,6 +4,7 @@
 
 #![allow(dead_code)]
 
+pub mod linux_router;
 pub mod reports;
 
 use std::collections::{BTreeMap, BTreeSet};

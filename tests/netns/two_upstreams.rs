@@ -10,15 +10,19 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::client::status;
 use crate::daemon::{BINARY, Daemon, Settings, directory};
-use crate::lab::{C, GUEST, Lab};
-use crate::namespace::Namespace;
+use crate::endpoint::PATIENCE;
+use crate::lab::{C, GUEST, Lab, UPSTREAM_GLOBAL};
+use crate::namespace::{Namespace, eventually};
+use crate::provider::reaches;
 
 crate::cases![
     is_named_by_check_with_the_commands_that_mend_it,
     is_named_where_halves_or_an_eighth_stand_for_the_default_route,
     is_not_named_where_the_host_has_rules_for_it,
     is_not_named_with_one_upstream_or_on_another_host,
+    providers_with_different_filters_each_get_the_source_that_they_let_through,
 ];
 
 /// Of the second provider.
@@ -161,4 +165,40 @@ fn is_not_named_with_one_upstream_or_on_another_host() {
         assert!(!text.contains("note: guests in"), "{text}");
         assert_eq!(object["ways_out"], serde_json::json!([]));
     }
+}
+
+fn drops(router: &Namespace, port: &str, rule: &str) {
+    router.output("nft", "add table ip6 provider");
+    router.output("nft", "add chain ip6 provider in { type filter hook prerouting priority -300 ; }");
+    let rule =
+        format!("add rule ip6 provider in iifname \"{port}\" icmpv6 type nd-neighbor-advert {rule} drop");
+    router.output("nft", &rule);
+    router.sysctls(&[
+        (&format!("net/ipv6/neigh/{port}/base_reachable_time_ms"), "2000"),
+        (&format!("net/ipv6/neigh/{port}/delay_first_probe_time"), "1"),
+    ]);
+}
+
+fn providers_with_different_filters_each_get_the_source_that_they_let_through() {
+    let (lab, second) = two_providers();
+    drops(&lab.router, "rt0", &format!("ip6 saddr {{ fe80::/10, {UPSTREAM_GLOBAL} }}"));
+    drops(&second, "rt1", "ip6 saddr != 2001:db8:ffff:2::2");
+    let daemon = Daemon::start(&lab, Settings::default().without_upstream().without_sentinels());
+    let ways = [(&lab.router, GUEST), (&second, SECOND_GUEST)];
+    for (router, guest) in ways {
+        eventually("the guest is reached", PATIENCE, || reaches(router, guest).then_some(()));
+    }
+    // Entries that announcements bring are good for some seconds.
+    let found = eventually("both sources are found", PATIENCE, || {
+        ways.iter().for_each(|(router, guest)| _ = reaches(router, *guest));
+        let askers = status(&daemon)["askers"].take();
+        let found = |interface: &str| {
+            let mut askers = askers.as_array()?.iter().filter(|asker| asker["interface"] == interface);
+            let asker = askers.find(|asker| asker["trying"] == false && asker["source"] != "scope")?;
+            Some((asker["source"].clone(), asker["gateway"].clone()))
+        };
+        Some([found("up0")?, found("up1")?])
+    });
+    assert_eq!(found, ["target", "global"].map(|source| (source.into(), true.into())));
+    daemon.stop();
 }

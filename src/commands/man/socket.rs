@@ -119,7 +119,8 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "askers",
         "Askers on upstreams for which lone64 found a source of answers, or that do not accept every answer: each \
-         with interface, address, mac, source (of the answers), trying (true while lone64 tries others), taken (for \
+         with interface, address, mac, gateway (true for a router of a default route; these come first), source (of the \
+         answers), trying (true while lone64 tries others), taken (for \
          how many targets it accepts answers, of those it asked for lately), not_taken (a list of those that it does \
          not accept) and message (what is wrong, or null). The daemon is healthy with them.",
     ),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::askers::Asker;
+use super::askers::{self, Asker};
 use super::in_force::InForce;
 use crate::columns;
 use crate::commands::terminal::{self, bad, folded, good};
@@ -210,10 +210,7 @@ impl Page {
             );
             text += &folded(&bad("mask: "), "    ", &sentence);
         }
-        for (sentence, is_complaint) in self.askers.iter().map(Asker::sentence) {
-            let word = if is_complaint { bad("asker: ") } else { good("asker: ") };
-            text += &folded(&word, "    ", &sentence);
-        }
+        text += &askers::lines(&self.askers);
         text += &self.refused();
         for route in self.routes.iter().filter(|route| route.state != "installed") {
             text += &route.line();

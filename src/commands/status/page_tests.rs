@@ -123,7 +123,7 @@ fn says_what_routers_make_of_the_answers_and_is_healthy_all_the_same() {
     let asker = |source: &str, trying, message: Option<&str>| {
         json!({
             "interface": "eth0", "address": "fe80::1", "mac": "02:00:00:00:00:01", "source": source,
-            "trying": trying, "taken": 3, "not_taken": [], "message": message,
+            "gateway": true, "trying": trying, "taken": 3, "not_taken": [], "message": message,
         })
     };
     let page = page(|status| {
@@ -213,7 +213,7 @@ fn fits_eighty_columns_at_its_widest() {
         }]);
         status["askers"] = json!([{
             "interface": "fifteen-bytes-y", "address": longest, "mac": "fe:dc:ba:98:76:54", "source": longest,
-            "trying": false, "message": null,
+            "gateway": true, "trying": false, "message": null,
         }]);
         status["unserved"] = json!([{
             "prefix": format!("{longest}/128"), "interface": "fifteen-bytes-x", "upstream": "fifteen-bytes-y",

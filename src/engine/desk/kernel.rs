@@ -260,8 +260,8 @@ impl Desk {
         admission.tick(&audience, &mut out, now);
         for output in &out {
             match output {
-                Output::Advertise(_, said) => sources.tell(said.target),
-                Output::Solicit(_, asked) => sources.tell(asked.source),
+                Output::Advertise(_, said) => sources.tell(said.target, now),
+                Output::Solicit(_, asked) => sources.tell(asked.source, now),
                 _ => {}
             }
         }

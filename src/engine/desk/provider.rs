@@ -205,9 +205,14 @@ impl House {
     }
 
     /// The askers of which there is something to say: a source was found for them, or is looked for, or they do not
-    /// take every answer.
+    /// take every answer. Gateways come first.
     pub fn notable_askers(&self, now: Time) -> Vec<Notable> {
-        self.manners.sources.notable(now)
+        let mut notable = self.manners.sources.notable(now);
+        for Notable { asker, is_gateway, .. } in &mut notable {
+            *is_gateway |= self.host.gateways.have(asker.link, asker.mac);
+        }
+        notable.sort_by_key(|notable| !notable.is_gateway);
+        notable
     }
 
     /// Whether the provider's gateway answers the host, and not the target.

@@ -11,11 +11,14 @@
 //! every address of a small prefix that is answered for as a whole; and on downstreams on which guests
 //! are answered, the router and the upstream's addresses.
 
+mod counted;
+
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 
+use self::counted::Counted;
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{addresses_of, most_of_prefix};
 use crate::wire::{group_suffix, solicited_node};
@@ -30,7 +33,7 @@ pub struct Groups {
     standing: BTreeMap<Standing, BTreeSet<(IfIndex, Ipv6Net)>>,
     /// Prefixes that are answered for as a whole, and have too many addresses.
     too_wide: BTreeMap<Ipv6Net, IfIndex>,
-    links: BTreeMap<IfIndex, LinkGroups>,
+    links: BTreeMap<IfIndex, Counted>,
     wishes: Vec<Wish>,
     /// Something waits for room that did not, or the other way round.
     is_news: bool,
@@ -52,22 +55,6 @@ pub enum Standing {
 /// By its last 24 bits, a group is listened to on a link, or no more.
 pub type Wish = (IfIndex, u32, bool);
 
-/// The groups of one upstream, by the last 24 bits of the addresses.
-#[derive(Debug, Default)]
-struct LinkGroups {
-    /// Those that are wanted.
-    wanted: BTreeMap<u32, Wanted>,
-    /// How many of them are joined. For the others there is no room.
-    joined: usize,
-    /// None below this one waits.
-    waiting_from: u32,
-}
-
-/// For how many addresses a group is wanted, and, in the lowest bit, whether it is joined: there may be as many as
-/// targets.
-#[derive(Debug, Clone, Copy, Default)]
-struct Wanted(u32);
-
 impl Groups {
     /// None yet. A Linux bridge gives up snooping at 4,096 groups (`mcast_hash_max`), and other switches have room for
     /// fewer.
@@ -79,19 +66,16 @@ impl Groups {
     pub fn change(&mut self, limit: usize) {
         self.is_news |= std::mem::replace(&mut self.limit, limit) != limit;
         for (link, groups) in &mut self.links {
-            while groups.joined < limit
+            while groups.joined() < limit
                 && let Some(next) = groups.join_next()
             {
                 self.wishes.push((*link, next, true));
             }
-            let beyond = groups.joined.saturating_sub(limit);
-            let joined = groups.wanted.iter_mut().rev().filter(|(_, wanted)| wanted.is_joined());
-            for (last, wanted) in joined.take(beyond) {
-                wanted.0 &= !JOINED;
-                groups.waiting_from = groups.waiting_from.min(*last);
-                self.wishes.push((*link, *last, false));
+            while groups.joined() > limit
+                && let Some(last) = groups.leave_last()
+            {
+                self.wishes.push((*link, last, false));
             }
-            groups.joined -= beyond;
         }
     }
 
@@ -174,12 +158,12 @@ impl Groups {
 
     /// The links on which groups wait for room.
     pub fn full(&self) -> impl Iterator<Item = IfIndex> {
-        self.links.iter().filter(|(_, groups)| groups.count_waiting() > 0).map(|(link, _)| *link)
+        self.links.iter().filter(|(_, groups)| groups.waiting() > 0).map(|(link, _)| *link)
     }
 
     /// How many wait on this link.
     pub fn count_waiting(&self, link: IfIndex) -> usize {
-        self.links.get(&link).map_or(0, LinkGroups::count_waiting)
+        self.links.get(&link).map_or(0, Counted::waiting)
     }
 
     /// The prefixes that are answered for as a whole, and have too many addresses for a group each.
@@ -199,28 +183,24 @@ impl Groups {
 
     /// All that are joined.
     pub fn listened(&self) -> impl Iterator<Item = (IfIndex, Ipv6Addr)> {
-        self.links.iter().flat_map(|(link, groups)| {
-            let joined = groups.wanted.iter().filter(|(_, wanted)| wanted.is_joined());
-            joined.map(|(suffix, _)| (*link, group(*suffix)))
-        })
+        self.links
+            .iter()
+            .flat_map(|(link, groups)| groups.joined_from(0).map(|suffix| (*link, group(suffix))))
     }
 
     /// How many are joined on this link.
     pub fn count_joined(&self, link: IfIndex) -> usize {
-        self.links.get(&link).map_or(0, |groups| groups.joined)
+        self.links.get(&link).map_or(0, Counted::joined)
     }
 
     /// Whether this one is.
     pub fn is_joined(&self, link: IfIndex, suffix: u32) -> bool {
-        let wanted = self.links.get(&link).and_then(|groups| groups.wanted.get(&suffix));
-        wanted.is_some_and(|wanted| wanted.is_joined())
+        self.links.get(&link).is_some_and(|groups| groups.is_joined(suffix))
     }
 
     /// Those that are, from this one on, at most so many.
     pub fn joined_from(&self, link: IfIndex, from: u32, most: usize) -> Vec<u32> {
-        let Some(groups) = self.links.get(&link) else { return Vec::new() };
-        let joined = groups.wanted.range(from..).filter(|(_, wanted)| wanted.is_joined());
-        joined.map(|(suffix, _)| *suffix).take(most).collect()
+        self.links.get(&link).map_or_else(Vec::new, |groups| groups.joined_from(from).take(most).collect())
     }
 
     fn position(&mut self, link: IfIndex) -> u8 {
@@ -246,74 +226,33 @@ impl Groups {
     fn add(&mut self, link: IfIndex, address: Ipv6Addr) {
         let suffix = group_suffix(address);
         let groups = self.links.entry(link).or_default();
-        let wanted = groups.wanted.entry(suffix).or_default();
-        wanted.0 += ONE;
-        if wanted.count() > 1 {
+        if !groups.add(suffix) {
             return;
         }
-        if groups.joined < self.limit {
-            wanted.0 |= JOINED;
-            groups.joined += 1;
+        if groups.joined() < self.limit {
+            groups.join(suffix);
             self.wishes.push((link, suffix, true));
-            return;
+        } else {
+            self.is_news |= groups.waiting() == 1;
         }
-        groups.waiting_from = groups.waiting_from.min(suffix);
-        self.is_news |= groups.count_waiting() == 1;
     }
 
     /// Counts one less; one that waits takes the place of a group that nobody needs any more.
     fn remove(&mut self, link: IfIndex, address: Ipv6Addr) {
         let suffix = group_suffix(address);
         let Some(groups) = self.links.get_mut(&link) else { return };
-        let Some(wanted) = groups.wanted.get_mut(&suffix) else { return };
-        wanted.0 -= ONE;
-        if wanted.count() > 0 {
-            return;
-        }
-        let was_joined = wanted.is_joined();
-        let was_full = groups.count_waiting() > 0;
-        groups.wanted.remove(&suffix);
+        let was_full = groups.waiting() > 0;
+        let Some(was_joined) = groups.remove(suffix) else { return };
         if was_joined {
-            groups.joined -= 1;
             self.wishes.push((link, suffix, false));
             if let Some(next) = groups.join_next() {
                 self.wishes.push((link, next, true));
             }
         }
-        self.is_news |= was_full && groups.count_waiting() == 0;
-        if groups.wanted.is_empty() {
+        self.is_news |= was_full && groups.waiting() == 0;
+        if groups.is_empty() {
             self.links.remove(&link);
         }
-    }
-}
-
-impl LinkGroups {
-    /// How many are wanted and have no room.
-    fn count_waiting(&self) -> usize {
-        self.wanted.len() - self.joined
-    }
-
-    /// The first of those that wait is joined.
-    fn join_next(&mut self) -> Option<u32> {
-        if self.joined == self.wanted.len() {
-            return None;
-        }
-        let mut from_there = self.wanted.range_mut(self.waiting_from..);
-        let (next, wanted) = from_there.find(|(_, wanted)| !wanted.is_joined())?;
-        wanted.0 |= JOINED;
-        self.joined += 1;
-        self.waiting_from = next + 1;
-        Some(*next)
-    }
-}
-
-impl Wanted {
-    fn count(self) -> u32 {
-        self.0 >> 1
-    }
-
-    fn is_joined(self) -> bool {
-        self.0 & JOINED != 0
     }
 }
 
@@ -322,8 +261,6 @@ pub fn group(suffix: u32) -> Ipv6Addr {
     solicited_node(Ipv6Addr::from_bits(suffix.into()))
 }
 
-const JOINED: u32 = 1;
-const ONE: u32 = 2;
 /// Upstreams that are told apart.
 const MOST_LINKS: usize = 255;
 

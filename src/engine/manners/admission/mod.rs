@@ -7,7 +7,7 @@
 //! does not help the target is not admitted; it is tried again from time to time. The host comes last because of gateways
 //! that answer so many questions a second: where the target's was too many, so is the one that follows at once.
 //!
-//! A gateway that answers is asked no more, with one exception that costs nothing: of two targets the last
+//! A gateway that answers is asked no more, with one exception that costs nothing: of four targets the last
 //! advertisement is saved, and the gateway asked for once more after a while. If it does not answer any more and the detection
 //! brings its answer back, the provider forgets targets, and all are announced again at a period.
 //!
@@ -276,16 +276,22 @@ impl Admission {
 const RETRANS_TIMER: Duration = Duration::from_secs(1);
 /// Those that begin to wait in this time begin together, and share the questions from the host.
 const SHARED: Duration = Duration::from_millis(500);
-/// When a target is looked at once more: switches forget after a minute, or after five.
-const LATER: [Duration; 2] = [Duration::from_secs(75), Duration::from_secs(330)];
-/// Until some that are refused are tried again.
-const AGAIN: Duration = Duration::from_secs(60);
+/// When a target is looked at once more: switches forget after a minute, after five, after half an hour, or after one.
+const LATER: [Duration; 4] = [
+    Duration::from_secs(75),
+    Duration::from_secs(330),
+    Duration::from_secs(1_900),
+    Duration::from_secs(3_900),
+];
+/// Until some that are refused are tried again: what is over is known half a minute later, with the two seconds that it
+/// takes to find out.
+const AGAIN: Duration = Duration::from_secs(25);
 /// A target is doubted no more often, and as many targets are meanwhile.
 const DOUBTED: Duration = Duration::from_secs(10);
 const MOST_DOUBTS: usize = 64;
 /// A doubt that came to nothing is not raised before this. The question has told the router where the target is, and would
-/// hide each time that the answers are what it does not take: it checks an entry twice in this time.
-const UNFOUNDED: Duration = Duration::from_secs(25);
+/// hide for some seconds that the answers are what it does not take (tests/engine/filters.rs has the bound).
+const UNFOUNDED: Duration = Duration::from_secs(12);
 /// Everything is announced again no more often, and no more seldom, where the provider forgets.
 const SHORTEST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
@@ -293,7 +299,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 const MOST_ASKED: usize = 1_024;
 /// Targets of which it is found out at a time, and those that are tried again together.
 const MOST_EXAMS: usize = 32;
-const MOST_AGAIN: usize = 8;
+const MOST_AGAIN: usize = 16;
 const MOST_BOUND: usize = 64;
 /// Those that wait and are looked at in one go.
 const SLICE: usize = 256;

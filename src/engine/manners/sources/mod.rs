@@ -66,6 +66,8 @@ pub struct News {
 pub struct Notable {
     /// The asker.
     pub asker: Asker,
+    /// It is a router of a default route, and no stranger.
+    pub is_gateway: bool,
     /// The source of its answers, but for targets with which others are tried.
     pub source: Source,
     /// Whether other sources are being tried.
@@ -101,7 +103,7 @@ impl Sources {
     }
 
     /// Somebody asks for the target. `ways` are the sources that there are for an answer, the first ones first. True if it
-    /// does so again right after an answer.
+    /// does so again right after an answer, and no other source is tried yet.
     pub fn ask(
         &mut self,
         asker: Asker,
@@ -116,6 +118,13 @@ impl Sources {
         }
         self.pending.ask(asker, target, sight, now);
         let hash = self.hash.of(target);
+        // A station that asks from several addresses has one entry for the target.
+        if cast == Cast::Multicast && self.askers.len() > 1 {
+            let others = self.askers.iter_mut().filter(|(other, _)| {
+                (other.link, other.mac) == (asker.link, asker.mac) && other.address != asker.address
+            });
+            others.for_each(|(_, tried)| tried.ask_elsewhere(target, hash, now));
+        }
         let Some(tried) = self.find(&asker) else { return false };
         let before = tried.exception();
         let outcome = tried.ask(target, (cast, sight), hash, ways, now);
@@ -182,9 +191,9 @@ impl Sources {
     }
 
     /// The target is announced, or asks for a router: who is silent now may have learned it from that.
-    pub fn tell(&mut self, target: Ipv6Addr) {
+    pub fn tell(&mut self, target: Ipv6Addr, now: Time) {
         let hash = self.hash.of(target);
-        self.askers.iter_mut().for_each(|(_, tried)| tried.tell(target, hash));
+        self.askers.iter_mut().for_each(|(_, tried)| tried.tell(target, hash, now));
     }
 
     /// When something is due next.
@@ -255,7 +264,8 @@ impl Sources {
             .map(|(asker, tried)| {
                 let Taking { taken, refused } = tried.taking(now);
                 let source = tried.kept.unwrap_or(Source::Scope);
-                Notable { asker: *asker, source, is_tried: tried.is_tried(), taken, refused }
+                let is_gateway = tried.is_gateway;
+                Notable { asker: *asker, is_gateway, source, is_tried: tried.is_tried(), taken, refused }
             })
             .collect();
         all.sort_unstable_by_key(|notable| (notable.asker.link, notable.asker.mac, notable.asker.address));

@@ -59,45 +59,74 @@ pub struct Seen {
     /// How often it was asked again right after an answer, since one was taken.
     pub again: u8,
     pub standing: Standing,
+    /// When the asker last learned of the target in another way, as long as that may be what it knows.
+    told: Option<Time>,
 }
 
 impl Seen {
     /// A target that is answered for the first time, after a question at this place of its row.
     pub fn new(target: Ipv6Addr, place: u8, now: Time) -> Self {
         let (cast, standing) = (Cast::Multicast, Standing::Unknown);
-        Self { target, asked: now, cast, answered: Some(now), place, again: 0, standing }
+        Self { target, asked: now, cast, answered: Some(now), place, again: 0, standing, told: None }
     }
 
     /// The asker asks for it. True if it does so again right after an answer.
     pub fn ask(&mut self, cast: Cast, sight: Sight, now: Time) -> bool {
         let first = sight.first();
-        let since_answer = self.answered.map(|answered| now.since(answered));
-        let mut is_again = false;
-        match since_answer {
+        self.settle(now);
+        let was_last = self.place == ROW;
+        let is_row = self.cast == cast;
+        let is_again = match self.answered.map(|answered| now.since(answered)) {
             // It waits for the answer, or the question was on its way when that was sent.
-            None if now.since(self.asked) <= WINDOW => self.place = next(self.place),
-            None => self.place = first,
-            Some(since) if since < SHORTEST => self.place = next(self.place),
-            Some(since) if since <= WINDOW => match (self.cast, cast) {
-                // It has learnt our link-layer address.
+            None => {
+                self.place = if is_row && now.since(self.asked) <= WINDOW { next(self.place) } else { first };
+                false
+            }
+            Some(since) if since < SHORTEST => {
+                self.place = if is_row { next(self.place) } else { first };
+                false
+            }
+            Some(since) => match (self.cast, cast) {
+                // It has learned our link-layer address: from our answer, if from nothing else.
                 (Cast::Multicast, Cast::Unicast) => {
+                    if self.told.is_none() {
+                        self.take();
+                    }
+                    self.place = 1;
+                    false
+                }
+                // A fourth question: the entry was not given up after the third.
+                (Cast::Unicast, Cast::Unicast) if was_last && self.told.is_none() => {
                     self.take();
                     self.place = first;
+                    false
                 }
-                (Cast::Unicast, Cast::Unicast) => self.place = next(self.place),
-                (Cast::Unicast, Cast::Multicast) => (self.place, is_again) = (first, true),
-                (Cast::Multicast, Cast::Multicast) => (self.place, is_again) = (next(self.place), true),
+                (Cast::Unicast, Cast::Unicast) => {
+                    let is_again = since <= RETRANSMISSION && !was_last;
+                    self.place = if since <= SILENCE { next(self.place) } else { first };
+                    is_again
+                }
+                (Cast::Unicast, Cast::Multicast) => {
+                    self.place = first;
+                    since <= if was_last { PAUSE } else { WINDOW }
+                }
+                (Cast::Multicast, Cast::Multicast) => {
+                    self.place = if since <= WINDOW { next(self.place) } else { first };
+                    since <= if was_last { PAUSE } else { WINDOW }
+                }
             },
-            Some(_) => {
-                self.settle(now);
-                self.place = first;
-            }
-        }
+        };
         if is_again {
             self.again = MOST_AGAIN.min(self.again + 1);
         }
         if self.again == MOST_AGAIN && self.standing == Standing::Taken {
             self.standing = Standing::Unknown;
+        }
+        // A question to all shows that it has forgotten, and with the first check of an entry its answer is what counts;
+        // but not with one that was on its way meanwhile.
+        let is_first = cast == Cast::Multicast || self.place == 1;
+        if is_first && self.told.is_some_and(|told| now.since(told) > ON_THE_WAY) {
+            self.told = None;
         }
         (self.asked, self.cast, self.answered) = (now, cast, None);
         is_again
@@ -108,16 +137,37 @@ impl Seen {
         self.answered.get_or_insert(now);
     }
 
-    /// A router learns the target in another way, too: its silence says nothing of the answer.
-    pub fn tell(&mut self) {
-        self.place = ROW;
+    /// A router learns the target in another way, too: its silence says nothing of the answer, unless it was
+    /// checking what it knew. "If the Source Link-Layer Address is the same as the cached one" a solicitation from the target
+    /// leaves the state of the entry as it is (RFC 4861 §7.2.3).
+    pub fn tell(&mut self, now: Time) {
+        self.told = Some(now);
+    }
+
+    /// The same station asks all from another of its addresses, and learns the target from that answer. If it was checking
+    /// its entry before, that has come to nothing.
+    pub fn ask_elsewhere(&mut self, now: Time) {
+        let since = self.answered.map(|answered| now.since(answered));
+        let is_given_up = self.cast == Cast::Unicast && self.place == ROW;
+        if is_given_up && since.is_some_and(|since| (SHORTEST..=PAUSE).contains(&since)) {
+            self.again = MOST_AGAIN.min(self.again + 1);
+            self.answered = None;
+        }
+        self.told = Some(now);
+    }
+
+    /// Whether another source may be tried with the answer to this question: not with the last of a row, after which the asker
+    /// falls silent anyway. The next row comes a second later, if there are packets still.
+    pub fn shows(&self) -> bool {
+        self.place < ROW
     }
 
     /// When its silence says that the answer was taken, if it can say that. RFC 4861 §7.2.2: an asker without an answer
     /// sends MAX_MULTICAST_SOLICIT questions, RetransTimer apart. So it falls silent after the last one of a row anyway,
     /// and after another only if it has what it wants.
     pub fn due(&self) -> Option<Time> {
-        self.answered.filter(|_| self.place < ROW).map(|answered| answered + SILENCE)
+        let is_clear = self.place < ROW && (self.cast == Cast::Unicast || self.told.is_none());
+        self.answered.filter(|_| is_clear).map(|answered| answered + SILENCE)
     }
 
     /// True if its silence says by now that the last answer was taken; that is noted.
@@ -147,6 +197,14 @@ pub const MOST_AGAIN: u8 = 3;
 const SHORTEST: Duration = Duration::from_millis(200);
 /// An asker asks again after RetransTimer (RFC 4861 §10: 1 s).
 pub const WINDOW: Duration = Duration::from_secs(2);
+/// One that checks what it knows and asks again by then has no answer; one that checks often enough for another check may
+/// ask a second later.
+const RETRANSMISSION: Duration = Duration::from_millis(1_400);
+/// After the last question of a row an asker gives up, and asks again when there is a packet: had it taken the answer, it
+/// would not ask everybody so soon (RFC 4861 §10: REACHABLE_TIME is 30 s).
+const PAUSE: Duration = Duration::from_secs(10);
+/// So long a question may have waited for us.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// One that has not asked again by then does not: a little more than [`WINDOW`].
 const SILENCE: Duration = Duration::from_millis(2_200);
 
@@ -172,19 +230,70 @@ mod tests {
     }
 
     #[test]
-    fn only_a_multicast_question_that_follows_an_answer_within_two_seconds_counts() {
+    fn a_question_that_follows_an_answer_soon_counts() {
         use Cast::{Multicast, Unicast};
         assert_eq!(again(&[(1_000, Multicast), (2_000, Multicast), (3_000, Multicast)]), 3);
-        assert_eq!(again(&[(1_000, Multicast), (2_000, Multicast), (3_000, Unicast)]), 0, "it has learnt it");
-        assert_eq!(again(&[(1_000, Unicast), (2_000, Unicast), (3_000, Unicast)]), 0);
-        // Three checks of an entry come to nothing, and then it is forgotten.
-        assert_eq!(again(&[(60_000, Unicast), (61_000, Unicast), (62_000, Unicast), (63_000, Multicast)]), 1);
+        assert_eq!(
+            again(&[(1_000, Multicast), (2_000, Multicast), (3_000, Unicast)]),
+            0,
+            "it has learned it"
+        );
         assert_eq!(
             again(&[(10, Multicast), (20, Multicast), (199, Multicast)]),
             0,
             "they had waited in a queue"
         );
         assert_eq!(again(&[(60_000, Multicast), (120_000, Multicast), (180_000, Multicast)]), 0);
+    }
+
+    #[test]
+    fn checks_of_an_entry_count_where_each_follows_the_one_before_after_a_second() {
+        use Cast::{Multicast, Unicast};
+        let checks = [(60_000, Unicast), (61_000, Unicast), (62_000, Unicast), (63_000, Multicast)];
+        assert_eq!((1..=4).map(|most| again(&checks[..most])).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        // One that checks what it knows as often as it can.
+        for pause in [1_500, 1_999, 2_010, 2_190, 2_210, 3_000, 40_000] {
+            let checks: Vec<_> = (1..50).map(|number| (number * pause, Unicast)).collect();
+            assert_eq!(again(&checks), 0, "{pause}");
+        }
+        // A fourth check: the entry was not given up after the third.
+        assert_eq!(again(&[&checks[..3], &[(63_000, Unicast)]].concat()), 0);
+        // The packet after which it asks everybody may come later.
+        assert_eq!(again(&[&checks[..3], &[(70_000, Multicast)]].concat()), 3);
+        assert_eq!(again(&[&checks[..3], &[(73_000, Multicast)]].concat()), 2);
+    }
+
+    #[test]
+    fn what_the_target_has_told_the_router_itself_is_no_proof() {
+        let told = |millis| {
+            let mut seen = Seen::new(TARGET, 1, at(0));
+            seen.ask(Cast::Multicast, Sight::All, at(1_000));
+            seen.answer(at(1_000));
+            seen.tell(at(millis));
+            seen
+        };
+        let mut seen = told(1_020);
+        assert_eq!(seen.due(), None, "silence");
+        seen.ask(Cast::Unicast, Sight::All, at(2_020));
+        assert_eq!(
+            (seen.again, seen.standing),
+            (1, Standing::Unknown),
+            "a check of the entry that this has made"
+        );
+        seen.answer(at(2_020));
+        assert!(seen.settle(at(4_220)) && seen.again == 0, "but that its check came to nothing would show");
+        // A question that was on its way does not show that the entry has gone.
+        let mut seen = told(1_990);
+        seen.ask(Cast::Multicast, Sight::All, at(2_000));
+        seen.answer(at(2_000));
+        seen.ask(Cast::Unicast, Sight::All, at(7_000));
+        assert_eq!(seen.again, 2);
+        // One later does, and the entry is made by the answer.
+        let mut seen = told(1_990);
+        seen.ask(Cast::Multicast, Sight::All, at(9_000));
+        seen.answer(at(9_000));
+        seen.ask(Cast::Unicast, Sight::All, at(60_000));
+        assert_eq!((seen.again, seen.standing), (0, Standing::Taken));
     }
 
     #[test]

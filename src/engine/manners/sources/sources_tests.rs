@@ -186,7 +186,7 @@ fn silence_proves_nothing_where_the_router_was_told_of_the_target_in_another_way
                 break;
             }
             if cast == Cast::Multicast {
-                sources.tell(target(5));
+                sources.tell(target(5), at(millis + second * 1_000));
             }
         }
         sources.tick(at(millis + 9_000));
@@ -201,16 +201,30 @@ fn an_asker_that_gives_up_proves_nothing() {
     let mut router = Router::new(asker(1), |_, source| source == Source::Global);
     // Rows of three questions, once a minute: the packets of somebody who tries again now and then.
     let mut told = Vec::new();
-    for minute in 0..4 {
-        let start = minute * 60;
+    for start in (0..4).map(|minute| minute * 60) {
         told.extend(pass(&mut sources, &mut router, &[target(5)], start..start + 3));
         sources.tick(at((start + 30) * 1_000));
         told.extend(sources.take_news().into_iter().map(|news| (start + 30, news)));
     }
-    assert_eq!(outcomes(&told), [], "the target's own address did not help, although it was the last one");
-    router.known.clear();
-    let told = pass(&mut sources, &mut router, &[target(5)], 240..260);
-    assert_eq!(outcomes(&told), [(242, Outcome::Found(Source::Global))]);
+    let found = Outcome::Found(Source::Global);
+    assert_eq!(
+        outcomes(&told),
+        [(182, found)],
+        "not the target's own address, after which it was silent first"
+    );
+}
+
+#[test]
+fn no_source_is_tried_with_the_answer_to_the_last_question_of_a_row() {
+    let mut sources = Sources::new(Seed::default());
+    let mut ask = |second: u64, cast| {
+        sources.ask(asker(1), target(5), (cast, Sight::All), || ALL.to_vec(), at(second * 1_000));
+        sources.answer(asker(1), target(5), &Upstream, at(second * 1_000))
+    };
+    let [scope, of_target, global] = ALL;
+    let checks = [0, 60, 61].map(|second| ask(second, Cast::Unicast));
+    let rows = [62, 63, 64, 65, 66].map(|second| ask(second, Cast::Multicast));
+    assert_eq!((checks, rows), ([scope; 3], [scope, of_target, of_target, of_target, global]));
 }
 
 #[test]
@@ -266,6 +280,26 @@ fn several_askers_behind_one_station_are_told_apart() {
         outcomes(&sources.take_news().into_iter().map(|n| (0, n)).collect::<Vec<_>>()),
         [(0, Outcome::Found(Source::Target))]
     );
+}
+
+#[test]
+fn a_station_that_learns_the_target_at_another_address_has_not_taken_the_answers_at_the_first() {
+    let mut sources = Sources::new(Seed::default());
+    let global = Asker { address: target(0xff), ..asker(1) };
+    // It checks its entry from the first address, and asks everybody from the second, which is taken.
+    let [check, all] = [(asker(1), Cast::Unicast), (global, Cast::Multicast)];
+    for cycle in (0..4).map(|cycle| cycle * 40_000) {
+        for (second, (from, cast)) in (0..).zip([check, check, check, all]) {
+            let now = at(cycle + second * 1_000);
+            sources.ask(from, target(5), (cast, Sight::All), || ALL.to_vec(), now);
+            if sources.answer(from, target(5), &Upstream, now) == Source::Global {
+                break;
+            }
+        }
+        sources.tick(at(cycle + 39_000));
+    }
+    let told: Vec<_> = sources.take_news().into_iter().map(|news| (0, news)).collect();
+    assert_eq!(outcomes(&told), [(0, Outcome::Found(Source::Global))]);
 }
 
 #[test]

@@ -126,9 +126,12 @@ impl Tried {
         let is_again = seen.ask(cast, sight, now);
         if is_again {
             self.doubted = Some(now);
-            if seen.again == MOST_AGAIN {
-                self.refuse(place, ways, now);
-            }
+        }
+        if seen.again == MOST_AGAIN && seen.shows() {
+            self.refuse(place, ways, now);
+            return None;
+        }
+        if is_again {
             return None;
         }
         let is_taken = seen.standing == Standing::Taken && seen.again == 0 && was != (Standing::Taken, 0);
@@ -150,9 +153,17 @@ impl Tried {
         seen.due().filter(|_| matters)
     }
 
-    /// Whether it has asked again right after an answer at this moment.
+    /// The same station asks for the target from another of its addresses.
+    pub fn ask_elsewhere(&mut self, target: Ipv6Addr, hash: u64, now: Time) {
+        if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
+            seen.ask_elsewhere(now);
+        }
+    }
+
+    /// Whether it has asked again right after an answer at this moment. Once sources are being tried the target says nothing
+    /// of its own accord, so that it is known what the asker has learned it from.
     pub fn doubts(&self, now: Time) -> bool {
-        self.doubted == Some(now)
+        self.doubted == Some(now) && self.trial.is_none()
     }
 
     /// Answers for the target did not arrive, for a reason that is over.
@@ -164,9 +175,9 @@ impl Tried {
     }
 
     /// The target is told to routers in another way.
-    pub fn tell(&mut self, target: Ipv6Addr, hash: u64) {
+    pub fn tell(&mut self, target: Ipv6Addr, hash: u64, now: Time) {
         if let Some(seen) = self.place_of(target, hash).and_then(|place| self.seen[place].as_mut()) {
-            seen.tell();
+            seen.tell(now);
         }
     }
 
