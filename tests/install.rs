@@ -53,9 +53,9 @@ fn mode(directory: &Path, file: &str) -> u32 {
 
 #[test]
 fn everything_is_where_it_belongs() {
-    for (prefix, units, names) in [
-        ("usr/local", "etc/systemd/system", "etc/iproute2/rt_protos.d"),
-        ("usr", "usr/lib/systemd/system", "usr/share/iproute2/rt_protos.d"),
+    for (prefix, units, users, names) in [
+        ("usr/local", "etc/systemd/system", "etc/sysusers.d", "etc/iproute2/rt_protos.d"),
+        ("usr", "usr/lib/systemd/system", "usr/lib/sysusers.d", "usr/share/iproute2/rt_protos.d"),
     ] {
         let place = directory(&prefix.replace('/', "-"));
         let done = install(&place, &["--prefix", &format!("/{prefix}")]);
@@ -82,6 +82,7 @@ fn everything_is_where_it_belongs() {
             let completion = text(&place, &format!("{prefix}/share/{completion}"));
             assert!(completion.contains("explain"), "{completion}");
         }
+        assert!(text(&place, &format!("{users}/lone64.conf")).contains("\nu lone64 "));
         assert!(text(&place, &format!("{names}/lone64.conf")).contains("64 lone64"));
         let doc = format!("{prefix}/share/doc/lone64");
         for file in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "examples/lone64.toml", "guides/docker.md"]

@@ -11,6 +11,7 @@
 
 mod anyip;
 mod busybox;
+mod confined;
 mod docker;
 mod findings;
 mod first_minute;
@@ -64,6 +65,7 @@ fn main() {
     arguments.test_threads.get_or_insert(2);
     const ROOMS: &[(&str, &[Case])] = &[
         ("anyip", anyip::CASES),
+        ("confined", confined::CASES),
         ("docker", docker::CASES),
         ("first_minute", first_minute::CASES),
         ("hooks", hooks::CASES),

@@ -168,7 +168,8 @@ fn words(error: &io::Error) -> String {
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::PermissionDenied => {
-            "; run lone64 as root, or set a `socket` in [control] in a directory where its user may write"
+            "; run lone64 as root, restart it if `socket` in [control] names another directory than at the start, or \
+             set a `socket` in a directory where its user may write"
         }
         ErrorKind::ReadOnlyFilesystem => {
             "; let systemd make the directory (RuntimeDirectory=lone64), or set another `socket` in [control]"
