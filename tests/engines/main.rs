@@ -29,6 +29,7 @@ mod networkd;
 mod nspawn;
 mod openvpn;
 mod own_bridge;
+mod packages;
 mod peer;
 mod plugged;
 mod podman;
@@ -81,6 +82,7 @@ fn main() {
         ("proxmox", proxmox::CASES),
         ("roaming", roaming::CASES),
         ("own_bridge", own_bridge::CASES),
+        ("packages", packages::CASES),
         ("routing", routing::CASES),
         ("slaac", slaac::CASES),
         ("trace", trace::CASES),
