@@ -51,10 +51,10 @@ fn places(args: &RunArgs, loaded: &Loaded) -> Places {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let socket = parent(&loaded.read.config.control.socket);
     Places {
         read: loaded.files.paths().map(Path::to_owned).collect(),
-        written: std::iter::once(socket).chain(args.record.as_deref().map(parent)).collect(),
+        made: parent(&loaded.read.config.control.socket),
+        written: args.record.as_deref().map(parent),
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::call::{self, Handled};
 
@@ -22,10 +22,10 @@ const SCOPE_SIGNAL: u64 = 1 << 1;
 const ALWAYS: [&str; 3] = ["/proc/sys/net/ipv6/conf", "/sys/fs/bpf", "/dev"];
 
 /// Restricts this thread, and those that it starts.
-pub(super) fn restrict(written: &[PathBuf]) -> io::Result<()> {
+pub(super) fn restrict<'a>(written: impl Iterator<Item = &'a Path>) -> io::Result<()> {
     let handled = handled(call::landlock_version()?);
     let ruleset = call::create_ruleset(handled)?;
-    for place in ALWAYS.iter().map(Path::new).chain(written.iter().map(PathBuf::as_path)) {
+    for place in ALWAYS.iter().map(Path::new).chain(written) {
         let opened = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(place);
         // What is not there is not written either.
         let Ok(opened) = opened else { continue };

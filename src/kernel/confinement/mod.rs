@@ -23,8 +23,10 @@ use nix::unistd::{AccessFlags, faccessat};
 pub struct Places {
     /// Files that it reads again later.
     pub read: Vec<PathBuf>,
-    /// Directories in which it makes files.
-    pub written: Vec<PathBuf>,
+    /// A directory that it makes, and in which it makes files.
+    pub made: PathBuf,
+    /// A directory in which it makes files, if there is one.
+    pub written: Option<PathBuf>,
 }
 
 /// What was given up, and what was not.
@@ -38,9 +40,7 @@ pub struct Confined {
 /// Gives up what is not needed. Must be called before any thread is started.
 pub fn enter(places: &Places) -> Confined {
     // As it would be made later, where that is a right of its own.
-    for directory in &places.written {
-        let _ = fs::create_dir_all(directory);
-    }
+    let _ = fs::create_dir_all(&places.made);
     let mut kept_for = None;
     let capabilities = capabilities::give_up(|| {
         kept_for = places.out_of_reach();
@@ -50,7 +50,7 @@ pub fn enter(places: &Places) -> Confined {
     let parts = [
         ("capabilities", capabilities),
         ("no_new_privs", no_new_privileges),
-        ("Landlock", landlock::restrict(&places.written)),
+        ("Landlock", landlock::restrict(places.directories())),
         ("seccomp", seccomp::install()),
     ];
     Confined { kept_for, parts }
@@ -79,10 +79,14 @@ impl Places {
     fn out_of_reach(&self) -> Option<PathBuf> {
         let may = |path: &Path, how| faccessat(AT_FDCWD, path, how, AtFlags::AT_EACCESS).is_ok();
         let is_shut = |path: &&PathBuf| path.exists() && !may(path, AccessFlags::R_OK);
-        let is_closed = |path: &&PathBuf| {
+        let is_closed = |path: &&Path| {
             path.ancestors().find(|path| path.exists()).is_some_and(|path| !may(path, AccessFlags::W_OK))
         };
-        let shut = self.read.iter().find(is_shut);
-        shut.or_else(|| self.written.iter().find(is_closed)).cloned()
+        let shut = self.read.iter().find(is_shut).map(PathBuf::as_path);
+        shut.or_else(|| self.directories().find(is_closed)).map(Path::to_owned)
+    }
+
+    fn directories(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.made.as_path()).chain(self.written.as_deref())
     }
 }
