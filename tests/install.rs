@@ -136,6 +136,9 @@ fn the_archive_installs_itself() {
     assert!(installed.as_ref().unwrap().status.success(), "{installed:?}");
     assert_eq!(text(&own, "usr/local/share/man/man8/lone64.8"), "printed man lone64\n");
     assert!(install(&here, &[]).status.success());
+    let third_party = "usr/local/share/doc/lone64/THIRD-PARTY";
+    assert!(text(&own, third_party).contains("===== tokio "), "the licences of what it is made of");
+    fs::remove_file(own.join(third_party)).unwrap();
     assert_eq!(files(&own), files(&here));
 }
 

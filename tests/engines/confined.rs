@@ -36,6 +36,8 @@ fn every_feature_works_within_the_limits_of_the_unit() {
          lone64 check
          ip link add br0 type bridge
          ip link set br0 up
+         mkdir /run/lone64
+         touch /run/lone64/control.sock.lock
          systemctl enable --now lone64"
     ));
     is_confined(&host);

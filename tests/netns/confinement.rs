@@ -14,6 +14,7 @@ crate::cases![
     gives_its_child_process_what_it_needs_without_root,
     keeps_the_right_to_read_a_configuration_that_only_root_may_read,
     writes_into_no_directory_but_those_of_the_start,
+    has_its_socket_where_one_of_another_user_ran_before,
 ];
 
 /// CAP_NET_ADMIN is 12, CAP_NET_RAW is 13, CAP_BPF is 39.
@@ -107,4 +108,21 @@ fn writes_into_no_directory_but_those_of_the_start() {
     assert!(!is_confined || told.contains("restart it if `socket`"), "{told}");
     fs::remove_dir_all(place).unwrap();
     fs::remove_dir_all(elsewhere).unwrap();
+}
+
+/// A lone64 that ran as root, by hand, and one that its unit starts as a user have one directory.
+fn has_its_socket_where_one_of_another_user_ran_before() {
+    let (lab, place) = (Lab::veth(), directory());
+    let lock = place.join("control.sock.lock");
+    fs::write(&lock, "1\n").unwrap();
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0)).unwrap();
+    let socket = place.join("control.sock");
+    let rest = format!("[control]\nsocket = \"{}\"\n", socket.display());
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").rest(&rest));
+    assert_eq!(lone64(&socket, "status").status.code(), Some(0));
+    // Its own is no other's to take.
+    let second = Daemon::refusal(&lab, &[], Settings::default().range(C, "br0", "").rest(&rest));
+    assert!(second.contains("another lone64 is running"), "{second}");
+    daemon.stop();
+    fs::remove_dir_all(place).unwrap();
 }
