@@ -76,7 +76,7 @@ fn keeps_the_right_to_read_a_configuration_that_only_root_may_read() {
     let (lab, place) = (Lab::veth(), directory());
     let file = place.join("lone64.toml");
     Settings::default().range(C, "br0", "").write(&file);
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     let daemon = Daemon::start_with_options(&lab, &format!("--config {}", file.display()));
     assert_eq!(set(&threads(&daemon)[0], "CapEff") & !NEEDED, DAC_OVERRIDE);
     let reloaded = lone64(&daemon.socket(), "reload");
@@ -115,7 +115,7 @@ fn has_its_socket_where_one_of_another_user_ran_before() {
     let (lab, place) = (Lab::veth(), directory());
     let lock = place.join("control.sock.lock");
     fs::write(&lock, "1\n").unwrap();
-    fs::set_permissions(&lock, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o000)).unwrap();
     let socket = place.join("control.sock");
     let rest = format!("[control]\nsocket = \"{}\"\n", socket.display());
     let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", "").rest(&rest));
