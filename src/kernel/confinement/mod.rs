@@ -61,7 +61,7 @@ impl Confined {
     pub fn tell(&self) {
         if let Some(place) = &self.kept_for {
             tracing::info!(
-                "lone64 keeps CAP_DAC_OVERRIDE, because without it {} is out of its reach",
+                "lone64 keeps CAP_DAC_OVERRIDE, because it cannot open {} without it",
                 place.display()
             );
         }

@@ -1,4 +1,5 @@
-//! A filter of system calls, seccomp(2): what lone64 never asks for fails with EPERM, whoever has taken it over.
+//! A filter of system calls, seccomp(2): what lone64 never asks for fails with EPERM, also for code that has
+//! taken it over.
 //!
 //! It is a list of what is refused, and not of what is allowed, because another version of the libc may make calls that
 //! nobody has thought of. The unit of systemd has a list of what is allowed (`SystemCallFilter`).
