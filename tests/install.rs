@@ -53,9 +53,9 @@ fn mode(directory: &Path, file: &str) -> u32 {
 
 #[test]
 fn everything_is_where_it_belongs() {
-    for (prefix, units, names) in [
-        ("usr/local", "etc/systemd/system", "etc/iproute2/rt_protos.d"),
-        ("usr", "usr/lib/systemd/system", "usr/share/iproute2/rt_protos.d"),
+    for (prefix, units, users, names) in [
+        ("usr/local", "etc/systemd/system", "etc/sysusers.d", "etc/iproute2/rt_protos.d"),
+        ("usr", "usr/lib/systemd/system", "usr/lib/sysusers.d", "usr/share/iproute2/rt_protos.d"),
     ] {
         let place = directory(&prefix.replace('/', "-"));
         let done = install(&place, &["--prefix", &format!("/{prefix}")]);
@@ -82,6 +82,7 @@ fn everything_is_where_it_belongs() {
             let completion = text(&place, &format!("{prefix}/share/{completion}"));
             assert!(completion.contains("explain"), "{completion}");
         }
+        assert!(text(&place, &format!("{users}/lone64.conf")).contains("\nu lone64 "));
         assert!(text(&place, &format!("{names}/lone64.conf")).contains("64 lone64"));
         let doc = format!("{prefix}/share/doc/lone64");
         for file in ["LICENSE-MIT", "LICENSE-APACHE", "README.md", "examples/lone64.toml", "guides/docker.md"]
@@ -107,6 +108,38 @@ fn what_was_installed_goes_and_what_was_there_before_stays() {
     }
     let left: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["etc"]);
+}
+
+/// Two of them are identical, and the script in them installs the same as the one here.
+#[test]
+fn the_archive_installs_itself() {
+    let place = directory("archive");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/packages/tarball");
+    let archives = ["first", "second"].map(|name| {
+        let mut pack = Command::new(&script);
+        pack.env("SOURCE_DATE_EPOCH", "1700000000");
+        // The program of a test is large, and one of two lines is installed the same way.
+        let program = place.join("program");
+        fs::write(&program, "#!/bin/sh\necho \"printed $*\"\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let done = pack.arg("--binary").arg(program).arg("--output").arg(place.join(name)).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        PathBuf::from(String::from_utf8(done.stdout).unwrap().trim())
+    });
+    assert_eq!(fs::read(&archives[0]).unwrap(), fs::read(&archives[1]).unwrap());
+    let unpacked = Command::new("tar").arg("-xzf").arg(&archives[0]).arg("-C").arg(&place).status().unwrap();
+    assert!(unpacked.success());
+    let name = archives[0].file_name().unwrap().to_str().unwrap().trim_end_matches(".tar.gz");
+    let (own, here) = (place.join("own"), place.join("here"));
+    let installed =
+        Command::new(place.join(name).join("contrib/install")).arg("--destdir").arg(&own).output();
+    assert!(installed.as_ref().unwrap().status.success(), "{installed:?}");
+    assert_eq!(text(&own, "usr/local/share/man/man8/lone64.8"), "printed man lone64\n");
+    assert!(install(&here, &[]).status.success());
+    let third_party = "usr/local/share/doc/lone64/THIRD-PARTY";
+    assert!(text(&own, third_party).contains("===== tokio "), "the licences of what it is made of");
+    fs::remove_file(own.join(third_party)).unwrap();
+    assert_eq!(files(&own), files(&here));
 }
 
 #[test]

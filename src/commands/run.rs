@@ -1,9 +1,9 @@
 //! `lone64 run`: the daemon, in the foreground.
 //!
-//! May touch: signals, the control socket, and whatever the daemon room may.
+//! May touch: signals, the control socket, what this process may do, and whatever the daemon room may.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -20,12 +20,16 @@ use crate::config::Loaded;
 use crate::daemon::control::{Control, SocketError};
 use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging};
 use crate::explanation;
+use crate::kernel::confinement::{self, Places};
 use crate::kernel::sysctl;
 
 /// Serves until it is told to stop by SIGTERM or SIGINT.
 pub fn run(args: &RunArgs) -> Outcome {
     let loaded = args.load()?;
+    // Before the first thread, which is that of the log.
+    let confined = confinement::enter(&places(args, &loaded));
     logging::init(loaded.read.config.log);
+    confined.tell();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let result = runtime.block_on(serve(args, &loaded));
@@ -39,6 +43,19 @@ pub fn run(args: &RunArgs) -> Outcome {
             ExitCode::FAILURE
         }
     })
+}
+
+/// The files that a reload reads, and the directories of the control socket and the trace.
+fn places(args: &RunArgs, loaded: &Loaded) -> Places {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Places {
+        read: loaded.files.paths().map(Path::to_owned).collect(),
+        made: parent(&loaded.read.config.control.socket),
+        written: args.record.as_deref().map(parent),
+    }
 }
 
 /// Says why it has ended, behind the log, as `main` would; but nobody may be there to read it.

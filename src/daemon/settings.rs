@@ -120,8 +120,12 @@ fn carry_out(task: Task, ours: Option<Sysctls>) -> (Option<Sysctls>, Settled) {
             let mut ours = Sysctls::inherit(&record);
             match ours.apply(needs) {
                 Ok(()) => (Some(ours), Settled::Configured(Ok(()))),
-                // What was set already is given back at once, because it is dropped.
-                Err(error) if error.is_of_privilege() => (None, Settled::Configured(Err(error))),
+                // They are not ours to change, then, and what is missing is told as where they are not meant to be. What
+                // was set already is given back at once, because it is dropped.
+                Err(error) if error.is_of_privilege() => {
+                    tracing::warn!("{}", crate::explanation::of(&error));
+                    (None, Settled::Configured(Ok(())))
+                }
                 // An interface that goes at this moment comes back, and is looked at again then.
                 Err(error) => {
                     tracing::warn!("{}", crate::explanation::of(&error));

@@ -61,10 +61,14 @@ impl NextHops {
     /// The plan knows these, and no others.
     pub fn follow(&mut self, hops: &Hops, now: Time) {
         let Self { liveness, keys, .. } = self;
-        for (_, key) in keys.of.extract_if(.., |hop, _| !hops.contains(hop)) {
-            keys.hops.remove(&key);
-            liveness.end(key, Why::Policy, now);
-        }
+        keys.of.retain(|hop, key| {
+            let stays = hops.contains(hop);
+            if !stays {
+                keys.hops.remove(key);
+                liveness.end(*key, Why::Policy, now);
+            }
+            stays
+        });
         for hop in hops.iter() {
             keys.of.entry(hop).or_insert_with(|| {
                 keys.last += 1;

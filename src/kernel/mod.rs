@@ -4,6 +4,7 @@
 //! decides nothing. All of it works in the network namespace of the thread that opens it.
 
 pub mod bpf;
+pub mod confinement;
 pub mod ears;
 pub mod netlink;
 pub mod netns;

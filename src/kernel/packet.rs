@@ -1,6 +1,6 @@
 //! The packet socket: whole Ethernet frames in and out of one interface, many at a time.
 //!
-//! `unsafe` is here and at bpf(2) only: the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
+//! `unsafe` is here, at bpf(2) and at `confinement` only: the options of packet(7), recvmmsg(2) and sendmmsg(2) have no safe
 //! wrappers, and Tokio needs a promise about the descriptor that it waits for. A socket hears nothing
 //! until it is bound, and it is bound last: after its filter is attached and its multicast membership is
 //! held. So its queue never has a frame of another kind.

@@ -67,7 +67,8 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::NotFound => "; the interface does not exist, or IPv6 is disabled (ipv6.disable=1)",
         io::ErrorKind::PermissionDenied => "; run as root or with CAP_NET_ADMIN",
         io::ErrorKind::ReadOnlyFilesystem => {
-            "; /proc/sys is read-only, as in an unprivileged container: run lone64 outside of it"
+            "; /proc/sys is read-only here, as in an unprivileged container: set it from outside, by a file in \
+             /etc/sysctl.d, or allow it in the unit (ReadWritePaths=/proc/sys/net/ipv6/conf)"
         }
         _ => "",
     }

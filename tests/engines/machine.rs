@@ -28,6 +28,15 @@ pub(crate) struct Machine {
 impl Machine {
     /// Boots one in a network namespace, which may have links already, and installs lone64 there.
     pub(crate) fn boot(name: &str, namespace: Namespace) -> Self {
+        let machine = Self::boot_over(Path::new("/"), name, namespace);
+        // As `cargo build --release` would have left it.
+        machine.install(Path::new(env!("CARGO_BIN_EXE_lone64")), "target/release/lone64", "755");
+        Guide::read("README").follow_on(&machine);
+        machine
+    }
+
+    /// Boots one with another tree than this machine's, and installs nothing.
+    pub(crate) fn boot_over(tree: &Path, name: &str, namespace: Namespace) -> Self {
         let directory = new_directory();
         let log = fs::File::create(directory.with_extension("log")).expect("a temporary file");
         let keeper = namespace.spawn(
@@ -35,6 +44,7 @@ impl Machine {
                 .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engines/machine.sh"))
                 .arg(&directory)
                 .args([name, env!("CARGO_MANIFEST_DIR")])
+                .arg(tree)
                 .stdin(Stdio::piped())
                 .stdout(log.try_clone().expect("a descriptor"))
                 .stderr(log),
@@ -50,9 +60,6 @@ impl Machine {
             String::from_utf8_lossy(&state.stdout).contains("running").then_some(())
         });
         fs::remove_file(said).expect("it was made above");
-        // As `cargo build --release` would have left it.
-        machine.install(Path::new(env!("CARGO_BIN_EXE_lone64")), "target/release/lone64", "755");
-        Guide::read("README").follow_on(&machine);
         machine
     }
 

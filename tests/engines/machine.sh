@@ -1,10 +1,10 @@
 #!/bin/bash
 #! A whole Debian host in namespaces, with systemd as its init: for tests/engines.
 #!
-#! machine.sh DIRECTORY NAME SOURCES
+#! machine.sh DIRECTORY NAME SOURCES [TREE]
 #!
 #! DIRECTORY is an empty one of the caller's. The host has the caller's network namespace, and
-#! everything else of its own: what it writes stays in memory, over the root of this machine, and is
+#! everything else of its own: what it writes stays in memory, over the root of this machine or TREE, and is
 #! gone with it. It starts none of the services that are installed here, and has the project's SOURCES
 #! at /root/lone64. DIRECTORY/pid tells its init, as a process of the caller's.
 #!
@@ -31,7 +31,7 @@ if [ "$1" != --inside ]; then
     exit
 fi
 
-directory=$2 name=$3 sources=$4
+directory=$2 name=$3 sources=$4 tree=${5:-/}
 # /proc is still the caller's: what is read here is this process as it is seen from there.
 read -r pid _ </proc/self/stat
 exec 3>"$directory/pid"
@@ -39,7 +39,7 @@ exec 3>"$directory/pid"
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs "$directory"
 mkdir "$directory"/{upper,work,root}
-mount -t overlay -o "lowerdir=/,upperdir=$directory/upper,workdir=$directory/work" overlay "$directory/root"
+mount -t overlay -o "lowerdir=$tree,upperdir=$directory/upper,workdir=$directory/work" overlay "$directory/root"
 root=$directory/root
 
 # What is installed on this machine is there, as on a fresh one, but does not run.

@@ -11,6 +11,7 @@
 
 mod anyip;
 mod busybox;
+mod confined;
 mod docker;
 mod findings;
 mod first_minute;
@@ -28,6 +29,7 @@ mod networkd;
 mod nspawn;
 mod openvpn;
 mod own_bridge;
+mod packages;
 mod peer;
 mod plugged;
 mod podman;
@@ -64,6 +66,7 @@ fn main() {
     arguments.test_threads.get_or_insert(2);
     const ROOMS: &[(&str, &[Case])] = &[
         ("anyip", anyip::CASES),
+        ("confined", confined::CASES),
         ("docker", docker::CASES),
         ("first_minute", first_minute::CASES),
         ("hooks", hooks::CASES),
@@ -79,6 +82,7 @@ fn main() {
         ("proxmox", proxmox::CASES),
         ("roaming", roaming::CASES),
         ("own_bridge", own_bridge::CASES),
+        ("packages", packages::CASES),
         ("routing", routing::CASES),
         ("slaac", slaac::CASES),
         ("trace", trace::CASES),

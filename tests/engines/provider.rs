@@ -6,6 +6,7 @@
 //! ```
 
 use std::net::Ipv6Addr;
+use std::path::Path;
 
 use crate::machine::Machine;
 use crate::namespace::Namespace;
@@ -46,13 +47,22 @@ impl Provider {
 
     /// A rented host with the address `2001:db8:1:2::NUMBER/64` on eth0.
     pub(crate) fn host(&self, name: &str, number: u8) -> Machine {
+        Machine::boot(name, self.rented(number))
+    }
+
+    /// The same with another tree than this machine's, and without lone64.
+    pub(crate) fn host_over(&self, tree: &Path, name: &str, number: u8) -> Machine {
+        Machine::boot_over(tree, name, self.rented(number))
+    }
+
+    fn rented(&self, number: u8) -> Namespace {
         let namespace = self.plug(number);
         namespace.ip(&format!(
             "link set eth0 up
              addr add 2001:db8:1:2::{number:x}/64 dev eth0 nodad
              route add default via fe80::1 dev eth0"
         ));
-        Machine::boot(name, namespace)
+        namespace
     }
 
     /// The router as a machine, for what it has to run. Its links and routes are those of `router`.

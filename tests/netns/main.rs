@@ -26,6 +26,7 @@
 //! * `control`, `reload`: the control socket, and what others do to it; a new configuration
 //! * `explain`: why an address is answered for, or not, as `lone64 explain` tells it
 //! * `sysctls`: what is changed in the kernel, and changed back
+//! * `confinement`: what the daemon gives up at the start, and that it serves all the same
 //! * `shipped`: the configurations under `config/`
 //! * `follow`: the kernel's routes and the upstream's prefix decide what is served
 //! * `unserved`: networks that nobody serves, and what says so
@@ -64,6 +65,7 @@ mod answers;
 mod change;
 mod claims;
 mod client;
+mod confinement;
 mod control;
 mod crowd;
 mod daemon;
@@ -165,6 +167,7 @@ fn main() {
         ("way_out", way_out::CASES),
         ("record", record::CASES),
         ("change", change::CASES),
+        ("confinement", confinement::CASES),
         ("startup", startup::CASES),
         ("waiting", waiting::CASES),
         ("alone", alone::CASES),

@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::client::lone64;
 use crate::daemon::{Daemon, Settings, directory};
 use crate::endpoint::{Endpoint, PATIENCE};
-use crate::lab::{C, Lab, PLAIN, ROUTER, ROUTER_MAC};
+use crate::frame::{ADVERTISEMENT, target_of};
+use crate::lab::{C, GUEST, Lab, PLAIN, ROUTER, ROUTER_MAC};
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
 
@@ -19,7 +20,7 @@ crate::cases![
     warns_of_what_is_missing_where_it_is_not_ours,
     forwards_only_when_the_default_route_is_there_that_it_waits_for,
     forwards_without_an_upstream_where_nobody_is_answered,
-    says_that_sysctls_are_read_only,
+    serves_and_says_that_sysctls_are_read_only,
     follows_a_reload_and_an_upstream_that_is_made_anew,
 ];
 
@@ -175,17 +176,25 @@ fn forwards_without_an_upstream_where_nobody_is_answered() {
     }
 }
 
-fn says_that_sysctls_are_read_only() {
+fn serves_and_says_that_sysctls_are_read_only() {
     let (lab, place) = (lab(), directory());
     // As in a container: a mount namespace in which /proc/sys cannot be written.
     let script = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"$@\"";
     let quoted = place.join("read-only");
     fs::write(&quoted, format!("#!/bin/sh\n{script}\n")).unwrap();
     let wrapper = ["unshare", "--mount", "sh", quoted.to_str().unwrap()];
-    let said = Daemon::refusal(&lab, &wrapper, settings(&place.join("control.sock")));
-    assert!(said.contains("conf/up0/accept_ra") && said.contains("/proc/sys is read-only"), "{said}");
+    let daemon = Daemon::start_under(&lab, &wrapper, settings(&place.join("control.sock")));
+    // What is missing may be set from outside at any time, and answers do not depend on it.
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    router.send(&Solicitation::multicast(ROUTER, GUEST).frame());
+    router.receive_until("the guest is answered for", PATIENCE, |frame| {
+        (target_of(frame, ADVERTISEMENT) == Some(GUEST)).then_some(())
+    });
     assert_eq!(values(&lab), ["0", "1"]);
-    assert_eq!(lab.host.show("-o route show table all proto 64"), "");
+    let said = daemon.stop();
+    assert!(said.contains("conf/up0/accept_ra") && said.contains("/proc/sys is read-only"), "{said}");
+    assert!(said.contains("by a file in /etc/sysctl.d"), "{said}");
+    assert!(said.contains("then `sysctl -w net/ipv6/conf/all/forwarding=1`"), "{said}");
     fs::remove_dir_all(place).unwrap();
 }
 

@@ -29,6 +29,7 @@ pub(super) fn render(mut program: Command) -> String {
     page.section("FILES").terms(FILES);
     page.section("ENVIRONMENT").terms(ENVIRONMENT);
     page.section("OUTPUT FOR PROGRAMS").text(FOR_PROGRAMS).code(FAILED);
+    page.section("PRIVILEGES").text(PRIVILEGES);
     page.section("SIGNALS").terms(SIGNALS);
     page.section("EXIT STATUS").terms(EXIT_STATUS);
     socket::describe(&mut page);
@@ -169,6 +170,16 @@ else. If check finds mistakes, that is its result and not an error.";
 
 const FAILED: &str = r#"
 {"error":{"code":"not_running","message":"no lone64 answers at ..."}}"#;
+
+const PRIVILEGES: &str = "\
+lone64 needs CAP_NET_RAW and CAP_NET_ADMIN. Its unit runs it as the user lone64 with these two. Members of the group \
+lone64 may use the control socket.
+
+Started by other means, as root for example, run gives up the rest itself: all other capabilities (it keeps CAP_BPF if \
+it has it, and CAP_DAC_OVERRIDE if it cannot open the configuration or the directory of the socket without it), new \
+privileges for what it starts, files outside the directories of the control socket and of the trace (Landlock, since \
+Linux 5.13), and system calls that it never makes, such as mount(2) and ptrace(2) (seccomp). So a socket in another \
+directory takes a restart. What the kernel does not have is left out. With --verbose the log names each part.";
 
 const SIGNALS: &[Term] = &[
     (

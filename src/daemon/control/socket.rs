@@ -108,8 +108,15 @@ fn lock(path: &Path) -> Result<Flock<File>, SocketError> {
     let refused = |source| SocketError::Refused { what: "lock", path: name.clone(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let file =
-        options.mode(0o644).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&name).map_err(refused)?;
+    options.mode(0o644).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = match options.open(&name) {
+        // One that ran as another user has left it. Whether it still runs is seen when the socket is looked at.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && fs::remove_file(&name).is_ok() => {
+            options.open(&name)
+        }
+        opened => opened,
+    };
+    let file = file.map_err(refused)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut lock) => {
             // The number is for people; without it the lock is as good.
@@ -168,7 +175,8 @@ fn words(error: &io::Error) -> String {
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::PermissionDenied => {
-            "; run lone64 as root, or set a `socket` in [control] in a directory where its user may write"
+            "; run lone64 as root, restart it if `socket` in [control] names another directory than at the start, or \
+             set a `socket` in a directory where its user may write"
         }
         ErrorKind::ReadOnlyFilesystem => {
             "; let systemd make the directory (RuntimeDirectory=lone64), or set another `socket` in [control]"

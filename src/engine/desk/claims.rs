@@ -235,8 +235,10 @@ impl Desk {
     pub(super) fn end_checks(&mut self) {
         let House { manners, .. } = &mut self.house;
         let announcements = &manners.announcements;
-        let ended = manners.checks.extract_if(.., |target, _| !announcements.is_asking(*target));
-        for (target, askers) in ended.collect::<Vec<_>>() {
+        let is_ended = |target: &Ipv6Addr| !announcements.is_asking(*target);
+        let ended: Vec<_> = manners.checks.keys().copied().filter(is_ended).collect();
+        for target in ended {
+            let askers = self.house.manners.checks.remove(&target).unwrap_or_default();
             askers.iter().for_each(|asker| self.dropped(Some(target), asker.link, DropReason::Absent));
         }
     }

@@ -124,9 +124,12 @@ impl Stations {
     pub fn follow_uplinks(&mut self, up: &BTreeSet<IfIndex>, now: Time) -> bool {
         let is_lost = |bridge: &IfIndex| self.uplinks(*bridge).next().is_none();
         let lost: BTreeSet<_> = up.iter().copied().filter(is_lost).collect();
-        let was_told =
-            self.lost.extract_if(.., |bridge, _| !lost.contains(bridge)).any(|(_, (_, told))| told);
-        let mut is_news = was_told;
+        let mut is_news = false;
+        self.lost.retain(|bridge, (_, was_told)| {
+            let stays = lost.contains(bridge);
+            is_news |= !stays && *was_told;
+            stays
+        });
         for bridge in lost {
             let (since, is_told) = self.lost.entry(bridge).or_insert((now, false));
             if !*is_told && *since + PATIENCE <= now {

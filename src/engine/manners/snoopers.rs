@@ -45,12 +45,14 @@ impl Snoopers {
         out: &mut Vec<Output>,
         now: Time,
     ) {
-        for (link, ended) in self.links.extract_if(.., |link, _| !wanted.contains(link)) {
+        self.links.retain(|link, ended| {
+            let stays = wanted.contains(link);
             // On one that is gone nothing can be said.
-            if ground.station(link).is_some() {
-                out.push(advertisement(link, ended.station, None));
+            if !stays && ground.station(*link).is_some() {
+                out.push(advertisement(*link, ended.station, None));
             }
-        }
+            stays
+        });
         for link in wanted {
             // RFC 4286 §3.2: the source is link-local. Without one it waits.
             let station = ground.station(*link).filter(|(_, source)| !source.is_unspecified());

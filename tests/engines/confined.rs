@@ -1,0 +1,130 @@
+//! The units with their limits: not root, two capabilities, a filter of system calls; and everything works.
+
+use std::net::Ipv6Addr;
+
+use crate::PATIENCE;
+use crate::machine::Machine;
+use crate::namespace::eventually;
+use crate::plugged::{self, has_checked};
+use crate::provider::Provider;
+
+crate::cases![every_feature_works_within_the_limits_of_the_unit];
+
+const GUEST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 5);
+const CONFIGURATION: &str = r#"
+[[upstream]]
+interface = "eth0"
+suppress-kernel = true
+mld = true
+[[range]]
+prefix = "2001:db8:1:2:c::/112"
+interface = "br*"
+routes = "guests"
+gateway = "fe80::1"
+[sysctl]
+manage = true
+[control]
+metrics = "[::1]:9164"
+"#;
+
+fn every_feature_works_within_the_limits_of_the_unit() {
+    let provider = Provider::new();
+    let host = provider.host("host", 2);
+    host.type_in(&format!(
+        "mkdir -p /etc/lone64
+         cat >/etc/lone64/lone64.toml <<'END'\n{CONFIGURATION}\nEND
+         lone64 check
+         ip link add br0 type bridge
+         ip link set br0 up
+         mkdir /run/lone64
+         touch /run/lone64/control.sock.lock
+         systemctl enable --now lone64"
+    ));
+    is_confined(&host);
+
+    // Sysctls, the gateway's address, routes, the table of nftables, reports.
+    assert_eq!(forwarding(&host), "1");
+    let guest = plugged::start(&host, "veth5", 5, "br0");
+    guest.ip(&format!("addr add {GUEST}/112 dev eth0\nroute add default via fe80::1 dev eth0"));
+    has_checked(&guest, GUEST);
+    provider.pings(GUEST);
+    guest.ping("2001:db8:1:2::1");
+    assert!(host.type_in("ip -6 addr show dev br0").contains("fe80::1/64"));
+    let routes = host.type_in("ip -6 route show proto 64");
+    assert!(routes.contains(&GUEST.to_string()) && routes.contains("unreachable"), "{routes}");
+    assert!(host.type_in("nft list table ip6 lone64").contains("2001:db8:1:2:c::/112 drop"));
+    let status = host.type_in("lone64 status --json");
+    assert!(status.contains("\"groups\": 1,"), "{status}");
+
+    // Everyone who may: root, the group, metrics on this host.
+    let metrics = "exec 3<>/dev/tcp/::1/9164; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
+    assert!(host.type_in(metrics).contains("lone64_targets"));
+    host.type_in("setpriv --reuid nobody --regid nogroup --groups lone64 lone64 status");
+    let refused = host.ask("setpriv --reuid nobody --regid nogroup --clear-groups lone64 status");
+    assert!(refused.contains("permission denied on"), "{refused}");
+    let said = host.ask("lone64 doctor");
+    assert!(!said.contains("error"), "{said}");
+
+    // A reload, a crash, and an end.
+    host.type_in(
+        "sed -i 's/^gateway/exclude = [\"2001:db8:1:2:c::99\"]\\n&/' /etc/lone64/lone64.toml
+         systemctl reload lone64",
+    );
+    eventually("nft is run again", PATIENCE, || {
+        host.type_in("nft list table ip6 lone64").contains("2001:db8:1:2:c::99 return").then_some(())
+    });
+    let pid = host.main_pid("lone64");
+    host.type_in("systemctl kill -s KILL lone64");
+    eventually("it is started again", PATIENCE, || {
+        let again = host.main_pid("lone64");
+        (again != "0" && again != pid && is_active(&host)).then_some(())
+    });
+    provider.pings(GUEST);
+    host.type_in("systemctl stop lone64");
+    assert_eq!(forwarding(&host), "0", "as before the first start");
+    assert_eq!(host.type_in("ip -6 route show proto 64"), "");
+    assert!(!host.ask("nft list tables").contains("ip6 lone64"));
+    assert_eq!(host.warnings(), "", "warnings of lone64");
+
+    // "Exposure and functions, printed."
+    for unit in ["lone64", "lone64-hooks"] {
+        println!("{}", host.type_in(&format!("systemd-analyze security --no-pager {unit} | tail -1")).trim());
+    }
+}
+
+/// As the kernel has it of the process.
+fn is_confined(host: &Machine) {
+    let pid = host.main_pid("lone64");
+    let status = host.type_in(&format!("cat /proc/{pid}/status"));
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("{key}: {status}")).trim().to_owned()
+    };
+    let user = host.type_in("id -u lone64").trim().to_owned();
+    assert_ne!(user, "0");
+    assert_eq!(value("Uid").split_whitespace().collect::<Vec<_>>(), [user.as_str(); 4]);
+    // CAP_NET_ADMIN is 12, CAP_NET_RAW is 13.
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        assert_eq!(value(set), "0000000000003000", "{set}");
+    }
+    // What the child process nft gets.
+    assert_eq!(value("CapAmb"), "0000000000001000");
+    assert_eq!((value("NoNewPrivs"), value("Seccomp")), ("1".to_owned(), "2".to_owned()));
+    let mounts = host.type_in(&format!("cat /proc/{pid}/mounts"));
+    let options = |place: &str| {
+        let mut of_place = mounts.lines().filter(|line| line.split(' ').nth(1) == Some(place));
+        let last = of_place.next_back().unwrap_or_else(|| panic!("{place}: {mounts}"));
+        last.split(' ').nth(3).unwrap_or_default().to_owned()
+    };
+    assert!(options("/proc/sys").starts_with("ro"), "{mounts}");
+    assert!(options("/proc/sys/net/ipv6/conf").starts_with("rw"), "{mounts}");
+    assert!(options("/").starts_with("ro"), "{mounts}");
+}
+
+fn is_active(host: &Machine) -> bool {
+    host.type_in("systemctl is-active lone64 || true").trim() == "active"
+}
+
+fn forwarding(host: &Machine) -> String {
+    host.type_in("cat /proc/sys/net/ipv6/conf/all/forwarding").trim().to_owned()
+}
