@@ -8,7 +8,10 @@ use crate::namespace::eventually;
 use crate::plugged::{self, has_checked};
 use crate::provider::Provider;
 
-crate::cases![every_feature_works_within_the_limits_of_the_unit];
+crate::cases![
+    every_feature_works_within_the_limits_of_the_unit,
+    a_drop_in_lets_a_program_in_the_kernel_answer,
+];
 
 const GUEST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 5);
 const CONFIGURATION: &str = r#"
@@ -90,6 +93,44 @@ fn every_feature_works_within_the_limits_of_the_unit() {
     for unit in ["lone64", "lone64-hooks"] {
         println!("{}", host.type_in(&format!("systemd-analyze security --no-pager {unit} | tail -1")).trim());
     }
+}
+
+fn a_drop_in_lets_a_program_in_the_kernel_answer() {
+    let provider = Provider::new();
+    let host = provider.host("host", 2);
+    host.type_in(
+        "mkdir -p /etc/lone64 /etc/systemd/system/lone64.service.d
+         printf '[[upstream]]\nbackend = \"tc\"\n[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\ninterface = \"br0\"\ngateway = \"fe80::1\"\n' \
+             >/etc/lone64/lone64.toml
+         cp /root/lone64/contrib/systemd/kernel-program.conf /etc/systemd/system/lone64.service.d/
+         ip link add br0 type bridge
+         ip link set br0 up
+         sysctl -qw net.ipv6.conf.all.forwarding=1
+         findmnt /sys/fs/bpf >/dev/null || mount -t bpf -o mode=700 bpf /sys/fs/bpf
+         systemctl enable --now lone64",
+    );
+    let guest = plugged::start(&host, "veth5", 5, "br0");
+    guest.ip(&format!("addr add {GUEST}/112 dev eth0\nroute add default via fe80::1 dev eth0"));
+    has_checked(&guest, GUEST);
+    provider.pings(GUEST);
+    let backend = || {
+        let status = host.type_in("lone64 status --json");
+        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+        let upstream = &status["upstreams"][0];
+        (upstream["backend"].clone(), upstream["known_in_kernel"].clone(), upstream["no_program"].clone())
+    };
+    let known = (serde_json::json!("tc"), serde_json::json!(1), serde_json::Value::Null);
+    eventually("the kernel knows the guest", PATIENCE, || (backend() == known).then_some(()));
+    // The program stays where it is while the daemon is started again, and goes when that stops.
+    let pinned =
+        || host.type_in("find /sys/fs/bpf/lone64 -name link -o -name targets | wc -l").trim().to_owned();
+    assert_ne!(pinned(), "0");
+    host.type_in("systemctl restart lone64");
+    provider.pings(GUEST);
+    eventually("the kernel knows the guest again", PATIENCE, || (backend() == known).then_some(()));
+    host.type_in("systemctl stop lone64");
+    assert_eq!(pinned(), "0");
+    assert_eq!(host.warnings(), "", "warnings of lone64");
 }
 
 /// As the kernel has it of the process.

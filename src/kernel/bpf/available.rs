@@ -39,8 +39,9 @@ pub fn check_available(outlives: Outlives) -> Result<(), BpfError> {
         let file_system = Path::new(Pins::FILE_SYSTEM);
         Pins::of(file_system, IfIndex(0))?;
         // As systemd mounts it only root may look into it.
-        access(file_system, AccessFlags::W_OK | AccessFlags::X_OK)
-            .map_err(|error| BpfError::Pin(file_system.to_owned(), error.into()))?;
+        let folder = Pins::made_in(file_system);
+        access(&folder, AccessFlags::W_OK | AccessFlags::X_OK)
+            .map_err(|error| BpfError::Pin(folder, error.into()))?;
     }
     Ok(())
 }

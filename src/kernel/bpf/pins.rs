@@ -32,13 +32,19 @@ impl Pins {
     /// Where a BPF file system is mounted on most hosts.
     pub const FILE_SYSTEM: &str = "/sys/fs/bpf";
 
+    /// Where this user makes folders for what is pinned: in a folder that is there already, if there is one.
+    pub fn made_in(file_system: &Path) -> PathBuf {
+        let folder = file_system.join(FOLDER);
+        if folder.is_dir() { folder } else { file_system.to_owned() }
+    }
+
     /// The folder of this interface in the network namespace of this thread. Nothing is made yet.
     pub fn of(file_system: &Path, interface: IfIndex) -> Result<Self, BpfError> {
         let is_bpf = statfs(file_system).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC);
         if !is_bpf {
             return Err(BpfError::NoFileSystem(file_system.to_owned()));
         }
-        let folder = file_system.join("lone64").join(Self::VERSION).join(namespace()?);
+        let folder = file_system.join(FOLDER).join(Self::VERSION).join(namespace()?);
         Ok(Self { folder: folder.join(interface.0.to_string()) })
     }
 
@@ -47,7 +53,7 @@ impl Pins {
     pub fn all(file_system: &Path) -> Result<Vec<(IfIndex, Self)>, BpfError> {
         let namespace = namespace()?;
         let mut found = Vec::new();
-        for version in folders(&file_system.join("lone64")) {
+        for version in folders(&file_system.join(FOLDER)) {
             for folder in folders(&version.join(&namespace)) {
                 let number = folder.file_name().and_then(|name| name.to_str()?.parse().ok());
                 found.extend(number.map(|number| (IfIndex(number), Self { folder })));
@@ -141,6 +147,8 @@ fn text(path: &Path) -> CString {
     CString::new(path.as_os_str().as_encoded_bytes()).expect("a path has no zero byte")
 }
 
+/// What is pinned is in this folder.
+const FOLDER: &str = "lone64";
 const LINK: &str = "link";
 /// linux/magic.h: BPF_FS_MAGIC.
 const BPF_FS_MAGIC: FsType = FsType(0xcafe_4a11);
