@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 mod backstops;
 pub mod check;
+pub mod claim;
 pub mod completions;
 mod control;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod failure;
+pub mod guest;
 mod host;
 pub mod import;
 mod links;

@@ -110,7 +110,8 @@ impl Effects {
             Output::Listen(..) | Output::Unlisten(_) | Output::HearNewcomers(_) => {}
             // No configuration asks for a program.
             Output::Program(..) | Output::Mirror(..) => {}
-            Output::Event(_) | Output::Resync | Output::Remember(_) => {}
+            Output::Event(_) | Output::Resync => {}
+            Output::Remember(_) | Output::RememberClaims(_) => {}
         }
     }
 

@@ -242,6 +242,7 @@ fn policy(routes: RangeRoutes) -> Policy {
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits { targets: TARGETS, pending: PENDING, probes_per_second: 5, ..Limits::default() },
+        guests: Vec::new(),
     }
 }
 

@@ -236,6 +236,7 @@ pub fn live() -> Policy {
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits::default(),
+        guests: Vec::new(),
     }
 }
 

@@ -9,6 +9,9 @@ pub(super) fn describe(page: &mut Writer) {
     page.text(STATUS_RESULT).terms(STATUS_FIELDS).text(PAGING).code(PAGED);
     page.subsection("explain").text(EXPLAIN).terms(EXPLAIN_PARAMS);
     page.text("The result:").terms(EXPLAIN_FIELDS).code(EXPLAINED);
+    page.subsection("claim").text(CLAIM).terms(CLAIM_PARAMS);
+    page.text("The result:").terms(CLAIM_FIELDS).code(CLAIMED).text(CLAIM_REFUSED).terms(CLAIM_CODES);
+    page.subsection("release").text(RELEASE).code(RELEASED);
     page.subsection("reload").text(RELOAD).code(RELOADED);
     page.subsection("watch").text(WATCH).code(WATCHED).text(EVENTS_ABOUT).terms(EVENTS).text(DROPPED);
 }
@@ -115,6 +118,16 @@ const STATUS_FIELDS: &[Term] = &[
          lone64 answers for the addresses behind a router while the router is live.",
     ),
     (
+        "guests",
+        "The guests of [[guest]] (the first 256), each with name, mac, interface (where it is, or null), addresses and \
+         delegated (what lone64 serves for it now), state (here, or waiting) and missing (the first thing that it lacks, \
+         as a sentence, or null). The daemon is healthy with them.",
+    ),
+    (
+        "claims",
+        "What is claimed (the first 256), with the fields of the result of claim.",
+    ),
+    (
         "askers",
         "Askers on upstreams for which lone64 found a source of answers, or that do not accept every answer: each \
          with interface, address, mac, source (of the answers), trying (true while lone64 tries others), taken (for \
@@ -156,7 +169,7 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "targets",
         "Sorted by address, each with address, state (live, probing or absent), interface, mac, evidence (probe, \
-         neighbor, dad or route: how lone64 knows it), guest (reserved for its name; null in this version), answered \
+         neighbor, dad, route, guest or claim: how lone64 knows it), guest (the name of its [[guest]], or null), answered \
          (how often), last_seen_seconds (ago) and upstream (\"not admitted\" if the provider does not admit it, else \
          null).",
     ),
@@ -217,17 +230,80 @@ const EXPLAINED: &str = r#"
  {"subject":"range","holds":"no","value":"...","remedy":"..."}],
  "answered":0}}"#;
 
+const CLAIM: &str = "\
+Says that something is here from now on: lone64 answers for it, routes it, and announces it with the override flag, without \
+asking the upstream's link first. Either all is claimed or nothing. lone64 writes the claims to a file beside the socket \
+before it replies (control.claims beside control.sock), so that they survive a crash and a restart; a claim also ends \
+at its time while lone64 is not running. At most 16384 claims are kept. The params:";
+
+const CLAIM_PARAMS: &[Term] = &[
+    ("what", "A list of addresses, prefixes and names of guests; required, at most 1000."),
+    (
+        "interface",
+        "The interface that it is behind. Without it, it is that of the guest, or the only one of the range.",
+    ),
+    ("mac", "Its MAC, if it is known."),
+    (
+        "via",
+        "The next hop, as a rule the link-local address of the guest. A prefix on a link with Neighbor Discovery needs \
+         it. lone64 answers for every address of the prefix while the next hop is reachable.",
+    ),
+    ("for", "After this time the claim ends, such as \"90s\", \"1h\" or \"7d\". Without it, release ends it."),
+];
+
+const CLAIM_FIELDS: &[Term] = &[(
+    "claimed",
+    "A list, each with object, interface, mac, via, seconds_left, state (here, or waiting for its interface) and missing \
+     (what it waits for, as a sentence, or null).",
+)];
+
+const CLAIMED: &str = r#"
+{"method":"claim","params":{"what":["2001:db8::5"],
+ "interface":"br0","for":"1h"}}
+{"version":1,"result":{"claimed":[{"object":"2001:db8::5",
+ "interface":"br0","mac":null,"via":null,"seconds_left":3600,
+ "state":"here","missing":null}]}}"#;
+
+const CLAIM_REFUSED: &str = "\
+If it is refused, the error has a sentence for each object, with the reason and the remedy, and the code of the first:";
+
+const CLAIM_CODES: &[Term] = &[
+    ("no_range", "It is outside every range."),
+    ("no_interface", "There is no such interface, or none of its range exists."),
+    ("several_interfaces", "Its range has several interfaces, and interface is missing."),
+    ("not_served_there", "Its range has no guests behind that interface, or excludes it."),
+    (
+        "covers",
+        "It covers an address of this host, an on-link prefix, the router, another guest, or all of a range.",
+    ),
+    ("no_via", "It is a prefix, and via is missing."),
+    ("no_guest", "No guest has this name."),
+    ("other_guest", "Another guest has the address."),
+    ("other_mac", "The guest has another MAC."),
+    ("no_64", "The guest has addresses = \"eui64\", and no range there is a /64."),
+    ("no_room", "There are too many claims."),
+];
+
+const RELEASE: &str = "\
+Says that something is no longer here. The only param is what, as it was claimed. lone64 withdraws its answers and its \
+route at once. What is claimed is released, also if the rest is not claimed: then the error is no_claim.";
+
+const RELEASED: &str = r#"
+{"method":"release","params":{"what":["2001:db8::5"]}}
+{"version":1,"result":{"released":["2001:db8::5"]}}"#;
+
 const RELOAD: &str = "\
 Reads the configuration again and takes all of it or, if it has a mistake, none of it: then the error is refused, \
 with its problems. It has no params. The result has changes: a list of sentences, empty if nothing changed; and \
-keys, the same for programs: each has table, of, key (null if the whole table was added or removed), old and new.";
+keys, the same for programs: each has table, of, key (null if the whole table was added or removed), old and new; and \
+problems: the mistakes in the files of guests.d, which concern only their guests.";
 
 const RELOADED: &str = r#"
 {"method":"reload"}
 {"version":1,"result":{
  "changes":["[timers] absent: \"5s\" -> \"3s\""],
  "keys":[{"table":"timers","of":null,"key":"absent",
- "old":"5s","new":"3s"}]}}"#;
+ "old":"5s","new":"3s"}],"problems":[]}}"#;
 
 const WATCH: &str = "\
 Sends every event from now on. It has no params. After the reply, each line is one event, until the client or the \
@@ -247,7 +323,7 @@ const EVENTS: &[Term] = &[
     ("solicited", "target, interface, asker, asker_mac: a solicitation arrived."),
     ("answered", "The same fields: it was answered."),
     ("unanswered", "target (null if the frame has none), interface, reason: it was not answered."),
-    ("live", "target, interface, mac, evidence: the guest exists."),
+    ("live", "target, interface, mac (or null), evidence: the guest exists."),
     ("gone", "target, interface, why: the guest no longer exists."),
     ("moved", "target, from, interface, mac: the guest moved here from the interface in from."),
     (
@@ -313,6 +389,11 @@ const EVENTS: &[Term] = &[
         "interface, period_seconds: the provider has forgotten guests that it knew, so lone64 announces all of them \
          again at this period.",
     ),
+    (
+        "claimed",
+        "object, interface (null while that is not up): an address, a prefix or a guest is here from now on.",
+    ),
+    ("released", "object, why: it is no longer claimed."),
     ("problem", "message: lone64 cannot serve something, or waits for it."),
     ("solved", "message: this is over."),
     ("note", "message: a switch with MLD snooping may hide guests."),
