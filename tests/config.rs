@@ -214,7 +214,8 @@ fn planned_keys_and_tables_are_refused_as_such() {
         let found = problems(&format!("[[upstream]]\n{key} = true"));
         assert_eq!(found, [format!("2: `{key}` is not supported yet; remove it")]);
     }
-    assert_eq!(problems("[[guest]]"), ["1: `guest` is not supported yet; remove it"]);
+    let found = problems("[export]");
+    assert_eq!(found, ["1: `export` is not supported yet; remove it"]);
 }
 
 #[test]

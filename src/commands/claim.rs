@@ -125,11 +125,7 @@ fn claimed(result: &Value) -> String {
             none if none.is_empty() => String::new(),
             missing => format!("; not here yet: {missing}"),
         };
-        folded(
-            "claimed ",
-            "    ",
-            &format!("{}{place}{}{missing}", text("object"), time.unwrap_or_default()),
-        )
+        folded("claimed ", "    ", &format!("{}{place}{}{missing}", text("object"), time.unwrap_or_default()))
     };
     result["claimed"].as_array().into_iter().flatten().map(line).collect()
 }

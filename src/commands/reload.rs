@@ -65,7 +65,8 @@ fn with_guests(result: &Value, is_json: bool) -> ExitCode {
             (Some(line), Some(column)) => format!(":{line}:{column}"),
             _ => String::new(),
         };
-        let (origin, message, help) = (text(problem, "origin"), text(problem, "message"), text(problem, "help"));
+        let (origin, message, help) =
+            (text(problem, "origin"), text(problem, "message"), text(problem, "help"));
         complain(&format!("{origin}{place}: {message}\n  help: {help}\n"));
     }
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -177,7 +177,8 @@ fn check_addresses(guest: &Guest, around: Around<'_>, report: &mut Report<'_>) {
         }
         Field::Is(Addresses::Eui64, place) => {
             if guest.mac == Field::Absent {
-                let problem = report.push(place, "\"eui64\" computes the address from the `mac`, which is missing");
+                let problem =
+                    report.push(place, "\"eui64\" computes the address from the `mac`, which is missing");
                 problem.help("add the `mac`, or list the addresses");
             }
             if !around.has_64_for(guest.interface.value()) {
@@ -267,17 +268,26 @@ impl Taken {
         let GuestPolicy { name, .. } = guest;
         if let Some(place) = self.names.get(name) {
             let sentence = format!("there are two guests with the name `{name}`");
-            return Some(Clash { key: Key::Name, sentence, remedy: format!("rename it, or the one at {place}") });
+            return Some(Clash {
+                key: Key::Name,
+                sentence,
+                remedy: format!("rename it, or the one at {place}"),
+            });
         }
         let clash = |key, what: String, (other, place): &(String, String)| {
             let sentence = format!("{what} belongs to two guests, `{other}` and `{name}`");
-            Some(Clash { key, sentence, remedy: format!("take it from one of them; `{other}` is at {place}") })
+            Some(Clash {
+                key,
+                sentence,
+                remedy: format!("take it from one of them; `{other}` is at {place}"),
+            })
         };
         if let Some((mac, other)) = guest.mac.and_then(|mac| Some((mac, self.macs.get(&mac)?))) {
             return clash(Key::Mac, mac.to_string(), other);
         }
         for address in guest.addresses.listed() {
-            if let Some(other) = self.addresses.get(address).or_else(|| self.around(&Ipv6Net::from(*address))) {
+            if let Some(other) = self.addresses.get(address).or_else(|| self.around(&Ipv6Net::from(*address)))
+            {
                 return clash(Key::Address(*address), address.to_string(), other);
             }
         }
@@ -289,13 +299,16 @@ impl Taken {
                 return clash(Key::Prefix(*prefix), format!("a part of {prefix}"), other);
             }
             let own = guest.addresses.listed().iter().find(|address| prefix.contains(*address));
-            let twice = guest.delegate[..at].iter().find(|other| {
-                other.contains(prefix) || prefix.contains(*other)
-            });
+            let twice =
+                guest.delegate[..at].iter().find(|other| other.contains(prefix) || prefix.contains(*other));
             let what = own.map(ToString::to_string).or(twice.map(ToString::to_string));
             if let Some(what) = what {
                 let sentence = format!("{prefix} and {what} of the guest `{name}` overlap");
-                return Some(Clash { key: Key::Prefix(*prefix), sentence, remedy: "remove one of them".to_owned() });
+                return Some(Clash {
+                    key: Key::Prefix(*prefix),
+                    sentence,
+                    remedy: "remove one of them".to_owned(),
+                });
             }
         }
         None

@@ -45,7 +45,11 @@ fn names_both_of_an_overlap() {
         (&a, guest("a", "addresses = [\"2001:db8:1:2:c::6\"]"), &["two guests with the name `a`"][..]),
         (&a, guest("b", "addresses = [\"2001:db8:1:2:c::5\"]"), &["2001:db8:1:2:c::5", "`a` and `b`"]),
         (&with_prefix, guest("b", "addresses = [\"2001:db8:1:2:c::1005\"]"), &["::1005", "`a` and `b`"]),
-        (&with_prefix, guest("b", "delegate = [\"2001:db8:1:2:c::1800/117\"]"), &["::1800/117", "`a` and `b`"]),
+        (
+            &with_prefix,
+            guest("b", "delegate = [\"2001:db8:1:2:c::1800/117\"]"),
+            &["::1800/117", "`a` and `b`"],
+        ),
         (&a, guest("b", "delegate = [\"2001:db8:1:2:c::/116\"]"), &["2001:db8:1:2:c::/116", "`a` and `b`"]),
         (
             &with_prefix,
@@ -62,7 +66,11 @@ fn names_both_of_an_overlap() {
 #[test]
 fn says_what_is_missing_and_what_cannot_be() {
     for (text, sentence, remedy) in [
-        ("[[guest]]\ninterface = \"br0\"\naddresses = [\"2001:db8:1:2:c::5\"]", "no `name`", "name = \"web1\""),
+        (
+            "[[guest]]\ninterface = \"br0\"\naddresses = [\"2001:db8:1:2:c::5\"]",
+            "no `name`",
+            "name = \"web1\"",
+        ),
         ("[[guest]]\nname = \"a\"\naddresses = [\"2001:db8:1:2:c::5\"]", "neither a `mac` nor", "add one"),
         (&guest("a", ""), "no `addresses`", "eui64"),
         (&guest("a b", "addresses = [\"2001:db8:1:2:c::5\"]"), "`name` cannot be \"a b\"", "letters"),
@@ -70,7 +78,11 @@ fn says_what_is_missing_and_what_cannot_be() {
         (&guest("a", "addresses = [\"fe80::5\"]"), "fe80::5 is not an address", "follows from the MAC"),
         (&guest("a", "addresses = [\"2001:db8::5/64\"]"), "not an IPv6 address", "without a length"),
         (&guest("a", "addresses = \"slaac\""), "`addresses` cannot be \"slaac\"", "eui64"),
-        (&guest("a", "addresses = \"eui64\"\nmac = \"52:54:00:12:34:56\""), "needs a range that is a /64", "::/64"),
+        (
+            &guest("a", "addresses = \"eui64\"\nmac = \"52:54:00:12:34:56\""),
+            "needs a range that is a /64",
+            "::/64",
+        ),
         (&guest("a", "mac = \"01:00:5e:00:00:01\"\naddresses = []"), "cannot be the MAC", "one station"),
         (&guest("a", "mac = \"52-54\"\naddresses = []"), "`mac` cannot be", "52:54:00:12:34:56"),
         (&guest("a", "delegate = [\"2001:db8:1:2::/64\"]"), "covers all of the range", "longer prefix"),

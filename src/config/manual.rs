@@ -188,6 +188,8 @@ const GUEST: &[Key] = &[
          hop is reachable. A prefix that covers an address of this host, an on-link prefix, the router or another guest \
          is refused.",
     ),
+    ("pin", Some("false"), "Permanent neighbor entries for its addresses."),
+    ("guard", Some("false"), "Drop what it sends from any other address."),
 ];
 
 const UPSTREAM: &[Key] = &[

@@ -171,7 +171,11 @@ impl Daemon {
             return;
         }
         self.operator.take_guests_in_force();
-        tracing::info!("guests.d: {} files, {} guests in all", self.operator.guests.files.count(), guests.len());
+        tracing::info!(
+            "guests.d: {} files, {} guests in all",
+            self.operator.guests.files.count(),
+            guests.len()
+        );
         self.config.policy.guests = guests;
         let policy = self.config.policy.clone();
         self.handle(Input::Reload(Box::new(policy)));
@@ -184,4 +188,3 @@ pub(super) fn tell(files: &GuestFiles, before: &[Problem]) {
         tracing::warn!("{}", super::reload::line_of(problem));
     }
 }
-

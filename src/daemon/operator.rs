@@ -83,7 +83,15 @@ impl Operator {
     ) -> Self {
         let (in_force, guests) = (Some(InForce::new(loaded)), Watched::new(loaded));
         guest_files::tell(guests.files(), &[]);
-        Self { control, source: Some(source), in_force, guests, hangup: Some(hangup), service, ..Self::default() }
+        Self {
+            control,
+            source: Some(source),
+            in_force,
+            guests,
+            hangup: Some(hangup),
+            service,
+            ..Self::default()
+        }
     }
 
     /// What the files of guests say is in force.
@@ -149,7 +157,9 @@ impl Operator {
             Ok(changes) => {
                 let sentences: Vec<String> = changes.iter().map(Change::to_string).collect();
                 let problems = self.guests.files().problems();
-                Reply::result(&serde_json::json!({ "changes": sentences, "keys": changes, "problems": problems }))
+                Reply::result(
+                    &serde_json::json!({ "changes": sentences, "keys": changes, "problems": problems }),
+                )
             }
             Err(refusal) => Reply::Fault(refusal.fault()),
         };

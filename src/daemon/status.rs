@@ -257,7 +257,8 @@ fn target(address: Ipv6Addr, target: &Target, engine: &Engine, now: Time) -> Tar
         State::Live(live) => Some(live),
         State::Probing(_) | State::Absent => None,
     };
-    let word = engine.identified().words().of(address).filter(|word| live.is_some_and(|l| l.link == word.link));
+    let word =
+        engine.identified().words().of(address).filter(|word| live.is_some_and(|l| l.link == word.link));
     TargetStatus {
         address: address.to_string(),
         state: state_name(&target.state),

@@ -277,8 +277,8 @@ impl House {
 
     /// Why the address is answered for, or not, at the time `now`.
     pub fn explain(&self, target: Ipv6Addr, now: Time) -> Explanation {
-        Explainer { scene: self.scene(), routes: &self.keep.routes, refusing: self.refusing(target) }
-            .explain(target, now)
+        let (scene, routes, identities) = (self.scene(), &self.keep.routes, &self.identities);
+        Explainer { scene, routes, refusing: self.refusing(target), identities }.explain(target, now)
     }
 
     /// One step on with the plan as it is to be on the host as it is. `Ok` at the end: in what it differs, too.

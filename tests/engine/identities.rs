@@ -128,7 +128,10 @@ fn the_link_is_asked_before_one_is_announced_and_an_owner_there_wins() {
     assert!(announced(&mut host) > 0);
     let mut host = Host::new(both);
     host.pass(millis(500));
-    let owner = lone64::wire::Advertisement { source_mac: Mac([2, 9, 9, 9, 9, 9]), ..crate::host::reply(guest(5), Mac([2, 9, 9, 9, 9, 9])) };
+    let owner = lone64::wire::Advertisement {
+        source_mac: Mac([2, 9, 9, 9, 9, 9]),
+        ..crate::host::reply(guest(5), Mac([2, 9, 9, 9, 9, 9]))
+    };
     host.input(Input::Advertisement(UP, owner));
     host.take();
     host.pass(seconds(3));
@@ -160,7 +163,10 @@ fn one_without_an_interface_is_where_its_mac_is_heard_and_moves_with_it() {
     let mut host = on_two_links(vec![unplaced]);
     assert_eq!(missing(&host, "web5"), Some(Missing::Station(guest_mac(5))));
     // Whatever it says: here it asks for its gateway from its link-local address.
-    host.input(Input::Solicitation(TAP, crate::host::question_from(address("fe80::55"), guest_mac(5), address("fe80::1"))));
+    host.input(Input::Solicitation(
+        TAP,
+        crate::host::question_from(address("fe80::55"), guest_mac(5), address("fe80::1")),
+    ));
     assert_eq!((place(&host, guest(5)), missing(&host, "web5")), (Some(TAP), None));
     assert!(host.answers_for(guest(5)));
     // The one that is there is asked, and is silent.
@@ -172,7 +178,10 @@ fn one_without_an_interface_is_where_its_mac_is_heard_and_moves_with_it() {
     // Its old place is gone.
     host.facts(vec![bridge(LinkState::Down)]);
     assert_eq!(place(&host, guest(5)), None);
-    host.input(Input::Solicitation(TAP, crate::host::question_from(address("fe80::55"), guest_mac(5), address("fe80::1"))));
+    host.input(Input::Solicitation(
+        TAP,
+        crate::host::question_from(address("fe80::55"), guest_mac(5), address("fe80::1")),
+    ));
     assert_eq!(place(&host, guest(5)), Some(TAP));
 }
 
@@ -188,11 +197,8 @@ fn computed(prefix: &str, number: u16) -> Ipv6Addr {
 fn an_address_by_mac_follows_a_prefix_that_changes() {
     let mut written = policy(vec![by_mac(5)]);
     written.ranges.clear();
-    written.suffixes = vec![RangePolicy {
-        origin: Origin::Suffix,
-        routes: RangeRoutes::Guests,
-        ..range("::/64", "lxcbr0")
-    }];
+    written.suffixes =
+        vec![RangePolicy { origin: Origin::Suffix, routes: RangeRoutes::Guests, ..range("::/64", "lxcbr0") }];
     let mut host = Host::new(written);
     let (old, new) = (computed("2001:db8:1:2::/64", 5), computed("2001:db8:9:9::/64", 5));
     assert!(has_route(&host, old, BRIDGE) && host.answers_for(old));

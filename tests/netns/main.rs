@@ -11,6 +11,7 @@
 //! * `liveness`, `probing`: Probing
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
 //! * `guests`: a range over many downstreams, with a route for each live guest
+//! * `identities`: guests with an identity, and what is claimed
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hints`: the groups that guests report, and who is asked first
 //! * `hostile`: what guests and rivals claim, and floods of it
@@ -78,6 +79,7 @@ mod guests;
 mod guests_gateway;
 mod hints;
 mod hostile;
+mod identities;
 mod import;
 mod in_force;
 mod ingress;
@@ -153,6 +155,7 @@ fn main() {
         ("probing", probing::CASES),
         ("proxy_downstream", proxy_downstream::CASES),
         ("guests", guests::CASES),
+        ("identities", identities::CASES),
         ("guests_gateway", guests_gateway::CASES),
         ("hints", hints::CASES),
         ("hostile", hostile::CASES),

@@ -123,10 +123,7 @@ const STATUS_FIELDS: &[Term] = &[
          delegated (what lone64 serves for it now), state (here, or waiting) and missing (the first thing that it lacks, \
          as a sentence, or null). The daemon is healthy with them.",
     ),
-    (
-        "claims",
-        "What is claimed (the first 256), with the fields of the result of claim.",
-    ),
+    ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
     (
         "askers",
         "Askers on upstreams for which lone64 found a source of answers, or that do not accept every answer: each \
@@ -248,7 +245,10 @@ const CLAIM_PARAMS: &[Term] = &[
         "The next hop, as a rule the link-local address of the guest. A prefix on a link with Neighbor Discovery needs \
          it. lone64 answers for every address of the prefix while the next hop is reachable.",
     ),
-    ("for", "After this time the claim ends, such as \"90s\", \"1h\" or \"7d\". Without it, release ends it."),
+    (
+        "for",
+        "After this time the claim ends, such as \"90s\", \"1h\" or \"7d\". Without it, release ends it.",
+    ),
 ];
 
 const CLAIM_FIELDS: &[Term] = &[(

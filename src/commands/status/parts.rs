@@ -52,12 +52,8 @@ impl Guest {
         };
         let missing = self.missing.as_ref().map(|missing| format!("; {missing}")).unwrap_or_default();
         let is_worth_it = self.missing.is_some() || !self.delegated.is_empty();
-        let line = format!(
-            "{}{}: {}{prefixes}{missing}",
-            self.name,
-            dev(&self.interface),
-            painted(&self.state)
-        );
+        let line =
+            format!("{}{}: {}{prefixes}{missing}", self.name, dev(&self.interface), painted(&self.state));
         is_worth_it.then(|| folded("guest ", "    ", &line))
     }
 }
@@ -82,6 +78,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::commands::terminal::good;
 
     #[test]
     fn names_what_is_missing_and_leaves_out_guests_that_lack_nothing() {
@@ -90,12 +87,19 @@ mod tests {
                 "missing": missing, "mac": null, "addresses": [] });
             Guest::deserialize(value).unwrap().line()
         };
+        let here = good("here");
         assert_eq!(guest(None, &[]), None);
-        assert_eq!(guest(Some("tap7 is down"), &[]).unwrap(), "guest web1 dev br0: here; tap7 is down\n");
-        assert_eq!(guest(None, &["2001:db8::/112"]).unwrap(), "guest web1 dev br0: here; 2001:db8::/112\n");
+        assert_eq!(
+            guest(Some("tap7 is down"), &[]).unwrap(),
+            format!("guest web1 dev br0: {here}; tap7 is down\n")
+        );
+        assert_eq!(
+            guest(None, &["2001:db8::/112"]).unwrap(),
+            format!("guest web1 dev br0: {here}; 2001:db8::/112\n")
+        );
         let claim = json!({ "object": "2001:db8::5", "interface": "br0", "mac": null, "via": null,
             "seconds_left": 90, "state": "here", "missing": null });
         let line = Claim::deserialize(claim).unwrap().line();
-        assert_eq!(line, "claim 2001:db8::5 dev br0: here, ends in 1min 30s\n");
+        assert_eq!(line, format!("claim 2001:db8::5 dev br0: {here}, ends in 1min 30s\n"));
     }
 }

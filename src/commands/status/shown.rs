@@ -97,7 +97,9 @@ impl Shown {
 
 fn behind(name: &str, status: &mut Value) {
     let is_it = |value: &Value| value["interface"] == name;
-    for list in ["upstreams", "targets", "routes", "next_hops", "wide_masks", "not_admitted", "guests", "claims"] {
+    for list in
+        ["upstreams", "targets", "routes", "next_hops", "wide_masks", "not_admitted", "guests", "claims"]
+    {
         retain(status, list, is_it);
     }
     retain(status, "unserved", |network| is_it(network) || network["upstream"] == name);

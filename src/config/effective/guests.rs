@@ -20,8 +20,12 @@ impl Effective {
     /// These are the guests of `guests.d`, in the place of those before.
     pub fn take_guests(&mut self, files: &GuestFiles) {
         let is_of_guest = |key: &Key| key.table == "guest";
-        let gone: BTreeSet<_> =
-            self.0.iter().filter(|key| is_of_guest(key) && is_in_guests_d(key)).map(|key| key.of.clone()).collect();
+        let gone: BTreeSet<_> = self
+            .0
+            .iter()
+            .filter(|key| is_of_guest(key) && is_in_guests_d(key))
+            .map(|key| key.of.clone())
+            .collect();
         self.0.retain(|key| !is_of_guest(key) || !gone.contains(&key.of));
         let many = |key: &Key| matches!(key.table, "guest" | "range" | "upstream");
         let at = self.0.iter().rposition(many).map_or(0, |last| last + 1);

@@ -92,7 +92,10 @@ pub struct ReleaseParams {
 fn objects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Object>, D::Error> {
     let written = Vec::<String>::deserialize(deserializer)?;
     if !(1..=MOST_OBJECTS).contains(&written.len()) {
-        return Err(D::Error::custom(format!("`what` has {} entries; write 1 to {MOST_OBJECTS}", written.len())));
+        return Err(D::Error::custom(format!(
+            "`what` has {} entries; write 1 to {MOST_OBJECTS}",
+            written.len()
+        )));
     }
     written.iter().map(|text| object_of(text).map_err(D::Error::custom)).collect()
 }

@@ -140,8 +140,14 @@ mod tests {
         let now = clocks(1_700_000_000, 0);
         assert_eq!(read(&file, now), (Vec::new(), 0), "there is none");
         let good = String::from_utf8(note(&claims(now.own), now).text).unwrap();
-        for text in ["", "{}", "[1]", &good[..good.len() - 9], &good.replace("web1", "we/b1"), &good.replace("\"via\"", "\"by\"")]
-        {
+        for text in [
+            "",
+            "{}",
+            "[1]",
+            &good[..good.len() - 9],
+            &good.replace("web1", "we/b1"),
+            &good.replace("\"via\"", "\"by\""),
+        ] {
             fs::write(&file, text).unwrap();
             assert_eq!(read(&file, now).0, [], "{text:.60}");
         }

@@ -155,12 +155,7 @@ impl Daemon {
 
 /// What a file says, in the form that `parse` reads; nothing if there is none, or it makes no sense. `then` is what
 /// becomes of it, behind a semicolon.
-fn read<T: Default>(
-    file: &Path,
-    longest: u64,
-    then: &str,
-    parse: impl Fn(&str) -> io::Result<T>,
-) -> T {
+fn read<T: Default>(file: &Path, longest: u64, then: &str, parse: impl Fn(&str) -> io::Result<T>) -> T {
     let ignored = |error: &io::Error| {
         if error.kind() != ErrorKind::NotFound {
             tracing::warn!("ignored {}: {error}; {then}", file.display());

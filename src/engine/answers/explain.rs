@@ -5,6 +5,7 @@
 
 mod addresses;
 mod hops;
+mod identities;
 mod place;
 
 use core::net::Ipv6Addr;
@@ -13,6 +14,7 @@ use super::{Because, Decision, Scene};
 use crate::engine::answer;
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
+use crate::engine::guests::Guests;
 use crate::engine::keep::routes::Routes;
 use crate::engine::liveness::Live;
 use crate::engine::plan::RangeId;
@@ -126,6 +128,8 @@ pub struct Explainer<'a> {
     pub routes: &'a Routes,
     /// The gateway that answers the host, and not the target.
     pub refusing: Option<Ipv6Addr>,
+    /// Guests with an identity, and claims.
+    pub identities: &'a Guests,
 }
 
 impl Explainer<'_> {
@@ -181,6 +185,7 @@ impl Explainer<'_> {
             return Expected::Dropped(DropReason::Excluded);
         }
         self.tell_mode(range, target, now, steps);
+        steps.extend(self.tell_identity(target));
         let outcome = self.tell_decision(decision, range, target, now, steps);
         // The source matters only where there is something to send.
         if outcome == Expected::Answered && !self.tell_source(upstream, target, steps) {
@@ -264,7 +269,7 @@ impl Explainer<'_> {
             }
             Decision::AnswerLive(live) | Decision::AskBefore(live) => {
                 let place = yes(Subject::Downstream, self.place_of(&live));
-                steps.extend([place, yes(Subject::Liveness, alive(&live, now))]);
+                steps.extend([place, yes(Subject::Liveness, self.vouched(target, &live, now))]);
                 Expected::Answered
             }
             Decision::Drop(DropReason::Conflict) => {

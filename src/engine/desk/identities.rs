@@ -264,7 +264,8 @@ impl Ground<'_> {
         if !self.plan.range(range).follows_routes() {
             return self.plan.place(range).downstreams.binary_search(&link).is_ok();
         }
-        let way = self.host.way_without(prefix, self.plan.place(range).upstream, |route| self.ours.include(route));
+        let way =
+            self.host.way_without(prefix, self.plan.place(range).upstream, |route| self.ours.include(route));
         way.route.and_then(crate::engine::facts::KernelRoute::unicast_link) == Some(link)
             && !self.plan.bindings.is_on_an_upstream(link)
     }

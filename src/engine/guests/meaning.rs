@@ -132,7 +132,9 @@ impl Guests {
                     (None, _) if terrain.is_layer_3(link) => Ok(Way::Direct(link)),
                     (None, _) => Err(Missing::Via(prefix)),
                 };
-                match way.and_then(|way| self.check_prefix(&prefix, link, (By::Claim, None), terrain).map(|()| way)) {
+                match way.and_then(|way| {
+                    self.check_prefix(&prefix, link, (By::Claim, None), terrain).map(|()| way)
+                }) {
                     Ok(way) => meaning.ways.push((prefix, way)),
                     Err(missing) => meaning.lack(missing),
                 }

@@ -69,6 +69,13 @@ impl Guests {
         Some(SeenClaim { claim, link: given.link, missing: given.missing.as_ref() })
     }
 
+    /// The guest that has this address or a prefix with it, and what it lacks to be here.
+    pub fn lacking(&self, target: Ipv6Addr) -> Option<(&str, &Missing)> {
+        let of_prefix = |known: &&Known| known.policy.delegate.iter().any(|prefix| prefix.contains(&target));
+        let known = self.owner(target).or_else(|| self.known.values().find(of_prefix))?;
+        Some((known.policy.name.as_str(), known.given.missing.as_ref()?))
+    }
+
     /// How many guests are known, how many of them are here, and how many claims there are.
     pub fn count(&self) -> (usize, usize, usize) {
         let here = self.known.values().filter(|known| known.given.link.is_some());

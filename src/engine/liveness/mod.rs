@@ -23,7 +23,8 @@ pub use ask::Asking;
 pub use budget::{Budget, HINTED, SHARES};
 pub use entry::Kind;
 pub use state::{
-    Claim, Evidence, Heard, Live, Owner, Place, Probing, Proof, Sign, Standing, State, Transition, Vouched, Why,
+    Claim, Evidence, Heard, Live, Owner, Place, Probing, Proof, Sign, Standing, State, Transition, Vouched,
+    Why,
 };
 pub use tick::ENDED;
 

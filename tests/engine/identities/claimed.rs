@@ -192,11 +192,14 @@ fn a_refusal_names_the_object_the_reason_and_the_remedy() {
     let mut host = on_two_links(guests);
     host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::1/112")]);
     let other = "tap9".parse().ok();
-    let (with, via) = (|claim, interface: &str| Claim { interface: interface.parse().ok(), ..claim }, address("fe80::5"));
-    let told = |claim: Claim| refused(&host, &claim).map_or_else(String::new, |missing| {
-        let (code, text) = (missing.code(), missing.to_string());
-        format!("{code}: {text}")
-    });
+    let (with, via) =
+        (|claim, interface: &str| Claim { interface: interface.parse().ok(), ..claim }, address("fe80::5"));
+    let told = |claim: Claim| {
+        refused(&host, &claim).map_or_else(String::new, |missing| {
+            let (code, text) = (missing.code(), missing.to_string());
+            format!("{code}: {text}")
+        })
+    };
     for (claim, words) in [
         (claim("2001:db8:5::5"), &["no_range", "2001:db8:5::5", "[[range]]"][..]),
         (claim("2001:db8:5::/112"), &["no_range", "2001:db8:5::/112", "[[range]]"]),
@@ -207,9 +210,18 @@ fn a_refusal_names_the_object_the_reason_and_the_remedy() {
         (Claim { mac: Some(guest_mac(9)), ..claim("web5") }, &["other_mac", "web5", "--mac"]),
         (Claim { mac: Some(guest_mac(9)), ..of(5) }, &["other_guest", "web5", "release"]),
         (with(claim("2001:db8:1:2:c::8/125"), "lxcbr0"), &["no_via", "--via", "link-local"]),
-        (Claim { via: Some(via), ..with(claim("2001:db8:1:2:c::/112"), "lxcbr0") }, &["covers", "all of the range"]),
-        (Claim { via: Some(via), ..with(claim("2001:db8:1:2:c::/125"), "lxcbr0") }, &["covers", "address of this host", "longer prefix"]),
-        (Claim { via: Some(via), ..with(claim("2001:db8:1:2:c::104/126"), "lxcbr0") }, &["covers", "the guest web6"]),
+        (
+            Claim { via: Some(via), ..with(claim("2001:db8:1:2:c::/112"), "lxcbr0") },
+            &["covers", "all of the range"],
+        ),
+        (
+            Claim { via: Some(via), ..with(claim("2001:db8:1:2:c::/125"), "lxcbr0") },
+            &["covers", "address of this host", "longer prefix"],
+        ),
+        (
+            Claim { via: Some(via), ..with(claim("2001:db8:1:2:c::104/126"), "lxcbr0") },
+            &["covers", "the guest web6"],
+        ),
         (with(of(1), "lxcbr0"), &["covers", "address of this host"]),
     ] {
         let told = told(claim);

@@ -72,7 +72,9 @@ fn it_is_learned_again_when_the_guest_has_another_address() {
     host.guests.remove(&address("fe80::55"));
     host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), address("fe80::56"))));
     host.pass(seconds(2));
-    assert!(host.kernel.contains(&via(PREFIX, "fe80::56")) && !host.kernel.contains(&via(PREFIX, "fe80::55")));
+    assert!(
+        host.kernel.contains(&via(PREFIX, "fe80::56")) && !host.kernel.contains(&via(PREFIX, "fe80::55"))
+    );
     assert!(host.answers_for(guest(0x1002)));
 }
 
@@ -114,7 +116,11 @@ fn what_covers_something_else_is_not_routed() {
     host.facts(vec![Fact::AddressGone { link: BRIDGE, address: address("2001:db8:1:2:c::1009") }]);
     assert!(host.kernel.contains(&via(PREFIX, "fe80::55")));
     // And a network of its own.
-    let connected = KernelRoute { protocol: 2, metric: 256, ..route("2001:db8:1:2:c::1800/117", RouteKind::Unicast(super::TAP)) };
+    let connected = KernelRoute {
+        protocol: 2,
+        metric: 256,
+        ..route("2001:db8:1:2:c::1800/117", RouteKind::Unicast(super::TAP))
+    };
     host.facts(vec![Fact::Route(connected.clone())]);
     assert!(!host.kernel.contains(&via(PREFIX, "fe80::55")));
     host.facts(vec![Fact::RouteGone(connected)]);
@@ -157,7 +163,10 @@ const MANY: u16 = 200;
 fn hundreds_have_a_prefix_each() {
     let guests = (0..MANY).map(|number| {
         let prefix = format!("2001:db8:1:2:c:0:{:x}:0/112", number + 1);
-        GuestPolicy { addresses: lone64::engine::policy::GuestAddresses::Listed(Vec::new()), ..with_prefix(number + 1, &prefix) }
+        GuestPolicy {
+            addresses: lone64::engine::policy::GuestAddresses::Listed(Vec::new()),
+            ..with_prefix(number + 1, &prefix)
+        }
     });
     let mut wide = policy(guests.collect());
     wide.ranges[0].prefix = net("2001:db8:1:2:c::/80");
