@@ -94,8 +94,8 @@ pub enum Command {
     Claim(ClaimArgs),
     /// Tell a running daemon that a claimed address, prefix or guest is no longer here.
     ///
-    /// lone64 withdraws its route and answers at once. A guest that is there all the same is found again when
-    /// somebody asks for it.
+    /// lone64 withdraws its route and answers at once. A guest that is there all the same is found again with
+    /// the next solicitation.
     Release(ReleaseArgs),
     /// Show what follows from the MAC of a guest.
     Guest(GuestArgs),

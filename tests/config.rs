@@ -156,7 +156,8 @@ fn every_key_is_read() {
         exclude = ["::d:0:0:1"]
         "#,
     );
-    let Policy { upstreams, ranges, suffixes, routes, timers, limits } = config.policy;
+    let Policy { upstreams, ranges, suffixes, routes, timers, limits, guests } = config.policy;
+    assert_eq!(guests, []);
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert!(config.sysctl.manage);
     assert_eq!(config.control.socket, Path::new("/run/here.sock"));

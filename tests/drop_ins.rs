@@ -231,7 +231,7 @@ fn a_file_that_gets_a_mistake_counts_as_it_was_until_another_takes_what_it_had()
     let mut kept = folder.loaded();
     kept.guests.keep(&before);
     kept.read.take_guests(&kept.guests);
-    assert_eq!((names(&kept), kept.guests.problems().len()), (vec!["a"], 1));
+    assert!(names(&kept) == ["a"] && !kept.guests.problems().is_empty());
     folder.write("guests.d/b.toml", &guest("b", 2));
     let mut taken = folder.loaded();
     taken.guests.keep(&kept.guests);

@@ -28,9 +28,9 @@ Examples:
   lone64 claim 2001:db8:1:2:c:1::/112 --via fe80::5054:ff:fe12:3456
   lone64 claim web1 --interface tap7
 
-TIME is a whole number and a unit: s, m, h or d. A new claim of the same address,
-prefix or guest replaces the one before, also its time. If one of several is
-refused, none is claimed.
+TIME is a whole number and a unit: s, m, h or d. A new claim replaces the one
+before of the same address, prefix or guest, also its time. If one of several
+is refused, none is claimed.
 
 Exit status: 0 claimed, 1 refused or not running, 2 wrong usage.")]
 pub struct ClaimArgs {

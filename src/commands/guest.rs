@@ -14,6 +14,12 @@ use crate::wire::Mac;
 
 /// The options of `guest`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  lone64 guest address 52:54:00:12:34:56 2001:db8:1::/64
+  lone64 guest address --help
+
+Exit status: 0 printed, 2 wrong usage.")]
 pub struct GuestArgs {
     /// What is wanted.
     #[command(subcommand)]
@@ -36,7 +42,7 @@ pub enum GuestCommand {
 Examples:
   lone64 guest address 52:54:00:12:34:56
   lone64 guest address 52:54:00:12:34:56 2001:db8:1::/64
-  lone64 guest address --json 52:54:00:12:34:56 2001:db8:1::/64 | jq .address
+  lone64 guest address --json 52:54:00:12:34:56
 
 Exit status: 0 printed, 2 wrong usage.")]
 pub struct GuestAddressArgs {
@@ -81,7 +87,7 @@ pub fn run(args: &GuestArgs) -> Outcome {
 
 fn parse_mac(text: &str) -> Result<Mac, String> {
     let mac = text.parse::<Mac>().map_err(|error| error.to_string())?;
-    if mac.is_station() { Ok(mac) } else { Err(format!("{mac} cannot be the MAC of one station")) }
+    if mac.is_station() { Ok(mac) } else { Err(format!("{mac} cannot be the MAC of a guest")) }
 }
 
 fn parse_prefix(text: &str) -> Result<Ipv6Net, String> {

@@ -56,7 +56,7 @@ pub fn run(args: &ReloadArgs) -> Outcome {
     }
 }
 
-/// Files of guests that have a mistake concern nobody but their guests; but whoever wrote one wants to know.
+/// Files of guests that have a mistake concern nobody but their guests; but their author wants to know.
 fn with_guests(result: &Value, is_json: bool) -> ExitCode {
     let problems = result["problems"].as_array().map_or(&[][..], Vec::as_slice);
     let text = |problem: &Value, key: &str| problem[key].as_str().unwrap_or_default().to_owned();

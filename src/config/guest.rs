@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 use toml::de::DeValue;
 
-use super::mirror::Guest;
+use super::mirror::{Addresses, Guest};
 use super::problem::{Place, Report};
 use super::section::{Field, Section, kind, refuse};
 use crate::engine::facts::IfName;
@@ -16,13 +16,6 @@ use crate::engine::policy::{
     Downstream, GuestAddresses, GuestPolicy, IfPattern, RangePolicy, UpstreamPolicy,
 };
 use crate::wire::Mac;
-
-/// `addresses` as it was written.
-#[derive(Debug, Clone)]
-pub(super) enum Addresses {
-    Listed(Vec<(Ipv6Addr, Place)>),
-    Eui64,
-}
 
 /// What else is written, as far as it matters to guests.
 #[derive(Clone, Copy)]
@@ -61,14 +54,14 @@ fn name(section: &Section<'_>, report: &mut Report<'_>) -> Field<String> {
 }
 
 fn mac(section: &Section<'_>, report: &mut Report<'_>) -> Field<Mac> {
-    const REMEDY: &str = "write the MAC of one station, such as \"52:54:00:12:34:56\"";
+    const REMEDY: &str = "write the MAC of one guest, such as \"52:54:00:12:34:56\"";
     let Some((value, place)) = section.entry("mac") else { return section.absent("mac") };
     let Some(text) = value.as_str() else {
         return refuse(report, &place, format!("`mac` is {}", kind(value)), REMEDY);
     };
     match text.parse::<Mac>() {
         Ok(mac) if mac.is_station() => Field::Is(mac, place),
-        Ok(mac) => refuse(report, &place, format!("{mac} cannot be the MAC of one station"), REMEDY),
+        Ok(mac) => refuse(report, &place, format!("{mac} cannot be the MAC of a guest"), REMEDY),
         Err(_) => refuse(report, &place, format!("`mac` cannot be \"{text}\""), REMEDY),
     }
 }
@@ -165,7 +158,8 @@ fn policy(
     if report.len() > before {
         return None;
     }
-    taken.take(&policy, report.describe(&guest.place));
+    let place = report.line(&guest.place).map(|(origin, line)| format!("line {line} of {origin}"));
+    taken.take(&policy, place.unwrap_or_else(|| report.describe(&guest.place)));
     Some(policy)
 }
 

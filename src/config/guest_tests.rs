@@ -83,7 +83,7 @@ fn says_what_is_missing_and_what_cannot_be() {
             "needs a range that is a /64",
             "::/64",
         ),
-        (&guest("a", "mac = \"01:00:5e:00:00:01\"\naddresses = []"), "cannot be the MAC", "one station"),
+        (&guest("a", "mac = \"01:00:5e:00:00:01\"\naddresses = []"), "cannot be the MAC", "one guest"),
         (&guest("a", "mac = \"52-54\"\naddresses = []"), "`mac` cannot be", "52:54:00:12:34:56"),
         (&guest("a", "delegate = [\"2001:db8:1:2::/64\"]"), "covers all of the range", "longer prefix"),
         (&guest("a", "delegate = [\"2001:db8:9::/116\"]"), "outside every range", "[[range]]"),

@@ -177,7 +177,7 @@ const GUEST: &[Key] = &[
     (
         "addresses",
         None,
-        "A list of its addresses, each inside a range; or \"eui64\": the address that its MAC computes to in each range \
+        "A list of addresses, each inside a range; or \"eui64\": the address that its MAC computes to in each range \
          that is a /64 (`lone64 guest address` prints it). It follows a suffix and a prefix that changes.",
     ),
     (

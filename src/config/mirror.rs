@@ -10,7 +10,6 @@ use ipnet::Ipv6Net;
 
 use super::configuration::{Control, Log, Sysctl};
 use super::downstreams::Downstreams;
-use super::guest::Addresses;
 use super::problem::Place;
 use super::section::Field;
 use super::written::Written;
@@ -69,6 +68,13 @@ pub(super) struct Range {
     pub(super) gateway: Field<Ipv6Addr>,
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
     pub(super) proxy_downstream: Field<bool>,
+}
+
+/// `addresses` of a guest.
+#[derive(Debug, Clone)]
+pub(super) enum Addresses {
+    Listed(Vec<(Ipv6Addr, Place)>),
+    Eui64,
 }
 
 /// One `[[guest]]`.

@@ -317,7 +317,9 @@ impl Engine {
             work.insert(0, Work::Review(changes.other_ranges(), 0));
         }
         self.desk.tell_problems();
-        work.push(Work::Identities(Cursor::first()));
+        if !self.desk.house.identities.is_empty() {
+            work.push(Work::Identities(Cursor::first()));
+        }
         work.insert(0, Work::Serve(Box::new(Serving::of(changes))));
         work
     }

@@ -51,7 +51,7 @@ If it is refused, the error has a sentence for each object, with the reason and 
 
 const CLAIM_CODES: &[Term] = &[
     ("no_range", "It is outside every range."),
-    ("no_interface", "There is no such interface, or none of its range exists."),
+    ("no_interface", "There is no such interface, or no interface of the range exists."),
     ("several_interfaces", "Its range has several interfaces, and interface is missing."),
     ("not_served_there", "Its range has no guests behind that interface, or excludes it."),
     (

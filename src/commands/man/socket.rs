@@ -158,13 +158,13 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
-         conflict, pending and refused; unserved: how many networks no range serves; not_admitted: how many targets the provider does not admit; probes, downstream_answers (to \
+         conflict, pending and refused; guests: how many are known and here; claims: how many there are; unserved: how many networks no range serves; not_admitted: how many targets the provider does not admit; probes, downstream_answers (to \
          guests on their own link), rival_advertisements and netlink_resyncs since the start.",
     ),
     (
         "targets",
         "Sorted by address, each with address, state (live, probing or absent), interface, mac, evidence (probe, \
-         neighbor, dad, route, guest or claim: how lone64 knows it), guest (the name of its [[guest]], or null), answered \
+         neighbor, dad, route, guest or claim: how lone64 knows it), guest (the name in [[guest]], or null), answered \
          (how often), last_seen_seconds (ago) and upstream (\"not admitted\" if the provider does not admit it, else \
          null).",
     ),

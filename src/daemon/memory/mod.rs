@@ -94,7 +94,7 @@ impl Writer {
                         }
                     }
                 }
-                // Whoever waits may have gone.
+                // Those who wait may have gone.
                 waiting.into_iter().for_each(|tell| _ = tell.send(()));
             }
             let _ = done.send(());

@@ -9,15 +9,16 @@ use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::{Standing, Why};
-use crate::engine::facts::{IfIndex, IfName};
+use crate::engine::facts::{IfIndex, IfName, KernelRoute, NextHop};
 use crate::engine::guests::{By, Claim, Covered, Cursor, Ended, Missing, Object, Out, Terrain, Word};
 use crate::engine::host::Host;
 use crate::engine::house::House;
 use crate::engine::input::Claiming;
 use crate::engine::liveness::{Doubt, Evidence, Liveness, Owner, Vouched};
 use crate::engine::ours::Ours;
-use crate::engine::plan::{Hop, Plan};
+use crate::engine::plan::{Hop, Plan, RangeId};
 use crate::engine::time::Time;
+use crate::wire::Mac;
 
 impl Desk {
     /// The administrator, or a program, claims or releases something.
@@ -25,7 +26,7 @@ impl Desk {
         match claiming {
             Claiming::Remembered(claims) => self.house.identities.remember(claims),
             Claiming::Claim(claim) => {
-                // Whoever asks is told before; what has changed since is no reason to do half of it.
+                // The caller is told before; what has changed since is no reason to do half of it.
                 if self.house.may_claim(&claim).is_ok() {
                     self.claim(claim, now);
                 }
@@ -74,7 +75,7 @@ impl Desk {
     }
 
     /// Something was heard from this MAC.
-    pub(super) fn hear_identity(&mut self, at: (IfIndex, crate::wire::Mac), address: Ipv6Addr, now: Time) {
+    pub(super) fn hear_identity(&mut self, at: (IfIndex, Mac), address: Ipv6Addr, now: Time) {
         let (identities, terrain) = self.house.identities();
         identities.hear(at, address, &terrain);
         self.settle_identities(now);
@@ -160,11 +161,15 @@ impl Desk {
 }
 
 /// What guests with an identity have to know of the host.
-pub(in crate::engine) struct Ground<'a> {
-    pub(in crate::engine) plan: &'a Plan,
-    pub(in crate::engine) host: &'a Host,
-    pub(in crate::engine) guests: &'a Liveness,
-    pub(in crate::engine) ours: &'a Ours,
+pub struct Ground<'a> {
+    /// What is served where.
+    pub plan: &'a Plan,
+    /// What the kernel says.
+    pub host: &'a Host,
+    /// Which guests are there.
+    pub guests: &'a Liveness,
+    /// Which routes are ours, so that nothing follows from them.
+    pub ours: &'a Ours,
 }
 
 impl Terrain for Ground<'_> {
@@ -225,7 +230,7 @@ impl Terrain for Ground<'_> {
         let connected = host.routes.inside(prefix).find(|route| {
             !self.ours.include(route)
                 && route.destination.prefix_len() < 128
-                && route.next_hop == crate::engine::facts::NextHop::OnLink
+                && route.next_hop == NextHop::OnLink
                 && route.unicast_link().is_some()
         });
         if let Some((destination, name)) =
@@ -244,8 +249,8 @@ impl Terrain for Ground<'_> {
     }
 
     fn slash_64s(&self, link: IfIndex) -> Vec<Ipv6Net> {
-        let ids = (0..self.plan.policy.ranges.len()).map(crate::engine::plan::RangeId);
-        let is_there = |range: &crate::engine::plan::RangeId| {
+        let ids = (0..self.plan.policy.ranges.len()).map(RangeId);
+        let is_there = |range: &RangeId| {
             let prefix = self.plan.range(*range).prefix;
             prefix.prefix_len() == 64 && self.is_behind(*range, &prefix, link)
         };
@@ -260,13 +265,13 @@ impl Terrain for Ground<'_> {
 impl Ground<'_> {
     /// Whether guests of this part of a range can be behind this link. Where the kernel's routes decide, ours to the
     /// guest itself does not.
-    fn is_behind(&self, range: crate::engine::plan::RangeId, prefix: &Ipv6Net, link: IfIndex) -> bool {
+    fn is_behind(&self, range: RangeId, prefix: &Ipv6Net, link: IfIndex) -> bool {
         if !self.plan.range(range).follows_routes() {
             return self.plan.place(range).downstreams.binary_search(&link).is_ok();
         }
         let way =
             self.host.way_without(prefix, self.plan.place(range).upstream, |route| self.ours.include(route));
-        way.route.and_then(crate::engine::facts::KernelRoute::unicast_link) == Some(link)
+        way.route.and_then(KernelRoute::unicast_link) == Some(link)
             && !self.plan.bindings.is_on_an_upstream(link)
     }
 }
