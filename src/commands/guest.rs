@@ -17,7 +17,7 @@ use crate::wire::Mac;
 #[command(after_help = "\
 Examples:
   lone64 guest address 52:54:00:12:34:56 2001:db8:1::/64
-  lone64 guest address --help
+  lone64 guest address 52:54:00:12:34:56
 
 Exit status: 0 printed, 2 wrong usage.")]
 pub struct GuestArgs {

@@ -41,7 +41,7 @@ pub fn run(args: &ReloadArgs) -> Outcome {
                 true => print(&format!("{result:#}\n"))?,
                 false => show(&changes(&result))?,
             }
-            return Ok(with_guests(&result, args.json));
+            Ok(with_guests(&result, args.json))
         }
         Err(ControlError::Refused(fault)) if !args.json => {
             let count = fault["problems"].as_array().map_or(1, Vec::len);

@@ -182,7 +182,7 @@ const GUEST: &[Key] = &[
     ),
     (
         "delegate",
-        Some("[]"),
+        None,
         "Prefixes that are routed to the guest, each inside a range. The next hop is the link-local address that \
          lone64 has heard from its MAC on its interface. lone64 answers for every address of the prefix while the next \
          hop is reachable. A prefix that covers an address of this host, an on-link prefix, the router or another guest \
