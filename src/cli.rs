@@ -5,11 +5,13 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::check::CheckArgs;
+use crate::commands::claim::{ClaimArgs, ReleaseArgs};
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::explain::ExplainArgs;
 use crate::commands::failure::Form;
+use crate::commands::guest::GuestArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::options::RunArgs;
@@ -84,6 +86,19 @@ pub enum Command {
     /// Asks the running daemon. Without one, it reads the configuration and the kernel, and says what a
     /// daemon would do.
     Explain(ExplainArgs),
+    /// Tell a running daemon that an address, a prefix or a guest is here from now on.
+    ///
+    /// lone64 answers for it at once, routes it, and announces it without asking the upstream's link first. The
+    /// claim ends after its time, or with `lone64 release`. It survives a restart of the daemon. For the hooks
+    /// of VPN servers, DHCPv6 servers, keepalived and hypervisors.
+    Claim(ClaimArgs),
+    /// Tell a running daemon that a claimed address, prefix or guest is no longer here.
+    ///
+    /// lone64 withdraws its route and answers at once. A guest that is there all the same is found again with
+    /// the next solicitation.
+    Release(ReleaseArgs),
+    /// Show what follows from the MAC of a guest.
+    Guest(GuestArgs),
     /// Show a guest that is unreachable without lone64 and reachable with it.
     ///
     /// Builds a router, a host and a guest in temporary network namespaces, and removes them at the end.
@@ -113,6 +128,9 @@ impl Command {
             Self::Reload(args) => args.json,
             Self::Explain(args) => args.json,
             Self::Doctor(args) => args.json,
+            Self::Claim(args) => args.json,
+            Self::Release(args) => args.json,
+            Self::Guest(args) => args.json(),
             Self::Watch(args) if args.json => return Form::JsonLines,
             Self::Watch(_) | Self::Run(_) | Self::Demo(_) | Self::Man(_) | Self::Completions(_) => false,
         };

@@ -156,7 +156,8 @@ fn every_key_is_read() {
         exclude = ["::d:0:0:1"]
         "#,
     );
-    let Policy { upstreams, ranges, suffixes, routes, timers, limits } = config.policy;
+    let Policy { upstreams, ranges, suffixes, routes, timers, limits, guests } = config.policy;
+    assert_eq!(guests, []);
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert!(config.sysctl.manage);
     assert_eq!(config.control.socket, Path::new("/run/here.sock"));
@@ -227,7 +228,8 @@ fn a_program_in_the_kernel_answers_where_it_is_wanted_and_for_as_long() {
 
 #[test]
 fn planned_keys_and_tables_are_refused_as_such() {
-    assert_eq!(problems("[[guest]]"), ["1: `guest` is not supported yet; remove it"]);
+    let found = problems("[export]");
+    assert_eq!(found, ["1: `export` is not supported yet; remove it"]);
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_range_adds_one_and_a_key_replaces_that_of_the_files_before() {
         ("lone64.d/.hidden.toml", "no toml"),
         ("lone64.d/README", "no toml"),
     ]);
-    let Loaded { read, files } = folder.loaded();
+    let Loaded { read, files, .. } = folder.loaded();
     let policy = &read.config.policy;
     let prefixes: Vec<String> = policy.ranges.iter().map(|range| range.prefix.to_string()).collect();
     assert_eq!(prefixes, ["2001:db8:1:2:c::/112", "2001:db8:1:2:d::/112"]);
@@ -176,4 +176,80 @@ fn the_socket_is_found_in_a_drop_in() {
         ("lone64.d/b.toml", "[log]\nlevel = debug\n"),
     ]);
     assert_eq!(config::socket_in(&folder.path("lone64.toml")), Path::new("/run/a.sock"));
+}
+
+fn guest(name: &str, last: u8) -> String {
+    format!(
+        "[[guest]]\nname = \"{name}\"\ninterface = \"lxcbr0\"\naddresses = [\"2001:db8:1:2:c::{last:x}\"]\n"
+    )
+}
+
+fn names(loaded: &Loaded) -> Vec<&str> {
+    loaded.read.config.policy.guests.iter().map(|guest| guest.name.as_str()).collect()
+}
+
+#[test]
+fn guests_have_files_of_their_own_and_a_mistake_in_one_leaves_the_others() {
+    let main = format!("{MAIN}{}", guest("own", 1));
+    let folder = Folder::with(&[
+        ("lone64.toml", &main),
+        ("guests.d/b.toml", &guest("b", 3)),
+        ("guests.d/a.toml", &guest("a", 2)),
+        ("guests.d/c.toml", &guest("c", 3)),
+        ("guests.d/d.toml", "[[guest]]\nname = "),
+        ("guests.d/e.toml", "[timers]\nabsent = \"9s\"\n"),
+        ("guests.d/f.toml", ""),
+        ("guests.d/g.toml", &guest("own", 9)),
+        ("guests.d/notes.txt", "not read"),
+    ]);
+    let loaded = folder.loaded();
+    assert_eq!(names(&loaded), ["own", "a", "b"]);
+    assert_eq!(loaded.read.config.policy.timers.absent, Duration::from_secs(5));
+    let said: Vec<_> = loaded.guests.problems().iter().map(|problem| problem.to_string()).collect();
+    for (file, words) in [
+        ("c.toml", "2001:db8:1:2:c::3 belongs to two guests, `b` and `c`"),
+        ("d.toml", "this is not TOML"),
+        ("e.toml", "a file in guests.d has only [[guest]]"),
+        ("f.toml", "there is no [[guest]] in this file"),
+        ("g.toml", "two guests with the name `own`"),
+    ] {
+        let path = folder.path("guests.d").join(file).display().to_string();
+        assert!(said.iter().any(|one| one.starts_with(&path) && one.contains(words)), "{file}: {said:?}");
+    }
+    assert!(said[0].contains(&folder.path("guests.d/b.toml").display().to_string()), "{}", said[0]);
+    let of_b = |key: &&lone64::config::Key| key.of.as_deref() == Some("b") && key.key == "addresses";
+    let key = loaded.read.effective.keys().iter().find(of_b).unwrap();
+    let file = folder.path("guests.d/b.toml").display().to_string();
+    assert_eq!(key.origin, KeyOrigin::DropIn { file, line: 4 });
+}
+
+#[test]
+fn a_file_that_gets_a_mistake_counts_as_it_was_until_another_takes_what_it_had() {
+    let folder = Folder::with(&[("lone64.toml", MAIN), ("guests.d/a.toml", &guest("a", 2))]);
+    let before = folder.loaded().guests;
+    folder.write("guests.d/a.toml", "[[guest]]\n");
+    let mut kept = folder.loaded();
+    kept.guests.keep(&before);
+    kept.read.take_guests(&kept.guests);
+    assert!(names(&kept) == ["a"] && !kept.guests.problems().is_empty());
+    folder.write("guests.d/b.toml", &guest("b", 2));
+    let mut taken = folder.loaded();
+    taken.guests.keep(&kept.guests);
+    taken.read.take_guests(&taken.guests);
+    assert_eq!(names(&taken), ["b"]);
+    fs::remove_file(folder.path("guests.d/a.toml")).unwrap();
+    let mut gone = folder.loaded();
+    gone.guests.keep(&before);
+    assert!(gone.guests.problems().is_empty() && gone.guests.guests().len() == 1);
+}
+
+#[test]
+fn without_the_directory_there_are_no_guests_of_files() {
+    let folder = Folder::with(&[("lone64.toml", MAIN)]);
+    let loaded = folder.loaded();
+    assert!(loaded.guests.guests().is_empty() && loaded.guests.mistakes().is_none());
+    assert_eq!(loaded.guests.directory(), Some(folder.path("guests.d")));
+    folder.write("guests.d/a.toml", &guest("a", 2));
+    let read = loaded.guests.read_again(&loaded.read.config.policy);
+    assert_eq!((read.guests().len(), read.count()), (1, 1));
 }

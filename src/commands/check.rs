@@ -114,6 +114,9 @@ fn check(file: Option<&Path>) -> Result<Checked, (String, Problems)> {
     }
     let named = file.unwrap_or(Path::new(DEFAULT_FILE)).display().to_string();
     let loaded = Overrides::default().load(file).map_err(|problems| (named.clone(), problems))?;
+    if let Some(problems) = loaded.guests.mistakes() {
+        return Err((format!("the guests beside {named}"), problems));
+    }
     let files: Vec<PathBuf> = loaded.files.paths().map(Path::to_owned).collect();
     let drop_ins = files.len() - usize::from(loaded.files.main().is_some());
     let origin = match (loaded.files.main(), drop_ins) {
@@ -224,6 +227,10 @@ fn summary(origin: &str, policy: &Policy) -> String {
         (0, _) => "automatic".to_owned(),
         (number, true) => format!("{} and automatic", counted(number, "range")),
         (number, false) => counted(number, "range"),
+    };
+    let ranges = match policy.guests.len() {
+        0 => ranges,
+        number => format!("{ranges} and {}", counted(number, "guest")),
     };
     let upstreams = match policy.upstreams.as_slice() {
         _ if !policy.needs_upstream() => return format!("{origin} is good: {ranges}, no upstream needed."),

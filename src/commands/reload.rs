@@ -21,7 +21,8 @@ Examples:
   lone64 reload --json | jq '.keys[] | select(.table == \"timers\")'
   lone64 reload --json | jq '.error.problems[].message'
 
-Exit status: 0 reloaded, 1 refused or not running, 2 wrong usage.")]
+Exit status: 0 reloaded, 1 refused, not running, or a file in guests.d has a
+mistake (the rest is in force), 2 wrong usage.")]
 pub struct ReloadArgs {
     /// Print one JSON object.
     #[arg(long)]
@@ -35,8 +36,13 @@ pub struct ReloadArgs {
 pub fn run(args: &ReloadArgs) -> Outcome {
     let result = Client::connect(&args.of.path()).and_then(|mut client| client.ask("reload", Value::Null));
     match result {
-        Ok(result) if args.json => print(&format!("{result:#}\n"))?,
-        Ok(result) => show(&changes(&result))?,
+        Ok(result) => {
+            match args.json {
+                true => print(&format!("{result:#}\n"))?,
+                false => show(&changes(&result))?,
+            }
+            Ok(with_guests(&result, args.json))
+        }
         Err(ControlError::Refused(fault)) if !args.json => {
             let count = fault["problems"].as_array().map_or(1, Vec::len);
             let message = fault["message"].as_str().unwrap_or_default();
@@ -44,11 +50,26 @@ pub fn run(args: &ReloadArgs) -> Outcome {
             complain(&format!(
                 "{message}\n\nnot reloaded: {count} problem{plural}; the old configuration stays in force\n"
             ));
-            return Ok(ExitCode::FAILURE);
+            Ok(ExitCode::FAILURE)
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Files of guests that have a mistake concern nobody but their guests; but their author wants to know.
+fn with_guests(result: &Value, is_json: bool) -> ExitCode {
+    let problems = result["problems"].as_array().map_or(&[][..], Vec::as_slice);
+    let text = |problem: &Value, key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+    for problem in problems.iter().filter(|_| !is_json) {
+        let place = match (problem["line"].as_u64(), problem["column"].as_u64()) {
+            (Some(line), Some(column)) => format!(":{line}:{column}"),
+            _ => String::new(),
+        };
+        let (origin, message, help) =
+            (text(problem, "origin"), text(problem, "message"), text(problem, "help"));
+        complain(&format!("{origin}{place}: {message}\n  help: {help}\n"));
+    }
+    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn changes(result: &Value) -> String {

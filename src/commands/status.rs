@@ -5,6 +5,7 @@
 mod askers;
 mod in_force;
 mod page;
+mod parts;
 mod shown;
 
 use std::io;

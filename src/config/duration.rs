@@ -30,6 +30,19 @@ pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// How long something is claimed: as [`parse`], and days too; the error is a remedy.
+pub fn lifetime(text: &str) -> Result<Duration, &'static str> {
+    const FORM: &str = "write a whole number and a unit: \"30s\", \"5m\", \"1h\" or \"7d\"";
+    let Some(days) = text.strip_suffix('d') else { return parse(text).map_err(|_| FORM) };
+    match days.parse::<u32>() {
+        Ok(days @ 1..=MOST_DAYS) => Ok(LONGEST * days),
+        _ => Err(FORM),
+    }
+}
+
+/// A lease is no longer than ten years.
+const MOST_DAYS: u32 = 3_650;
+
 /// As it is written, in the largest unit that it is a whole number of.
 pub fn written(duration: Duration) -> String {
     let millis = duration.as_millis();
@@ -44,6 +57,15 @@ pub fn written(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_days_of_a_lifetime() {
+        assert_eq!(lifetime("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert_eq!(lifetime("90s"), Ok(Duration::from_secs(90)));
+        for text in ["", "d", "0d", "3651d", "-1d", "1.5d", "30", "25h", "0s"] {
+            assert!(lifetime(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn reads_every_unit() {

@@ -2,6 +2,8 @@
 //!
 //! May touch: nothing.
 
+mod guests;
+
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -108,6 +110,7 @@ impl Effective {
                 Some(&range.written),
             ));
         }
+        keys.extend(origins.guests(file, &config.policy.guests));
         for (table, values) in once_values(config) {
             keys.extend(origins.keys(table, None, values, file.written.get(table)));
         }
@@ -349,8 +352,8 @@ fn once_values(config: &Config) -> Vec<(&'static str, Vec<(&'static str, Value)>
 }
 
 /// What the host tells where nobody writes it.
-const BY_THE_HOST: [(&str, &str); 3] =
-    [("upstream", "interface"), ("range", "upstream"), ("range", "interface")];
+const BY_THE_HOST: [(&str, &str); 4] =
+    [("upstream", "interface"), ("range", "upstream"), ("range", "interface"), ("guest", "interface")];
 const COLUMNS: usize = 80;
 /// Of a value that the others are aligned with.
 const WIDEST: usize = 32;

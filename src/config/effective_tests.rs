@@ -14,6 +14,10 @@ interface = [\"lxcbr0\", \"veth*\"]
 suffix = \"::d:0:0:0/112\"
 upstream = \"eth0\"
 interface = \"lo\"
+[[guest]]
+name = \"web1\"
+mac = \"52:54:00:12:34:56\"
+addresses = [\"2001:db8:1:2:c::5\"]
 [timers]
 absent = \"5s\"
 ";
@@ -68,7 +72,7 @@ fn says_where_each_value_came_from() {
             json!("wg0"),
             option("--range 2001:db8:1:2:e::/112=wg0"),
         ),
-        ("timers", None, "absent", json!("5s"), at(12)),
+        ("timers", None, "absent", json!("5s"), at(16)),
         ("control", None, "metrics", Value::Null, KeyOrigin::Default),
         ("log", None, "level", json!("debug"), option("-v")),
     ] {
@@ -128,7 +132,7 @@ fn shows_a_key_on_a_line_with_where_it_came_from() {
         "announce        = \"5m\"        # f:3\n",
         "#upstream        = (none)                  # automatic\n",
         "interface        = [\"lxcbr0\", \"veth*\"]     # f:6\n",
-        "absent     = \"5s\"   # f:12\n",
+        "absent     = \"5s\"   # f:16\n",
         "retries    = 3      # default\n",
         "#metrics = (none)                      # default\n",
     ] {

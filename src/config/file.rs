@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::duration;
+use super::guest;
 use super::mirror::File;
 use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
@@ -84,6 +85,7 @@ fn walk<'d>(
             match table.name {
                 "upstream" => file.upstreams.push(tables::upstream(&section, report)),
                 "range" => file.ranges.push(tables::range(&section, report)),
+                "guest" => file.guests.push(guest::read(&section, report)),
                 _ => {
                     take_once(&section, &mut File::default(), report);
                     match once.iter_mut().find(|earlier| earlier.table().name == table.name) {

@@ -99,6 +99,13 @@ pub(super) fn read(named: &Path, main: Main) -> Result<(Vec<Document>, Files), P
     if problems.is_empty() { Ok((documents, files)) } else { Err(Problems::all(problems)) }
 }
 
+/// One file that others do not depend on.
+pub(super) fn read_one(path: &Path) -> Result<Document, Problems> {
+    let origin = path.display().to_string();
+    let bytes = open(path).and_then(|file| bytes::read(file, bytes::MOST));
+    document(bytes.map_err(|error| unreadable(&origin, &error, None))?, &origin)
+}
+
 /// The text of a reader that may not even be text, nor have an end.
 pub(super) fn read_from(reader: impl Read, origin: &str) -> Result<Document, Problems> {
     let bytes =
@@ -114,12 +121,13 @@ pub(super) fn listed(named: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)>
     }
     if paths.is_empty() || is_regular(named) {
         let directory = named.with_extension("d");
-        paths.extend(drop_ins(&directory).map_err(|error| (directory, error))?);
+        paths.extend(toml_files(&directory, MOST_DROP_INS).map_err(|error| (directory, error))?);
     }
     Ok(paths)
 }
 
-fn drop_ins(directory: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of a directory that may not be there, in the order of their names.
+pub(super) fn toml_files(directory: &Path, most: usize) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -132,8 +140,8 @@ fn drop_ins(directory: &Path) -> io::Result<Vec<PathBuf>> {
             names.push(name);
         }
     }
-    if names.len() > MOST_DROP_INS {
-        return Err(io::Error::other(format!("it has more than {MOST_DROP_INS} files")));
+    if names.len() > most {
+        return Err(io::Error::other(format!("it has more than {most} files")));
     }
     names.sort();
     Ok(names.into_iter().map(|name| directory.join(name)).collect())
@@ -159,7 +167,8 @@ fn document(bytes: Vec<u8>, origin: &str) -> Result<Document, Problems> {
     Ok(Document { origin: origin.to_owned(), text })
 }
 
-fn unreadable(origin: &str, error: &io::Error, example: Option<&str>) -> Problems {
+/// Why a file could not be read, and what helps.
+pub(super) fn unreadable(origin: &str, error: &io::Error, example: Option<&str>) -> Problems {
     let remedy = match (error.kind(), example) {
         (ErrorKind::NotFound, Some(example)) => format!("write one with these lines:\n\n{example}"),
         (ErrorKind::NotFound, None) => "remove the link: its target does not exist".to_owned(),
@@ -174,7 +183,8 @@ fn unreadable(origin: &str, error: &io::Error, example: Option<&str>) -> Problem
     Problems::single(origin, format!("the configuration cannot be read: {words}"), remedy)
 }
 
-fn is_regular(path: &Path) -> bool {
+/// Whether it is a file that can be read again, or could be if it were there.
+pub(super) fn is_regular(path: &Path) -> bool {
     !path.metadata().is_ok_and(|metadata| !metadata.is_file())
 }
 

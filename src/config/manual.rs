@@ -42,7 +42,7 @@ pub fn tables() -> Vec<TableHelp> {
 
 type Key = (&'static str, Option<&'static str>, &'static str);
 
-const ABOUT: [(&str, &str, &[Key]); 8] = [
+const ABOUT: [(&str, &str, &[Key]); 9] = [
     (
         "range",
         "A prefix that lone64 serves. If several ranges cover a target, the one with the longest prefix decides.",
@@ -52,6 +52,14 @@ const ABOUT: [(&str, &str, &[Key]); 8] = [
         "upstream",
         "An interface on which solicitations arrive. Without any, it is the interface of the IPv6 default route.",
         UPSTREAM,
+    ),
+    (
+        "guest",
+        "A guest that exists because you say so: lone64 answers for its addresses while its interface is up, also if \
+         the guest is silent. Each file in the directory guests.d beside the configuration has one [[guest]]; lone64 \
+         reads it as soon as it appears, and forgets the guest when it is removed. A mistake in one of these files \
+         concerns only its guest.",
+        GUEST,
     ),
     ("routes", "How the routes look that lone64 adds to the kernel.", ROUTES),
     ("timers", "Durations.", TIMERS),
@@ -145,6 +153,43 @@ const RANGE: &[Key] = &[
          detection, and never for what is on the guest's own link. Not with \"lo\". It has no effect behind \
          interfaces without Neighbor Discovery (tun, WireGuard).",
     ),
+];
+
+const GUEST: &[Key] = &[
+    (
+        "name",
+        None,
+        "A name of your choice, for `lone64 claim`, `lone64 status` and the log. Required, and different for each \
+         guest.",
+    ),
+    (
+        "mac",
+        None,
+        "Its MAC, such as \"52:54:00:12:34:56\". It says which addresses the guest computes, on which interface it is, \
+         and through which link-local address its prefixes are reached.",
+    ),
+    (
+        "interface",
+        None,
+        "The interface that it is behind, one of the range's. Without it, the guest is on the interface where lone64 \
+         hears its MAC.",
+    ),
+    (
+        "addresses",
+        None,
+        "A list of addresses, each inside a range; or \"eui64\": the address that its MAC computes to in each range \
+         that is a /64 (`lone64 guest address` prints it). It follows a suffix and a prefix that changes.",
+    ),
+    (
+        "delegate",
+        None,
+        "Prefixes that are routed to the guest, each inside a range. The next hop is the link-local address that \
+         lone64 has heard from its MAC on its interface. lone64 answers for every address of the prefix while the next \
+         hop is reachable. A prefix that covers an address of this host, an on-link prefix, the router or another guest \
+         is refused.",
+    ),
+    ("pin", Some("false"), "Permanent neighbor entries for its addresses."),
+    ("guard", Some("false"), "Drop what it sends from any other address."),
 ];
 
 const UPSTREAM: &[Key] = &[

@@ -19,6 +19,7 @@ use crate::engine::policy::{
     Announce, Answer, Backend, GatewaySource, IfPattern, Limits, Mld, ON_CRASH_ANSWER, Override, RangeRoutes,
     RoutePolicy, Source, Timers,
 };
+use crate::wire::Mac;
 
 /// A whole file, or several as one.
 #[derive(Debug, Default)]
@@ -27,6 +28,7 @@ pub(super) struct File {
     pub(super) written: HashMap<&'static str, Written>,
     pub(super) upstreams: Vec<Upstream>,
     pub(super) ranges: Vec<Range>,
+    pub(super) guests: Vec<Guest>,
     pub(super) routes: RoutePolicy,
     pub(super) timers: Timers,
     pub(super) limits: Limits,
@@ -69,6 +71,25 @@ pub(super) struct Range {
     pub(super) gateway: Field<Ipv6Addr>,
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
     pub(super) proxy_downstream: Field<bool>,
+}
+
+/// `addresses` of a guest.
+#[derive(Debug, Clone)]
+pub(super) enum Addresses {
+    Listed(Vec<(Ipv6Addr, Place)>),
+    Eui64,
+}
+
+/// One `[[guest]]`.
+#[derive(Debug, Clone)]
+pub(super) struct Guest {
+    pub(super) place: Place,
+    pub(super) written: Written,
+    pub(super) name: Field<String>,
+    pub(super) mac: Field<Mac>,
+    pub(super) interface: Field<IfName>,
+    pub(super) addresses: Field<Addresses>,
+    pub(super) delegate: Field<Vec<(Ipv6Net, Place)>>,
 }
 
 impl Upstream {

@@ -17,6 +17,8 @@ mod excerpt;
 mod file;
 mod files;
 mod gateway;
+mod guest;
+mod guest_files;
 pub mod manual;
 mod mirror;
 mod notices;
@@ -40,9 +42,10 @@ use ipnet::Ipv6Net;
 
 pub use changes::Change;
 pub use configuration::{Config, Control, DEFAULT_FILE, DEFAULT_SOCKET, Log, LogFormat, LogLevel, Sysctl};
-pub use duration::written;
+pub use duration::{lifetime, written};
 pub use effective::{Effective, Key, KeyOrigin};
 pub use files::Files;
+pub use guest_files::GuestFiles;
 pub use overrides::{Loaded, Overrides, Read};
 pub use problem::{Problem, Problems};
 

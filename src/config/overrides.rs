@@ -14,6 +14,7 @@ use super::downstreams::Downstreams;
 use super::effective::Effective;
 use super::file::{self, Grammar, Source};
 use super::files::{self, Document, Files, Main};
+use super::guest_files::GuestFiles;
 use super::mirror::{File, Range, Upstream};
 use super::notices;
 use super::prefix;
@@ -47,6 +48,8 @@ pub struct Loaded {
     pub read: Read,
     /// The files.
     pub files: Files,
+    /// Those of guests, which come and go by themselves.
+    pub guests: GuestFiles,
 }
 
 /// What texts and options say.
@@ -58,6 +61,14 @@ pub struct Read {
     pub effective: Effective,
     /// What is legal, and surely not what somebody wants.
     pub notices: Vec<Problem>,
+}
+
+impl Read {
+    /// From here on these guests, and no others, are there.
+    pub fn take_guests(&mut self, files: &GuestFiles) {
+        self.config.policy.guests = files.guests();
+        self.effective.take_guests(files);
+    }
 }
 
 impl Overrides {
@@ -80,7 +91,10 @@ impl Overrides {
         };
         let (documents, files) = files::read(path, main)?;
         let origin = files.main().map(|path| path.display().to_string());
-        Ok(Loaded { read: self.join(&documents, origin.as_deref())?, files })
+        let mut read = self.join(&documents, origin.as_deref())?;
+        let guests = GuestFiles::beside(path, &read.config.policy);
+        read.take_guests(&guests);
+        Ok(Loaded { read, files, guests })
     }
 
     /// As [`Overrides::parse`], of what may not even be text, nor have an end.

@@ -76,6 +76,11 @@ impl Problems {
         self.0
     }
 
+    /// These, at least one.
+    pub(super) fn of(problems: Vec<Problem>) -> Self {
+        Self(problems)
+    }
+
     /// Those of several files.
     pub(super) fn all(problems: impl IntoIterator<Item = Self>) -> Self {
         Self(problems.into_iter().flat_map(|problems| problems.0).collect())

@@ -75,6 +75,13 @@ pub(super) static RANGE: Table = Table {
     later: &[],
 };
 
+pub(super) static GUEST: Table = Table {
+    name: "guest",
+    times: Times::Many,
+    keys: &["name", "mac", "interface", "addresses", "delegate"],
+    later: &["pin", "guard"],
+};
+
 pub(super) static ROUTES: Table = Table {
     name: "routes",
     times: Times::Once,
@@ -105,11 +112,11 @@ pub(super) static LOG: Table =
     Table { name: "log", times: Times::Once, keys: &["level", "format"], later: &[] };
 
 /// The tables that are read.
-pub(super) static TABLES: [&Table; 8] =
-    [&UPSTREAM, &RANGE, &ROUTES, &TIMERS, &LIMITS, &SYSCTL, &CONTROL, &LOG];
+pub(super) static TABLES: [&Table; 9] =
+    [&UPSTREAM, &RANGE, &GUEST, &ROUTES, &TIMERS, &LIMITS, &SYSCTL, &CONTROL, &LOG];
 
 /// The tables that are planned.
-pub(super) const LATER_TABLES: [&str; 1] = ["guest"];
+pub(super) const LATER_TABLES: [&str; 1] = ["export"];
 
 /// The candidate that somebody who wrote `word` probably meant.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -56,6 +56,14 @@ impl<T: Clone> Field<T> {
         self.value().cloned().unwrap_or(default)
     }
 
+    /// Where it was written.
+    pub(super) fn place(&self) -> Option<Place> {
+        match self {
+            Self::Is(_, place) => Some(place.clone()),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+
     pub(super) fn value(&self) -> Option<&T> {
         match self {
             Self::Is(value, _) => Some(value),

@@ -10,7 +10,7 @@ use super::mirror::{File, Range, Upstream};
 use super::prefix;
 use super::problem::{Place, Report};
 use super::section::Field;
-use super::{gateway, section};
+use super::{gateway, guest, section};
 use crate::engine::facts::IfName;
 use crate::engine::policy::{
     Answer, Automatic, Downstream, LeftOut, Origin, Policy, RangePolicy, RangeRoutes, UpstreamInterface,
@@ -41,8 +41,10 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) -> Config {
         let remedy = format!("remove `automatic`, or write a range:\n\n{EXAMPLE}");
         report.push(&Place::Whole, sentence).help(remedy);
     }
-    let policy =
-        Policy { upstreams, ranges, suffixes, routes: file.routes, timers: file.timers, limits: file.limits };
+    let around = guest::Around { ranges: &ranges, suffixes: &suffixes, upstreams: &upstreams };
+    let guests = guest::policies(&file.guests, around, &mut guest::Taken::default(), report);
+    let (routes, timers, limits) = (file.routes, file.timers, file.limits);
+    let policy = Policy { upstreams, ranges, suffixes, routes, timers, limits, guests };
     Config { policy, sysctl: file.sysctl, control: file.control.clone(), log: file.log }
 }
 

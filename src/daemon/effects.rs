@@ -152,7 +152,8 @@ impl Effects {
                     Some(refusal) => self.failed(Object::Guests(link), Error::Guests(link, refusal)),
                 }
             }
-            Output::Event(_) | Output::Resync | Output::Remember(_) => {}
+            Output::Event(_) | Output::Resync => {}
+            Output::Remember(_) | Output::RememberClaims(_) => {}
         }
     }
 

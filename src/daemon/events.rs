@@ -68,6 +68,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         Event::NotAdmitted(..) | Event::Admitted(..) | Event::Forgets(..) => true,
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
+        Event::Claimed(..) | Event::Released(..) => false,
         Event::Problem(_) | Event::Solved(_) => false,
         // One guest more and one less may bring one about and end it.
         Event::Note(_) | Event::NoteOver(_) => true,
@@ -90,7 +91,8 @@ fn write(event: &Event, links: &Links) {
     let name = |link: &IfIndex| links.name(*link);
     match event {
         Event::Live(target, link, mac, evidence) => {
-            tracing::info!(%target, interface = %name(link), %mac, evidence = %evidence.as_str(), "live");
+            let mac = mac.map(tracing::field::display);
+            tracing::info!(%target, interface = %name(link), mac, evidence = %evidence.as_str(), "live");
         }
         Event::Gone(target, link, loss) => {
             let why = loss.as_str();
@@ -178,6 +180,9 @@ fn write(event: &Event, links: &Links) {
         Event::Forgets(link, period) => tracing::warn!("{}", provider::forgets(&name(link), *period)),
         Event::Serving(range) => tracing::info!("serving {}", reason(range)),
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
+        Event::Claimed(object, Some(link)) => tracing::info!(%object, interface = %name(link), "claimed"),
+        Event::Claimed(object, None) => tracing::info!(%object, "claimed, and its interface is not up yet"),
+        Event::Released(object, ended) => tracing::info!(%object, why = ended.as_str(), "released"),
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
         Event::Note(note) => tracing::info!("{note}"),

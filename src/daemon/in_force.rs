@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::control::{Fault, Reply, Truth};
-use crate::config::{Effective, Files, Key, Loaded};
+use crate::config::{Effective, Files, GuestFiles, Key, Loaded};
 
 /// The configuration that is served.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ impl InForce {
 
     pub(super) fn effective(&self) -> &Effective {
         &self.effective
+    }
+
+    /// The files of guests say something else.
+    pub(super) fn take_guests(&mut self, files: &GuestFiles) {
+        Arc::make_mut(&mut self.effective).take_guests(files);
     }
 
     /// A reload came to nothing.

@@ -10,12 +10,14 @@
 //! is, `way_out` what every end goes through. `alone` and `privileges` are what a start may fail of; what `waiting` tells of is waited for.
 
 mod alone;
+pub mod claiming;
 pub mod control;
 mod effects;
 mod error;
 mod events;
 pub mod explained;
 mod frames;
+mod guest_files;
 mod in_force;
 mod log_writer;
 pub mod logging;
@@ -174,11 +176,7 @@ impl Daemon {
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
-        let file = control::beside(&self.config.control.socket, "sources");
-        let remembered = tokio::task::spawn_blocking(move || memory::read(&file)).await.unwrap_or_default();
-        if !remembered.is_empty() {
-            self.handle(Input::Remembered(remembered));
-        }
+        self.recall().await;
         self.effects.sweep_programs(&self.config.policy).await;
         self.handle(Input::Synced);
         self.settle_kernel().await
@@ -242,10 +240,8 @@ impl Daemon {
                     self.turn.look();
                     self.resync.ask();
                 }
-                Output::Remember(all) => {
-                    let file = control::beside(&self.config.control.socket, "sources");
-                    self.memory.write(file, all);
-                }
+                Output::Remember(all) => self.remember_sources(&all),
+                Output::RememberClaims(claims) => self.remember_claims(&claims),
                 effect => {
                     // Of everything but frames there is an outcome to be waited for.
                     if !effect.is_frame() {

@@ -12,13 +12,14 @@ use super::Daemon;
 use super::control::{Answer, Call, Control, Method, Reply, Truth};
 use super::events::logs_packets;
 use super::explained::Explained;
+use super::guest_files::{self, Watched};
 use super::in_force::InForce;
 use super::metrics::{self, Metrics, Scrape};
 use super::privileges;
 use super::reload::{self, Refusal, Source};
 use super::service::{Due, Service};
 use super::status::Status;
-use crate::config::{Change, Loaded};
+use crate::config::{Change, GuestFiles, Loaded};
 use crate::engine::bindings::Scope;
 use crate::engine::{Event, Input, Links, Problem, Time, Watch};
 use crate::kernel::sysctl::SysctlError;
@@ -34,6 +35,8 @@ pub struct Operator {
     source: Option<Source>,
     /// What came from there.
     in_force: Option<InForce>,
+    /// Guests that come and go as files do.
+    pub(super) guests: Watched,
     /// The sender of the signal wants it to be read again.
     hangup: Option<Signal>,
     /// The service manager.
@@ -67,6 +70,7 @@ pub(super) enum Wish {
     Scrape(Scrape),
     Reload,
     Read(Box<Result<Loaded, Refusal>>),
+    Guests(Box<GuestFiles>),
 }
 
 impl Operator {
@@ -78,8 +82,24 @@ impl Operator {
         hangup: Signal,
         service: Service,
     ) -> Self {
-        let in_force = Some(InForce::new(loaded));
-        Self { control, source: Some(source), in_force, hangup: Some(hangup), service, ..Self::default() }
+        let (in_force, guests) = (Some(InForce::new(loaded)), Watched::new(loaded));
+        guest_files::tell(guests.files(), &[]);
+        Self {
+            control,
+            source: Some(source),
+            in_force,
+            guests,
+            hangup: Some(hangup),
+            service,
+            ..Self::default()
+        }
+    }
+
+    /// What the files of guests say is in force.
+    pub(super) fn take_guests_in_force(&mut self) {
+        if let Some(in_force) = &mut self.in_force {
+            in_force.take_guests(self.guests.files());
+        }
     }
 
     /// The next wish. Cancel-safe.
@@ -89,6 +109,7 @@ impl Operator {
             scrape = metrics::next(&mut self.metrics) => Wish::Scrape(scrape),
             () = next_hangup(&mut self.hangup) => Wish::Reload,
             read = next_read(&mut self.reading) => Wish::Read(Box::new(read)),
+            files = self.guests.next() => Wish::Guests(Box::new(files)),
         }
     }
 
@@ -140,7 +161,10 @@ impl Operator {
         let reply = match result {
             Ok(changes) => {
                 let sentences: Vec<String> = changes.iter().map(Change::to_string).collect();
-                Reply::result(&serde_json::json!({ "changes": sentences, "keys": changes }))
+                let problems = self.guests.files().problems();
+                Reply::result(
+                    &serde_json::json!({ "changes": sentences, "keys": changes, "problems": problems }),
+                )
             }
             Err(refusal) => Reply::Fault(refusal.fault()),
         };
@@ -164,6 +188,7 @@ impl Daemon {
                 tracing::info!("SIGHUP: reading the configuration again");
                 self.operator.read(None);
             }
+            Wish::Guests(files) => self.take_guests(*files),
             Wish::Read(read) => match (*read).and_then(|loaded| self.prepare(loaded)) {
                 Ok(next) => {
                     self.configure_settings(&next.loaded.read.config);
@@ -243,6 +268,16 @@ impl Daemon {
                 );
                 return self.operator.read(Some(call.answer));
             }
+            Method::Claim(ref params) => {
+                let params = params.clone();
+                self.claim(&params, call);
+                return self.operator.rest(start);
+            }
+            Method::Release(ref params) => {
+                let params = params.clone();
+                self.release(&params, call);
+                return self.operator.rest(start);
+            }
             Method::Watch => match &self.operator.control {
                 Some(control) => control.watch(),
                 None => return,
@@ -255,7 +290,9 @@ impl Daemon {
 
     /// All of the new configuration, or none of it: whatever can fail comes first, and the kernel's settings
     /// last of that.
-    fn prepare(&mut self, loaded: Loaded) -> Result<Next, Refusal> {
+    fn prepare(&mut self, mut loaded: Loaded) -> Result<Next, Refusal> {
+        loaded.guests.keep(self.operator.guests.files());
+        loaded.read.take_guests(&loaded.guests);
         let (config, effective) = (&loaded.read.config, &loaded.read.effective);
         let in_force = self.operator.in_force.as_ref();
         let changes = in_force.map(|in_force| in_force.effective().changes(effective)).unwrap_or_default();
@@ -279,6 +316,8 @@ impl Daemon {
             return self.reloaded(&Err(error.into()));
         }
         self.operator.in_force = Some(InForce::new(&loaded));
+        guest_files::tell(&loaded.guests, self.operator.guests.files().problems());
+        self.operator.guests.take(&loaded);
         let config = loaded.read.config;
         self.switch_metrics(metrics);
         if let Some(control) = control {
@@ -291,7 +330,10 @@ impl Daemon {
         if config.policy != self.config.policy {
             self.handle(Input::Reload(Box::new(config.policy.clone())));
         }
-        self.config = config;
+        let before = std::mem::replace(&mut self.config, config);
+        if before.control.socket != self.config.control.socket {
+            self.move_claims(&before.control.socket);
+        }
         self.operator.taken = Some(changes);
         self.settle_reload();
     }

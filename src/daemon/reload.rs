@@ -87,19 +87,21 @@ impl Refusal {
     /// As lines of the log: one for each problem, each with its place.
     pub(super) fn lines(&self) -> Vec<String> {
         let Self::Mistakes(problems) = self else { return vec![self.to_string()] };
-        let line = |problem: &crate::config::Problem| {
-            let mut line = problem.origin.clone();
-            if let (Some(row), Some(column)) = (problem.line, problem.column) {
-                let _ = write!(line, ":{row}:{column}");
-            }
-            let _ = write!(line, ": {}", problem.message);
-            if let Some(help) = problem.help.as_deref().and_then(|help| help.lines().next()) {
-                let _ = write!(line, "; {help}");
-            }
-            line
-        };
-        problems.as_slice().iter().map(line).collect()
+        problems.as_slice().iter().map(line_of).collect()
     }
+}
+
+/// A mistake with its place and its remedy, as one line of the log.
+pub(super) fn line_of(problem: &crate::config::Problem) -> String {
+    let mut line = problem.origin.clone();
+    if let (Some(row), Some(column)) = (problem.line, problem.column) {
+        let _ = write!(line, ":{row}:{column}");
+    }
+    let _ = write!(line, ": {}", problem.message);
+    if let Some(help) = problem.help.as_deref().and_then(|help| help.lines().next()) {
+        let _ = write!(line, "; {help}");
+    }
+    line
 }
 
 /// What is another, as one line of the log.

@@ -8,11 +8,13 @@ use core::net::Ipv6Addr;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::claiming::claim_value;
 use super::control::{StatusParams, Truth};
 use super::provider;
 use super::unserved::{Network, Nothing, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
+use crate::engine::guests::Seen;
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
 use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which, WideMask};
 use crate::wire::{DropReason, Mac};
@@ -41,6 +43,8 @@ struct Whole {
     conflicts: Vec<Value>,
     wide_masks: Vec<Value>,
     next_hops: Vec<Value>,
+    guests: Vec<Value>,
+    claims: Vec<Value>,
     askers: Vec<Value>,
     not_admitted: Vec<Value>,
     unserved: Vec<Network>,
@@ -124,6 +128,8 @@ impl Whole {
             conflicts: engine.conflicts().map(conflict).collect(),
             wide_masks: engine.wide_masks().map(wide_mask).collect(),
             next_hops: next_hops(engine, now),
+            guests: engine.identified().iter().take(MOST_GUESTS).map(|seen| guest(engine, &seen)).collect(),
+            claims: claims(engine, now),
             askers: provider::askers(engine, now),
             not_admitted: provider::all_not_admitted(engine),
             unserved: networks(engine),
@@ -222,6 +228,24 @@ fn next_hops(engine: &Engine, now: Time) -> Vec<Value> {
     shown.collect()
 }
 
+fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
+    let Seen { policy, link, addresses, prefixes, missing } = seen;
+    json!({
+        "name": policy.name,
+        "mac": policy.mac.map(|mac| mac.to_string()),
+        "interface": link.and_then(|link| name(engine, link)),
+        "addresses": addresses,
+        "delegated": prefixes,
+        "state": if link.is_some() { "here" } else { "waiting" },
+        "missing": missing.map(ToString::to_string),
+    })
+}
+
+fn claims(engine: &Engine, now: Time) -> Vec<Value> {
+    let claims = engine.identified().claims().take(MOST_GUESTS);
+    claims.map(|seen| claim_value(engine, &seen, now)).collect()
+}
+
 fn state_name(state: &State) -> &'static str {
     match state {
         State::Live(_) => "live",
@@ -235,13 +259,15 @@ fn target(address: Ipv6Addr, target: &Target, engine: &Engine, now: Time) -> Tar
         State::Live(live) => Some(live),
         State::Probing(_) | State::Absent => None,
     };
+    let word =
+        engine.identified().words().of(address).filter(|word| live.is_some_and(|l| l.link == word.link));
     TargetStatus {
         address: address.to_string(),
         state: state_name(&target.state),
         interface: live.and_then(|live| name(engine, live.link)),
         mac: live.and_then(|live| live.mac).map(|mac| mac.to_string()),
-        evidence: live.map(|live| live.evidence.as_str()),
-        guest: None,
+        evidence: live.map(|live| word.map_or(live.evidence.as_str(), |word| word.by.as_str())),
+        guest: word.and_then(|word| engine.identified().name(word.guest?)).map(str::to_owned),
         answered: target.answered,
         last_seen_seconds: live.map(|Live { seen, .. }| now.since(*seen).as_secs()),
         upstream: engine.is_refused(address).then_some("not admitted"),
@@ -286,6 +312,7 @@ fn totals(engine: &Engine) -> Value {
     }
     let count = |state: RouteState| routes[state as usize];
     let counters = engine.counters();
+    let (known, here, claims) = engine.identified().count();
     json!({
         "targets": {
             "live": census.live, "probing": census.probing, "absent": census.absent,
@@ -295,6 +322,8 @@ fn totals(engine: &Engine) -> Value {
             "installed": count(RouteState::Installed), "conflict": count(RouteState::Conflict),
             "pending": count(RouteState::Pending), "refused": count(RouteState::Refused),
         },
+        "guests": { "known": known, "here": here },
+        "claims": claims,
         "unserved": engine.count_unserved(),
         "not_admitted": engine.count_refused(),
         "probes": counters.probes,
@@ -322,6 +351,8 @@ fn same_destination(two: &[(KernelRoute, RouteState)]) -> bool {
 
 /// A range over thousands of interfaces is named by as many of them.
 const MOST_INTERFACES: usize = 64;
+/// As many guests with an identity are shown, and claims.
+const MOST_GUESTS: usize = 256;
 /// As many next hops are shown.
 const MOST_HOPS: usize = 256;
 /// A range has a route and a backstop.

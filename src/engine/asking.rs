@@ -1,16 +1,40 @@
 //! The machines of liveness side by side, each with what it has to be handed.
 
+use core::net::Ipv6Addr;
+
 use super::answers::{Downstreams, Upstreams};
+use super::desk::Ground;
+use super::facts::IfIndex;
+use super::guests::{Claim, Guests, Missing};
 use super::house::House;
 use super::liveness::{Budget, Liveness, Out, State};
 use super::next_hops::Places;
 use super::plan::Hop;
 use super::time::Time;
+use crate::wire::{Mac, Solicitation, solicited_node};
 
 impl House {
     /// The guests, and what their machine has to be handed.
     pub(super) fn guests(&mut self) -> (&mut Liveness, Downstreams<'_>, &mut Budget) {
-        (&mut self.guests, Downstreams { plan: &self.plan, host: &self.host }, &mut self.budget)
+        let Self { guests, plan, host, identities, budget, .. } = self;
+        (guests, Downstreams { plan, host, words: identities.words() }, budget)
+    }
+
+    /// Guests with an identity, and what they have to know of the host.
+    pub(super) fn identities(&mut self) -> (&mut Guests, Ground<'_>) {
+        let Self { identities, plan, host, guests, keep, .. } = self;
+        (identities, Ground { plan, host, guests, ours: keep.routes.ours() })
+    }
+
+    /// Why this cannot be claimed, if so.
+    pub fn may_claim(&self, claim: &Claim) -> Result<(), Missing> {
+        let Self { plan, host, guests, keep, .. } = self;
+        self.identities.check(claim, &Ground { plan, host, guests, ours: keep.routes.ours() })
+    }
+
+    /// Every guest with an identity, and every claim.
+    pub fn identified(&self) -> &Guests {
+        &self.identities
     }
 
     /// The neighbors on the upstreams, and what their machine has to be handed.
@@ -65,9 +89,51 @@ impl House {
     }
 
     fn look_at_rest(&self) -> Option<Time> {
-        let Self { neighbors, next_hops, manners, keep, host, .. } = self;
+        let Self { neighbors, next_hops, manners, keep, host, identities, .. } = self;
         let hops = next_hops.liveness().next_due();
-        earliest([neighbors.next_due(), hops, manners.next_due(), keep.next_due(), host.stations.next_due()])
+        let others = [host.stations.next_due(), identities.next_due()];
+        let others = others.into_iter().flatten().min();
+        earliest([neighbors.next_due(), hops, manners.next_due(), keep.next_due(), others])
+    }
+
+    /// A probe for a guest: RFC 4861 §7.2.2, from an address of that downstream, with our link-layer address, to the
+    /// solicited-node group or to the station that is known.
+    pub(super) fn probe(&self, link: IfIndex, target: Ipv6Addr, known: Option<Mac>) -> Option<Solicitation> {
+        let links = &self.host.links;
+        let source = links.link_local(link).or_else(|| links.global(link))?;
+        self.solicitation(link, source, target, known)
+    }
+
+    /// A probe for a neighbor on an upstream, as a host on that link would ask: from a global address, because some
+    /// providers drop what comes from a link-local one.
+    pub(super) fn probe_upstream(
+        &self,
+        link: IfIndex,
+        target: Ipv6Addr,
+        known: Option<Mac>,
+    ) -> Option<Solicitation> {
+        let links = &self.host.links;
+        let source = links.global(link).or_else(|| links.link_local(link))?;
+        self.solicitation(link, source, target, known)
+    }
+
+    fn solicitation(
+        &self,
+        link: IfIndex,
+        source: Ipv6Addr,
+        target: Ipv6Addr,
+        known: Option<Mac>,
+    ) -> Option<Solicitation> {
+        let source_mac = self.host.links.mac(link)?;
+        let group = solicited_node(target);
+        Some(Solicitation {
+            source_mac,
+            destination_mac: known.unwrap_or(Mac::multicast(group)),
+            source,
+            destination: if known.is_some() { target } else { group },
+            target,
+            source_link_layer: Some(source_mac),
+        })
     }
 
     /// Every next hop that guests are behind, and what is known of it.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asker::Asker;
 use super::facts::{IfIndex, KernelRoute};
+use super::guests::{Ended as ClaimEnded, Object};
 use super::liveness::{Evidence, Transition, Why};
 use super::plan::Changes;
 use super::plan::problem::Problem;
@@ -23,7 +24,7 @@ pub use note::Note;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The target exists, and is answered for from now on.
-    Live(Ipv6Addr, IfIndex, Mac, Evidence),
+    Live(Ipv6Addr, IfIndex, Option<Mac>, Evidence),
     /// The target is not answered for any more.
     Gone(Ipv6Addr, IfIndex, Loss),
     /// The target is behind the second downstream now, and was behind the first.
@@ -78,6 +79,10 @@ pub enum Event {
     Admitted(Ipv6Addr, IfIndex),
     /// The provider of this upstream forgets guests; all are announced again at this period.
     Forgets(IfIndex, Duration),
+    /// This was claimed, and is behind this downstream, if that is up.
+    Claimed(Object, Option<IfIndex>),
+    /// It is not claimed any more.
+    Released(Object, ClaimEnded),
     /// Something that the policy asks for is not there.
     Problem(Problem),
     /// It is there now.
@@ -125,9 +130,10 @@ impl Event {
             Why::Downstream => Loss::Downstream,
             Why::NoRoom => Loss::NoRoom,
             Why::Policy => Loss::Policy,
+            Why::Released => Loss::Released,
             _ => {
                 return match (transition.was(), transition.is()) {
-                    (None, Some(is)) => Some(Self::Live(target, is.link, is.mac?, is.evidence)),
+                    (None, Some(is)) => Some(Self::Live(target, is.link, is.mac, is.evidence)),
                     (Some(was), Some(is)) if was.link != is.link => {
                         Some(Self::Moved(target, was.link, is.link, is.mac?))
                     }
@@ -152,6 +158,8 @@ pub enum Loss {
     NoRoom,
     /// The policy does not serve it there any more.
     Policy,
+    /// A claim of it was released, or is over.
+    Released,
 }
 
 impl Loss {
@@ -162,6 +170,7 @@ impl Loss {
             Self::Downstream => "its downstream is down or gone",
             Self::NoRoom => "the limit of targets is reached",
             Self::Policy => "no range serves it there any more",
+            Self::Released => "it is no longer claimed",
         }
     }
 }

@@ -18,6 +18,7 @@ use super::counters::Counters;
 use super::event::Note;
 use super::export::{self, Census, Target, Which};
 use super::facts::{IfIndex, KernelRoute, KernelRule};
+use super::guests::Guests;
 use super::host::{Host, links::Links};
 use super::input::Input;
 use super::keep::{self, Keep};
@@ -31,7 +32,7 @@ use super::policy::{Policy, RoutePolicy};
 use super::seed::Seed;
 use super::time::Time;
 use super::told::Told;
-use crate::wire::{Mac, Solicitation, solicited_node};
+use crate::wire::Mac;
 
 /// Every machine of the engine.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub struct House {
     pub(super) plan: Plan,
     pub(super) neighborhood: Neighborhood,
     pub(super) guests: Liveness,
+    pub(super) identities: Guests,
     pub(super) neighbors: Liveness,
     pub(super) next_hops: NextHops,
     pub(super) budget: Budget,
@@ -64,19 +66,22 @@ pub struct House {
 impl House {
     /// One that knows nothing but its policy.
     pub(super) fn new(policy: Policy, seed: [u64; 2]) -> Self {
-        let Policy { limits, timers, routes, .. } = policy;
+        let &Policy { limits, timers, routes, .. } = &policy;
         let host = Host::default();
         let keep = Keep::new(routes, Seed(seed));
         let grounds = Grounds { written: &policy, host: &host, ours: keep.routes.ours() };
         let plan = plan::make(grounds, &[]);
         let guests = Liveness::new(Subject::Guests, limits.targets, timers, limits.pending, seed);
         let neighbors = Liveness::new(Subject::Neighbors, limits.pending, timers, limits.pending, seed);
+        let mut identities = Guests::default();
+        identities.write(&policy.guests);
         Self {
             written: policy,
             host,
             plan,
             neighborhood: Neighborhood::default(),
             guests,
+            identities,
             neighbors,
             next_hops: NextHops::new(timers, &limits, seed),
             budget: Budget::new(limits.probes_per_second, Seed(seed)),
@@ -272,8 +277,8 @@ impl House {
 
     /// Why the address is answered for, or not, at the time `now`.
     pub fn explain(&self, target: Ipv6Addr, now: Time) -> Explanation {
-        Explainer { scene: self.scene(), keep: &self.keep, refusing: self.refusing(target) }
-            .explain(target, now)
+        let (scene, keep, identities) = (self.scene(), &self.keep, &self.identities);
+        Explainer { scene, keep, refusing: self.refusing(target), identities }.explain(target, now)
     }
 
     /// One step on with the plan as it is to be on the host as it is. `Ok` at the end: in what it differs, too.
@@ -294,6 +299,7 @@ impl House {
 
     /// The administrator has written this. What was written before.
     pub(super) fn rewrite(&mut self, policy: Policy) -> Policy {
+        self.identities.write(&policy.guests);
         std::mem::replace(&mut self.written, policy)
     }
 
@@ -308,9 +314,11 @@ impl House {
         is_new
     }
 
-    /// Looks for gateways' addresses of ours that a predecessor left, or that bear another number than they should.
-    pub(super) fn look_for_addresses(&mut self) {
+    /// Our protocol number is another, or was not known to a predecessor: its gateways' addresses are looked for, and the
+    /// ways to guests' prefixes wanted under the number that there is.
+    pub(super) fn follow_protocol(&mut self) {
         self.keep.addresses.look_everywhere(&self.host.links);
+        self.keep.routes.want_ways_again(&self.host);
     }
 
     /// What decisions look at.
@@ -325,6 +333,7 @@ impl House {
             rivals: &self.manners.rivals,
             asked: &self.manners.asked,
             hints: &self.budget.hints,
+            words: self.identities.words(),
         }
     }
 
@@ -346,46 +355,6 @@ impl House {
             Some(upstream) => Some(*upstream),
             None => self.scene().face_towards_guests(asker.link, target),
         }
-    }
-
-    /// A probe for a guest: RFC 4861 §7.2.2, from an address of that downstream, with our link-layer address, to the
-    /// solicited-node group or to the station that is known.
-    pub(super) fn probe(&self, link: IfIndex, target: Ipv6Addr, known: Option<Mac>) -> Option<Solicitation> {
-        let links = &self.host.links;
-        let source = links.link_local(link).or_else(|| links.global(link))?;
-        self.solicitation(link, source, target, known)
-    }
-
-    /// A probe for a neighbor on an upstream, as a host on that link would ask: from a global address, because some
-    /// providers drop what comes from a link-local one.
-    pub(super) fn probe_upstream(
-        &self,
-        link: IfIndex,
-        target: Ipv6Addr,
-        known: Option<Mac>,
-    ) -> Option<Solicitation> {
-        let links = &self.host.links;
-        let source = links.global(link).or_else(|| links.link_local(link))?;
-        self.solicitation(link, source, target, known)
-    }
-
-    fn solicitation(
-        &self,
-        link: IfIndex,
-        source: Ipv6Addr,
-        target: Ipv6Addr,
-        known: Option<Mac>,
-    ) -> Option<Solicitation> {
-        let source_mac = self.host.links.mac(link)?;
-        let group = solicited_node(target);
-        Some(Solicitation {
-            source_mac,
-            destination_mac: known.unwrap_or(Mac::multicast(group)),
-            source,
-            destination: if known.is_some() { target } else { group },
-            target,
-            source_link_layer: Some(source_mac),
-        })
     }
 
     /// True for one of our own stations on an upstream.

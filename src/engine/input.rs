@@ -8,6 +8,7 @@ use super::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outco
 use super::effect::Remembered;
 use super::export::Watch;
 use super::facts::{Fact, IfIndex};
+use super::guests::{Claim, Object};
 use super::policy::Policy;
 use super::time::Time;
 use crate::wire::{
@@ -64,6 +65,8 @@ pub enum Input {
     Unsent(IfIndex, Advertisement),
     /// This was remembered from before, as [`super::Output::Remember`] said it last.
     Remembered(Vec<Remembered>),
+    /// The administrator, or a program, says that something is here, or is not any more.
+    Claiming(Claiming),
     /// The administrator wants something else now. Whatever both policies share goes on undisturbed.
     Reload(Box<Policy>),
     /// The administrator wants to know whether the target is there: it is asked, as if somebody had.
@@ -74,6 +77,17 @@ pub enum Input {
     Timeout,
     /// The daemon ends: give back what the kernel holds for us.
     Stop,
+}
+
+/// What is said of claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Claiming {
+    /// This is here. It comes to nothing where [`super::House::may_claim`] says why.
+    Claim(Claim),
+    /// This is not any more.
+    Release(Object),
+    /// These were remembered from before, as [`super::Output::RememberClaims`] said it last.
+    Remembered(Vec<Claim>),
 }
 
 impl Input {

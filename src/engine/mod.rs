@@ -20,6 +20,7 @@
 //! | `next_hops` | routers that guests are behind, who waits for them | whether they are there |
 //! | `answers` | who waits for a route, masks | what a question gets, and why |
 //! | `manners` | announcements, rivals, routers' entries, groups, sources | what is sent of our own accord |
+//! | `guests` | guests with an identity, claims | which addresses and prefixes are here by the administrator's word |
 //! | `keep` | what the kernel holds for us | changes to ask for, tried again when refused |
 //!
 //! A machine knows no other. The `desk` hands the output of one to the others as far as frames and targets are
@@ -37,6 +38,7 @@ mod effect;
 mod event;
 mod export;
 pub mod facts;
+pub mod guests;
 mod hints;
 mod host;
 mod house;
@@ -74,7 +76,7 @@ pub use event::{Ended, Event, Guests, Loss, NoProgram, NotTaken, Note, Unserved}
 pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
 pub use house::House;
-pub use input::Input;
+pub use input::{Claiming, Input};
 pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
@@ -85,6 +87,7 @@ pub use unread::{Unread, unread_table};
 use answers::guests::Neighborhood;
 use desk::{Desk, Phase};
 use facts::Fact;
+use guests::Cursor;
 use host::{Delta, News};
 use manners::suppression;
 use plan::{Changes, Making, Plan};
@@ -122,18 +125,7 @@ impl Engine {
     /// Takes in one thing that happened at the time `now`.
     pub fn handle(&mut self, input: Input, now: Time) {
         let before = matches!(input, Input::Solicitation(..)).then_some(self.desk.outputs.len());
-        let House { keep, manners, .. } = &mut self.desk.house;
         match input {
-            Input::Solicitation(link, solicitation) => self.desk.solicitation(link, &solicitation, now),
-            Input::Advertisement(link, advertisement) => self.desk.advertisement(link, &advertisement, now),
-            Input::Query(link, query) => self.desk.queried(link, &query, now),
-            Input::RouterSolicitation(link, _) => manners.snoopers.asked(link, now),
-            Input::Report(link, report) => self.desk.reported(link, &report),
-            Input::Discarded(link, reason) => self.desk.dropped(None, link, reason),
-            Input::Unsent(link, advertisement) => self.desk.unsent(link, &advertisement),
-            Input::Remembered(all) => manners.sources.remember(all),
-            Input::Watch(watch) => self.desk.watch = watch,
-            Input::Ask(target) => self.desk.look(target, now),
             Input::Facts(facts) => self.begin_work(Work::Facts(facts.into_iter()), now),
             Input::Snapshot(facts) => self.begin_work(Work::Told(facts), now),
             Input::Synced => self.begin_work(Work::Begin, now),
@@ -142,18 +134,9 @@ impl Engine {
                 self.desk.route_changed(change, &outcome, &mut self.delta, now);
                 self.begin_work(Work::Facts(Vec::new().into_iter()), now);
             }
-            Input::AddressChanged(change, outcome) => self.desk.address_changed(change, &outcome, now),
-            Input::EarChanged(link, outcome) => self.desk.ear_changed(link, &outcome, now),
-            Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
-            Input::SuppressionLost => keep.table_lost(),
-            Input::ProgramLost(link) => keep.mirror.program_lost(link),
-            Input::ProgramChanged(link, outcome) => self.desk.program_changed(link, &outcome, now),
-            Input::MirrorChanged(link, all, outcome) => keep.mirror.guests_changed(link, &all, &outcome, now),
-            Input::Mirrored(link, guests) => self.desk.mirrored(link, guests, now),
-            Input::AnsweredThere(link, all, guests) => self.desk.answered_there(link, all, guests, now),
-            Input::NeighborChanged(change, outcome) => self.desk.neighbor_changed(&change, &outcome),
             Input::Timeout => self.due(now),
             Input::Stop => self.stop(now),
+            of_the_desk => self.desk.take(of_the_desk, now),
         }
         self.desk.settle(now);
         self.desk.ask_kernel(now);
@@ -191,6 +174,7 @@ impl Engine {
         self.desk.settle(now);
         is_all &= self.desk.announce(SLICE, now);
         self.desk.tick_provider(now);
+        self.desk.tick_identities(now);
         self.overdue = !is_all;
         self.resume_at = self.is_behind().then(|| now.next());
     }
@@ -293,7 +277,7 @@ impl Engine {
             Occasion::Host => self.adopt(next, changes, delta, now),
             Occasion::Begin => {
                 let work = self.adopt(next, Changes { concern_all: true, ..changes }, delta, now);
-                self.desk.house.look_for_addresses();
+                self.desk.house.follow_protocol();
                 work
             }
             Occasion::Reload(before) => self.reloaded(&before, (next, changes, delta), now),
@@ -337,6 +321,9 @@ impl Engine {
             work.insert(0, Work::Review(changes.other_ranges(), 0));
         }
         self.desk.tell_problems();
+        if !self.desk.house.identities.is_empty() {
+            work.push(Work::Identities(Cursor::first()));
+        }
         work.insert(0, Work::Serve(Box::new(Serving::of(changes))));
         work
     }
@@ -379,7 +366,7 @@ impl Engine {
         self.desk.change_limits(&policy, now);
         let mut work = self.adopt(next, changes, delta, now);
         if is_routing_new {
-            self.desk.house.look_for_addresses();
+            self.desk.house.follow_protocol();
         }
         work.push(Work::Shrink);
         work.extend((before.timers != policy.timers).then_some(Work::Hasten(0)));

@@ -45,15 +45,15 @@ pub struct Places<'a> {
 impl NextHops {
     /// None yet.
     pub fn new(timers: Timers, limits: &Limits, seed: [u64; 2]) -> Self {
-        let (most, pending) = (limits.pending, limits.pending);
-        let liveness = Liveness::new(Subject::Guests, most, timers, pending, seed);
-        Self { liveness, keys: Keys::default(), waiting: BTreeMap::new(), most }
+        // Each guest may be one.
+        let liveness = Liveness::new(Subject::Guests, limits.targets, timers, limits.pending, seed);
+        Self { liveness, keys: Keys::default(), waiting: BTreeMap::new(), most: limits.pending }
     }
 
     /// Other limits and timers.
     pub fn change(&mut self, timers: Timers, limits: &Limits, now: Time) {
         self.most = limits.pending;
-        self.liveness.change(limits.pending, timers, limits);
+        self.liveness.change(limits.targets, timers, limits);
         self.liveness.shrink(usize::MAX);
         self.liveness.hasten((0, usize::MAX), now);
     }

@@ -4,6 +4,7 @@
 //! interfaces stay names here: the engine binds them to indices as links come and go.
 
 mod backend;
+mod guest;
 mod mld;
 mod provider;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::IfName;
 pub use super::pattern::{IfPattern, ParseIfPatternError};
 pub use backend::{Backend, ON_CRASH_ANSWER};
+pub use guest::{GuestAddresses, GuestPolicy, eui64};
 pub use mld::{Mld, addresses_of, most_of_prefix};
 pub use provider::{GatewaySource, Source};
 
@@ -36,6 +38,9 @@ pub struct Policy {
     pub timers: Timers,
     /// How many there may be.
     pub limits: Limits,
+    /// Guests with an identity.
+    #[serde(default)]
+    pub guests: Vec<GuestPolicy>,
 }
 
 /// How solicitations that arrive on one upstream are answered.

@@ -7,6 +7,7 @@ use std::vec::IntoIter;
 use ipnet::Ipv6Net;
 
 use super::facts::{Fact, IfIndex};
+use super::guests::Cursor;
 use super::host::{Delta, Untold};
 use super::plan::{Changes, Making};
 use super::policy::Policy;
@@ -46,6 +47,8 @@ pub(super) enum Work {
     Review(BTreeSet<Ipv6Net>, u32),
     /// After that, live targets are counted for groups, and their routes wanted, as the plan has it.
     Follow(u32),
+    /// The plan is another: guests with an identity, and claims, may be somewhere else.
+    Identities(Cursor),
     /// Every live guest is looked at for the programs in the kernel.
     Mirror(u32),
     /// What is live behind these upstreams is announced; whether each is new.

@@ -23,6 +23,13 @@ impl Mac {
         Self([0x33, 0x33, a, b, c, d])
     }
 
+    /// The interface identifier that is made of it, a modified EUI-64. RFC 4291 appendix A: "insert two octets, with
+    /// hexadecimal values of 0xFF and 0xFE"; §2.5.1: formed by "inverting the "u" bit".
+    pub fn interface_id(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_be_bytes([a ^ 0x02, b, c, 0xff, 0xfe, d, e, f])
+    }
+
     /// True for multicast and broadcast: an address that cannot be one station's own.
     pub fn is_group(self) -> bool {
         self.0[0] & 1 == 1

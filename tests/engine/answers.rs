@@ -52,7 +52,7 @@ fn live_probes_for_an_unknown_target_and_answers_when_it_replies() {
     let outputs = host.take();
     assert_eq!(advertisements(&outputs).len(), 1);
     assert!(matches!(events(&outputs)[..], [Event::Live(target, BRIDGE, mac, _)]
-        if target == guest(5) && mac == guest_mac(5)));
+        if target == guest(5) && mac == Some(guest_mac(5))));
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn a_guest_that_advertises_itself_is_live() {
     let mut host = Host::new(live());
     host.advertise(guest(5), guest_mac(5));
     assert_eq!(evidence(&host), Some(Evidence::Probe));
-    assert_eq!(host.events(), [Event::Live(guest(5), BRIDGE, guest_mac(5), Evidence::Probe)]);
+    assert_eq!(host.events(), [Event::Live(guest(5), BRIDGE, Some(guest_mac(5)), Evidence::Probe)]);
 }
 
 #[test]

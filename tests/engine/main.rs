@@ -25,6 +25,7 @@ mod hints;
 mod host;
 mod host_addresses;
 mod hour;
+mod identities;
 mod keepalive;
 mod limits;
 mod links;

@@ -136,6 +136,7 @@ impl Run {
                 }
                 Output::Resync | Output::HearNewcomers(_) => {}
                 Output::Remember(all) => assert!(all.len() <= Remembered::MOST),
+                Output::RememberClaims(_) => {}
                 Output::Report(link, report) => {
                     let of_guests = [GATEWAY, HOST].map(solicited_node);
                     let mut groups = report.records.iter().map(|record| record.group);
@@ -242,6 +243,7 @@ fn policy(routes: RangeRoutes) -> Policy {
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits { targets: TARGETS, pending: PENDING, probes_per_second: 5, ..Limits::default() },
+        guests: Vec::new(),
     }
 }
 

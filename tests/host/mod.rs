@@ -237,6 +237,7 @@ pub fn live() -> Policy {
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits::default(),
+        guests: Vec::new(),
     }
 }
 

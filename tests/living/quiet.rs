@@ -67,7 +67,7 @@ fn a_guest_that_appears_is_answered_for_at_the_first_question_after_its_dad() {
 fn a_guest_whose_dad_came_to_nothing_is_forgotten_within_seconds() {
     let mut village = Village::new(1, Limits::default());
     village.input(Input::Solicitation(veth(0), dad(mac_on(0), guest(5))));
-    assert!(village.events.contains(&Event::Live(guest(5), veth(0), mac_on(0), Evidence::Dad)));
+    assert!(village.events.contains(&Event::Live(guest(5), veth(0), Some(mac_on(0)), Evidence::Dad)));
     village.pass(seconds(6));
     assert_eq!(village.place_of(guest(5)), None);
     assert_eq!(village.route_of(guest(5)), []);

@@ -143,7 +143,8 @@ impl Village {
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
             Output::Program(..) | Output::Mirror(..) => {}
-            Output::Suppress(_) | Output::ChangeAddress(_) | Output::Remember(_) => {}
+            Output::Suppress(_) | Output::ChangeAddress(_) => {}
+            Output::Remember(_) | Output::RememberClaims(_) => {}
         }
     }
 

@@ -70,6 +70,7 @@ fn policy() -> Policy {
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits::default(),
+        guests: Vec::new(),
     }
 }
 

@@ -11,6 +11,8 @@
 //! * `liveness`, `probing`: Probing
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
 //! * `guests`: a range over many downstreams, with a route for each live guest
+//! * `identities`: guests with an identity, and what is claimed
+//! * `hook_scripts`: the scripts that claim and release for other programs
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hints`: the groups that guests report, and who is asked first
 //! * `hostile`: what guests and rivals claim, and floods of it
@@ -81,7 +83,9 @@ mod gateway;
 mod guests;
 mod guests_gateway;
 mod hints;
+mod hook_scripts;
 mod hostile;
+mod identities;
 mod import;
 mod in_force;
 mod in_kernel;
@@ -158,6 +162,8 @@ fn main() {
         ("probing", probing::CASES),
         ("proxy_downstream", proxy_downstream::CASES),
         ("guests", guests::CASES),
+        ("identities", identities::CASES),
+        ("hook_scripts", hook_scripts::CASES),
         ("guests_gateway", guests_gateway::CASES),
         ("hints", hints::CASES),
         ("hostile", hostile::CASES),

@@ -2,6 +2,7 @@
 //!
 //! May touch: standard output. Hidden; packaging calls it.
 
+mod claims;
 mod file;
 mod metrics;
 mod page;

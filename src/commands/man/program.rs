@@ -24,7 +24,7 @@ pub(super) fn render(mut program: Command) -> String {
     for command in
         program.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help")
     {
-        describe(&mut page, command);
+        describe(&mut page, "lone64", command);
     }
     page.section("FILES").terms(FILES);
     page.section("ENVIRONMENT").terms(ENVIRONMENT);
@@ -42,10 +42,11 @@ pub(super) fn render(mut program: Command) -> String {
     page.render()
 }
 
-fn describe(page: &mut Writer, command: &Command) {
+fn describe(page: &mut Writer, of: &str, command: &Command) {
     let arguments: Vec<&Arg> =
         command.get_arguments().filter(|a| !a.is_hide_set() && a.get_id() != "help").collect();
-    page.subsection(&format!("lone64 {}", command.get_name()));
+    let name = format!("{of} {}", command.get_name());
+    page.subsection(&name);
     page.text(&long_about(command));
     for argument in arguments {
         page.term(head(argument), &help(argument));
@@ -57,6 +58,9 @@ fn describe(page: &mut Writer, command: &Command) {
             None if part.is_empty() => page,
             None => page.text(part),
         };
+    }
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        describe(page, &name, inner);
     }
 }
 
@@ -119,6 +123,7 @@ fn lowercase_first(text: &str) -> String {
 
 const FILES: &[Term] = &[
     ("/etc/lone64/lone64.toml", "The configuration; see lone64.toml(5)."),
+    ("/etc/lone64/guests.d/*.toml", "Guests that come and go as files do, one [[guest]] each."),
     (
         "/etc/lone64/lone64.d/*.toml",
         "Drop-ins. lone64 reads them after the file, in the order of their names; see lone64.toml(5). For another \

@@ -9,6 +9,7 @@ pub(super) fn describe(page: &mut Writer) {
     page.text(STATUS_RESULT).terms(STATUS_FIELDS).text(PAGING).code(PAGED);
     page.subsection("explain").text(EXPLAIN).terms(EXPLAIN_PARAMS);
     page.text("The result:").terms(EXPLAIN_FIELDS).code(EXPLAINED);
+    super::claims::describe(page);
     page.subsection("reload").text(RELOAD).code(RELOADED);
     page.subsection("watch").text(WATCH).code(WATCHED).text(EVENTS_ABOUT).terms(EVENTS).text(DROPPED);
 }
@@ -117,6 +118,13 @@ const STATUS_FIELDS: &[Term] = &[
          lone64 answers for the addresses behind a router while the router is live.",
     ),
     (
+        "guests",
+        "The guests of [[guest]] (the first 256), each with name, mac, interface (where it is, or null), addresses and \
+         delegated (what lone64 serves for it now), state (here, or waiting) and missing (the first thing that it lacks, \
+         as a sentence, or null). The daemon is healthy with them.",
+    ),
+    ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
+    (
         "askers",
         "Askers on upstreams for which lone64 found a source of answers, or that do not accept every answer: each \
          with interface, address, mac, gateway (true for a router of a default route; these come first), source (of the \
@@ -153,13 +161,13 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
-         conflict, pending and refused; unserved: how many networks no range serves; not_admitted: how many targets the provider does not admit; probes, downstream_answers (to \
+         conflict, pending and refused; guests: how many are known and here; claims: how many there are; unserved: how many networks no range serves; not_admitted: how many targets the provider does not admit; probes, downstream_answers (to \
          guests on their own link), rival_advertisements and netlink_resyncs since the start.",
     ),
     (
         "targets",
         "Sorted by address, each with address, state (live, probing or absent), interface, mac, evidence (probe, \
-         neighbor, dad or route: how lone64 knows it), guest (reserved for its name; null in this version), answered \
+         neighbor, dad, route, guest or claim: how lone64 knows it), guest (the name in [[guest]], or null), answered \
          (how often), last_seen_seconds (ago) and upstream (\"not admitted\" if the provider does not admit it, else \
          null).",
     ),
@@ -223,14 +231,15 @@ const EXPLAINED: &str = r#"
 const RELOAD: &str = "\
 Reads the configuration again and takes all of it or, if it has a mistake, none of it: then the error is refused, \
 with its problems. It has no params. The result has changes: a list of sentences, empty if nothing changed; and \
-keys, the same for programs: each has table, of, key (null if the whole table was added or removed), old and new.";
+keys, the same for programs: each has table, of, key (null if the whole table was added or removed), old and new; and \
+problems: the mistakes in the files of guests.d, which concern only their guests.";
 
 const RELOADED: &str = r#"
 {"method":"reload"}
 {"version":1,"result":{
  "changes":["[timers] absent: \"5s\" -> \"3s\""],
  "keys":[{"table":"timers","of":null,"key":"absent",
- "old":"5s","new":"3s"}]}}"#;
+ "old":"5s","new":"3s"}],"problems":[]}}"#;
 
 const WATCH: &str = "\
 Sends every event from now on. It has no params. After the reply, each line is one event, until the client or the \
@@ -250,7 +259,7 @@ const EVENTS: &[Term] = &[
     ("solicited", "target, interface, asker, asker_mac: a solicitation arrived."),
     ("answered", "The same fields: it was answered."),
     ("unanswered", "target (null if the frame has none), interface, reason: it was not answered."),
-    ("live", "target, interface, mac, evidence: the guest exists."),
+    ("live", "target, interface, mac (or null), evidence: the guest exists."),
     ("gone", "target, interface, why: the guest no longer exists."),
     ("moved", "target, from, interface, mac: the guest moved here from the interface in from."),
     (
@@ -316,6 +325,11 @@ const EVENTS: &[Term] = &[
         "interface, period_seconds: the provider has forgotten guests that it knew, so lone64 announces all of them \
          again at this period.",
     ),
+    (
+        "claimed",
+        "object, interface (null while that is not up): an address, a prefix or a guest is here from now on.",
+    ),
+    ("released", "object, why: it is no longer claimed."),
     ("problem", "message: lone64 cannot serve something, or waits for it."),
     ("solved", "message: this is over."),
     ("note", "message: a switch with MLD snooping may hide guests."),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::askers::{self, Asker};
 use super::in_force::InForce;
+use super::parts::{Claim, Guest, NextHop};
 use crate::columns;
 use crate::commands::terminal::{self, bad, folded, good};
 use crate::commands::unserved;
@@ -32,6 +33,10 @@ pub(super) struct Page {
     wide_masks: Vec<WideMask>,
     #[serde(default)]
     next_hops: Vec<NextHop>,
+    #[serde(default)]
+    guests: Vec<Guest>,
+    #[serde(default)]
+    claims: Vec<Claim>,
     #[serde(default)]
     askers: Vec<Asker>,
     #[serde(default)]
@@ -147,14 +152,6 @@ struct WideMask {
 }
 
 #[derive(Debug, Deserialize)]
-struct NextHop {
-    address: String,
-    interface: Option<String>,
-    state: String,
-    last_seen_seconds: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
 struct Totals {
     targets: TargetTotals,
     #[serde(default)]
@@ -223,6 +220,8 @@ impl Page {
         self.upstreams.iter().for_each(|upstream| text += &upstream.lines());
         self.ranges.iter().for_each(|range| text += &range.lines());
         self.next_hops.iter().for_each(|hop| text += &hop.line());
+        text.extend(self.guests.iter().filter_map(Guest::line).take(MOST_GUESTS));
+        text.extend(self.claims.iter().map(Claim::line).take(MOST_GUESTS));
         text + &self.guests()
     }
 
@@ -338,14 +337,6 @@ impl Route {
     }
 }
 
-impl NextHop {
-    fn line(&self) -> String {
-        let dev = self.interface.as_ref().map(|name| format!(" dev {name}")).unwrap_or_default();
-        let seen = self.last_seen_seconds.map(|s| format!(", seen {} ago", duration(s))).unwrap_or_default();
-        folded("next hop ", "    ", &format!("{}{dev}: {}{seen}", self.address, painted(&self.state)))
-    }
-}
-
 impl Target {
     /// What is known of it, and how to reach it by an address that needs no route.
     fn lines(&self, interface: &str, width: usize) -> String {
@@ -369,8 +360,8 @@ impl Target {
 }
 
 /// What is well, and what is not.
-fn painted(state: &str) -> String {
-    if matches!(state, "live" | "up" | "serving" | "installed") { good(state) } else { bad(state) }
+pub(super) fn painted(state: &str) -> String {
+    if matches!(state, "live" | "up" | "serving" | "installed" | "here") { good(state) } else { bad(state) }
 }
 
 /// The address that a guest gives itself, if it does as RFC 4862 §5.3 with RFC 2464 §4 has it:
@@ -396,6 +387,8 @@ pub(super) fn duration(seconds: u64) -> String {
 
 /// Guests that the provider does not admit, each with a sentence.
 const MOST_REFUSED: usize = 4;
+/// Guests and claims that have a line.
+const MOST_GUESTS: usize = 64;
 /// Interfaces of one range that are named.
 const MOST_NAMES: usize = 8;
 

@@ -78,9 +78,9 @@ impl Shown {
             What::All => {}
             What::Live => {
                 retain(status, "targets", |target| target["state"] == "live");
-                let others =
-                    ["upstreams", "ranges", "routes", "next_hops", "conflicts", "wide_masks", "unserved"];
-                others.iter().for_each(|list| retain(status, list, |_| false));
+                let served = ["upstreams", "ranges", "routes", "next_hops", "guests", "claims"];
+                let others = ["conflicts", "wide_masks", "unserved"];
+                served.iter().chain(&others).for_each(|list| retain(status, list, |_| false));
             }
             What::Problems => {
                 retain(status, "targets", |_| false);
@@ -88,6 +88,8 @@ impl Shown {
                 retain(status, "ranges", |range| range["state"] != "serving");
                 retain(status, "routes", |route| route["state"] != "installed");
                 retain(status, "next_hops", |hop| hop["state"] == "absent");
+                retain(status, "guests", |guest| !guest["missing"].is_null());
+                retain(status, "claims", |claim| !claim["missing"].is_null());
             }
         }
     }
@@ -95,7 +97,9 @@ impl Shown {
 
 fn behind(name: &str, status: &mut Value) {
     let is_it = |value: &Value| value["interface"] == name;
-    for list in ["upstreams", "targets", "routes", "next_hops", "wide_masks", "not_admitted"] {
+    for list in
+        ["upstreams", "targets", "routes", "next_hops", "wide_masks", "not_admitted", "guests", "claims"]
+    {
         retain(status, list, is_it);
     }
     retain(status, "unserved", |network| is_it(network) || network["upstream"] == name);
@@ -127,6 +131,9 @@ fn inside(prefix: &Ipv6Net, status: &mut Value) {
     ] {
         retain(status, list, |one| has(&one[key]));
     }
+    retain(status, "claims", |claim| has(&claim["object"]));
+    let of_guest = |guest: &Value, key: &str| guest[key].as_array().is_some_and(|all| all.iter().any(has));
+    retain(status, "guests", |guest| of_guest(guest, "addresses") || of_guest(guest, "delegated"));
     let ranges = status["ranges"].as_array().cloned().unwrap_or_default();
     retain(status, "upstreams", |upstream| {
         ranges.iter().any(|range| range["upstream"] == upstream["interface"])

@@ -41,8 +41,8 @@ fn object(event: &Event, links: &Links) -> Value {
             "event": "unanswered", "target": target, "interface": name(link), "reason": reason.as_str(),
         }),
         Event::Live(target, link, mac, evidence) => json!({
-            "event": "live", "target": target, "interface": name(link), "mac": mac.to_string(),
-            "evidence": evidence.as_str(),
+            "event": "live", "target": target, "interface": name(link),
+            "mac": mac.map(|mac| mac.to_string()), "evidence": evidence.as_str(),
         }),
         Event::Gone(target, link, loss) => json!({
             "event": "gone", "target": target, "interface": name(link), "why": loss.as_str(),
@@ -129,6 +129,12 @@ fn object(event: &Event, links: &Links) -> Value {
             "message": network.ended(*ended),
         }),
         Event::ManyUnserved(count) => json!({ "event": "many_unserved", "count": count }),
+        Event::Claimed(object, link) => json!({
+            "event": "claimed", "object": object.to_string(), "interface": link.as_ref().map(name),
+        }),
+        Event::Released(object, ended) => json!({
+            "event": "released", "object": object.to_string(), "why": ended.as_str(),
+        }),
         Event::Problem(problem) => json!({ "event": "problem", "message": problem.to_string() }),
         Event::Solved(problem) => json!({ "event": "solved", "message": problem.solved() }),
         Event::Note(note) => json!({ "event": "note", "message": note.to_string() }),

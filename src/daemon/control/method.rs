@@ -2,13 +2,19 @@
 //! `parse`, and a branch where the daemon answers it.
 
 use core::net::Ipv6Addr;
+use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::reply::Fault;
+use crate::config::lifetime;
+use crate::daemon::claiming::object_of;
+use crate::engine::facts::IfName;
+use crate::engine::guests::Object;
+use crate::wire::Mac;
 
 /// A request that makes sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +27,10 @@ pub enum Method {
     Reload,
     /// Tell whatever happens from now on.
     Watch,
+    /// Something is here from now on.
+    Claim(ClaimParams),
+    /// Something is not here any more.
+    Release(ReleaseParams),
 }
 
 /// Which part of the status is wanted; pages of what there may be very much of.
@@ -52,6 +62,49 @@ pub struct ExplainParams {
     pub probe: Truth,
 }
 
+/// What is here from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimParams {
+    /// Addresses, prefixes and names of guests.
+    #[serde(deserialize_with = "objects")]
+    pub what: Vec<Object>,
+    /// The downstream that they are on.
+    pub interface: Option<IfName>,
+    /// Their link-layer address.
+    pub mac: Option<Mac>,
+    /// What packets for them are routed through.
+    pub via: Option<Ipv6Addr>,
+    /// For how long; otherwise until they are released.
+    #[serde(default, rename = "for", deserialize_with = "time")]
+    pub time: Option<Duration>,
+}
+
+/// What is not here any more.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseParams {
+    /// As it was claimed.
+    #[serde(deserialize_with = "objects")]
+    pub what: Vec<Object>,
+}
+
+fn objects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Object>, D::Error> {
+    let written = Vec::<String>::deserialize(deserializer)?;
+    if !(1..=MOST_OBJECTS).contains(&written.len()) {
+        return Err(D::Error::custom(format!(
+            "`what` has {} entries; write 1 to {MOST_OBJECTS}",
+            written.len()
+        )));
+    }
+    written.iter().map(|text| object_of(text).map_err(D::Error::custom)).collect()
+}
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let written = Option::<String>::deserialize(deserializer)?;
+    written.map(|text| lifetime(&text).map_err(D::Error::custom)).transpose()
+}
+
 /// A flag of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(from = "bool")]
@@ -65,7 +118,7 @@ pub enum Truth {
 
 impl Method {
     /// All of them, in words.
-    pub const NAMES: &'static str = "`status`, `explain`, `reload` and `watch`";
+    pub const NAMES: &'static str = "`status`, `explain`, `claim`, `release`, `reload` and `watch`";
 
     /// Reads a request.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Fault> {
@@ -81,6 +134,8 @@ impl Method {
         match request.method.as_str() {
             "status" => params_of("status", params).map(Self::Status),
             "explain" => params_of("explain", params).map(Self::Explain),
+            "claim" => params_of("claim", params).map(Self::Claim),
+            "release" => params_of("release", params).map(Self::Release),
             "reload" => params_of::<NoParams>("reload", params).map(|NoParams {}| Self::Reload),
             "watch" => params_of::<NoParams>("watch", params).map(|NoParams {}| Self::Watch),
             other => {
@@ -139,6 +194,8 @@ fn params_of<P: DeserializeOwned>(method: &str, params: Map<String, Value>) -> R
     })
 }
 
+/// In one request, which has room for so many.
+const MOST_OBJECTS: usize = 1_000;
 /// Characters of a client's text that are said back to it.
 const LONGEST_NAME: usize = 64;
 const LONGEST_ERROR: usize = 300;
@@ -172,7 +229,8 @@ mod tests {
         let unknown = fault(r#"{"method":"stats"}"#);
         assert_eq!(
             unknown,
-            "unknown_method: unknown method `stats`; the methods are `status`, `explain`, `reload` and `watch`"
+            "unknown_method: unknown method `stats`; the methods are `status`, `explain`, `claim`, `release`, `reload` \
+             and `watch`"
         );
         let params = fault(r#"{"method":"status","params":{"afer":"::"}}"#);
         assert!(params.starts_with("wrong_params: ") && params.contains("`after`"), "{params}");
@@ -183,6 +241,28 @@ mod tests {
         for garbage in ["", "{", "[]", "7", "\u{0}", r#"{"method":7}"#, r#"["watch",null]"#] {
             assert!(fault(garbage).starts_with("not_a_request: "), "{garbage}");
         }
+    }
+
+    #[test]
+    fn reads_what_is_claimed_and_refuses_what_is_none() {
+        let line = r#"{"method":"claim","params":{"what":["2001:db8::5","2001:db8::c:0/116","web1"],"interface":"br0",
+            "mac":"02:00:00:00:00:05","via":"fe80::5","for":"1h"}}"#;
+        let Ok(Method::Claim(params)) = Method::parse(line.as_bytes()) else { panic!("{line}") };
+        let what: Vec<_> = params.what.iter().map(ToString::to_string).collect();
+        assert_eq!(what, ["2001:db8::5", "2001:db8::c:0/116", "web1"]);
+        assert_eq!((params.time, params.via), (Some(Duration::from_secs(3_600)), "fe80::5".parse().ok()));
+        let bare = r#"{"method":"claim","params":{"what":["web1"],"for":null}}"#;
+        assert!(matches!(Method::parse(bare.as_bytes()), Ok(Method::Claim(params)) if params.time.is_none()));
+        for (what, said) in [
+            (r#"[]"#, "write 1 to 1000"),
+            (r#"["2001:db8::5/64"]"#, "write 2001:db8::/64"),
+            (r#"["2001:db8::g"]"#, "is not an IPv6 prefix"),
+            (r#"["a b"]"#, "the name of a guest"),
+        ] {
+            let fault = fault(&format!(r#"{{"method":"release","params":{{"what":{what}}}}}"#));
+            assert!(fault.starts_with("wrong_params: ") && fault.contains(said), "{fault}");
+        }
+        assert!(fault(r#"{"method":"claim","params":{"what":["a"],"for":"soon"}}"#).contains("\"1h\""));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-pub use method::{ExplainParams, Method, StatusParams, Truth};
+pub use method::{ClaimParams, ExplainParams, Method, ReleaseParams, StatusParams, Truth};
 pub use reply::{Fault, Reply};
 pub use socket::SocketError;
 

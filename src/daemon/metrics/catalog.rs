@@ -74,6 +74,10 @@ metrics! {
         "Targets that lone64 knows, by state.";
     ROUTES = Gauge "lone64_routes" ["state"]
         "Routes that lone64 wants in the kernel, by state.";
+    GUESTS = Gauge "lone64_guests" ["state"]
+        "Guests of [[guest]], by state: here, or waiting for their interface or their MAC.";
+    CLAIMS = Gauge "lone64_claims" []
+        "Addresses, prefixes and guests that are claimed.";
     PROBLEMS = Gauge "lone64_problems" []
         "Problems: the configuration asks for something that the host does not have.";
     UNSERVED = Gauge "lone64_unserved_networks" []

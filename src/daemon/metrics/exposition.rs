@@ -34,6 +34,9 @@ pub(super) struct Snapshot {
     pub(super) rivals: u64,
     pub(super) resyncs: u64,
     pub(super) problems: u64,
+    /// Those that are here, and those that wait.
+    pub(super) guests: [u64; 2],
+    pub(super) claims: u64,
     pub(super) unserved: u64,
     pub(super) not_admitted: u64,
     /// Upstreams, and whichever of the downstreams lost any; [`MOST_INTERFACES`] at most.
@@ -47,6 +50,7 @@ impl Snapshot {
     pub(super) fn of(engine: &Engine, drops: &BTreeMap<IfIndex, u64>, measures: &Measures) -> Self {
         let name = |link: IfIndex| engine.links().get(link).map(|link| link.name.to_string());
         let counters = engine.counters();
+        let (known, here, claims) = engine.identified().count();
         let mut routes = [0; ROUTE_STATES.len()];
         for (_, state) in engine.routes() {
             if let Some(at) = ROUTE_STATES.iter().position(|(known, _)| *known == state) {
@@ -67,6 +71,8 @@ impl Snapshot {
             rivals: counters.conflicts,
             resyncs: counters.resyncs,
             problems: engine.problems().len() as u64,
+            guests: [here as u64, (known - here) as u64],
+            claims: claims as u64,
             unserved: engine.count_unserved() as u64,
             not_admitted: engine.count_refused() as u64,
             drops: of_upstreams
@@ -99,6 +105,7 @@ impl Snapshot {
         let Census { live, probing, absent } = self.targets;
         let targets = [("live", live), ("probing", probing), ("absent", absent)];
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let guests = [("here", self.guests[0]), ("waiting", self.guests[1])];
         let routes = ROUTE_STATES.iter().zip(self.routes);
         let drops = self.drops.iter();
         let verdicts = self.upstreams.iter().flat_map(|(upstream, counters)| {
@@ -108,10 +115,12 @@ impl Snapshot {
                 .chain(dropped)
                 .map(|(verdict, count)| (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count))
         });
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 13] = [
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 15] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
+            (&catalog::GUESTS, guests.map(|(state, n)| (vec![("state", state)], n)).to_vec()),
+            (&catalog::CLAIMS, alone(self.claims)),
             (&catalog::PROBLEMS, alone(self.problems)),
             (&catalog::UNSERVED, alone(self.unserved)),
             (&catalog::NOT_ADMITTED, alone(self.not_admitted)),

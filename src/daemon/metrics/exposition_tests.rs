@@ -22,6 +22,8 @@ pub(in super::super) fn sample() -> Snapshot {
         resyncs: 12,
         problems: 13,
         unserved: 16,
+        guests: [41, 2],
+        claims: 7,
         not_admitted: 17,
         drops: vec![("up0".to_owned(), 14)],
         answers,

@@ -6,6 +6,7 @@
 mod addresses;
 mod backend;
 mod hops;
+mod identities;
 mod place;
 
 use core::net::Ipv6Addr;
@@ -14,6 +15,7 @@ use super::{Because, Decision, Scene};
 use crate::engine::answer;
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
+use crate::engine::guests::Guests;
 use crate::engine::keep::Keep;
 use crate::engine::liveness::Live;
 use crate::engine::plan::RangeId;
@@ -130,6 +132,8 @@ pub struct Explainer<'a> {
     pub keep: &'a Keep,
     /// The gateway that answers the host, and not the target.
     pub refusing: Option<Ipv6Addr>,
+    /// Guests with an identity, and claims.
+    pub identities: &'a Guests,
 }
 
 impl Explainer<'_> {
@@ -185,6 +189,7 @@ impl Explainer<'_> {
             return Expected::Dropped(DropReason::Excluded);
         }
         self.tell_mode(range, target, now, steps);
+        steps.extend(self.tell_identity(target));
         let outcome = self.tell_decision(decision, range, target, now, steps);
         // The source matters only where there is something to send.
         if outcome == Expected::Answered && !self.tell_source(upstream, target, steps) {
@@ -269,7 +274,7 @@ impl Explainer<'_> {
             }
             Decision::AnswerLive(live) | Decision::AskBefore(live) => {
                 let place = yes(Subject::Downstream, self.place_of(&live));
-                steps.extend([place, yes(Subject::Liveness, alive(&live, now))]);
+                steps.extend([place, yes(Subject::Liveness, self.vouched(target, &live, now))]);
                 Expected::Answered
             }
             Decision::Drop(DropReason::Conflict) => {

@@ -11,6 +11,7 @@ use core::net::Ipv6Addr;
 
 use super::asker::Asker;
 use super::facts::IfIndex;
+use super::guests::Words;
 use super::hints::Hints;
 use super::host::Host;
 use super::liveness::{Ground, Live, Liveness, Owner, Standing};
@@ -44,6 +45,8 @@ pub struct Scene<'a> {
     pub asked: &'a Asked,
     /// Where somebody listens to the groups of addresses.
     pub hints: &'a Hints,
+    /// What is there by the administrator's word.
+    pub words: &'a Words,
 }
 
 /// What a question comes to.
@@ -177,7 +180,7 @@ impl<'a> Scene<'a> {
             let is_check = asker.address.is_unspecified();
             return match is_check && self.guests.owner(target) != Some(Owner::Nobody) {
                 true => Decision::Listen,
-                false if is_check => Decision::AskBefore(live),
+                false if is_check && !self.words.place(target, live.link) => Decision::AskBefore(live),
                 false => Decision::AnswerLive(live),
             };
         }
@@ -194,7 +197,7 @@ impl<'a> Scene<'a> {
 
     /// The links that guests can be on, as [`Liveness`] wants to know them.
     pub fn downstreams(&self) -> Downstreams<'a> {
-        Downstreams { plan: self.plan, host: self.host }
+        Downstreams { plan: self.plan, host: self.host, words: self.words }
     }
 }
 
@@ -205,6 +208,8 @@ pub struct Downstreams<'a> {
     pub plan: &'a Plan,
     /// What the kernel says.
     pub host: &'a Host,
+    /// What is there by the administrator's word.
+    pub words: &'a Words,
 }
 
 /// Where neighbors can be.
@@ -230,6 +235,14 @@ impl Ground for Downstreams<'_> {
 
     fn is_up(&self, link: IfIndex) -> bool {
         self.host.links.is_up(link)
+    }
+
+    fn vouches(&self, target: Ipv6Addr, link: IfIndex) -> bool {
+        self.words.place(target, link)
+    }
+
+    fn fixes(&self, target: Ipv6Addr, link: IfIndex) -> bool {
+        self.words.fix(target, link)
     }
 
     fn why_not_asked(&self, target: Ipv6Addr) -> DropReason {

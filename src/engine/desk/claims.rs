@@ -54,7 +54,7 @@ impl Desk {
         }
     }
 
-    fn announce_again(&mut self, target: Ipv6Addr, now: Time) {
+    pub(super) fn announce_again(&mut self, target: Ipv6Addr, now: Time) {
         let House { guests, manners, .. } = &mut self.house;
         manners.announcements.begin(target, guests.number(target), now, now);
         self.house.look_again();

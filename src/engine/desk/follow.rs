@@ -28,7 +28,7 @@ impl Desk {
                 self.neighbor_out(out, now);
             }
             for out in self.house.next_hops_out() {
-                self.hop_out(out);
+                self.hop_out(out, now);
             }
             self.settle_waiting(now);
         }
@@ -104,6 +104,9 @@ impl Desk {
         if self.phase == Phase::Serving {
             let joined = is.filter(|place| place.was_proved).and_then(|_| self.house.plan.group_link(target));
             self.house.manners.groups.count(number, target, joined);
+        }
+        if let (Why::Moved, Some(place)) = (why, is) {
+            self.identity_moved(target, place.link, now);
         }
         if why == Why::Policy || why == Why::Host {
             self.house.manners.rivals.end(target);

@@ -81,7 +81,7 @@ impl Desk {
     }
 
     /// What has come out of the machine of next hops.
-    pub(super) fn hop_out(&mut self, out: Out) {
+    pub(super) fn hop_out(&mut self, out: Out, now: Time) {
         match out {
             Out::Ask(key, link, known) => {
                 let hop = self.house.next_hops.of_key(key);
@@ -96,6 +96,9 @@ impl Desk {
                     _ => None,
                 };
                 event.into_iter().for_each(|event| self.tell(event));
+                if transition.is().is_none() {
+                    self.identity_hop_gone(&hop, now);
+                }
             }
             Out::Forget(key, link, keep) => {
                 let hop = self.house.next_hops.of_key(key);

@@ -129,7 +129,8 @@ impl Desk {
         let verdict = keep.routes.outcome(&change, outcome, host, now);
         let (Change::Add(route) | Change::Remove(route)) = &change;
         let is_watched = plan.find(route.destination.addr()).is_some_and(|range| plan.may_lead_back(range));
-        let concerns_plan = plan.follows_routes() || is_watched;
+        // What is behind a next hop is there while that is.
+        let concerns_plan = plan.follows_routes() || is_watched || route.hop().is_some();
         if verdict == Verdict::Made && concerns_plan && keep.routes.guest_of(route).is_none() {
             delta.routes.insert(route.destination);
         }

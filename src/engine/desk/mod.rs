@@ -6,8 +6,10 @@
 
 mod bridge;
 mod claims;
+mod door;
 mod follow;
 mod hops;
+mod identities;
 mod idle;
 mod kernel;
 mod listeners;
@@ -33,6 +35,7 @@ use super::house::House;
 use super::liveness::Asking;
 use super::time::Time;
 use crate::wire::DropReason;
+pub(super) use identities::Ground;
 
 /// The machines, and what comes out.
 #[derive(Debug)]

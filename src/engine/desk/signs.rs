@@ -97,6 +97,7 @@ impl Desk {
         if !heard.mac.is_station() {
             return;
         }
+        self.hear_identity((heard.link, heard.mac), target, now);
         self.hear_hop(target, heard, now);
         if !self.house.plan.may_live(target, heard.link, &self.house.host) {
             return;

@@ -76,6 +76,9 @@ impl Desk {
                 None => Some(Work::Follow(0)),
             },
             Work::Follow(from) => self.follow_plan(from, most).map(Work::Follow),
+            Work::Identities(from) => {
+                self.review_identities(from, most.div_ceil(ENDED), now).map(Work::Identities)
+            }
             Work::Mirror(from) => self.mirror_from(from, most, now).map(Work::Mirror),
             Work::Announce(upstreams, from) => {
                 let (live, next) = self.house.guests.live_from(from, most);

@@ -81,6 +81,7 @@ impl Routes {
     /// Wants nothing new any more, and [`Self::want_less`] until nothing is left.
     pub fn want_nothing_new(&mut self) {
         self.by_range.clear();
+        self.ways.clear();
         self.shadowed.clear();
         self.ranges.want_nothing_open();
         self.guests.want_nothing_open();

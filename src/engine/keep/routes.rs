@@ -15,6 +15,7 @@ use super::outcome::Verdict;
 use super::wishes::{Wishes, our};
 use crate::engine::change::{Change, Outcome, RouteState};
 use crate::engine::facts::{IfIndex, KernelRoute, NextHop, RouteKind};
+use crate::engine::guests::Way;
 use crate::engine::host::Host;
 use crate::engine::ours::Ours;
 use crate::engine::plan::Served;
@@ -34,6 +35,8 @@ pub struct Routes {
     pub(super) ranges: Keeper<Slot, KernelRoute>,
     /// By range, what it asks for.
     pub(super) by_range: BTreeMap<Ipv6Net, Vec<KernelRoute>>,
+    /// Those to prefixes that are routed to guests.
+    pub(super) ways: BTreeMap<Ipv6Net, Way>,
     /// Those of single guests: the link that each is on.
     pub(super) guests: Keeper<Ipv6Addr, IfIndex>,
     /// Guests to which another program's route leads just as ours would.
@@ -52,6 +55,7 @@ impl Routes {
             ours: Ours::new(policy.protocol),
             ranges: Keeper::new(Manner::Confirmed, seed),
             by_range: BTreeMap::new(),
+            ways: BTreeMap::new(),
             guests: Keeper::new(Manner::Confirmed, seed),
             shadowed: BTreeMap::new(),
             overtaken: BTreeSet::new(),
@@ -200,6 +204,31 @@ impl Routes {
         }
         if !wish.is_empty() {
             self.by_range.insert(prefix, wish);
+        }
+    }
+
+    /// This leads to a prefix that is routed to a guest, from here on; `None`: nothing does.
+    pub fn want_way(&mut self, prefix: Ipv6Net, way: Option<Way>, host: &Host) {
+        match way {
+            Some(way) => _ = self.ways.insert(prefix, way),
+            None => _ = self.ways.remove(&prefix),
+        }
+        let route = way.map(|way| {
+            let next_hop = match way {
+                Way::Via(_, via) => NextHop::Via(via),
+                Way::Direct(_) => NextHop::OnLink,
+            };
+            let kind = RouteKind::Unicast(way.link());
+            KernelRoute { next_hop, ..our(&self.policy, prefix, kind, self.policy.metric) }
+        });
+        self.ranges.want((prefix, self.policy.table, self.policy.metric), route);
+        self.touch(prefix, host);
+    }
+
+    /// The same of all of them, when ours look different.
+    pub fn want_ways_again(&mut self, host: &Host) {
+        for (prefix, way) in std::mem::take(&mut self.ways) {
+            self.want_way(prefix, Some(way), host);
         }
     }
 

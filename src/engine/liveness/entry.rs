@@ -114,7 +114,7 @@ impl Entry {
         let has_mac = if live.mac.is_some() { HAS_MAC } else { 0 };
         let was_proved = if live.was_proved { WAS_PROVED } else { 0 };
         let owner = self.bits & !((1 << OWNER) - 1);
-        self.bits = kind as u8 | has_mac | was_proved | (live.evidence as u8) << EVIDENCE | owner;
+        self.bits = kind as u8 | has_mac | was_proved | (live.evidence.stored() as u8) << EVIDENCE | owner;
         self.link = live.link;
         self.mac = live.mac.unwrap_or(Mac([0; 6]));
         self.since = live.since.coarse();

@@ -8,7 +8,7 @@ use core::net::Ipv6Addr;
 
 use super::{
     Budget, Claim, Doubt, Evidence, Ground, HINTED, Heard, Kind, Live, Liveness, Out, Owner, Proof, Sign,
-    Standing, State, Subject, Why,
+    Standing, State, Subject, Vouched, Why,
 };
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
@@ -94,6 +94,25 @@ impl Liveness {
         self.set(target, Some(State::Live(live)), now, Why::Inherited);
         // It was ours a moment ago: the link need not be asked.
         self.set_owner(target, Owner::Nobody);
+    }
+
+    /// The administrator says that the target is there.
+    pub fn vouch(&mut self, target: Ipv6Addr, vouched: Vouched, now: Time) {
+        let Vouched { link, mac, evidence } = vouched;
+        let before = self.live(target);
+        let known = before.filter(|live| live.link == link).and_then(|live| live.mac);
+        let live = Live {
+            link,
+            mac: mac.or(known),
+            evidence,
+            proof: Proof::Replied,
+            was_proved: true,
+            since: before.map_or(now, |live| live.since),
+            seen: now,
+            unanswered: 0,
+            claim: None,
+        };
+        self.put(target, State::Live(live), Why::Vouched, now);
     }
 
     fn seen_first(&mut self, target: Ipv6Addr, heard: Heard, proof: Proof, budget: &mut Budget, now: Time) {
@@ -199,7 +218,7 @@ impl Liveness {
         budget: &mut Budget,
         now: Time,
     ) {
-        if live.claim.is_some() || heard.sign == Sign::WasFound {
+        if live.claim.is_some() || heard.sign == Sign::WasFound || ground.fixes(target, live.link) {
             return;
         }
         if !ground.is_up(live.link) {

@@ -23,7 +23,8 @@ pub use ask::Asking;
 pub use budget::{Budget, HINTED, SHARES};
 pub use entry::Kind;
 pub use state::{
-    Claim, Evidence, Heard, Live, Owner, Place, Probing, Proof, Sign, Standing, State, Transition, Why,
+    Claim, Evidence, Heard, Live, Owner, Place, Probing, Proof, Sign, Standing, State, Transition, Vouched,
+    Why,
 };
 pub use tick::ENDED;
 
@@ -85,6 +86,16 @@ pub trait Ground {
     fn is_up(&self, link: IfIndex) -> bool;
     /// Why a target cannot be asked for, where none of its links can be asked.
     fn why_not_asked(&self, target: Ipv6Addr) -> DropReason;
+
+    /// Whether the target is on this link by the administrator's word, so that silence says nothing.
+    fn vouches(&self, _target: Ipv6Addr, _link: IfIndex) -> bool {
+        false
+    }
+
+    /// Whether nothing that is heard on another link speaks against that.
+    fn fixes(&self, _target: Ipv6Addr, _link: IfIndex) -> bool {
+        false
+    }
 
     /// Whether a target on this link can be asked whether it is there.
     fn can_ask(&self, link: IfIndex) -> bool {

@@ -91,6 +91,10 @@ pub enum Evidence {
     Dad,
     /// A predecessor of this process knew it, and left its route.
     Route,
+    /// The administrator's `[[guest]]` says so.
+    Guest,
+    /// It was claimed.
+    Claim,
 }
 
 /// What the upstream's link says of who has an address there.
@@ -183,6 +187,10 @@ pub enum Why {
     Moved,
     /// A predecessor of this process left its route.
     Inherited,
+    /// The administrator says so, or a claim.
+    Vouched,
+    /// A claim of it was released, or is over.
+    Released,
     /// Probes went unanswered.
     Unanswered,
     /// It has been absent for long enough.
@@ -256,6 +264,14 @@ impl State {
 }
 
 impl Evidence {
+    /// What an entry has room for. Of the administrator's word there is more where that is kept.
+    pub(super) fn stored(self) -> Self {
+        match self {
+            Self::Guest | Self::Claim => Self::Route,
+            heard => heard,
+        }
+    }
+
     /// The name in events and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -263,6 +279,8 @@ impl Evidence {
             Self::Neighbor => "neighbor",
             Self::Dad => "dad",
             Self::Route => "route",
+            Self::Guest => "guest",
+            Self::Claim => "claim",
         }
     }
 }
@@ -292,11 +310,22 @@ impl Claim {
     pub fn heard(&self) -> Heard {
         let sign = match self.evidence {
             Evidence::Probe => Sign::Advertised,
-            Evidence::Neighbor | Evidence::Route => Sign::Asked,
+            Evidence::Neighbor | Evidence::Route | Evidence::Guest | Evidence::Claim => Sign::Asked,
             Evidence::Dad => Sign::Dad,
         };
         Heard { link: self.link, mac: self.mac, sign }
     }
+}
+
+/// The administrator's word for a target: where it is, by which evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vouched {
+    /// The link that it is on.
+    pub link: IfIndex,
+    /// Its link-layer address, where that is known.
+    pub mac: Option<Mac>,
+    /// [`Evidence::Guest`] or [`Evidence::Claim`].
+    pub evidence: Evidence,
 }
 
 impl Heard {

@@ -54,6 +54,9 @@ impl Liveness {
                 self.set(target, None, now, Why::Forgotten);
             }
             None if live.unanswered < self.timers.retries => self.confirm(target, live, ground, budget, now),
+            None if ground.vouches(target, live.link) => {
+                self.put(target, State::Live(Live { unanswered: 0, ..live }), Why::Asked, now);
+            }
             None => {
                 self.put(target, State::Absent, Why::Unanswered, now);
                 if self.subject == Subject::Guests {

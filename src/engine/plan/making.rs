@@ -150,6 +150,7 @@ impl Grounds<'_> {
             upstreams: written.upstreams.clone(),
             ranges: effective.ranges,
             suffixes: written.suffixes.clone(),
+            guests: Vec::new(),
             ..*written
         };
         let index = Ranges::new(&policy.ranges);

@@ -65,6 +65,7 @@ fn automatic() -> Policy {
         routes: RoutePolicy::default(),
         timers: Timers::default(),
         limits: Limits::default(),
+        guests: Vec::new(),
     }
 }
 

@@ -82,6 +82,7 @@ impl Scene {
             routes: RoutePolicy::default(),
             timers: Timers::default(),
             limits: Limits::default(),
+            guests: Vec::new(),
         }
     }
 

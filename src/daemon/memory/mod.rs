@@ -1,0 +1,197 @@
+//! What is remembered across restarts, each kind in a file of its own beside the control socket.
+//!
+//! May touch: those files, on a thread of its own. What is in them is of another time, and anybody may have written it: what
+//! makes no sense is ignored, with one line of the log.
+
+pub(super) mod claims;
+pub(super) mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use super::Daemon;
+use super::control::beside;
+use crate::engine::guests::Claim;
+use crate::engine::{Claiming, Input, Remembered};
+use claims::Clocks;
+
+/// Writes what is to be remembered.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    writer: Option<Writer>,
+}
+
+/// What a file is to say from here on.
+#[derive(Debug)]
+pub(super) struct Note {
+    /// All of it.
+    pub(super) text: Vec<u8>,
+    /// What follows if it cannot be written, behind a semicolon.
+    pub(super) else_what: &'static str,
+}
+
+/// The thread that writes.
+#[derive(Debug)]
+struct Writer {
+    queue: Sender<Task>,
+    is_done: Receiver<()>,
+}
+
+#[derive(Debug)]
+enum Task {
+    Write(PathBuf, Note),
+    /// Tell when all before is written, or cannot be.
+    Tell(oneshot::Sender<()>),
+}
+
+impl Memory {
+    /// This is to be in the file, and nothing else.
+    pub(super) fn write(&mut self, file: PathBuf, note: Note) {
+        self.ask(Task::Write(file, note));
+    }
+
+    /// Has something when all that was to be written is.
+    pub(super) fn written(&mut self) -> oneshot::Receiver<()> {
+        let (tell, is_written) = oneshot::channel();
+        self.ask(Task::Tell(tell));
+        is_written
+    }
+
+    fn ask(&mut self, task: Task) {
+        let writer = self.writer.get_or_insert_with(Writer::start);
+        // It never ends before the queue does.
+        let _ = writer.queue.send(task);
+    }
+}
+
+impl Writer {
+    fn start() -> Self {
+        let (queue, tasks) = channel::<Task>();
+        let (done, is_done) = channel();
+        thread::spawn(move || {
+            let mut failed = BTreeSet::new();
+            while let Ok(first) = tasks.recv() {
+                let (mut last, mut waiting) = (BTreeMap::new(), Vec::new());
+                for task in std::iter::once(first).chain(tasks.try_iter()) {
+                    match task {
+                        Task::Write(file, note) => _ = last.insert(file, note),
+                        Task::Tell(tell) => waiting.push(tell),
+                    }
+                }
+                for (file, note) in last {
+                    if let Err(error) = replace(&file, &note.text) {
+                        // Once: it changes nothing but what the next start knows.
+                        if failed.insert(file.clone()) {
+                            tracing::warn!("cannot write {}: {error}; {}", file.display(), note.else_what);
+                        }
+                    }
+                }
+                // Those who wait may have gone.
+                waiting.into_iter().for_each(|tell| _ = tell.send(()));
+            }
+            let _ = done.send(());
+        });
+        Self { queue, is_done }
+    }
+}
+
+impl Drop for Memory {
+    /// What is being written is written to its end, unless the disk does not answer.
+    fn drop(&mut self) {
+        if let Some(Writer { queue, is_done }) = self.writer.take() {
+            drop(queue);
+            let _ = is_done.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+impl Daemon {
+    /// What was remembered from before enters the engine, before it begins to serve.
+    pub(super) async fn recall(&mut self) {
+        let [sources, claims] = ["sources", "claims"].map(|kind| beside(&self.config.control.socket, kind));
+        let clocks = Clocks::at(self.now());
+        // They may lie on a disk that is slow.
+        let read = move || (sources::read(&sources), claims::read(&claims, clocks));
+        let (sources, (claims, over)) = spawn_blocking(read).await.unwrap_or_default();
+        if over > 0 {
+            tracing::info!("{over} claims ended while lone64 was not running");
+        }
+        if !sources.is_empty() {
+            self.handle(Input::Remembered(sources));
+        }
+        if !claims.is_empty() {
+            self.handle(Input::Claiming(Claiming::Remembered(claims)));
+        }
+    }
+
+    /// These sources are to be in the file beside the control socket.
+    pub(super) fn remember_sources(&mut self, all: &[Remembered]) {
+        self.memory.write(beside(&self.config.control.socket, "sources"), sources::note(all));
+    }
+
+    /// These claims are to be in theirs.
+    pub(super) fn remember_claims(&mut self, claims: &[Claim]) {
+        let note = claims::note(claims, Clocks::at(self.now()));
+        self.memory.write(beside(&self.config.control.socket, "claims"), note);
+    }
+
+    /// The control socket is elsewhere now, and so is the file beside it.
+    pub(super) fn move_claims(&mut self, before: &Path) {
+        let claims: Vec<_> = self.engine.identified().claims().map(|seen| seen.claim.clone()).collect();
+        if !claims.is_empty() {
+            self.memory.write(beside(before, "claims"), claims::note(&[], Clocks::at(self.now())));
+            self.remember_claims(&claims);
+        }
+    }
+}
+
+/// What a file says, in the form that `parse` reads; nothing if there is none, or it makes no sense. `then` is what
+/// becomes of it, behind a semicolon.
+fn read<T: Default>(file: &Path, longest: u64, then: &str, parse: impl Fn(&str) -> io::Result<T>) -> T {
+    let ignored = |error: &io::Error| {
+        if error.kind() != ErrorKind::NotFound {
+            tracing::warn!("ignored {}: {error}; {then}", file.display());
+        }
+    };
+    let read = read_text(file, longest).and_then(|text| parse(&text));
+    read.inspect_err(ignored).unwrap_or_default()
+}
+
+fn read_text(file: &Path, longest: u64) -> io::Result<String> {
+    // A pipe would be waited for.
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is no regular file"));
+    }
+    let mut text = String::new();
+    File::open(file)?.take(longest + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > longest {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is too long"));
+    }
+    Ok(text)
+}
+
+/// All of the new content is there, or all of the old.
+fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    // What lies there is nobody's: a link would lead elsewhere, and a pipe would be waited for.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut opened = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    opened.write_all(text)?;
+    drop(opened);
+    fs::rename(&new, file)
+}
+
+/// For the last write at the exit.
+const PATIENCE: Duration = Duration::from_secs(1);

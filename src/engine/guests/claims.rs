@@ -1,0 +1,96 @@
+//! Claims as they come and end.
+
+use core::net::Ipv6Addr;
+
+use super::claim::{Claim, Object};
+use super::meaning::Meaning;
+use super::missing::Missing;
+use super::{Claimed, Given, Guests, Terrain, by};
+use crate::engine::time::Time;
+
+impl Guests {
+    /// Why this cannot be claimed, if so.
+    pub fn check(&self, claim: &Claim, terrain: &impl Terrain) -> Result<(), Missing> {
+        if self.claims.len() >= MOST_CLAIMS && !self.claims.contains_key(&claim.object) {
+            return Err(Missing::Room(MOST_CLAIMS));
+        }
+        if let Object::Guest(name) = &claim.object {
+            let id = self.names.get(name).ok_or_else(|| Missing::Guest(name.clone()))?;
+            let own = self.known.get(id).and_then(|known| known.policy.mac);
+            if claim.mac.is_some() && own.is_some() && claim.mac != own {
+                return Err(Missing::OtherMac(name.clone()));
+            }
+        }
+        if let Some((address, mac)) = claim.object.address().zip(claim.mac)
+            && let Some(known) = self.owner(address).filter(|known| known.policy.mac != Some(mac))
+        {
+            return Err(Missing::OthersAddress(address, known.policy.name.clone()));
+        }
+        let missing = self.meaning_of_claim(claim, terrain).missing;
+        missing.filter(Missing::is_refusal).map_or(Ok(()), Err)
+    }
+
+    /// This is here from now on. What was claimed of the same before is over.
+    pub fn claim(&mut self, claim: Claim, terrain: &impl Terrain) {
+        let object = claim.object.clone();
+        self.ends.extend(claim.until.map(|until| (until, object.clone())));
+        let given = match self.claims.remove(&object) {
+            Some(before) => {
+                if let Some(until) = before.claim.until.filter(|until| claim.until != Some(*until)) {
+                    self.ends.remove(&(until, object.clone()));
+                }
+                before.given
+            }
+            None => Given::default(),
+        };
+        self.claims.insert(object.clone(), Claimed { claim, given });
+        self.are_new = true;
+        self.settle_claim(&object, terrain);
+    }
+
+    /// These were claimed before a restart. What follows from them shows when all of the start has been told.
+    pub fn remember(&mut self, claims: Vec<Claim>) {
+        for claim in claims.into_iter().take(MOST_CLAIMS) {
+            self.ends.extend(claim.until.map(|until| (until, claim.object.clone())));
+            self.claims.insert(claim.object.clone(), Claimed { claim, given: Given::default() });
+        }
+    }
+
+    /// This is not claimed any more. The claim, if there was one.
+    pub fn release(&mut self, object: &Object) -> Option<Claim> {
+        let Claimed { claim, given } = self.claims.remove(object)?;
+        self.ends.extract_if(.., |(until, other)| claim.until == Some(*until) && other == object).count();
+        self.give(by(object), None, given, Meaning::default());
+        self.are_new = true;
+        Some(claim)
+    }
+
+    /// The next claim whose time is over.
+    pub fn take_over(&mut self, now: Time) -> Option<Object> {
+        let (until, _) = self.ends.first()?;
+        if *until > now {
+            return None;
+        }
+        let (_, object) = self.ends.pop_first()?;
+        self.release(&object).map(|claim| claim.object)
+    }
+
+    /// When the next claim ends.
+    pub fn next_due(&self) -> Option<Time> {
+        self.ends.first().map(|(until, _)| *until)
+    }
+
+    /// Every claim, if they are others than when this was last asked.
+    pub fn take_changed(&mut self) -> Option<Vec<Claim>> {
+        std::mem::take(&mut self.are_new)
+            .then(|| self.claims.values().map(|claimed| claimed.claim.clone()).collect())
+    }
+
+    /// The addresses that follow from a claim.
+    pub fn addresses_of(&self, object: &Object) -> Vec<Ipv6Addr> {
+        self.claims.get(object).map(|claimed| claimed.given.addresses.clone()).unwrap_or_default()
+    }
+}
+
+/// As many are claimed at once.
+const MOST_CLAIMS: usize = 16_384;

@@ -1,0 +1,295 @@
+//! Guests with an identity, and what is claimed: of which addresses and prefixes the administrator says that they are here,
+//! and where that is. A machine of its own: where guests can be is told by the [`Terrain`].
+//!
+//! A word counts while its interface is up. It holds no frame and no timer but the ends of claims: what follows from a word
+//! is the desk's to hand on.
+
+mod claim;
+mod claims;
+mod heard;
+mod meaning;
+mod missing;
+mod seen;
+mod words;
+
+use core::net::Ipv6Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv6Net;
+
+use super::facts::{IfIndex, IfName};
+use super::policy::GuestPolicy;
+use super::time::Time;
+use crate::wire::Mac;
+pub use claim::{Claim, Ended, Object};
+use meaning::Meaning;
+pub use missing::{Covered, Missing};
+pub use seen::{Seen, SeenClaim};
+pub use words::{By, GuestId, Way, Word, Words};
+
+/// All guests with an identity, all claims, and what follows from them.
+#[derive(Debug, Default)]
+pub struct Guests {
+    known: BTreeMap<GuestId, Known>,
+    names: BTreeMap<String, GuestId>,
+    stations: BTreeMap<Mac, GuestId>,
+    owners: BTreeMap<Ipv6Addr, GuestId>,
+    last: GuestId,
+    claims: BTreeMap<Object, Claimed>,
+    ends: BTreeSet<(Time, Object)>,
+    words: Words,
+    /// The claims are others than when they were last told.
+    are_new: bool,
+    out: Vec<Out>,
+}
+
+/// A guest, and what is known of it.
+#[derive(Debug)]
+struct Known {
+    policy: GuestPolicy,
+    /// The link on which its MAC was heard, where the policy names none.
+    seen: Option<IfIndex>,
+    /// The link-local address that was heard from its MAC, and where.
+    hop: Option<(IfIndex, Ipv6Addr)>,
+    /// Another one that was heard since.
+    next_hop: Option<Ipv6Addr>,
+    given: Given,
+}
+
+#[derive(Debug)]
+struct Claimed {
+    claim: Claim,
+    given: Given,
+}
+
+/// What follows from a guest or a claim at this moment.
+#[derive(Debug, Default)]
+struct Given {
+    addresses: Vec<Ipv6Addr>,
+    prefixes: Vec<Ipv6Net>,
+    link: Option<IfIndex>,
+    missing: Option<Missing>,
+}
+
+/// What comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Out {
+    /// The address is here.
+    Here(Ipv6Addr, Word),
+    /// Nobody says so any more: why.
+    Gone(Ipv6Addr, By),
+    /// This leads to the prefix from here on; `None`: nothing does.
+    Lead(Ipv6Net, Option<Way>),
+    /// Another link-local address was heard from this next hop's MAC: is it still there?
+    Doubt(IfIndex, Ipv6Addr),
+}
+
+/// Whose place is looked at next, in a walk over all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cursor {
+    /// That of this guest, or of the first behind it.
+    Guest(GuestId),
+    /// That of the claim behind this one.
+    Claim(Option<Object>),
+}
+
+impl Cursor {
+    /// Before all.
+    pub fn first() -> Self {
+        Self::Guest(GuestId::default())
+    }
+}
+
+/// What is known of where guests can be.
+pub trait Terrain {
+    /// The interface of this name.
+    fn named(&self, name: &IfName) -> Option<IfIndex>;
+    /// Its name.
+    fn name(&self, link: IfIndex) -> Option<IfName>;
+    /// Whether it carries traffic.
+    fn is_up(&self, link: IfIndex) -> bool;
+    /// Whether there is no Neighbor Discovery on it.
+    fn is_layer_3(&self, link: IfIndex) -> bool;
+    /// The only downstream of the range that has all of this.
+    fn only_downstream(&self, prefix: &Ipv6Net) -> Result<IfIndex, Missing>;
+    /// Whether a guest behind this link can have the address.
+    fn check_address(&self, address: Ipv6Addr, link: IfIndex) -> Result<(), Missing>;
+    /// Whether all of the prefix can be routed to a guest behind this link.
+    fn check_prefix(&self, prefix: &Ipv6Net, link: IfIndex) -> Result<(), Missing>;
+    /// The ranges that are a /64 and have guests behind this link.
+    fn slash_64s(&self, link: IfIndex) -> Vec<Ipv6Net>;
+    /// Whether the address is known to be on this link.
+    fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool;
+}
+
+impl Guests {
+    /// These guests, and no others, are written. What was heard of those that stay is kept. What followed from those that
+    /// are gone ends; of the others see [`Self::settle`].
+    pub fn write(&mut self, written: &[GuestPolicy]) {
+        let wanted: BTreeSet<&str> = written.iter().map(|policy| policy.name.as_str()).collect();
+        let gone = self.names.extract_if(.., |name, _| !wanted.contains(name.as_str()));
+        for (_, id) in gone.collect::<Vec<_>>() {
+            if let Some(known) = self.known.remove(&id) {
+                self.give(By::Guest, Some(id), known.given, Meaning::default());
+            }
+        }
+        for policy in written {
+            let id = *self.names.entry(policy.name.clone()).or_insert_with(|| {
+                self.last = self.last.next();
+                self.last
+            });
+            let known = self.known.entry(id).or_insert_with(|| Known::new(policy));
+            if known.policy != *policy {
+                let given = std::mem::take(&mut known.given);
+                *known = Known { given, ..Known::new(policy) };
+            }
+        }
+        let of_mac = |(id, known): (&GuestId, &Known)| Some((known.policy.mac?, *id));
+        self.stations = self.known.iter().filter_map(of_mac).collect();
+        let of_address = |(id, known): (&GuestId, &Known)| {
+            let id = *id;
+            known.policy.addresses.listed().iter().map(move |address| (*address, id)).collect::<Vec<_>>()
+        };
+        self.owners = self.known.iter().flat_map(of_address).collect();
+    }
+
+    /// Looks at the place of every guest and claim from this one on, at most at so many: what follows from them may be
+    /// something else by now. Where to go on; `None` at the end.
+    pub fn settle(&mut self, from: Cursor, most: usize, terrain: &impl Terrain) -> Option<Cursor> {
+        let behind = match from {
+            Cursor::Guest(from) => {
+                let ids: Vec<_> = self.known.range(from..).take(most).map(|(id, _)| *id).collect();
+                ids.iter().for_each(|id| self.settle_guest(*id, terrain));
+                return Some(match ids.last().filter(|_| ids.len() == most) {
+                    Some(last) => Cursor::Guest(last.next()),
+                    None => Cursor::Claim(None),
+                });
+            }
+            Cursor::Claim(behind) => behind,
+        };
+        let next = |(object, _): (&Object, _)| object.clone();
+        let objects: Vec<_> = match &behind {
+            None => self.claims.iter().take(most).map(next).collect(),
+            Some(behind) => {
+                use std::ops::Bound::{Excluded, Unbounded};
+                self.claims.range((Excluded(behind), Unbounded)).take(most).map(next).collect()
+            }
+        };
+        objects.iter().for_each(|object| self.settle_claim(object, terrain));
+        objects.last().filter(|_| objects.len() == most).map(|last| Cursor::Claim(Some(last.clone())))
+    }
+
+    /// Whether there is anything to be looked at.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.claims.is_empty() && self.out.is_empty()
+    }
+
+    /// What has come out since the last look, in order.
+    pub fn take_out(&mut self) -> Vec<Out> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Every word.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    // ---- What follows ----
+
+    fn settle_guest(&mut self, id: GuestId, terrain: &impl Terrain) {
+        let meaning = self.meaning_of_guest(id, By::Guest, None, terrain);
+        let Some(known) = self.known.get_mut(&id) else { return };
+        let given = std::mem::take(&mut known.given);
+        let given = self.give_again(By::Guest, Some(id), given, meaning, terrain);
+        if let Some(known) = self.known.get_mut(&id) {
+            known.given = given;
+        }
+    }
+
+    fn settle_claim(&mut self, object: &Object, terrain: &impl Terrain) {
+        let Some(claimed) = self.claims.get_mut(object) else { return };
+        let given = std::mem::take(&mut claimed.given);
+        let claim = claimed.claim.clone();
+        let meaning = self.meaning_of_claim(&claim, terrain);
+        let given = self.give_again(by(object), None, given, meaning, terrain);
+        if let Some(claimed) = self.claims.get_mut(object) {
+            claimed.given = given;
+        }
+    }
+
+    /// As [`Self::give`]; and what is not known to be there, though it was said before, is said again.
+    fn give_again(
+        &mut self,
+        by: By,
+        id: Option<GuestId>,
+        before: Given,
+        meaning: Meaning,
+        terrain: &impl Terrain,
+    ) -> Given {
+        let given = self.give(by, id, before, meaning);
+        for address in &given.addresses {
+            if let Some(word) = self.words.of(*address).copied()
+                && !terrain.is_live_on(*address, word.link)
+            {
+                self.here(*address, word);
+            }
+        }
+        given
+    }
+
+    /// This follows in the place of what followed before.
+    fn give(&mut self, by: By, id: Option<GuestId>, before: Given, meaning: Meaning) -> Given {
+        let Meaning { words, ways, link, missing } = meaning;
+        for address in before.addresses {
+            if !words.iter().any(|(other, _)| *other == address) && self.words.say(address, by, None) {
+                match self.words.of(address).copied() {
+                    Some(word) => self.here(address, word),
+                    None => self.out.push(Out::Gone(address, by)),
+                }
+            }
+        }
+        for prefix in before.prefixes {
+            if !ways.iter().any(|(other, _)| *other == prefix) && self.words.lead(prefix, by, None) {
+                self.out.push(Out::Lead(prefix, self.words.way(&prefix)));
+            }
+        }
+        for (address, word) in &words {
+            if self.words.say(*address, by, Some(*word)) {
+                self.here(*address, *word);
+            }
+        }
+        for (prefix, way) in &ways {
+            if self.words.lead(*prefix, by, Some((*way, id))) {
+                self.out.push(Out::Lead(*prefix, self.words.way(prefix)));
+            }
+        }
+        let addresses = words.into_iter().map(|(address, _)| address).collect();
+        Given { addresses, prefixes: ways.into_iter().map(|(prefix, _)| prefix).collect(), link, missing }
+    }
+
+    /// Once for what is told several times in a row.
+    fn here(&mut self, address: Ipv6Addr, word: Word) {
+        let out = Out::Here(address, word);
+        if self.out.last() != Some(&out) {
+            self.out.push(out);
+        }
+    }
+}
+
+impl Known {
+    fn new(policy: &GuestPolicy) -> Self {
+        let (policy, given) = (policy.clone(), Given::default());
+        Self { policy, seen: None, hop: None, next_hop: None, given }
+    }
+}
+
+fn by(object: &Object) -> By {
+    match object {
+        Object::Prefix(_) => By::Claim,
+        Object::Guest(_) => By::NamedClaim,
+    }
+}
+
+#[cfg(test)]
+#[path = "guests_tests.rs"]
+mod tests;

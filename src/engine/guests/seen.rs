@@ -1,0 +1,84 @@
+//! Guests and claims as others see them: status, explain, metrics.
+
+use core::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use super::claim::{Claim, Object};
+use super::missing::Missing;
+use super::words::GuestId;
+use super::{Claimed, Guests, Known};
+use crate::engine::facts::IfIndex;
+use crate::engine::policy::GuestPolicy;
+
+/// A guest as others see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// As it was written.
+    pub policy: &'a GuestPolicy,
+    /// Where it is, if that is known.
+    pub link: Option<IfIndex>,
+    /// Its addresses that are here.
+    pub addresses: &'a [Ipv6Addr],
+    /// The prefixes that are routed to it.
+    pub prefixes: &'a [Ipv6Net],
+    /// The first thing that is missing.
+    pub missing: Option<&'a Missing>,
+}
+
+/// A claim as others see it.
+#[derive(Debug, Clone, Copy)]
+pub struct SeenClaim<'a> {
+    /// As it was made.
+    pub claim: &'a Claim,
+    /// Where it is, if that is known.
+    pub link: Option<IfIndex>,
+    /// What is missing.
+    pub missing: Option<&'a Missing>,
+}
+
+impl Guests {
+    /// The name of a guest.
+    pub fn name(&self, id: GuestId) -> Option<&str> {
+        self.known.get(&id).map(|known| known.policy.name.as_str())
+    }
+
+    /// Every guest, in the order in which they became known.
+    pub fn iter(&self) -> impl Iterator<Item = Seen<'_>> {
+        self.known.values().map(|Known { policy, given, .. }| Seen {
+            policy,
+            link: given.link,
+            addresses: &given.addresses,
+            prefixes: &given.prefixes,
+            missing: given.missing.as_ref(),
+        })
+    }
+
+    /// Every claim, in the order of what is claimed.
+    pub fn claims(&self) -> impl Iterator<Item = SeenClaim<'_>> {
+        self.claims.values().map(|Claimed { claim, given }| SeenClaim {
+            claim,
+            link: given.link,
+            missing: given.missing.as_ref(),
+        })
+    }
+
+    /// The claim of this, if there is one.
+    pub fn claim_of(&self, object: &Object) -> Option<SeenClaim<'_>> {
+        let Claimed { claim, given } = self.claims.get(object)?;
+        Some(SeenClaim { claim, link: given.link, missing: given.missing.as_ref() })
+    }
+
+    /// The guest that has this address or a prefix with it, and what it lacks to be here.
+    pub fn lacking(&self, target: Ipv6Addr) -> Option<(&str, &Missing)> {
+        let of_prefix = |known: &&Known| known.policy.delegate.iter().any(|prefix| prefix.contains(&target));
+        let known = self.owner(target).or_else(|| self.known.values().find(of_prefix))?;
+        Some((known.policy.name.as_str(), known.given.missing.as_ref()?))
+    }
+
+    /// How many guests are known, how many of them are here, and how many claims there are.
+    pub fn count(&self) -> (usize, usize, usize) {
+        let here = self.known.values().filter(|known| known.given.link.is_some());
+        (self.known.len(), here.count(), self.claims.len())
+    }
+}

@@ -1,0 +1,182 @@
+//! The administrator's word for single addresses: each is there, and where.
+
+use core::net::Ipv6Addr;
+use std::collections::BTreeMap;
+
+use ipnet::Ipv6Net;
+
+use crate::engine::facts::IfIndex;
+use crate::wire::Mac;
+
+/// Who says so. Where several do, the first of these decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    /// A claim of the address, or of a prefix.
+    Claim,
+    /// A claim of the guest that has it.
+    NamedClaim,
+    /// The configuration.
+    Guest,
+}
+
+impl By {
+    /// The name as evidence, in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim | Self::NamedClaim => "claim",
+            Self::Guest => "guest",
+        }
+    }
+}
+
+/// A guest that is written, as long as its name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct GuestId(u32);
+
+impl GuestId {
+    /// The one behind it.
+    pub(super) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// The word for one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// The link that it is on.
+    pub link: IfIndex,
+    /// Its link-layer address, where that is known.
+    pub mac: Option<Mac>,
+    /// Who says so.
+    pub by: By,
+    /// The guest that has it.
+    pub guest: Option<GuestId>,
+    /// Whether the link is the administrator's word too, or was found out.
+    pub is_fixed: bool,
+}
+
+/// How packets for a prefix get to the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Through the address that was heard from its MAC, or that was named, on this link.
+    Via(IfIndex, Ipv6Addr),
+    /// There is no Neighbor Discovery on this link.
+    Direct(IfIndex),
+}
+
+impl Way {
+    /// The link that it leads to.
+    pub fn link(&self) -> IfIndex {
+        match self {
+            Self::Via(link, _) | Self::Direct(link) => *link,
+        }
+    }
+}
+
+/// What is said in so many ways at most, each by another.
+#[derive(Debug)]
+struct Said<T>([Option<T>; 3]);
+
+/// Every word.
+#[derive(Debug, Default)]
+pub struct Words {
+    addresses: BTreeMap<Ipv6Addr, Said<Word>>,
+    prefixes: BTreeMap<Ipv6Net, Said<(Way, Option<GuestId>)>>,
+}
+
+impl Words {
+    /// The word for this address, if there is one.
+    pub fn of(&self, target: Ipv6Addr) -> Option<&Word> {
+        self.addresses.get(&target)?.first()
+    }
+
+    /// Whether the address is on this link by the administrator's word.
+    pub fn place(&self, target: Ipv6Addr, link: IfIndex) -> bool {
+        !self.addresses.is_empty() && self.of(target).is_some_and(|word| word.link == link)
+    }
+
+    /// The same, and nothing that is heard elsewhere speaks against it.
+    pub fn fix(&self, target: Ipv6Addr, link: IfIndex) -> bool {
+        self.place(target, link) && self.of(target).is_some_and(|word| word.is_fixed)
+    }
+
+    /// How many there are, of addresses and of prefixes.
+    pub fn count(&self) -> (usize, usize) {
+        (self.addresses.len(), self.prefixes.len())
+    }
+
+    /// The way to this prefix, if one is wanted.
+    pub fn way(&self, prefix: &Ipv6Net) -> Option<Way> {
+        self.prefixes.get(prefix)?.first().map(|(way, _)| *way)
+    }
+
+    /// The prefix that is routed to a guest and has this address, and the guest, if it has a name.
+    pub fn around(&self, target: Ipv6Addr) -> Option<(Ipv6Net, Way, Option<GuestId>)> {
+        // None is inside another, so the last that does not begin behind it is the one.
+        let (prefix, said) = self.prefixes.range(..=Ipv6Net::from(target)).next_back()?;
+        let (way, guest) = said.first()?;
+        prefix.contains(&target).then_some((*prefix, *way, *guest))
+    }
+
+    /// The first address of another guest inside this prefix.
+    pub fn other_inside(&self, prefix: &Ipv6Net, own: Option<GuestId>) -> Option<(Ipv6Addr, &Word)> {
+        let inside = self.addresses.range(prefix.network()..=prefix.broadcast());
+        let words = inside.filter_map(|(address, said)| Some((*address, said.first()?)));
+        words.into_iter().find(|(_, word)| own.is_none() || word.guest != own)
+    }
+
+    /// A prefix that has addresses of this one, and is routed to another than this guest, or by another's word.
+    pub fn overlapping(&self, prefix: &Ipv6Net, by: By, own: Option<GuestId>) -> Option<Ipv6Net> {
+        let around = self.prefixes.range(..=*prefix).next_back().filter(|(other, _)| other.contains(prefix));
+        let inside = self.prefixes.range(*prefix..).filter(|(other, _)| prefix.contains(*other));
+        let is_others = |(other, said): &(&Ipv6Net, &Said<(Way, Option<GuestId>)>)| {
+            let said = said.0.iter().enumerate().filter_map(|(at, said)| Some((at, said.as_ref()?.1)));
+            said.into_iter().any(|(at, guest)| match own {
+                Some(_) => guest != own,
+                None => *other != prefix || at != by as usize,
+            })
+        };
+        around.into_iter().chain(inside.take(MOST_LOOKED_AT)).find(is_others).map(|(other, _)| *other)
+    }
+
+    /// This is said of an address from here on, by this one. True if the word is another then.
+    pub(super) fn say(&mut self, target: Ipv6Addr, by: By, word: Option<Word>) -> bool {
+        say(&mut self.addresses, target, by, word)
+    }
+
+    /// The same of a prefix.
+    pub(super) fn lead(&mut self, prefix: Ipv6Net, by: By, way: Option<(Way, Option<GuestId>)>) -> bool {
+        say(&mut self.prefixes, prefix, by, way)
+    }
+}
+
+/// Inside one prefix: the first that is another's decides.
+const MOST_LOOKED_AT: usize = 64;
+
+impl<T> Said<T> {
+    fn first(&self) -> Option<&T> {
+        self.0.iter().flatten().next()
+    }
+}
+
+fn say<K: Ord, T: Copy + PartialEq>(all: &mut BTreeMap<K, Said<T>>, of: K, by: By, said: Option<T>) -> bool {
+    use std::collections::btree_map::Entry;
+    match all.entry(of) {
+        Entry::Vacant(free) => {
+            let Some(said) = said else { return false };
+            let mut new = Said([None; 3]);
+            new.0[by as usize] = Some(said);
+            free.insert(new);
+            true
+        }
+        Entry::Occupied(mut known) => {
+            let before = known.get().first().copied();
+            known.get_mut().0[by as usize] = said;
+            let after = known.get().first().copied();
+            if after.is_none() {
+                known.remove();
+            }
+            before != after
+        }
+    }
+}

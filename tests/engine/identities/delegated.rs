@@ -1,0 +1,187 @@
+//! Prefixes that are routed to guests, through the address that was heard.
+
+use lone64::engine::facts::{Fact, KernelRoute, LinkState, NextHop, RouteKind};
+use lone64::engine::guests::{Claim, Missing, Object};
+use lone64::engine::policy::GuestPolicy;
+use lone64::engine::{Claiming, Input};
+
+use super::{has_route, identity, missing, on_two_links, place, policy};
+use crate::host::{
+    BRIDGE, Host, address, bridge, dad, guest, guest_mac, has, net, question_from, reply, route, seconds,
+};
+
+const PREFIX: &str = "2001:db8:1:2:c::1000/116";
+
+fn with_prefix(number: u16, prefix: &str) -> GuestPolicy {
+    GuestPolicy { delegate: vec![net(prefix)], ..identity(number) }
+}
+
+fn via(prefix: &str, next_hop: &str) -> KernelRoute {
+    let next_hop = NextHop::Via(address(next_hop));
+    KernelRoute { next_hop, ..route(prefix, RouteKind::Unicast(BRIDGE)) }
+}
+
+/// The guest asks for its gateway from its link-local address.
+fn heard(host: &mut Host, from: &str, number: u16) {
+    let asked = question_from(address(from), guest_mac(number), address("fe80::1"));
+    host.input(Input::Solicitation(BRIDGE, asked));
+}
+
+fn host() -> Host {
+    let mut host = Host::new(policy(vec![with_prefix(5, PREFIX)]));
+    host.guests.insert(address("fe80::55"), guest_mac(5));
+    host
+}
+
+#[test]
+fn there_is_no_route_before_an_address_was_heard_from_the_guests_mac() {
+    let mut host = host();
+    assert!(!host.kernel.contains(&via(PREFIX, "fe80::55")));
+    let name = "lxcbr0".parse().unwrap();
+    assert_eq!(missing(&host, "web5"), Some(Missing::LinkLocal(guest_mac(5), name)));
+    assert!(host.is_live(guest(5)), "its own address does not wait for that");
+    heard(&mut host, "fe80::66", 6);
+    assert!(!host.kernel.iter().any(|route| route.destination == net(PREFIX)), "another's MAC");
+    heard(&mut host, "fe80::55", 5);
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::55")));
+    assert_eq!(missing(&host, "web5"), None);
+}
+
+#[test]
+fn every_address_of_it_is_answered_for() {
+    let mut host = host();
+    heard(&mut host, "fe80::55", 5);
+    for number in [0x1000, 0x1001, 0x1fff] {
+        assert!(host.answers_for(guest(number)), "{number:x}");
+    }
+    assert!(!host.answers_for(guest(0x2000)));
+    let asked = crate::host::probes(&host.take());
+    assert!(asked.iter().all(|probe| probe.target != guest(0x1001)), "nobody is asked for its addresses");
+}
+
+#[test]
+fn it_is_learned_again_when_the_guest_has_another_address() {
+    let mut host = host();
+    heard(&mut host, "fe80::55", 5);
+    host.answers_for(guest(0x1001));
+    // It has another one besides, as guests have.
+    host.guests.insert(address("fe80::56"), guest_mac(5));
+    heard(&mut host, "fe80::56", 5);
+    host.pass(seconds(2));
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::55")), "the one that leads there is still there");
+    host.guests.remove(&address("fe80::55"));
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), address("fe80::56"))));
+    host.pass(seconds(2));
+    assert!(
+        host.kernel.contains(&via(PREFIX, "fe80::56")) && !host.kernel.contains(&via(PREFIX, "fe80::55"))
+    );
+    assert!(host.answers_for(guest(0x1002)));
+}
+
+#[test]
+fn it_goes_and_comes_with_the_guest() {
+    let mut host = host();
+    heard(&mut host, "fe80::55", 5);
+    host.facts(vec![bridge(LinkState::Down)]);
+    assert!(!host.kernel.iter().any(|route| route.destination == net(PREFIX)));
+    assert!(!host.answers_for(guest(0x1001)));
+    host.facts(vec![bridge(LinkState::Up), has(BRIDGE, "fe80::5054:ff:fe00:b0/64")]);
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::55")) && host.answers_for(guest(0x1001)));
+    host.input(Input::Reload(Box::new(policy(vec![identity(5)]))));
+    assert!(!host.kernel.iter().any(|route| route.destination == net(PREFIX)));
+    assert!(!host.answers_for(guest(0x1001)));
+}
+
+#[test]
+fn it_follows_another_protocol_number() {
+    let mut host = host();
+    heard(&mut host, "fe80::55", 5);
+    let mut other = policy(vec![with_prefix(5, PREFIX)]);
+    other.routes.protocol = 77;
+    host.input(Input::Reload(Box::new(other)));
+    assert!(host.kernel.contains(&KernelRoute { protocol: 77, ..via(PREFIX, "fe80::55") }));
+    assert!(!host.kernel.contains(&via(PREFIX, "fe80::55")));
+}
+
+#[test]
+fn what_covers_something_else_is_not_routed() {
+    let mut host = on_two_links(vec![with_prefix(5, PREFIX), identity(6)]);
+    host.guests.insert(address("fe80::55"), guest_mac(5));
+    heard(&mut host, "fe80::55", 5);
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::55")));
+    // The host itself gets an address there.
+    host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::1009/128")]);
+    assert!(matches!(missing(&host, "web5"), Some(Missing::Covers(..))), "{:?}", missing(&host, "web5"));
+    assert!(!host.kernel.contains(&via(PREFIX, "fe80::55")));
+    host.facts(vec![Fact::AddressGone { link: BRIDGE, address: address("2001:db8:1:2:c::1009") }]);
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::55")));
+    // And a network of its own.
+    let connected = KernelRoute {
+        protocol: 2,
+        metric: 256,
+        ..route("2001:db8:1:2:c::1800/117", RouteKind::Unicast(super::TAP))
+    };
+    host.facts(vec![Fact::Route(connected.clone())]);
+    assert!(!host.kernel.contains(&via(PREFIX, "fe80::55")));
+    host.facts(vec![Fact::RouteGone(connected)]);
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::55")));
+}
+
+fn claim(prefix: &str, via: &str) -> Claim {
+    let via = Some(address(via));
+    Claim { object: Object::Prefix(net(prefix)), interface: None, mac: None, via, until: None }
+}
+
+#[test]
+fn a_prefix_is_claimed_through_an_address_and_released() {
+    let mut host = Host::new(policy(Vec::new()));
+    host.guests.insert(address("fe80::77"), guest_mac(7));
+    let claimed = claim(PREFIX, "fe80::77");
+    assert_eq!(host.engine.may_claim(&claimed), Ok(()));
+    host.input(Input::Claiming(Claiming::Claim(claimed.clone())));
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::77")));
+    assert!(host.answers_for(guest(0x1001)) && host.answers_for(guest(0x1ffe)));
+    host.input(Input::Claiming(Claiming::Release(claimed.object)));
+    assert!(!host.kernel.iter().any(|route| route.destination == net(PREFIX)));
+    assert!(!host.answers_for(guest(0x1001)));
+}
+
+#[test]
+fn prefixes_of_two_guests_do_not_overlap() {
+    let mut host = host();
+    heard(&mut host, "fe80::55", 5);
+    for prefix in [PREFIX, "2001:db8:1:2:c::1800/117", "2001:db8:1:2:c::/114"] {
+        let claimed = claim(prefix, "fe80::77");
+        assert!(matches!(host.engine.may_claim(&claimed), Err(Missing::Covers(..))), "{prefix}");
+    }
+    assert_eq!(host.engine.may_claim(&claim("2001:db8:1:2:c::2000/116", "fe80::77")), Ok(()));
+}
+
+const MANY: u16 = 200;
+
+#[test]
+fn hundreds_have_a_prefix_each() {
+    let guests = (0..MANY).map(|number| {
+        let prefix = format!("2001:db8:1:2:c:0:{:x}:0/112", number + 1);
+        GuestPolicy {
+            addresses: lone64::engine::policy::GuestAddresses::Listed(Vec::new()),
+            ..with_prefix(number + 1, &prefix)
+        }
+    });
+    let mut wide = policy(guests.collect());
+    wide.ranges[0].prefix = net("2001:db8:1:2:c::/80");
+    let mut host = Host::new(wide);
+    for number in 1..=MANY {
+        let from = format!("fe80::1:{number:x}");
+        host.guests.insert(address(&from), guest_mac(number));
+        heard(&mut host, &from, number);
+    }
+    let inside = |number: u16| address(&format!("2001:db8:1:2:c:0:{number:x}:9"));
+    for number in [1, MANY / 2, MANY] {
+        assert!(host.answers_for(inside(number)), "{number}");
+    }
+    assert!(!host.answers_for(inside(MANY + 1)));
+    assert_eq!(place(&host, inside(1)), None, "no guest on a link");
+    assert!(!has_route(&host, inside(1), BRIDGE));
+    host.input(Input::Advertisement(BRIDGE, reply(address("fe80::1:1"), guest_mac(1))));
+}
