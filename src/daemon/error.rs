@@ -131,7 +131,7 @@ fn remedy_for(error: &BpfError) -> &'static str {
     };
     match said.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
-            "; run lone64 as root, or as root with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW"
+            "; run lone64 as root, or give lone64.service the drop-in contrib/systemd/kernel-program.conf"
         }
         Some(libc::ENOSYS) => "; the kernel needs CONFIG_BPF_SYSCALL",
         Some(libc::EINVAL) => "; it takes Linux 5.8",

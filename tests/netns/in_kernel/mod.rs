@@ -7,7 +7,6 @@ mod continuity;
 mod flood;
 mod others;
 
-use std::collections::HashMap;
 use std::net::Ipv6Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,8 +19,8 @@ use lone64::wire::program::target_key;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::client::status;
-use crate::daemon::{BINARY, Daemon, Settings};
+use crate::client::{ask, lone64, status};
+use crate::daemon::{BINARY, Daemon, Settings, directory};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, SOLICITATION, target_of};
 use crate::lab::{C, GUEST, Lab, ROUTER, UPSTREAM_MAC, c};
@@ -112,6 +111,12 @@ fn answers_in_the_kernel_and_nowhere_else() {
     link.answered(&nonce);
     assert_eq!(hits(&lab, GUEST).unwrap(), before + 20);
     assert_eq!(upstream(&daemon)["backend"], "tc");
+    let explained = lone64(&daemon.socket(), &format!("explain {GUEST} --json"));
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    assert!(
+        explained.contains("the program in the kernel answers plain solicitations for it"),
+        "{explained}"
+    );
     daemon.stop();
     assert!(maps(&lab, "up0").is_none());
     assert!(lab.host.run(|| Pins::all(Path::new(Pins::FILE_SYSTEM))).unwrap().is_empty());
@@ -208,7 +213,7 @@ fn a_reload_puts_another_program_in_and_loses_no_question() {
         let flood = scope.spawn(|| Flood::open(&lab, &[GUEST], &[]).until(&is_over));
         for round in 0..20 {
             settings().upstream(&format!("router = {}\n", round % 2 == 0)).write(&daemon.config());
-            let reply = crate::client::ask(&daemon.socket(), r#"{"method":"reload"}"#);
+            let reply = ask(&daemon.socket(), r#"{"method":"reload"}"#);
             assert_eq!(reply["result"]["changes"].as_array().map(Vec::len), Some(1), "{reply}");
         }
         is_over.store(true, Ordering::Relaxed);
@@ -249,7 +254,7 @@ fn what_finds_no_room_in_the_kernel_the_daemon_answers() {
     until_known(&lab, &mut link, GUEST);
     // The map keeps its size.
     settings().rest("[limits]\ntargets = 64\n").write(&daemon.config());
-    let reply = crate::client::ask(&daemon.socket(), r#"{"method":"reload"}"#);
+    let reply = ask(&daemon.socket(), r#"{"method":"reload"}"#);
     assert!(reply["result"].is_object(), "{reply}");
     let guests: Vec<_> = (0x100..0x114).map(c).collect();
     change(&lab, "add", guests.iter().copied());
@@ -266,15 +271,26 @@ fn what_finds_no_room_in_the_kernel_the_daemon_answers() {
 
 fn says_why_there_is_no_program() {
     let lab = crate::own_bridge::lab();
-    let daemon = Daemon::start(&lab, crate::own_bridge::settings().upstream("backend = \"tc\"\n"));
-    let known: HashMap<String, Value> = serde_json::from_value(upstream(&daemon)).unwrap();
+    let socket = directory().join("control.sock");
+    let settings = crate::own_bridge::settings().upstream(
+        "backend = \"tc\"
+",
+    );
+    let settings = settings.rest(&format!(
+        "[control]
+socket = \"{}\"
+",
+        socket.display()
+    ));
+    let daemon = Daemon::start(&lab, settings);
+    let known = ask(&socket, r#"{"method":"status"}"#)["result"]["upstreams"][0].take();
     assert_eq!(known["backend"], "packet");
     assert!(known["no_program"].as_str().unwrap().contains("on its own bridge"), "{known:?}");
     // So does the doctor.
     let config = daemon.config();
     let words = ["doctor", "--json", "--config", config.to_str().unwrap()];
     let mut doctor = Command::new(BINARY);
-    doctor.args(words).arg("--socket").arg(daemon.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
+    doctor.args(words).stdout(Stdio::piped()).stderr(Stdio::null());
     let output = lab.host.spawn(&mut doctor).wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(said.matches("no program answers in the kernel on vmbr0").count(), 1, "{said}");
