@@ -59,7 +59,9 @@ impl Guests {
     /// This is not claimed any more. The claim, if there was one.
     pub fn release(&mut self, object: &Object) -> Option<Claim> {
         let Claimed { claim, given } = self.claims.remove(object)?;
-        self.ends.extract_if(.., |(until, other)| claim.until == Some(*until) && other == object).count();
+        if let Some(until) = claim.until {
+            self.ends.remove(&(until, object.clone()));
+        }
         self.give(by(object), None, given, Meaning::default());
         self.are_new = true;
         Some(claim)

@@ -127,8 +127,13 @@ impl Guests {
     /// are gone ends; of the others see [`Self::settle`].
     pub fn write(&mut self, written: &[GuestPolicy]) {
         let wanted: BTreeSet<&str> = written.iter().map(|policy| policy.name.as_str()).collect();
-        let gone = self.names.extract_if(.., |name, _| !wanted.contains(name.as_str()));
-        for (_, id) in gone.collect::<Vec<_>>() {
+        let mut gone = Vec::new();
+        self.names.retain(|name, id| {
+            let is_wanted = wanted.contains(name.as_str());
+            gone.extend((!is_wanted).then_some(*id));
+            is_wanted
+        });
+        for id in gone {
             if let Some(known) = self.known.remove(&id) {
                 self.give(By::Guest, Some(id), known.given, Meaning::default());
             }
