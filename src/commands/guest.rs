@@ -31,8 +31,8 @@ pub struct GuestArgs {
 pub enum GuestCommand {
     /// Print the address that a MAC computes to in a /64.
     ///
-    /// Without PREFIX, print the link-local address. It is what addresses = "eui64" of [[guest]] means, so nobody has
-    /// to store it. Asks neither a daemon nor the kernel.
+    /// Without PREFIX, print the link-local address. It is what addresses = "eui64" means in the configuration, so
+    /// nobody has to store it. Asks neither a daemon nor the kernel.
     Address(GuestAddressArgs),
 }
 

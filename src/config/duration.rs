@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// How long something is claimed: as [`parse`], and days too; the error is a remedy.
+/// How long something is claimed: as other durations, and days too; the error is a remedy.
 pub fn lifetime(text: &str) -> Result<Duration, &'static str> {
     const FORM: &str = "write a whole number and a unit: \"30s\", \"5m\", \"1h\" or \"7d\"";
     let Some(days) = text.strip_suffix('d') else { return parse(text).map_err(|_| FORM) };
