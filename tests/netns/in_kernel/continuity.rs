@@ -39,10 +39,14 @@ fn started(lab: &Lab, settings: Settings) -> Daemon {
 
 fn a_killed_daemon_and_its_successor_lose_no_question() {
     let lab = Lab::veth();
+    let guests: Vec<_> = (0x100..0x140).map(c).chain([GUEST]).collect();
+    change(&lab, "add", guests.iter().copied().filter(|guest| *guest != GUEST));
     let mut daemon = started(&lab, settings());
+    let mut link = Link::open(&lab);
+    guests.iter().for_each(|guest| until_known(&lab, &mut link, *guest));
     let is_over = AtomicBool::new(false);
     let daemon = thread::scope(|scope| {
-        let flood = scope.spawn(|| Flood::open(&lab, &[GUEST], &[]).until(&is_over));
+        let flood = scope.spawn(|| Flood::open(&lab, &guests, &[]).until(&is_over));
         for _ in 0..5 {
             let before = hits(&lab, GUEST).unwrap();
             daemon.kill();

@@ -22,8 +22,8 @@ use serde_json::Value;
 use crate::client::{ask, lone64, status};
 use crate::daemon::{BINARY, Daemon, Settings, directory};
 use crate::endpoint::{Endpoint, PATIENCE};
-use crate::frame::{ADVERTISEMENT, SOLICITATION, target_of};
-use crate::lab::{C, GUEST, Lab, ROUTER, UPSTREAM_MAC, c};
+use crate::frame::{ADVERTISEMENT, SOLICITATION, receiver, sender, target_of};
+use crate::lab::{C, GUEST, Lab, ROUTER, ROUTER_MAC, UPSTREAM_MAC, c};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::{Solicitation, option};
@@ -140,9 +140,14 @@ fn is_seen_by_tcpdump_and_counted_as_if_the_daemon_had_answered() {
         link.answered(&Solicitation::unicast(ROUTER, GUEST, UPSTREAM_MAC));
     }
     let seen = observer.heard();
-    for kind in [SOLICITATION, ADVERTISEMENT] {
-        let count = seen.iter().filter(|frame| target_of(frame, kind) == Some(GUEST)).count();
-        assert_eq!(count, 10, "the host's tcpdump sees type {kind}");
+    // Beside what the daemon sends of its own accord: announcements, and before them a check of the link.
+    for (kind, from, to) in
+        [(SOLICITATION, ROUTER_MAC, UPSTREAM_MAC), (ADVERTISEMENT, UPSTREAM_MAC, ROUTER_MAC)]
+    {
+        let is_meant = |frame: &&Vec<u8>| {
+            target_of(frame, kind) == Some(GUEST) && sender(frame) == from && receiver(frame) == to
+        };
+        assert_eq!(seen.iter().filter(is_meant).count(), 10, "the host's tcpdump sees type {kind}");
     }
     assert_eq!(hits(&lab, GUEST).unwrap() - before.1, 10);
     let ((_, of_guest), _) = before;
