@@ -29,7 +29,7 @@ pub(super) fn lines(askers: &[Asker]) -> String {
     let (more, is_one) = (others.len().saturating_sub(MOST_OTHERS), others.len() == MOST_OTHERS + 1);
     if more > 0 {
         let sentence = format!(
-            "{more} other station{} like that, none of them a gateway: `lone64 status --json` lists all",
+            "{more} other neighbor{} like that, none of them a gateway: `lone64 status --json` lists all",
             if is_one { "" } else { "s" }
         );
         text += &folded("askers: ", "    ", &sentence);
