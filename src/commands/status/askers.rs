@@ -16,7 +16,7 @@ pub(super) struct Asker {
     message: Option<String>,
 }
 
-/// What there is to say of all: of each gateway, and of a few others, which are as many as one station wants.
+/// What there is to say of all: of each gateway, and of a few others, which are as many as one neighbor wants.
 pub(super) fn lines(askers: &[Asker]) -> String {
     let mut text = String::new();
     let (gateways, others): (Vec<_>, Vec<_>) = askers.iter().partition(|asker| asker.gateway);
@@ -52,7 +52,7 @@ impl Asker {
     }
 }
 
-/// As many stations are named that are no gateways.
+/// As many neighbors are named that are no gateways.
 const MOST_OTHERS: usize = 3;
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
             serde_json::from_value::<Asker>(asker).unwrap()
         };
         for (others, said) in
-            [(3, None), (4, Some("1 other station like")), (63, Some("60 other stations like"))]
+            [(3, None), (4, Some("1 other neighbor like")), (63, Some("60 other neighbors like"))]
         {
             let askers: Vec<_> = (0..others + 2).map(|number| asker(number, number >= others)).collect();
             let text = lines(&askers);
