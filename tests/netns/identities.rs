@@ -120,6 +120,8 @@ fn a_claim_is_told_and_refused_in_sentences() {
     let (code, text) = run(&socket, &format!("claim --json {SILENT} --mac 02:00:00:00:00:77 --for 1h"));
     let claimed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, &claimed["claimed"][0]["state"]), (Some(0), &Value::from("here")), "{text}");
+    let (code, text) = run(&socket, &format!("claim {SILENT} --for 7d"));
+    assert!(code == Some(0) && text.contains("for 604"), "{text}");
     let told = status(&daemon);
     assert_eq!(told["claims"][0]["object"], SILENT.to_string());
     let target = told["targets"].as_array().unwrap().iter().find(|one| one["address"] == SILENT.to_string());
@@ -139,6 +141,7 @@ fn a_claim_is_told_and_refused_in_sentences() {
         ("claim 2001:db8:1:2:c::1", "an address of this host"),
         ("claim 2001:db8:1:2:c::/113 --via fe80::5", "an address of this host"),
         ("claim 2001:db8:1:2:c::100/120", "--via"),
+        ("claim 2001:db8:1:2:c::100/120 --via ff02::1", "ff02::1 cannot be a next hop"),
         ("release 2001:db8:1:2:c::9", "nobody has claimed 2001:db8:1:2:c::9"),
     ] {
         let (code, said) = run(&socket, arguments);

@@ -59,6 +59,8 @@ const CLAIM_CODES: &[Term] = &[
         "It covers an address of this host, an on-link prefix, the router, another guest, or all of a range.",
     ),
     ("no_via", "It is a prefix, and via is missing."),
+    ("bad_via", "No packet can be sent through via, such as a multicast address."),
+    ("bad_mac", "No guest can have this mac: it is a group's, or all zero."),
     ("no_guest", "No guest has this name."),
     ("other_guest", "Another guest has the address."),
     ("other_mac", "The guest has another MAC."),

@@ -161,3 +161,20 @@ fn claims_end_in_the_order_of_their_times() {
     }
     assert_eq!(ended, ["2001:db8::3", "2001:db8::2", "2001:db8::1"]);
 }
+
+#[test]
+fn refuses_a_next_hop_and_a_mac_that_nobody_can_have() {
+    let (guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    let prefix = Object::Prefix("2001:db8::1:0:0/96".parse().expect("a prefix"));
+    let through = |via: &str| Claim { via: via.parse().ok(), ..claim(prefix.clone(), None) };
+    for via in ["ff02::1", "::", "::1", "::ffff:192.0.2.1"] {
+        let refused = guests.check(&through(via), &ground).expect_err(via);
+        assert_eq!(refused.code(), "bad_via", "{refused}");
+    }
+    assert_eq!(guests.check(&through("fe80::5"), &ground), Ok(()));
+    let with = |mac| Claim { mac: Some(mac), ..claim(Object::Prefix(address(1).into()), None) };
+    for mac in [Mac([1, 0, 0x5e, 0, 0, 1]), Mac([0xff; 6]), Mac([0; 6])] {
+        assert_eq!(guests.check(&with(mac), &ground), Err(Missing::NoStation(mac)));
+    }
+    assert_eq!(guests.check(&with(MAC), &ground), Ok(()));
+}
