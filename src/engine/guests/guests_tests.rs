@@ -178,3 +178,26 @@ fn refuses_a_next_hop_and_a_mac_that_nobody_can_have() {
     }
     assert_eq!(guests.check(&with(MAC), &ground), Ok(()));
 }
+
+#[test]
+fn a_guest_that_is_claimed_by_its_name_keeps_its_prefixes() {
+    let (mut guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    let prefix: Ipv6Net = "2001:db8::1:0:0/96".parse().expect("a prefix");
+    guests.write(&[GuestPolicy { delegate: vec![prefix], ..guest("a", GuestAddresses::Eui64) }]);
+    settled(&mut guests, &ground);
+    let [heard, named] = ["fe80::5", "fe80::7"].map(|text| text.parse().expect("an address"));
+    guests.hear((LINK, MAC), heard, &ground);
+    settled(&mut guests, &ground);
+    let object = Object::Guest("a".to_owned());
+    for (via, through) in [(None, heard), (Some(named), named)] {
+        guests.claim(Claim { via, ..claim(object.clone(), None) }, &ground);
+        for _ in 0..3 {
+            settled(&mut guests, &ground);
+            assert_eq!(guests.words().way(&prefix), Some(Way::Via(LINK, through)));
+            assert_eq!(guests.claim_of(&object).and_then(|seen| seen.missing), None);
+            assert!(guests.iter().all(|seen| seen.missing.is_none()));
+        }
+        assert!(guests.release(&object).is_some());
+        assert_eq!(guests.words().way(&prefix), Some(Way::Via(LINK, heard)));
+    }
+}
