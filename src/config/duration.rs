@@ -72,10 +72,13 @@ mod tests {
     fn reads_a_lifetime_in_every_unit_up_to_ten_years() {
         let days = |days: u64| Ok(Duration::from_secs(days * 86_400));
         assert_eq!(lifetime("90s"), Ok(Duration::from_secs(90)));
-        for (text, as_days) in [("7d", 7), ("604800s", 7), ("168h", 7), ("3650d", 3_650), ("315360000s", 3_650)] {
+        for (text, as_days) in
+            [("7d", 7), ("604800s", 7), ("168h", 7), ("3650d", 3_650), ("315360000s", 3_650)]
+        {
             assert_eq!(lifetime(text), days(as_days), "{text}");
         }
-        for text in ["", "d", "0d", "3651d", "-1d", "1.5d", "30", "0s", "315360001s", "99999999999999999999d"] {
+        for text in ["", "d", "0d", "3651d", "-1d", "1.5d", "30", "0s", "315360001s", "99999999999999999999d"]
+        {
             assert!(lifetime(text).is_err(), "{text}");
         }
     }
