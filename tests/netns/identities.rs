@@ -181,6 +181,16 @@ fn files_in_guests_d_come_and_go_and_a_mistake_in_one_leaves_the_others() {
     eventually_unrouted(&lab, &SILENT.to_string());
     assert!(ours(&lab).contains(&OTHER.to_string()));
     eventually_answered(&mut link, OTHER);
+    // A link to a file that is there already, as in sites-enabled.
+    let aside = folder.with_file_name("web1.toml");
+    fs::write(&aside, guest_file("web1", &format!("[\"{SILENT}\"]"))).unwrap();
+    let linked = folder.join("web1.toml");
+    for link in [std::os::unix::fs::symlink, fs::hard_link] {
+        link(&aside, &linked).unwrap();
+        eventually_routed(&lab, &format!("{SILENT} dev br0"));
+        fs::remove_file(&linked).unwrap();
+        eventually_unrouted(&lab, &SILENT.to_string());
+    }
     fs::remove_dir_all(&folder).unwrap();
     eventually_unrouted(&lab, &OTHER.to_string());
     let said = daemon.stop();
