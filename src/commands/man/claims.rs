@@ -61,6 +61,7 @@ const CLAIM_CODES: &[Term] = &[
     ("no_via", "It is a prefix, and via is missing."),
     ("bad_via", "No packet can be sent through via, such as a multicast address."),
     ("bad_mac", "No guest can have this mac: it is a group's, or all zero."),
+    ("no_mac", "The guest has prefixes, and neither a mac nor a via."),
     ("no_guest", "No guest has this name."),
     ("other_guest", "Another guest has the address."),
     ("other_mac", "The guest has another MAC."),

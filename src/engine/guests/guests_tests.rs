@@ -201,3 +201,13 @@ fn a_guest_that_is_claimed_by_its_name_keeps_its_prefixes() {
         assert_eq!(guests.words().way(&prefix), Some(Way::Via(LINK, heard)));
     }
 }
+
+#[test]
+fn a_guest_with_prefixes_and_no_mac_is_told_to_have_one() {
+    let (mut guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    let delegate = vec!["2001:db8::1:0:0/96".parse().expect("a prefix")];
+    guests.write(&[GuestPolicy { delegate, ..listed("a", 1) }]);
+    settled(&mut guests, &ground);
+    let missing: Vec<_> = guests.iter().filter_map(|seen| seen.missing.map(ToString::to_string)).collect();
+    assert!(missing.len() == 1 && missing[0].contains("add its `mac`"), "{missing:?}");
+}

@@ -32,6 +32,8 @@ pub enum Missing {
     Slash64(IfName),
     /// No link-local address was heard from this MAC on the interface.
     LinkLocal(Mac, IfName),
+    /// The guest of this name has prefixes on a link with Neighbor Discovery, and no MAC to hear a next hop from.
+    UnknownMac(String),
     /// A prefix on a link with Neighbor Discovery, and nothing says through which address it is reached.
     Via(Ipv6Net),
     /// No packet can be sent through this address.
@@ -81,6 +83,7 @@ impl Missing {
             Self::Choice(_) => "several_interfaces",
             Self::Slash64(_) => "no_64",
             Self::LinkLocal(..) => "no_link_local",
+            Self::UnknownMac(_) => "no_mac",
             Self::Via(_) => "no_via",
             Self::NextHop(_) => "bad_via",
             Self::NoStation(_) => "bad_mac",
@@ -146,6 +149,10 @@ impl fmt::Display for Missing {
                 f,
                 "no link-local address was heard from {mac} on {name}, so there is no next hop for its prefixes; \
                  start the guest, or its IPv6"
+            ),
+            Self::UnknownMac(name) => write!(
+                f,
+                "the guest {name} has no `mac`, so no next hop for its prefixes can be heard; add its `mac`"
             ),
             Self::Via(prefix) => write!(
                 f,
