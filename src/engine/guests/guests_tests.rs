@@ -211,3 +211,14 @@ fn a_guest_with_prefixes_and_no_mac_is_told_to_have_one() {
     let missing: Vec<_> = guests.iter().filter_map(|seen| seen.missing.map(ToString::to_string)).collect();
     assert!(missing.len() == 1 && missing[0].contains("add its `mac`"), "{missing:?}");
 }
+
+#[test]
+fn a_guest_that_may_have_none_of_its_addresses_is_not_here() {
+    let (mut guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    let outside = "2001:db8:1::5".parse().expect("an address");
+    let of = |name, addresses| GuestPolicy { mac: None, ..guest(name, GuestAddresses::Listed(addresses)) };
+    guests.write(&[of("a", vec![outside]), of("b", vec![outside, address(1)])]);
+    settled(&mut guests, &ground);
+    let here: Vec<_> = guests.iter().filter(Seen::is_here).map(|seen| seen.policy.name.as_str()).collect();
+    assert_eq!((here, guests.count()), (vec!["b"], (2, 1, 0)));
+}
