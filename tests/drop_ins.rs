@@ -244,6 +244,24 @@ fn a_file_that_gets_a_mistake_counts_as_it_was_until_another_takes_what_it_had()
 }
 
 #[test]
+fn a_directory_that_cannot_be_read_takes_no_guest_away() {
+    let folder = Folder::with(&[("lone64.toml", MAIN), ("guests.d/a.toml", &guest("a", 2))]);
+    let before = folder.loaded().guests;
+    let [directory, aside] = ["guests.d", "aside"].map(|name| folder.path(name));
+    fs::rename(&directory, &aside).unwrap();
+    // Root reads every directory, so it is none.
+    fs::write(&directory, "").unwrap();
+    let mut kept = folder.loaded();
+    kept.guests.keep(&before);
+    kept.read.take_guests(&kept.guests);
+    assert!(names(&kept) == ["a"] && !kept.guests.problems().is_empty());
+    fs::remove_file(&directory).unwrap();
+    let mut gone = folder.loaded();
+    gone.guests.keep(&kept.guests);
+    assert!(gone.guests.guests().is_empty() && gone.guests.problems().is_empty());
+}
+
+#[test]
 fn without_the_directory_there_are_no_guests_of_files() {
     let folder = Folder::with(&[("lone64.toml", MAIN)]);
     let loaded = folder.loaded();

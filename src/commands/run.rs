@@ -45,14 +45,14 @@ pub fn run(args: &RunArgs) -> Outcome {
     })
 }
 
-/// The files that a reload reads, and the directories of the control socket and the trace.
+/// What a reload reads, and the directories of the control socket and the trace.
 fn places(args: &RunArgs, loaded: &Loaded) -> Places {
     let parent = |path: &Path| match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     Places {
-        read: loaded.files.paths().map(Path::to_owned).collect(),
+        read: loaded.files.paths().map(Path::to_owned).chain(loaded.guests.paths()).collect(),
         made: parent(&loaded.read.config.control.socket),
         written: args.record.as_deref().map(parent),
     }

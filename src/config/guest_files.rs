@@ -62,14 +62,17 @@ impl GuestFiles {
         now
     }
 
-    /// Of a file that has a mistake now, what was read of it before counts, unless others have taken a part of it.
+    /// Of a file that has a mistake now, what was read of it before counts, unless others have taken a part of it. So it
+    /// does of all files while the directory itself cannot be read: nobody has taken a guest away then.
     pub fn keep(&mut self, before: &Self) {
+        let directory = self.directory();
         let mut taken = self.taken();
         for (path, file) in &self.files {
             file.guests.iter().for_each(|guest| taken.take(guest, path.display().to_string()));
         }
         for (path, file) in &before.files {
-            let is_wrong = self.problems.iter().any(|problem| Path::new(&problem.origin) == path);
+            let mut origins = self.problems.iter().map(|problem| Path::new(&problem.origin));
+            let is_wrong = origins.any(|origin| origin == path || Some(origin) == directory.as_deref());
             let is_free = || file.guests.iter().all(|guest| taken.clash(guest).is_none());
             if is_wrong && !self.files.contains_key(path) && is_free() {
                 file.guests.iter().for_each(|guest| taken.take(guest, path.display().to_string()));
@@ -81,6 +84,11 @@ impl GuestFiles {
     /// The directory, whether it is there or not.
     pub fn directory(&self) -> Option<PathBuf> {
         Some(self.named.as_ref()?.with_file_name("guests.d"))
+    }
+
+    /// What is read again: the directory, and each file without a mistake.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.directory().into_iter().chain(self.files.keys().cloned())
     }
 
     /// All guests: those of the configuration itself, and those of the files.

@@ -4,6 +4,7 @@
 
 use std::future::pending;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -119,8 +120,9 @@ impl Directory {
 
     /// What is inside, if the directory is there. To watch it twice is to watch it once.
     fn watch_inside(&self) {
-        // A file counts when its writer closes it: one that is half written is not read.
+        // A file counts when its writer closes it: one that is half written is not read. A link has no writer.
         let changes = AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_MOVED_FROM
@@ -155,8 +157,18 @@ impl Directory {
     }
 
     fn concerns(&self, event: &InotifyEvent) -> bool {
-        event.wd != self.around || event.name.as_deref() == self.path.file_name()
+        let name = event.name.as_deref();
+        if event.wd == self.around {
+            return name == self.path.file_name();
+        }
+        !event.mask.contains(AddWatchFlags::IN_CREATE)
+            || name.is_some_and(|name| is_link(&self.path.join(name)))
     }
+}
+
+/// Whether it is a link of either kind to a file that is elsewhere. One that has gone is told as that.
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_symlink() || found.nlink() > 1)
 }
 
 impl Daemon {

@@ -236,7 +236,7 @@ fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
         "interface": link.and_then(|link| name(engine, link)),
         "addresses": addresses,
         "delegated": prefixes,
-        "state": if link.is_some() { "here" } else { "waiting" },
+        "state": if seen.is_here() { "here" } else { "waiting" },
         "missing": missing.map(ToString::to_string),
     })
 }

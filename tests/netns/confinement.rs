@@ -13,6 +13,7 @@ crate::cases![
     gives_up_all_that_it_does_not_need_and_serves,
     gives_its_child_process_what_it_needs_without_root,
     keeps_the_right_to_read_a_configuration_that_only_root_may_read,
+    keeps_the_right_to_read_what_lies_in_a_directory_of_another_user,
     writes_into_no_directory_but_those_of_the_start,
     has_its_socket_where_one_of_another_user_ran_before,
 ];
@@ -84,6 +85,29 @@ fn keeps_the_right_to_read_a_configuration_that_only_root_may_read() {
     let said = daemon.stop();
     assert!(said.contains("keeps CAP_DAC_OVERRIDE") && said.contains("lone64.toml"), "{said}");
     fs::remove_dir_all(place).unwrap();
+}
+
+/// The directory of the guests, and the one around everything.
+fn keeps_the_right_to_read_what_lies_in_a_directory_of_another_user() {
+    for shut in ["guests.d", "."] {
+        let (lab, place) = (Lab::veth(), directory());
+        let (file, guests) = (place.join("lone64.toml"), place.join("guests.d"));
+        Settings::default().range(C, "br0", "").write(&file);
+        fs::create_dir(&guests).unwrap();
+        let shut = place.join(shut);
+        std::os::unix::fs::chown(&shut, Some(65_534), None).unwrap();
+        fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
+        let daemon = Daemon::start_with_options(&lab, &format!("--config {}", file.display()));
+        assert_eq!(set(&threads(&daemon)[0], "CapEff") & !NEEDED, DAC_OVERRIDE, "{}", shut.display());
+        let guest = format!("[[guest]]\nname = \"web1\"\ninterface = \"br0\"\naddresses = [\"{GUEST}\"]\n");
+        fs::write(guests.join("web1.toml"), guest).unwrap();
+        let reloaded = lone64(&daemon.socket(), "reload");
+        assert_eq!(reloaded.status.code(), Some(0), "{reloaded:?}");
+        let said = lone64(&daemon.socket(), "status");
+        assert!(String::from_utf8_lossy(&said.stdout).contains("web1, seen by guest"), "{said:?}");
+        daemon.stop();
+        fs::remove_dir_all(place).unwrap();
+    }
 }
 
 fn writes_into_no_directory_but_those_of_the_start() {

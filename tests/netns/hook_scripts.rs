@@ -117,6 +117,13 @@ fn kea_claims_addresses_and_prefixes_for_their_time() {
     assert_eq!(scene.objects(), [A, PREFIX]);
     assert!(claims[0].1.is_some_and(|left| (3_000..=4_000).contains(&left)), "{claims:?}");
     assert!(claims[1].1.is_some_and(|left| left <= 3_000), "{claims:?}");
+    // A week, and for ever.
+    let mut renewed = committed;
+    (renewed[4].1, renewed[8].1) = ("604800", "4294967295");
+    scene.call("kea", &["leases6_committed"], &renewed);
+    let claims = scene.claims();
+    assert!(claims[0].1.is_some_and(|left| left > 86_400), "{claims:?}");
+    assert_eq!(claims[1].1, None, "{claims:?}");
     let lease = |kind, address, length| {
         [("LEASE6_TYPE", kind), ("LEASE6_ADDRESS", address), ("LEASE6_PREFIX_LEN", length)]
     };

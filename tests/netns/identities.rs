@@ -120,6 +120,8 @@ fn a_claim_is_told_and_refused_in_sentences() {
     let (code, text) = run(&socket, &format!("claim --json {SILENT} --mac 02:00:00:00:00:77 --for 1h"));
     let claimed: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, &claimed["claimed"][0]["state"]), (Some(0), &Value::from("here")), "{text}");
+    let (code, text) = run(&socket, &format!("claim {SILENT} --for 7d"));
+    assert!(code == Some(0) && text.contains("for 604"), "{text}");
     let told = status(&daemon);
     assert_eq!(told["claims"][0]["object"], SILENT.to_string());
     let target = told["targets"].as_array().unwrap().iter().find(|one| one["address"] == SILENT.to_string());
@@ -139,6 +141,7 @@ fn a_claim_is_told_and_refused_in_sentences() {
         ("claim 2001:db8:1:2:c::1", "an address of this host"),
         ("claim 2001:db8:1:2:c::/113 --via fe80::5", "an address of this host"),
         ("claim 2001:db8:1:2:c::100/120", "--via"),
+        ("claim 2001:db8:1:2:c::100/120 --via ff02::1", "ff02::1 cannot be a next hop"),
         ("release 2001:db8:1:2:c::9", "nobody has claimed 2001:db8:1:2:c::9"),
     ] {
         let (code, said) = run(&socket, arguments);
@@ -178,6 +181,16 @@ fn files_in_guests_d_come_and_go_and_a_mistake_in_one_leaves_the_others() {
     eventually_unrouted(&lab, &SILENT.to_string());
     assert!(ours(&lab).contains(&OTHER.to_string()));
     eventually_answered(&mut link, OTHER);
+    // A link to a file that is there already, as in sites-enabled.
+    let aside = folder.with_file_name("web1.toml");
+    fs::write(&aside, guest_file("web1", &format!("[\"{SILENT}\"]"))).unwrap();
+    let linked = folder.join("web1.toml");
+    for link in [std::os::unix::fs::symlink, fs::hard_link] {
+        link(&aside, &linked).unwrap();
+        eventually_routed(&lab, &format!("{SILENT} dev br0"));
+        fs::remove_file(&linked).unwrap();
+        eventually_unrouted(&lab, &SILENT.to_string());
+    }
     fs::remove_dir_all(&folder).unwrap();
     eventually_unrouted(&lab, &OTHER.to_string());
     let said = daemon.stop();

@@ -41,7 +41,14 @@ impl Clocks {
 }
 
 /// As the file is to say it.
-pub(in crate::daemon) fn note(all: &[Claim], clocks: Clocks) -> Note {
+pub(in crate::daemon) fn note(all: Vec<Claim>, clocks: Clocks) -> Note {
+    Note {
+        text: Box::new(move || text(&all, clocks)),
+        else_what: "the next start does not know what is claimed",
+    }
+}
+
+fn text(all: &[Claim], clocks: Clocks) -> Vec<u8> {
     let until = |until: Time| {
         let until = clocks.wall + until.since(clocks.own);
         u64::try_from(until.as_millis()).unwrap_or(u64::MAX)
@@ -55,8 +62,7 @@ pub(in crate::daemon) fn note(all: &[Claim], clocks: Clocks) -> Note {
     };
     let lines: Vec<_> = all.iter().map(line).collect();
     // Nothing of it can fail.
-    let text = serde_json::to_vec_pretty(&lines).unwrap_or_default();
-    Note { text, else_what: "the next start does not know what is claimed" }
+    serde_json::to_vec_pretty(&lines).unwrap_or_default()
 }
 
 /// What the file says, but for the claims whose time is over; and how many those are.
@@ -114,7 +120,7 @@ mod tests {
     #[test]
     fn ends_each_at_its_time_by_the_clock_of_the_wall() {
         let before = clocks(1_700_000_000, 50);
-        let text = String::from_utf8(note(&claims(before.own), before).text).unwrap();
+        let text = String::from_utf8(text(&claims(before.own), before)).unwrap();
         // Another daemon begins at zero, ten minutes later.
         let later = clocks(1_700_000_600, 0);
         let (read, over) = claims_of(&text, later).unwrap();
@@ -139,7 +145,7 @@ mod tests {
         let file = directory.join("control.claims");
         let now = clocks(1_700_000_000, 0);
         assert_eq!(read(&file, now), (Vec::new(), 0), "there is none");
-        let good = String::from_utf8(note(&claims(now.own), now).text).unwrap();
+        let good = String::from_utf8(text(&claims(now.own), now)).unwrap();
         for text in [
             "",
             "{}",
@@ -158,7 +164,7 @@ mod tests {
         std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
         std::os::unix::fs::symlink(&elsewhere, directory.join("control.claims.new")).unwrap();
         let mut memory = Memory::default();
-        memory.write(file.clone(), note(&claims(now.own), now));
+        memory.write(file.clone(), note(claims(now.own), now));
         drop(memory);
         assert_eq!(read(&file, now).0, claims(now.own));
         assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "untouched");

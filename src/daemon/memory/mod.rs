@@ -30,10 +30,9 @@ pub(super) struct Memory {
 }
 
 /// What a file is to say from here on.
-#[derive(Debug)]
 pub(super) struct Note {
-    /// All of it.
-    pub(super) text: Vec<u8>,
+    /// Makes all of it, on the thread that writes: of many in a row only the last is needed.
+    pub(super) text: Box<dyn FnOnce() -> Vec<u8> + Send>,
     /// What follows if it cannot be written, behind a semicolon.
     pub(super) else_what: &'static str,
 }
@@ -45,7 +44,6 @@ struct Writer {
     is_done: Receiver<()>,
 }
 
-#[derive(Debug)]
 enum Task {
     Write(PathBuf, Note),
     /// Tell when all before is written, or cannot be.
@@ -87,7 +85,7 @@ impl Writer {
                     }
                 }
                 for (file, note) in last {
-                    if let Err(error) = replace(&file, &note.text) {
+                    if let Err(error) = replace(&file, &(note.text)()) {
                         // Once: it changes nothing but what the next start knows.
                         if failed.insert(file.clone()) {
                             tracing::warn!("cannot write {}: {error}; {}", file.display(), note.else_what);
@@ -138,7 +136,7 @@ impl Daemon {
     }
 
     /// These claims are to be in theirs.
-    pub(super) fn remember_claims(&mut self, claims: &[Claim]) {
+    pub(super) fn remember_claims(&mut self, claims: Vec<Claim>) {
         let note = claims::note(claims, Clocks::at(self.now()));
         self.memory.write(beside(&self.config.control.socket, "claims"), note);
     }
@@ -147,8 +145,8 @@ impl Daemon {
     pub(super) fn move_claims(&mut self, before: &Path) {
         let claims: Vec<_> = self.engine.identified().claims().map(|seen| seen.claim.clone()).collect();
         if !claims.is_empty() {
-            self.memory.write(beside(before, "claims"), claims::note(&[], Clocks::at(self.now())));
-            self.remember_claims(&claims);
+            self.memory.write(beside(before, "claims"), claims::note(Vec::new(), Clocks::at(self.now())));
+            self.remember_claims(claims);
         }
     }
 }

@@ -32,7 +32,7 @@ pub(in crate::daemon) fn note(all: &[Remembered]) -> Note {
     let lines: Vec<_> = all.iter().map(line).collect();
     // Nothing of it can fail.
     let text = serde_json::to_vec_pretty(&lines).unwrap_or_default();
-    Note { text, else_what: "the next start has to try sources again" }
+    Note { text: Box::new(|| text), else_what: "the next start has to try sources again" }
 }
 
 /// What the file says.

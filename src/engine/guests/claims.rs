@@ -14,6 +14,12 @@ impl Guests {
         if self.claims.len() >= MOST_CLAIMS && !self.claims.contains_key(&claim.object) {
             return Err(Missing::Room(MOST_CLAIMS));
         }
+        if let Some(via) = claim.via.filter(|via| !is_next_hop(*via)) {
+            return Err(Missing::NextHop(via));
+        }
+        if let Some(mac) = claim.mac.filter(|mac| !mac.is_station()) {
+            return Err(Missing::NoStation(mac));
+        }
         if let Object::Guest(name) = &claim.object {
             let id = self.names.get(name).ok_or_else(|| Missing::Guest(name.clone()))?;
             let own = self.known.get(id).and_then(|known| known.policy.mac);
@@ -92,6 +98,14 @@ impl Guests {
     pub fn addresses_of(&self, object: &Object) -> Vec<Ipv6Addr> {
         self.claims.get(object).map(|claimed| claimed.given.addresses.clone()).unwrap_or_default()
     }
+}
+
+/// Whether packets can be sent through it at all. Whether it is there is another question.
+fn is_next_hop(address: Ipv6Addr) -> bool {
+    !address.is_multicast()
+        && !address.is_unspecified()
+        && !address.is_loopback()
+        && address.to_ipv4_mapped().is_none()
 }
 
 /// As many are claimed at once.

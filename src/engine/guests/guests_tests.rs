@@ -161,3 +161,64 @@ fn claims_end_in_the_order_of_their_times() {
     }
     assert_eq!(ended, ["2001:db8::3", "2001:db8::2", "2001:db8::1"]);
 }
+
+#[test]
+fn refuses_a_next_hop_and_a_mac_that_nobody_can_have() {
+    let (guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    let prefix = Object::Prefix("2001:db8::1:0:0/96".parse().expect("a prefix"));
+    let through = |via: &str| Claim { via: via.parse().ok(), ..claim(prefix.clone(), None) };
+    for via in ["ff02::1", "::", "::1", "::ffff:192.0.2.1"] {
+        let refused = guests.check(&through(via), &ground).expect_err(via);
+        assert_eq!(refused.code(), "bad_via", "{refused}");
+    }
+    assert_eq!(guests.check(&through("fe80::5"), &ground), Ok(()));
+    let with = |mac| Claim { mac: Some(mac), ..claim(Object::Prefix(address(1).into()), None) };
+    for mac in [Mac([1, 0, 0x5e, 0, 0, 1]), Mac([0xff; 6]), Mac([0; 6])] {
+        assert_eq!(guests.check(&with(mac), &ground), Err(Missing::NoStation(mac)));
+    }
+    assert_eq!(guests.check(&with(MAC), &ground), Ok(()));
+}
+
+#[test]
+fn a_guest_that_is_claimed_by_its_name_keeps_its_prefixes() {
+    let (mut guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    let prefix: Ipv6Net = "2001:db8::1:0:0/96".parse().expect("a prefix");
+    guests.write(&[GuestPolicy { delegate: vec![prefix], ..guest("a", GuestAddresses::Eui64) }]);
+    settled(&mut guests, &ground);
+    let [heard, named] = ["fe80::5", "fe80::7"].map(|text| text.parse().expect("an address"));
+    guests.hear((LINK, MAC), heard, &ground);
+    settled(&mut guests, &ground);
+    let object = Object::Guest("a".to_owned());
+    for (via, through) in [(None, heard), (Some(named), named)] {
+        guests.claim(Claim { via, ..claim(object.clone(), None) }, &ground);
+        for _ in 0..3 {
+            settled(&mut guests, &ground);
+            assert_eq!(guests.words().way(&prefix), Some(Way::Via(LINK, through)));
+            assert_eq!(guests.claim_of(&object).and_then(|seen| seen.missing), None);
+            assert!(guests.iter().all(|seen| seen.missing.is_none()));
+        }
+        assert!(guests.release(&object).is_some());
+        assert_eq!(guests.words().way(&prefix), Some(Way::Via(LINK, heard)));
+    }
+}
+
+#[test]
+fn a_guest_with_prefixes_and_no_mac_is_told_to_have_one() {
+    let (mut guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    let delegate = vec!["2001:db8::1:0:0/96".parse().expect("a prefix")];
+    guests.write(&[GuestPolicy { delegate, ..listed("a", 1) }]);
+    settled(&mut guests, &ground);
+    let missing: Vec<_> = guests.iter().filter_map(|seen| seen.missing.map(ToString::to_string)).collect();
+    assert!(missing.len() == 1 && missing[0].contains("add its `mac`"), "{missing:?}");
+}
+
+#[test]
+fn a_guest_that_may_have_none_of_its_addresses_is_not_here() {
+    let (mut guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    let outside = "2001:db8:1::5".parse().expect("an address");
+    let of = |name, addresses| GuestPolicy { mac: None, ..guest(name, GuestAddresses::Listed(addresses)) };
+    guests.write(&[of("a", vec![outside]), of("b", vec![outside, address(1)])]);
+    settled(&mut guests, &ground);
+    let here: Vec<_> = guests.iter().filter(Seen::is_here).map(|seen| seen.policy.name.as_str()).collect();
+    assert_eq!((here, guests.count()), (vec!["b"], (2, 1, 0)));
+}

@@ -178,10 +178,11 @@ fn way_to(
         (Some(via), ..) => Ok(Way::Via(link, via)),
         _ if terrain.is_layer_3(link) => Ok(Way::Direct(link)),
         (None, Some((on, via)), _) if on == link => Ok(Way::Via(link, via)),
-        (None, _, mac) => {
+        (None, _, Some(mac)) => {
             let name = terrain.name(link).ok_or(Missing::Guest(known.policy.name.clone()))?;
-            Err(mac.map_or(Missing::Interface(name), |mac| Missing::LinkLocal(mac, name)))
+            Err(Missing::LinkLocal(mac, name))
         }
+        (None, _, None) => Err(Missing::UnknownMac(known.policy.name.clone())),
     }
 }
 

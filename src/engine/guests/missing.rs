@@ -32,8 +32,14 @@ pub enum Missing {
     Slash64(IfName),
     /// No link-local address was heard from this MAC on the interface.
     LinkLocal(Mac, IfName),
+    /// The guest of this name has prefixes on a link with Neighbor Discovery, and no MAC to hear a next hop from.
+    UnknownMac(String),
     /// A prefix on a link with Neighbor Discovery, and nothing says through which address it is reached.
     Via(Ipv6Net),
+    /// No packet can be sent through this address.
+    NextHop(Ipv6Addr),
+    /// No guest can have this MAC: it is a group's, or all zero.
+    NoStation(Mac),
     /// The prefix has this in it.
     Covers(Ipv6Net, Covered),
     /// The guest of this name has the address.
@@ -77,7 +83,10 @@ impl Missing {
             Self::Choice(_) => "several_interfaces",
             Self::Slash64(_) => "no_64",
             Self::LinkLocal(..) => "no_link_local",
+            Self::UnknownMac(_) => "no_mac",
             Self::Via(_) => "no_via",
+            Self::NextHop(_) => "bad_via",
+            Self::NoStation(_) => "bad_mac",
             Self::Covers(..) => "covers",
             Self::OthersAddress(..) => "other_guest",
             Self::OtherMac(_) => "other_mac",
@@ -141,11 +150,28 @@ impl fmt::Display for Missing {
                 "no link-local address was heard from {mac} on {name}, so there is no next hop for its prefixes; \
                  start the guest, or its IPv6"
             ),
+            Self::UnknownMac(name) => write!(
+                f,
+                "the guest {name} has no `mac`, so no next hop for its prefixes can be heard; add its `mac`"
+            ),
             Self::Via(prefix) => write!(
                 f,
                 "{prefix} has no next hop; say through which address it is reached with --via, such as the guest's \
                  link-local address"
             ),
+            Self::NextHop(address) => write!(
+                f,
+                "{address} cannot be a next hop; name the guest's own address with --via, such as its link-local one"
+            ),
+            Self::NoStation(mac) => {
+                write!(f, "{mac} cannot be the MAC of a guest; leave out --mac, or correct it")
+            }
+            Self::Covers(prefix, Covered::Own(address)) if prefix.prefix_len() == 128 => {
+                write!(f, "{address} is an address of this host; name one of a guest")
+            }
+            Self::Covers(prefix, Covered::Router(address)) if prefix.prefix_len() == 128 => {
+                write!(f, "{address} is the provider's router; name an address of a guest")
+            }
             Self::Covers(prefix, covered) => {
                 write!(f, "{prefix} covers {covered}; take a longer prefix without it")
             }

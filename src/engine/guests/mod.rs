@@ -216,7 +216,12 @@ impl Guests {
         let given = std::mem::take(&mut claimed.given);
         let claim = claimed.claim.clone();
         let meaning = self.meaning_of_claim(&claim, terrain);
-        let given = self.give_again(by(object), None, given, meaning, terrain);
+        // By its own name it is no other guest.
+        let id = match object {
+            Object::Guest(name) => self.names.get(name).copied(),
+            Object::Prefix(_) => None,
+        };
+        let given = self.give_again(by(object), id, given, meaning, terrain);
         if let Some(claimed) = self.claims.get_mut(object) {
             claimed.given = given;
         }

@@ -26,6 +26,14 @@ pub struct Seen<'a> {
     pub missing: Option<&'a Missing>,
 }
 
+impl Seen<'_> {
+    /// Whether its interface is there, and at least a part of what it is to have.
+    pub fn is_here(&self) -> bool {
+        let has_some = !self.addresses.is_empty() || !self.prefixes.is_empty();
+        self.link.is_some() && (has_some || self.missing.is_none())
+    }
+}
+
 /// A claim as others see it.
 #[derive(Debug, Clone, Copy)]
 pub struct SeenClaim<'a> {
@@ -78,7 +86,7 @@ impl Guests {
 
     /// How many guests are known, how many of them are here, and how many claims there are.
     pub fn count(&self) -> (usize, usize, usize) {
-        let here = self.known.values().filter(|known| known.given.link.is_some());
+        let here = self.iter().filter(Seen::is_here);
         (self.known.len(), here.count(), self.claims.len())
     }
 }

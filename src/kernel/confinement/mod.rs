@@ -21,7 +21,7 @@ use nix::unistd::{AccessFlags, faccessat};
 /// Where this process reads and writes.
 #[derive(Debug, Default)]
 pub struct Places {
-    /// Files that it reads again later.
+    /// Files and directories that it reads again later.
     pub read: Vec<PathBuf>,
     /// A directory that it makes, and in which it makes files.
     pub made: PathBuf,
@@ -78,9 +78,11 @@ impl Places {
     /// The first of them that the effective capabilities do not open.
     fn out_of_reach(&self) -> Option<PathBuf> {
         let may = |path: &Path, how| faccessat(AT_FDCWD, path, how, AtFlags::AT_EACCESS).is_ok();
-        let is_shut = |path: &&PathBuf| path.exists() && !may(path, AccessFlags::R_OK);
+        // One in a directory that must not be searched is there for all that is known.
+        let is_there = |path: &Path| path.try_exists().unwrap_or(true);
+        let is_shut = |path: &&PathBuf| is_there(path) && !may(path, AccessFlags::R_OK);
         let is_closed = |path: &&Path| {
-            path.ancestors().find(|path| path.exists()).is_some_and(|path| !may(path, AccessFlags::W_OK))
+            path.ancestors().find(|path| is_there(path)).is_some_and(|path| !may(path, AccessFlags::W_OK))
         };
         let shut = self.read.iter().find(is_shut).map(PathBuf::as_path);
         shut.or_else(|| self.directories().find(is_closed)).map(Path::to_owned)
