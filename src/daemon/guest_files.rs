@@ -184,7 +184,7 @@ impl Daemon {
         }
         self.operator.take_guests_in_force();
         tracing::info!(
-            "guests.d: {} files, {} guests in all",
+            "guests.d has changed: files {}, guests in all {}",
             self.operator.guests.files.count(),
             guests.len()
         );

@@ -120,7 +120,7 @@ impl Daemon {
         let read = move || (sources::read(&sources), claims::read(&claims, clocks));
         let (sources, (claims, over)) = spawn_blocking(read).await.unwrap_or_default();
         if over > 0 {
-            tracing::info!("{over} claims ended while lone64 was not running");
+            tracing::info!("claims that ended while lone64 was not running: {over}");
         }
         if !sources.is_empty() {
             self.handle(Input::Remembered(sources));
