@@ -53,9 +53,13 @@ pub(super) async fn put(
 ) -> Result<Put, Failure> {
     let is_kept = !program.on_crash_answer.is_zero();
     let putting = async {
+        let is_first = before.is_none();
         let prepared = blocking(move || prepare(link, &program, before, targets)).await?;
         if prepared.tcx.is_none() {
             requests.put_responder(link, prepared.program.as_fd()).await?;
+        } else if is_first {
+            // Of a predecessor that pinned nothing. Ours comes before it, so it answers nothing.
+            let _ = requests.remove_responder(link).await;
         }
         let Prepared { maps, tcx, held, .. } = prepared;
         blocking(move || {
@@ -84,7 +88,7 @@ fn prepare(
         Some(Placed { maps, place }) => (maps, Some(place), None),
         None => match inherited(link) {
             Some((maps, tcx)) => {
-                let held = Held::of(maps)?;
+                let held = Held::of(maps, targets)?;
                 let place = tcx.map_or(Place::Clsact, Place::Tcx);
                 (Arc::clone(held.table.maps()), Some(place), Some(held))
             }
@@ -114,11 +118,21 @@ fn prepare(
 }
 
 impl Held {
-    fn of(maps: Maps) -> Result<Self, BpfError> {
+    /// What a predecessor's maps hold: in those, or in others if there is to be room for more.
+    fn of(maps: Maps, targets: u32) -> Result<Self, BpfError> {
         let answered = answered(&maps)?;
         let (table, all) = Table::adopt(maps)?;
         let now = boot_time();
-        Ok(Self { table, known: all.into_iter().filter(|(_, until)| *until > now).collect(), answered })
+        let known: Vec<_> = all.into_iter().filter(|(_, until)| *until > now).collect();
+        if table.maps().targets.capacity() >= targets {
+            return Ok(Self { table, known, answered });
+        }
+        let mut table = Table::create(targets, RANGES)?;
+        let all: Vec<_> = known.iter().map(|(target, until)| (*target, Some(*until))).collect();
+        match table.change(&all).error {
+            Some(error) => Err(error),
+            None => Ok(Self { table, known, answered: 0 }),
+        }
     }
 }
 
@@ -189,7 +203,8 @@ fn forget_all(maps: &Maps) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what is pinned in this network namespace for any other interface than these: a predecessor's.
+/// Removes what a predecessor has left in this network namespace for any other interface than these: what is pinned, and
+/// filters of clsact, which need no pin to outlive it.
 pub(in crate::daemon) async fn sweep(of_ours: BTreeSet<IfIndex>, requests: Requests) {
     let all = blocking(|| Ok(Pins::all(Path::new(Pins::FILE_SYSTEM))?)).await.unwrap_or_default();
     for (link, pins) in all {
@@ -215,6 +230,13 @@ pub(in crate::daemon) async fn sweep(of_ours: BTreeSet<IfIndex>, requests: Reque
             Err(error) => {
                 tracing::warn!("cannot remove the program of an earlier run on link {link}: {error}")
             }
+        }
+    }
+    for link in requests.responders().await.unwrap_or_default() {
+        if !of_ours.contains(&link)
+            && let Err(error) = requests.remove_responder(link).await
+        {
+            tracing::warn!("cannot remove the program of an earlier run on link {link}: {error}");
         }
     }
 }

@@ -24,6 +24,9 @@ crate::cases![
     without_time_it_ends_with_the_daemon,
     a_start_without_a_program_takes_away_what_was_left,
     clsact_is_taken_over_and_taken_away,
+    clsact_that_nothing_is_pinned_of_is_taken_away,
+    a_start_makes_room_for_more_and_forgets_nobody,
+    a_folder_in_the_place_of_a_map_is_in_nobodys_way,
 ];
 
 fn question() -> Solicitation {
@@ -170,4 +173,54 @@ fn clsact_is_taken_over_and_taken_away() {
     assert!(log.contains("another program removed the program of lone64 from up0"), "{log}");
     assert_eq!(shown(), 0);
     assert!(maps(&lab, "up0").is_none());
+}
+
+fn clsact_that_nothing_is_pinned_of_is_taken_away() {
+    let lab = Lab::veth();
+    let shown =
+        || lab.host.output("tc", "filter show dev up0 ingress").matches(" lone64 direct-action").count();
+    let leave = || {
+        pins(&lab, "up0").pin(&Maps::create(64, 64).unwrap(), None).unwrap();
+        let daemon = Daemon::start(&lab, settings().upstream("on-crash-answer = \"0s\"\n"));
+        Link::open(&lab).answered(&question());
+        daemon.kill();
+        assert!(maps(&lab, "up0").is_none());
+        assert_eq!(shown(), 1);
+    };
+    leave();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
+    assert_eq!(shown(), 0);
+    daemon.stop();
+    leave();
+    let daemon = started(&lab, settings());
+    assert_eq!(shown(), 0, "it has its place by tcx");
+    daemon.stop();
+}
+
+fn a_start_makes_room_for_more_and_forgets_nobody() {
+    let lab = Lab::veth();
+    let with = |targets| settings().rest(&format!("[limits]\ntargets = {targets}\n"));
+    let capacity = || maps(&lab, "up0").unwrap().targets.capacity();
+    started(&lab, with(8)).kill();
+    assert_eq!(capacity(), 8);
+    let is_over = AtomicBool::new(false);
+    let daemon = thread::scope(|scope| {
+        let flood = scope.spawn(|| Flood::open(&lab, &[GUEST], &[]).until(&is_over));
+        let daemon = Daemon::start(&lab, with(64));
+        assert_eq!(capacity(), 64);
+        eventually("the program knows the guest", PATIENCE, || hits(&lab, GUEST).filter(|hits| *hits > 0));
+        is_over.store(true, Ordering::Relaxed);
+        flood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        daemon
+    });
+    daemon.stop();
+}
+
+fn a_folder_in_the_place_of_a_map_is_in_nobodys_way() {
+    let lab = Lab::veth();
+    std::fs::create_dir_all(pins(&lab, "up0").folder().join("targets").join("deep")).unwrap();
+    let daemon = started(&lab, settings());
+    assert!(upstream(&daemon)["no_program"].is_null());
+    daemon.stop();
+    assert!(!pins(&lab, "up0").folder().exists());
 }
