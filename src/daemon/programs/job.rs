@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::{Failure, Place, Placed};
+use super::{Failure, Place, Placed, nanoseconds};
 use crate::engine::Program;
 use crate::engine::facts::IfIndex;
 use crate::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, Table, TcxLink, boot_time};
 use crate::kernel::netlink::Requests;
-use crate::wire::program::Verdict;
+use crate::wire::program::{Entry, Verdict, daemon_key};
 
 /// A program that is in its place.
 #[derive(Debug)]
@@ -98,6 +99,7 @@ fn prepare(
             }
         },
     };
+    attend(&maps)?;
     let program = LoadedProgram::load(&instructions, &maps)?;
     let replaced = match before {
         // Where one is by clsact the next takes its place.
@@ -150,6 +152,12 @@ fn inherited(link: IfIndex) -> Option<(Maps, Option<TcxLink>)> {
             None
         }
     }
+}
+
+/// Tells a program that the daemon is there.
+pub(super) fn attend(maps: &Maps) -> Result<(), BpfError> {
+    let until = boot_time().saturating_add(nanoseconds(ATTENDANCE));
+    maps.ranges.set(&daemon_key(), Entry::until(until))
 }
 
 /// How many questions a program has answered.
@@ -250,3 +258,5 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Room in the trie of ranges.
 const RANGES: u32 = 4_096;
+/// So long a daemon that says nothing is taken to be there: five looks at its programs.
+const ATTENDANCE: Duration = Duration::from_secs(5);

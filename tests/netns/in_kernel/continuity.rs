@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use lone64::kernel::bpf::{Maps, Pins};
 
@@ -23,6 +24,7 @@ crate::cases![
     each_guest_is_answered_for_until_its_time_is_over,
     without_time_it_ends_with_the_daemon,
     a_start_without_a_program_takes_away_what_was_left,
+    what_is_asked_again_is_answered_without_a_daemon,
     clsact_is_taken_over_and_taken_away,
     clsact_that_nothing_is_pinned_of_is_taken_away,
     a_start_makes_room_for_more_and_forgets_nobody,
@@ -117,6 +119,26 @@ fn each_guest_is_answered_for_until_its_time_is_over() {
     let daemon = Daemon::start(&lab, settings());
     until_known(&lab, &mut Link::open(&lab), GUEST);
     daemon.stop();
+}
+
+/// One router after the other asks for the guest, each once a second: only a daemon could make anything of that.
+fn what_is_asked_again_is_answered_without_a_daemon() {
+    let lab = Lab::veth();
+    let daemon = started(&lab, settings());
+    daemon.kill();
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    answers(&mut router, &question());
+    for _ in 0..2 {
+        let mut asked = Instant::now();
+        eventually("the second question is answered", PATIENCE, || {
+            if asked.elapsed() < Duration::from_secs(1) {
+                return None;
+            }
+            asked = Instant::now();
+            (answers(&mut router, &question()).len() == 1).then_some(())
+        });
+    }
+    Daemon::start(&lab, settings()).stop();
 }
 
 fn without_time_it_ends_with_the_daemon() {
