@@ -152,6 +152,17 @@ fn passes_on_a_question_for_a_group_that_comes_again_within_two_seconds() {
     assert_eq!(run(&Scene::by_scope(), &[(0, &multicast), (1_000, &multicast)]), [7, 7]);
 }
 
+/// What it was to see of this asker it does not: fe80::a1 gets what all others get.
+#[test]
+fn answers_an_asker_that_only_the_daemon_was_to_answer_where_there_is_none() {
+    let mut scene = Scene::usual();
+    let frame = Frame { source: address("fe80::a1"), ..Frame::solicitation() }.bytes();
+    let run = |scene: &Scene| scene.machine().run(&bytes(&scene.program()), &mut frame.clone(), false);
+    assert_eq!(run(&scene), -1);
+    scene.ranges.retain(|(range, _)| range.prefix_len() < 128);
+    assert_eq!(run(&scene), 7);
+}
+
 /// 128 of them: as many as the engine ever names.
 #[test]
 fn has_room_for_every_exception() {
