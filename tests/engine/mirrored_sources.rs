@@ -58,6 +58,8 @@ impl Link {
             events: Vec::new(),
             passed_on: 0,
         };
+        // The daemon is there.
+        link.machine.insert_range("::/128".parse().unwrap(), u64::MAX);
         link.pass(10);
         link
     }

@@ -72,6 +72,8 @@ impl Scene {
                 range("2001:db8:1:2:a::/80", UNTIL),
                 range("2001:db8:1:2:a:0:e:0/112", 0),
                 range("2001:db8:1:2:b::/80", NOW),
+                // There is a daemon.
+                range("::/128", UNTIL),
             ],
             askers: vec![
                 except("fe80::a1", Treatment::PassOn),

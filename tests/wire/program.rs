@@ -122,9 +122,10 @@ fn answers_nothing_that_it_cannot_count() {
 fn passes_on_a_question_for_a_group_that_comes_again_within_two_seconds() {
     let multicast = Frame::solicitation();
     let unicast = Frame { destination_mac: STATION, destination: multicast.target, ..Frame::solicitation() };
-    let run = |scene: &Scene, questions: &[(u64, &Frame)]| -> Vec<i32> {
+    let run_until = |daemon: u64, scene: &Scene, questions: &[(u64, &Frame)]| -> Vec<i32> {
         let mut machine = Machine::new(0);
         machine.insert_target(multicast.target, u64::MAX);
+        machine.insert_range("::/128".parse().unwrap(), daemon * 1_000_000_000);
         let program = bytes(&scene.program());
         questions
             .iter()
@@ -134,6 +135,7 @@ fn passes_on_a_question_for_a_group_that_comes_again_within_two_seconds() {
             })
             .collect()
     };
+    let run = |scene: &Scene, questions: &[(u64, &Frame)]| run_until(1_000, scene, questions);
     let usual = Scene::usual();
     let all = |times: &[u64]| run(&usual, &times.iter().map(|at| (*at, &multicast)).collect::<Vec<_>>());
     assert_eq!(all(&[0, 1_000, 2_000, 3_000]), [7, -1, -1, -1]);
@@ -143,8 +145,22 @@ fn passes_on_a_question_for_a_group_that_comes_again_within_two_seconds() {
     let checks =
         [(0, &unicast), (1_000, &unicast), (2_000, &unicast), (3_000, &multicast), (4_000, &multicast)];
     assert_eq!(run(&usual, &checks), [7, 7, 7, -1, -1]);
+    // Without a daemon nobody would answer those: it was to be there until the second question.
+    let row = [0, 1_000, 2_000, 3_000].map(|at| (at, &multicast));
+    assert_eq!(run_until(101, &usual, &row), [7, -1, 7, 7]);
     // Where the source is given nothing is learned from that.
     assert_eq!(run(&Scene::by_scope(), &[(0, &multicast), (1_000, &multicast)]), [7, 7]);
+}
+
+/// What it was to see of this asker it does not: fe80::a1 gets what all others get.
+#[test]
+fn answers_an_asker_that_only_the_daemon_was_to_answer_where_there_is_none() {
+    let mut scene = Scene::usual();
+    let frame = Frame { source: address("fe80::a1"), ..Frame::solicitation() }.bytes();
+    let run = |scene: &Scene| scene.machine().run(&bytes(&scene.program()), &mut frame.clone(), false);
+    assert_eq!(run(&scene), -1);
+    scene.ranges.retain(|(range, _)| range.prefix_len() < 128);
+    assert_eq!(run(&scene), 7);
 }
 
 /// 128 of them: as many as the engine ever names.

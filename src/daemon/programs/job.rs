@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::{Failure, Place, Placed};
+use super::{Failure, Place, Placed, nanoseconds};
 use crate::engine::Program;
 use crate::engine::facts::IfIndex;
 use crate::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, Table, TcxLink, boot_time};
 use crate::kernel::netlink::Requests;
-use crate::wire::program::Verdict;
+use crate::wire::program::{Entry, Verdict, daemon_key};
 
 /// A program that is in its place.
 #[derive(Debug)]
@@ -53,9 +54,13 @@ pub(super) async fn put(
 ) -> Result<Put, Failure> {
     let is_kept = !program.on_crash_answer.is_zero();
     let putting = async {
+        let is_first = before.is_none();
         let prepared = blocking(move || prepare(link, &program, before, targets)).await?;
         if prepared.tcx.is_none() {
             requests.put_responder(link, prepared.program.as_fd()).await?;
+        } else if is_first {
+            // Of a predecessor that pinned nothing. Ours comes before it, so it answers nothing.
+            let _ = requests.remove_responder(link).await;
         }
         let Prepared { maps, tcx, held, .. } = prepared;
         blocking(move || {
@@ -84,7 +89,7 @@ fn prepare(
         Some(Placed { maps, place }) => (maps, Some(place), None),
         None => match inherited(link) {
             Some((maps, tcx)) => {
-                let held = Held::of(maps)?;
+                let held = Held::of(maps, targets)?;
                 let place = tcx.map_or(Place::Clsact, Place::Tcx);
                 (Arc::clone(held.table.maps()), Some(place), Some(held))
             }
@@ -94,6 +99,7 @@ fn prepare(
             }
         },
     };
+    attend(&maps)?;
     let program = LoadedProgram::load(&instructions, &maps)?;
     let replaced = match before {
         // Where one is by clsact the next takes its place.
@@ -114,11 +120,21 @@ fn prepare(
 }
 
 impl Held {
-    fn of(maps: Maps) -> Result<Self, BpfError> {
+    /// What a predecessor's maps hold: in those, or in others if there is to be room for more.
+    fn of(maps: Maps, targets: u32) -> Result<Self, BpfError> {
         let answered = answered(&maps)?;
         let (table, all) = Table::adopt(maps)?;
         let now = boot_time();
-        Ok(Self { table, known: all.into_iter().filter(|(_, until)| *until > now).collect(), answered })
+        let known: Vec<_> = all.into_iter().filter(|(_, until)| *until > now).collect();
+        if table.maps().targets.capacity() >= targets {
+            return Ok(Self { table, known, answered });
+        }
+        let mut table = Table::create(targets, RANGES)?;
+        let all: Vec<_> = known.iter().map(|(target, until)| (*target, Some(*until))).collect();
+        match table.change(&all).error {
+            Some(error) => Err(error),
+            None => Ok(Self { table, known, answered: 0 }),
+        }
     }
 }
 
@@ -136,6 +152,12 @@ fn inherited(link: IfIndex) -> Option<(Maps, Option<TcxLink>)> {
             None
         }
     }
+}
+
+/// Tells a program that the daemon is there.
+pub(super) fn attend(maps: &Maps) -> Result<(), BpfError> {
+    let until = boot_time().saturating_add(nanoseconds(ATTENDANCE));
+    maps.ranges.set(&daemon_key(), Entry::until(until))
 }
 
 /// How many questions a program has answered.
@@ -189,7 +211,8 @@ fn forget_all(maps: &Maps) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what is pinned in this network namespace for any other interface than these: a predecessor's.
+/// Removes what a predecessor has left in this network namespace for any other interface than these: what is pinned, and
+/// filters of clsact, which need no pin to outlive it.
 pub(in crate::daemon) async fn sweep(of_ours: BTreeSet<IfIndex>, requests: Requests) {
     let all = blocking(|| Ok(Pins::all(Path::new(Pins::FILE_SYSTEM))?)).await.unwrap_or_default();
     for (link, pins) in all {
@@ -217,6 +240,13 @@ pub(in crate::daemon) async fn sweep(of_ours: BTreeSet<IfIndex>, requests: Reque
             }
         }
     }
+    for link in requests.responders().await.unwrap_or_default() {
+        if !of_ours.contains(&link)
+            && let Err(error) = requests.remove_responder(link).await
+        {
+            tracing::warn!("cannot remove the program of an earlier run on link {link}: {error}");
+        }
+    }
 }
 
 /// On a thread of Tokio's.
@@ -228,3 +258,5 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Room in the trie of ranges.
 const RANGES: u32 = 4_096;
+/// So long a daemon that says nothing is taken to be there: five looks at its programs.
+const ATTENDANCE: Duration = Duration::from_secs(5);

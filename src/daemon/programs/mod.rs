@@ -342,10 +342,10 @@ impl Slot {
     }
 }
 
-/// Sees how much a program has answered; and whether it is there, if that is wanted.
+/// Tells a program that the daemon is there, and sees how much it has answered; and whether it is there, if that is wanted.
 async fn look(link: IfIndex, placed: Placed, is_sought: bool, requests: Requests) -> Ended {
     let looking = job::blocking(move || {
-        let answered = job::answered(&placed.maps);
+        let answered = job::attend(&placed.maps).and_then(|()| job::answered(&placed.maps));
         let is_there = match &placed.place {
             Place::Tcx(tcx) if is_sought => tcx.interface().ok().map(|found| found == Some(link)),
             _ => None,

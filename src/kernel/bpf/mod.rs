@@ -41,7 +41,7 @@ pub enum BpfError {
     #[error("an entry of the map '{0}' is not to be had: {1}")]
     Entry(&'static str, #[source] io::Error),
     /// There is no room for one more entry.
-    #[error("the map '{0}' is full")]
+    #[error("the map '{0}' is full; a restart gives it the room that `targets` in [limits] says")]
     Full(&'static str),
     /// What is pinned under the name of a map is something else.
     #[error("what is pinned at {0} is not a map of this program; remove it")]
@@ -80,7 +80,7 @@ pub enum BpfError {
     #[error("a BPF program cannot be loaded in a container with a user namespace")]
     UserNamespace,
     /// An object is not pinned, or not found where it was.
-    #[error("{0}: {1}")]
+    #[error("{0}: {1}{remedy}", remedy = writable(.1))]
     Pin(PathBuf, #[source] io::Error),
 }
 
@@ -89,6 +89,16 @@ fn missing(error: &io::Error, capability: &str) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied if error.raw_os_error() == Some(libc::EPERM) => {
             format!(" ({capability} is missing, or this is a container)")
+        }
+        _ => String::new(),
+    }
+}
+
+/// How an object can be pinned after all, where that is plain.
+fn writable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("; make it writable with: mount -o remount,rw {}", Pins::FILE_SYSTEM)
         }
         _ => String::new(),
     }

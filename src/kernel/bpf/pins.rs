@@ -48,6 +48,11 @@ impl Pins {
         Ok(Self { folder: folder.join(interface.0.to_string()) })
     }
 
+    /// Where that folder is, or would be.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The interfaces of which objects are pinned in the network namespace of this thread, of whatever version, and
     /// where: those that no process has taken over outlive it. Empty where there is no such file system.
     pub fn all(file_system: &Path) -> Result<Vec<(IfIndex, Self)>, BpfError> {
@@ -107,7 +112,12 @@ impl Pins {
     pub fn remove(&self) -> Result<(), BpfError> {
         let others = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
         for path in [self.folder.join(LINK)].into_iter().chain(others.collect::<Vec<_>>()) {
-            match fs::remove_file(&path) {
+            // Objects are files. What else is here we have not made, and nobody can use.
+            let removed = match path.is_dir() && !path.is_symlink() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(BpfError::Pin(path, error));
                 }

@@ -10,6 +10,7 @@ pub(super) struct Slots {
     of: HashMap<Ipv6Addr, u32>,
     /// By slot: whose it is, and how many hits it had when it was last read, the lower half of their number.
     all: Vec<(Option<Ipv6Addr>, u32)>,
+    /// Those that are nobody's. One of them may have been taken over since: that is seen when its turn comes.
     free: Vec<u32>,
     /// There are no more.
     most: u32,
@@ -33,7 +34,9 @@ impl Slots {
             return Some(slot);
         }
         let next = u32::try_from(self.all.len()).ok().filter(|next| *next < self.most);
-        let slot = self.free.pop().or(next)?;
+        let Self { free, all, .. } = self;
+        let mut left = std::iter::from_fn(|| free.pop()).filter(|slot| all[*slot as usize].0.is_none());
+        let slot = left.next().or(next)?;
         self.give(slot, target, hits(slot));
         Some(slot)
     }
@@ -52,7 +55,6 @@ impl Slots {
             self.all.resize(place + 1, (None, 0));
             self.free.extend(before as u32..slot);
         }
-        self.free.retain(|free| *free != slot);
         self.give(slot, target, hits);
         true
     }
@@ -132,5 +134,26 @@ mod tests {
         let mut taken: Vec<_> = (10..14).map(|last| slots.take(target(last), |_| 0)).collect();
         taken.sort();
         assert_eq!(taken, [None, Some(0), Some(2), Some(4)]);
+    }
+
+    #[test]
+    fn a_slot_that_was_taken_over_and_freed_is_given_once() {
+        let mut slots = Slots::new(3);
+        assert!(slots.adopt(2, target(2), 0) && slots.adopt(0, target(0), 0));
+        slots.free(target(0));
+        let mut taken: Vec<_> = (10..13).map(|last| slots.take(target(last), |_| 0)).collect();
+        taken.sort();
+        assert_eq!(taken, [None, Some(0), Some(1)]);
+    }
+
+    /// A start may find a hundred thousand of them, in the order of a hash. If each looked at all the others this would
+    /// not end.
+    #[test]
+    fn many_slots_are_taken_over() {
+        let most = 1 << 19;
+        let mut slots = Slots::new(most);
+        let target = |slot: u32| Ipv6Addr::from_bits(u128::from(slot) + 1);
+        assert!((1..most).rev().all(|slot| slots.adopt(slot, target(slot), 0)));
+        assert_eq!((slots.take(target(0), |_| 0), slots.take(target(most), |_| 0)), (Some(0), None));
     }
 }

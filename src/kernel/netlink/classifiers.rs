@@ -62,13 +62,10 @@ impl Hook {
 impl Requests {
     /// The filters at the ingress and egress of these links. Needs no privileges.
     pub async fn classifiers(&self, links: &[IfIndex]) -> Result<Vec<Classifier>, NetlinkError> {
-        let question = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
-        let places = self.table("queueing disciplines", question, |message| match message {
-            RouteNetlinkMessage::NewQueueDiscipline(message) => places(&message),
-            _ => Vec::new(),
-        });
         let mut all = Vec::new();
-        for (link, hook) in places.await?.into_iter().filter(|(link, _)| links.contains(link)) {
+        for (link, hook) in
+            self.places_of_filters().await?.into_iter().filter(|(link, _)| links.contains(link))
+        {
             let mut question = TcMessage::default();
             question.header.index = i32::try_from(link.0).unwrap_or(0);
             question.header.parent = hook.parent().into();
@@ -81,6 +78,16 @@ impl Requests {
             all.extend(listed.await.unwrap_or_default());
         }
         Ok(all)
+    }
+
+    /// Where there can be filters, on all links.
+    pub(super) async fn places_of_filters(&self) -> Result<Vec<(IfIndex, Hook)>, NetlinkError> {
+        let question = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
+        let places = self.table("queueing disciplines", question, |message| match message {
+            RouteNetlinkMessage::NewQueueDiscipline(message) => places(&message),
+            _ => Vec::new(),
+        });
+        places.await
     }
 }
 

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::tc::{
     TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
 };
 
-use super::{NetlinkError, Requests};
+use super::{Hook, NetlinkError, Requests};
 use crate::engine::facts::IfIndex;
 
 /// A filter at the ingress of a link.
@@ -80,6 +80,17 @@ impl Requests {
     /// Whether our program is at the ingress of the link.
     pub async fn has_responder(&self, link: IfIndex) -> Result<bool, NetlinkError> {
         Ok(self.ingress(link).await?.iter().any(|place| place.is_ours))
+    }
+
+    /// The links that have our program at their ingress.
+    pub async fn responders(&self) -> Result<Vec<IfIndex>, NetlinkError> {
+        let mut found = Vec::new();
+        for (link, hook) in self.places_of_filters().await? {
+            if hook == Hook::Ingress && self.has_responder(link).await? {
+                found.push(link);
+            }
+        }
+        Ok(found)
     }
 
     /// The filters at the ingress of the link.

@@ -5,15 +5,16 @@ use core::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 
 use super::assembler::Assembler;
-use super::instruction::{Condition, Instruction, Label, Operation, Register, Size, Width};
-use super::layout::{DESTINATION, LAST_ASKED, SOURCE, half};
+use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
+use super::layout::{DAEMON_KEY, DESTINATION, LAST_ASKED, SOURCE, UNTIL, half};
+use super::maps::Map;
 use super::responder::{ANSWER, ENTRY, NOW};
-use super::steps::{asker_mac, constant_source, doubles, load, target_source};
+use super::steps::{address, asker_mac, constant_source, doubles, load, target_source};
 use crate::wire::Mac;
-use Condition::{AtLeast, Different};
-use Instruction::{Compute, Constant, Jump, JumpIf, Load, Store};
+use Condition::{AtLeast, Different, Equal};
+use Instruction::{Call, Compute, Constant, Jump, JumpIf, Load, MapOf, Store};
 use Operation::{Move, Subtract};
-use Register::{R0, R1, R2, R3, R4, R5};
+use Register::{Frame, R0, R1, R2, R3, R4, R5};
 use Width::{Bits32, Bits64};
 
 /// An asker that `sources` are not for.
@@ -49,8 +50,24 @@ pub(super) fn pass_on_repeated(a: &mut Assembler) {
     a.push(Compute(Bits64, Move, R1, NOW.into()));
     a.push(Compute(Bits64, Subtract, R1, R2.into()));
     a.push(JumpIf(Bits64, AtLeast, R1, LATEST_REPEAT.into(), FRESH));
-    a.push(JumpIf(Bits64, AtLeast, R1, SOONEST_REPEAT.into(), EXCEPTED));
-    a.label(FRESH);
+    a.push(JumpIf(Bits64, AtLeast, R1, SOONEST_REPEAT.into(), REPEATED)).push(Jump(FRESH));
+    a.label(REPEATED);
+    pass_on_to_daemon(a, FRESH);
+}
+
+/// Passes the question on while there is a daemon. Without one nobody would answer it: it goes on at the label, which
+/// follows.
+fn pass_on_to_daemon(a: &mut Assembler, then: Label) {
+    a.push(Store(Size::Word, Frame, DAEMON_KEY, 128.into()));
+    a.push(Store(Size::Double, Frame, DAEMON_KEY + 4, 0.into()));
+    a.push(Store(Size::Double, Frame, DAEMON_KEY + 12, 0.into()));
+    a.push(MapOf(R1, Map::Ranges));
+    address(a, R2, DAEMON_KEY);
+    a.push(Call(Helper::MapLookup));
+    a.push(JumpIf(Bits64, Equal, R0, 0.into(), then));
+    a.push(Load(Size::Double, R1, R0, UNTIL));
+    a.push(JumpIf(Bits64, AtLeast, R1, NOW.into(), EXCEPTED));
+    a.label(then);
 }
 
 /// Compares the asker with each of the exceptions. Mostly one comparison tells them apart, that of the last half of
@@ -72,7 +89,7 @@ pub(super) fn treat(exceptions: &[Exception], a: &mut Assembler) {
             a.push(JumpIf(Bits32, Different, register, half(bytes).into(), next));
         }
         match exception.treatment {
-            Treatment::PassOn => a.push(Jump(EXCEPTED)),
+            Treatment::PassOn => a.push(Jump(WATCHED)),
             Treatment::Target => {
                 target_source(a);
                 a.push(Jump(ANSWER))
@@ -84,11 +101,18 @@ pub(super) fn treat(exceptions: &[Exception], a: &mut Assembler) {
         };
         a.label(next);
     }
+    if exceptions.iter().any(|exception| exception.treatment == Treatment::PassOn) {
+        a.push(Jump(USUAL)).label(WATCHED);
+        pass_on_to_daemon(a, USUAL);
+    }
 }
 
 /// Where a question goes on that is passed on because of its asker.
 pub(super) const EXCEPTED: Label = Label("excepted", 0);
 const EXCEPTIONS: Label = Label("exceptions", 0);
+const WATCHED: Label = Label("watched", 0);
+const USUAL: Label = Label("usual", 0);
+const REPEATED: Label = Label("repeated", 0);
 const FRESH: Label = Label("fresh", 0);
 /// What is asked for again is repeated so soon at most, and so late, in nanoseconds: RetransTimer is a second (RFC 4861
 /// §10), and the packet path counts what comes within two.

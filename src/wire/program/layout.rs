@@ -6,6 +6,7 @@
 //!
 //! | on the stack, from its end | holds |
 //! |---|---|
+//! | −124 to −105 | the key of the daemon's entry among the ranges |
 //! | −104 to −101 | the slot of a target, as the key of its hits |
 //! | −94 to −9 | the frame, [`LONG`] bytes of it at most: so every field of it is where it may be read whole |
 //! | −8 to −5 | nothing |
@@ -33,6 +34,8 @@ impl Field {
 pub(super) const FRAME: i16 = -94;
 /// Where the key of a target's hits is on the stack.
 pub(super) const HITS_KEY: i16 = -104;
+/// Where the key of the daemon's entry is on the stack: its addresses are at multiples of eight.
+pub(super) const DAEMON_KEY: i16 = -124;
 /// Where the key of a counter is on the stack.
 pub(super) const COUNTER: i16 = -4;
 
@@ -140,5 +143,6 @@ mod tests {
             end <= COUNTER - 4 && HITS_KEY + 8 <= FRAME && HITS_KEY >= -512,
             "the frame and two keys fit"
         );
+        const { assert!(DAEMON_KEY + 20 <= HITS_KEY && (DAEMON_KEY + 4) % 8 == 0 && DAEMON_KEY >= -512) };
     }
 }

@@ -125,6 +125,12 @@ pub fn range_key(prefix: Ipv6Net) -> [u8; 20] {
     key
 }
 
+/// Where, among the ranges, it says until when the daemon is taken to be there: `::`, which is no target. It puts that off
+/// again and again. What only it can see is passed on until then, and no longer.
+pub fn daemon_key() -> [u8; 20] {
+    range_key(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128))
+}
+
 /// What became of a frame that is a solicitation at first sight. All others pass, and are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]

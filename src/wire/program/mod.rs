@@ -23,5 +23,5 @@ pub use assembler::{AssembleError, Assembler, MAX_SLOTS, Program};
 pub use instruction::{
     Condition, Helper, Instruction, Label, Operand, Operation, Register, Size, Slot, Width,
 };
-pub use maps::{Entry, Hits, Map, Verdict, range_key, target_key};
+pub use maps::{Entry, Hits, Map, Verdict, daemon_key, range_key, target_key};
 pub use responder::{PASS_ON, REDIRECTED, Responder, Sources};

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use lone64::kernel::bpf::{Maps, Pins};
 
@@ -23,7 +24,11 @@ crate::cases![
     each_guest_is_answered_for_until_its_time_is_over,
     without_time_it_ends_with_the_daemon,
     a_start_without_a_program_takes_away_what_was_left,
+    what_is_asked_again_is_answered_without_a_daemon,
     clsact_is_taken_over_and_taken_away,
+    clsact_that_nothing_is_pinned_of_is_taken_away,
+    a_start_makes_room_for_more_and_forgets_nobody,
+    a_folder_in_the_place_of_a_map_is_in_nobodys_way,
 ];
 
 fn question() -> Solicitation {
@@ -116,6 +121,26 @@ fn each_guest_is_answered_for_until_its_time_is_over() {
     daemon.stop();
 }
 
+/// One router after the other asks for the guest, each once a second: only a daemon could make anything of that.
+fn what_is_asked_again_is_answered_without_a_daemon() {
+    let lab = Lab::veth();
+    let daemon = started(&lab, settings());
+    daemon.kill();
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    answers(&mut router, &question());
+    for _ in 0..2 {
+        let mut asked = Instant::now();
+        eventually("the second question is answered", PATIENCE, || {
+            if asked.elapsed() < Duration::from_secs(1) {
+                return None;
+            }
+            asked = Instant::now();
+            (answers(&mut router, &question()).len() == 1).then_some(())
+        });
+    }
+    Daemon::start(&lab, settings()).stop();
+}
+
 fn without_time_it_ends_with_the_daemon() {
     let lab = Lab::veth();
     let daemon = Daemon::start(&lab, settings().upstream("on-crash-answer = \"0s\"\n"));
@@ -170,4 +195,54 @@ fn clsact_is_taken_over_and_taken_away() {
     assert!(log.contains("another program removed the program of lone64 from up0"), "{log}");
     assert_eq!(shown(), 0);
     assert!(maps(&lab, "up0").is_none());
+}
+
+fn clsact_that_nothing_is_pinned_of_is_taken_away() {
+    let lab = Lab::veth();
+    let shown =
+        || lab.host.output("tc", "filter show dev up0 ingress").matches(" lone64 direct-action").count();
+    let leave = || {
+        pins(&lab, "up0").pin(&Maps::create(64, 64).unwrap(), None).unwrap();
+        let daemon = Daemon::start(&lab, settings().upstream("on-crash-answer = \"0s\"\n"));
+        Link::open(&lab).answered(&question());
+        daemon.kill();
+        assert!(maps(&lab, "up0").is_none());
+        assert_eq!(shown(), 1);
+    };
+    leave();
+    let daemon = Daemon::start(&lab, Settings::default().range(C, "br0", ""));
+    assert_eq!(shown(), 0);
+    daemon.stop();
+    leave();
+    let daemon = started(&lab, settings());
+    assert_eq!(shown(), 0, "it has its place by tcx");
+    daemon.stop();
+}
+
+fn a_start_makes_room_for_more_and_forgets_nobody() {
+    let lab = Lab::veth();
+    let with = |targets| settings().rest(&format!("[limits]\ntargets = {targets}\n"));
+    let capacity = || maps(&lab, "up0").unwrap().targets.capacity();
+    started(&lab, with(8)).kill();
+    assert_eq!(capacity(), 8);
+    let is_over = AtomicBool::new(false);
+    let daemon = thread::scope(|scope| {
+        let flood = scope.spawn(|| Flood::open(&lab, &[GUEST], &[]).until(&is_over));
+        let daemon = Daemon::start(&lab, with(64));
+        assert_eq!(capacity(), 64);
+        eventually("the program knows the guest", PATIENCE, || hits(&lab, GUEST).filter(|hits| *hits > 0));
+        is_over.store(true, Ordering::Relaxed);
+        flood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        daemon
+    });
+    daemon.stop();
+}
+
+fn a_folder_in_the_place_of_a_map_is_in_nobodys_way() {
+    let lab = Lab::veth();
+    std::fs::create_dir_all(pins(&lab, "up0").folder().join("targets").join("deep")).unwrap();
+    let daemon = started(&lab, settings());
+    assert!(upstream(&daemon)["no_program"].is_null());
+    daemon.stop();
+    assert!(!pins(&lab, "up0").folder().exists());
 }
