@@ -76,6 +76,8 @@ fn missing(host: &Host, link: &Link, role: &str) -> Option<Finding> {
         known.state == AddressState::Tentative && !host.duplicates.contains(&(index, known.address))
     });
     let mut finding = match (links.global(index), is_checked) {
+        // One that is checked while the link is up is there in a second or two.
+        (Some(_), Some(checked)) if checked.address.is_unicast_link_local() => return None,
         (Some(_), _) => Finding::warning(format!(
             "{name} has no link-local address, which Neighbor Discovery takes for granted (RFC 4291 §2.1): \
              questions from routers and guests may stay without an answer"

@@ -13,6 +13,7 @@ crate::cases![
     finds_a_bridge_without_a_guest,
     finds_that_a_downstream_has_no_address,
     finds_that_a_downstream_has_no_link_local_address,
+    is_content_with_a_link_local_address_that_is_being_checked,
     finds_that_ipv6_is_off_towards_guests,
     finds_what_keeps_the_gateway_from_the_guests_interface,
     finds_one_prefix_on_two_interfaces,
@@ -89,6 +90,19 @@ fn finds_that_a_downstream_has_no_link_local_address() {
     patient.lab.host.ip("addr del fe80::b0/64 dev br0");
     patient.is_healed("addresses", "warning", &["br0 has no link-local address"]);
     patient.is_well();
+}
+
+fn is_content_with_a_link_local_address_that_is_being_checked() {
+    let patient = one(Lab::veth(), "");
+    // The kernel checks it for minutes.
+    patient
+        .lab
+        .host
+        .sysctls(&[("net/ipv6/conf/br0/dad_transmits", "600"), ("net/ipv6/conf/br0/accept_dad", "1")]);
+    patient.lab.host.ip("addr del fe80::b0/64 dev br0\naddr add fe80::b1/64 dev br0");
+    assert!(patient.lab.host.show("addr show dev br0 tentative").contains("fe80::b1"));
+    let (found, _) = patient.examine();
+    assert!(found.iter().all(|finding| finding.check != "addresses"), "{found:#?}");
 }
 
 fn finds_that_ipv6_is_off_towards_guests() {
