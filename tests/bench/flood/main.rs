@@ -33,8 +33,6 @@
 //!   it; the asker's IPv6 stack is not, it is off. The kernel's proxy has no process to charge, and neither has
 //!   *kernel program*: all that they do is done on the asker's CPU, so *answers/s* compares the two.
 //! * *kernel program* is lone64's program by itself, with every address in its map and no daemon. It needs root.
-//! * *kernel echo* is a program that sends every question back at once. It is what asker and virtual Ethernet cost, which
-//!   *kernel, delay 0* and *kernel program* have in common.
 //! * *lone64 metrics* is *lone64 always* with metrics on: what timing each answer costs.
 //! * *bare loop* is the floor: recvmmsg, the bytes of an answer, sendmmsg, and no thought at all.
 //! * *busy* is the part of the time that the responder was on its CPU. Under 90 %, the asker was

@@ -8,14 +8,11 @@ use std::{env, fmt, fs, io, process};
 
 use lone64::kernel::bpf::{BpfError, LoadedProgram, Table, TcxLink};
 use lone64::kernel::sysctl;
-use lone64::wire::Advertisement;
-use lone64::wire::program::{
-    self, AssembleError, Assembler, Helper, Instruction, Operation, Program, Register, Size, Sources, Width,
-};
+use lone64::wire::program::{self, Sources};
 use nix::unistd::Pid;
 
 use super::cpu;
-use super::lab::{ASKER_MAC, DOWNSTREAM, HOST_MAC, Lab, UPSTREAM, index, within};
+use super::lab::{DOWNSTREAM, HOST_MAC, Lab, UPSTREAM, index, within};
 
 /// Whoever answers, or nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +39,11 @@ pub enum Responder {
     Kernel,
     /// lone64's program in the kernel, by itself: every address is in its map, and no daemon looks after it.
     Program,
-    /// A program of the kernel that sends every frame back as if it were the answer, and looks at nothing: what asker
-    /// and virtual Ethernet cost by themselves.
-    Echo,
 }
 
 impl Responder {
     /// In the order of the table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Bare,
         Self::Lone64Always,
         Self::Lone64Live,
@@ -60,7 +54,6 @@ impl Responder {
         Self::Npd6,
         Self::Kernel,
         Self::Program,
-        Self::Echo,
     ];
 
     /// How many addresses are asked for, turn by turn: as many as it gets to know, and the kernel gives up again,
@@ -71,7 +64,6 @@ impl Responder {
             Self::Lone64Live | Self::NdppdStatic | Self::Npd6 | Self::Program => &[1, 1_000, MANY],
             Self::Kernel => &[1, 1_000, 4_096],
             Self::Nobody | Self::Lone64Metrics | Self::NdppdIface => &[1, 1_000],
-            Self::Echo => &[1],
         }
     }
 
@@ -100,14 +92,13 @@ impl Responder {
             Self::Npd6 => "npd6",
             Self::Kernel => "kernel, delay 0",
             Self::Program => "kernel program",
-            Self::Echo => "kernel echo",
         }
     }
 
     /// What is to be started, if it is there; empty if there is nothing to start.
     pub fn program(self) -> Option<PathBuf> {
         match self {
-            Self::Nobody | Self::Kernel | Self::Program | Self::Echo => Some(PathBuf::new()),
+            Self::Nobody | Self::Kernel | Self::Program => Some(PathBuf::new()),
             Self::Bare => env::current_exe().ok(),
             Self::Lone64Always | Self::Lone64Live | Self::Lone64Metrics => {
                 Some(env!("CARGO_BIN_EXE_lone64").into())
@@ -144,7 +135,7 @@ impl Responder {
             Self::NdppdStatic => ndppd("static".to_owned()),
             Self::NdppdIface => ndppd(format!("iface {DOWNSTREAM}")),
             Self::Npd6 => format!("prefix = {RANGE}\ninterface = {UPSTREAM}\n"),
-            Self::Nobody | Self::Bare | Self::Kernel | Self::Program | Self::Echo => String::new(),
+            Self::Nobody | Self::Bare | Self::Kernel | Self::Program => String::new(),
         }
     }
 
@@ -198,8 +189,8 @@ impl Running {
         match responder {
             Responder::Nobody => return Ok(running),
             Responder::Kernel => return proxy_in_kernel(lab, targets).map(|()| running),
-            Responder::Program | Responder::Echo => {
-                let program = program_in_kernel(responder, lab, targets);
+            Responder::Program => {
+                let program = program_in_kernel(lab, targets);
                 running.program = Some(program.map_err(io::Error::other)?);
                 return Ok(running);
             }
@@ -269,11 +260,7 @@ fn proxy_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> io::Result<()> {
 }
 
 /// Needs root: bpf(2) is not to be had in a user namespace.
-fn program_in_kernel(
-    which: Responder,
-    lab: &Lab,
-    targets: &[Ipv6Addr],
-) -> Result<(Table, TcxLink), BpfError> {
+fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Table, TcxLink), BpfError> {
     let mut table = Table::create(MANY, 1)?;
     let all: Vec<_> = targets.iter().map(|target| (*target, Some(u64::MAX))).collect();
     if let Some(error) = table.change(&all).error {
@@ -287,34 +274,9 @@ fn program_in_kernel(
         learns: false,
         askers: Vec::new(),
     };
-    let program = if which == Responder::Echo { echo()? } else { responder.program()? };
-    let program = LoadedProgram::load(&program, table.maps())?;
+    let program = LoadedProgram::load(&responder.program()?, table.maps())?;
     let link = lab.host.run(|| TcxLink::attach(&program, index(UPSTREAM)))?;
     Ok((table, link))
-}
-
-/// Turns a question into what the asker takes for an answer, by two writes, and sends it back.
-fn echo() -> Result<Program, AssembleError> {
-    use Instruction::{Call, Compute, Exit, Load, Store};
-    use Register::{Frame, R1, R2, R3, R4, R5, R6};
-    let mut a = Assembler::default();
-    let set = |register, operand| Compute(Width::Bits64, Operation::Move, register, operand);
-    let [m0, m1, m2, m3, m4, m5] = ASKER_MAC.0;
-    a.push(set(R6, R1.into()));
-    a.push(Store(Size::Double, Frame, -8, 0.into()));
-    a.push(Store(Size::Word, Frame, -16, i32::from_ne_bytes([m0, m1, m2, m3]).into()));
-    a.push(Store(Size::Half, Frame, -12, i32::from(u16::from_ne_bytes([m4, m5])).into()));
-    a.push(Store(Size::Half, Frame, -10, 0.into()));
-    a.push(Store(Size::Byte, Frame, -8, i32::from(Advertisement::TYPE).into()));
-    for (place, from, length) in [(0, -16, 6), (54, -8, 1)] {
-        a.push(set(R1, R6.into())).push(set(R2, place.into())).push(set(R3, Frame.into()));
-        a.push(Compute(Width::Bits64, Operation::Add, R3, from.into()));
-        a.push(set(R4, length.into())).push(set(R5, 0.into())).push(Call(Helper::StoreBytes));
-    }
-    // Where `struct __sk_buff` has the interface (linux/bpf.h).
-    a.push(Load(Size::Word, R1, R6, 40)).push(set(R2, 0.into()));
-    a.push(Call(Helper::Redirect)).push(Exit);
-    a.assemble()
 }
 
 fn pid(child: &Child) -> Pid {
