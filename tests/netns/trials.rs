@@ -18,13 +18,23 @@ pub(crate) fn trials(
     cases: impl Iterator<Item = (&'static str, &'static Case)>,
     refused: Option<&String>,
 ) -> Vec<Trial> {
+    trials_by("", |case| case(), cases, refused)
+}
+
+/// The same, where each case is run by something, which the name of its room tells.
+pub(crate) fn trials_by(
+    kind: &'static str,
+    run: fn(fn()),
+    cases: impl Iterator<Item = (&'static str, &'static Case)>,
+    refused: Option<&String>,
+) -> Vec<Trial> {
     cases
         .map(|(room, &(name, case))| {
             let refused = refused.cloned();
-            Trial::ignorable_test(format!("{room}::{name}"), move || match refused {
+            Trial::ignorable_test(format!("{room}{kind}::{name}"), move || match refused {
                 Some(reason) => Ok(Completion::ignored_with(reason)),
                 None => {
-                    case();
+                    run(case);
                     Ok(Completion::Completed)
                 }
             })

@@ -149,7 +149,7 @@ impl Guests {
         self.known.get(&self.owners.get(&address).copied().or_else(by_word)?)
     }
 
-    /// Whether the prefix can be routed to this guest: it has nothing in it that is somebody else's.
+    /// Whether the prefix can be routed to this guest: nothing in it is another's.
     fn check_prefix(
         &self,
         prefix: &Ipv6Net,
