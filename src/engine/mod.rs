@@ -145,8 +145,12 @@ impl Engine {
             self.backlog.push_back(walk);
             self.resume_at = Some(now.next());
         }
-        self.desk.report(now);
-        if before.is_none_or(|before| !self.desk.has_only_answered_since(before)) {
+        let has_only_answered = before.is_some_and(|before| self.desk.has_only_answered_since(before));
+        // An answer moves nothing that switches are told. What of that is due by now comes with the next timeout.
+        if !has_only_answered || self.desk.house.manners.has_news_for_switches() {
+            self.desk.report(now);
+        }
+        if !has_only_answered {
             self.desk.house.look_again();
         }
     }

@@ -9,9 +9,9 @@ use core::net::Ipv6Addr;
 use core::time::Duration;
 
 use pnet::packet::ip::IpNextHeaderProtocols;
-use pnet::packet::util::ipv6_checksum;
 use serde::{Deserialize, Serialize};
 
+use super::checksum::checksum;
 use super::envelope::{ETHERNET, HEADERS, IPV6};
 use super::{Checksum, DropReason, Mac};
 
@@ -93,7 +93,7 @@ pub(super) struct Opened<'a> {
 impl<'a> Opened<'a> {
     /// RFC 3810 §5.1.14, §5.2.13 and §6.2: the hop limit is 1, and there is a Router Alert option. "If any of these
     /// checks fail, the packet is dropped."
-    pub(super) fn open(frame: &'a [u8], station: Mac, checksum: Checksum) -> Result<Self, DropReason> {
+    pub(super) fn open(frame: &'a [u8], station: Mac, written: Checksum) -> Result<Self, DropReason> {
         let (destination_mac, source_mac) = (mac_at(frame, 0), mac_at(frame, 6));
         if !destination_mac.is_group() && destination_mac != station {
             return Err(DropReason::OtherStation);
@@ -120,9 +120,7 @@ impl<'a> Opened<'a> {
             return Err(DropReason::HopLimit);
         }
         let (source, destination) = (address_at(header, 8), address_at(header, 24));
-        let icmpv6 = IpNextHeaderProtocols::Icmpv6;
-        let sum = || ipv6_checksum(message, usize::MAX, &[], &source, &destination, icmpv6);
-        if checksum == Checksum::Written && sum() != 0 {
+        if written == Checksum::Written && checksum(message, source, destination) != 0 {
             return Err(DropReason::Checksum);
         }
         Ok(Self { source_mac, source, destination, message })
@@ -158,9 +156,10 @@ pub(super) fn close(frame: &mut [u8], (from, to): (Mac, Mac), (source, destinati
     // RFC 2711 §2.1, the value 0: "Datagram contains a Multicast Listener Discovery message"; then PadN.
     let icmpv6 = IpNextHeaderProtocols::Icmpv6;
     frame[HEADERS..HEADERS + EXTENSION].copy_from_slice(&[icmpv6.0, 0, 5, 2, 0, 0, 1, 0]);
-    let message = &frame[HEADERS + EXTENSION..];
-    let sum = ipv6_checksum(message, 1, &[], &source, &destination, icmpv6);
-    frame[HEADERS + EXTENSION + 2..][..2].copy_from_slice(&sum.to_be_bytes());
+    let message = &mut frame[HEADERS + EXTENSION..];
+    message[2..4].fill(0);
+    let sum = checksum(message, source, destination);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
 }
 
 fn mac_at(frame: &[u8], at: usize) -> Mac {

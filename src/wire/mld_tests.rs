@@ -27,7 +27,14 @@ fn bytes(query: &MldQuery) -> Vec<u8> {
 fn with_sum(mut frame: Vec<u8>) -> Vec<u8> {
     let (source, destination) = (address_at(&frame, 22), address_at(&frame, 38));
     let message = &frame[HEADERS + EXTENSION..];
-    let sum = ipv6_checksum(message, 1, &[], &source, &destination, IpNextHeaderProtocols::Icmpv6);
+    let sum = pnet::packet::util::ipv6_checksum(
+        message,
+        1,
+        &[],
+        &source,
+        &destination,
+        IpNextHeaderProtocols::Icmpv6,
+    );
     frame[HEADERS + EXTENSION + 2..][..2].copy_from_slice(&sum.to_be_bytes());
     frame
 }

@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod advertisement;
+mod checksum;
 mod drop_reason;
 mod envelope;
 pub mod filter;

@@ -107,7 +107,8 @@ impl<'a> Scene<'a> {
         }
         // RFC 4861 §7.2.3: for "a valid unicast or anycast address assigned to the receiving
         // interface" the kernel answers, and DAD that is under way must not be defended against.
-        if host.links.has(asker.link, target) || plan.is_beside(target, asker.link, host) {
+        let is_known = host.links.know(target);
+        if is_known && host.links.has(asker.link, target) || plan.is_beside(target, asker.link, host) {
             return Decision::Drop(DropReason::UpstreamAddress);
         }
         let Some(range) = plan.find(target) else { return Decision::Drop(DropReason::NoRange) };
@@ -134,7 +135,8 @@ impl<'a> Scene<'a> {
             };
         }
         // Linux answers on the upstream for the upstream's addresses only.
-        match host.links.owners(target).find(|owner| *owner != asker.link) {
+        let owner = is_known.then(|| host.links.owners(target).find(|owner| *owner != asker.link));
+        match owner.flatten() {
             Some(owner) => self.decide_there(asker, target, Because::Host(owner), now),
             None => self.decide_live(asker, target, (range, live), now),
         }

@@ -158,6 +158,11 @@ impl Links {
         self.addresses.get(&(address, link)).is_some_and(|known| known.state != AddressState::Tentative)
     }
 
+    /// Whether any link has the address. Of most targets none has it, and then neither of the other two is asked.
+    pub fn know(&self, address: Ipv6Addr) -> bool {
+        self.addresses.range((address, IfIndex(0))..).next().is_some_and(|((first, _), _)| *first == address)
+    }
+
     /// The interfaces on which the host can be reached under the address.
     pub fn owners(&self, address: Ipv6Addr) -> impl Iterator<Item = IfIndex> {
         self.addresses

@@ -233,8 +233,12 @@ impl Manners {
 
     /// Whether there is something to tell switches.
     pub fn must_report(&self, now: Time) -> bool {
-        let is_quiet = self.groups.is_quiet() && !self.delivery.has_news();
-        !is_quiet || self.switches_due().into_iter().flatten().any(|due| due <= now)
+        self.has_news_for_switches() || self.switches_due().into_iter().flatten().any(|due| due <= now)
+    }
+
+    /// Whether something has happened of which switches are to be told, whatever the time is.
+    pub fn has_news_for_switches(&self) -> bool {
+        !self.groups.is_quiet() || self.delivery.has_news()
     }
 
     fn switches_due(&self) -> [Option<Time>; 3] {
