@@ -4,12 +4,13 @@
 
 use std::io;
 use std::net::Ipv6Addr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
-use pnet::datalink::{self, Channel, DataLinkReceiver};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pnet::packet::Packet;
 use pnet::packet::ethernet::{EtherTypes, EthernetPacket};
 use pnet::packet::icmpv6::ndp::{NeighborAdvertPacket, NeighborSolicitPacket};
@@ -19,8 +20,10 @@ use pnet::packet::ipv6::Ipv6Packet;
 
 use super::DemoError;
 use super::topology::GUEST;
+use crate::engine::facts::IfIndex;
 use crate::kernel::netns::Namespace;
-use crate::wire::Mac;
+use crate::kernel::packet::{PacketSocket, RecvBatch, Stamps};
+use crate::wire::{Mac, filter};
 
 /// An observer at work.
 pub struct Trace {
@@ -31,7 +34,7 @@ pub struct Trace {
 /// A solicitation or advertisement for the guest that passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
-    /// Since the observer started.
+    /// When the kernel had it on the wire, since 1970.
     pub at: Duration,
     from: Mac,
     to: Mac,
@@ -54,21 +57,20 @@ enum Message {
 impl Trace {
     /// Starts to observe a link.
     pub fn start(namespace: &Namespace, link: &str) -> Result<Self, DemoError> {
-        let mut receiver = namespace
+        let socket = namespace
             .run(|| open(link))
             .map_err(|e| DemoError::Lab("no packet socket to observe with", e))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let started = Instant::now();
         let thread = thread::spawn(move || {
-            let mut seen = Vec::new();
+            let (mut seen, mut batch) = (Vec::new(), RecvBatch::new());
             loop {
-                match receiver.next() {
-                    Ok(frame) => seen.extend(sighting(frame, started.elapsed())),
+                match socket.recv_batch(&mut batch) {
+                    Ok(()) => seen.extend(sightings(&batch)),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return seen,
                     // Only when nothing is left to read, so that nothing is missed.
                     Err(_) if stopped.load(Ordering::Relaxed) => return seen,
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-                    Err(_) => return seen,
+                    Err(_) => wait(&socket),
                 }
             }
         });
@@ -114,20 +116,24 @@ pub fn time_to_answer(seen: &[Sighting]) -> Option<Duration> {
     Some(seen[answer].at - asked.at)
 }
 
-fn open(link: &str) -> io::Result<Box<dyn DataLinkReceiver>> {
-    let interface = datalink::interfaces()
-        .into_iter()
-        .find(|interface| interface.name == link)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no interface {link}")))?;
-    let config = datalink::Config {
-        read_timeout: Some(Duration::from_millis(20)),
-        promiscuous: false,
-        ..datalink::Config::default()
-    };
-    match datalink::channel(&interface, config)? {
-        Channel::Ethernet(_, receiver) => Ok(receiver),
-        _ => Err(io::Error::other(format!("{link} is not an Ethernet interface"))),
-    }
+fn open(link: &str) -> io::Result<PacketSocket> {
+    let link = nix::net::if_::if_nametoindex(link)?;
+    let socket = PacketSocket::observe(IfIndex(link), &filter::observer())?;
+    // A kernel that cannot tell the moment leaves it to the reader.
+    let _ = socket.stamp(Stamps::On);
+    Ok(socket)
+}
+
+/// Until there is a frame, or it is time to ask whether to stop. The next read tells what is wrong, if anything is.
+fn wait(socket: &PacketSocket) {
+    let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::from(20_u8));
+}
+
+/// The moments are the kernel's: a reader that is late would find a question and its answer at once.
+fn sightings(batch: &RecvBatch) -> Vec<Sighting> {
+    let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let frames = batch.frames().zip(batch.stamps());
+    frames.filter_map(|(frame, stamp)| sighting(frame?.0, stamp.unwrap_or(read))).collect()
 }
 
 fn sighting(frame: &[u8], at: Duration) -> Option<Sighting> {
