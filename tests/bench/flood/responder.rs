@@ -271,6 +271,7 @@ fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Table, TcxLink)
         router: false,
         override_entry: false,
         sources: Sources::Target,
+        within: vec![RANGE.parse().expect("a prefix")],
         learns: false,
         askers: Vec::new(),
     };
