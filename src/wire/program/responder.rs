@@ -35,6 +35,7 @@ pub struct Responder {
     /// Which IPv6 source answers carry.
     pub sources: Sources,
     /// Where all targets are that it answers for: what asks for any other passes at once. Empty: anywhere.
+    #[serde(default)]
     pub within: Vec<Ipv6Net>,
     /// Whether questions show which source their asker takes. If they do, one that is repeated soon after is passed on.
     pub learns: bool,

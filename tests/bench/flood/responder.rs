@@ -78,6 +78,11 @@ impl Responder {
         matches!(self, Self::Lone64Live | Self::NdppdIface)
     }
 
+    /// Whether it answers in the kernel alone, so that there is no process to charge.
+    pub const fn has_no_process(self) -> bool {
+        matches!(self, Self::Kernel | Self::Program)
+    }
+
     /// As the table names it.
     pub const fn name(self) -> &'static str {
         match self {
