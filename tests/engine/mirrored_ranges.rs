@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::{Fact, LinkState, RouteKind};
+use lone64::engine::facts::{Fact, KernelRoute, LinkState, RouteKind};
 use lone64::engine::policy::{Answer, Backend, Downstream, Policy, RangeRoutes, Source};
 use lone64::engine::{Expected, Input, MirroredRanges, Outcome, Output};
 use proptest::prelude::*;
@@ -112,10 +112,17 @@ fn a_range_whose_interface_is_down_is_not_answered_for() {
 }
 
 #[test]
-fn a_range_that_a_route_may_lead_back_out_of_is_the_daemons() {
+fn what_a_route_leads_back_out_of_the_upstream_is_the_daemons() {
     let (mut host, _) = whole(|_| {});
-    host.facts(vec![Fact::Route(route("2001:db8:1:2:c::9/128", RouteKind::Unicast(UP)))]);
-    assert!(told(&host.take()).expect("it was told").answered.is_empty());
+    let another = KernelRoute { protocol: 4, ..route("2001:db8:1:2:c::8/126", RouteKind::Unicast(UP)) };
+    host.facts(vec![Fact::Route(another)]);
+    let now = told(&host.take()).expect("it was told");
+    assert!(!answers(&now, guest(9)) && answers(&now, guest(12)), "{now:?}");
+    let (_, told) = whole(|policy| {
+        policy.ranges[0].downstream = Downstream::Kernel;
+        policy.ranges[0].routes = RangeRoutes::None;
+    });
+    assert!(told.answered.is_empty(), "all of it goes where the default route leads: {told:?}");
 }
 
 #[test]
@@ -157,7 +164,7 @@ fn what_a_predecessor_answered_for_as_a_whole_is_taken_away() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// What the program answers for, the daemon would answer at once.
     #[test]

@@ -1,6 +1,7 @@
 //! Which ranges the programs in the kernel answer for as a whole: those of `always` in which a question for any address
 //! would be answered at once. What would not be is passed on: addresses of the upstream, routers, what a rival has, what
-//! is excluded, and other ranges inside. Ranges in which routes decide for each address are passed on altogether.
+//! is excluded, other ranges inside, and what routes lead back out of the upstream. Where routes may lead all of a range
+//! back it is passed on altogether.
 
 use std::collections::BTreeSet;
 
@@ -32,12 +33,13 @@ impl House {
     /// The prefixes of this upstream of which every address is answered for, and those of which not: the longer prefix
     /// says.
     fn answered_as_a_whole_on(&self, link: IfIndex) -> (BTreeSet<Ipv6Net>, BTreeSet<Ipv6Net>) {
-        let Self { plan, host, manners, .. } = self;
+        let Self { plan, host, manners, keep, .. } = self;
+        let led_back = |id: RangeId| plan.led_back(id, host, keep.routes.ours());
         let is_whole = |id: RangeId| {
             plan.place(id).upstream == Some(link)
                 && plan.range(id).answer == Answer::Always
-                && !plan.may_lead_back(id)
                 && plan.check_downstream(id, host).is_ok()
+                && led_back(id).is_some()
         };
         let all = (0..plan.policy.ranges.len()).map(RangeId);
         let (whole, others): (Vec<_>, Vec<_>) = all.partition(|id| is_whole(*id));
@@ -46,18 +48,18 @@ impl House {
         if answered.is_empty() {
             return (answered, BTreeSet::new());
         }
-        let of_upstream = host.links.addresses_of(link).map(|address| address.address);
-        let beside = plan.bindings.beside.iter().filter(|(_, upstream)| **upstream == link);
-        let of_beside = beside.flat_map(|(beside, _)| host.links.addresses_of(*beside));
+        let of_host = answered.iter().flat_map(|range| host.links.addresses_inside(range));
+        let of_upstreams = of_host.filter(|address| plan.bindings.is_on_an_upstream(address.link));
         let of_rivals = manners.rivals.iter().filter(|(.., stands)| *stands).map(|(target, ..)| target);
-        let addresses = of_upstream
-            .chain(of_beside.map(|address| address.address))
+        let addresses = of_upstreams
+            .map(|address| address.address)
             .chain(plan.routers(host))
             .chain(of_rivals)
             .map(Ipv6Net::from);
         let excluded = whole.iter().flat_map(|id| &plan.range(*id).exclude).copied();
+        let led_back = whole.iter().filter_map(|id| led_back(*id)).flatten();
         let is_inside = |prefix: &Ipv6Net| answered.iter().any(|range| range.contains(prefix));
-        let passed_on = others.iter().map(prefix).chain(excluded).chain(addresses);
+        let passed_on = others.iter().map(prefix).chain(excluded).chain(led_back).chain(addresses);
         let passed_on: BTreeSet<_> = passed_on.filter(is_inside).collect();
         answered.retain(|range| !passed_on.contains(range));
         (answered, passed_on)

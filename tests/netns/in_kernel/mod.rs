@@ -69,7 +69,8 @@ fn pins(lab: &Lab, name: &str) -> Pins {
 
 /// The maps of the program on this interface, as they are pinned.
 fn maps(lab: &Lab, name: &str) -> Option<Maps> {
-    pins(lab, name).maps().unwrap()
+    // The daemon may be taking them away at the moment.
+    pins(lab, name).maps().ok().flatten()
 }
 
 /// How often the program has answered for the target, if it knows it.
