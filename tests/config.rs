@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use lone64::config::{self, Config, LogFormat, LogLevel};
+use lone64::config::{self, Config, Endpoint, LogFormat, LogLevel};
 use lone64::engine::policy::{
     Announce, Answer, Downstream, GatewaySource, OnStop, Override, Policy, RangeRoutes, Source,
     UpstreamInterface,
@@ -161,7 +161,7 @@ fn every_key_is_read() {
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert!(config.sysctl.manage);
     assert_eq!(config.control.socket, Path::new("/run/here.sock"));
-    assert_eq!(config.control.metrics, "[2001:db8::1]:80".parse().ok());
+    assert_eq!(config.control.metrics, "[2001:db8::1]:80".parse().ok().map(Endpoint::Port));
     let ignore = &upstreams[0].automatic.as_ref().unwrap().ignore;
     assert!(ignore.len() == 1 && ignore[0].matches(&"docker0".parse().unwrap()));
     assert_eq!(
@@ -310,6 +310,9 @@ fn impossible_values_are_refused() {
         "[control]\nmetrics = \"[::1]:65536\"",
         "[control]\nmetrics = \"[ff02::1]:9164\"",
         "[control]\nmetrics = \"http://[::1]:9164/metrics\"",
+        "[control]\nmetrics = \"metrics.sock\"",
+        "[control]\nmetrics = \"/run/lone64/\"",
+        "[control]\nmetrics = \"/run/lone64/control.sock\"",
         "[log]\nlevel = 1",
         "[log]\nlevel = \"loud\"",
     ] {
@@ -325,6 +328,14 @@ fn impossible_values_are_refused() {
         assert_eq!(problems(&format!("[[upstream]]\nannounce = {announce}")), [problem]);
     }
     assert_eq!(problems("[timers]\nabsent = 3"), ["2: `absent` has no unit; write \"3s\" for seconds"]);
+    let good =
+        "[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\n[control]\nmetrics = \"/run/lone64/metrics.sock\"";
+    let config = config::parse(good, "f").expect("no mistake");
+    assert_eq!(config.control.metrics, Some(Endpoint::Socket("/run/lone64/metrics.sock".into())));
+    assert_eq!(
+        problems("[control]\nmetrics = \"unix:///run/lone64/metrics.sock\""),
+        ["2: `metrics` cannot be \"unix:///run/lone64/metrics.sock\"; write \"/run/lone64/metrics.sock\""]
+    );
     for (bare, whole) in [("::1", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1")] {
         let found = problems(&format!("[control]\nmetrics = \"{bare}\""));
         assert_eq!(found, [format!("2: `metrics` has no port; write \"{whole}:9164\"")]);

@@ -16,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Outcome;
 use super::options::RunArgs;
 use super::terminal::complain;
-use crate::config::Loaded;
-use crate::daemon::control::{Control, SocketError};
+use crate::config::{Endpoint, Loaded};
+use crate::daemon::control::Control;
+use crate::daemon::socket::SocketError;
 use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging};
 use crate::explanation;
 use crate::kernel::confinement::{self, Places};
@@ -45,15 +46,18 @@ pub fn run(args: &RunArgs) -> Outcome {
     })
 }
 
-/// What a reload reads, and the directories of the control socket and the trace.
+/// What a reload reads, and the directories of the sockets and the trace.
 fn places(args: &RunArgs, loaded: &Loaded) -> Places {
     let parent = |path: &Path| match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
+    let control = &loaded.read.config.control;
+    let metrics = control.metrics.as_ref().and_then(Endpoint::path);
+    let sockets = std::iter::once(control.socket.as_path()).chain(metrics);
     Places {
         read: loaded.files.paths().map(Path::to_owned).chain(loaded.guests.paths()).collect(),
-        made: parent(&loaded.read.config.control.socket),
+        made: sockets.map(parent).collect(),
         written: args.record.as_deref().map(parent),
     }
 }

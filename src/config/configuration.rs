@@ -2,8 +2,9 @@
 //!
 //! May touch: nothing.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::policy::Policy;
 
@@ -39,7 +40,44 @@ pub struct Control {
     /// The path of the control socket.
     pub socket: PathBuf,
     /// Where its metrics are served; `None`: nowhere.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<Endpoint>,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The path of a Unix socket.
+    Socket(PathBuf),
+    /// An address and a port of TCP.
+    Port(SocketAddr),
+}
+
+impl Endpoint {
+    /// The path, if it has one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Socket(path) => Some(path),
+            Self::Port(_) => None,
+        }
+    }
+
+    /// The address and the port, if it has them.
+    pub fn port(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Port(address) => Some(*address),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// As the configuration has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "{}", path.display()),
+            Self::Port(address) => write!(f, "{address}"),
+        }
+    }
 }
 
 impl Default for Control {

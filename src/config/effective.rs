@@ -338,7 +338,7 @@ fn once_values(config: &Config) -> Vec<(&'static str, Vec<(&'static str, Value)>
             "control",
             vec![
                 ("socket", json!(config.control.socket.to_string_lossy())),
-                ("metrics", json!(config.control.metrics.map(|address| address.to_string()))),
+                ("metrics", json!(config.control.metrics.as_ref().map(ToString::to_string))),
             ],
         ),
         (

@@ -334,7 +334,8 @@ const CONTROL: &[Key] = &[
     (
         "metrics",
         None,
-        "Address and port of the metrics, such as \"[::1]:9164\". Without it, no metrics are served.",
+        "Where metrics are served: the path of a Unix socket, such as \"/run/lone64/metrics.sock\", with the permissions of \
+         the control socket, or an address and a port, such as \"[::1]:9164\". Without it, no metrics are served.",
     ),
 ];
 

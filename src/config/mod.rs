@@ -41,7 +41,9 @@ use std::path::{Path, PathBuf};
 use ipnet::Ipv6Net;
 
 pub use changes::Change;
-pub use configuration::{Config, Control, DEFAULT_FILE, DEFAULT_SOCKET, Log, LogFormat, LogLevel, Sysctl};
+pub use configuration::{
+    Config, Control, DEFAULT_FILE, DEFAULT_SOCKET, Endpoint, Log, LogFormat, LogLevel, Sysctl,
+};
 pub use duration::{lifetime, written};
 pub use effective::{Effective, Key, KeyOrigin};
 pub use files::Files;

@@ -207,10 +207,9 @@ pub(super) fn sysctl(section: &Section<'_>, report: &mut Report<'_>) -> Sysctl {
 
 pub(super) fn control(section: &Section<'_>, report: &mut Report<'_>) -> Control {
     let default = Control::default();
-    Control {
-        socket: sockets::path(section, "socket", report).or(default.socket),
-        metrics: sockets::address(section, "metrics", report).value().copied(),
-    }
+    let socket = sockets::path(section, "socket", report).or(default.socket);
+    let metrics = sockets::endpoint(section, "metrics", &socket, report).value().cloned();
+    Control { socket, metrics }
 }
 
 pub(super) fn log(section: &Section<'_>, report: &mut Report<'_>) -> Log {

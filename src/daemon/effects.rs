@@ -66,6 +66,7 @@ enum Object {
     Ear(IfIndex),
     Table,
     Program(IfIndex),
+    Ranges(IfIndex),
     Guests(IfIndex),
 }
 
@@ -150,6 +151,14 @@ impl Effects {
                 match refusal {
                     None => self.succeeded(Object::Guests(link)),
                     Some(refusal) => self.failed(Object::Guests(link), Error::Guests(link, refusal)),
+                }
+            }
+            Output::MirrorRanges(link, ranges) => {
+                let (outcome, refusal) = self.programs.mirror_ranges(link, &ranges, now);
+                self.ready.push(outcome);
+                match refusal {
+                    None => self.succeeded(Object::Ranges(link)),
+                    Some(refusal) => self.failed(Object::Ranges(link), Error::Ranges(link, refusal)),
                 }
             }
             Output::Event(_) | Output::Resync => {}

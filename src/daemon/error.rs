@@ -77,6 +77,9 @@ pub enum Error {
     /// A guest cannot be made known to the program in the kernel.
     #[error("the program in the kernel cannot be told of a guest, so the daemon answers for it: {1}")]
     Guests(IfIndex, BpfError),
+    /// A program does not know the ranges that it is to answer for as a whole.
+    #[error("the program in the kernel cannot be told of its ranges, so the daemon answers for them: {1}")]
+    Ranges(IfIndex, BpfError),
     /// The kernel cannot be kept from solicitations.
     #[error(transparent)]
     Suppress(#[from] NftError),

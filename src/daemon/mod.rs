@@ -32,6 +32,7 @@ mod reload;
 mod resync;
 mod service;
 mod settings;
+pub mod socket;
 pub mod status;
 mod summary;
 mod suppressor;

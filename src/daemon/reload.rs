@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::control::{Fault, SocketError};
+use super::control::Fault;
 use super::metrics::MetricsError;
+use super::socket::SocketError;
 use crate::config::{Change, Loaded, Problems};
 use crate::engine;
 use crate::kernel::sysctl::SysctlError;

@@ -2,6 +2,10 @@
 //!
 //! Pure: `gather` runs systemctl(1), and this reads what it prints.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 /// The state of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Service {
@@ -17,11 +21,16 @@ pub struct Service {
     pub enabled: String,
     /// How often it was started again after it had ended by itself.
     pub restarts: u32,
+    /// The networks whose packets it drops, as systemd writes them.
+    pub denied: String,
+    /// Those that it takes all the same.
+    pub allowed: String,
 }
 
 impl Service {
     /// The properties to ask for.
-    pub const PROPERTIES: &str = "LoadState,ActiveState,SubState,UnitFileState,NRestarts";
+    pub const PROPERTIES: &str =
+        "LoadState,ActiveState,SubState,UnitFileState,NRestarts,IPAddressDeny,IPAddressAllow";
 
     /// Reads lines of `PROPERTY=VALUE` (systemctl(1), `show`).
     pub fn parse(unit: &str, text: &str) -> Self {
@@ -33,6 +42,8 @@ impl Service {
                 "SubState" => value.clone_into(&mut service.sub),
                 "UnitFileState" => value.clone_into(&mut service.enabled),
                 "NRestarts" => service.restarts = value.parse().unwrap_or_default(),
+                "IPAddressDeny" => value.clone_into(&mut service.denied),
+                "IPAddressAllow" => value.clone_into(&mut service.allowed),
                 _ => {}
             }
         }
@@ -42,6 +53,18 @@ impl Service {
     /// Whether it was to run, and does not.
     pub fn fails(&self) -> bool {
         self.active == "failed" || self.sub == "auto-restart"
+    }
+
+    /// Whether any other host can reach an address of this one, by what the unit drops and takes
+    /// (systemd.resource-control(5), `IPAddressAllow=`).
+    pub fn lets_others_in(&self, address: IpAddr) -> bool {
+        let networks = |text: &str| -> Vec<IpNet> {
+            let all = text.split_whitespace().filter_map(|word| word.parse::<IpNet>().ok());
+            // Who connects to an address of one family has one of the same.
+            all.filter(|network| network.addr().is_ipv4() == address.is_ipv4()).collect()
+        };
+        let is_denied = networks(&self.denied).iter().any(|network| network.prefix_len() == 0);
+        !is_denied || networks(&self.allowed).iter().any(|network| !network.network().is_loopback())
     }
 
     /// Whether the next boot starts it. A unit that another one pulls in, or that a generator made, counts.

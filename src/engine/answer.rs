@@ -90,6 +90,7 @@ pub fn responder(upstream: &Upstream) -> Option<Responder> {
         router: upstream.router,
         override_entry: upstream.override_flag == Override::Always,
         sources,
+        within: Vec::new(),
         // Which source an asker takes is found out by its questions.
         learns: upstream.source == Source::Auto,
         askers: Vec::new(),

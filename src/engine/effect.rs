@@ -4,6 +4,7 @@
 //! [`super::Input`]; frames come back only where the interface did not take them.
 
 use core::net::Ipv6Addr;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -54,6 +55,9 @@ pub enum Output {
     /// it is to pass on what asks for it. It is done before what comes behind it. The outcomes come back as
     /// [`super::Input::MirrorChanged`].
     Mirror(IfIndex, Vec<(Ipv6Addr, Option<Time>)>),
+    /// Have the program of this upstream answer for these ranges as a whole, and for no others. It is done before what
+    /// comes behind it. The outcome comes back as [`super::Input::RangesMirrored`].
+    MirrorRanges(IfIndex, MirroredRanges),
     /// Read again everything that the kernel says, and hand it in as [`super::Input::Snapshot`]: more of
     /// it matters from now on than did so far.
     Resync,
@@ -86,6 +90,17 @@ pub struct Program {
     pub responder: Responder,
     /// How long it goes on answering without the daemon. Zero: not at all, also where its guests are known for longer.
     pub on_crash_answer: Duration,
+}
+
+/// What a program answers for as a whole. Of prefixes that hold an address the longest one says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirroredRanges {
+    /// Every address is answered for.
+    pub answered: BTreeSet<Ipv6Net>,
+    /// What asks for these is passed on.
+    pub passed_on: BTreeSet<Ipv6Net>,
+    /// Until then.
+    pub until: Time,
 }
 
 /// What is heard on an interface.

@@ -54,6 +54,9 @@ pub enum Input {
     /// What became of these guests in [`super::Output::Mirror`]. Where the kernel refuses to forget one, the program
     /// is taken away, which is [`Self::ProgramChanged`].
     MirrorChanged(IfIndex, Vec<Ipv6Addr>, Outcome),
+    /// What became of [`super::Output::MirrorRanges`]. Where it failed the program answers for no range. Where the kernel
+    /// does not let go of one, the program is taken away, which is [`Self::ProgramChanged`].
+    RangesMirrored(IfIndex, Outcome),
     /// The program of this upstream knows these guests from before this process began, until then.
     Mirrored(IfIndex, Vec<(Ipv6Addr, Time)>),
     /// So many questions were answered by the program of this upstream since the last time this was said; and for which

@@ -71,7 +71,7 @@ pub use change::{
     RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
-pub use effect::{Ear, Output, Program, Remembered, Role};
+pub use effect::{Ear, MirroredRanges, Output, Program, Remembered, Role};
 pub use event::{Ended, Event, Guests, Loss, NoProgram, NotTaken, Note, Unserved};
 pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;

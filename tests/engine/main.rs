@@ -34,6 +34,7 @@ mod machine;
 mod masks;
 mod measure;
 mod mirror;
+mod mirrored_ranges;
 mod mirrored_sources;
 mod neighbors;
 mod next_hops;

@@ -20,6 +20,8 @@ pub struct Scene {
     pub upstream: Upstream,
     pub targets: Vec<(Ipv6Addr, u64)>,
     pub ranges: Vec<(Ipv6Net, u64)>,
+    /// Where all of these are.
+    pub within: Vec<Ipv6Net>,
     /// Askers that get something else.
     pub askers: Vec<Exception>,
 }
@@ -75,6 +77,9 @@ impl Scene {
                 // There is a daemon.
                 range("::/128", UNTIL),
             ],
+            within: ["2001:db8:1:2:a::/80", "2001:db8:1:2:b::/80", "2001:db8:1:2:c::/96", "2001:4000::/18"]
+                .map(|prefix| prefix.parse().unwrap())
+                .to_vec(),
             askers: vec![
                 except("fe80::a1", Treatment::PassOn),
                 except("fe80::a2", Treatment::Target),
@@ -93,6 +98,7 @@ impl Scene {
     pub fn program(&self) -> Program {
         let mut responder = responder(&self.upstream).expect("an upstream with addresses");
         responder.askers.clone_from(&self.askers);
+        responder.within.clone_from(&self.within);
         responder.program().expect("a program")
     }
 
@@ -131,7 +137,9 @@ impl Scene {
     pub fn expect(&self, frame: &[u8]) -> (Expected, Option<Verdict>) {
         let looks_like_one =
             is_measured(frame) && frame[12..14] == [0x86, 0xdd] && frame[20] == 58 && frame[54] == 135;
-        if !looks_like_one {
+        let target = |frame: &[u8]| Ipv6Addr::from(<[u8; 16]>::try_from(&frame[62..78]).unwrap());
+        let is_within = |target: Ipv6Addr| self.within.iter().any(|prefix| prefix.contains(&target));
+        if !looks_like_one || !self.within.is_empty() && !is_within(target(frame)) {
             return (Expected::PassedOn, None);
         }
         let Some(solicitation) = self.plain(frame) else {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
-use lone64::wire::program::{Entry, Hits, Map, Program, Verdict, range_key, target_key};
+use lone64::wire::program::{Entry, Hits, Map, Program, RECENT, Verdict, range_key, target_key};
 
 /// The maps, the clock and the interface.
 #[derive(Debug, Default)]
@@ -27,12 +27,20 @@ pub struct Machine {
     ranges: BTreeMap<[u8; 20], usize>,
     /// By slot.
     hits: Vec<usize>,
+    /// The same, of ranges: behind all targets, and made when it is first looked at.
+    recent: BTreeMap<u32, usize>,
+    has_lost_slots: bool,
     verdicts: Vec<usize>,
     /// Nanoseconds since the host started.
     pub now: u64,
     /// Whether the kernel has room for what is written.
     pub is_full: bool,
+    /// The frame lies there in several pieces: what is read where it lies is not all of it.
+    pub is_in_pieces: bool,
 }
+
+/// Where the slots of ranges begin: no scene has more targets.
+const RECENT_FROM: u32 = 1 << 20;
 
 /// The interface on which frames arrive.
 pub const IFINDEX: u32 = 7;
@@ -65,8 +73,9 @@ impl Machine {
         self.targets.remove(&target_key(target));
     }
 
+    /// The questions of all ranges are kept in the same slots.
     pub fn insert_range(&mut self, range: Ipv6Net, until: u64) {
-        let value = self.add_entry(until);
+        let value = self.add(Entry { until, slot: RECENT_FROM }.bytes().to_vec());
         self.ranges.insert(range_key(range), value);
     }
 
@@ -75,14 +84,16 @@ impl Machine {
         Some(self.hits(*self.targets.get(&target_key(target))?))
     }
 
-    /// What was counted for a range.
-    pub fn range(&self, range: Ipv6Net) -> Option<Hits> {
-        Some(self.hits(*self.ranges.get(&range_key(range))?))
+    /// What is kept of the questions for addresses of ranges.
+    pub fn recent(&self) -> Vec<Hits> {
+        let all = self.recent.values();
+        all.map(|value| Hits::parse(self.values[*value][..].try_into().unwrap())).collect()
     }
 
     /// Nothing is counted anywhere any more: no slot is there.
     pub fn lose_slots(&mut self) {
         self.hits.clear();
+        self.has_lost_slots = true;
     }
 
     pub fn count(&self, verdict: Verdict) -> u64 {
@@ -123,8 +134,7 @@ impl Machine {
     }
 
     fn add(&mut self, value: Vec<u8>) -> usize {
-        self.values.push(value);
-        self.values.len() - 1
+        add(&mut self.values, value)
     }
 
     /// An entry with a slot of its own.
@@ -140,10 +150,20 @@ impl Machine {
         Hits::parse(self.values[self.hits[slot as usize]][..].try_into().unwrap())
     }
 
-    fn look_up(&self, map: u64, key: &[u8]) -> Option<usize> {
+    fn look_up(&mut self, map: u64, key: &[u8]) -> Option<usize> {
         match Map::ALL[usize::try_from(map - MAPS).unwrap()] {
             Map::Targets => self.targets.get(key).copied(),
-            Map::Hits => self.hits.get(u32::from_ne_bytes(key.try_into().unwrap()) as usize).copied(),
+            Map::Hits => {
+                let slot = u32::from_ne_bytes(key.try_into().unwrap());
+                match slot.checked_sub(RECENT_FROM) {
+                    Some(recent) => {
+                        assert!(recent < RECENT, "slot {slot}");
+                        let fresh = || add(&mut self.values, vec![0; Hits::SIZE]);
+                        (!self.has_lost_slots).then(|| *self.recent.entry(slot).or_insert_with(fresh))
+                    }
+                    None => self.hits.get(slot as usize).copied(),
+                }
+            }
             Map::Verdicts => self.verdicts.get(u32::from_ne_bytes(key.try_into().unwrap()) as usize).copied(),
             Map::Ranges => {
                 let bits = |key: &[u8]| u128::from_be_bytes(key[4..].try_into().unwrap());
@@ -179,6 +199,12 @@ impl Run<'_> {
                     let high = u64::from(u32::from_ne_bytes(high));
                     let low = u64::from(u32::from_ne_bytes(v));
                     self.registers[to] = Some(if from == 1 { MAPS + low } else { high << 32 | low });
+                }
+                // The addresses of the frame, which the verifier makes of two words.
+                0x61 if place(self.register(from)) == CONTEXT + 76 => self.registers[to] = Some(PACKET),
+                0x61 if place(self.register(from)) == CONTEXT + 80 => {
+                    let here = if self.machine.is_in_pieces { 14 } else { self.frame.len() as u64 };
+                    self.registers[to] = Some(PACKET + here);
                 }
                 0x61 | 0x69 | 0x71 | 0x79 => {
                     let bytes = self.read(place(self.register(from)), size);
@@ -236,6 +262,11 @@ impl Run<'_> {
             VALUES => {
                 let (value, at) = (at / 64, at % 64);
                 self.machine.values[value][at..at + size].to_vec()
+            }
+            // So much of a frame lies before a multiple of eight that its IPv6 header begins at one.
+            _ if region == PACKET - 2 => {
+                assert!(!self.machine.is_in_pieces, "more is read than lies there");
+                self.frame[at - 2..at - 2 + size].to_vec()
             }
             _ => panic!("nothing is at {address:#x}"),
         }
@@ -328,12 +359,18 @@ impl Run<'_> {
     }
 }
 
+fn add(values: &mut Vec<Vec<u8>>, value: Vec<u8>) -> usize {
+    values.push(value);
+    values.len() - 1
+}
+
 fn compute(operation: u8, left: u64, right: u64, is_half: bool) -> u64 {
     let low = |value: u64| value & u64::from(u32::MAX);
     let (left, right) = if is_half { (low(left), low(right)) } else { (left, right) };
     let result = match operation {
         0x00 => left.wrapping_add(right),
         0x10 => left.wrapping_sub(right),
+        0x20 => left.wrapping_mul(right),
         0x40 => left | right,
         0x50 => left & right,
         0x70 => left >> right,
@@ -378,4 +415,5 @@ const CONTEXT: u64 = 1 << 60;
 const STACK: u64 = 2 << 60;
 const VALUES: u64 = 3 << 60;
 const MAPS: u64 = 4 << 60;
+const PACKET: u64 = (5 << 60) + 2;
 const EFAULT: u64 = -14_i64 as u64;

@@ -15,7 +15,7 @@ use crate::advertisement::Advertisement;
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, ICMP, address, receiver, sender, target_of};
 use crate::lab::{Lab, ROUTER_MAC, UPSTREAM_GLOBAL, UPSTREAM_LINK_LOCAL, UPSTREAM_MAC};
-use crate::solicitation::{Asker, Solicitation};
+use crate::solicitation::{Asker, Solicitation, option};
 
 /// The router's end of the upstream link.
 pub(crate) struct Link {
@@ -122,7 +122,9 @@ impl Link {
             let start = Instant::now();
             'answered: loop {
                 assert!(start.elapsed() < PATIENCE, "there was not the sentinel's answer");
-                self.send(&Solicitation::multicast(Asker { mac: ROUTER_MAC, address }, target));
+                // With a nonce, so that a program in the kernel leaves it to the daemon, as all that came before it.
+                let sentinel = Solicitation::multicast(Asker { mac: ROUTER_MAC, address }, target);
+                self.send(&sentinel.with(|question| question.options.extend(option(14, &[7; 6]))));
                 let deadline = Instant::now() + ASKED_AGAIN;
                 while let Some(frame) = self.endpoint.receive(deadline) {
                     let answered = target_of(&frame, ADVERTISEMENT);

@@ -24,7 +24,7 @@
 //! * `load`: Load
 //! * `turns`: a flood holds up nothing else; sockets of interfaces that go down
 //! * `crowd`: thousands of downstreams, and a scan
-//! * `metrics`: the numbers, and who asks for them
+//! * `metrics`, `metrics_socket`: the numbers, and who asks for them
 //! * `control`, `reload`: the control socket, and what others do to it; a new configuration
 //! * `explain`: why an address is answered for, or not, as `lone64 explain` tells it
 //! * `sysctls`: what is changed in the kernel, and changed back
@@ -97,6 +97,7 @@ mod load;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod metrics;
+mod metrics_socket;
 mod namespace;
 mod next_hops;
 mod offload;
@@ -169,6 +170,7 @@ fn main() {
         ("hostile", hostile::CASES),
         ("load", load::CASES),
         ("metrics", metrics::CASES),
+        ("metrics_socket", metrics_socket::CASES),
         ("routes", routes::CASES),
         ("way_out", way_out::CASES),
         ("record", record::CASES),

@@ -109,7 +109,11 @@ fn compare(count: usize) {
 
 fn does_in_the_kernel_what_the_packet_path_would() {
     compare(20_000);
-    // What a run costs is told where LONE64_TIMES is set. Each is a frame of its own, as an answer is no question.
+    tell_costs();
+}
+
+/// What a run costs, where LONE64_TIMES is set. Each is a frame of its own, as an answer is no question.
+fn tell_costs() {
     let (_maps, program) = in_kernel(&Scene::by_scope());
     let cost = |frame: &[u8]| {
         let mut costs: Vec<_> = (0..2_001).map(|_| program.test_run(frame, 1).unwrap().nanoseconds).collect();
@@ -123,6 +127,7 @@ fn does_in_the_kernel_what_the_packet_path_would() {
     // What is passed on as it came can be run again and again, without the cost of beginning.
     for (name, frame) in [
         ("a UDP packet", Frame { next_header: 17, ..Frame::solicitation() }),
+        ("a question outside the ranges", Frame { target: OUTSIDE, ..Frame::solicitation() }),
         ("a question for an unknown target", Frame { target: c(4), ..Frame::solicitation() }),
     ] {
         let run = program.test_run(&frame.bytes(), 200_000).unwrap();
@@ -180,10 +185,13 @@ pub(crate) fn is_inner() -> bool {
             }
         }
         compare(500);
+        tell_costs();
     }
     is_inner
 }
 
+/// In no range of the scene.
+const OUTSIDE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xd, 0, 0, 4);
 const LENGTH: &str = "bytes of the compiled program: ";
 const INNER: &str = "LONE64_PROGRAM_WITH_FEW_CAPABILITIES";
 

@@ -38,19 +38,22 @@ pub(super) fn render() -> String {
 const ABOUT_ANSWERED: &str = "The router got its answer.";
 
 const DESCRIPTION: &str = "\
-lone64 serves metrics for Prometheus over HTTP if its configuration has an address for them:";
+lone64 serves metrics for Prometheus over HTTP if its configuration says where. A path is a Unix socket, which those may \
+read who may use the control socket:";
 
 const SWITCH: &str = r#"
 [control]
-metrics = "[::1]:9164"
+metrics = "/run/lone64/metrics.sock"
 "#;
 
 const FORMATS: &str = "\
-GET and HEAD of /metrics are served. A client that names application/openmetrics-text in its Accept header, with the \
+An address and a port, such as metrics = \"[::1]:9164\", is for everyone who can reach it, as far as IPAddressAllow= of \
+the unit lets them. GET and HEAD of /metrics are served. A client that names application/openmetrics-text in its Accept header, with the \
 highest weight, gets OpenMetrics 1.0.0. Every other client gets the text format of Prometheus, version 0.0.4. The \
 metrics name interfaces. They name no address of a guest. To check the text format:";
 
-const CHECK: &str = "curl -s 'http://[::1]:9164/metrics' | promtool check metrics";
+const CHECK: &str =
+    "curl -s --unix-socket /run/lone64/metrics.sock localhost/metrics |\n    promtool check metrics";
 
 const TYPES: &str = "\
 A counter starts at 0 when the daemon starts. The labels of a metric are in braces. An upstream that goes away takes \

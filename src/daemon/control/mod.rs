@@ -5,14 +5,13 @@
 //! loop, and clients, their time, their lines and what the loop does for them are all bounded: a
 //! hostile client can take the others' turns at most, never an answer.
 //!
-//! `socket` owns the path, `client` is one client, `method` is what can be asked, `reply` what is
+//! `daemon/socket` owns the path, `client` is one client, `method` is what can be asked, `reply` what is
 //! said back, `event` what those who watch are told.
 
 mod client;
 mod event;
 mod method;
 mod reply;
-mod socket;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -27,10 +26,9 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 pub use method::{ClaimParams, ExplainParams, Method, ReleaseParams, StatusParams, Truth};
 pub use reply::{Fault, Reply};
-pub use socket::SocketError;
 
+use super::socket::{Purpose, Socket, SocketError};
 use crate::engine::{Event, Limiter, Links, Time};
-use socket::Socket;
 
 /// The control socket of a daemon. Its path is free again when this is dropped.
 #[derive(Debug)]
@@ -65,7 +63,7 @@ pub(super) enum Answer {
 impl Control {
     /// Takes the path and begins to listen. Must be called within a Tokio runtime with I/O and time.
     pub fn open(path: &Path) -> Result<Self, SocketError> {
-        let (socket, listener) = Socket::bind(path)?;
+        let (socket, listener) = Socket::bind(path, Purpose::Control)?;
         let (calls, waiting) = mpsc::channel(MOST_CALLS);
         tokio::spawn(accept(listener, calls));
         Ok(Self {

@@ -2,21 +2,25 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::Scrape;
 use super::request::{Body, LONGEST_HEAD, Refusal, Reply, Verdict, is_complete, reply};
 
+/// A connection, whatever it goes over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
+
 /// Answers one request, unless the client is too slow.
-pub(super) async fn serve(mut stream: TcpStream, scrapes: mpsc::Sender<Scrape>) {
+pub(super) async fn serve(mut stream: impl Stream, scrapes: mpsc::Sender<Scrape>) {
     // Whatever becomes of it, the connection ends here.
     let _ = timeout(PATIENCE, exchange(&mut stream, &scrapes)).await;
 }
 
-async fn exchange(stream: &mut TcpStream, scrapes: &mpsc::Sender<Scrape>) -> Option<()> {
+async fn exchange(stream: &mut impl Stream, scrapes: &mpsc::Sender<Scrape>) -> Option<()> {
     let Reply { verdict, body } = asked(stream).await?;
     let response = match verdict {
         Verdict::Metrics(format) => {
@@ -36,7 +40,7 @@ async fn exchange(stream: &mut TcpStream, scrapes: &mpsc::Sender<Scrape>) -> Opt
 }
 
 /// What the client asks for, when it has asked; none if it goes before.
-async fn asked(stream: &mut TcpStream) -> Option<Reply> {
+async fn asked(stream: &mut impl Stream) -> Option<Reply> {
     let mut head = Vec::with_capacity(CHUNK);
     let mut chunk = [0; CHUNK];
     loop {
@@ -53,7 +57,7 @@ async fn asked(stream: &mut TcpStream) -> Option<Reply> {
 }
 
 /// A connection that is closed with bytes unread is reset, and the response may be lost with it.
-async fn linger(stream: &mut TcpStream) -> Option<()> {
+async fn linger(stream: &mut impl Stream) -> Option<()> {
     let mut chunk = [0; CHUNK];
     for _ in 0..MOST_CHUNKS_UNHEARD {
         stream.read(&mut chunk).await.ok().filter(|length| *length > 0)?;

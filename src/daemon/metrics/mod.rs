@@ -1,13 +1,14 @@
 //! Metrics for Prometheus: GET /metrics over HTTP, in Prometheus' text format or as OpenMetrics, as the client asks.
 //!
-//! May touch: the one TCP port that the configuration names. What the engine counts is the truth: a
+//! May touch: the one Unix socket, or the one TCP port, that the configuration names. What the engine counts is the truth: a
 //! scrape asks the loop, as a client of the control socket does, and the loop reads its counters
 //! then; between two scrapes nothing is done for them, except that answers are timed (`stopwatch`).
 //! Clients are small tasks on the daemon's own thread, bounded in number, bytes and time. When there are
 //! too many, a new client takes the place of the oldest, so that a client that only holds connections keeps no other out.
 //!
-//! `catalog` has every metric, `request` is what a client asks, `accept` the format that it wants, `client` is one
-//! client, `exposition` and `text` are the two formats, `serving` is the daemon's part.
+//! `catalog` has every metric, `listener` is where clients connect, `reach` whether others can, `request` is what a
+//! client asks, `accept` the format that it wants, `client` is one client, `exposition` and `text` are the two formats,
+//! `serving` is the daemon's part.
 
 mod accept;
 pub mod catalog;
@@ -15,6 +16,8 @@ mod client;
 #[cfg(test)]
 mod contrib_tests;
 mod exposition;
+mod listener;
+mod reach;
 mod request;
 mod serving;
 mod stopwatch;
@@ -22,24 +25,27 @@ mod text;
 
 use std::collections::VecDeque;
 use std::future::pending;
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::config::Endpoint;
+use crate::daemon::socket::Socket;
 pub use exposition::ANSWERED;
+use listener::Listener;
+pub use listener::MetricsError;
 pub(super) use serving::Next;
 use stopwatch::Stopwatch;
 
-/// A port on which metrics are served, until this is dropped.
+/// A port or a socket on which metrics are served, until this is dropped.
 #[derive(Debug)]
 pub struct Metrics {
-    address: SocketAddr,
+    endpoint: Endpoint,
+    /// The path is free again when this is dropped.
+    _socket: Option<Socket>,
     scrapes: mpsc::Receiver<Scrape>,
     /// Before it ends no further scrape is looked at.
     resting: Option<Pin<Box<Sleep>>>,
@@ -63,30 +69,19 @@ pub(super) struct Measures {
     pub(super) stopwatch: Option<Stopwatch>,
 }
 
-/// Why there are no metrics.
-#[derive(Debug, thiserror::Error)]
-#[error("no metrics: cannot listen on {address}: {}; {}", words(.source), remedy(.source))]
-pub struct MetricsError {
-    address: SocketAddr,
-    source: io::Error,
-}
-
 impl Metrics {
     /// Begins to listen, in the network namespace of this thread. Must be called within a Tokio
     /// runtime with I/O and time.
-    pub fn open(address: SocketAddr) -> Result<Self, MetricsError> {
-        let listener = std::net::TcpListener::bind(address)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .and_then(TcpListener::from_std)
-            .map_err(|source| MetricsError { address, source })?;
+    pub fn open(endpoint: &Endpoint) -> Result<Self, MetricsError> {
+        let (listener, socket) = Listener::bind(endpoint)?;
         let (scrapes, waiting) = mpsc::channel(MOST_SCRAPES);
         let accepting = tokio::spawn(accept(listener, scrapes)).abort_handle();
-        Ok(Self { address, scrapes: waiting, resting: None, accepting })
+        Ok(Self { endpoint: endpoint.clone(), _socket: socket, scrapes: waiting, resting: None, accepting })
     }
 
     /// Where they are.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     async fn next(&mut self) -> Scrape {
@@ -135,23 +130,23 @@ pub(super) async fn next(metrics: &mut Option<Metrics>) -> Scrape {
 }
 
 /// Serves the clients that connect. The clients end with this.
-async fn accept(listener: TcpListener, scrapes: mpsc::Sender<Scrape>) {
+async fn accept(listener: Listener, scrapes: mpsc::Sender<Scrape>) {
     let mut clients = JoinSet::new();
     let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.next() => accepted,
             Some(_) = clients.join_next() => continue,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(client) => {
                 by_age.retain(|client| !client.is_finished());
                 if by_age.len() >= MOST_CLIENTS
                     && let Some(oldest) = by_age.pop_front()
                 {
                     oldest.abort();
                 }
-                by_age.push_back(clients.spawn(client::serve(stream, scrapes.clone())));
+                by_age.push_back(client.join(&mut clients, scrapes.clone()));
             }
             // Out of descriptors, most likely; they come back.
             Err(error) => {
@@ -161,27 +156,6 @@ async fn accept(listener: TcpListener, scrapes: mpsc::Sender<Scrape>) {
         }
         // Ten thousand connections at once cost no more than a thousand a second.
         sleep(BETWEEN_CLIENTS).await;
-    }
-}
-
-/// The number is for programs, and the words before it say the same.
-fn words(error: &io::Error) -> String {
-    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::AddrInUse => "choose another port for `metrics` in [control]",
-        ErrorKind::AddrNotAvailable => {
-            "no interface has this address; set `metrics` in [control] to an address of this host, or reload when \
-             the host has it"
-        }
-        ErrorKind::PermissionDenied => "choose a port above 1023 for `metrics` in [control]",
-        _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-            "allow it in the unit that starts lone64 (RestrictAddressFamilies=AF_INET AF_INET6), or remove `metrics` \
-             from [control]"
-        }
-        _ => "set another address for `metrics` in [control]",
     }
 }
 

@@ -208,6 +208,9 @@ fn forget_all(maps: &Maps) -> Result<(), Failure> {
     for key in maps.targets.keys()? {
         maps.targets.remove(&key)?;
     }
+    for key in maps.ranges.keys()? {
+        maps.ranges.remove(&key)?;
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 //! each guest and no lock of others. Whatever takes longer is a job (`job`), one at a time for each upstream.
 
 mod job;
+mod ranges;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};

@@ -17,6 +17,7 @@ mod kernel;
 mod limits;
 mod lines;
 mod lookups;
+mod metrics;
 mod neighbor_table;
 mod networkd;
 mod on_link;
@@ -88,5 +89,6 @@ pub static ALL: &[&Check] = &[
     &running::CHECK,
     &in_force::CHECK,
     &backend::CHECK,
+    &metrics::CHECK,
     &serving::CHECK,
 ];

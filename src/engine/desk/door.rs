@@ -29,6 +29,7 @@ impl Desk {
             Input::ProgramLost(link) => keep.mirror.program_lost(link),
             Input::ProgramChanged(link, outcome) => self.program_changed(link, &outcome, now),
             Input::MirrorChanged(link, all, outcome) => keep.mirror.guests_changed(link, &all, &outcome, now),
+            Input::RangesMirrored(link, outcome) => keep.mirror.ranges.changed(link, &outcome),
             Input::Mirrored(link, guests) => self.mirrored(link, guests, now),
             Input::AnsweredThere(link, all, guests) => self.answered_there(link, all, guests, now),
             Input::NeighborChanged(change, outcome) => self.neighbor_changed(&change, &outcome),

@@ -1,8 +1,8 @@
 //! What the programs in the kernel are told: exactly the live guests that an ordinary question would be answered for
 //! at once.
 //!
-//! Everything else the programs pass on: what a range is answered for as a whole, what the host itself has, what is
-//! behind a next hop or on a link without Neighbor Discovery.
+//! Everything else the programs pass on: what the host itself has, what is behind a next hop or on a link without Neighbor
+//! Discovery. Ranges that are answered for as a whole they are told as such (`mirrored_ranges`).
 
 use core::net::Ipv6Addr;
 
@@ -89,9 +89,11 @@ impl Desk {
             return;
         }
         let mut touched = keep.mirror.take_touched();
+        let is_disputed = !disputed.is_empty();
         touched.extend(disputed);
         touched.extend(keep.routes.touched_guests());
         touched.into_iter().for_each(|target| self.mirror_target(target, now));
+        self.mirror_ranges(is_disputed, now);
     }
 
     /// The walk over all guests that is to follow, if it is.

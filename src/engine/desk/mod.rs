@@ -14,6 +14,7 @@ mod idle;
 mod kernel;
 mod listeners;
 mod mirror;
+mod mirrored_ranges;
 mod programs;
 mod provider;
 mod signs;

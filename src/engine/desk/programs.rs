@@ -61,6 +61,7 @@ impl House {
             _ if self.plan.is_shared(upstream.link) => Err(NoProgram::OwnBridge),
             None => Err(NoProgram::NoAddress),
             Some(mut responder) => {
+                responder.within = self.answered_within(upstream.link);
                 // Which source an asker takes is found out by its questions, of which a program passes on what is asked
                 // again.
                 if upstream.source == Source::Auto {
@@ -91,7 +92,7 @@ impl House {
 
     /// The upstream whose program answers for the target by itself.
     pub fn program_of(&self, target: Ipv6Addr) -> Option<IfIndex> {
-        self.keep.mirror.answers_on(target)
+        self.keep.mirror.answers_on(target).or_else(|| self.keep.mirror.ranges.answers_on(target))
     }
 }
 

@@ -8,11 +8,14 @@ use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
+
 use super::keeper::{Found, Keeper, Manner, Step};
+use super::mirrored_ranges::Ranges;
 use super::outcome::Verdict;
 use crate::engine::asker::Asker;
 use crate::engine::change::Outcome;
-use crate::engine::effect::{Output, Program};
+use crate::engine::effect::{MirroredRanges, Output, Program};
 use crate::engine::facts::IfIndex;
 use crate::engine::seed::Seed;
 use crate::engine::time::Time;
@@ -23,6 +26,8 @@ pub struct Mirror {
     programs: Keeper<IfIndex, Program>,
     /// The guests in the map of each program that is there, and until when.
     known: BTreeMap<IfIndex, Keeper<Ipv6Addr, Until>>,
+    /// The ranges that they answer for as a whole.
+    pub ranges: Ranges,
     /// What the kernel said of programs that are not there.
     refusals: BTreeMap<IfIndex, String>,
     /// Something has happened to these since the last look.
@@ -43,6 +48,7 @@ impl Mirror {
         Self {
             programs: Keeper::new(Manner::Assumed, seed),
             known: BTreeMap::new(),
+            ranges: Ranges::default(),
             refusals: BTreeMap::new(),
             touched: BTreeSet::new(),
             is_all_touched: false,
@@ -68,11 +74,12 @@ impl Mirror {
         let verdict = self.programs.outcome(link, true, outcome, now);
         self.refusals.remove(&link);
         if let Outcome::Failed(said) = outcome {
-            self.known.remove(&link);
+            self.forget(link);
             self.refusals.insert(link, said.clone());
         } else if self.programs.wanted(&link).is_some() && !self.known.contains_key(&link) {
             self.known.insert(link, Keeper::new(Manner::Assumed, self.seed));
             self.is_all_touched = true;
+            self.ranges.touch();
             let renew_at = now + renewal(lease(self.programs.wanted(&link)));
             self.renew_at = Some(self.renew_at.map_or(renew_at, |due| due.min(renew_at)));
         }
@@ -82,7 +89,12 @@ impl Mirror {
     /// Another program has removed ours. It is put back, and told of every guest then.
     pub fn program_lost(&mut self, link: IfIndex) {
         self.programs.lost(link);
+        self.forget(link);
+    }
+
+    fn forget(&mut self, link: IfIndex) {
         self.known.remove(&link);
+        self.ranges.end(link);
     }
 
     /// Why the program that is wanted on this upstream is not there.
@@ -118,9 +130,29 @@ impl Mirror {
 
     /// Whether the program of its upstream answers this asker for this guest.
     pub fn answers(&self, asker: &Asker, guest: Ipv6Addr) -> bool {
-        let is_known = self.known.get(&asker.link).is_some_and(|known| known.wanted(&guest).is_some());
+        let known = self.known.get(&asker.link);
+        let is_known = known.is_some_and(|known| known.wanted(&guest).is_some())
+            || self.ranges.answers_on(guest) == Some(asker.link);
         let program = self.programs.wanted(&asker.link).filter(|_| is_known);
         program.is_some_and(|program| program.responder.answers(asker.mac, asker.address))
+    }
+
+    /// The upstreams with such a program.
+    pub fn links_on(&self) -> Vec<IfIndex> {
+        self.known.keys().copied().filter(|link| self.programs.wanted(link).is_some()).collect()
+    }
+
+    /// The program of this upstream is to answer for all addresses of these prefixes, and to pass on those.
+    pub fn want_ranges(
+        &mut self,
+        link: IfIndex,
+        answered: BTreeSet<Ipv6Net>,
+        passed_on: BTreeSet<Ipv6Net>,
+        now: Time,
+    ) {
+        let lease = lease(self.programs.wanted(&link));
+        let wanted = MirroredRanges { answered, passed_on, until: now + lease };
+        self.ranges.want(link, wanted, now + (lease - renewal(lease) / 2));
     }
 
     /// Whether there is such a program on any.
@@ -138,6 +170,7 @@ impl Mirror {
     /// Something may have happened to any target.
     pub fn touch_all(&mut self) {
         self.is_all_touched |= !self.known.is_empty();
+        self.ranges.touch();
     }
 
     /// The targets to which something has happened since the last look.
@@ -179,7 +212,7 @@ impl Mirror {
 
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
-        self.programs.is_quiet() && self.known.values().all(Keeper::is_quiet)
+        self.programs.is_quiet() && self.ranges.is_quiet() && self.known.values().all(Keeper::is_quiet)
     }
 
     /// The changes that lead from what there is to what is wanted.
@@ -189,6 +222,7 @@ impl Mirror {
                 Step::Add(program) => Some(program),
                 Step::Remove(_) => {
                     self.known.remove(&link);
+                    self.ranges.end(link);
                     None
                 }
             };
@@ -199,6 +233,7 @@ impl Mirror {
                 known.steps().into_iter().map(|(guest, step)| (guest, until(step))).collect();
             outputs.extend((!changes.is_empty()).then_some(Output::Mirror(*link, changes)));
         }
+        outputs.extend(self.ranges.changes());
     }
 
     /// When something is tried again, or put off.

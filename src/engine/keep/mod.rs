@@ -6,6 +6,7 @@ mod ears;
 mod handover;
 pub mod keeper;
 pub mod mirror;
+pub mod mirrored_ranges;
 pub mod outcome;
 mod rest;
 pub mod routes;

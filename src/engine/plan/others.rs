@@ -3,10 +3,14 @@
 use core::net::Ipv6Addr;
 use std::collections::BTreeSet;
 
-use super::reach::Extent;
+use ipnet::Ipv6Net;
+
+use super::derive::Around;
+use super::reach::{Extent, Reach};
 use super::{Plan, RangeId};
 use crate::engine::facts::{KernelRoute, NextHop};
 use crate::engine::host::Host;
+use crate::engine::ours::Ours;
 use crate::engine::policy::{Answer, Downstream, RangeRoutes};
 use crate::wire::DropReason;
 
@@ -28,6 +32,16 @@ impl Plan {
     /// Whether a route leads some of the range, or all, back out of an upstream.
     pub fn may_lead_back(&self, RangeId(range): RangeId) -> bool {
         self.bindings.may_lead_back.get(range).is_some_and(|back| *back)
+    }
+
+    /// What routes may lead back out of an upstream of a range that is answered for as a whole; none if that may be any of
+    /// it.
+    pub fn led_back(&self, range: RangeId, host: &Host, ours: &Ours) -> Option<Vec<Ipv6Net>> {
+        if !self.may_lead_back(range) {
+            return Some(Vec::new());
+        }
+        let around = Around { bindings: &self.bindings, host, ours };
+        Reach::led_back(self.range(range), self.place(range), around)
     }
 
     /// Whether a target of a range that is answered for as a whole is: there is a way to it, and it does not lead back.

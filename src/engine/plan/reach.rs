@@ -151,21 +151,28 @@ impl Reach {
 
     /// Whether a route may lead some of a range that is answered for as a whole, or all, back out of an upstream.
     pub fn may_lead_back(range: &RangePolicy, place: &Place, around: Around<'_>) -> bool {
+        Self::led_back(range, place, around).is_none_or(|led_back| !led_back.is_empty())
+    }
+
+    /// What routes may lead back of a range that is answered for as a whole; none if that may be any of it.
+    pub fn led_back(range: &RangePolicy, place: &Place, around: Around<'_>) -> Option<Vec<Ipv6Net>> {
         let routes = &around.host.routes;
         let is_back = |route: &KernelRoute| {
             let is_read = routes.is_read(route);
             is_read && route.unicast_link().is_some_and(|link| around.bindings.is_on_an_upstream(link))
         };
         if range.answer != Answer::Always {
-            return false;
+            return Some(Vec::new());
         }
         // A route of ours that is not wanted is about to go.
         let counts_out =
             |route: &KernelRoute| range.routes != RangeRoutes::Range && around.ours.include(route);
         let way = around.host.way_without(&range.prefix, place.upstream, counts_out);
-        way.route.is_some_and(is_back)
-            || routes.rules.destinations_inside(range.prefix).next().is_some()
-            || routes.inside(&range.prefix).any(is_back)
+        if way.route.is_some_and(is_back) || routes.rules.destinations_inside(range.prefix).next().is_some() {
+            return None;
+        }
+        let inside = routes.inside(&range.prefix).filter(|route| is_back(route));
+        Some(inside.map(|route| route.destination).collect())
     }
 
     fn others_in(&self, prefix: &Ipv6Net) -> impl Iterator<Item = &Ipv6Addr> {

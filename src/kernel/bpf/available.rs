@@ -31,6 +31,7 @@ pub fn check_available(outlives: Outlives) -> Result<(), BpfError> {
         router: false,
         override_entry: false,
         sources: Sources::Target,
+        within: Vec::new(),
         learns: true,
         askers: Vec::new(),
     };

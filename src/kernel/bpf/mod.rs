@@ -15,6 +15,7 @@ mod look;
 mod map;
 mod pins;
 mod program;
+mod ranges;
 mod slots;
 mod table;
 
@@ -27,7 +28,7 @@ pub use look::boot_time;
 pub use map::ProgramMap;
 pub use pins::Pins;
 pub use program::{LoadedProgram, Maps, TestRun};
-pub use table::{Asked, Changed, Table};
+pub use table::{Asked, Changed, RangesChanged, Table};
 
 use crate::wire::program::AssembleError;
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::{BpfError, ProgramMap, call};
-use crate::wire::program::{Map, Program};
+use crate::wire::program::{Map, Program, RECENT};
 
 /// The maps of a program.
 #[derive(Debug)]
@@ -36,12 +36,13 @@ pub struct TestRun {
 }
 
 impl Maps {
-    /// Makes them, empty, for as many targets and prefixes at most, with a slot for each.
+    /// Makes them, empty, for as many targets and prefixes at most, with a slot for each target, and behind these those of
+    /// the questions for addresses of ranges.
     pub fn create(targets: u32, ranges: u32) -> Result<Self, BpfError> {
         Ok(Self {
             targets: ProgramMap::create(Map::Targets, targets)?,
             ranges: ProgramMap::create(Map::Ranges, ranges)?,
-            hits: ProgramMap::create(Map::Hits, targets.saturating_add(ranges))?,
+            hits: ProgramMap::create(Map::Hits, targets.saturating_add(RECENT))?,
             verdicts: ProgramMap::create(Map::Verdicts, 0)?,
         })
     }

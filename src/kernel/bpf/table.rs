@@ -2,9 +2,13 @@
 //! asked of each since the last look.
 
 use core::net::Ipv6Addr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ipnet::Ipv6Net;
+
 use super::call::Mapping;
+use super::ranges::Ranges;
 use super::slots::Slots;
 use super::{BpfError, Maps};
 use crate::wire::program::{Entry, Hits, target_key};
@@ -15,6 +19,7 @@ pub struct Table {
     maps: Arc<Maps>,
     hits: Mapping,
     slots: Slots,
+    ranges: Ranges,
 }
 
 /// A target that was answered for since the last look.
@@ -39,6 +44,17 @@ pub struct Changed {
     pub error: Option<BpfError>,
 }
 
+/// What became of a change of ranges.
+#[derive(Debug)]
+pub enum RangesChanged {
+    /// They are as they are to be.
+    Done,
+    /// Nothing of any range is answered for any more.
+    Nothing(BpfError),
+    /// More may be answered for than is to be.
+    Stuck(BpfError),
+}
+
 impl Table {
     /// An empty one, for as many targets and ranges at most.
     pub fn create(targets: u32, ranges: u32) -> Result<Self, BpfError> {
@@ -49,7 +65,8 @@ impl Table {
     /// nanoseconds since the host started. What it counted before is not told.
     pub fn adopt(maps: Maps) -> Result<(Self, Vec<(Ipv6Addr, u64)>), BpfError> {
         let hits = maps.hits.mapping()?;
-        let mut slots = Slots::new(maps.hits.capacity());
+        // Behind these are those of the questions for addresses of ranges.
+        let mut slots = Slots::new(maps.targets.capacity());
         let (mut known, mut homeless) = (Vec::new(), Vec::new());
         for key in maps.targets.keys()? {
             let Some(entry) = maps.targets.get(&key)? else { continue };
@@ -60,7 +77,8 @@ impl Table {
                 homeless.push((target, Some(entry.until)));
             }
         }
-        let mut table = Self { maps: Arc::new(maps), hits, slots };
+        let ranges = Ranges::adopt(&maps.ranges)?;
+        let mut table = Self { maps: Arc::new(maps), hits, slots, ranges };
         // Nobody has counted there whom we know: they get slots of their own.
         match table.change(&homeless).error {
             Some(error) => Err(error),
@@ -96,6 +114,25 @@ impl Table {
         changed
     }
 
+    /// Every address of `answered` is answered for until this moment, in nanoseconds since the host started, but for those
+    /// of which a longer prefix is among `passed_on`.
+    pub fn change_ranges(
+        &mut self,
+        answered: &BTreeSet<Ipv6Net>,
+        passed_on: &BTreeSet<Ipv6Net>,
+        until: u64,
+    ) -> RangesChanged {
+        let Self { maps, ranges, .. } = self;
+        let slot = maps.targets.capacity();
+        match ranges.change(&maps.ranges, (answered, passed_on), until, slot) {
+            Ok(()) => RangesChanged::Done,
+            Err(error) => match ranges.clear(&maps.ranges) {
+                Ok(()) => RangesChanged::Nothing(error),
+                Err(_) => RangesChanged::Stuck(error),
+            },
+        }
+    }
+
     /// Tells which targets were answered for since the last look. No system call, however many there are.
     pub fn asked(&mut self, mut tell: impl FnMut(Asked)) {
         let mut numbers = self.hits.numbers();
@@ -109,7 +146,7 @@ impl Table {
     }
 
     fn set(&mut self, changes: &[(Ipv6Addr, Option<u64>)], changed: &mut Changed) {
-        let Self { maps, hits, slots } = self;
+        let Self { maps, hits, slots, .. } = self;
         let most = maps.targets.capacity() as usize;
         let mut entries = Vec::with_capacity(changes.len());
         for (target, until) in changes {

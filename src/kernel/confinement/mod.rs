@@ -23,8 +23,8 @@ use nix::unistd::{AccessFlags, faccessat};
 pub struct Places {
     /// Files and directories that it reads again later.
     pub read: Vec<PathBuf>,
-    /// A directory that it makes, and in which it makes files.
-    pub made: PathBuf,
+    /// Directories that it makes, and in which it makes files.
+    pub made: Vec<PathBuf>,
     /// A directory in which it makes files, if there is one.
     pub written: Option<PathBuf>,
 }
@@ -40,7 +40,9 @@ pub struct Confined {
 /// Gives up what is not needed. Must be called before any thread is started.
 pub fn enter(places: &Places) -> Confined {
     // As it would be made later, where that is a right of its own.
-    let _ = fs::create_dir_all(&places.made);
+    for directory in &places.made {
+        let _ = fs::create_dir_all(directory);
+    }
     let mut kept_for = None;
     let capabilities = capabilities::give_up(|| {
         kept_for = places.out_of_reach();
@@ -89,6 +91,6 @@ impl Places {
     }
 
     fn directories(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(self.made.as_path()).chain(self.written.as_deref())
+        self.made.iter().map(PathBuf::as_path).chain(self.written.as_deref())
     }
 }

@@ -6,14 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::assembler::Assembler;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
-use super::layout::{DAEMON_KEY, DESTINATION, LAST_ASKED, SOURCE, UNTIL, half};
-use super::maps::Map;
+use super::layout::{
+    DAEMON_KEY, DESTINATION, HITS, HITS_KEY, LAST_ASKED, SOURCE, TARGET, TIME, UNTIL, half,
+};
+use super::lookup::KNOWN;
+use super::maps::{Map, RECENT_BITS};
 use super::responder::{ANSWER, ENTRY, NOW};
 use super::steps::{address, asker_mac, constant_source, doubles, load, target_source};
 use crate::wire::Mac;
 use Condition::{AtLeast, Different, Equal};
 use Instruction::{Call, Compute, Constant, Jump, JumpIf, Load, MapOf, Store};
-use Operation::{Move, Subtract};
+use Operation::{Add, Move, Multiply, ShiftRight, Subtract, Xor};
 use Register::{Frame, R0, R1, R2, R3, R4, R5};
 use Width::{Bits32, Bits64};
 
@@ -42,17 +45,58 @@ pub enum Treatment {
 /// RFC 4861 §7.2.2: an asker without an answer asks again after RetransTimer. So where a target is asked for once more so
 /// soon, the answer before may not have been taken, and the packet path has to see that. What comes sooner still waited in
 /// a queue, or is from one of many askers; and one that knows the target asks it alone, not its group.
+///
+/// This is of a target whose answers are counted at [`ENTRY`]. Goes on at [`KNOWN`].
 pub(super) fn pass_on_repeated(a: &mut Assembler) {
     load(a, R1, DESTINATION.part(0, Size::Byte));
-    a.push(JumpIf(Bits32, Different, R1, 0xff.into(), FRESH));
+    a.push(JumpIf(Bits32, Different, R1, 0xff.into(), KNOWN));
     a.push(Load(Size::Double, R2, ENTRY, LAST_ASKED));
     a.push(Store(Size::Double, ENTRY, LAST_ASKED, NOW.into()));
+    go_by_age(a, KNOWN, 0);
+    a.push(Jump(KNOWN));
+}
+
+/// The same of an address of a range: who asked for it may be among those that asked last. The slot where these begin is
+/// in R1. Goes on behind.
+pub(super) fn pass_on_repeated_in_range(a: &mut Assembler) {
+    load(a, R2, DESTINATION.part(0, Size::Byte));
+    a.push(JumpIf(Bits32, Different, R2, 0xff.into(), KNOWN_IN_RANGE));
+    // Who and what, as one number, the upper bits of which depend on all of both.
+    load(a, R2, TARGET);
+    load(a, R3, SOURCE);
+    a.push(Compute(Bits64, Xor, R2, R3.into()));
+    a.push(Constant(R4, MIX));
+    for field in [TARGET, SOURCE] {
+        a.push(Compute(Bits64, Multiply, R2, R4.into()));
+        load(a, R3, field.part(8, Size::Double));
+        a.push(Compute(Bits64, Xor, R2, R3.into()));
+    }
+    a.push(Compute(Bits64, Multiply, R2, R4.into()));
+    a.push(Compute(Bits64, Move, ENTRY, R2.into()));
+    a.push(Compute(Bits64, ShiftRight, R2, (64 - i32::from(RECENT_BITS)).into()));
+    a.push(Compute(Bits32, Add, R1, R2.into()));
+    a.push(Store(Size::Word, Frame, HITS_KEY, R1.into()));
+    a.push(MapOf(R1, Map::Hits));
+    address(a, R2, HITS_KEY);
+    a.push(Call(Helper::MapLookup));
+    a.push(JumpIf(Bits64, Equal, R0, 0.into(), KNOWN_IN_RANGE));
+    a.push(Load(Size::Double, R1, R0, HITS)).push(Load(Size::Double, R2, R0, LAST_ASKED));
+    a.push(Store(Size::Double, R0, HITS, ENTRY.into()));
+    a.push(Store(Size::Double, R0, LAST_ASKED, NOW.into()));
+    a.push(JumpIf(Bits64, Different, R1, ENTRY.into(), KNOWN_IN_RANGE));
+    go_by_age(a, KNOWN_IN_RANGE, 1);
+    a.label(KNOWN_IN_RANGE);
+}
+
+/// Passes on what was asked for before at the time in R2, if it is repeated. Goes on at the label otherwise.
+fn go_by_age(a: &mut Assembler, known: Label, number: u16) {
+    let repeated = Label("repeated", number);
     a.push(Compute(Bits64, Move, R1, NOW.into()));
     a.push(Compute(Bits64, Subtract, R1, R2.into()));
-    a.push(JumpIf(Bits64, AtLeast, R1, LATEST_REPEAT.into(), FRESH));
-    a.push(JumpIf(Bits64, AtLeast, R1, SOONEST_REPEAT.into(), REPEATED)).push(Jump(FRESH));
-    a.label(REPEATED);
-    pass_on_to_daemon(a, FRESH);
+    a.push(JumpIf(Bits64, AtLeast, R1, LATEST_REPEAT.into(), known));
+    a.push(JumpIf(Bits64, AtLeast, R1, SOONEST_REPEAT.into(), repeated)).push(Jump(known));
+    a.label(repeated);
+    pass_on_to_daemon(a, Label("without_daemon", number));
 }
 
 /// Passes the question on while there is a daemon. Without one nobody would answer it: it goes on at the label, which
@@ -66,7 +110,8 @@ fn pass_on_to_daemon(a: &mut Assembler, then: Label) {
     a.push(Call(Helper::MapLookup));
     a.push(JumpIf(Bits64, Equal, R0, 0.into(), then));
     a.push(Load(Size::Double, R1, R0, UNTIL));
-    a.push(JumpIf(Bits64, AtLeast, R1, NOW.into(), EXCEPTED));
+    a.push(Load(Size::Double, R2, Frame, TIME));
+    a.push(JumpIf(Bits64, AtLeast, R1, R2.into(), EXCEPTED));
     a.label(then);
 }
 
@@ -112,8 +157,9 @@ pub(super) const EXCEPTED: Label = Label("excepted", 0);
 const EXCEPTIONS: Label = Label("exceptions", 0);
 const WATCHED: Label = Label("watched", 0);
 const USUAL: Label = Label("usual", 0);
-const REPEATED: Label = Label("repeated", 0);
-const FRESH: Label = Label("fresh", 0);
+const KNOWN_IN_RANGE: Label = Label("known_in_range", 0);
+/// An odd number without a pattern: 2^64 by the golden ratio.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// What is asked for again is repeated so soon at most, and so late, in nanoseconds: RetransTimer is a second (RFC 4861
 /// §10), and the packet path counts what comes within two.
 const SOONEST_REPEAT: i32 = 500_000_000;

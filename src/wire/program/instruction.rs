@@ -71,6 +71,8 @@ pub enum Operation {
     Add,
     /// What is left without the operand.
     Subtract,
+    /// The product.
+    Multiply,
     /// The bits that are in either.
     Or,
     /// The bits that are in both.
@@ -283,6 +285,7 @@ impl Operation {
         match self {
             Self::Add => 0x00,
             Self::Subtract => 0x10,
+            Self::Multiply => 0x20,
             Self::Or => 0x40,
             Self::And => 0x50,
             Self::ShiftRight => 0x70,

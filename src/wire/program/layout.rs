@@ -6,6 +6,7 @@
 //!
 //! | on the stack, from its end | holds |
 //! |---|---|
+//! | −136 to −129 | the time |
 //! | −124 to −105 | the key of the daemon's entry among the ranges |
 //! | −104 to −101 | the slot of a target, as the key of its hits |
 //! | −94 to −9 | the frame, [`LONG`] bytes of it at most: so every field of it is where it may be read whole |
@@ -24,6 +25,11 @@ impl Field {
         FRAME + self.0 as i16
     }
 
+    /// Where it is in the frame.
+    pub(super) const fn in_frame(self) -> i16 {
+        self.0 as i16
+    }
+
     /// The field of this size so far behind the beginning of this one.
     pub(super) const fn part(self, offset: u8, size: Size) -> Self {
         Self(self.0 + offset, size)
@@ -36,6 +42,8 @@ pub(super) const FRAME: i16 = -94;
 pub(super) const HITS_KEY: i16 = -104;
 /// Where the key of the daemon's entry is on the stack: its addresses are at multiples of eight.
 pub(super) const DAEMON_KEY: i16 = -124;
+/// Where the time is on the stack.
+pub(super) const TIME: i16 = -136;
 /// Where the key of a counter is on the stack.
 pub(super) const COUNTER: i16 = -4;
 
@@ -84,6 +92,9 @@ pub(super) const CONTEXT_LENGTH: i16 = 0;
 pub(super) const CONTEXT_PROTOCOL: i16 = 16;
 pub(super) const CONTEXT_VLAN_PRESENT: i16 = 20;
 pub(super) const CONTEXT_IFINDEX: i16 = 40;
+/// Where the frame begins and ends, as far as it lies in one piece: the verifier makes addresses of these.
+pub(super) const CONTEXT_START: i16 = 76;
+pub(super) const CONTEXT_END: i16 = 80;
 
 // The value of a target and of a range: 64 bits, and 32.
 pub(super) const UNTIL: i16 = 0;
@@ -143,6 +154,6 @@ mod tests {
             end <= COUNTER - 4 && HITS_KEY + 8 <= FRAME && HITS_KEY >= -512,
             "the frame and two keys fit"
         );
-        const { assert!(DAEMON_KEY + 20 <= HITS_KEY && (DAEMON_KEY + 4) % 8 == 0 && DAEMON_KEY >= -512) };
+        const { assert!(DAEMON_KEY + 20 <= HITS_KEY && (DAEMON_KEY + 4) % 8 == 0 && TIME + 8 <= DAEMON_KEY) };
     }
 }

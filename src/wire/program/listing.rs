@@ -11,6 +11,7 @@ impl fmt::Display for Instruction {
                 let sign = match operation {
                     Operation::Add => "+=",
                     Operation::Subtract => "-=",
+                    Operation::Multiply => "*=",
                     Operation::Or => "|=",
                     Operation::And => "&=",
                     Operation::ShiftRight => ">>=",

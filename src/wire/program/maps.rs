@@ -58,8 +58,9 @@ impl Map {
 pub struct Entry {
     /// Until then it is answered for. 0: never, whatever is said of a range around it.
     pub until: u64,
-    /// Where in [`Map::Hits`] its answers are counted. Who makes entries gives each its own. Where there is no such slot,
-    /// it is not answered for.
+    /// Of a target: where in [`Map::Hits`] its answers are counted. Who makes entries gives each its own. Where there is
+    /// no such slot, it is not answered for. Of a range: where in it the [`RECENT`] slots begin in which it is kept who
+    /// asked for what.
     pub slot: u32,
 }
 
@@ -88,7 +89,13 @@ impl Entry {
     }
 }
 
-/// What is counted in a slot: two numbers of 64 bits, one behind the other.
+/// So many slots tell which questions for addresses of ranges came last, each under a hash of target and asker. Of two
+/// that fall into the same slot the later one is kept.
+pub const RECENT: u32 = 1 << RECENT_BITS;
+pub(super) const RECENT_BITS: u8 = 12;
+
+/// What is counted in a slot: two numbers of 64 bits, one behind the other. Where ranges keep questions, the first is the
+/// hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hits {
     /// How often it was answered for.
@@ -131,13 +138,14 @@ pub fn daemon_key() -> [u8; 20] {
     range_key(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128))
 }
 
-/// What became of a frame that is a solicitation at first sight. All others pass, and are not counted.
+/// What became of a frame that is a solicitation at first sight, for an address of [`super::Responder::within`]. All others
+/// pass, and are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Verdict {
     /// Answered: the target is known.
     Target = 0,
-    /// Answered: a range is answered for as a whole.
+    /// Answered: all of a range is answered for.
     Range = 1,
     /// Passed on: nothing is known of the target.
     Unknown = 2,

@@ -11,9 +11,11 @@
 
 mod askers;
 mod assembler;
+mod glance;
 mod instruction;
 mod layout;
 mod listing;
+mod lookup;
 mod maps;
 mod responder;
 mod steps;
@@ -23,5 +25,5 @@ pub use assembler::{AssembleError, Assembler, MAX_SLOTS, Program};
 pub use instruction::{
     Condition, Helper, Instruction, Label, Operand, Operation, Register, Size, Slot, Width,
 };
-pub use maps::{Entry, Hits, Map, Verdict, daemon_key, range_key, target_key};
+pub use maps::{Entry, Hits, Map, RECENT, Verdict, daemon_key, range_key, target_key};
 pub use responder::{PASS_ON, REDIRECTED, Responder, Sources};

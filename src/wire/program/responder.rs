@@ -5,19 +5,22 @@
 
 use core::net::Ipv6Addr;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
-use super::askers::{EXCEPTED, Exception, Treatment, pass_on_repeated, treat};
+use super::askers::{EXCEPTED, Exception, Treatment, treat};
 use super::assembler::{AssembleError, Assembler, Program};
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
 use super::layout::*;
-use super::maps::{Map, Verdict};
+use super::glance::glance;
+use super::lookup::look_up;
+use super::maps::Verdict;
 use super::steps::*;
 use crate::wire::{Advertisement, Mac, Solicitation};
-use Condition::{AnyBit, AtLeast, Different, Equal};
-use Instruction::{AddAtomically, Call, Compute, Exit, Jump, JumpIf, Load, MapOf, Store};
+use Condition::{AnyBit, Different, Equal};
+use Instruction::{AddAtomically, Call, Compute, Exit, Jump, JumpIf, Load, Store};
 use Operation::{Add, And, Move, Or, Xor};
-use Register::{Frame, R0, R1, R2, R3, R4, R5, R6, R8, R9};
+use Register::{R0, R1, R2, R3, R4, R5, R6, R8, R9};
 use Width::{Bits32, Bits64};
 
 /// The values that the program of one upstream is made of.
@@ -31,6 +34,9 @@ pub struct Responder {
     pub override_entry: bool,
     /// Which IPv6 source answers carry.
     pub sources: Sources,
+    /// Where all targets are that it answers for: what asks for any other passes at once. Empty: anywhere.
+    #[serde(default)]
+    pub within: Vec<Ipv6Net>,
     /// Whether questions show which source their asker takes. If they do, one that is repeated soon after is passed on.
     pub learns: bool,
     /// Those that get something else: it is in the program itself, so there are to be few.
@@ -56,24 +62,27 @@ pub const PASS_ON: i32 = -1;
 /// What it returns for a frame that it has turned into the answer: TC_ACT_REDIRECT, out of where it came in.
 pub const REDIRECTED: i32 = 7;
 
-/// Survive calls, as [`LENGTH`] does: the context, what is known of the target, the time.
+/// Survive calls, as [`LENGTH`] does: the context; what is known of the target, and then where its answers are counted; the
+/// time, and then 0 for one of a range, whose answers are not counted one by one.
 const CONTEXT: Register = R6;
 pub(super) const ENTRY: Register = R8;
 pub(super) const NOW: Register = R9;
 
+const GLANCE: Label = Label("glance", 0);
 const READ: Label = Label("read", 0);
+const MEASURED: Label = Label("measured", 0);
 const FOR_US: Label = Label("for_us", 0);
 const ADDRESSES: Label = Label("addresses", 0);
 const OTHER_SOURCE: Label = Label("other_source", 0);
-const FOUND: Label = Label("found", 0);
 const TO_OTHERS: Label = Label("to_others", 0);
 pub(super) const ANSWER: Label = Label("answer", 0);
 const ASKER: Label = Label("asker", 0);
 const WRITE: Label = Label("write", 0);
 const NO_COUNTER: Label = Label("no_counter", 0);
-const LAPSED: Label = Label("lapsed", 0);
+const OF_A_RANGE: Label = Label("of_a_range", 0);
+pub(super) const LAPSED: Label = Label("lapsed", 0);
 const NO_ROOM: Label = Label("no_room", 0);
-const COUNT: Label = Label("count", 0);
+pub(super) const COUNT: Label = Label("count", 0);
 const PASS: Label = Label("pass", 0);
 
 impl Responder {
@@ -93,13 +102,10 @@ impl Responder {
     /// The program. There is none for an upstream without an address that answers could come from.
     pub fn program(&self) -> Result<Program, AssembleError> {
         let mut a = Assembler::default();
-        read(&mut a);
+        self.read(&mut a);
         self.check_headers(&mut a);
         check_message(&mut a);
-        look_up(&mut a);
-        if self.learns {
-            pass_on_repeated(&mut a);
-        }
+        look_up(self.learns, &mut a);
         if !self.askers.is_empty() {
             treat(&self.askers, &mut a);
         }
@@ -108,6 +114,39 @@ impl Responder {
         send(&mut a);
         self.pass_on(&mut a);
         a.assemble()
+    }
+
+    /// The frame on the stack, if it is as long as a plain solicitation, and one at first sight.
+    fn read(&self, a: &mut Assembler) {
+        a.push(Compute(Bits64, Move, CONTEXT, R1.into()));
+        a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_PROTOCOL));
+        a.push(JumpIf(Bits32, Different, R1, half(ETHERTYPE_IPV6).into(), PASS));
+        a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_VLAN_PRESENT));
+        a.push(JumpIf(Bits32, Different, R1, 0.into(), PASS));
+        a.push(Load(Size::Word, LENGTH, CONTEXT, CONTEXT_LENGTH));
+        // What the IPv6 header has to say to that.
+        a.push(Compute(Bits64, Move, ENTRY, half(SHORT_PAYLOAD).into()));
+        a.push(JumpIf(Bits32, Equal, LENGTH, SHORT.into(), GLANCE));
+        a.push(JumpIf(Bits32, Different, LENGTH, LONG.into(), PASS));
+        a.push(Compute(Bits64, Move, ENTRY, half(LONG_PAYLOAD).into()));
+        a.label(GLANCE);
+        glance(a, CONTEXT, &self.within, (PASS, READ));
+        // Where there is no option, its room is zero and adds nothing to the checksum.
+        store(a, OPTION, 0);
+        a.push(Compute(Bits64, Move, R1, CONTEXT.into()));
+        a.push(Compute(Bits64, Move, R2, 0.into()));
+        address(a, R3, FRAME);
+        // Either length, as the verifier has to see.
+        a.push(Compute(Bits64, Move, R4, SHORT.into()));
+        a.push(JumpIf(Bits32, Equal, LENGTH, SHORT.into(), MEASURED));
+        a.push(Compute(Bits64, Move, R4, LONG.into()));
+        a.label(MEASURED);
+        a.push(Call(Helper::LoadBytes));
+        a.push(JumpIf(Bits64, Different, R0, 0.into(), PASS));
+        load(a, R1, NEXT_HEADER);
+        a.push(JumpIf(Bits32, Different, R1, i32::from(ICMPV6).into(), PASS));
+        load(a, R1, TYPE);
+        a.push(JumpIf(Bits32, Different, R1, i32::from(Solicitation::TYPE).into(), PASS));
     }
 
     /// As `Envelope::open` checks them.
@@ -224,37 +263,6 @@ impl Responder {
     }
 }
 
-/// The frame on the stack, if it is as long as a plain solicitation, and one at first sight.
-fn read(a: &mut Assembler) {
-    a.push(Compute(Bits64, Move, CONTEXT, R1.into()));
-    a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_PROTOCOL));
-    a.push(JumpIf(Bits32, Different, R1, half(ETHERTYPE_IPV6).into(), PASS));
-    a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_VLAN_PRESENT));
-    a.push(JumpIf(Bits32, Different, R1, 0.into(), PASS));
-    a.push(Load(Size::Word, LENGTH, CONTEXT, CONTEXT_LENGTH));
-    // How many bytes to read, and what the IPv6 header has to say to that.
-    let expect = |a: &mut Assembler, length: i32, payload| {
-        a.push(Compute(Bits64, Move, R4, length.into()));
-        a.push(Compute(Bits64, Move, ENTRY, half(payload).into()));
-    };
-    expect(a, SHORT, SHORT_PAYLOAD);
-    a.push(JumpIf(Bits32, Equal, LENGTH, SHORT.into(), READ));
-    a.push(JumpIf(Bits32, Different, LENGTH, LONG.into(), PASS));
-    expect(a, LONG, LONG_PAYLOAD);
-    a.label(READ);
-    // Where there is no option, its room is zero and adds nothing to the checksum.
-    store(a, OPTION, 0);
-    a.push(Compute(Bits64, Move, R1, CONTEXT.into()));
-    a.push(Compute(Bits64, Move, R2, 0.into()));
-    address(a, R3, FRAME);
-    a.push(Call(Helper::LoadBytes));
-    a.push(JumpIf(Bits64, Different, R0, 0.into(), PASS));
-    load(a, R1, NEXT_HEADER);
-    a.push(JumpIf(Bits32, Different, R1, i32::from(ICMPV6).into(), PASS));
-    load(a, R1, TYPE);
-    a.push(JumpIf(Bits32, Different, R1, i32::from(Solicitation::TYPE).into(), PASS));
-}
-
 /// RFC 4861 §7.1.1, and what `Envelope::target` and `Solicitation::parse` ask beyond it.
 fn check_message(a: &mut Assembler) {
     // "ICMP Checksum is valid": with it the sum is all ones.
@@ -300,37 +308,6 @@ fn check_message(a: &mut Assembler) {
     a.label(OTHER_SOURCE);
 }
 
-/// What is known of the target, and whether it is still so.
-fn look_up(a: &mut Assembler) {
-    count_as(a, Verdict::Target);
-    a.push(MapOf(R1, Map::Targets));
-    address(a, R2, TARGET.on_stack());
-    a.push(Call(Helper::MapLookup));
-    a.push(JumpIf(Bits64, Different, R0, 0.into(), FOUND));
-    count_as(a, Verdict::Range);
-    store(a, RANGE_KEY, 128);
-    a.push(MapOf(R1, Map::Ranges));
-    address(a, R2, RANGE_KEY.on_stack());
-    a.push(Call(Helper::MapLookup));
-    a.push(JumpIf(Bits64, Different, R0, 0.into(), FOUND));
-    count_as(a, Verdict::Unknown);
-    a.push(Jump(COUNT));
-    a.label(FOUND);
-    a.push(Compute(Bits64, Move, ENTRY, R0.into()));
-    a.push(Call(Helper::BootTime));
-    a.push(Compute(Bits64, Move, NOW, R0.into()));
-    a.push(Load(Size::Double, R1, ENTRY, UNTIL));
-    a.push(JumpIf(Bits64, AtLeast, NOW, R1.into(), LAPSED));
-    // Where its answers are counted. It takes the register of what is known, of which the slot alone is wanted still.
-    a.push(Load(Size::Word, R1, ENTRY, SLOT));
-    a.push(Store(Size::Word, Frame, HITS_KEY, R1.into()));
-    a.push(MapOf(R1, Map::Hits));
-    address(a, R2, HITS_KEY);
-    a.push(Call(Helper::MapLookup));
-    a.push(JumpIf(Bits64, Equal, R0, 0.into(), LAPSED));
-    a.push(Compute(Bits64, Move, ENTRY, R0.into()));
-}
-
 /// Puts the answer in the place of the question and sends it back.
 fn send(a: &mut Assembler) {
     a.push(JumpIf(Bits32, Equal, LENGTH, LONG.into(), WRITE));
@@ -348,9 +325,11 @@ fn send(a: &mut Assembler) {
     a.push(Compute(Bits64, Move, R5, RECOMPUTE_CHECKSUM.into()));
     a.push(Call(Helper::StoreBytes));
     a.push(JumpIf(Bits64, Different, R0, 0.into(), NO_ROOM));
+    a.push(JumpIf(Bits64, Equal, NOW, 0.into(), OF_A_RANGE));
     a.push(Compute(Bits64, Move, R1, 1.into()));
     a.push(AddAtomically(ENTRY, HITS, R1));
     a.push(Store(Size::Double, ENTRY, LAST_ASKED, NOW.into()));
+    a.label(OF_A_RANGE);
     count(a, NO_COUNTER);
     a.label(NO_COUNTER);
     a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_IFINDEX));

@@ -18,6 +18,7 @@ pub struct Asker {
     socket: PacketSocket,
     received: RecvBatch,
     questions: SendBatch,
+    asked: u64,
 }
 
 /// What a flood came to.
@@ -35,7 +36,7 @@ impl Asker {
     /// At the far end of the host's upstream.
     pub fn open(lab: &Lab) -> io::Result<Self> {
         let socket = lab.asker.run(|| PacketSocket::open(index(ASKING), &filter::downstream()))?;
-        Ok(Self { socket, received: RecvBatch::new(), questions: SendBatch::new() })
+        Ok(Self { socket, received: RecvBatch::new(), questions: SendBatch::new(), asked: 0 })
     }
 
     /// Asks for all that did not answer yet, again and again, until each has answered properly.
@@ -164,9 +165,15 @@ impl Asker {
     pub fn ask(&mut self, targets: impl Iterator<Item = Ipv6Addr>) -> io::Result<()> {
         for target in targets {
             self.questions.push(|buffer| question(target).emit(buffer));
+            self.asked += 1;
         }
         self.socket.send_batch(&mut self.questions)?;
         Ok(())
+    }
+
+    /// How many questions it has asked.
+    pub fn asked(&self) -> u64 {
+        self.asked
     }
 
     /// How many answers have come by now. Whoever asks for the asker gets a reply: its kernel is silent,

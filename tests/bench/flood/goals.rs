@@ -73,17 +73,38 @@ fn goals(figures: &Figures) -> Vec<Goal> {
             12.0,
         ),
     ];
-    // The kernel's proxy and the program have no process: what the asker and virtual Ethernet cost is part of both.
-    let time = |who: Responder, case: &str| Some(1e6 / figures.of(who, What::AnswersPerSecond, case)?);
-    let program = |case: &str| ratio(time(Responder::Program, case), time(Responder::Program, &one));
+    let program = |what, case: &str| figures.of(Responder::Program, what, case);
+    let program_over = |what, other| ratio(program(what, &one), figures.of(other, what, &one));
+    let at_one = program(What::AnswersPerCpuSecond, &one);
     goals.extend([
         least(
-            "answers/s of the kernel program over the kernel's proxy, asker included",
-            ratio(time(Responder::Kernel, &one), time(Responder::Program, &one)),
+            "kernel program: answers per CPU second over the kernel's proxy",
+            program_over(What::AnswersPerCpuSecond, Responder::Kernel),
+            3.3,
+        ),
+        least(
+            "the same over ndppd static",
+            program_over(What::AnswersPerCpuSecond, NdppdStatic),
+            20.0,
+        ),
+        least(
+            "its answers/s over the kernel's proxy, asker included",
+            program_over(What::AnswersPerSecond, Responder::Kernel),
             2.0,
         ),
-        most("kernel program, 1,000 addresses over 1", program(&addresses(1_000)), 1.25),
-        most("kernel program, 65,536 addresses over 1", program(&many), 1.25),
+        most(
+            "its CPU per answer, 1,000 addresses over 1",
+            ratio(at_one, program(What::AnswersPerCpuSecond, &addresses(1_000))),
+            1.25,
+        ),
+        most(
+            "its CPU per answer, 65,536 addresses over 1",
+            ratio(at_one, program(What::AnswersPerCpuSecond, &many)),
+            1.25,
+        ),
+        most("its p50 over the kernel's proxy", program_over(What::LoneMedian, Responder::Kernel), 1.0),
+        most("its solicitation outside the range, ns", program(What::Outside, ""), 150.0),
+        most("its foreign UDP packet, ns", program(What::Udp, ""), 100.0),
     ]);
     for rate in RATES {
         let share = live(What::ScanFirst, &Scan::case(rate, Manner::Reporting));

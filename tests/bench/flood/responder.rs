@@ -78,6 +78,11 @@ impl Responder {
         matches!(self, Self::Lone64Live | Self::NdppdIface)
     }
 
+    /// Whether it answers in the kernel alone, so that there is no process to charge.
+    pub const fn has_no_process(self) -> bool {
+        matches!(self, Self::Kernel | Self::Program)
+    }
+
     /// As the table names it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -271,6 +276,7 @@ fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Table, TcxLink)
         router: false,
         override_entry: false,
         sources: Sources::Target,
+        within: vec![RANGE.parse().expect("a prefix")],
         learns: false,
         askers: Vec::new(),
     };

@@ -17,6 +17,8 @@ pub struct Row {
     /// Why there is nothing to show.
     pub problem: Option<String>,
     floods: Vec<(Flood, Option<Duration>)>,
+    /// CPU of one answer of a responder without a process, round by round.
+    sides: Vec<Duration>,
     latencies: Vec<Option<Duration>>,
     /// CPU of the responder for one lone question, round by round.
     lone: Vec<Duration>,
@@ -32,6 +34,7 @@ impl Row {
             addresses,
             problem: None,
             floods: Vec::new(),
+            sides: Vec::new(),
             latencies: Vec::new(),
             lone: Vec::new(),
             burst: None,
@@ -42,6 +45,11 @@ impl Row {
     /// Adds a round's flood, and the CPU time that the responder spent on it.
     pub fn flood(&mut self, flood: &Flood, spent: Option<Duration>) {
         self.floods.push((*flood, spent));
+    }
+
+    /// Adds what an answer cost in a round where no process gave it.
+    pub fn side(&mut self, cost: Duration) {
+        self.sides.push(cost);
     }
 
     /// Adds a round's lone questions, and the CPU time that the responder spent on them.
@@ -67,7 +75,8 @@ impl Row {
 
     fn per_cpu_second(&self) -> Option<f64> {
         let spent = self.floods.iter().filter_map(|(flood, spent)| Some((flood, (*spent)?)));
-        median(spent.map(|(flood, spent)| flood.answered as f64 / spent.as_secs_f64()))
+        let by_process = median(spent.map(|(flood, spent)| flood.answered as f64 / spent.as_secs_f64()));
+        by_process.or_else(|| median(self.sides.iter().map(|cost| 1.0 / cost.as_secs_f64())))
     }
 
     fn busy(&self) -> Option<f64> {

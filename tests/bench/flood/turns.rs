@@ -12,6 +12,7 @@ use super::lab::Lab;
 use super::noise::Noise;
 use super::responder::{Responder, Running, target};
 use super::scan::Scan;
+use super::side;
 use super::table::Row;
 
 /// Who takes part in one turn; gone with it.
@@ -61,6 +62,14 @@ pub fn flood(row: &mut Row, arguments: &Arguments, cpus: Cpus) -> io::Result<()>
     let latencies = asker.latencies(&targets, lone, LOW_RATE)?;
     row.latencies(latencies, running.cpu_time_since(before)?);
     row.resident(running.resident()?);
+    Ok(())
+}
+
+/// What an answer costs, of one that has no process.
+pub fn side(row: &mut Row, arguments: &Arguments, cpus: Cpus) -> io::Result<()> {
+    if row.responder.has_no_process() {
+        row.side(side::cost(row.responder, row.addresses, arguments.duration(), cpus)?);
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use crate::namespace::eventually;
 crate::cases![
     warns_where_no_lone64_runs,
     tells_what_systemd_says_of_the_unit,
+    warns_where_the_unit_keeps_readers_of_the_metrics_away,
     finds_a_second_one,
     looks_at_what_the_running_daemon_serves,
     tells_that_the_file_has_changed_or_was_refused,
@@ -72,6 +73,26 @@ fn tells_what_systemd_says_of_the_unit() {
     let warnings = served.has_no_fault();
     assert!(warnings[0].text.contains("the next boot does not start it"), "{warnings:#?}");
     assert_eq!(warnings[0].remedies[0].text, "systemctl enable lone64.service");
+}
+
+fn warns_where_the_unit_keeps_readers_of_the_metrics_away() {
+    let active =
+        "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNRestarts=0\n";
+    let alone = format!("{active}IPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=127.0.0.0/8 ::1/128\n");
+    let served = Served::start_with(Lab::veth(), one(), "metrics = \"[::]:9164\"\n");
+    with_systemd(&served.patient, &alone);
+    let warnings = served.has_no_fault();
+    let [only] = &warnings[..] else { panic!("{warnings:#?}") };
+    assert_eq!(only.check, "metrics");
+    assert!(only.text.starts_with("no other host can read the metrics at [::]:9164: lone64.service drops"));
+    assert!(only.remedies[0].text.contains("IPAddressAllow= with the address of the Prometheus"), "{only:?}");
+    // As the remedy says.
+    with_systemd(&served.patient, &format!("{} 2001:db8:9::9/128\n", alone.trim_end()));
+    assert!(served.has_no_fault().is_empty());
+    // On this host everyone can.
+    let served = Served::start_with(Lab::veth(), one(), "metrics = \"[::1]:9164\"\n");
+    with_systemd(&served.patient, &alone);
+    assert!(served.has_no_fault().is_empty());
 }
 
 /// One that waits, under the name of a daemon: a real one ends where another serves.

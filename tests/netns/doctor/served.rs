@@ -13,8 +13,13 @@ pub(crate) struct Served {
 impl Served {
     /// Starts a daemon, and has the doctor read its file.
     pub(crate) fn start(lab: Lab, settings: Settings) -> Self {
+        Self::start_with(lab, settings, "")
+    }
+
+    /// The same, with further keys of `[control]`.
+    pub(crate) fn start_with(lab: Lab, settings: Settings, keys: &str) -> Self {
         let socket = directory().join("control.sock");
-        let control = format!("[control]\nsocket = \"{}\"\n", socket.display());
+        let control = format!("[control]\nsocket = \"{}\"\n{keys}", socket.display());
         let daemon = Daemon::start(&lab, settings.rest(&control));
         let mut patient = Patient::with(lab, "");
         patient.reads(daemon.config());

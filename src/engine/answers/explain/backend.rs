@@ -12,9 +12,14 @@ impl Explainer<'_> {
         if !mirror.is_on(upstream) {
             return None;
         }
-        let value = match mirror.answers_on(target) == Some(upstream) {
-            true => "the program in the kernel answers plain solicitations for it, the daemon all others",
-            false => "the daemon answers; the program in the kernel passes its solicitations on",
+        let value = match (mirror.answers_on(target), mirror.ranges.answers_on(target)) {
+            (Some(link), _) if link == upstream => {
+                "the program in the kernel answers plain solicitations for it, the daemon all others"
+            }
+            (None, Some(link)) if link == upstream => {
+                "the program in the kernel answers plain solicitations for its range, the daemon all others"
+            }
+            _ => "the daemon answers; the program in the kernel passes its solicitations on",
         };
         Some(yes(Subject::Backend, value.to_owned()))
     }

@@ -1,4 +1,4 @@
-//! The path of the control socket: whose it is, and whose it was.
+//! A Unix socket at a path, for the control socket and for metrics: whose the path is, and whose it was.
 //!
 //! A lock beside the socket decides who may have the path; the kernel gives it back when its holder
 //! dies, however that happens. What lies at the path is removed only if it is a socket on which
@@ -16,6 +16,15 @@ use nix::sys::stat::{Mode, umask};
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::UnixListener;
 
+/// What a socket is for, and so which key of `[control]` names its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The control socket.
+    Control,
+    /// Metrics.
+    Metrics,
+}
+
 /// A path that is ours.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -24,14 +33,17 @@ pub(super) struct Socket {
     _lock: Flock<File>,
 }
 
-/// Why there is no control socket.
+/// Why there is no such socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Another daemon serves there. Two that answer for the same guests only confuse their router.
     #[error(
-        "another lone64 is running{}: it has {}; stop it, or give this one its own `socket` in [control]", with_pid(*.pid), .path.display()
+        "another lone64 is running{}: it has {}; stop it, or give this one its own `{}` in [control]",
+        with_pid(*.pid), .path.display(), .purpose.key()
     )]
     Running {
+        /// What it is for.
+        purpose: Purpose,
         /// The socket.
         path: PathBuf,
         /// The process, if it is known.
@@ -39,13 +51,23 @@ pub enum SocketError {
     },
     /// Something that is not ours to remove.
     #[error(
-        "no control socket: {} exists and is not a socket; remove it, or set another `socket` in [control]",
-        .0.display()
+        "no {}: {} exists and is not a socket; remove it, or set another `{}` in [control]",
+        .purpose.noun(), .path.display(), .purpose.key()
     )]
-    Foreign(PathBuf),
+    Foreign {
+        /// What it is for.
+        purpose: Purpose,
+        /// The path.
+        path: PathBuf,
+    },
     /// The system said no.
-    #[error("no control socket: cannot {what} {}: {}{}", .path.display(), words(.source), remedy(.source))]
+    #[error(
+        "no {}: cannot {what} {}: {}{}",
+        .purpose.noun(), .path.display(), words(.source), remedy(.source, .purpose.key())
+    )]
     Refused {
+        /// What it is for.
+        purpose: Purpose,
         /// As in "create the directory".
         what: &'static str,
         /// What it is about.
@@ -55,12 +77,30 @@ pub enum SocketError {
     },
 }
 
+impl Purpose {
+    /// As in "no control socket".
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Control => "control socket",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// The key that names the path.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Control => "socket",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
 impl Socket {
-    /// Takes the path, and listens.
-    pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), SocketError> {
+    /// Takes the path, and listens. Root and the group of this process may connect.
+    pub(super) fn bind(path: &Path, purpose: Purpose) -> Result<(Self, UnixListener), SocketError> {
         let refused = |what, path: &Path| {
             let path = path.to_owned();
-            move |source| SocketError::Refused { what, path, source }
+            move |source| SocketError::Refused { purpose, what, path, source }
         };
         let directory = path.parent().unwrap_or(Path::new("/"));
         DirBuilder::new()
@@ -68,8 +108,8 @@ impl Socket {
             .mode(0o755)
             .create(directory)
             .map_err(refused("create the directory", directory))?;
-        let lock = lock(path)?;
-        free(path)?;
+        let lock = lock(path, purpose)?;
+        free(path, purpose)?;
         // Between the two calls of bind and chmod anybody could connect.
         let before = umask(Mode::from_bits_truncate(0o117));
         let bound = bind(path);
@@ -101,11 +141,11 @@ fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
 }
 
 /// Takes the lock, or says who has it.
-fn lock(path: &Path) -> Result<Flock<File>, SocketError> {
+fn lock(path: &Path, purpose: Purpose) -> Result<Flock<File>, SocketError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let refused = |source| SocketError::Refused { what: "lock", path: name.clone(), source };
+    let refused = |source| SocketError::Refused { purpose, what: "lock", path: name.clone(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     options.mode(0o644).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -127,20 +167,20 @@ fn lock(path: &Path) -> Result<Flock<File>, SocketError> {
         Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
             let mut text = String::new();
             let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            Err(SocketError::Running { path: path.to_owned(), pid })
+            Err(SocketError::Running { purpose, path: path.to_owned(), pid })
         }
         Err((_, error)) => Err(refused(error.into())),
     }
 }
 
 /// Removes the socket of a daemon that died; anything else stays, and is an error.
-fn free(path: &Path) -> Result<(), SocketError> {
-    let refused = |what| move |source| SocketError::Refused { what, path: path.to_owned(), source };
+fn free(path: &Path, purpose: Purpose) -> Result<(), SocketError> {
+    let refused = |what| move |source| SocketError::Refused { purpose, what, path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(refused("look at")(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(SocketError::Foreign(path.to_owned()));
+            return Err(SocketError::Foreign { purpose, path: path.to_owned() });
         }
         Ok(_) => {}
     }
@@ -154,10 +194,10 @@ fn free(path: &Path) -> Result<(), SocketError> {
         // Somebody listens: he answered, or too many wait for him already.
         Ok(()) => {
             let pid = getsockopt(&probe, PeerCredentials).ok().map(|peer| peer.pid());
-            Err(SocketError::Running { path: path.to_owned(), pid })
+            Err(SocketError::Running { purpose, path: path.to_owned(), pid })
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Err(SocketError::Running { path: path.to_owned(), pid: None })
+            Err(SocketError::Running { purpose, path: path.to_owned(), pid: None })
         }
         Err(error) => Err(refused("connect to")(error)),
     }
@@ -172,16 +212,16 @@ fn words(error: &io::Error) -> String {
     error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(error: &io::Error, key: &str) -> String {
     match error.kind() {
-        ErrorKind::PermissionDenied => {
-            "; run lone64 as root, restart it if `socket` in [control] names another directory than at the start, or \
-             set a `socket` in a directory where its user may write"
-        }
-        ErrorKind::ReadOnlyFilesystem => {
-            "; let systemd make the directory (RuntimeDirectory=lone64), or set another `socket` in [control]"
-        }
-        _ => "; set another `socket` in [control]",
+        ErrorKind::PermissionDenied => format!(
+            "; run lone64 as root, restart it if `{key}` in [control] names another directory than at the start, or \
+             set a `{key}` in a directory where its user may write"
+        ),
+        ErrorKind::ReadOnlyFilesystem => format!(
+            "; let systemd make the directory (RuntimeDirectory=lone64), or set another `{key}` in [control]"
+        ),
+        _ => format!("; set another `{key}` in [control]"),
     }
 }
 
