@@ -12,6 +12,7 @@ use crate::commands::doctor::DoctorArgs;
 use crate::commands::explain::ExplainArgs;
 use crate::commands::failure::Form;
 use crate::commands::guest::GuestArgs;
+use crate::commands::hand_over::HandOverArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::options::RunArgs;
@@ -81,6 +82,12 @@ pub enum Command {
     /// The daemon loads all of it or, if it has a mistake, none of it. Then every problem is printed with
     /// its place, and the old configuration stays in force. Ranges that do not change lose nothing.
     Reload(ReloadArgs),
+    /// Tell a running daemon that another one takes its place.
+    ///
+    /// A stop within the next 30 seconds then leaves everything in the kernel, as a crash does: routes,
+    /// addresses, settings, and the program of `backend = "tc"`, which goes on answering. The next start takes
+    /// all of it over, so that guests stay reachable. Without this a stop removes everything.
+    HandOver(HandOverArgs),
     /// Explain step by step why lone64 answers for an address, or why not.
     ///
     /// Asks the running daemon. Without one, it reads the configuration and the kernel, and says what a
@@ -126,6 +133,7 @@ impl Command {
             Self::Import(args) => args.json,
             Self::Status(args) => args.json,
             Self::Reload(args) => args.json,
+            Self::HandOver(args) => args.json,
             Self::Explain(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Claim(args) => args.json,

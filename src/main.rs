@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Man(args) => commands::man::run(args, Cli::command()),
         Command::Completions(args) => commands::completions::run(args, Cli::command()),
         Command::Status(args) => commands::status::run(args),
+        Command::HandOver(args) => commands::hand_over::run(args),
         Command::Watch(args) => commands::watch::run(args),
         Command::Reload(args) => commands::reload::run(args),
         Command::Claim(args) => commands::claim::claim(args),

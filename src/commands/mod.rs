@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod explain;
 pub mod failure;
 pub mod guest;
+pub mod hand_over;
 mod host;
 pub mod import;
 mod links;

@@ -189,6 +189,11 @@ impl Effects {
         }
     }
 
+    /// No daemon looks after the programs that stay.
+    pub(super) fn depart(&mut self) {
+        self.programs.depart();
+    }
+
     /// Looks after the programs, if it is time. When it is to be done again.
     pub(super) fn look(&mut self, now: Instant, turn: &Turn) -> Option<Instant> {
         if self.programs.look(now) {

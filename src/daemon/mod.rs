@@ -18,6 +18,7 @@ mod events;
 pub mod explained;
 mod frames;
 mod guest_files;
+mod hand_over;
 mod in_force;
 mod log_writer;
 pub mod logging;

@@ -51,6 +51,8 @@ pub struct Operator {
     waiting: Vec<oneshot::Sender<Answer>>,
     late: Vec<oneshot::Sender<Answer>>,
     is_signalled_late: bool,
+    /// A stop until then is followed by another start.
+    pub(super) hands_over_until: Option<Instant>,
     is_watched: bool,
 }
 
@@ -268,6 +270,7 @@ impl Daemon {
                 );
                 return self.operator.read(Some(call.answer));
             }
+            Method::HandOver => Answer::Line(self.hand_over()),
             Method::Claim(ref params) => {
                 let params = params.clone();
                 self.claim(&params, call);

@@ -97,6 +97,16 @@ impl Settings {
         }
     }
 
+    /// Leaves everything as it is, and the record of it, to the next start.
+    pub(super) async fn leave(&mut self) {
+        while self.is_busy() {
+            self.done().await;
+        }
+        if let Some(ours) = self.ours.take() {
+            ours.leave();
+        }
+    }
+
     fn start_next(&mut self) {
         if self.under_way.is_some() {
             return;

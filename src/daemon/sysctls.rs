@@ -94,7 +94,7 @@ impl Sysctls {
     /// Gives back what a predecessor left.
     pub(super) fn restore_if_any(mut self) {
         if !self.changed.is_empty() {
-            tracing::info!("a crashed lone64 left changed sysctls");
+            tracing::info!("an earlier lone64 left changed sysctls");
             self.restore();
         }
     }
@@ -142,6 +142,11 @@ impl Sysctls {
         }
         self.needs = Needs::default();
         let _ = fs::remove_file(&self.file);
+    }
+
+    /// What is changed stays so, and the record of it is the next start's.
+    pub(super) fn leave(mut self) {
+        self.changed.clear();
     }
 
     /// The record lies beside the control socket, wherever that is.

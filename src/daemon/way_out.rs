@@ -24,11 +24,15 @@ enum Step {
 
 impl Daemon {
     /// Gives back everything: routes, addresses, neighbor entries, the table of nftables, sysctls. A second word to
-    /// stop ends that at once.
+    /// stop ends that at once. Where another daemon follows, everything is left to that.
     pub(super) async fn give_back(
         &mut self,
         mut stop: Pin<&mut impl Stream<Item = io::Result<()>>>,
     ) -> Result<(), Error> {
+        if self.hands_over() {
+            self.leave().await;
+            return Ok(());
+        }
         self.operator.service.stopping(PATIENCE + PATIENCE);
         let dropped: u64 = self.frames.ears.drops().values().sum();
         if dropped > 0 {
@@ -38,6 +42,8 @@ impl Daemon {
         self.handle(Input::Stop);
         self.teller.tell_left_out();
         let result = self.take_everything_back(&mut stop).await;
+        // Programs that are to stay answer everything from here on.
+        self.effects.depart();
         // Guests whose routes are gone need no forwarding any more.
         self.give_settings_back().await;
         result

@@ -135,6 +135,10 @@ impl Engine {
                 self.begin_work(Work::Facts(Vec::new().into_iter()), now);
             }
             Input::Timeout => self.due(now),
+            Input::Mirrored(link, guests) => {
+                let work = self.desk.inherit_mirrored(link, guests);
+                self.begin_work(work, now);
+            }
             Input::Stop => self.stop(now),
             of_the_desk => self.desk.take(of_the_desk, now),
         }

@@ -51,6 +51,8 @@ pub(super) enum Work {
     Identities(Cursor),
     /// Every live guest is looked at for the programs in the kernel.
     Mirror(u32),
+    /// What a predecessor's program knows on this upstream is looked at.
+    Inherited(IfIndex),
     /// What is live behind these upstreams is announced; whether each is new.
     Announce(BTreeMap<IfIndex, bool>, u32),
     /// Timers are shorter.

@@ -1,5 +1,8 @@
 //! Programs in the kernel: what a predecessor's knows, what they have answered, why there is none.
 
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
 use lone64::engine::policy::RangeRoutes;
 use lone64::engine::{Input, NoProgram, Note, Outcome, State, Time};
 
@@ -102,4 +105,45 @@ fn a_note_says_why_there_is_none() {
     assert!(!host.engine.has_program(UP));
     host.pass(millis(1_100));
     assert_eq!((why(&host), host.engine.has_program(UP)), (None, true));
+}
+
+/// The program answers for them meanwhile, and for none that is found to be gone.
+#[test]
+fn many_guests_of_a_predecessor_are_met_in_slices() {
+    let mut host = on_one_route();
+    let soon = host.now + seconds(100);
+    let all: Vec<_> = (1..=1_000).map(guest).collect();
+    let known = all.iter().map(|guest| (*guest, soon)).collect();
+    let mut in_kernel: BTreeMap<_, _> = all.iter().map(|guest| (*guest, soon)).collect();
+    let mut hear = |host: &mut Host, input| {
+        host.engine.handle(input, host.now);
+        let outputs: Vec<_> = std::iter::from_fn(|| host.engine.poll_output()).collect();
+        let told = changes(&outputs);
+        for (guest, until) in &told {
+            match until {
+                Some(until) => in_kernel.insert(*guest, *until),
+                None => in_kernel.remove(guest),
+            };
+        }
+        (told.len(), in_kernel.len())
+    };
+    let (told, left) = hear(&mut host, Input::Mirrored(UP, known));
+    assert!((1..200).contains(&told) && left == 1_000, "{told} {left}");
+    assert!(host.engine.is_behind());
+    // A reload excludes half of them: none of these is answered for when it has been taken in.
+    let mut policy = mirrored(|policy| policy.ranges[0].routes = RangeRoutes::Range);
+    policy.ranges[0].exclude = vec!["2001:db8:1:2:c::200/119".parse().unwrap()];
+    let excluded = |guest: &Ipv6Addr| policy.ranges[0].exclude[0].contains(guest);
+    let count = all.iter().filter(|guest| excluded(guest)).count();
+    assert_eq!(count, 489);
+    hear(&mut host, Input::Reload(Box::new(policy.clone())));
+    let mut slices = 0;
+    while host.engine.is_behind() {
+        let (told, _) = hear(&mut host, Input::Timeout);
+        assert!(told < 400, "{told} at once");
+        slices += 1;
+    }
+    assert!(slices > 10, "{slices}");
+    assert_eq!(hear(&mut host, Input::Timeout).1, 1_000 - count);
+    assert!(in_kernel.iter().all(|(guest, until)| !excluded(guest) && *until > soon));
 }

@@ -1,5 +1,6 @@
 //! The netlink room against the real kernel, in namespaces of its own. Needs no root.
 
+mod filters;
 mod lab;
 mod lookups;
 mod replaced;
@@ -41,7 +42,12 @@ fn main() -> ExitCode {
         trial("a_dump_holds_all_that_there_is", a_dump_holds_all_that_there_is),
         trial("an_overrun_is_told_and_a_dump_mends_it", an_overrun_is_told_and_a_dump_mends_it),
     ];
-    let others = replaced::TRIALS.iter().chain(vanished::TRIALS).chain(lookups::TRIALS).chain(rules::TRIALS);
+    let others = replaced::TRIALS
+        .iter()
+        .chain(vanished::TRIALS)
+        .chain(lookups::TRIALS)
+        .chain(rules::TRIALS)
+        .chain(filters::TRIALS);
     trials.extend(others.map(|(name, run)| trial(name, *run)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -35,6 +35,7 @@
 //! * `routes`, `startup`: what is owned in the kernel, and what stands in the way
 //! * `waiting`: what is not there yet at the start, and comes later
 //! * `alone`: one lone64 in a network namespace
+//! * `hand_over`: what stays, where another daemon follows
 //! * `way_out`: what is given back, whatever ends the daemon
 //! * `record`: `--record`, and what the engine is told of what became of its effects
 //! * `import`: imported configurations answer as those that they were made from
@@ -82,6 +83,7 @@ mod frames;
 mod gateway;
 mod guests;
 mod guests_gateway;
+mod hand_over;
 mod hints;
 mod hook_scripts;
 mod hostile;
@@ -172,6 +174,7 @@ fn main() {
         ("metrics", metrics::CASES),
         ("metrics_socket", metrics_socket::CASES),
         ("routes", routes::CASES),
+        ("hand_over", hand_over::CASES),
         ("way_out", way_out::CASES),
         ("record", record::CASES),
         ("change", change::CASES),

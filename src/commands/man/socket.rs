@@ -11,6 +11,7 @@ pub(super) fn describe(page: &mut Writer) {
     page.text("The result:").terms(EXPLAIN_FIELDS).code(EXPLAINED);
     super::claims::describe(page);
     page.subsection("reload").text(RELOAD).code(RELOADED);
+    page.subsection("hand_over").text(HAND_OVER).code(HANDED_OVER);
     page.subsection("watch").text(WATCH).code(WATCHED).text(EVENTS_ABOUT).terms(EVENTS).text(DROPPED);
 }
 
@@ -240,6 +241,14 @@ const RELOADED: &str = r#"
  "changes":["[timers] absent: \"5s\" -> \"3s\""],
  "keys":[{"table":"timers","of":null,"key":"absent",
  "old":"5s","new":"3s"}],"problems":[]}}"#;
+
+const HAND_OVER: &str = "\
+Another daemon takes the place of this one. A stop within the next seconds leaves everything in the kernel, and the next \
+start takes it over. It has no params. The result has seconds: for how long this holds.";
+
+const HANDED_OVER: &str = r#"
+{"method":"hand_over"}
+{"version":1,"result":{"seconds":30}}"#;
 
 const WATCH: &str = "\
 Sends every event from now on. It has no params. After the reply, each line is one event, until the client or the \

@@ -25,6 +25,8 @@ pub enum Method {
     Explain(ExplainParams),
     /// Read the configuration again.
     Reload,
+    /// The next stop is followed by another start.
+    HandOver,
     /// Tell whatever happens from now on.
     Watch,
     /// Something is here from now on.
@@ -118,7 +120,8 @@ pub enum Truth {
 
 impl Method {
     /// All of them, in words.
-    pub const NAMES: &'static str = "`status`, `explain`, `claim`, `release`, `reload` and `watch`";
+    pub const NAMES: &'static str =
+        "`status`, `explain`, `claim`, `release`, `reload`, `hand_over` and `watch`";
 
     /// Reads a request.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Fault> {
@@ -137,6 +140,7 @@ impl Method {
             "claim" => params_of("claim", params).map(Self::Claim),
             "release" => params_of("release", params).map(Self::Release),
             "reload" => params_of::<NoParams>("reload", params).map(|NoParams {}| Self::Reload),
+            "hand_over" => params_of::<NoParams>("hand_over", params).map(|NoParams {}| Self::HandOver),
             "watch" => params_of::<NoParams>("watch", params).map(|NoParams {}| Self::Watch),
             other => {
                 let other: String = other.chars().take(LONGEST_NAME).collect();
@@ -214,6 +218,7 @@ mod tests {
         for (line, method) in [
             (r#"{"method":"status"}"#, Method::Status(StatusParams::default())),
             (r#"{"method":"reload","params":{}}"#, Method::Reload),
+            (r#"{"method":"hand_over"}"#, Method::HandOver),
             (r#"{"method":"watch","params":null}"#, Method::Watch),
         ] {
             assert_eq!(Method::parse(line.as_bytes()), Ok(method));

@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::{Failure, Place, Placed, nanoseconds};
+use super::look::attend;
+use super::{Failure, Place, Placed};
 use crate::engine::Program;
 use crate::engine::facts::IfIndex;
 use crate::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, Table, TcxLink, boot_time};
 use crate::kernel::netlink::Requests;
-use crate::wire::program::{Entry, Verdict, daemon_key};
+use crate::wire::program::Verdict;
 
 /// A program that is in its place.
 #[derive(Debug)]
@@ -154,12 +154,6 @@ fn inherited(link: IfIndex) -> Option<(Maps, Option<TcxLink>)> {
     }
 }
 
-/// Tells a program that the daemon is there.
-pub(super) fn attend(maps: &Maps) -> Result<(), BpfError> {
-    let until = boot_time().saturating_add(nanoseconds(ATTENDANCE));
-    maps.ranges.set(&daemon_key(), Entry::until(until))
-}
-
 /// How many questions a program has answered.
 pub(super) fn answered(maps: &Maps) -> Result<u64, BpfError> {
     let verdicts = maps.verdicts.verdicts()?;
@@ -261,5 +255,3 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Room in the trie of ranges.
 const RANGES: u32 = 4_096;
-/// So long a daemon that says nothing is taken to be there: five looks at its programs.
-const ATTENDANCE: Duration = Duration::from_secs(5);

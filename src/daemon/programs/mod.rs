@@ -11,6 +11,8 @@
 
 mod job;
 mod ranges;
+mod look;
+mod watch;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +26,11 @@ use tokio::time::Instant;
 use crate::engine::facts::IfIndex;
 use crate::engine::{Input, Outcome, Program, Time};
 use crate::kernel::bpf::{Asked, BpfError, Maps, Table, TcxLink, boot_time};
-use crate::kernel::netlink::{NetlinkError, Requests};
+use crate::kernel::netlink::{NetlinkError, Requests, Touched};
 use job::Put;
 pub(super) use job::sweep;
+use look::Look;
+use watch::Watch;
 
 /// The programs, and what is under way with them.
 pub(super) struct Programs {
@@ -35,6 +39,8 @@ pub(super) struct Programs {
     jobs: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// When the programs are looked after.
     look_at: Option<Instant>,
+    /// Hears of filters that are taken away, once one of ours is there.
+    watch: Watch,
     /// When another program's removal of one was told of last.
     told_lost: Option<Instant>,
 }
@@ -52,6 +58,8 @@ struct Slot {
     /// How many questions it had answered at the last look.
     answered: u64,
     looks: u32,
+    /// A filter was taken away from its interface, perhaps it.
+    is_touched: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +90,8 @@ pub(super) enum Ended {
     Removed(IfIndex, Result<(), Failure>),
     Looked(IfIndex, Placed, Result<Look, Failure>),
     Swept,
-}
-
-/// What a look at a program has shown.
-pub(super) struct Look {
-    /// How many questions it has answered since it is there.
-    answered: u64,
-    is_there: bool,
+    /// A filter was taken away there.
+    Touched(Touched),
 }
 
 /// Why something is not to be had.
@@ -117,6 +120,7 @@ impl Programs {
             slots: BTreeMap::new(),
             jobs: FuturesUnordered::new(),
             look_at: None,
+            watch: Watch::default(),
             told_lost: None,
         }
     }
@@ -193,15 +197,18 @@ impl Programs {
         }
         self.look_at = Some(now + BETWEEN_LOOKS);
         for (link, slot) in &mut self.slots {
+            if let Some(error) = slot.table.as_ref().and_then(|table| look::attend(table.maps()).err()) {
+                tracing::debug!(%link, %error, "cannot tell the program that there is a daemon");
+            }
             if slot.busy.is_some() || slot.next.is_some() {
                 continue;
             }
             let Some(placed) = slot.placed.take() else { continue };
             slot.busy = Some(Busy::Looking);
             slot.looks = slot.looks.wrapping_add(1);
-            // Where it is by clsact, that takes the kernel's lock of all network settings.
-            let is_sought = slot.looks.is_multiple_of(LOOKS_UNTIL_SOUGHT);
-            let looking = look(*link, placed, is_sought, self.requests.clone());
+            let is_touched = std::mem::take(&mut slot.is_touched);
+            let is_sought = is_touched || slot.looks.is_multiple_of(LOOKS_UNTIL_SOUGHT);
+            let looking = look::look(*link, placed, is_sought, self.requests.clone());
             self.jobs.push(looking.boxed());
         }
         true
@@ -209,9 +216,33 @@ impl Programs {
 
     /// The next job that has ended. Cancel-safe.
     pub(super) async fn next(&mut self) -> Ended {
-        match self.jobs.next().await {
-            Some(ended) => ended,
-            None => std::future::pending().await,
+        let Self { jobs, watch, .. } = self;
+        tokio::select! {
+            Some(ended) = jobs.next() => ended,
+            touched = watch.next() => Ended::Touched(touched),
+        }
+    }
+
+    /// From here on there is no daemon that looks after them: they answer also what comes again.
+    pub(super) fn depart(&self) {
+        for table in self.slots.values().filter_map(|slot| slot.table.as_ref()) {
+            if let Err(error) = look::depart(table.maps()) {
+                tracing::debug!(%error, "cannot tell a program that there is no daemon any more");
+            }
+        }
+    }
+
+    /// A filter was taken away: whether it was one of ours is seen soon.
+    fn touched(&mut self, touched: &Touched) {
+        for (link, slot) in &mut self.slots {
+            slot.is_touched |= match touched {
+                Touched::Links(links) => links.contains(link),
+                Touched::Any => true,
+            };
+        }
+        if self.slots.values().any(|slot| slot.is_touched) {
+            let soon = Instant::now() + BEFORE_A_LOOK;
+            self.look_at = self.look_at.map(|at| at.min(soon));
         }
     }
 
@@ -219,6 +250,9 @@ impl Programs {
     pub(super) fn ended(&mut self, ended: Ended, now: Time) -> (Vec<Input>, Option<News>) {
         match ended {
             Ended::Put(link, Ok(Put { placed, held })) => {
+                if matches!(placed.place, Place::Clsact) {
+                    self.watch.open();
+                }
                 let slot = self.freed(link);
                 slot.placed = Some(placed);
                 let mut known = Vec::new();
@@ -256,6 +290,10 @@ impl Programs {
             }
             Ended::Looked(link, placed, result) => self.looked(link, placed, result),
             Ended::Swept => (Vec::new(), None),
+            Ended::Touched(touched) => {
+                self.touched(&touched);
+                (Vec::new(), None)
+            }
         }
     }
 
@@ -343,38 +381,16 @@ impl Slot {
     }
 }
 
-/// Tells a program that the daemon is there, and sees how much it has answered; and whether it is there, if that is wanted.
-async fn look(link: IfIndex, placed: Placed, is_sought: bool, requests: Requests) -> Ended {
-    let looking = job::blocking(move || {
-        let answered = job::attend(&placed.maps).and_then(|()| job::answered(&placed.maps));
-        let is_there = match &placed.place {
-            Place::Tcx(tcx) if is_sought => tcx.interface().ok().map(|found| found == Some(link)),
-            _ => None,
-        };
-        Ok((placed, answered, is_there))
-    });
-    let (placed, answered, is_there) = match looking.await {
-        Ok(looked) => looked,
-        Err(failure) => return Ended::Put(link, Err(failure)),
-    };
-    let is_there = match (&placed.place, is_there) {
-        (_, Some(is_there)) => Ok(is_there),
-        (Place::Clsact, None) if is_sought => requests.has_responder(link).await.map_err(Failure::from),
-        (_, None) => Ok(true),
-    };
-    let look =
-        answered.map_err(Failure::from).and_then(|answered| Ok(Look { answered, is_there: is_there? }));
-    Ended::Looked(link, placed, look)
-}
-
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// From one look at what the programs have answered to the next.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// With each so many looks it is seen whether they are there still.
+/// With each so many looks it is seen whether one by clsact is there still: the kernel tells of that, but may forget to.
 const LOOKS_UNTIL_SOUGHT: u32 = 5;
+/// What takes filters away at every moment does not make us look at every moment.
+const BEFORE_A_LOOK: Duration = Duration::from_millis(100);
 /// From one line of the log to the next.
 const BETWEEN_LOSSES: Duration = Duration::from_secs(60);
 /// As many guests take the engine some hundred microseconds.

@@ -30,12 +30,11 @@ impl Desk {
             Input::ProgramChanged(link, outcome) => self.program_changed(link, &outcome, now),
             Input::MirrorChanged(link, all, outcome) => keep.mirror.guests_changed(link, &all, &outcome, now),
             Input::RangesMirrored(link, outcome) => keep.mirror.ranges.changed(link, &outcome),
-            Input::Mirrored(link, guests) => self.mirrored(link, guests, now),
             Input::AnsweredThere(link, all, guests) => self.answered_there(link, all, guests, now),
             Input::NeighborChanged(change, outcome) => self.neighbor_changed(&change, &outcome),
             // The engine's.
             Input::Facts(_) | Input::Snapshot(_) | Input::Synced | Input::Reload(_) => {}
-            Input::RouteChanged(..) | Input::Timeout | Input::Stop => {}
+            Input::RouteChanged(..) | Input::Mirrored(..) | Input::Timeout | Input::Stop => {}
         }
     }
 }

@@ -20,13 +20,17 @@ use crate::engine::work::Work;
 use crate::wire::Mac;
 
 impl Desk {
-    /// The program of this upstream is a predecessor's, and knows these guests. As far as they are guests still they are
-    /// answered for at once, and asked whether they are still there; of all others it knows nothing from here on.
-    pub fn mirrored(&mut self, link: IfIndex, guests: Vec<(Ipv6Addr, Time)>, now: Time) {
-        if !self.house.keep.mirror.is_on(link) {
-            return;
-        }
-        for (guest, _) in &guests {
+    /// The program of this upstream is a predecessor's, and knows these guests.
+    pub fn inherit_mirrored(&mut self, link: IfIndex, guests: Vec<(Ipv6Addr, Time)>) -> Work {
+        self.house.keep.mirror.inherit(link, guests);
+        Work::Inherited(link)
+    }
+
+    /// At most so many of these: as far as they are guests still they are answered for at once, and asked whether they are
+    /// still there; of all others the program knows nothing from here on. Whether that were the last.
+    pub(super) fn meet_inherited(&mut self, link: IfIndex, most: usize, now: Time) -> bool {
+        let met = self.house.keep.mirror.meet(link, most);
+        for guest in &met {
             let House { plan, host, guests, .. } = &mut self.house;
             let Some(range) = plan.find(*guest) else { continue };
             // Where a guest has a route of its own, that says where it is, and whether it is.
@@ -42,10 +46,8 @@ impl Desk {
             }
         }
         self.settle(now);
-        for (guest, until) in guests {
-            self.house.keep.mirror.found(link, guest, until);
-            self.mirror_target(guest, now);
-        }
+        met.iter().for_each(|guest| self.mirror_target(*guest, now));
+        met.len() < most
     }
 
     /// The program of this upstream has answered so many questions, so many of them for these guests: what follows from

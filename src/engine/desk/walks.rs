@@ -80,6 +80,10 @@ impl Desk {
                 self.review_identities(from, most.div_ceil(ENDED), now).map(Work::Identities)
             }
             Work::Mirror(from) => self.mirror_from(from, most, now).map(Work::Mirror),
+            Work::Inherited(link) => {
+                let is_done = self.meet_inherited(link, most.div_ceil(MET), now);
+                (!is_done).then_some(Work::Inherited(link))
+            }
             Work::Announce(upstreams, from) => {
                 let (live, next) = self.house.guests.live_from(from, most);
                 for (_, target, live) in live {
@@ -224,5 +228,7 @@ impl Desk {
 const RANGES: usize = 128;
 /// As many downstreams of a range cost as much as one target.
 const DOWNSTREAMS: usize = 16;
+/// A guest that a predecessor's program knew costs as much as so many targets of a walk.
+const MET: usize = 8;
 /// Addresses of the host that follow in one slice.
 const ADDRESSES: usize = 512;

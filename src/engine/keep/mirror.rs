@@ -28,6 +28,9 @@ pub struct Mirror {
     known: BTreeMap<IfIndex, Keeper<Ipv6Addr, Until>>,
     /// The ranges that they answer for as a whole.
     pub ranges: Ranges,
+    /// The guests that a predecessor's program knows, by address, and until when. They are met one after the other, or
+    /// when something is wanted of one.
+    inherited: BTreeMap<IfIndex, Vec<(Ipv6Addr, Until)>>,
     /// What the kernel said of programs that are not there.
     refusals: BTreeMap<IfIndex, String>,
     /// Something has happened to these since the last look.
@@ -49,6 +52,7 @@ impl Mirror {
             programs: Keeper::new(Manner::Assumed, seed),
             known: BTreeMap::new(),
             ranges: Ranges::default(),
+            inherited: BTreeMap::new(),
             refusals: BTreeMap::new(),
             touched: BTreeSet::new(),
             is_all_touched: false,
@@ -92,8 +96,10 @@ impl Mirror {
         self.forget(link);
     }
 
+    /// The program of this upstream is not there: it knows nobody.
     fn forget(&mut self, link: IfIndex) {
         self.known.remove(&link);
+        self.inherited.remove(&link);
         self.ranges.end(link);
     }
 
@@ -103,12 +109,28 @@ impl Mirror {
         self.refusals.get(&link).map(String::as_str)
     }
 
-    /// The program of this upstream knows this guest already, until then: from before this process began. It is not said
-    /// that this is wanted.
-    pub fn found(&mut self, link: IfIndex, guest: Ipv6Addr, until: Time) {
-        if let Some(known) = self.known.get_mut(&link) {
-            known.found(guest, Found::Ours(until.coarse()));
+    /// The program of this upstream knows these guests already, each until then: from before this process began. It is not
+    /// said that this is wanted.
+    pub fn inherit(&mut self, link: IfIndex, guests: Vec<(Ipv6Addr, Time)>) {
+        if self.is_on(link) {
+            let mut guests: Vec<_> =
+                guests.into_iter().map(|(guest, until)| (guest, until.coarse())).collect();
+            guests.sort_unstable();
+            self.inherited.insert(link, guests);
         }
+    }
+
+    /// As many of those, which are met with that.
+    pub fn meet(&mut self, link: IfIndex, most: usize) -> Vec<Ipv6Addr> {
+        let Some(left) = self.inherited.get_mut(&link) else { return Vec::new() };
+        let met = left.split_off(left.len().saturating_sub(most));
+        if left.is_empty() {
+            self.inherited.remove(&link);
+        }
+        if let Some(known) = self.known.get_mut(&link) {
+            met.iter().for_each(|(guest, until)| found(known, *guest, *until));
+        }
+        met.into_iter().map(|(guest, _)| guest).collect()
     }
 
     /// The upstream whose program answers for the guest, as far as it was told.
@@ -186,8 +208,13 @@ impl Mirror {
     /// The guest is answered for on this upstream, and on no other; or on none. The moment of a guest that is known
     /// is put off if it was not a moment ago.
     pub fn want(&mut self, guest: Ipv6Addr, upstream: Option<IfIndex>, now: Time) {
-        let Self { known, programs, .. } = self;
+        let Self { known, programs, inherited, .. } = self;
         for (link, known) in known {
+            if let Some(left) = inherited.get(link)
+                && let Ok(place) = left.binary_search_by_key(&guest, |(guest, _)| *guest)
+            {
+                found(known, guest, left[place].1);
+            }
             let lease = lease(programs.wanted(link));
             let until = (now + lease).coarse();
             let fresh = (now + (lease - renewal(lease) / 2)).coarse()..=until;
@@ -221,8 +248,7 @@ impl Mirror {
             let program = match step {
                 Step::Add(program) => Some(program),
                 Step::Remove(_) => {
-                    self.known.remove(&link);
-                    self.ranges.end(link);
+                    self.forget(link);
                     None
                 }
             };
@@ -254,6 +280,13 @@ impl Mirror {
     }
 }
 
+/// What was made known since says more than what a predecessor has left.
+fn found(known: &mut Keeper<Ipv6Addr, Until>, guest: Ipv6Addr, until: Until) {
+    if !known.knows(&guest) {
+        known.found(guest, Found::Ours(until));
+    }
+}
+
 fn until(step: Step<Until>) -> Option<Time> {
     match step {
         Step::Add(until) => Some(Time::from_coarse(until)),
@@ -274,3 +307,71 @@ fn renewal(lease: Duration) -> Duration {
 /// A daemon that is held up for a moment is still there.
 const SHORTEST_LEASE: Duration = Duration::from_secs(10);
 const LONGEST_RENEWAL: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Mac;
+    use crate::wire::program::{Responder, Sources};
+
+    const UP: IfIndex = IfIndex(2);
+
+    fn guest(last: u16) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last)
+    }
+
+    /// With a program that knows these guests from before.
+    fn mirror(known: impl Iterator<Item = u16>, now: Time) -> Mirror {
+        let responder = Responder {
+            station: Mac([2, 0, 0, 0, 0, 1]),
+            router: false,
+            override_entry: false,
+            sources: Sources::Target,
+            learns: false,
+            askers: Vec::new(),
+        };
+        let program = Program { responder, on_crash_answer: Duration::from_secs(300) };
+        let mut mirror = Mirror::new(Seed([1, 2]));
+        mirror.want_programs(&BTreeMap::from([(UP, program)]));
+        changes(&mut mirror);
+        mirror.program_changed(UP, &Outcome::Done, now);
+        let soon = now + Duration::from_secs(100);
+        mirror.inherit(UP, known.map(|last| (guest(last), soon)).collect());
+        mirror
+    }
+
+    fn changes(mirror: &mut Mirror) -> Vec<(Ipv6Addr, bool)> {
+        let mut outputs = Vec::new();
+        mirror.changes(&mut outputs);
+        let told = outputs.into_iter().filter_map(|output| match output {
+            Output::Mirror(_, told) => Some(told),
+            _ => None,
+        });
+        told.flatten().map(|(guest, until)| (guest, until.is_some())).collect()
+    }
+
+    #[test]
+    fn one_that_is_not_wanted_is_removed_before_its_turn_comes() {
+        let now = Time::ORIGIN + Duration::from_secs(9);
+        let mut mirror = mirror(1..=9, now);
+        mirror.want(guest(3), None, now);
+        mirror.want(guest(77), None, now);
+        assert_eq!(changes(&mut mirror), [(guest(3), false)]);
+        mirror.want(guest(4), Some(UP), now);
+        assert_eq!(changes(&mut mirror), [(guest(4), true)]);
+        // Its turn says nothing new of it.
+        let met: Vec<_> =
+            std::iter::from_fn(|| Some(mirror.meet(UP, 4)).filter(|met| !met.is_empty())).collect();
+        assert_eq!(met.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 1]);
+        assert_eq!(mirror.answers_on(guest(4)), Some(UP));
+        assert!(mirror.known[&UP].wanted(&guest(4)).is_some());
+    }
+
+    #[test]
+    fn with_the_program_goes_what_it_knew() {
+        let now = Time::ORIGIN + Duration::from_secs(9);
+        let mut mirror = mirror(1..=9, now);
+        mirror.program_lost(UP);
+        assert!(mirror.meet(UP, 4).is_empty());
+    }
+}

@@ -9,6 +9,7 @@ mod addresses;
 mod classifiers;
 mod connection;
 mod convert;
+mod filter_watch;
 mod groups;
 mod lab;
 mod lookup;
@@ -23,6 +24,7 @@ mod table;
 use std::io;
 
 pub use classifiers::{Classifier, Hook};
+pub use filter_watch::{FilterWatch, Touched};
 pub use lookup::WayTo;
 pub use monitor::{Monitor, Notice, Ports};
 pub use proxies::Proxy;

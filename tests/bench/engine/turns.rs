@@ -8,12 +8,13 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use lone64::engine::facts::{Fact, KernelRoute, Link, LinkState, NextHop, RouteKind};
-use lone64::engine::policy::{Announce, Policy, RangeRoutes};
-use lone64::engine::{Engine, Input, RouteState, Time};
+use lone64::engine::policy::{Announce, Backend, Policy, RangeRoutes};
+use lone64::engine::{Engine, Input, Outcome, RouteState, Time};
 use lone64::wire::Mac;
 
 use crate::host::{
     LATER, NOW, OTHER, Scene, UPSTREAM, connected, default_route, downstream, downstream_link, ethernet,
+    target,
 };
 use crate::verdict;
 
@@ -28,6 +29,15 @@ pub(crate) fn print(is_quick: bool) {
         Scene::Networks(links),
         Scene::Links(links),
     ];
+    let rounds = (0..if is_quick { 1 } else { 3 }).map(|_| inherited(targets));
+    let (longest, slices) = rounds.min().expect("some rounds");
+    println!("the program of a predecessor knows {targets} guests");
+    println!(
+        "  {:<40} {:>9.3} ms {slices:>8}  {}",
+        "all of them are met",
+        longest.as_secs_f64() * 1e3,
+        verdict(longest <= LONGEST)
+    );
     for scene in scenes {
         println!("{}", title(scene));
         println!("  {:<40} {:>12} {:>8}", "the longest turn", "longest call", "slices");
@@ -43,6 +53,18 @@ pub(crate) fn print(is_quick: bool) {
             );
         }
     }
+}
+
+/// A program of a predecessor that knows so many guests, and an engine that knows none of them.
+fn inherited(guests: u32) -> (Duration, u32) {
+    let scene = Scene::Guests(0, RangeRoutes::Range);
+    let mut policy = scene.policy();
+    policy.upstreams[0].backend = Backend::Tc;
+    let mut engine = scene.engine(policy);
+    turn(&mut engine, Input::ProgramChanged(UPSTREAM, Outcome::Done), NOW);
+    let until = NOW + Duration::from_secs(200);
+    let known = (0..guests).map(|number| (target(number), until)).collect();
+    turn(&mut engine, Input::Mirrored(UPSTREAM, known), NOW + Duration::from_secs(1))
 }
 
 /// The input meets a fresh engine: the longest call, and how many there were.

@@ -6,6 +6,7 @@
 //! cargo bench --bench flood -- --json target/flood.json --svg contrib/bench/flood.svg
 //! cargo bench --bench flood -- --rounds 5 --seconds 4 --only static
 //! cargo bench --bench flood -- --rounds 5 --only kernel     the kernel's proxy, the program, and ndppd static
+//! cargo bench --bench flood -- --continuity     answers while the daemon is killed, restarted and upgraded; needs root
 //! LONE64_OTHER=target/before cargo bench --bench flood -- --only lone64     two builds side by side
 //! ```
 //!
@@ -61,6 +62,7 @@
 mod asker;
 mod bare;
 mod cold;
+mod continuity;
 mod cpu;
 mod figures;
 mod goals;
@@ -114,6 +116,9 @@ struct Arguments {
     /// Draw the numbers into this file, for people.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Only measure what `backend = "tc"` answers while the daemon is killed, restarted and upgraded, and during a scan.
+    #[arg(long)]
+    continuity: bool,
     /// Be the bare loop. Only this program itself calls it so.
     #[arg(long, hide = true)]
     bare: bool,
@@ -171,6 +176,9 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
     let mut noises: Vec<_> = everybody.flat_map(Noise::both).collect();
 
     println!("{machine}\n{cpus}");
+    if arguments.continuity {
+        return continuity::measure(arguments.duration(), cpus);
+    }
     println!("{} rounds, {} s for each flood", arguments.rounds, arguments.seconds);
     for responder in missing.iter().filter(|responder| **responder != Responder::Lone64Other) {
         println!("missing: {responder} ({})", responder.remedy());

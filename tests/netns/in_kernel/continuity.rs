@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lone64::kernel::bpf::{Maps, Pins};
+use lone64::kernel::bpf::{Maps, Pins, boot_time};
+use lone64::wire::program::daemon_key;
 
 use super::flood::Flood;
 use super::{change, hits, maps, on_tc, pins, settings, until_known, upstream};
-use crate::daemon::{Daemon, Settings};
+use crate::client::ask;
+use crate::daemon::{BINARY, Daemon, Settings, directory};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::ingress::answers;
 use crate::lab::{C, GUEST, Lab, ROUTER, c};
@@ -19,6 +21,8 @@ use crate::solicitation::Solicitation;
 
 crate::cases![
     a_killed_daemon_and_its_successor_lose_no_question,
+    a_restart_or_an_upgrade_loses_no_question_and_no_route,
+    a_killed_daemon_is_missed_soon,
     a_stop_that_keeps_and_the_next_start_lose_no_question,
     a_guest_that_goes_without_a_daemon_is_forgotten_by_the_next,
     each_guest_is_answered_for_until_its_time_is_over,
@@ -65,6 +69,71 @@ fn a_killed_daemon_and_its_successor_lose_no_question() {
     });
     daemon.stop();
     assert!(maps(&lab, "up0").is_none());
+}
+
+/// As a service manager does it, to this program and to another file.
+fn a_restart_or_an_upgrade_loses_no_question_and_no_route() {
+    let lab = Lab::veth();
+    let settings = || on_tc().range(C, "br0", "routes = \"guests\"");
+    let guests: Vec<_> = (0x100..0x140).map(c).chain([GUEST]).collect();
+    change(&lab, "add", guests.iter().copied().filter(|guest| *guest != GUEST));
+    let other = directory().join("lone64");
+    let mut program = std::fs::read(BINARY).unwrap();
+    program.extend(b"another build");
+    std::fs::write(&other, program).unwrap();
+    std::fs::set_permissions(&other, std::fs::metadata(BINARY).unwrap().permissions()).unwrap();
+    let upgrade = format!("exec {} \"$@\"", other.display());
+    let mut daemon = started(&lab, settings());
+    let mut link = Link::open(&lab);
+    guests.iter().for_each(|guest| until_known(&lab, &mut link, *guest));
+    let routes = || lab.host.show("route show table main proto 64");
+    let before_all = routes();
+    assert_eq!(before_all.lines().count(), guests.len() + 1, "and the backstop: {before_all}");
+    let is_over = AtomicBool::new(false);
+    let daemon = thread::scope(|scope| {
+        let flood = scope.spawn(|| Flood::open(&lab, &guests, &[]).until(&is_over));
+        for wrapper in [&[][..], &["sh", "-c", &upgrade], &[], &["sh", "-c", &upgrade]] {
+            let before = hits(&lab, GUEST).unwrap();
+            ask(&daemon.socket(), r#"{"method":"hand_over"}"#);
+            daemon.stop();
+            let maps = maps(&lab, "up0").unwrap();
+            let attendance = maps.ranges.get(&daemon_key()).unwrap().unwrap();
+            assert_eq!(attendance.until, 0, "the program has nobody to pass a question on to");
+            eventually("the kernel goes on", PATIENCE, || (hits(&lab, GUEST)? > before + 64).then_some(()));
+            assert_eq!(routes(), before_all);
+            daemon = Daemon::start_under(&lab, wrapper, settings());
+            assert!(hits(&lab, GUEST).unwrap() > before, "it has the same map");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        flood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        daemon
+    });
+    assert_eq!(routes(), before_all);
+    daemon.stop();
+    assert!(maps(&lab, "up0").is_none());
+    assert_eq!(routes(), "");
+    std::fs::remove_dir_all(other.parent().unwrap()).unwrap();
+}
+
+/// Until then what is asked again is passed on, to nobody.
+fn a_killed_daemon_is_missed_soon() {
+    let lab = Lab::veth();
+    let daemon = started(&lab, settings());
+    let left = || {
+        let until = maps(&lab, "up0").unwrap().ranges.get(&daemon_key()).unwrap().unwrap().until;
+        Duration::from_nanos(until.saturating_sub(boot_time()))
+    };
+    let (mut before, mut renewals) = (left(), 0);
+    eventually("the daemon says again and again that it is there", PATIENCE, || {
+        let now = left();
+        renewals += u32::from(now > before);
+        assert!(now <= Duration::from_secs(2));
+        before = now;
+        (renewals >= 3).then_some(())
+    });
+    daemon.kill();
+    eventually("the program answers everything", PATIENCE, || left().is_zero().then_some(()));
+    Daemon::start(&lab, settings()).stop();
 }
 
 fn a_stop_that_keeps_and_the_next_start_lose_no_question() {
