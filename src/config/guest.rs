@@ -34,6 +34,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Guest {
         interface: section.interface("interface", report),
         addresses: addresses(section, report),
         delegate: section.prefixes("delegate", report),
+        pin: section.flag("pin", report),
     }
 }
 
@@ -136,6 +137,11 @@ fn policy(
         let problem = report.push(&guest.place, "this [[guest]] has neither a `mac` nor an `interface`");
         problem.help("add one of them, so that lone64 can find the guest");
     }
+    if let (Field::Is(true, place), Field::Absent) = (&guest.pin, &guest.mac) {
+        let problem = report
+            .push(place, "`pin` keeps the MAC of the guest in the neighbor table, and `mac` is missing");
+        problem.help("add the `mac`, or remove `pin`");
+    }
     check_addresses(guest, around, report);
     check_delegate(guest, around, report);
     let policy = GuestPolicy {
@@ -150,6 +156,7 @@ fn policy(
             None => GuestAddresses::Listed(Vec::new()),
         },
         delegate: guest.delegate.value().into_iter().flatten().map(|(prefix, _)| *prefix).collect(),
+        pin: guest.pin.or(false),
     };
     if let Some(clash) = taken.clash(&policy) {
         let place = clash.place(guest);

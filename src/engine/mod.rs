@@ -67,8 +67,8 @@ pub use answers::explain::{Expected, Explanation, Holds, Step, Subject};
 pub use answers::masks::WideMask;
 pub use asker::Asker;
 pub use change::{
-    AddressChange, AddressOutcome, Change, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome,
-    RouteState, Suppression,
+    AddressChange, AddressOutcome, Change, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome, Over,
+    Pin, RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
 pub use effect::{Ear, Output, Program, Remembered, Role};
@@ -77,6 +77,7 @@ pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transi
 pub use host::links::Links;
 pub use house::House;
 pub use input::{Claiming, Input};
+pub use keep::pins::PinCount;
 pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
@@ -321,7 +322,7 @@ impl Engine {
             work.insert(0, Work::Review(changes.other_ranges(), 0));
         }
         self.desk.tell_problems();
-        if !self.desk.house.identities.is_empty() {
+        if !self.desk.house.identities.is_empty() || !self.desk.house.keep.pins.is_idle() {
             work.push(Work::Identities(Cursor::first()));
         }
         work.insert(0, Work::Serve(Box::new(Serving::of(changes))));

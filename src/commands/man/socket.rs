@@ -120,8 +120,9 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "guests",
         "The guests of [[guest]] (the first 256), each with name, mac, interface (where it is, or null), addresses and \
-         delegated (what lone64 serves for it now), state (here, or waiting) and missing (the first thing that it lacks, \
-         as a sentence, or null). The daemon is healthy with them.",
+         delegated (what lone64 serves for it now), pinned (whether it has pin = true), overwritten (its addresses whose \
+         pins another program overwrote within the last minute), state (here, or waiting) and missing (the first thing \
+         that it lacks, as a sentence, or null). The daemon is healthy with them.",
     ),
     ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
     (
@@ -286,6 +287,11 @@ const EVENTS: &[Term] = &[
     ("route_refused", "route, why: the kernel refused it."),
     ("gateway_added", "address, interface: the guests' gateway is on that downstream now."),
     ("gateway_removed", "address, interface: it was removed from there."),
+    (
+        "pin_overwritten",
+        "address, interface, mac (the one in its place, or null): another program overwrote or removed the permanent \
+         neighbor entry of a guest, and lone64 puts it back. Once a minute for each.",
+    ),
     ("serving", "range, origin, behind: lone64 serves it from now on."),
     ("withdrawn", "range: lone64 no longer serves it."),
     (

@@ -14,6 +14,7 @@ mod idle;
 mod kernel;
 mod listeners;
 mod mirror;
+mod pins;
 mod programs;
 mod provider;
 mod signs;

@@ -21,6 +21,9 @@ pub struct GuestPolicy {
     pub addresses: GuestAddresses,
     /// Prefixes that are routed to it. None is inside another, and no guest's address is in one.
     pub delegate: Vec<Ipv6Net>,
+    /// Whether its addresses have permanent neighbor entries. Only where the MAC is known.
+    #[serde(default)]
+    pub pin: bool,
 }
 
 /// Which addresses a guest has.
