@@ -14,7 +14,7 @@ use super::provider;
 use super::unserved::{Network, Nothing, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
-use crate::engine::guests::Seen;
+use crate::engine::guests::{Missing, Seen};
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
 use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which, WideMask};
 use crate::wire::{DropReason, Mac};
@@ -243,6 +243,7 @@ fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
         "overwritten": overwritten,
         "state": if seen.is_here() { "here" } else { "waiting" },
         "missing": missing.map(ToString::to_string),
+        "code": missing.map(Missing::code),
     })
 }
 

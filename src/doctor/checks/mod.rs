@@ -17,6 +17,7 @@ mod kernel;
 mod limits;
 mod lines;
 mod lookups;
+mod named_guests;
 mod neighbor_table;
 mod networkd;
 mod on_link;
@@ -63,6 +64,7 @@ pub static ALL: &[&Check] = &[
     &guests::WAYS,
     &allowed_ips::CHECK,
     &heard::MASKS,
+    &named_guests::CHECK,
     &guests::REPLIES,
     &unserved::CHECK,
     &path::unread::CHECK,
@@ -87,6 +89,7 @@ pub static ALL: &[&Check] = &[
     // What the others have found may be the cause of these.
     &running::CHECK,
     &in_force::CHECK,
+    &named_guests::FILES,
     &backend::CHECK,
     &serving::CHECK,
 ];
