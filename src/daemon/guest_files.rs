@@ -55,7 +55,7 @@ impl Watched {
             self.directory = directory.and_then(|path| Directory::watch_or_tell(&path));
         }
         self.files = loaded.guests.clone();
-        self.policy = Some(loaded.read.config.policy.clone());
+        self.policy = Some(loaded.read.config.policy.without_guests());
         // What is being read is read by another configuration.
         if self.reading.take().is_some() {
             self.read();

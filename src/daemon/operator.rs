@@ -330,7 +330,7 @@ impl Daemon {
         }
         let before = std::mem::replace(&mut self.config, config);
         if before.control.socket != self.config.control.socket {
-            self.move_claims(&before.control.socket);
+            self.move_claims();
         }
         self.operator.taken = Some(changes);
         self.settle_reload();

@@ -289,6 +289,8 @@ impl Engine {
     /// this order, and then the targets.
     fn adopt(&mut self, next: Plan, changes: Changes, delta: Delta, now: Time) -> Vec<Work> {
         self.desk.outputs.extend(delta.is_unsure.then_some(Output::Resync));
+        // Then only guests can be others.
+        let is_alike = delta.is_empty() && changes.is_empty() && self.desk.phase == Phase::Serving;
         let House { host, plan, neighborhood, keep, manners, masks, .. } = &mut self.desk.house;
         *plan = next;
         *neighborhood = Neighborhood::of(plan, host, keep.routes.ours());
@@ -323,7 +325,7 @@ impl Engine {
         }
         self.desk.tell_problems();
         if !self.desk.house.identities.is_empty() || !self.desk.house.keep.pins.is_idle() {
-            work.push(Work::Identities(Cursor::first()));
+            work.push(Work::Identities(if is_alike { Cursor::changed() } else { Cursor::first() }));
         }
         work.insert(0, Work::Serve(Box::new(Serving::of(changes))));
         work
@@ -360,7 +362,7 @@ impl Engine {
         (next, mut changes, delta): (Plan, Changes, Delta),
         now: Time,
     ) -> Vec<Work> {
-        let policy = self.desk.house.written.clone();
+        let policy = self.desk.house.written.without_guests();
         let is_routing_new = !before.routes.looks_like(&policy.routes);
         let knew_all = self.plan.knew_routes_for(&next, before, &policy);
         changes.concern_all = is_routing_new || !before.serves_like(&policy);

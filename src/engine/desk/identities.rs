@@ -122,8 +122,9 @@ impl Desk {
                 Out::Doubt(link, address) => self.doubt_identity_hop(&Hop { link, address }, now),
             }
         }
-        if let Some(claims) = self.house.identities.take_changed() {
-            self.outputs.push_back(Output::RememberClaims(claims));
+        let changed = self.house.identities.take_changed();
+        if !changed.is_empty() {
+            self.outputs.push_back(Output::RememberClaims(changed));
         }
     }
 
