@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use lone64::config::{self, KeyOrigin, Loaded, Overrides};
+use lone64::config::{self, GuestFiles, KeyOrigin, Loaded, Overrides};
 
 const MAIN: &str = "[[range]]
 prefix = \"2001:db8:1:2:c::/112\"
@@ -48,6 +48,12 @@ impl Folder {
 
     fn loaded(&self) -> Loaded {
         self.load().unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// The same where these files of guests are in force.
+    fn loaded_after(&self, before: &GuestFiles) -> Loaded {
+        let path = self.path("lone64.toml");
+        Overrides::default().load_after(Some(&path), before).unwrap_or_else(|problems| panic!("{problems}"))
     }
 }
 
@@ -224,23 +230,49 @@ fn guests_have_files_of_their_own_and_a_mistake_in_one_leaves_the_others() {
 }
 
 #[test]
-fn a_file_that_gets_a_mistake_counts_as_it_was_until_another_takes_what_it_had() {
+fn a_file_that_gets_a_mistake_counts_as_it_was_until_it_is_removed() {
     let folder = Folder::with(&[("lone64.toml", MAIN), ("guests.d/a.toml", &guest("a", 2))]);
     let before = folder.loaded().guests;
     folder.write("guests.d/a.toml", "[[guest]]\n");
-    let mut kept = folder.loaded();
-    kept.guests.keep(&before);
-    kept.read.take_guests(&kept.guests);
+    let kept = folder.loaded_after(&before);
     assert!(names(&kept) == ["a"] && !kept.guests.problems().is_empty());
     folder.write("guests.d/b.toml", &guest("b", 2));
-    let mut taken = folder.loaded();
-    taken.guests.keep(&kept.guests);
-    taken.read.take_guests(&taken.guests);
-    assert_eq!(names(&taken), ["b"]);
+    // A guest in force loses nothing by it.
+    let still = folder.loaded_after(&kept.guests);
+    assert!(names(&still) == ["a"] && still.guests.problems().len() == 2);
     fs::remove_file(folder.path("guests.d/a.toml")).unwrap();
-    let mut gone = folder.loaded();
-    gone.guests.keep(&before);
+    let gone = folder.loaded_after(&before);
+    assert_eq!(names(&gone), ["b"]);
     assert!(gone.guests.problems().is_empty() && gone.guests.guests().len() == 1);
+}
+
+#[test]
+fn nobody_takes_an_address_from_a_guest_in_force() {
+    let folder = Folder::with(&[("lone64.toml", MAIN), ("guests.d/web.toml", &guest("web", 2))]);
+    let before = folder.loaded().guests;
+    // By a file that is read before it, in the order of names.
+    folder.write("guests.d/a.toml", &guest("a", 2));
+    let after = folder.loaded_after(&before);
+    assert_eq!(names(&after), ["web"]);
+    let said = after.guests.problems()[0].to_string();
+    let place = folder.path("guests.d/a.toml").display().to_string();
+    assert!(said.starts_with(&place), "{said}");
+    assert!(said.contains("2001:db8:1:2:c::2 belongs to two guests, `web` and `a`"), "{said}");
+    assert!(said.contains(&folder.path("guests.d/web.toml").display().to_string()), "{said}");
+    // Both change at once: what one gives up the other may have.
+    folder.write("guests.d/web.toml", &guest("web", 3));
+    let after = folder.loaded_after(&after.guests);
+    assert_eq!(names(&after), ["a", "web"]);
+    assert!(after.guests.problems().is_empty());
+}
+
+#[test]
+fn a_file_that_looks_as_it_did_is_judged_again_where_the_ranges_are_others() {
+    let folder = Folder::with(&[("lone64.toml", MAIN), ("guests.d/a.toml", &guest("a", 2))]);
+    let before = folder.loaded().guests;
+    folder.write("lone64.toml", &MAIN.replace("2001:db8:1:2:c::", "2001:db8:1:2:d::"));
+    let after = folder.loaded_after(&before);
+    assert!(after.guests.problems()[0].to_string().contains("is outside every range"));
 }
 
 #[test]
@@ -251,13 +283,10 @@ fn a_directory_that_cannot_be_read_takes_no_guest_away() {
     fs::rename(&directory, &aside).unwrap();
     // Root reads every directory, so it is none.
     fs::write(&directory, "").unwrap();
-    let mut kept = folder.loaded();
-    kept.guests.keep(&before);
-    kept.read.take_guests(&kept.guests);
+    let kept = folder.loaded_after(&before);
     assert!(names(&kept) == ["a"] && !kept.guests.problems().is_empty());
     fs::remove_file(&directory).unwrap();
-    let mut gone = folder.loaded();
-    gone.guests.keep(&kept.guests);
+    let gone = folder.loaded_after(&kept.guests);
     assert!(gone.guests.guests().is_empty() && gone.guests.problems().is_empty());
 }
 

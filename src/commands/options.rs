@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use ipnet::Ipv6Net;
 
-use crate::config::{DEFAULT_FILE, Loaded, LogLevel, Overrides, Problems, has_default, socket_in};
+use crate::config::{DEFAULT_FILE, GuestFiles, Loaded, LogLevel, Overrides, Problems, has_default, socket_in};
 use crate::daemon::Refusal;
 use crate::engine::facts::IfName;
 
@@ -79,12 +79,16 @@ impl RunArgs {
 
     /// The same with the environment of this process.
     pub fn load(&self) -> Result<Loaded, Problems> {
-        let environment = std::env::var_os("LONE64_LOG").map(|text| text.to_string_lossy().into_owned());
-        self.overrides(environment).load(self.config.as_deref())
+        self.load_after(&GuestFiles::default())
     }
 
-    /// The same later, when the files may be others.
-    pub fn load_again(&self) -> Result<Loaded, Refusal> {
+    fn load_after(&self, before: &GuestFiles) -> Result<Loaded, Problems> {
+        let environment = std::env::var_os("LONE64_LOG").map(|text| text.to_string_lossy().into_owned());
+        self.overrides(environment).load_after(self.config.as_deref(), before)
+    }
+
+    /// The same later, when the files may be others. These files of guests are in force.
+    pub fn load_again(&self, before: &GuestFiles) -> Result<Loaded, Refusal> {
         if self.config.is_none() && !has_default() {
             return Err(Refusal::NoFile);
         }
@@ -93,7 +97,7 @@ impl RunArgs {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Refusal::NotAFile(path.to_owned()));
         }
-        Ok(self.load()?)
+        Ok(self.load_after(before)?)
     }
 
     fn overrides(&self, environment: Option<String>) -> Overrides {

@@ -33,7 +33,7 @@ pub fn run(args: &RunArgs) -> Outcome {
     confined.tell();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let result = runtime.block_on(serve(args, &loaded));
+    let result = runtime.block_on(serve(args, loaded));
     // A file that is being read again, on a disk that does not answer, holds up no exit.
     runtime.shutdown_timeout(PATIENCE_AT_EXIT);
     logging::flush();
@@ -83,7 +83,7 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(args: &RunArgs, loaded: &Loaded) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(args: &RunArgs, loaded: Loaded) -> Result<(), Box<dyn std::error::Error>> {
     let stop = stop_signals()?;
     let hangup = signal(SignalKind::hangup())?;
     // First of all: two that answer for the same guests would be in each other's way. Neither may two that have
@@ -101,9 +101,11 @@ async fn serve(args: &RunArgs, loaded: &Loaded) -> Result<(), Box<dyn std::error
         tracing::info!("{line}");
     }
     let args = args.clone();
-    let source = Source::new(move || args.load_again());
+    let source = Source::new(move |guests| args.load_again(guests));
     let service = Service::of_environment();
-    daemon.attach(Operator::new(control, (source, loaded), hangup, service));
+    daemon.attach(Operator::new(control, (source, &loaded), hangup, service));
+    // It is a copy of all guests.
+    drop(loaded);
     daemon.serve(stop).await?;
     tracing::info!("stopped");
     Ok(())

@@ -6,8 +6,9 @@
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bytes;
 use super::problem::Problems;
@@ -186,6 +187,33 @@ pub(super) fn unreadable(origin: &str, error: &io::Error, example: Option<&str>)
 /// Whether it is a file that can be read again, or could be if it were there.
 pub(super) fn is_regular(path: &Path) -> bool {
     !path.metadata().is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// How a file looks without being read. A file that is written or replaced looks different, unless that is within the same
+/// tick of the file system's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds since 1970 of its last change. A program can set the time of the content, and not this one.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// That of this file at this moment, or of what a link leads to.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        let changed = (found.ctime(), found.ctime_nsec());
+        Some(Self { device: found.dev(), inode: found.ino(), size: found.size(), changed })
+    }
+
+    /// Whether whatever is written from now on looks different: ticks take some milliseconds, and two seconds where file
+    /// systems are old.
+    pub(super) fn is_old(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        i64::try_from(now).is_ok_and(|now| self.changed.0 + 3 <= now)
+    }
 }
 
 /// The same bytes have the same.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv6Addr;
+use std::rc::Rc;
 
 use ipnet::Ipv6Net;
 use toml::de::DeValue;
@@ -34,6 +35,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Guest {
         interface: section.interface("interface", report),
         addresses: addresses(section, report),
         delegate: section.prefixes("delegate", report),
+        pin: section.flag("pin", report),
     }
 }
 
@@ -136,6 +138,11 @@ fn policy(
         let problem = report.push(&guest.place, "this [[guest]] has neither a `mac` nor an `interface`");
         problem.help("add one of them, so that lone64 can find the guest");
     }
+    if let (Field::Is(true, place), Field::Absent) = (&guest.pin, &guest.mac) {
+        let problem = report
+            .push(place, "`pin` keeps the MAC of the guest in the neighbor table, and `mac` is missing");
+        problem.help("add the `mac`, or remove `pin`");
+    }
     check_addresses(guest, around, report);
     check_delegate(guest, around, report);
     let policy = GuestPolicy {
@@ -150,6 +157,7 @@ fn policy(
             None => GuestAddresses::Listed(Vec::new()),
         },
         delegate: guest.delegate.value().into_iter().flatten().map(|(prefix, _)| *prefix).collect(),
+        pin: guest.pin.or(false),
     };
     if let Some(clash) = taken.clash(&policy) {
         let place = clash.place(guest);
@@ -234,11 +242,14 @@ impl Around<'_> {
 /// What guests have, each with the name of its guest and where that is written.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    names: HashMap<String, String>,
-    macs: HashMap<Mac, (String, String)>,
-    addresses: BTreeMap<Ipv6Addr, (String, String)>,
-    prefixes: BTreeMap<Ipv6Net, (String, String)>,
+    names: HashMap<String, Whose>,
+    macs: HashMap<Mac, Whose>,
+    addresses: BTreeMap<Ipv6Addr, Whose>,
+    prefixes: BTreeMap<Ipv6Net, Whose>,
 }
+
+/// A guest, by its name, and where it is written.
+type Whose = Rc<(String, String)>;
 
 /// Two guests that have the same.
 #[derive(Debug)]
@@ -260,7 +271,7 @@ impl Taken {
     /// What another guest has already of what this one is to have.
     pub(super) fn clash(&self, guest: &GuestPolicy) -> Option<Clash> {
         let GuestPolicy { name, .. } = guest;
-        if let Some(place) = self.names.get(name) {
+        if let Some(place) = self.names.get(name).map(|whose| &whose.1) {
             let sentence = format!("there are two guests with the name `{name}`");
             return Some(Clash {
                 key: Key::Name,
@@ -268,7 +279,8 @@ impl Taken {
                 remedy: format!("rename it, or the one at {place}"),
             });
         }
-        let clash = |key, what: String, (other, place): &(String, String)| {
+        let clash = |key, what: String, whose: &Whose| {
+            let (other, place) = &**whose;
             let sentence = format!("{what} belongs to two guests, `{other}` and `{name}`");
             Some(Clash {
                 key,
@@ -308,18 +320,18 @@ impl Taken {
         None
     }
 
-    fn around(&self, prefix: &Ipv6Net) -> Option<&(String, String)> {
+    fn around(&self, prefix: &Ipv6Net) -> Option<&Whose> {
         let (other, whose) = self.prefixes.range(..=*prefix).next_back()?;
         other.contains(prefix).then_some(whose)
     }
 
     /// This guest has that. `place` is where it is written.
     pub(super) fn take(&mut self, guest: &GuestPolicy, place: String) {
-        let whose = (guest.name.clone(), place);
-        self.macs.extend(guest.mac.map(|mac| (mac, whose.clone())));
-        self.addresses.extend(guest.addresses.listed().iter().map(|address| (*address, whose.clone())));
-        self.prefixes.extend(guest.delegate.iter().map(|prefix| (*prefix, whose.clone())));
-        self.names.insert(whose.0, whose.1);
+        let whose = Rc::new((guest.name.clone(), place));
+        self.macs.extend(guest.mac.map(|mac| (mac, Rc::clone(&whose))));
+        self.addresses.extend(guest.addresses.listed().iter().map(|address| (*address, Rc::clone(&whose))));
+        self.prefixes.extend(guest.delegate.iter().map(|prefix| (*prefix, Rc::clone(&whose))));
+        self.names.insert(guest.name.clone(), whose);
     }
 }
 

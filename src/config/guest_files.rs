@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::bytes;
 use super::effective::{Effective, Key};
 use super::file::{self, Grammar, Source};
-use super::files;
+use super::files::{self, Stamp};
 use super::guest::{self, Around, Taken};
 use super::problem::{Place, Problem, Problems, Report};
-use crate::engine::policy::{GuestPolicy, Policy};
+use crate::engine::policy::{GuestPolicy, Policy, RangePolicy, UpstreamPolicy};
 
 /// What the files say, and what is wrong with them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,9 +21,19 @@ pub struct GuestFiles {
     /// Beside which file the directory is; `None`: there is none, because that is a pipe or no file at all.
     named: Option<PathBuf>,
     /// The guests of the configuration itself.
-    own: Vec<GuestPolicy>,
-    files: BTreeMap<PathBuf, GuestFile>,
+    own: Arc<Vec<GuestPolicy>>,
+    /// What else was written when they were read.
+    ground: Arc<Written>,
+    files: BTreeMap<PathBuf, Arc<GuestFile>>,
     problems: Vec<Problem>,
+}
+
+/// What files of guests are judged by.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Written {
+    ranges: Vec<RangePolicy>,
+    suffixes: Vec<RangePolicy>,
+    upstreams: Vec<UpstreamPolicy>,
 }
 
 /// One file without mistakes.
@@ -30,55 +41,88 @@ pub struct GuestFiles {
 struct GuestFile {
     guests: Vec<GuestPolicy>,
     keys: Vec<Key>,
+    /// How it looked when it was read; `None`: it may have been written since without looking different.
+    stamp: Option<Stamp>,
 }
 
 impl GuestFiles {
-    /// Those beside this configuration, which means this.
-    pub(super) fn beside(named: &Path, policy: &Policy) -> Self {
+    /// Those beside this configuration, which means this. `before` are those that are in force, if any are.
+    pub(super) fn beside(named: &Path, policy: &Policy, before: &Self) -> Self {
         let named = files::is_regular(named).then(|| named.to_owned());
-        Self { named, own: policy.guests.clone(), ..Self::default() }.read_again(policy)
+        Self { named, own: Arc::new(policy.guests.clone()), ..Self::default() }.read(policy, before)
     }
 
     /// The same as they are now. `policy` is what else is in force.
     pub fn read_again(&self, policy: &Policy) -> Self {
-        let mut now = Self { named: self.named.clone(), own: self.own.clone(), ..Self::default() };
-        let Some(directory) = now.directory() else { return now };
+        let (named, own) = (self.named.clone(), Arc::clone(&self.own));
+        Self { named, own, ..Self::default() }.read(policy, self)
+    }
+
+    /// What was not written since counts first, so that nobody takes anything from a guest that is in force. Of a file that
+    /// has a mistake now, what was read of it before counts. So it does of all files while the directory itself cannot be
+    /// read: nobody has taken a guest away then.
+    fn read(mut self, policy: &Policy, before: &Self) -> Self {
+        let Policy { ranges, suffixes, upstreams, .. } = policy;
+        let (ranges, suffixes, upstreams) = (ranges.clone(), suffixes.clone(), upstreams.clone());
+        self.ground = Arc::new(Written { ranges, suffixes, upstreams });
+        let Some(directory) = self.directory() else { return self };
+        let nothing = BTreeMap::new();
+        let files = if before.named == self.named { &before.files } else { &nothing };
+        let mut taken = self.taken();
         let paths = match files::toml_files(&directory, MOST_FILES) {
             Ok(paths) => paths,
             Err(error) => {
                 let problems = files::unreadable(&directory.display().to_string(), &error, None);
-                now.problems.extend(problems.into_vec());
-                return now;
+                self.problems.extend(problems.into_vec());
+                files.iter().for_each(|(path, file)| _ = self.retain(path, file, &mut taken));
+                return self;
             }
         };
-        let mut taken = now.taken();
-        let Policy { ranges, suffixes, upstreams, .. } = policy;
+        let is_same_ground = before.ground == self.ground;
+        let (mut written, mut new) = (Vec::new(), Vec::new());
         for path in paths {
-            match read(&path, Around { ranges, suffixes, upstreams }, &mut taken) {
-                Ok(file) => _ = now.files.insert(path, file),
-                Err(problems) => now.problems.extend(problems.into_vec()),
+            let Some(file) = files.get(&path).cloned() else {
+                new.push(path);
+                continue;
+            };
+            let is_as_it_was = file.stamp.is_some() && Stamp::of(&path) == file.stamp;
+            let is_kept = is_same_ground && is_as_it_was && self.retain(&path, &file, &mut taken);
+            written.extend((!is_kept).then_some((path, file)));
+        }
+        // One that looks as it did is only judged again.
+        written.sort_by_cached_key(|(path, file)| file.stamp.is_none() || Stamp::of(path) != file.stamp);
+        for (path, before) in written {
+            if !self.take(&path, &mut taken) {
+                self.retain(&path, &before, &mut taken);
             }
         }
-        now
+        new.iter().for_each(|path| _ = self.take(path, &mut taken));
+        self
     }
 
-    /// Of a file that has a mistake now, what was read of it before counts, unless others have taken a part of it. So it
-    /// does of all files while the directory itself cannot be read: nobody has taken a guest away then.
-    pub fn keep(&mut self, before: &Self) {
-        let directory = self.directory();
-        let mut taken = self.taken();
-        for (path, file) in &self.files {
-            file.guests.iter().for_each(|guest| taken.take(guest, path.display().to_string()));
-        }
-        for (path, file) in &before.files {
-            let mut origins = self.problems.iter().map(|problem| Path::new(&problem.origin));
-            let is_wrong = origins.any(|origin| origin == path || Some(origin) == directory.as_deref());
-            let is_free = || file.guests.iter().all(|guest| taken.clash(guest).is_none());
-            if is_wrong && !self.files.contains_key(path) && is_free() {
-                file.guests.iter().for_each(|guest| taken.take(guest, path.display().to_string()));
-                self.files.insert(path.clone(), file.clone());
+    /// Reads a file. False if it has a mistake.
+    fn take(&mut self, path: &Path, taken: &mut Taken) -> bool {
+        let Written { ranges, suffixes, upstreams } = &*self.ground;
+        match read(path, Around { ranges, suffixes, upstreams }, taken) {
+            Ok(file) => {
+                self.files.insert(path.to_owned(), Arc::new(file));
+                true
+            }
+            Err(problems) => {
+                self.problems.extend(problems.into_vec());
+                false
             }
         }
+    }
+
+    /// What was read of a file before counts, unless others have taken a part of it.
+    fn retain(&mut self, path: &Path, file: &Arc<GuestFile>, taken: &mut Taken) -> bool {
+        let is_free = file.guests.iter().all(|guest| taken.clash(guest).is_none());
+        if is_free {
+            file.guests.iter().for_each(|guest| taken.take(guest, path.display().to_string()));
+            self.files.insert(path.to_owned(), Arc::clone(file));
+        }
+        is_free
     }
 
     /// The directory, whether it is there or not.
@@ -126,6 +170,8 @@ impl GuestFiles {
 }
 
 fn read(path: &Path, around: Around<'_>, taken: &mut Taken) -> Result<GuestFile, Problems> {
+    // What is written while it is read looks different afterwards.
+    let stamp = Stamp::of(path).filter(Stamp::is_old);
     let document = files::read_one(path)?;
     let (origin, text) = (document.origin.as_str(), bytes::unmarked(&document.text));
     let mut report = Report::new(origin, text);
@@ -147,7 +193,7 @@ fn read(path: &Path, around: Around<'_>, taken: &mut Taken) -> Result<GuestFile,
         return Err(report.into_problems());
     }
     let keys = Effective::of_guests(&file, &guests, &report);
-    Ok(GuestFile { guests, keys })
+    Ok(GuestFile { guests, keys, stamp })
 }
 
 /// Far more than one host has guests.

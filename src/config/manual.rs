@@ -188,7 +188,13 @@ const GUEST: &[Key] = &[
          hop is reachable. A prefix that covers an address of this host, an on-link prefix, the router or another guest \
          is refused.",
     ),
-    ("pin", Some("false"), "Permanent neighbor entries for its addresses."),
+    (
+        "pin",
+        Some("false"),
+        "Keep a permanent neighbor entry with its MAC for each of its addresses while its interface is up, marked with \
+         the protocol number of [routes]. One that another program overwrites or removes is put back within a second. A \
+         permanent entry of another program that is there first stays and is reported. Needs the mac.",
+    ),
     ("guard", Some("false"), "Drop what it sends from any other address."),
 ];
 

@@ -90,6 +90,7 @@ pub(super) struct Guest {
     pub(super) interface: Field<IfName>,
     pub(super) addresses: Field<Addresses>,
     pub(super) delegate: Field<Vec<(Ipv6Net, Place)>>,
+    pub(super) pin: Field<bool>,
 }
 
 impl Upstream {

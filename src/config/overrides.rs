@@ -85,6 +85,11 @@ impl Overrides {
     /// The configuration that the file at this path, its drop-ins and the options make. Without a path it is that of
     /// [`DEFAULT_FILE`], which need not be there.
     pub fn load(&self, path: Option<&Path>) -> Result<Loaded, Problems> {
+        self.load_after(path, &GuestFiles::default())
+    }
+
+    /// The same where these files of guests are in force: nothing is taken from them.
+    pub fn load_after(&self, path: Option<&Path>, before: &GuestFiles) -> Result<Loaded, Problems> {
         let (path, main) = match path {
             Some(path) => (path, Main::Required),
             None => (Path::new(DEFAULT_FILE), Main::Optional),
@@ -92,7 +97,7 @@ impl Overrides {
         let (documents, files) = files::read(path, main)?;
         let origin = files.main().map(|path| path.display().to_string());
         let mut read = self.join(&documents, origin.as_deref())?;
-        let guests = GuestFiles::beside(path, &read.config.policy);
+        let guests = GuestFiles::beside(path, &read.config.policy, before);
         read.take_guests(&guests);
         Ok(Loaded { read, files, guests })
     }

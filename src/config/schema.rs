@@ -78,8 +78,8 @@ pub(super) static RANGE: Table = Table {
 pub(super) static GUEST: Table = Table {
     name: "guest",
     times: Times::Many,
-    keys: &["name", "mac", "interface", "addresses", "delegate"],
-    later: &["pin", "guard"],
+    keys: &["name", "mac", "interface", "addresses", "delegate", "pin"],
+    later: &["guard"],
 };
 
 pub(super) static ROUTES: Table = Table {

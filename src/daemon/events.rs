@@ -61,6 +61,8 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         Event::RouteConflict(..) | Event::RouteFailed(..) => true,
         // They come and go with the interfaces of guests.
         Event::GatewayAdded(..) | Event::GatewayRemoved(..) => true,
+        // Once a minute for each, and there may be thousands.
+        Event::PinOverwritten(..) => true,
         Event::RoundLate(..) => false,
         // Each asker can take answers or leave them.
         Event::SourceFound(..) | Event::NotTaken(_) | Event::TakenAgain(_) => true,
@@ -150,6 +152,11 @@ fn write(event: &Event, links: &Links) {
         }
         Event::GatewayRemoved(link, address) => {
             tracing::info!(%address, interface = %name(link), "the guests' gateway is removed");
+        }
+        Event::PinOverwritten(address, link, mac) => {
+            let (interface, mac) = (name(link), mac.map(tracing::field::display));
+            tracing::warn!(%address, %interface, mac, "another program overwrote or removed the permanent neighbor \
+                                                       entry of a guest; it is put back");
         }
         Event::RoundLate(link, period, took) => tracing::warn!(
             interface = %name(link),

@@ -55,7 +55,7 @@ impl Watched {
             self.directory = directory.and_then(|path| Directory::watch_or_tell(&path));
         }
         self.files = loaded.guests.clone();
-        self.policy = Some(loaded.read.config.policy.clone());
+        self.policy = Some(loaded.read.config.policy.without_guests());
         // What is being read is read by another configuration.
         if self.reading.take().is_some() {
             self.read();
@@ -173,8 +173,7 @@ fn is_link(path: &Path) -> bool {
 
 impl Daemon {
     /// Guests have come or gone, or a file of one has a mistake. The rest of the configuration stays as it is.
-    pub(super) fn take_guests(&mut self, mut files: GuestFiles) {
-        files.keep(&self.operator.guests.files);
+    pub(super) fn take_guests(&mut self, files: GuestFiles) {
         let before = std::mem::replace(&mut self.operator.guests.files, files);
         let files = &self.operator.guests.files;
         tell(files, before.problems());

@@ -60,7 +60,7 @@ impl InForce {
     }
 
     /// As it is at this moment.
-    pub(super) fn told(&self, keys: Truth) -> Told {
+    pub(super) fn told(&self, keys: Truth, guests: &GuestFiles) -> Told {
         let refusal = self.refused.as_ref().map(|(at, fault)| {
             json!({ "seconds": at.elapsed().as_secs(), "message": fault.message, "problems": fault.problems })
         });
@@ -69,6 +69,7 @@ impl InForce {
             "files": self.files.paths().map(absolute).collect::<Vec<_>>(),
             "loaded_seconds": self.loaded.elapsed().as_secs(),
             "last_refusal": refusal,
+            "guest_files": guests.problems().iter().take(MOST_PROBLEMS).collect::<Vec<_>>(),
         });
         let keys = (keys == Truth::Yes).then(|| Arc::clone(&self.effective));
         Told { files: Arc::clone(&self.files), looks: Arc::clone(&self.looks), value, keys }
@@ -108,6 +109,8 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// As many mistakes in files of guests are told.
+const MOST_PROBLEMS: usize = 16;
 /// For the files to be read.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Of a thousand ranges.

@@ -243,7 +243,7 @@ impl Daemon {
                     self.resync.ask();
                 }
                 Output::Remember(all) => self.remember_sources(&all),
-                Output::RememberClaims(claims) => self.remember_claims(claims),
+                Output::RememberClaims(changed) => self.remember_claims(changed),
                 effect => {
                     // Of everything but frames there is an outcome to be waited for.
                     if !effect.is_frame() {

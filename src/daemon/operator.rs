@@ -150,10 +150,10 @@ impl Operator {
         }
         self.service.reloading();
         self.waiting.extend(answer);
-        let source = self.source.clone();
+        let (source, guests) = (self.source.clone(), self.guests.files().clone());
         // A file may lie on a disk that is slow, or dead.
         self.reading = Some(tokio::task::spawn_blocking(move || {
-            let loaded = source.ok_or(Refusal::NoFile)?.read()?;
+            let loaded = source.ok_or(Refusal::NoFile)?.read(&guests)?;
             let refused = privileges::backend_refused(&loaded.read.config.policy);
             refused.map_or(Ok(loaded), |error| Err(Refusal::Backend(Box::new(error))))
         }));
@@ -248,7 +248,7 @@ impl Daemon {
                 let reply = Reply::result(&Status::of(&self.engine, &params, now));
                 match &self.operator.in_force {
                     Some(in_force) if params.is_first() => {
-                        let told = in_force.told(params.keys);
+                        let told = in_force.told(params.keys, self.operator.guests.files());
                         // Files are looked at, and that may take long.
                         tokio::spawn(async move {
                             let _ = call.answer.send(Answer::Line(told.put_into(reply).await));
@@ -293,9 +293,7 @@ impl Daemon {
 
     /// All of the new configuration, or none of it: whatever can fail comes first, and the kernel's settings
     /// last of that.
-    fn prepare(&mut self, mut loaded: Loaded) -> Result<Next, Refusal> {
-        loaded.guests.keep(self.operator.guests.files());
-        loaded.read.take_guests(&loaded.guests);
+    fn prepare(&mut self, loaded: Loaded) -> Result<Next, Refusal> {
         let (config, effective) = (&loaded.read.config, &loaded.read.effective);
         let in_force = self.operator.in_force.as_ref();
         let changes = in_force.map(|in_force| in_force.effective().changes(effective)).unwrap_or_default();
@@ -335,7 +333,7 @@ impl Daemon {
         }
         let before = std::mem::replace(&mut self.config, config);
         if before.control.socket != self.config.control.socket {
-            self.move_claims(&before.control.socket);
+            self.move_claims();
         }
         self.operator.taken = Some(changes);
         self.settle_reload();

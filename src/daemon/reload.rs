@@ -9,13 +9,15 @@ use serde_json::json;
 use super::control::Fault;
 use super::metrics::MetricsError;
 use super::socket::SocketError;
-use crate::config::{Change, Loaded, Problems};
+use crate::config::{Change, GuestFiles, Loaded, Problems};
 use crate::engine;
 use crate::kernel::sysctl::SysctlError;
 
 /// Reads the configuration as it was read at the start, on a thread of its own.
 #[derive(Clone)]
-pub struct Source(Arc<dyn Fn() -> Result<Loaded, Refusal> + Send + Sync>);
+pub struct Source(Arc<Read>);
+
+type Read = dyn Fn(&GuestFiles) -> Result<Loaded, Refusal> + Send + Sync;
 
 /// Why the configuration stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +55,13 @@ pub enum Refusal {
 }
 
 impl Source {
-    /// Whatever this returns is the configuration.
-    pub fn new(read: impl Fn() -> Result<Loaded, Refusal> + Send + Sync + 'static) -> Self {
+    /// Whatever this returns is the configuration. It is told which files of guests are in force.
+    pub fn new(read: impl Fn(&GuestFiles) -> Result<Loaded, Refusal> + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
-    pub(super) fn read(&self) -> Result<Loaded, Refusal> {
-        (self.0)()
+    pub(super) fn read(&self, before: &GuestFiles) -> Result<Loaded, Refusal> {
+        (self.0)(before)
     }
 }
 

@@ -14,7 +14,7 @@ use super::provider;
 use super::unserved::{Network, Nothing, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
-use crate::engine::guests::Seen;
+use crate::engine::guests::{Missing, Seen};
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
 use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which, WideMask};
 use crate::wire::{DropReason, Mac};
@@ -230,14 +230,20 @@ fn next_hops(engine: &Engine, now: Time) -> Vec<Value> {
 
 fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
     let Seen { policy, link, addresses, prefixes, missing } = seen;
+    let is_overwritten =
+        |address: &&Ipv6Addr| link.is_some_and(|link| engine.is_pin_overwritten(link, **address));
+    let overwritten: Vec<_> = addresses.iter().filter(is_overwritten).collect();
     json!({
         "name": policy.name,
         "mac": policy.mac.map(|mac| mac.to_string()),
         "interface": link.and_then(|link| name(engine, link)),
         "addresses": addresses,
         "delegated": prefixes,
+        "pinned": policy.pin,
+        "overwritten": overwritten,
         "state": if seen.is_here() { "here" } else { "waiting" },
         "missing": missing.map(ToString::to_string),
+        "code": missing.map(Missing::code),
     })
 }
 
@@ -313,6 +319,7 @@ fn totals(engine: &Engine) -> Value {
     let count = |state: RouteState| routes[state as usize];
     let counters = engine.counters();
     let (known, here, claims) = engine.identified().count();
+    let pins = engine.pins();
     json!({
         "targets": {
             "live": census.live, "probing": census.probing, "absent": census.absent,
@@ -323,6 +330,7 @@ fn totals(engine: &Engine) -> Value {
             "pending": count(RouteState::Pending), "refused": count(RouteState::Refused),
         },
         "guests": { "known": known, "here": here },
+        "pins": { "kept": pins.kept, "kept_out": pins.kept_out, "refused": pins.refused, "put_back": pins.put_back },
         "claims": claims,
         "unserved": engine.count_unserved(),
         "not_admitted": engine.count_refused(),

@@ -25,7 +25,7 @@ pub(super) async fn ask(facts: &mut Vec<Fact>, monitor: &mut Monitor) -> Vec<Gat
     let deadline = Instant::now() + PATIENCE;
     while !open.is_empty() {
         match timeout_at(deadline, monitor.next()).await {
-            Ok(Notice::Fact(Fact::Neighbor(neighbor))) => {
+            Ok(Notice::Fact(Fact::Neighbor(neighbor) | Fact::Marked(neighbor, _))) => {
                 let is_settled = neighbor.state != NeighborState::Incomplete;
                 if open.contains(&(neighbor.link, neighbor.address)) && is_settled {
                     open.remove(&(neighbor.link, neighbor.address));
@@ -44,7 +44,7 @@ pub(super) async fn ask(facts: &mut Vec<Fact>, monitor: &mut Monitor) -> Vec<Gat
 
 fn learn(facts: &mut Vec<Fact>, new: Neighbor) {
     facts.retain(|fact| match fact {
-        Fact::Neighbor(old) => (old.link, old.address) != (new.link, new.address),
+        Fact::Neighbor(old) | Fact::Marked(old, _) => (old.link, old.address) != (new.link, new.address),
         _ => true,
     });
     facts.push(Fact::Neighbor(new));
@@ -71,7 +71,9 @@ fn unknown(facts: &[Fact]) -> BTreeSet<Gateway> {
     });
     let is_known = |gateway: &Gateway| {
         facts.iter().any(|fact| match fact {
-            Fact::Neighbor(known) => (known.link, known.address) == *gateway && known.mac.is_some(),
+            Fact::Neighbor(known) | Fact::Marked(known, _) => {
+                (known.link, known.address) == *gateway && known.mac.is_some()
+            }
             _ => false,
         })
     };

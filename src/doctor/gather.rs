@@ -37,7 +37,7 @@ pub async fn host(
     for fact in &facts {
         match fact {
             Fact::Route(route) => routes.push(route.clone()),
-            Fact::Neighbor(neighbor) => neighbors.push(*neighbor),
+            Fact::Neighbor(neighbor) | Fact::Marked(neighbor, _) => neighbors.push(*neighbor),
             _ => {}
         }
     }

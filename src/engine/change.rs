@@ -130,6 +130,33 @@ pub enum NeighborChange {
     /// The station that had the guest's address has gone, or this one is about to have it: remove the entry if
     /// the kernel has learnt it by itself, and if it holds another station than this one.
     Forget(IfIndex, Ipv6Addr, Option<Mac>),
+    /// Have this permanent entry.
+    Pin(Pin, Over),
+    /// Have it no more. What another program has put in its place stays.
+    Unpin(Pin),
+}
+
+/// A permanent neighbor entry of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The guest's interface.
+    pub link: IfIndex,
+    /// Its address.
+    pub address: Ipv6Addr,
+    /// Its link-layer address.
+    pub mac: Mac,
+    /// What marks it as ours (NDA_PROTOCOL).
+    pub protocol: u8,
+}
+
+/// What a pin takes the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Over {
+    /// What the kernel or a routing daemon has learnt. A permanent entry of another program stays, and is
+    /// [`Outcome::Exists`] where it holds another link-layer address.
+    Learnt,
+    /// Whatever there is: ours was there before.
+    Anything,
 }
 
 /// What becomes of the unicast solicitations that arrive on one upstream.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::change::{AddressChange, Change, NeighborChange, Suppression};
 use super::event::Event;
 use super::facts::{IfIndex, IfName};
-use super::guests::Claim;
+use super::guests::{Claim, Object};
 use super::policy::Source;
 use super::time::Time;
 use crate::wire::program::Responder;
@@ -63,8 +63,8 @@ pub enum Output {
     Resync,
     /// This is to be remembered across restarts, and nothing else.
     Remember(Vec<Remembered>),
-    /// These claims are to be remembered across restarts, and no others.
-    RememberClaims(Vec<Claim>),
+    /// This is to be remembered across restarts of what is claimed, and the rest as it is; `None`: it is not any more.
+    RememberClaims(Vec<(Object, Option<Claim>)>),
     /// Tell those who want to know.
     Event(Event),
 }

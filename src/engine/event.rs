@@ -56,6 +56,9 @@ pub enum Event {
     GatewayAdded(IfIndex, Ipv6Addr),
     /// It has it there no more.
     GatewayRemoved(IfIndex, Ipv6Addr),
+    /// Another program has given the pin of this address on this interface another MAC, or none, or has removed it. It is put
+    /// back.
+    PinOverwritten(Ipv6Addr, IfIndex, Option<Mac>),
     /// To announce everything again on this upstream took longer than the period that is wanted: that, and this.
     RoundLate(IfIndex, Duration, Duration),
     /// The range follows from the host as it is, and is served from now on, or in another way than before.

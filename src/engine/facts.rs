@@ -55,6 +55,8 @@ pub enum Fact {
     RuleGone(KernelRule),
     /// The kernel's neighbor table knows this; replaces what was known of the neighbor.
     Neighbor(Neighbor),
+    /// The same of an entry that bears a mark.
+    Marked(Neighbor, Mark),
     /// The kernel's neighbor table knows nothing of it any more.
     NeighborGone {
         /// The interface that it was on.
@@ -308,6 +310,16 @@ pub struct Neighbor {
     pub mac: Option<Mac>,
     /// What the kernel believes of it.
     pub state: NeighborState,
+}
+
+/// What an entry of the kernel's neighbor table says of where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Who put it there (NDA_PROTOCOL); 0 where nobody says. It outlives an entry that is overwritten by somebody who
+    /// says nothing.
+    pub protocol: u8,
+    /// A routing daemon says that it has learnt it elsewhere (NTF_EXT_LEARNED).
+    pub is_external: bool,
 }
 
 /// What the kernel believes of a neighbor (RFC 4861 §7.3.2, and Linux's additions).

@@ -310,6 +310,7 @@ impl House {
         keep.routes.set_policy(routes, self.seed, host);
         if is_new {
             keep.addresses.set_protocol(routes.protocol);
+            keep.pins.set_protocol(routes.protocol);
         }
         is_new
     }

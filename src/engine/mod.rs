@@ -67,8 +67,8 @@ pub use answers::explain::{Expected, Explanation, Holds, Step, Subject};
 pub use answers::masks::WideMask;
 pub use asker::Asker;
 pub use change::{
-    AddressChange, AddressOutcome, Change, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome,
-    RouteState, Suppression,
+    AddressChange, AddressOutcome, Change, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome, Over,
+    Pin, RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
 pub use effect::{Ear, MirroredRanges, Output, Program, Remembered, Role};
@@ -77,6 +77,7 @@ pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transi
 pub use host::links::Links;
 pub use house::House;
 pub use input::{Claiming, Input};
+pub use keep::pins::PinCount;
 pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
@@ -296,6 +297,8 @@ impl Engine {
     /// this order, and then the targets.
     fn adopt(&mut self, next: Plan, changes: Changes, delta: Delta, now: Time) -> Vec<Work> {
         self.desk.outputs.extend(delta.is_unsure.then_some(Output::Resync));
+        // Then only guests can be others.
+        let is_alike = delta.is_empty() && changes.is_empty() && self.desk.phase == Phase::Serving;
         let House { host, plan, neighborhood, keep, manners, masks, .. } = &mut self.desk.house;
         *plan = next;
         *neighborhood = Neighborhood::of(plan, host, keep.routes.ours());
@@ -329,8 +332,8 @@ impl Engine {
             work.insert(0, Work::Review(changes.other_ranges(), 0));
         }
         self.desk.tell_problems();
-        if !self.desk.house.identities.is_empty() {
-            work.push(Work::Identities(Cursor::first()));
+        if !self.desk.house.identities.is_empty() || !self.desk.house.keep.pins.is_idle() {
+            work.push(Work::Identities(if is_alike { Cursor::changed() } else { Cursor::first() }));
         }
         work.insert(0, Work::Serve(Box::new(Serving::of(changes))));
         work
@@ -367,7 +370,7 @@ impl Engine {
         (next, mut changes, delta): (Plan, Changes, Delta),
         now: Time,
     ) -> Vec<Work> {
-        let policy = self.desk.house.written.clone();
+        let policy = self.desk.house.written.without_guests();
         let is_routing_new = !before.routes.looks_like(&policy.routes);
         let knew_all = self.plan.knew_routes_for(&next, before, &policy);
         changes.concern_all = is_routing_new || !before.serves_like(&policy);

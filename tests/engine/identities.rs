@@ -3,6 +3,7 @@
 
 mod claimed;
 mod delegated;
+mod pinned;
 
 use std::net::Ipv6Addr;
 
@@ -29,6 +30,7 @@ fn identity(number: u16) -> GuestPolicy {
         interface: "lxcbr0".parse().ok(),
         addresses: GuestAddresses::Listed(vec![guest(number)]),
         delegate: Vec::new(),
+        pin: false,
     }
 }
 

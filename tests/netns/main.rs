@@ -12,6 +12,7 @@
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
 //! * `guests`: a range over many downstreams, with a route for each live guest
 //! * `identities`: guests with an identity, and what is claimed
+//! * `pinned`: permanent neighbor entries of guests
 //! * `hook_scripts`: the scripts that claim and release for other programs
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hints`: the groups that guests report, and who is asked first
@@ -105,6 +106,7 @@ mod next_hops;
 mod offload;
 mod own_bridge;
 mod own_link;
+mod pinned;
 mod pings;
 mod probing;
 mod program;
@@ -166,6 +168,7 @@ fn main() {
         ("proxy_downstream", proxy_downstream::CASES),
         ("guests", guests::CASES),
         ("identities", identities::CASES),
+        ("pinned", pinned::CASES),
         ("hook_scripts", hook_scripts::CASES),
         ("guests_gateway", guests_gateway::CASES),
         ("hints", hints::CASES),

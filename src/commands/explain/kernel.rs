@@ -112,7 +112,9 @@ fn name(link: IfIndex, facts: &[Fact]) -> String {
 /// What its neighbor table says.
 fn neighbor(address: Ipv6Addr, facts: &[Fact]) -> Vec<ExplainedStep> {
     let entry = |fact: &Fact| match fact {
-        Fact::Neighbor(neighbor) if neighbor.address == address => Some(*neighbor),
+        Fact::Neighbor(neighbor) | Fact::Marked(neighbor, _) if neighbor.address == address => {
+            Some(*neighbor)
+        }
         _ => None,
     };
     let step = |neighbor: Neighbor| {

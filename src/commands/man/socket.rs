@@ -121,8 +121,9 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "guests",
         "The guests of [[guest]] (the first 256), each with name, mac, interface (where it is, or null), addresses and \
-         delegated (what lone64 serves for it now), state (here, or waiting) and missing (the first thing that it lacks, \
-         as a sentence, or null). The daemon is healthy with them.",
+         delegated (what lone64 serves for it now), pinned (whether it has pin = true), overwritten (its addresses whose \
+         pins another program overwrote within the last minute), state (here, or waiting), missing (the first thing \
+         that it lacks, as a sentence, or null) and code (the same for programs). The daemon is healthy with them.",
     ),
     ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
     (
@@ -154,7 +155,7 @@ const STATUS_FIELDS: &[Term] = &[
         "The configuration in force: file (null without one), files (with its drop-ins), loaded_seconds (ago), \
          changed_since (true if the files are different now; null if they cannot be read within two seconds), \
          last_refusal (null, or seconds (ago), message and problems of the last refused reload, until a reload \
-         succeeds). With the param keys it also has keys, the first 10000 of them, and keys_left_out. A key has \
+         succeeds), guest_files (what is wrong with files of guests.d, the first 16). With the param keys it also has keys, the first 10000 of them, and keys_left_out. A key has \
          table, of (the prefix of the range, or the interface of the upstream), key, value and origin: default, \
          automatic (the host or other keys decide), file or drop-in (with file and line), command-line (with option) \
          or environment (with variable).",
@@ -295,6 +296,11 @@ const EVENTS: &[Term] = &[
     ("route_refused", "route, why: the kernel refused it."),
     ("gateway_added", "address, interface: the guests' gateway is on that downstream now."),
     ("gateway_removed", "address, interface: it was removed from there."),
+    (
+        "pin_overwritten",
+        "address, interface, mac (the one in its place, or null): another program overwrote or removed the permanent \
+         neighbor entry of a guest, and lone64 puts it back. Once a minute for each.",
+    ),
     ("serving", "range, origin, behind: lone64 serves it from now on."),
     ("withdrawn", "range: lone64 no longer serves it."),
     (

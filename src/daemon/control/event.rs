@@ -85,6 +85,10 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::GatewayRemoved(link, address) => json!({
             "event": "gateway_removed", "address": address, "interface": name(link),
         }),
+        Event::PinOverwritten(address, link, mac) => json!({
+            "event": "pin_overwritten", "address": address, "interface": name(link),
+            "mac": mac.map(|mac| mac.to_string()),
+        }),
         Event::Serving(range) => json!({
             "event": "serving", "range": range.prefix.to_string(), "origin": range.origin.as_str(),
             "behind": range.downstream.to_string(),

@@ -1,29 +1,54 @@
 //! What is claimed, and until when by the clock of the wall: a claim ends at its time also while no daemon runs.
 
 use core::net::Ipv6Addr;
-use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::Note;
 use crate::daemon::claiming::object_of;
 use crate::engine::Time;
 use crate::engine::facts::IfName;
-use crate::engine::guests::Claim;
+use crate::engine::guests::{Claim, Object};
 use crate::wire::Mac;
 
-/// One line of the file.
+/// One line of the file. Of several about the same the last counts.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
     claim: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     interface: Option<IfName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     mac: Option<Mac>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     via: Option<Ipv6Addr>,
     /// Milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
+    /// It is not claimed any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    released: bool,
+}
+
+/// What is claimed now; `None`: it is not any more.
+pub(in crate::daemon) type Changed = (Object, Option<Claim>);
+
+/// The file, as the thread that writes has it: what changes is written behind the rest, and all of it again only when
+/// most of the file is of the past.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Journal {
+    file: PathBuf,
+    claims: BTreeMap<Object, Claim>,
+    /// Not written yet.
+    new: Vec<u8>,
+    clocks: Option<Clocks>,
+    /// The file, once all of it was written, and how many lines that has.
+    opened: Option<(File, usize)>,
 }
 
 /// What the clock of the wall shows, and the daemon's own at the same moment.
@@ -40,29 +65,84 @@ impl Clocks {
     }
 }
 
-/// As the file is to say it.
-pub(in crate::daemon) fn note(all: Vec<Claim>, clocks: Clocks) -> Note {
-    Note {
-        text: Box::new(move || text(&all, clocks)),
-        else_what: "the next start does not know what is claimed",
+impl Journal {
+    /// This has changed, and is to be in that file.
+    pub(in crate::daemon) fn take(&mut self, file: PathBuf, changed: Vec<Changed>, clocks: Clocks) {
+        if file != self.file {
+            // What was said there is said elsewhere now.
+            if self.opened.take().is_some() {
+                let _ = fs::remove_file(&self.file);
+            }
+            self.file = file;
+        }
+        self.clocks = Some(clocks);
+        for (object, claim) in changed {
+            append(&mut self.new, &object, claim.as_ref(), clocks);
+            if let Some((_, lines)) = &mut self.opened {
+                *lines += 1;
+            }
+            match claim {
+                Some(claim) => _ = self.claims.insert(object, claim),
+                None => _ = self.claims.remove(&object),
+            }
+        }
+    }
+
+    /// Where it is.
+    pub(in crate::daemon) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Writes what was taken in.
+    pub(in crate::daemon) fn write(&mut self) -> io::Result<()> {
+        let Some(clocks) = self.clocks.take() else { return Ok(()) };
+        let new = std::mem::take(&mut self.new);
+        let is_mostly_past = |lines: usize| lines > 2 * self.claims.len() + FEW_LINES;
+        if let Some((opened, lines)) = &mut self.opened
+            && !is_mostly_past(*lines)
+            && is_still_at(opened, &self.file)
+        {
+            let written = opened.write_all(&new);
+            if written.is_err() {
+                self.opened = None;
+            }
+            return written;
+        }
+        self.opened = None;
+        let opened = super::replace(&self.file, &text(self.claims.values(), clocks))?;
+        self.opened = Some((opened, self.claims.len()));
+        Ok(())
     }
 }
 
-fn text(all: &[Claim], clocks: Clocks) -> Vec<u8> {
+/// Nobody has removed it, or put another in its place.
+fn is_still_at(opened: &File, file: &Path) -> bool {
+    let (Ok(ours), Ok(there)) = (opened.metadata(), fs::symlink_metadata(file)) else { return false };
+    (ours.dev(), ours.ino(), ours.len()) == (there.dev(), there.ino(), there.len())
+}
+
+fn text<'a>(all: impl Iterator<Item = &'a Claim>, clocks: Clocks) -> Vec<u8> {
+    let mut text = Vec::new();
+    all.for_each(|claim| append(&mut text, &claim.object, Some(claim), clocks));
+    text
+}
+
+fn append(text: &mut Vec<u8>, object: &Object, claim: Option<&Claim>, clocks: Clocks) {
     let until = |until: Time| {
         let until = clocks.wall + until.since(clocks.own);
         u64::try_from(until.as_millis()).unwrap_or(u64::MAX)
     };
-    let line = |claim: &Claim| Line {
-        claim: claim.object.to_string(),
-        interface: claim.interface,
-        mac: claim.mac,
-        via: claim.via,
-        until: claim.until.map(until),
+    let line = Line {
+        claim: object.to_string(),
+        interface: claim.and_then(|claim| claim.interface),
+        mac: claim.and_then(|claim| claim.mac),
+        via: claim.and_then(|claim| claim.via),
+        until: claim.and_then(|claim| claim.until).map(until),
+        released: claim.is_none(),
     };
-    let lines: Vec<_> = all.iter().map(line).collect();
     // Nothing of it can fail.
-    serde_json::to_vec_pretty(&lines).unwrap_or_default()
+    text.extend(serde_json::to_vec(&line).unwrap_or_default());
+    text.push(b'\n');
 }
 
 /// What the file says, but for the claims whose time is over; and how many those are.
@@ -71,11 +151,20 @@ pub(in crate::daemon) fn read(file: &Path, clocks: Clocks) -> (Vec<Claim>, usize
 }
 
 fn claims_of(text: &str, clocks: Clocks) -> io::Result<(Vec<Claim>, usize)> {
-    let lines: Vec<Line> = serde_json::from_str(text)?;
+    let mut lines = BTreeMap::new();
+    // Of a line that was being written at the end nobody was told.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    for line in whole.lines() {
+        let line: Line = serde_json::from_str(line)?;
+        let object = object_of(&line.claim).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        match line.released {
+            true => _ = lines.remove(&object),
+            false => _ = lines.insert(object, line),
+        }
+    }
     let count = lines.len();
     let mut claims = Vec::new();
-    for Line { claim, interface, mac, via, until } in lines {
-        let object = object_of(&claim).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+    for (object, Line { interface, mac, via, until, .. }) in lines {
         let left = until.map(|until| Duration::from_millis(until).saturating_sub(clocks.wall));
         if left.is_none_or(|left| !left.is_zero()) {
             let until = left.map(|left| clocks.own + left);
@@ -86,6 +175,8 @@ fn claims_of(text: &str, clocks: Clocks) -> io::Result<(Vec<Claim>, usize)> {
     Ok((claims, over))
 }
 
+/// As many lines of the past are left where there are hardly any others.
+const FEW_LINES: usize = 64;
 /// Some hundred bytes for each claim.
 const LONGEST: u64 = 8 * 1_024 * 1_024;
 
@@ -120,7 +211,7 @@ mod tests {
     #[test]
     fn ends_each_at_its_time_by_the_clock_of_the_wall() {
         let before = clocks(1_700_000_000, 50);
-        let text = String::from_utf8(text(&claims(before.own), before)).unwrap();
+        let text = String::from_utf8(text(claims(before.own).iter(), before)).unwrap();
         // Another daemon begins at zero, ten minutes later.
         let later = clocks(1_700_000_600, 0);
         let (read, over) = claims_of(&text, later).unwrap();
@@ -138,6 +229,49 @@ mod tests {
         assert_eq!((read[0].object.to_string().as_str(), over), ("2001:db8::c:0/116", 2));
     }
 
+    fn changed(claims: Vec<Claim>) -> Vec<Changed> {
+        claims.into_iter().map(|claim| (claim.object.clone(), Some(claim))).collect()
+    }
+
+    #[test]
+    fn what_changes_is_written_behind_the_rest_until_most_is_of_the_past() {
+        let directory = std::env::temp_dir().join(format!("lone64-journal-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (file, now) = (directory.join("control.claims"), clocks(1_700_000_000, 0));
+        let all = claims(now.own);
+        let mut journal = Journal::default();
+        let mut write = |changed| {
+            journal.take(file.clone(), changed, now);
+            journal.write().unwrap();
+            (fs::read_to_string(&file).unwrap().lines().count(), read(&file, now).0)
+        };
+        assert_eq!(write(changed(all.clone())), (3, all.clone()));
+        let object = all[1].object.clone();
+        assert_eq!(write(vec![(object.clone(), None)]), (4, vec![all[0].clone(), all[2].clone()]));
+        // Claimed and released for days.
+        let longest = (0..500).map(|_| {
+            write(changed(vec![all[1].clone()]));
+            write(vec![(object.clone(), None)]).0
+        });
+        assert!(longest.max().unwrap() < 100);
+        // Somebody has removed it, or cut it: all of it is written again.
+        fs::remove_file(&file).unwrap();
+        assert_eq!(write(changed(vec![all[1].clone()])), (3, all.clone()));
+        fs::write(&file, "").unwrap();
+        assert_eq!(write(vec![(object.clone(), None)]).1, [all[0].clone(), all[2].clone()]);
+        // A crash while a line was being written.
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{text}{{\"claim\":\"2001:db8::7\"")).unwrap();
+        assert_eq!(read(&file, now).0, [all[0].clone(), all[2].clone()]);
+        // The socket is elsewhere now.
+        let elsewhere = directory.join("other.claims");
+        journal.take(elsewhere.clone(), Vec::new(), now);
+        journal.write().unwrap();
+        assert_eq!(read(&elsewhere, now).0, [all[0].clone(), all[2].clone()]);
+        assert!(!file.exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
     #[test]
     fn what_makes_no_sense_is_ignored_and_what_lies_in_the_way_replaced() {
         let directory = std::env::temp_dir().join(format!("lone64-claims-{}", std::process::id()));
@@ -145,12 +279,12 @@ mod tests {
         let file = directory.join("control.claims");
         let now = clocks(1_700_000_000, 0);
         assert_eq!(read(&file, now), (Vec::new(), 0), "there is none");
-        let good = String::from_utf8(text(&claims(now.own), now)).unwrap();
+        let good = String::from_utf8(text(claims(now.own).iter(), now)).unwrap();
         for text in [
             "",
-            "{}",
-            "[1]",
-            &good[..good.len() - 9],
+            "{}\n",
+            "[1]\n",
+            &good.replacen('}', "", 1),
             &good.replace("web1", "we/b1"),
             &good.replace("\"via\"", "\"by\""),
         ] {
@@ -164,7 +298,7 @@ mod tests {
         std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
         std::os::unix::fs::symlink(&elsewhere, directory.join("control.claims.new")).unwrap();
         let mut memory = Memory::default();
-        memory.write(file.clone(), note(claims(now.own), now));
+        memory.write_claims(file.clone(), changed(claims(now.own)), now);
         drop(memory);
         assert_eq!(read(&file, now).0, claims(now.own));
         assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "untouched");

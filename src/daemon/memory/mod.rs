@@ -19,9 +19,8 @@ use tokio::task::spawn_blocking;
 
 use super::Daemon;
 use super::control::beside;
-use crate::engine::guests::Claim;
 use crate::engine::{Claiming, Input, Remembered};
-use claims::Clocks;
+use claims::{Changed, Clocks, Journal};
 
 /// Writes what is to be remembered.
 #[derive(Debug, Default)]
@@ -46,6 +45,8 @@ struct Writer {
 
 enum Task {
     Write(PathBuf, Note),
+    /// This has changed of what is claimed, which is in that file.
+    Claims(PathBuf, Vec<Changed>, Clocks),
     /// Tell when all before is written, or cannot be.
     Tell(oneshot::Sender<()>),
 }
@@ -63,6 +64,11 @@ impl Memory {
         is_written
     }
 
+    /// What has changed of the claims, which are to be in this file.
+    pub(super) fn write_claims(&mut self, file: PathBuf, changed: Vec<Changed>, clocks: Clocks) {
+        self.ask(Task::Claims(file, changed, clocks));
+    }
+
     fn ask(&mut self, task: Task) {
         let writer = self.writer.get_or_insert_with(Writer::start);
         // It never ends before the queue does.
@@ -75,22 +81,29 @@ impl Writer {
         let (queue, tasks) = channel::<Task>();
         let (done, is_done) = channel();
         thread::spawn(move || {
-            let mut failed = BTreeSet::new();
+            let (mut failed, mut journal) = (BTreeSet::new(), Journal::default());
+            // Once: it changes nothing but what the next start knows.
+            let mut complain = |file: &Path, error: io::Error, else_what: &str| {
+                if failed.insert(file.to_owned()) {
+                    tracing::warn!("cannot write {}: {error}; {else_what}", file.display());
+                }
+            };
             while let Ok(first) = tasks.recv() {
                 let (mut last, mut waiting) = (BTreeMap::new(), Vec::new());
                 for task in std::iter::once(first).chain(tasks.try_iter()) {
                     match task {
                         Task::Write(file, note) => _ = last.insert(file, note),
+                        Task::Claims(file, changed, clocks) => journal.take(file, changed, clocks),
                         Task::Tell(tell) => waiting.push(tell),
                     }
                 }
                 for (file, note) in last {
                     if let Err(error) = replace(&file, &(note.text)()) {
-                        // Once: it changes nothing but what the next start knows.
-                        if failed.insert(file.clone()) {
-                            tracing::warn!("cannot write {}: {error}; {}", file.display(), note.else_what);
-                        }
+                        complain(&file, error, note.else_what);
                     }
+                }
+                if let Err(error) = journal.write() {
+                    complain(journal.file(), error, "the next start does not know what is claimed");
                 }
                 // Those who wait may have gone.
                 waiting.into_iter().for_each(|tell| _ = tell.send(()));
@@ -126,6 +139,7 @@ impl Daemon {
             self.handle(Input::Remembered(sources));
         }
         if !claims.is_empty() {
+            self.remember_claims(claims.iter().map(|claim| (claim.object.clone(), Some(claim.clone()))).collect());
             self.handle(Input::Claiming(Claiming::Remembered(claims)));
         }
     }
@@ -135,19 +149,15 @@ impl Daemon {
         self.memory.write(beside(&self.config.control.socket, "sources"), sources::note(all));
     }
 
-    /// These claims are to be in theirs.
-    pub(super) fn remember_claims(&mut self, claims: Vec<Claim>) {
-        let note = claims::note(claims, Clocks::at(self.now()));
-        self.memory.write(beside(&self.config.control.socket, "claims"), note);
+    /// This has changed of the claims in theirs.
+    pub(super) fn remember_claims(&mut self, changed: Vec<Changed>) {
+        let file = beside(&self.config.control.socket, "claims");
+        self.memory.write_claims(file, changed, Clocks::at(self.now()));
     }
 
     /// The control socket is elsewhere now, and so is the file beside it.
-    pub(super) fn move_claims(&mut self, before: &Path) {
-        let claims: Vec<_> = self.engine.identified().claims().map(|seen| seen.claim.clone()).collect();
-        if !claims.is_empty() {
-            self.memory.write(beside(before, "claims"), claims::note(Vec::new(), Clocks::at(self.now())));
-            self.remember_claims(claims);
-        }
+    pub(super) fn move_claims(&mut self) {
+        self.remember_claims(Vec::new());
     }
 }
 
@@ -176,8 +186,8 @@ fn read_text(file: &Path, longest: u64) -> io::Result<String> {
     Ok(text)
 }
 
-/// All of the new content is there, or all of the old.
-fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
+/// All of the new content is there, or all of the old. What is written to the descriptor is behind it.
+fn replace(file: &Path, text: &[u8]) -> io::Result<File> {
     let mut new = file.as_os_str().to_owned();
     new.push(".new");
     // What lies there is nobody's: a link would lead elsewhere, and a pipe would be waited for.
@@ -187,8 +197,8 @@ fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
     }
     let mut opened = OpenOptions::new().write(true).create_new(true).open(&new)?;
     opened.write_all(text)?;
-    drop(opened);
-    fs::rename(&new, file)
+    fs::rename(&new, file)?;
+    Ok(opened)
 }
 
 /// For the last write at the exit.

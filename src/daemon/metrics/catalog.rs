@@ -78,6 +78,10 @@ metrics! {
         "Guests of [[guest]], by state: here, or waiting for their interface or their MAC.";
     CLAIMS = Gauge "lone64_claims" []
         "Addresses, prefixes and guests that are claimed.";
+    PINS = Gauge "lone64_pins" ["state"]
+        "Permanent neighbor entries of guests, by state: kept, or kept out by another program or the kernel.";
+    PINS_PUT_BACK = Counter "lone64_pins_put_back" []
+        "Times that such an entry was put back after another program had overwritten or removed it.";
     PROBLEMS = Gauge "lone64_problems" []
         "Problems: the configuration asks for something that the host does not have.";
     UNSERVED = Gauge "lone64_unserved_networks" []

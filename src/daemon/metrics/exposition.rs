@@ -16,7 +16,7 @@ use super::accept::Format;
 use super::catalog::{self, Kind, Metric};
 use super::stopwatch::Answers;
 use crate::engine::facts::IfIndex;
-use crate::engine::{Census, Engine, LinkCounters, RouteState};
+use crate::engine::{Census, Engine, LinkCounters, PinCount, RouteState};
 use crate::wire::DropReason;
 
 /// What was counted, at one moment.
@@ -37,6 +37,7 @@ pub(super) struct Snapshot {
     /// Those that are here, and those that wait.
     pub(super) guests: [u64; 2],
     pub(super) claims: u64,
+    pub(super) pins: PinCount,
     pub(super) unserved: u64,
     pub(super) not_admitted: u64,
     /// Upstreams, and whichever of the downstreams lost any; [`MOST_INTERFACES`] at most.
@@ -73,6 +74,7 @@ impl Snapshot {
             problems: engine.problems().len() as u64,
             guests: [here as u64, (known - here) as u64],
             claims: claims as u64,
+            pins: engine.pins(),
             unserved: engine.count_unserved() as u64,
             not_admitted: engine.count_refused() as u64,
             drops: of_upstreams
@@ -115,12 +117,16 @@ impl Snapshot {
                 .chain(dropped)
                 .map(|(verdict, count)| (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count))
         });
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 15] = [
+        let PinCount { kept, kept_out, refused, put_back } = self.pins;
+        let pins = [("kept", kept), ("kept_out", kept_out + refused)];
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 17] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
             (&catalog::GUESTS, guests.map(|(state, n)| (vec![("state", state)], n)).to_vec()),
             (&catalog::CLAIMS, alone(self.claims)),
+            (&catalog::PINS, pins.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
+            (&catalog::PINS_PUT_BACK, alone(put_back)),
             (&catalog::PROBLEMS, alone(self.problems)),
             (&catalog::UNSERVED, alone(self.unserved)),
             (&catalog::NOT_ADMITTED, alone(self.not_admitted)),

@@ -18,6 +18,7 @@ mod limits;
 mod lines;
 mod lookups;
 mod metrics;
+mod named_guests;
 mod neighbor_table;
 mod networkd;
 mod on_link;
@@ -64,6 +65,7 @@ pub static ALL: &[&Check] = &[
     &guests::WAYS,
     &allowed_ips::CHECK,
     &heard::MASKS,
+    &named_guests::CHECK,
     &guests::REPLIES,
     &unserved::CHECK,
     &path::unread::CHECK,
@@ -88,6 +90,7 @@ pub static ALL: &[&Check] = &[
     // What the others have found may be the cause of these.
     &running::CHECK,
     &in_force::CHECK,
+    &named_guests::FILES,
     &backend::CHECK,
     &metrics::CHECK,
     &serving::CHECK,

@@ -31,7 +31,7 @@ impl Desk {
             Input::MirrorChanged(link, all, outcome) => keep.mirror.guests_changed(link, &all, &outcome, now),
             Input::RangesMirrored(link, outcome) => keep.mirror.ranges.changed(link, &outcome),
             Input::AnsweredThere(link, all, guests) => self.answered_there(link, all, guests, now),
-            Input::NeighborChanged(change, outcome) => self.neighbor_changed(&change, &outcome),
+            Input::NeighborChanged(change, outcome) => self.neighbor_changed(&change, &outcome, now),
             // The engine's.
             Input::Facts(_) | Input::Snapshot(_) | Input::Synced | Input::Reload(_) => {}
             Input::RouteChanged(..) | Input::Mirrored(..) | Input::Timeout | Input::Stop => {}

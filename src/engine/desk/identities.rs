@@ -71,6 +71,9 @@ impl Desk {
         let (identities, terrain) = self.house.identities();
         let next = identities.settle(from, most, &terrain);
         self.settle_identities(now);
+        if next.is_none() {
+            self.house.keep.pins.want_no_other();
+        }
         next
     }
 
@@ -99,12 +102,19 @@ impl Desk {
     pub(super) fn settle_identities(&mut self, now: Time) {
         for out in self.house.identities.take_out() {
             match out {
-                Out::Here(target, word) => self.is_here(target, word, now),
+                Out::Here(target, word) => {
+                    self.is_here(target, word, now);
+                    self.pin(target, Some(word));
+                }
                 Out::Gone(target, By::Claim | By::NamedClaim) => {
+                    self.pin(target, None);
                     self.house.guests.end(target, Why::Released, now);
                 }
                 // It may be there all the same, as any other guest.
-                Out::Gone(target, By::Guest) => self.doubt(target, Doubt::StationGone, now),
+                Out::Gone(target, By::Guest) => {
+                    self.pin(target, None);
+                    self.doubt(target, Doubt::StationGone, now);
+                }
                 Out::Lead(prefix, way) => {
                     let House { keep, host, .. } = &mut self.house;
                     keep.routes.want_way(prefix, way, host);
@@ -112,8 +122,9 @@ impl Desk {
                 Out::Doubt(link, address) => self.doubt_identity_hop(&Hop { link, address }, now),
             }
         }
-        if let Some(claims) = self.house.identities.take_changed() {
-            self.outputs.push_back(Output::RememberClaims(claims));
+        let changed = self.house.identities.take_changed();
+        if !changed.is_empty() {
+            self.outputs.push_back(Output::RememberClaims(changed));
         }
     }
 

@@ -5,7 +5,7 @@ use core::net::Ipv6Addr;
 
 use super::{Desk, Phase};
 use crate::engine::answers::hops::Routers;
-use crate::engine::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outcome};
+use crate::engine::change::{AddressChange, AddressOutcome, Change, Outcome};
 use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::Why;
@@ -32,8 +32,9 @@ impl Desk {
     pub fn learn(&mut self, fact: Fact, delta: &mut Delta, now: Time) -> News {
         let House { host, keep, manners, masks, counters, .. } = &mut self.house;
         match fact {
-            Fact::Neighbor(neighbor) => self.neighbor(neighbor, now),
-            Fact::NeighborGone { link, address } => manners.entry(link, address, None, now),
+            Fact::Neighbor(neighbor) => self.entry(neighbor, None, now),
+            Fact::Marked(neighbor, mark) => self.entry(neighbor, Some(mark), now),
+            Fact::NeighborGone { link, address } => self.entry_gone(link, address, now),
             Fact::Link(link) => {
                 let index = link.index;
                 let mut changed = Delta::default();
@@ -205,16 +206,6 @@ impl Desk {
             let House { plan, told, .. } = &mut self.house;
             let news = told.follow(&plan.unserved, |prefix| plan.may_answer_in(prefix));
             self.outputs.extend(news.into_iter().map(Output::Event));
-        }
-    }
-
-    /// What became of a neighbor entry. The rest is heard as a fact; a router that was not told is asked and told
-    /// again.
-    pub fn neighbor_changed(&mut self, change: &NeighborChange, outcome: &Outcome) {
-        if let (NeighborChange::Add(link, address, _), Outcome::Exists) = (change, outcome)
-            && self.house.manners.routers.has_entry(*link, *address)
-        {
-            self.outputs.push_back(Output::Resync);
         }
     }
 

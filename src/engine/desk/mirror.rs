@@ -81,6 +81,9 @@ impl Desk {
             Phase::Serving | Phase::Stopping => Ask::All,
         };
         keep.changes(ask, &mut self.outputs);
+        if ask == Ask::All {
+            self.ask_for_pins(now);
+        }
     }
 
     /// Looks at every guest to which something has happened: what it was, who disputes it, or its route.

@@ -15,6 +15,7 @@ mod kernel;
 mod listeners;
 mod mirror;
 mod mirrored_ranges;
+mod pins;
 mod programs;
 mod provider;
 mod signs;

@@ -15,6 +15,7 @@ impl Desk {
         host.stations.begin_dump();
         manners.routers.forget_entries();
         keep.addresses.forget_answers();
+        keep.pins.begin_dump();
         let snapshot = Snapshot::new(facts, host.untold(), keep.routes.inherited(), *seed);
         Work::Snapshot(Box::new(snapshot))
     }
@@ -52,6 +53,7 @@ impl Desk {
                 guests.inherit(target, link, now);
             }
         }
+        self.inherit_pins(now);
         self.settle(now);
     }
 }

@@ -114,11 +114,13 @@ impl Desk {
             Work::TakenIn => {
                 let House { keep, host, .. } = &mut self.house;
                 keep.routes.told_all(host);
+                keep.pins.end_dump(now);
                 host.stations.is_watching().then(|| Work::Untold(BTreeSet::new(), None))
             }
             Work::GiveBack => {
                 let House { keep, host, .. } = &mut self.house;
-                Some(match keep.routes.want_less(host, most) == most {
+                let pins = keep.pins.want_less(most);
+                Some(match pins + keep.routes.want_less(host, most - pins) == most {
                     true => Work::GiveBack,
                     false => Work::EndReports(IfIndex(0), 0),
                 })

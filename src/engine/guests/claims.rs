@@ -50,7 +50,7 @@ impl Guests {
             None => Given::default(),
         };
         self.claims.insert(object.clone(), Claimed { claim, given });
-        self.are_new = true;
+        self.new_claims.insert(object.clone());
         self.settle_claim(&object, terrain);
     }
 
@@ -69,7 +69,7 @@ impl Guests {
             self.ends.remove(&(until, object.clone()));
         }
         self.give(by(object), None, given, Meaning::default());
-        self.are_new = true;
+        self.new_claims.insert(object.clone());
         Some(claim)
     }
 
@@ -88,10 +88,11 @@ impl Guests {
         self.ends.first().map(|(until, _)| *until)
     }
 
-    /// Every claim, if they are others than when this was last asked.
-    pub fn take_changed(&mut self) -> Option<Vec<Claim>> {
-        std::mem::take(&mut self.are_new)
-            .then(|| self.claims.values().map(|claimed| claimed.claim.clone()).collect())
+    /// What is claimed differently than when this was last asked, and how; `None`: it is not any more.
+    pub fn take_changed(&mut self) -> Vec<(Object, Option<Claim>)> {
+        let changed = std::mem::take(&mut self.new_claims).into_iter();
+        let now = |object: &Object| self.claims.get(object).map(|claimed| claimed.claim.clone());
+        changed.map(|object| (now(&object), object)).map(|(claim, object)| (object, claim)).collect()
     }
 
     /// The addresses that follow from a claim.

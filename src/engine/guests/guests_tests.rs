@@ -59,7 +59,14 @@ fn address(last: u16) -> Ipv6Addr {
 
 fn guest(name: &str, addresses: GuestAddresses) -> GuestPolicy {
     let interface = "br0".parse().ok();
-    GuestPolicy { name: name.to_owned(), mac: Some(MAC), interface, addresses, delegate: Vec::new() }
+    GuestPolicy {
+        name: name.to_owned(),
+        mac: Some(MAC),
+        interface,
+        addresses,
+        delegate: Vec::new(),
+        pin: false,
+    }
 }
 
 fn listed(name: &str, last: u16) -> GuestPolicy {
@@ -141,8 +148,8 @@ fn a_claim_goes_before_the_configuration_and_gives_back_to_it() {
     assert_eq!(here(&guests.take_out()), [(address(1), By::Claim)]);
     assert!(guests.release(&object).is_some() && guests.release(&object).is_none());
     assert_eq!(here(&guests.take_out()), [(address(1), By::Guest)]);
-    assert_eq!(guests.take_changed(), Some(Vec::new()));
-    assert_eq!(guests.take_changed(), None);
+    assert_eq!(guests.take_changed(), [(object, None)]);
+    assert_eq!(guests.take_changed(), []);
 }
 
 #[test]
@@ -221,4 +228,28 @@ fn a_guest_that_may_have_none_of_its_addresses_is_not_here() {
     settled(&mut guests, &ground);
     let here: Vec<_> = guests.iter().filter(Seen::is_here).map(|seen| seen.policy.name.as_str()).collect();
     assert_eq!((here, guests.count()), (vec!["b"], (2, 1, 0)));
+}
+
+#[test]
+fn guests_that_are_written_as_before_are_not_looked_at_again() {
+    let (mut guests, ground) = (Guests::default(), Ground { is_up: true, live: Vec::new() });
+    guests.write(&[listed("a", 1), listed("b", 2)]);
+    settled(&mut guests, &ground);
+    guests.take_out();
+    // Nothing is live on this ground, so whoever is looked at is told again.
+    let walk = |guests: &mut Guests| {
+        let mut cursor = Some(Cursor::changed());
+        while let Some(from) = cursor {
+            cursor = guests.settle(from, 10, &ground);
+        }
+        here(&guests.take_out())
+    };
+    guests.write(&[listed("a", 1), listed("b", 3)]);
+    assert_eq!(walk(&mut guests), [(address(3), By::Guest)]);
+    // An address goes from one to another, and a guest goes.
+    guests.write(&[listed("a", 3)]);
+    assert_eq!(walk(&mut guests), [(address(3), By::Guest)]);
+    assert_eq!(guests.owner(address(3)).map(|known| known.policy.name.as_str()), Some("a"));
+    assert!(guests.owner(address(1)).is_none() && guests.names.len() == 1);
+    assert_eq!(walk(&mut guests), []);
 }

@@ -70,7 +70,7 @@ impl Guests {
             meaning.lack(Missing::Slash64(name));
         }
         let is_fixed = named.is_some();
-        let word = Word { link, mac: policy.mac, by, guest: Some(id), is_fixed };
+        let word = Word { link, mac: policy.mac, by, guest: Some(id), is_fixed, is_pinned: policy.pin };
         for address in addresses {
             match terrain.check_address(address, link) {
                 Ok(()) => meaning.words.push((address, word)),
@@ -119,7 +119,8 @@ impl Guests {
                 Ok(()) => {
                     let mac = claim.mac.or(owner.and_then(|known| known.policy.mac));
                     let guest = owner.and_then(|known| self.names.get(&known.policy.name).copied());
-                    let word = Word { link, mac, by: By::Claim, guest, is_fixed: true };
+                    let is_pinned = owner.is_some_and(|known| known.policy.pin);
+                    let word = Word { link, mac, by: By::Claim, guest, is_fixed: true, is_pinned };
                     meaning.words.push((address, word));
                 }
                 Err(missing) => meaning.lack(missing),

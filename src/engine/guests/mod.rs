@@ -11,6 +11,7 @@ mod meaning;
 mod missing;
 mod seen;
 mod words;
+mod written;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +39,10 @@ pub struct Guests {
     claims: BTreeMap<Object, Claimed>,
     ends: BTreeSet<(Time, Object)>,
     words: Words,
-    /// The claims are others than when they were last told.
-    are_new: bool,
+    /// These are new, or written differently, and were not looked at since.
+    changed: BTreeSet<GuestId>,
+    /// The claims of these are others than when they were last told.
+    new_claims: BTreeSet<Object>,
     out: Vec<Out>,
 }
 
@@ -87,6 +90,9 @@ pub enum Out {
 /// Whose place is looked at next, in a walk over all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cursor {
+    /// That of the next guest that is written differently, or lacks what another may have had; behind those, that of the
+    /// claims.
+    Changed,
     /// That of this guest, or of the first behind it.
     Guest(GuestId),
     /// That of the claim behind this one.
@@ -97,6 +103,11 @@ impl Cursor {
     /// Before all.
     pub fn first() -> Self {
         Self::Guest(GuestId::default())
+    }
+
+    /// Before those alone for which it makes a difference that guests are written differently.
+    pub fn changed() -> Self {
+        Self::Changed
     }
 }
 
@@ -123,67 +134,6 @@ pub trait Terrain {
 }
 
 impl Guests {
-    /// These guests, and no others, are written. What was heard of those that stay is kept. What followed from those that
-    /// are gone ends; of the others see [`Self::settle`].
-    pub fn write(&mut self, written: &[GuestPolicy]) {
-        let wanted: BTreeSet<&str> = written.iter().map(|policy| policy.name.as_str()).collect();
-        let mut gone = Vec::new();
-        self.names.retain(|name, id| {
-            let is_wanted = wanted.contains(name.as_str());
-            gone.extend((!is_wanted).then_some(*id));
-            is_wanted
-        });
-        for id in gone {
-            if let Some(known) = self.known.remove(&id) {
-                self.give(By::Guest, Some(id), known.given, Meaning::default());
-            }
-        }
-        for policy in written {
-            let id = *self.names.entry(policy.name.clone()).or_insert_with(|| {
-                self.last = self.last.next();
-                self.last
-            });
-            let known = self.known.entry(id).or_insert_with(|| Known::new(policy));
-            if known.policy != *policy {
-                let given = std::mem::take(&mut known.given);
-                *known = Known { given, ..Known::new(policy) };
-            }
-        }
-        let of_mac = |(id, known): (&GuestId, &Known)| Some((known.policy.mac?, *id));
-        self.stations = self.known.iter().filter_map(of_mac).collect();
-        let of_address = |(id, known): (&GuestId, &Known)| {
-            let id = *id;
-            known.policy.addresses.listed().iter().map(move |address| (*address, id)).collect::<Vec<_>>()
-        };
-        self.owners = self.known.iter().flat_map(of_address).collect();
-    }
-
-    /// Looks at the place of every guest and claim from this one on, at most at so many: what follows from them may be
-    /// something else by now. Where to go on; `None` at the end.
-    pub fn settle(&mut self, from: Cursor, most: usize, terrain: &impl Terrain) -> Option<Cursor> {
-        let behind = match from {
-            Cursor::Guest(from) => {
-                let ids: Vec<_> = self.known.range(from..).take(most).map(|(id, _)| *id).collect();
-                ids.iter().for_each(|id| self.settle_guest(*id, terrain));
-                return Some(match ids.last().filter(|_| ids.len() == most) {
-                    Some(last) => Cursor::Guest(last.next()),
-                    None => Cursor::Claim(None),
-                });
-            }
-            Cursor::Claim(behind) => behind,
-        };
-        let next = |(object, _): (&Object, _)| object.clone();
-        let objects: Vec<_> = match &behind {
-            None => self.claims.iter().take(most).map(next).collect(),
-            Some(behind) => {
-                use std::ops::Bound::{Excluded, Unbounded};
-                self.claims.range((Excluded(behind), Unbounded)).take(most).map(next).collect()
-            }
-        };
-        objects.iter().for_each(|object| self.settle_claim(object, terrain));
-        objects.last().filter(|_| objects.len() == most).map(|last| Cursor::Claim(Some(last.clone())))
-    }
-
     /// Whether there is anything to be looked at.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty() && self.claims.is_empty() && self.out.is_empty()

@@ -53,6 +53,8 @@ pub struct Word {
     pub guest: Option<GuestId>,
     /// Whether the link is the administrator's word too, or was found out.
     pub is_fixed: bool,
+    /// Whether it has a permanent neighbor entry.
+    pub is_pinned: bool,
 }
 
 /// How packets for a prefix get to the guest.

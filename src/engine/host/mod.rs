@@ -138,6 +138,7 @@ impl Host {
                 false => News::Nothing,
             },
             Fact::Neighbor(_)
+            | Fact::Marked(..)
             | Fact::NeighborGone { .. }
             | Fact::StationGone { .. }
             | Fact::Group { .. }
@@ -282,7 +283,9 @@ impl Delta {
             }
             Fact::Station { .. } | Fact::Group { .. } | Fact::GroupGone { .. } => false,
             Fact::Rule(rule) | Fact::RuleGone(rule) => self.routes.contains(&rule.concerned()),
-            Fact::Neighbor(_) | Fact::NeighborGone { .. } | Fact::StationGone { .. } => !self.is_empty(),
+            Fact::Neighbor(_) | Fact::Marked(..) | Fact::NeighborGone { .. } | Fact::StationGone { .. } => {
+                !self.is_empty()
+            }
         }
     }
 }

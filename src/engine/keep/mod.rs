@@ -8,6 +8,7 @@ pub mod keeper;
 pub mod mirror;
 pub mod mirrored_ranges;
 pub mod outcome;
+pub mod pins;
 mod rest;
 pub mod routes;
 mod wishes;
@@ -29,6 +30,7 @@ use addresses::Addresses;
 use ears::Ears;
 use keeper::{Keeper, Manner, Step};
 use mirror::Mirror;
+use pins::Pins;
 use routes::Routes;
 
 /// Everything that the kernel holds for us.
@@ -40,6 +42,8 @@ pub struct Keep {
     pub addresses: Addresses,
     /// The programs that answer in the kernel, and what they know.
     pub mirror: Mirror,
+    /// Permanent neighbor entries of guests.
+    pub pins: Pins,
     ears: Ears,
     /// Whether guests are heard on interfaces that are not listened on yet, and whether that is to be asked for.
     newcomers: (bool, bool),
@@ -64,6 +68,7 @@ impl Keep {
             routes: Routes::new(policy, seed),
             addresses: Addresses::new(policy.protocol, seed),
             mirror: Mirror::new(seed),
+            pins: Pins::new(policy.protocol, seed),
             ears: Ears::new(seed),
             newcomers: (true, false),
             table: Keeper::new(Manner::Assumed, seed),
@@ -145,7 +150,11 @@ impl Keep {
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
         let is_quiet = self.routes.is_quiet() && self.addresses.is_quiet() && self.ears.is_quiet();
-        is_quiet && self.mirror.is_quiet() && self.table.is_quiet() && !self.newcomers.1
+        is_quiet
+            && self.mirror.is_quiet()
+            && self.pins.is_quiet()
+            && self.table.is_quiet()
+            && !self.newcomers.1
     }
 
     /// The changes that lead from what there is to what is wanted.
@@ -183,6 +192,7 @@ impl Keep {
     pub fn problems(&self, plan: &Plan, host: &Host) -> Vec<Problem> {
         let mut problems = self.addresses.problems(&host.links);
         problems.extend(self.ears.problems(plan, host));
+        problems.extend(self.pins.problems(&host.links));
         problems
     }
 
@@ -208,7 +218,10 @@ impl Keep {
     /// When something is tried again.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.routes.next_due(), self.addresses.next_due(), self.ears.next_due()];
-        due.into_iter().chain([self.table.next_due(), self.mirror.next_due()]).flatten().min()
+        due.into_iter()
+            .chain([self.table.next_due(), self.mirror.next_due(), self.pins.next_due()])
+            .flatten()
+            .min()
     }
 
     /// Tries again what is due.
@@ -218,6 +231,7 @@ impl Keep {
         self.ears.tick(now);
         self.table.tick(now);
         self.mirror.tick(now);
+        self.pins.tick(now);
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::change::Obstacle;
 use crate::engine::facts::IfName;
+use crate::wire::Mac;
 
 /// Something that the policy asks for and the host does not have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,6 +56,10 @@ pub enum Problem {
     TooManyRanges,
     /// The kernel does not take the guests' gateway on this downstream.
     GatewayRefused(IfName, Ipv6Addr, Obstacle),
+    /// Another program's permanent neighbor entry keeps out that of a guest with this MAC.
+    PinKeptOut(IfName, Ipv6Addr, Mac),
+    /// The kernel does not take the permanent neighbor entry of this address, and this is what it said.
+    PinRefused(IfName, Ipv6Addr, String),
 }
 
 /// How much of the policy a problem concerns.
@@ -92,7 +97,9 @@ impl Problem {
             | Self::SamePrefix(..)
             | Self::RouteOverLink(..)
             | Self::TooManyRanges
-            | Self::GatewayRefused(..) => Scope::Passing,
+            | Self::GatewayRefused(..)
+            | Self::PinKeptOut(..)
+            | Self::PinRefused(..) => Scope::Passing,
         }
     }
 
@@ -123,7 +130,9 @@ impl Problem {
             | Self::AlwaysOverLink(..)
             | Self::SamePrefix(..)
             | Self::TooManyRanges
-            | Self::GatewayRefused(..) => None,
+            | Self::GatewayRefused(..)
+            | Self::PinKeptOut(..)
+            | Self::PinRefused(..) => None,
         }
     }
 
@@ -163,6 +172,9 @@ impl Problem {
             Self::SamePrefix(prefix, _, name) => format!("{name} no longer has the whole {prefix}"),
             Self::GatewayRefused(name, address, _) => {
                 format!("the gateway {address} is on {name} now")
+            }
+            Self::PinKeptOut(name, address, _) | Self::PinRefused(name, address, _) => {
+                format!("{address} is pinned on {name} now, or need not be")
             }
             Self::TooManyRanges => "everything that the kernel routes can be served again".to_owned(),
         }
@@ -291,6 +303,15 @@ impl fmt::Display for Problem {
             Self::GatewayRefused(name, address, obstacle) => {
                 write!(f, "the guests behind {name} have no gateway {address}: {}", obstacle.on(name))
             }
+            Self::PinKeptOut(name, address, mac) => write!(
+                f,
+                "{address} is not pinned to {mac}: {name} has a permanent neighbor entry of another program with \
+                 another MAC; `ip -6 neigh del {address} dev {name}` removes it"
+            ),
+            Self::PinRefused(name, address, said) => write!(
+                f,
+                "{address} is not pinned: the kernel refuses the neighbor entry on {name} ({said}); lone64 tries again"
+            ),
             Self::TooManyRanges => write!(
                 f,
                 "the kernel routes more prefixes to other interfaces than lone64 can serve automatically, and the \

@@ -5,6 +5,7 @@ use core::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
+use super::Policy;
 use crate::engine::facts::IfName;
 use crate::wire::Mac;
 
@@ -21,6 +22,9 @@ pub struct GuestPolicy {
     pub addresses: GuestAddresses,
     /// Prefixes that are routed to it. None is inside another, and no guest's address is in one.
     pub delegate: Vec<Ipv6Net>,
+    /// Whether its addresses have permanent neighbor entries. Only where the MAC is known.
+    #[serde(default)]
+    pub pin: bool,
 }
 
 /// Which addresses a guest has.
@@ -39,6 +43,16 @@ impl GuestAddresses {
             Self::Listed(addresses) => addresses,
             Self::Eui64 => &[],
         }
+    }
+}
+
+impl Policy {
+    /// The same without guests, of which there may be thousands.
+    pub fn without_guests(&self) -> Self {
+        let Self { upstreams, ranges, suffixes, routes, timers, limits, guests: _ } = self;
+        let (upstreams, ranges, suffixes) = (upstreams.clone(), ranges.clone(), suffixes.clone());
+        let (routes, timers, limits) = (*routes, *timers, *limits);
+        Self { upstreams, ranges, suffixes, routes, timers, limits, guests: Vec::new() }
     }
 }
 

@@ -23,7 +23,7 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::engine::facts::{
-    Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, Lower, Neighbor,
+    Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, Lower, Mark, Neighbor,
     NeighborState, NextHop, RouteKind,
 };
 use crate::wire::Mac;
@@ -296,9 +296,23 @@ fn neighbor(message: &NeighbourMessage, presence: Presence) -> Option<Fact> {
     }
     let mac = station(message);
     Some(match (presence, neighbor_state(header.state)) {
-        (Presence::Here, Some(state)) => Fact::Neighbor(Neighbor { link, address, mac, state }),
+        (Presence::Here, Some(state)) => {
+            let neighbor = Neighbor { link, address, mac, state };
+            mark(message).map_or(Fact::Neighbor(neighbor), |mark| Fact::Marked(neighbor, mark))
+        }
         _ => Fact::NeighborGone { link, address },
     })
+}
+
+/// Where an entry says that it comes from, if it does.
+pub(super) fn mark(message: &NeighbourMessage) -> Option<Mark> {
+    let protocol = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Protocol(protocol) => Some(u8::from(*protocol)),
+        _ => None,
+    });
+    let is_external = message.header.flags.contains(NeighbourFlags::ExtLearned);
+    let protocol = protocol.unwrap_or_default();
+    (protocol != 0 || is_external).then_some(Mark { protocol, is_external })
 }
 
 /// A bridge has learnt behind which port a station is, or been told.

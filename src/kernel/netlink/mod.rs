@@ -15,6 +15,7 @@ mod lab;
 mod lookup;
 mod monitor;
 mod neighbors;
+mod pins;
 mod proxies;
 mod requests;
 mod responder;

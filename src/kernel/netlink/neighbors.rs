@@ -1,6 +1,6 @@
 //! Changes to the kernel's neighbor entries. Those of gateways: added only where there is none, revived
 //! only where one has failed. Those of guests: removed where their station has gone, or another is about to
-//! have the address.
+//! have the address. Pins of guests are in `pins`.
 
 use core::net::Ipv6Addr;
 use std::future::Future;
@@ -37,6 +37,8 @@ impl Requests {
             NeighborChange::Forget(link, address, keep) => {
                 ("forget", link, address, self.forget(link, address, keep).boxed())
             }
+            NeighborChange::Pin(pin, over) => ("pin", pin.link, pin.address, self.pin(pin, over).boxed()),
+            NeighborChange::Unpin(pin) => ("unpin", pin.link, pin.address, self.unpin(pin).boxed()),
         };
         async move {
             let what = format!("{what} the neighbor {address} on link {link}");
@@ -85,7 +87,7 @@ impl Requests {
         }
     }
 
-    fn remove(
+    pub(super) fn remove(
         &self,
         link: IfIndex,
         address: Ipv6Addr,
@@ -102,6 +104,6 @@ fn is_learnt(entry: &NeighbourMessage) -> bool {
 }
 
 /// No entry, or no interface any more.
-fn is_missing(error: &io::Error) -> bool {
+pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO))
 }

@@ -140,7 +140,8 @@ fn it_is_remembered_and_counts_after_a_restart() {
         Output::RememberClaims(claims) => Some(claims.clone()),
         _ => None,
     });
-    assert_eq!(remembered, Some(vec![claim.clone()]));
+    assert_eq!(remembered, Some(vec![(claim.object.clone(), Some(claim.clone()))]));
+    let object = claim.object.clone();
     let mut next = Host::bare(host.engine.written().clone());
     next.input(Input::Claiming(Claiming::Remembered(vec![claim])));
     next.facts(usual_facts());
@@ -149,7 +150,7 @@ fn it_is_remembered_and_counts_after_a_restart() {
     next.pass(seconds(3_601));
     assert!(!next.is_live(guest(5)));
     let told = next.take();
-    assert!(told.contains(&Output::RememberClaims(Vec::new())), "{told:?}");
+    assert!(told.contains(&Output::RememberClaims(vec![(object, None)])), "{told:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod filters;
 mod healthy;
 mod heard;
 mod live;
+mod named_guests;
 mod others;
 mod programs;
 mod ranges;
@@ -45,6 +46,7 @@ pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
         live::CASES,
         router::CASES,
         heard::CASES,
+        named_guests::CASES,
         tunnel::CASES,
         remedies::CASES,
         healthy::CASES,

@@ -1,0 +1,124 @@
+//! What is written of guests, as it changes; and walks over those for whom that makes a difference.
+
+use std::collections::BTreeSet;
+
+use super::meaning::Meaning;
+use super::missing::Missing;
+use super::{By, Cursor, GuestId, Guests, Known, Object, Terrain};
+use crate::engine::policy::GuestPolicy;
+
+impl Guests {
+    /// These guests, and no others, are written. What was heard of those that stay is kept. What followed from those that
+    /// are gone ends; of the others see [`Self::settle`].
+    pub fn write(&mut self, written: &[GuestPolicy]) {
+        let mut staying = BTreeSet::new();
+        let mut others = Vec::new();
+        for policy in written {
+            match self.names.get(&policy.name) {
+                Some(id) if self.known.get(id).is_some_and(|known| known.policy == *policy) => {
+                    staying.insert(*id);
+                }
+                Some(id) => {
+                    staying.insert(*id);
+                    others.push(policy);
+                }
+                None => others.push(policy),
+            }
+        }
+        if staying.len() < self.known.len() {
+            self.end_all_but(&staying);
+        }
+        // What all of them had first, as one may have now what another had.
+        for policy in &others {
+            if let Some(id) = self.names.get(&policy.name).copied() {
+                self.unlist(id);
+            }
+        }
+        for policy in others {
+            let id = *self.names.entry(policy.name.clone()).or_insert_with(|| {
+                self.last = self.last.next();
+                self.last
+            });
+            let given = self.known.remove(&id).map(|known| known.given).unwrap_or_default();
+            self.known.insert(id, Known { given, ..Known::new(policy) });
+            self.stations.extend(policy.mac.map(|mac| (mac, id)));
+            self.owners.extend(policy.addresses.listed().iter().map(|address| (*address, id)));
+            self.changed.insert(id);
+        }
+    }
+
+    fn end_all_but(&mut self, staying: &BTreeSet<GuestId>) {
+        let gone: Vec<_> = self.known.keys().filter(|id| !staying.contains(id)).copied().collect();
+        for id in gone {
+            self.unlist(id);
+            if let Some(known) = self.known.remove(&id) {
+                self.names.remove(&known.policy.name);
+                self.changed.remove(&id);
+                self.give(By::Guest, Some(id), known.given, Meaning::default());
+            }
+        }
+    }
+
+    /// It has neither its MAC nor its addresses any more.
+    fn unlist(&mut self, id: GuestId) {
+        let Some(Known { policy, .. }) = self.known.get(&id) else { return };
+        if let Some(mac) = policy.mac.filter(|mac| self.stations.get(mac) == Some(&id)) {
+            self.stations.remove(&mac);
+        }
+        for address in policy.addresses.listed() {
+            if self.owners.get(address) == Some(&id) {
+                self.owners.remove(address);
+            }
+        }
+    }
+
+    /// Looks at the place of every guest and claim from this one on, at most at so many: what follows from them may be
+    /// something else by now. Where to go on; `None` at the end.
+    pub fn settle(&mut self, from: Cursor, most: usize, terrain: &impl Terrain) -> Option<Cursor> {
+        let behind = match from {
+            Cursor::Changed => return Some(self.settle_changed(most, terrain)),
+            Cursor::Guest(from) => {
+                let ids: Vec<_> = self.known.range(from..).take(most).map(|(id, _)| *id).collect();
+                for id in &ids {
+                    self.changed.remove(id);
+                    self.settle_guest(*id, terrain);
+                }
+                return Some(match ids.last().filter(|_| ids.len() == most) {
+                    Some(last) => Cursor::Guest(last.next()),
+                    None => Cursor::Claim(None),
+                });
+            }
+            Cursor::Claim(behind) => behind,
+        };
+        let next = |(object, _): (&Object, _)| object.clone();
+        let objects: Vec<_> = match &behind {
+            None => self.claims.iter().take(most).map(next).collect(),
+            Some(behind) => {
+                use std::ops::Bound::{Excluded, Unbounded};
+                self.claims.range((Excluded(behind), Unbounded)).take(most).map(next).collect()
+            }
+        };
+        objects.iter().for_each(|object| self.settle_claim(object, terrain));
+        objects.last().filter(|_| objects.len() == most).map(|last| Cursor::Claim(Some(last.clone())))
+    }
+
+    fn settle_changed(&mut self, most: usize, terrain: &impl Terrain) -> Cursor {
+        let mut left = most;
+        while let Some(id) = self.changed.pop_first() {
+            self.settle_guest(id, terrain);
+            left = left.saturating_sub(1);
+            if left == 0 {
+                return Cursor::Changed;
+            }
+        }
+        // Those that may have now what they could not have before.
+        let waits = |known: &Known| matches!(known.given.missing, Some(Missing::Covers(..)));
+        let waiting: Vec<_> =
+            self.known.iter().filter(|(_, known)| waits(known)).map(|(id, _)| *id).take(MOST_WAITING).collect();
+        waiting.into_iter().for_each(|id| self.settle_guest(id, terrain));
+        Cursor::Claim(None)
+    }
+}
+
+/// Far more guests than anybody has written with the same prefixes.
+const MOST_WAITING: usize = 256;
