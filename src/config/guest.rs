@@ -34,6 +34,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Guest {
         interface: section.interface("interface", report),
         addresses: addresses(section, report),
         delegate: section.prefixes("delegate", report),
+        guard: section.flag("guard", report),
     }
 }
 
@@ -136,6 +137,10 @@ fn policy(
         let problem = report.push(&guest.place, "this [[guest]] has neither a `mac` nor an `interface`");
         problem.help("add one of them, so that lone64 can find the guest");
     }
+    if let (Field::Is(true, place), Field::Absent) = (&guest.guard, &guest.mac) {
+        let problem = report.push(place, "`guard` needs the MAC of the guest, and this [[guest]] has no `mac`");
+        problem.help("add its `mac`, such as mac = \"52:54:00:12:34:56\"");
+    }
     check_addresses(guest, around, report);
     check_delegate(guest, around, report);
     let policy = GuestPolicy {
@@ -150,6 +155,7 @@ fn policy(
             None => GuestAddresses::Listed(Vec::new()),
         },
         delegate: guest.delegate.value().into_iter().flatten().map(|(prefix, _)| *prefix).collect(),
+        guard: guest.guard.value().copied(),
     };
     if let Some(clash) = taken.clash(&policy) {
         let place = clash.place(guest);

@@ -17,6 +17,7 @@ mod error;
 mod events;
 pub mod explained;
 mod frames;
+mod guards;
 mod guest_files;
 mod in_force;
 mod log_writer;

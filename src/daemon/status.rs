@@ -14,7 +14,7 @@ use super::provider;
 use super::unserved::{Network, Nothing, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
-use crate::engine::guests::Seen;
+use crate::engine::guests::{Breach, Seen};
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
 use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which, WideMask};
 use crate::wire::{DropReason, Mac};
@@ -229,7 +229,7 @@ fn next_hops(engine: &Engine, now: Time) -> Vec<Value> {
 }
 
 fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
-    let Seen { policy, link, addresses, prefixes, missing } = seen;
+    let Seen { policy, link, addresses, prefixes, missing, .. } = seen;
     json!({
         "name": policy.name,
         "mac": policy.mac.map(|mac| mac.to_string()),
@@ -238,7 +238,24 @@ fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
         "delegated": prefixes,
         "state": if seen.is_here() { "here" } else { "waiting" },
         "missing": missing.map(ToString::to_string),
+        "guard": guard_state(engine, seen),
+        "dropped": dropped(seen),
     })
+}
+
+/// Whether it is held to its own addresses: it is to be, and nftables has it.
+fn guard_state(engine: &Engine, seen: &Seen<'_>) -> &'static str {
+    match seen.is_guarded {
+        true if engine.keeps_guard(seen.id) => "on",
+        true => "waiting",
+        false => "off",
+    }
+}
+
+/// Packets of it that its guard has dropped, for each reason for which there were any.
+fn dropped(seen: &Seen<'_>) -> Value {
+    let counted = Breach::ALL.iter().zip(seen.drops.into_iter().flatten());
+    counted.filter(|(_, packets)| **packets > 0).map(|(breach, packets)| (breach.as_str(), *packets)).collect()
 }
 
 fn claims(engine: &Engine, now: Time) -> Vec<Value> {

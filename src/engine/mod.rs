@@ -311,6 +311,7 @@ impl Engine {
             self.desk.settle_programs();
         }
         self.desk.watch_bridges(now);
+        self.desk.reserve_link_locals();
         let House { host, plan, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
         plan.routers(host).into_iter().for_each(|router| guests.end(router, Why::Router, now));

@@ -29,6 +29,7 @@ fn identity(number: u16) -> GuestPolicy {
         interface: "lxcbr0".parse().ok(),
         addresses: GuestAddresses::Listed(vec![guest(number)]),
         delegate: Vec::new(),
+        guard: None,
     }
 }
 

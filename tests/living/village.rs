@@ -143,7 +143,7 @@ impl Village {
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
             Output::Program(..) | Output::Mirror(..) => {}
-            Output::Suppress(_) | Output::ChangeAddress(_) => {}
+            Output::Suppress(_) | Output::Guard(_) | Output::ChangeAddress(_) => {}
             Output::Remember(_) | Output::RememberClaims(_) => {}
         }
     }

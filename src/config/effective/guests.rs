@@ -60,5 +60,6 @@ fn values(guest: &GuestPolicy) -> Vec<(&'static str, Value)> {
         ("interface", json!(guest.interface.map(|name| name.to_string()))),
         ("addresses", addresses),
         ("delegate", json!(guest.delegate)),
+        ("guard", json!(guest.guard)),
     ]
 }

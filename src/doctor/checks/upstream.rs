@@ -131,7 +131,9 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         | Problem::AlsoMissing(..)
         | Problem::AlsoOnUpstream(..)
         | Problem::NobodyToAsk(..)
-        | Problem::GatewayRefused(..) => return None,
+        | Problem::GatewayRefused(..)
+        | Problem::Unguarded(..)
+        | Problem::GuardsRefused(_) => return None,
     })
 }
 

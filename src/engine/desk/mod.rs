@@ -8,6 +8,7 @@ mod bridge;
 mod claims;
 mod door;
 mod follow;
+mod guards;
 mod hops;
 mod identities;
 mod idle;

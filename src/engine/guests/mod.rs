@@ -6,6 +6,8 @@
 
 mod claim;
 mod claims;
+mod guard;
+mod guards;
 mod heard;
 mod meaning;
 mod missing;
@@ -22,6 +24,8 @@ use super::policy::GuestPolicy;
 use super::time::Time;
 use crate::wire::Mac;
 pub use claim::{Claim, Ended, Object};
+pub use guard::{Breach, Family, GuardKey, Guarded, Guarding, NoGuard};
+pub use guards::{Guards, Spot, Watched};
 use meaning::Meaning;
 pub use missing::{Covered, Missing};
 pub use seen::{Seen, SeenClaim};
@@ -38,6 +42,7 @@ pub struct Guests {
     claims: BTreeMap<Object, Claimed>,
     ends: BTreeSet<(Time, Object)>,
     words: Words,
+    guards: Guards,
     /// The claims are others than when they were last told.
     are_new: bool,
     out: Vec<Out>,
@@ -134,6 +139,7 @@ impl Guests {
             is_wanted
         });
         for id in gone {
+            self.touch_guard(id);
             if let Some(known) = self.known.remove(&id) {
                 self.give(By::Guest, Some(id), known.given, Meaning::default());
             }
@@ -209,6 +215,7 @@ impl Guests {
         if let Some(known) = self.known.get_mut(&id) {
             known.given = given;
         }
+        self.touch_guard(id);
     }
 
     fn settle_claim(&mut self, object: &Object, terrain: &impl Terrain) {
@@ -225,6 +232,7 @@ impl Guests {
         if let Some(claimed) = self.claims.get_mut(object) {
             claimed.given = given;
         }
+        self.touch_guard_of_claim(object);
     }
 
     /// As [`Self::give`]; and what is not known to be there, though it was said before, is said again.

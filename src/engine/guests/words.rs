@@ -4,6 +4,7 @@ use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 
 use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::facts::IfIndex;
 use crate::wire::Mac;
@@ -30,7 +31,7 @@ impl By {
 }
 
 /// A guest that is written, as long as its name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct GuestId(u32);
 
 impl GuestId {

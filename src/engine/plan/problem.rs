@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::change::Obstacle;
 use crate::engine::facts::IfName;
+use crate::engine::guests::NoGuard;
 
 /// Something that the policy asks for and the host does not have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,6 +56,10 @@ pub enum Problem {
     TooManyRanges,
     /// The kernel does not take the guests' gateway on this downstream.
     GatewayRefused(IfName, Ipv6Addr, Obstacle),
+    /// This guest is to be held to its own addresses, and cannot be.
+    Unguarded(String, NoGuard),
+    /// The kernel, or nft, refuses the tables of guards, and this is what it said.
+    GuardsRefused(String),
 }
 
 /// How much of the policy a problem concerns.
@@ -92,7 +97,9 @@ impl Problem {
             | Self::SamePrefix(..)
             | Self::RouteOverLink(..)
             | Self::TooManyRanges
-            | Self::GatewayRefused(..) => Scope::Passing,
+            | Self::GatewayRefused(..)
+            | Self::Unguarded(..)
+            | Self::GuardsRefused(_) => Scope::Passing,
         }
     }
 
@@ -123,7 +130,9 @@ impl Problem {
             | Self::AlwaysOverLink(..)
             | Self::SamePrefix(..)
             | Self::TooManyRanges
-            | Self::GatewayRefused(..) => None,
+            | Self::GatewayRefused(..)
+            | Self::Unguarded(..)
+            | Self::GuardsRefused(_) => None,
         }
     }
 
@@ -164,6 +173,8 @@ impl Problem {
             Self::GatewayRefused(name, address, _) => {
                 format!("the gateway {address} is on {name} now")
             }
+            Self::Unguarded(name, _) => format!("guest {name} is guarded now"),
+            Self::GuardsRefused(_) => "guests are guarded now".to_owned(),
             Self::TooManyRanges => "everything that the kernel routes can be served again".to_owned(),
         }
     }
@@ -291,6 +302,12 @@ impl fmt::Display for Problem {
             Self::GatewayRefused(name, address, obstacle) => {
                 write!(f, "the guests behind {name} have no gateway {address}: {}", obstacle.on(name))
             }
+            Self::Unguarded(name, why) => write!(f, "guest {name} is not guarded, because {why}"),
+            Self::GuardsRefused(said) => write!(
+                f,
+                "guests with `guard` are not guarded, and can use each other's addresses: {said}; lone64 tries again \
+                 every minute"
+            ),
             Self::TooManyRanges => write!(
                 f,
                 "the kernel routes more prefixes to other interfaces than lone64 can serve automatically, and the \

@@ -21,6 +21,9 @@ pub struct GuestPolicy {
     pub addresses: GuestAddresses,
     /// Prefixes that are routed to it. None is inside another, and no guest's address is in one.
     pub delegate: Vec<Ipv6Net>,
+    /// Whether it is held to its own addresses; `None`: as its range says.
+    #[serde(default)]
+    pub guard: Option<bool>,
 }
 
 /// Which addresses a guest has.
