@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Error;
 use super::error::describe;
 use super::programs::{self, Ended, News as ProgramNews, Programs};
+use super::exports::{Exports, News as ExportNews};
 use super::guards::{Guards, News as GuardNews};
 use super::suppressor::{News, Suppressor};
 use super::turn::Turn;
@@ -35,6 +36,7 @@ pub(super) struct Effects {
     ready: Vec<Input>,
     suppressor: Suppressor,
     guards: Guards,
+    exports: Exports,
     failure: Option<Error>,
     mode: Mode,
     /// What has failed and was told of.
@@ -60,6 +62,7 @@ pub(super) enum Done {
     Ears(Vec<(IfIndex, io::Result<()>)>),
     Suppression(News),
     Guards(GuardNews),
+    Exports(ExportNews),
     Program(Ended),
     Outcomes(Vec<Input>),
 }
@@ -84,6 +87,7 @@ impl Effects {
             ready: Vec::new(),
             suppressor: Suppressor::default(),
             guards: Guards::default(),
+            exports: Exports::default(),
             failure: None,
             mode: Mode::Starting,
             complaints: BTreeSet::new(),
@@ -97,6 +101,7 @@ impl Effects {
         if mode == Mode::Serving {
             self.suppressor.sweep();
             self.guards.sweep();
+            self.exports.sweep();
             self.programs.sweep();
         }
     }
@@ -144,6 +149,8 @@ impl Effects {
             }
             Output::Suppress(suppressions) => self.suppressor.ask(suppressions),
             Output::Guard(guards) => self.guards.ask(guards),
+            Output::Export(changes) => self.exports.ask(changes),
+            Output::ExportEnds => self.exports.end(),
             // Frames, and what is the loop's own affair.
             Output::Advertise(..)
             | Output::Solicit(..)
@@ -172,7 +179,7 @@ impl Effects {
 
     /// Whether something is under way that an exit waits for.
     pub(super) fn is_giving_back(&self) -> bool {
-        self.owes_routes() || self.suppressor.is_busy() || self.guards.is_busy()
+        self.owes_routes() || self.suppressor.is_busy() || self.guards.is_busy() || self.exports.is_ending()
     }
 
     /// Whether the kernel has not answered yet for a route, an address or a neighbor entry; or a program, behind which
@@ -207,6 +214,7 @@ impl Effects {
             Some(done) = self.neighbors.next() => done,
             news = self.suppressor.news() => Done::Suppression(news),
             news = self.guards.news() => Done::Guards(news),
+            news = self.exports.news() => Done::Exports(news),
         }
     }
 
@@ -240,6 +248,8 @@ impl Effects {
                 vec![Input::SuppressionLost]
             }
             Done::Guards(news) => self.guarded(news),
+            Done::Exports(ExportNews::Changed(result)) => vec![Input::ExportChanged(outcome(&result))],
+            Done::Exports(ExportNews::Nothing) => Vec::new(),
             Done::Suppression(News::Nothing) => Vec::new(),
         }
     }

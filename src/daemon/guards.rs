@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::engine::facts::IfName;
 use crate::engine::guests::{Breach, GuardKey, Guarded, Guarding, GuestId};
-use crate::kernel::guard::{Drop, Elements, Shape, Tables, drops, shape};
+use crate::kernel::guard::{Drop, Elements, Script, Shape, Tables, drops, shape};
 use crate::kernel::nft::{self, NftError, Purpose};
 use crate::kernel::nft_table::{self, Table, TableWatch};
 use crate::wire::Mac;
@@ -55,8 +55,8 @@ pub(super) enum News {
 enum Ended {
     /// These tables are there, whoever made them.
     Left(Tables),
-    /// A change of these, and what the tables are like afterwards.
-    Change(Vec<GuardKey>, Result<(), NftError>, Option<Shape>),
+    /// A change of these, and what the tables are like afterwards; whether they were made again.
+    Change { keys: Vec<GuardKey>, result: Result<(), NftError>, shape: Option<Shape>, is_whole: bool },
     Look(io::Result<Shape>),
     Read(io::Result<Vec<Drop>>),
     /// Tables were looked for that nobody uses any more.
@@ -85,7 +85,7 @@ impl Guards {
             if left == Tables::default() {
                 return Ended::Swept(None);
             }
-            let text = Elements::default().change(Vec::new(), left);
+            let Script { text, .. } = Elements::default().change(Vec::new(), left);
             Ended::Swept(Some(nft::apply(Purpose::Guard, &text).await))
         }));
     }
@@ -146,13 +146,15 @@ impl Guards {
                 self.left = Some(tables);
                 News::Nothing
             }
-            Ended::Change(keys, result, shape) => {
+            Ended::Change { keys, result, shape, is_whole } => {
                 self.installed = shape;
+                if is_whole && result.is_ok() {
+                    self.counted.clear();
+                }
                 if result.is_err() {
                     self.elements.forget();
                 } else if self.elements.tables() == Tables::default() {
                     (self.watch, self.read, self.installed) = (None, None, None);
-                    self.counted.clear();
                 } else {
                     self.read_soon();
                 }
@@ -232,15 +234,15 @@ impl Guards {
         let keys: Vec<_> = changes.iter().map(|(key, _)| *key).collect();
         // Until it is done.
         self.installed = None;
-        let text = self.elements.change(changes, self.left.take().unwrap_or_default());
-        self.under_way = Some(Box::pin(async move { changed(keys, &text).await }));
+        let script = self.elements.change(changes, self.left.take().unwrap_or_default());
+        self.under_way = Some(Box::pin(changed(keys, script)));
     }
 }
 
-async fn changed(keys: Vec<GuardKey>, text: &str) -> Ended {
-    let result = if text.is_empty() { Ok(()) } else { nft::apply(Purpose::Guard, text).await };
+async fn changed(keys: Vec<GuardKey>, Script { text, is_whole }: Script) -> Ended {
+    let result = if text.is_empty() { Ok(()) } else { nft::apply(Purpose::Guard, &text).await };
     let shape = if result.is_ok() { blocking(shape).await.ok() } else { None };
-    Ended::Change(keys, result, shape)
+    Ended::Change { keys, result, shape, is_whole }
 }
 
 async fn left() -> Tables {

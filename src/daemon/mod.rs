@@ -16,6 +16,7 @@ mod effects;
 mod error;
 mod events;
 pub mod explained;
+mod exports;
 mod frames;
 mod guards;
 mod guest_files;

@@ -13,6 +13,7 @@ use super::change::{AddressChange, Change, NeighborChange, Suppression};
 use super::event::Event;
 use super::facts::{IfIndex, IfName};
 use super::guests::{Claim, GuardKey, Guarding};
+use super::keep::exports::Exported;
 use super::policy::Source;
 use super::time::Time;
 use crate::wire::program::Responder;
@@ -49,6 +50,11 @@ pub enum Output {
     /// Hold these guests to their own addresses from now on, in the place of what was said of each before; none: no
     /// more. The outcome comes back as [`super::Input::GuardChanged`].
     Guard(Vec<(GuardKey, Option<Guarding>)>),
+    /// Put these into their named sets for other programs, or take them out, in this order. What becomes of it comes back
+    /// as [`super::Input::ExportChanged`].
+    Export(Vec<(Exported, bool)>),
+    /// The named sets are not wanted any more.
+    ExportEnds,
     /// Have this program answer on this upstream from now on, in the place of the one before, whose map it keeps; none:
     /// take the program and its map away. The outcome comes back as [`super::Input::ProgramChanged`]. One that was
     /// refused is not there, nor is the one before.

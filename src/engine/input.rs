@@ -65,6 +65,8 @@ pub enum Input {
     GuardChanged(Vec<GuardKey>, Outcome),
     /// Another program has changed or removed the tables of guards.
     GuardLost,
+    /// What became of the last of [`super::Output::Export`].
+    ExportChanged(Outcome),
     /// So many packets of these guests were dropped since the last time that this was said, each for this reason.
     GuardDropped(Vec<(GuestId, Breach, u64)>),
     /// The interface did not take this advertisement, which left as [`super::Output::Advertise`].

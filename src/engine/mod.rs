@@ -78,6 +78,7 @@ pub use host::links::Links;
 pub use house::House;
 pub use input::{Claiming, Input};
 pub use limiter::Limiter;
+pub use keep::exports::Exported;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
 pub use plan::{Hop, idle::Idle};
@@ -141,7 +142,7 @@ impl Engine {
         self.desk.settle(now);
         self.desk.ask_kernel(now);
         // Every live guest may have to be looked at for the programs in the kernel.
-        if let Some(walk) = self.desk.mirror_all() {
+        for walk in self.desk.mirror_all().into_iter().chain(self.desk.export_all()) {
             self.backlog.push_back(walk);
             self.resume_at = Some(now.next());
         }

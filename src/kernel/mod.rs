@@ -15,6 +15,7 @@ pub mod nft_dump;
 pub mod nft_table;
 pub mod packet;
 pub mod ready;
+pub mod sets;
 pub mod sysctl;
 
 use crate::engine::facts::IfIndex;

@@ -6,8 +6,8 @@ use std::io;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
 use super::nft_table::{
-    HEADER, LONGEST_DATAGRAM, NFNL_SUBSYS_NFTABLES, NLM_F_REQUEST, NLMSGHDR, Table, attributes, messages,
-    request,
+    HEADER, LONGEST_DATAGRAM, NFNL_SUBSYS_NFTABLES, NLM_F_REQUEST, NLMSGHDR, Table, attributes, is_about,
+    messages, request,
 };
 
 /// One element of a set.
@@ -32,9 +32,24 @@ impl Dumps {
 
     /// How many rules the table has; 0 also if there is no such table.
     pub fn rules(&self, table: Table) -> io::Result<usize> {
+        self.count(NFT_MSG_GETRULE, NFT_MSG_NEWRULE, table)
+    }
+
+    /// How many chains the table has; 0 also if there is no such table.
+    pub fn chains(&self, table: Table) -> io::Result<usize> {
+        self.count(NFT_MSG_GETCHAIN, NFT_MSG_NEWCHAIN, table)
+    }
+
+    /// How many sets the table has; 0 also if there is no such table.
+    pub fn sets(&self, table: Table) -> io::Result<usize> {
+        self.count(NFT_MSG_GETSET, NFT_MSG_NEWSET, table)
+    }
+
+    /// Not every dump keeps to the table that it was asked for.
+    fn count(&self, question: u16, answer: Option<u8>, table: Table) -> io::Result<usize> {
         let mut count = 0;
-        self.dump(&request(NFT_MSG_GETRULE, NLM_F_DUMP, table, &[]), |message| {
-            count += usize::from(kind(message) == NFT_MSG_NEWRULE);
+        self.dump(&request(question, NLM_F_DUMP, table, &[]), |message| {
+            count += usize::from(kind(message) == answer && is_about(table, message));
         })?;
         Ok(count)
     }
@@ -106,6 +121,10 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// NLM_F_REQUEST and NLM_F_DUMP.
 const NLM_F_DUMP: u16 = NLM_F_REQUEST | 0x300;
+const NFT_MSG_NEWCHAIN: Option<u8> = Some(3);
+const NFT_MSG_GETCHAIN: u16 = 4;
+const NFT_MSG_NEWSET: Option<u8> = Some(9);
+const NFT_MSG_GETSET: u16 = 10;
 const NFT_MSG_NEWRULE: Option<u8> = Some(6);
 const NFT_MSG_GETRULE: u16 = 7;
 const NFT_MSG_NEWSETELEM: Option<u8> = Some(12);

@@ -109,7 +109,7 @@ pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Tables, chains, rules, sets and their elements, objects and flow tables all name their table in their first
 /// kind of attribute, and all have an even number of at most 24 or so. The generation (15) names none.
-fn is_about(table: Table, message: &[u8]) -> bool {
+pub(super) fn is_about(table: Table, message: &[u8]) -> bool {
     let kind = u16::from_ne_bytes([message[4], message[5]]);
     if kind >> 8 != NFNL_SUBSYS_NFTABLES || kind & 0xff == NFT_MSG_NEWGEN {
         return false;

@@ -146,6 +146,8 @@ impl Run {
                 // A downstream that may be anything is not asked who listens.
                 Output::Suppress(_)
                 | Output::Guard(_)
+                | Output::Export(_)
+                | Output::ExportEnds
                 | Output::ChangeAddress(_)
                 | Output::Program(..)
                 | Output::Mirror(..)

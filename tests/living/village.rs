@@ -144,6 +144,7 @@ impl Village {
             | Output::AdvertiseRouter(..) => {}
             Output::Program(..) | Output::Mirror(..) => {}
             Output::Suppress(_) | Output::Guard(_) | Output::ChangeAddress(_) => {}
+            Output::Export(_) | Output::ExportEnds => {}
             Output::Remember(_) | Output::RememberClaims(_) => {}
         }
     }

@@ -15,6 +15,7 @@ use super::Measures;
 use super::accept::Format;
 use super::catalog::{self, Kind, Metric};
 use super::stopwatch::Answers;
+use crate::engine::guests::Breach;
 use crate::engine::facts::IfIndex;
 use crate::engine::{Census, Engine, LinkCounters, RouteState};
 use crate::wire::DropReason;
@@ -36,6 +37,8 @@ pub(super) struct Snapshot {
     pub(super) problems: u64,
     /// Those that are here, and those that wait.
     pub(super) guests: [u64; 2],
+    /// Of guests of which something was dropped, and for which reason; [`MOST_GUESTS`] at most.
+    pub(super) guards: Vec<(String, Breach, u64)>,
     pub(super) claims: u64,
     pub(super) unserved: u64,
     pub(super) not_admitted: u64,
@@ -72,6 +75,7 @@ impl Snapshot {
             resyncs: counters.resyncs,
             problems: engine.problems().len() as u64,
             guests: [here as u64, (known - here) as u64],
+            guards: guard_drops(engine),
             claims: claims as u64,
             unserved: engine.count_unserved() as u64,
             not_admitted: engine.count_refused() as u64,
@@ -106,6 +110,9 @@ impl Snapshot {
         let targets = [("live", live), ("probing", probing), ("absent", absent)];
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let guests = [("here", self.guests[0]), ("waiting", self.guests[1])];
+        let guards = self.guards.iter().map(|(guest, breach, packets)| {
+            (vec![("guest", guest.as_str()), ("reason", breach.as_str())], *packets)
+        });
         let routes = ROUTE_STATES.iter().zip(self.routes);
         let drops = self.drops.iter();
         let verdicts = self.upstreams.iter().flat_map(|(upstream, counters)| {
@@ -115,11 +122,12 @@ impl Snapshot {
                 .chain(dropped)
                 .map(|(verdict, count)| (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count))
         });
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 15] = [
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 16] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
             (&catalog::GUESTS, guests.map(|(state, n)| (vec![("state", state)], n)).to_vec()),
+            (&catalog::GUARD_DROPS, guards.collect()),
             (&catalog::CLAIMS, alone(self.claims)),
             (&catalog::PROBLEMS, alone(self.problems)),
             (&catalog::UNSERVED, alone(self.unserved)),
@@ -144,6 +152,15 @@ impl Snapshot {
         families.push(Family { metric: &catalog::START_TIME, samples: Samples::Seconds(started) });
         families
     }
+}
+
+fn guard_drops(engine: &Engine) -> Vec<(String, Breach, u64)> {
+    let with_drops = engine.identified().iter().filter_map(|seen| Some((seen.policy.name.clone(), seen.drops?)));
+    let all = with_drops.take(MOST_GUESTS).flat_map(|(name, drops)| {
+        let counted = Breach::ALL.into_iter().zip(drops).filter(|(_, packets)| **packets > 0);
+        counted.map(move |(breach, packets)| (name.clone(), breach, *packets))
+    });
+    all.collect()
 }
 
 /// A metric with its samples.
@@ -228,6 +245,8 @@ const ROUTE_STATES: [(RouteState, &str); 4] = [
 ];
 /// There may be thousands of downstreams; a flood of them must not become one of series.
 const MOST_INTERFACES: usize = 256;
+/// The same for guests that send what is not theirs.
+const MOST_GUESTS: usize = 256;
 /// Bytes.
 const LIKELY_LENGTH: usize = 16 << 10;
 

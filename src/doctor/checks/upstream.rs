@@ -133,7 +133,8 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         | Problem::NobodyToAsk(..)
         | Problem::GatewayRefused(..)
         | Problem::Unguarded(..)
-        | Problem::GuardsRefused(_) => return None,
+        | Problem::GuardsRefused(_)
+        | Problem::SetsRefused(_) => return None,
     })
 }
 

@@ -27,6 +27,7 @@ impl Desk {
             Input::SuppressionChanged(outcome) => keep.table_changed(&outcome, now),
             Input::SuppressionLost => keep.table_lost(),
             Input::GuardChanged(keys, outcome) => self.guard_changed(&keys, &outcome, now),
+            Input::ExportChanged(outcome) => self.export_changed(&outcome),
             Input::GuardLost => self.guard_lost(),
             Input::GuardDropped(dropped) => self.guard_dropped(dropped),
             Input::ProgramLost(link) => keep.mirror.program_lost(link),

@@ -99,6 +99,7 @@ impl Desk {
     /// Hands on what has come out.
     pub(super) fn settle_identities(&mut self, now: Time) {
         for out in self.house.identities.take_out() {
+            self.export_identity(&out);
             match out {
                 Out::Here(target, word) => self.is_here(target, word, now),
                 Out::Gone(target, By::Claim | By::NamedClaim) => {

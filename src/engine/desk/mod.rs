@@ -7,6 +7,7 @@
 mod bridge;
 mod claims;
 mod door;
+mod exports;
 mod follow;
 mod guards;
 mod hops;

@@ -80,6 +80,7 @@ impl Desk {
                 self.review_identities(from, most.div_ceil(ENDED), now).map(Work::Identities)
             }
             Work::Mirror(from) => self.mirror_from(from, most, now).map(Work::Mirror),
+            Work::Export(from) => self.export_from(from, most).map(Work::Export),
             Work::Announce(upstreams, from) => {
                 let (live, next) = self.house.guests.live_from(from, most);
                 for (_, target, live) in live {

@@ -101,6 +101,16 @@ impl Words {
         self.place(target, link) && self.of(target).is_some_and(|word| word.is_fixed)
     }
 
+    /// Every address of which there is a word.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.addresses.keys().copied()
+    }
+
+    /// Every prefix that is routed to a guest.
+    pub fn prefixes(&self) -> impl Iterator<Item = Ipv6Net> {
+        self.prefixes.keys().copied()
+    }
+
     /// How many there are, of addresses and of prefixes.
     pub fn count(&self) -> (usize, usize) {
         (self.addresses.len(), self.prefixes.len())

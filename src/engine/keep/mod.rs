@@ -3,6 +3,7 @@
 
 pub mod addresses;
 mod ears;
+pub mod exports;
 mod handover;
 pub mod keeper;
 pub mod mirror;
@@ -27,6 +28,7 @@ use super::seed::Seed;
 use super::time::Time;
 use addresses::Addresses;
 use ears::Ears;
+use exports::Exports;
 use keeper::{Keeper, Keeping, Manner, Step};
 use mirror::Mirror;
 use routes::Routes;
@@ -47,6 +49,8 @@ pub struct Keep {
     /// What guests are held to, and why not, if the kernel refuses it.
     guards: Keeper<GuardKey, Guarding>,
     guards_refused: Option<String>,
+    /// Named sets for other programs.
+    pub exports: Exports,
 }
 
 /// What is to be asked of the kernel.
@@ -72,6 +76,7 @@ impl Keep {
             table: Keeper::new(Manner::Assumed, seed),
             guards: Keeper::new(Manner::Assumed, seed),
             guards_refused: None,
+            exports: Exports::default(),
         }
     }
 
@@ -150,7 +155,7 @@ impl Keep {
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
         let is_quiet = self.routes.is_quiet() && self.addresses.is_quiet() && self.ears.is_quiet();
-        is_quiet && self.mirror.is_quiet() && self.table.is_quiet() && self.guards.is_quiet() && !self.newcomers.1
+        is_quiet && self.mirror.is_quiet() && self.table.is_quiet() && self.guards.is_quiet() && self.exports.is_quiet() && !self.newcomers.1
     }
 
     /// The changes that lead from what there is to what is wanted.
@@ -174,6 +179,7 @@ impl Keep {
         }));
         let guards: Vec<_> = self.guards.steps().into_iter().map(guard_of).collect();
         outputs.extend((!guards.is_empty()).then_some(Output::Guard(guards)));
+        outputs.extend(self.exports.changes());
     }
 
     /// What became of an ear. True if that is news.
@@ -191,6 +197,7 @@ impl Keep {
         let mut problems = self.addresses.problems(&host.links);
         problems.extend(self.ears.problems(plan, host));
         problems.extend(self.guards_refused.clone().map(Problem::GuardsRefused));
+        problems.extend(self.exports.refused().cloned().map(Problem::SetsRefused));
         problems
     }
 
@@ -253,6 +260,7 @@ impl Keep {
         if self.routes.policy().on_stop == OnStop::Remove {
             let keys: Vec<_> = self.guards.keys().copied().collect();
             keys.into_iter().for_each(|key| self.guards.want(key, None));
+            self.exports.turn(false);
         }
     }
 

@@ -60,6 +60,8 @@ pub enum Problem {
     Unguarded(String, NoGuard),
     /// The kernel, or nft, refuses the tables of guards, and this is what it said.
     GuardsRefused(String),
+    /// The same of the named sets.
+    SetsRefused(String),
 }
 
 /// How much of the policy a problem concerns.
@@ -99,7 +101,8 @@ impl Problem {
             | Self::TooManyRanges
             | Self::GatewayRefused(..)
             | Self::Unguarded(..)
-            | Self::GuardsRefused(_) => Scope::Passing,
+            | Self::GuardsRefused(_)
+            | Self::SetsRefused(_) => Scope::Passing,
         }
     }
 
@@ -132,7 +135,8 @@ impl Problem {
             | Self::TooManyRanges
             | Self::GatewayRefused(..)
             | Self::Unguarded(..)
-            | Self::GuardsRefused(_) => None,
+            | Self::GuardsRefused(_)
+            | Self::SetsRefused(_) => None,
         }
     }
 
@@ -175,6 +179,7 @@ impl Problem {
             }
             Self::Unguarded(name, _) => format!("guest {name} is guarded now"),
             Self::GuardsRefused(_) => "guests are guarded now".to_owned(),
+            Self::SetsRefused(_) => "the sets of `nft-sets` are there now".to_owned(),
             Self::TooManyRanges => "everything that the kernel routes can be served again".to_owned(),
         }
     }
@@ -308,6 +313,9 @@ impl fmt::Display for Problem {
                 "guests with `guard` are not guarded, and can use each other's addresses: {said}; lone64 tries again \
                  every minute"
             ),
+            Self::SetsRefused(said) => {
+                write!(f, "other programs have no sets of live addresses and guests (`nft-sets`): {said}")
+            }
             Self::TooManyRanges => write!(
                 f,
                 "the kernel routes more prefixes to other interfaces than lone64 can serve automatically, and the \

@@ -19,6 +19,15 @@ pub struct Elements {
     there: Option<Tables>,
 }
 
+/// One transaction.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Script {
+    /// For nft(8).
+    pub text: String,
+    /// Tables are made again, so that what they have counted is gone.
+    pub is_whole: bool,
+}
+
 /// Which of both tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tables {
@@ -49,7 +58,7 @@ impl Elements {
     /// Takes over these changes. The text of the transaction that brings the kernel up to them.
     ///
     /// `left` tells which tables are there already, where that is not known from before.
-    pub fn change(&mut self, changes: Vec<(GuardKey, Option<Guarding>)>, left: Tables) -> String {
+    pub fn change(&mut self, changes: Vec<(GuardKey, Option<Guarding>)>, left: Tables) -> Script {
         let mut deltas = [Delta::default(), Delta::default()];
         for (key, guarding) in changes {
             self.replace(key, guarding, &mut deltas);
@@ -57,14 +66,14 @@ impl Elements {
         let wanted = self.tables();
         if self.there != Some(wanted) {
             let before = self.there.replace(wanted).unwrap_or(left);
-            return self.whole(before, wanted);
+            return Script { text: self.whole(before, wanted), is_whole: true };
         }
         let mut text = String::new();
         for (kind, delta) in [Kind::Bridge, Kind::Routed].into_iter().zip(deltas) {
             kind.write(&mut text, "delete", &delta.gone);
             kind.write(&mut text, "add", &delta.new);
         }
-        text
+        Script { text, is_whole: false }
     }
 
     /// It is not known any more what the kernel has.
@@ -258,12 +267,12 @@ mod tests {
     fn writes_whole_tables_once_and_single_elements_afterwards() {
         let mut elements = Elements::default();
         let all = (1..=3).map(|id| (key(id), Some(guest(id as u8, "tap0", Family::Bridge)))).collect();
-        let text = elements.change(all, Tables { bridge: true, routed: false });
+        let text = elements.change(all, Tables { bridge: true, routed: false }).text;
         assert!(text.starts_with("add table bridge lone64_guard\ndelete table bridge lone64_guard\n"), "{text}");
         assert!(text.contains("table bridge lone64_guard {\n") && !text.contains("table ip6"), "{text}");
         let ports: Vec<_> = text.lines().filter(|line| line.contains(" ports { \"")).collect();
         assert_eq!(ports, ["add element bridge lone64_guard ports { \"tap0\", }"]);
-        let text = elements.change(vec![(key(2), None)], Tables::default());
+        let text = elements.change(vec![(key(2), None)], Tables::default()).text;
         assert!(!text.contains("table ") && !text.contains("ports"), "{text}");
         assert!(text.contains("delete element bridge lone64_guard macs { 02:00:00:00:00:02, }\n"), "{text}");
         assert!(!text.contains("02:00:00:00:00:01"), "{text}");
@@ -274,9 +283,9 @@ mod tests {
         let mut elements = Elements::default();
         elements.change(vec![(key(1), Some(guest(1, "tap0", Family::Routed)))], Tables::default());
         elements.forget();
-        let text = elements.change(Vec::new(), Tables::default());
+        let text = elements.change(Vec::new(), Tables::default()).text;
         assert!(text.starts_with("table ip6 lone64_guard {") && text.contains("\"tap0\" . 02:"), "{text}");
-        let text = elements.change(vec![(key(1), None)], Tables::default());
+        let text = elements.change(vec![(key(1), None)], Tables::default()).text;
         assert_eq!(text, "add table ip6 lone64_guard\ndelete table ip6 lone64_guard\n");
     }
 
@@ -286,7 +295,7 @@ mod tests {
         elements.change(vec![(key(1), Some(guest(1, "tap0", Family::Bridge)))], Tables::default());
         let Guarding::Guest(mut other) = guest(1, "tap0", Family::Bridge) else { unreachable!() };
         other.addresses[0] = "2001:db8::99".parse().expect("an address");
-        let text = elements.change(vec![(key(1), Some(Guarding::Guest(other)))], Tables::default());
+        let text = elements.change(vec![(key(1), Some(Guarding::Guest(other)))], Tables::default()).text;
         let expected = "delete element bridge lone64_guard own { 02:00:00:00:00:01 . \
                         0x20010db8000000000000000000000001, }\nadd element bridge lone64_guard own { \
                         02:00:00:00:00:01 . 0x20010db8000000000000000000000099, }\n";
@@ -301,6 +310,7 @@ mod tests {
             vec![(key(1), None), (key(2), Some(guest(1, "tap0", Family::Bridge)))],
             Tables::default(),
         );
+        let text = text.text;
         let at = |verb: &str| text.find(&format!("{verb} element bridge lone64_guard macs")).expect("a line");
         assert!(at("delete") < at("add"), "{text}");
     }

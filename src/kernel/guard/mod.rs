@@ -8,4 +8,4 @@ mod elements;
 mod rules;
 
 pub use drops::{Drop, Shape, drops, shape};
-pub use elements::{Elements, Tables};
+pub use elements::{Elements, Script, Tables};

@@ -45,16 +45,15 @@ fn put_back() {
     let daemon = Daemon::start(&lab, guarded());
     eventually_guarded(&daemon, &["a"]);
     let mut endpoint = Endpoint::open(&lab.guest, "eth0");
+    let whole = |lab: &Lab| {
+        let list = |what| lab.host.output("nft", what);
+        tables(lab).contains("bridge lone64_guard")
+            && list("list chain bridge lone64_guard guest").contains("drop_source")
+            && list("list set bridge lone64_guard own").contains("elements")
+    };
     for change in ["flush ruleset", "flush chain bridge lone64_guard guest", "flush set bridge lone64_guard own"] {
-        let before = lab.host.output("nft", "--stateless list table bridge lone64_guard");
         lab.host.output("nft", change);
-        eventually(change, PATIENCE, || {
-            if !tables(&lab).contains("bridge lone64_guard") {
-                return None;
-            }
-            let now = lab.host.output("nft", "--stateless list table bridge lone64_guard");
-            (now.len() == before.len()).then_some(())
-        });
+        eventually(change, PATIENCE, || whole(&lab).then_some(()));
         let counted = dropped(&status(&daemon), "a", "source");
         spoof(&mut endpoint);
         eventually_dropped(&daemon, "a", "source", counted + 1);
@@ -106,13 +105,12 @@ fn by_element() {
         Command::new("nft").args(["monitor"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()),
     );
     // It tells of a mark when it listens.
-    let heard = eventually("the monitor listens", PATIENCE, || {
-        lab.host.output("nft", "add table ip6 mark");
-        lab.host.output("nft", "delete table ip6 mark");
+    eventually("the monitor listens", PATIENCE, || {
+        lab.host.output("nft", "add table ip6 a_mark");
+        lab.host.output("nft", "delete table ip6 a_mark");
         let descriptors = std::fs::read_dir(format!("/proc/{}/fd", monitor.id())).ok()?.count();
         (descriptors > 3).then_some(())
     });
-    let () = heard;
     both(8).write(&daemon.config());
     assert_eq!(lone64(&daemon.socket(), "reload").status.code(), Some(0));
     eventually("the element is another", PATIENCE, || {
@@ -177,7 +175,7 @@ fn told() {
     eventually_dropped(&daemon, "a", "source", 3);
     let page = lone64(&daemon.socket(), "status");
     let page = String::from_utf8_lossy(&page.stdout).into_owned();
-    assert!(page.contains("guarded") && page.contains("dropped 3"), "{page}");
+    assert!(page.contains("guarded, dropped source 3"), "{page}");
     let told = ask(&daemon.socket(), r#"{"method":"status"}"#);
     assert_eq!(told["result"]["guests"][0]["dropped"]["source"], 3);
     let log = daemon.stop();

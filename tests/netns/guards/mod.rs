@@ -3,6 +3,7 @@
 
 mod kept;
 mod passes;
+mod sets;
 mod spoof;
 
 use std::net::Ipv6Addr;
@@ -31,7 +32,7 @@ const OWN: &[Case] = &[
 
 /// Every case of this room.
 pub(crate) fn cases() -> impl Iterator<Item = (&'static str, &'static Case)> {
-    [OWN, passes::CASES, kept::CASES].into_iter().flatten().map(|case| ("guards", case))
+    [OWN, passes::CASES, kept::CASES, sets::CASES].into_iter().flatten().map(|case| ("guards", case))
 }
 
 /// The other guest: beside the first on the bridge, or beside `plain` on a veth of its own.
@@ -113,10 +114,10 @@ pub(super) fn eventually_guarded(daemon: &Daemon, guests: &[&str]) {
 }
 
 /// What guest A must not send, each with the reason for which it is dropped. A has `own`; B has the other MAC and `theirs`.
-fn forbidden(own: From, link_local: Ipv6Addr, theirs: From) -> Vec<(&'static str, Vec<u8>)> {
+fn forbidden(own: From, link_local: Ipv6Addr, theirs: From, router: Mac) -> Vec<(&'static str, Vec<u8>)> {
     let From { mac, .. } = own;
     let local = From { mac, address: link_local };
-    let gateway = (BRIDGE_MAC, GATEWAY);
+    let gateway = (router, GATEWAY);
     let foreign = link_layer(2, theirs.mac);
     let fragment = [58, 0, 0, 0, 0, 0, 0, 7];
     vec![
@@ -156,13 +157,13 @@ fn attack(
     lab: &Lab,
     daemon: &Daemon,
     attacker: &Namespace,
-    (own, link_local, theirs): (From, Ipv6Addr, From),
+    (own, link_local, theirs, router): (From, Ipv6Addr, From, Mac),
     other: &Namespace,
 ) {
     let pings = Pings::start(&lab.router, 40, &theirs.address.to_string());
     let mut heard = Endpoint::open(other, "eth0");
     let mut endpoint = Endpoint::open(attacker, "eth0");
-    let forbidden = forbidden(own, link_local, theirs);
+    let forbidden = forbidden(own, link_local, theirs, router);
     let mut expected = std::collections::BTreeMap::new();
     for (reason, frame) in &forbidden {
         endpoint.send(frame);
@@ -199,7 +200,7 @@ fn bridged([first, second]: [&str; 2]) {
     // Without a guard all of it that goes to all arrives.
     let mut heard = Endpoint::open(&other, "eth0");
     let mut endpoint = Endpoint::open(&lab.guest, "eth0");
-    let all: Vec<_> = forbidden(own, link_local, theirs).into_iter().filter(|(_, frame)| frame[0] == 0x33).collect();
+    let all: Vec<_> = forbidden(own, link_local, theirs, BRIDGE_MAC).into_iter().filter(|(_, frame)| frame[0] == 0x33).collect();
     assert!(all.len() > 10);
     for (reason, frame) in &all {
         endpoint.send(frame);
@@ -226,7 +227,7 @@ fn bridged([first, second]: [&str; 2]) {
         let fresh = lab.host.output("nft", "list set bridge lone64_guard fresh");
         (!fresh.contains("elements") && table.contains("\"gp0\"") && table.contains("\"gp2\"")).then_some(())
     });
-    attack(&lab, &daemon, &lab.guest, (own, link_local, theirs), &other);
+    attack(&lab, &daemon, &lab.guest, (own, link_local, theirs, BRIDGE_MAC), &other);
     daemon.stop();
     assert!(!lab.host.output("nft", "list tables").contains("lone64"), "nothing is left");
 }
@@ -248,26 +249,7 @@ fn on_a_routed_veth() {
     });
     let own = From { mac: PLAIN_GUEST_MAC, address: PLAIN };
     let theirs = From { mac: OTHER_MAC, address: OTHER_ROUTED };
-    // To the host, which is the router here.
-    let own_frames = |frame: &mut Vec<u8>| frame[..6].copy_from_slice(&PLAIN_MAC);
-    let mut endpoint = Endpoint::open(&lab.plain, "eth0");
-    let mut spoofed = echo(From { address: OTHER_ROUTED, ..own }, (PLAIN_MAC, GATEWAY), 9);
-    own_frames(&mut spoofed);
-    endpoint.send(&spoofed);
-    eventually_dropped(&daemon, "a", "source", 1);
-    daemon.stop();
-    let settings = Settings::default()
-        .range(D, "gv*", "routes = \"guests\"")
-        .rest(&guest("a", 6, "gv1", PLAIN, "guard = true"))
-        .rest(&guest("b", 7, "gv3", OTHER_ROUTED, "guard = true"));
-    let daemon = Daemon::start(&lab, settings);
-    lab.plain.ping("fe80::b1%eth0");
-    other.ping("fe80::b3%eth0");
-    eventually("link-local addresses are known", PATIENCE, || {
-        let fresh = lab.host.output("nft", "list set ip6 lone64_guard fresh");
-        (!fresh.contains("elements")).then_some(())
-    });
-    attack(&lab, &daemon, &lab.plain, (own, "fe80::6".parse().unwrap(), theirs), &other);
+    attack(&lab, &daemon, &lab.plain, (own, "fe80::6".parse().unwrap(), theirs, PLAIN_MAC), &other);
     let neighbors = lab.host.output("ip", "-6 neigh show dev gv1");
     assert!(!neighbors.contains(&OTHER_ROUTED.to_string()), "{neighbors}");
     daemon.stop();

@@ -54,7 +54,8 @@ fn by_hand() {
     let with_option = [&solicit_router[..], &link_layer(1, GUEST_MAC)].concat();
     let mut arp = [&[0xff; 6][..], &GUEST_MAC, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]].concat();
     arp.extend([&GUEST_MAC[..], &[192, 0, 2, 5], &[0; 6], &[192, 0, 2, 9]].concat());
-    let strange = [&[0xff; 6][..], &mac(0x55), &[8, 0, 0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253], &[0; 10]].concat();
+    let mut strange = arp.clone();
+    strange[6..12].copy_from_slice(&mac(0x55));
     let all = vec![
         mld(nobody, ALL_MLD2, &report),
         mld(nobody, group, &old(131)),
@@ -175,7 +176,7 @@ fn delegated() {
     let daemon = Daemon::start(&lab, settings);
     eventually_guarded(&daemon, &["a", "b"]);
     for (namespace, address) in [(&lab.guest, c(0x4001)), (&lab.plain, d(0x4001))] {
-        namespace.output("ip", &format!("-6 addr add {address}/128 dev lo"));
+        namespace.output("ip", &format!("-6 addr add {address}/128 dev lo nodad"));
         // The next hop is the link-local address that is heard.
         namespace.ping("ff02::2%eth0");
         eventually("there is a route", PATIENCE, || {
