@@ -150,16 +150,19 @@ fn every_key_is_read() {
         exclude = ["2001:db8:1:2:c::1", "2001:db8:1:2:c::100/120"]
         gateway = "fe80::64"
         proxy-downstream = true
+        guard = true
         [[range]]
         suffix = "::d:0:0:0/112"
         interface = "br1"
         exclude = ["::d:0:0:1"]
+        [export]
+        nft-sets = true
         "#,
     );
-    let Policy { upstreams, ranges, suffixes, routes, timers, limits, guests } = config.policy;
+    let Policy { upstreams, ranges, suffixes, routes, timers, limits, guests, nft_sets } = config.policy;
     assert_eq!(guests, []);
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
-    assert!(config.sysctl.manage);
+    assert!(config.sysctl.manage && nft_sets);
     assert_eq!(config.control.socket, Path::new("/run/here.sock"));
     assert_eq!(config.control.metrics, "[2001:db8::1]:80".parse().ok().map(Endpoint::Port));
     let ignore = &upstreams[0].automatic.as_ref().unwrap().ignore;
@@ -181,6 +184,7 @@ fn every_key_is_read() {
     assert_eq!((timers.absent, timers.keepalive), (Duration::from_secs(10), Duration::from_secs(3600)));
     assert_eq!((timers.retries, limits.targets, limits.pending, limits.probes_per_second), (5, 1000, 10, 20));
     assert_eq!((ranges[0].gateway, ranges[0].proxy_downstream), ("fe80::64".parse().ok(), true));
+    assert_eq!((ranges[0].guard, suffixes[0].guard), (true, false));
     assert_eq!(ranges[0].upstream, Some("eth0".parse().unwrap()));
     assert_eq!((ranges[0].answer, ranges[0].routes), (Answer::Never, RangeRoutes::None));
     assert!(ranges[0].proxy_downstream && !suffixes[0].proxy_downstream);

@@ -298,6 +298,7 @@ fn range_values(range: &RangePolicy) -> Vec<(&'static str, Value)> {
         ("exclude", json!(range.exclude)),
         ("gateway", json!(range.gateway)),
         ("proxy-downstream", json!(range.proxy_downstream)),
+        ("guard", json!(range.guard)),
     ]
 }
 
@@ -341,6 +342,7 @@ fn once_values(config: &Config) -> Vec<(&'static str, Vec<(&'static str, Value)>
                 ("metrics", json!(config.control.metrics.as_ref().map(ToString::to_string))),
             ],
         ),
+        ("export", vec![("nft-sets", json!(config.policy.nft_sets))]),
         (
             "log",
             vec![

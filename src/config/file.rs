@@ -105,6 +105,7 @@ fn take_once(section: &Section<'_>, file: &mut File, report: &mut Report<'_>) {
         "limits" => file.limits = tables::limits(section, report),
         "sysctl" => file.sysctl = tables::sysctl(section, report),
         "control" => file.control = tables::control(section, report),
+        "export" => file.nft_sets = section.flag("nft-sets", report).or(false),
         _ => file.log = tables::log(section, report),
     }
 }

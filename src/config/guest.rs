@@ -36,6 +36,7 @@ pub(super) fn read(section: &Section<'_>, report: &mut Report<'_>) -> Guest {
         addresses: addresses(section, report),
         delegate: section.prefixes("delegate", report),
         pin: section.flag("pin", report),
+        guard: section.flag("guard", report),
     }
 }
 
@@ -143,6 +144,10 @@ fn policy(
             .push(place, "`pin` keeps the MAC of the guest in the neighbor table, and `mac` is missing");
         problem.help("add the `mac`, or remove `pin`");
     }
+    if let (Field::Is(true, place), Field::Absent) = (&guest.guard, &guest.mac) {
+        let problem = report.push(place, "`guard` needs the MAC of the guest, and this [[guest]] has no `mac`");
+        problem.help("add its `mac`, such as mac = \"52:54:00:12:34:56\"");
+    }
     check_addresses(guest, around, report);
     check_delegate(guest, around, report);
     let policy = GuestPolicy {
@@ -158,6 +163,7 @@ fn policy(
         },
         delegate: guest.delegate.value().into_iter().flatten().map(|(prefix, _)| *prefix).collect(),
         pin: guest.pin.or(false),
+        guard: guest.guard.value().copied(),
     };
     if let Some(clash) = taken.clash(&policy) {
         let place = clash.place(guest);

@@ -3,7 +3,10 @@
 //! May touch: nothing. Keys that are only planned are described too, so that one which becomes
 //! supported is in the manual at once; [`tables`] leaves them out until then.
 
+mod told;
+
 use super::schema::TABLES;
+use told::{EXPORT, LOG};
 
 /// A table of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub fn tables() -> Vec<TableHelp> {
 
 type Key = (&'static str, Option<&'static str>, &'static str);
 
-const ABOUT: [(&str, &str, &[Key]); 9] = [
+const ABOUT: [(&str, &str, &[Key]); 10] = [
     (
         "range",
         "A prefix that lone64 serves. If several ranges cover a target, the one with the longest prefix decides.",
@@ -66,6 +69,7 @@ const ABOUT: [(&str, &str, &[Key]); 9] = [
     ("limits", "Limits: what a scan of a whole /64 can cost at most.", LIMITS),
     ("sysctl", "Which sysctls lone64 may change.", SYSCTL),
     ("control", "Where other programs ask the daemon.", CONTROL),
+    ("export", "What other programs of this host can use.", EXPORT),
     ("log", "What is logged, and in which form.", LOG),
 ];
 
@@ -153,6 +157,7 @@ const RANGE: &[Key] = &[
          detection, and never for what is on the guest's own link. Not with \"lo\". It has no effect behind \
          interfaces without Neighbor Discovery (tun, WireGuard).",
     ),
+    ("guard", Some("false"), "Guard every [[guest]] in the range that does not say guard = false (see [[guest]])."),
 ];
 
 const GUEST: &[Key] = &[
@@ -195,7 +200,12 @@ const GUEST: &[Key] = &[
          the protocol number of [routes]. One that another program overwrites or removes is put back within a second. A \
          permanent entry of another program that is there first stays and is reported. Needs the mac.",
     ),
-    ("guard", Some("false"), "Drop what it sends from any other address."),
+    (
+        "guard",
+        None,
+        "Drop IPv6 packets that it sends with the address or the MAC of another, or as a router. It needs the `mac`. \
+         Without this key, as its [[range]] says.",
+    ),
 ];
 
 const UPSTREAM: &[Key] = &[
@@ -342,20 +352,6 @@ const CONTROL: &[Key] = &[
         None,
         "Where metrics are served: the path of a Unix socket, such as \"/run/lone64/metrics.sock\", with the permissions of \
          the control socket, or an address and a port, such as \"[::1]:9164\". Without it, no metrics are served.",
-    ),
-];
-
-const LOG: &[Key] = &[
-    (
-        "level",
-        Some("\"info\""),
-        "The level of the least important lines that are written: \"error\", \"warn\", \"info\", \"debug\" or \
-         \"trace\". The variable LONE64_LOG and the options -v and -q of `lone64 run` override it.",
-    ),
-    (
-        "format",
-        Some("\"auto\""),
-        "\"auto\": \"journal\" under systemd, else \"terminal\". Or \"json\", one object per line.",
     ),
 ];
 

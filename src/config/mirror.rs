@@ -34,6 +34,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) sysctl: Sysctl,
     pub(super) control: Control,
+    pub(super) nft_sets: bool,
     pub(super) log: Log,
 }
 
@@ -71,6 +72,7 @@ pub(super) struct Range {
     pub(super) gateway: Field<Ipv6Addr>,
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
     pub(super) proxy_downstream: Field<bool>,
+    pub(super) guard: Field<bool>,
 }
 
 /// `addresses` of a guest.
@@ -91,6 +93,7 @@ pub(super) struct Guest {
     pub(super) addresses: Field<Addresses>,
     pub(super) delegate: Field<Vec<(Ipv6Net, Place)>>,
     pub(super) pin: Field<bool>,
+    pub(super) guard: Field<bool>,
 }
 
 impl Upstream {
@@ -131,6 +134,7 @@ impl Range {
             gateway: Field::Absent,
             exclude: Field::Absent,
             proxy_downstream: Field::Absent,
+            guard: Field::Absent,
         }
     }
 }

@@ -71,6 +71,7 @@ pub(super) static RANGE: Table = Table {
         "exclude",
         "gateway",
         "proxy-downstream",
+        "guard",
     ],
     later: &[],
 };
@@ -78,8 +79,8 @@ pub(super) static RANGE: Table = Table {
 pub(super) static GUEST: Table = Table {
     name: "guest",
     times: Times::Many,
-    keys: &["name", "mac", "interface", "addresses", "delegate", "pin"],
-    later: &["guard"],
+    keys: &["name", "mac", "interface", "addresses", "delegate", "pin", "guard"],
+    later: &[],
 };
 
 pub(super) static ROUTES: Table = Table {
@@ -108,15 +109,18 @@ pub(super) static SYSCTL: Table = Table { name: "sysctl", times: Times::Once, ke
 pub(super) static CONTROL: Table =
     Table { name: "control", times: Times::Once, keys: &["socket", "metrics"], later: &[] };
 
+pub(super) static EXPORT: Table =
+    Table { name: "export", times: Times::Once, keys: &["nft-sets"], later: &[] };
+
 pub(super) static LOG: Table =
     Table { name: "log", times: Times::Once, keys: &["level", "format"], later: &[] };
 
 /// The tables that are read.
-pub(super) static TABLES: [&Table; 9] =
-    [&UPSTREAM, &RANGE, &GUEST, &ROUTES, &TIMERS, &LIMITS, &SYSCTL, &CONTROL, &LOG];
+pub(super) static TABLES: [&Table; 10] =
+    [&UPSTREAM, &RANGE, &GUEST, &ROUTES, &TIMERS, &LIMITS, &SYSCTL, &CONTROL, &EXPORT, &LOG];
 
 /// The tables that are planned.
-pub(super) const LATER_TABLES: [&str; 1] = ["export"];
+pub(super) const LATER_TABLES: [&str; 0] = [];
 
 /// The candidate that somebody who wrote `word` probably meant.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

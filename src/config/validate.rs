@@ -44,7 +44,8 @@ pub(super) fn validate(file: &File, report: &mut Report<'_>) -> Config {
     let around = guest::Around { ranges: &ranges, suffixes: &suffixes, upstreams: &upstreams };
     let guests = guest::policies(&file.guests, around, &mut guest::Taken::default(), report);
     let (routes, timers, limits) = (file.routes, file.timers, file.limits);
-    let policy = Policy { upstreams, ranges, suffixes, routes, timers, limits, guests };
+    let nft_sets = file.nft_sets;
+    let policy = Policy { upstreams, ranges, suffixes, routes, timers, limits, guests, nft_sets };
     Config { policy, sysctl: file.sysctl, control: file.control.clone(), log: file.log }
 }
 
@@ -252,6 +253,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
             Field::Absent | Field::Wrong => Vec::new(),
         },
         proxy_downstream: range.proxy_downstream.value() == Some(&true),
+        guard: range.guard.value() == Some(&true),
         origin,
     })
 }

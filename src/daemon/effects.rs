@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use super::Error;
 use super::error::describe;
 use super::programs::{self, Ended, News as ProgramNews, Programs};
+use super::exports::{Exports, News as ExportNews};
+use super::guards::{Guards, News as GuardNews};
 use super::suppressor::{News, Suppressor};
 use super::turn::Turn;
 use crate::engine::facts::IfIndex;
@@ -19,6 +21,7 @@ use crate::engine::{
     AddressChange, AddressOutcome, Change, House, Input, Links, NeighborChange, Outcome, Output, Time,
 };
 use crate::kernel::netlink::{NetlinkError, Requests, RouteError};
+use crate::kernel::nft::NftError;
 
 /// Changes that are under way.
 pub(super) struct Effects {
@@ -32,6 +35,8 @@ pub(super) struct Effects {
     /// Outcomes of what was done at once.
     ready: Vec<Input>,
     suppressor: Suppressor,
+    guards: Guards,
+    exports: Exports,
     failure: Option<Error>,
     mode: Mode,
     /// What has failed and was told of.
@@ -56,6 +61,8 @@ pub(super) enum Done {
     Neighbor(NeighborChange, Result<(), NetlinkError>),
     Ears(Vec<(IfIndex, io::Result<()>)>),
     Suppression(News),
+    Guards(GuardNews),
+    Exports(ExportNews),
     Program(Ended),
     Outcomes(Vec<Input>),
 }
@@ -65,6 +72,7 @@ pub(super) enum Done {
 enum Object {
     Ear(IfIndex),
     Table,
+    GuardTables,
     Program(IfIndex),
     Ranges(IfIndex),
     Guests(IfIndex),
@@ -79,6 +87,8 @@ impl Effects {
             held: VecDeque::new(),
             ready: Vec::new(),
             suppressor: Suppressor::default(),
+            guards: Guards::default(),
+            exports: Exports::default(),
             failure: None,
             mode: Mode::Starting,
             complaints: BTreeSet::new(),
@@ -91,6 +101,8 @@ impl Effects {
         self.mode = mode;
         if mode == Mode::Serving {
             self.suppressor.sweep();
+            self.guards.sweep();
+            self.exports.sweep();
             self.programs.sweep();
         }
     }
@@ -137,6 +149,9 @@ impl Effects {
                 self.neighbors.push(Box::pin(async move { Done::Neighbor(change, under_way.await) }));
             }
             Output::Suppress(suppressions) => self.suppressor.ask(suppressions),
+            Output::Guard(guards) => self.guards.ask(guards),
+            Output::Export(changes) => self.exports.ask(changes),
+            Output::ExportEnds => self.exports.end(),
             // Frames, and what is the loop's own affair.
             Output::Advertise(..)
             | Output::Solicit(..)
@@ -168,12 +183,12 @@ impl Effects {
 
     /// Whether something is under way that a start waits for.
     pub(super) fn is_busy(&self) -> bool {
-        self.owes_routes() || self.suppressor.is_busy()
+        self.owes_routes() || self.suppressor.is_busy() || self.guards.is_busy()
     }
 
     /// Whether something is under way that an exit waits for.
     pub(super) fn is_giving_back(&self) -> bool {
-        self.owes_routes() || self.suppressor.is_busy()
+        self.owes_routes() || self.suppressor.is_busy() || self.guards.is_busy() || self.exports.is_ending()
     }
 
     /// Whether the kernel has not answered yet for a route, an address or a neighbor entry; or a program, behind which
@@ -212,6 +227,8 @@ impl Effects {
             Some(done) = self.changes.next() => done,
             Some(done) = self.neighbors.next() => done,
             news = self.suppressor.news() => Done::Suppression(news),
+            news = self.guards.news() => Done::Guards(news),
+            news = self.exports.news() => Done::Exports(news),
         }
     }
 
@@ -244,7 +261,31 @@ impl Effects {
                 tracing::warn!("another program changed or removed the table ip6 lone64");
                 vec![Input::SuppressionLost]
             }
+            Done::Guards(news) => self.guarded(news),
+            Done::Exports(ExportNews::Changed(result)) => vec![Input::ExportChanged(outcome(&result))],
+            Done::Exports(ExportNews::Nothing) => Vec::new(),
             Done::Suppression(News::Nothing) => Vec::new(),
+        }
+    }
+
+    fn guarded(&mut self, news: GuardNews) -> Vec<Input> {
+        match news {
+            GuardNews::Changed(keys, result) => {
+                let outcome = outcome(&result);
+                match result {
+                    Ok(()) => self.succeeded(Object::GuardTables),
+                    // Of everything else the engine tells.
+                    Err(error) if self.mode != Mode::Leaving && !matches!(error, NftError::Denied(..)) => {}
+                    Err(error) => self.failed(Object::GuardTables, Error::Suppress(error)),
+                }
+                vec![Input::GuardChanged(keys, outcome)]
+            }
+            GuardNews::Lost => {
+                tracing::warn!("another program changed or removed the tables lone64_guard; they are put back");
+                vec![Input::GuardLost]
+            }
+            GuardNews::Dropped(dropped) => vec![Input::GuardDropped(dropped)],
+            GuardNews::Nothing => Vec::new(),
         }
     }
 
@@ -310,7 +351,7 @@ impl Effects {
         let is_last = match self.mode {
             Mode::Starting => error.is_of_privilege(),
             Mode::Serving => false,
-            Mode::Leaving => matches!(object, Object::Table | Object::Program(_)),
+            Mode::Leaving => matches!(object, Object::Table | Object::GuardTables | Object::Program(_)),
         };
         if is_last {
             self.failure.get_or_insert(error);

@@ -118,7 +118,7 @@ impl Error {
         match self {
             Self::Listen { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
             Self::Route { source, .. } => matches!(source, RouteError::Denied),
-            Self::Suppress(source) => matches!(source, NftError::Denied(_)),
+            Self::Suppress(source) => matches!(source, NftError::Denied(..)),
             _ => false,
         }
     }

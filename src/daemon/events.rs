@@ -71,6 +71,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Claimed(..) | Event::Released(..) => false,
+        Event::GuardDropped(..) => true,
         Event::Problem(_) | Event::Solved(_) => false,
         // One guest more and one less may bring one about and end it.
         Event::Note(_) | Event::NoteOver(_) => true,
@@ -107,6 +108,9 @@ fn write(event: &Event, links: &Links) {
         Event::HopGone(address, link) => {
             tracing::info!(%address, interface = %name(link), "the next hop is gone, and so are the addresses behind \
                                                                it");
+        }
+        Event::GuardDropped(guest, breach, packets) => {
+            tracing::warn!(%guest, packets, "dropped by the guard: the packet {}", breach.in_words());
         }
         Event::Moved(target, from, to, mac) => {
             tracing::info!(%target, from = %name(from), to = %name(to), %mac, "moved");

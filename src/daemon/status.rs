@@ -14,7 +14,7 @@ use super::provider;
 use super::unserved::{Network, Nothing, networks};
 use crate::engine::bindings::{Place, Scope};
 use crate::engine::facts::{IfIndex, KernelRoute, LinkState, RouteKind};
-use crate::engine::guests::{Missing, Seen};
+use crate::engine::guests::{Breach, Missing, Seen};
 use crate::engine::policy::{Downstream, RangePolicy, UpstreamInterface};
 use crate::engine::{Engine, Live, RouteState, State, Target, Time, Which, WideMask};
 use crate::wire::{DropReason, Mac};
@@ -229,7 +229,7 @@ fn next_hops(engine: &Engine, now: Time) -> Vec<Value> {
 }
 
 fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
-    let Seen { policy, link, addresses, prefixes, missing } = seen;
+    let Seen { policy, link, addresses, prefixes, missing, .. } = seen;
     let is_overwritten =
         |address: &&Ipv6Addr| link.is_some_and(|link| engine.is_pin_overwritten(link, **address));
     let overwritten: Vec<_> = addresses.iter().filter(is_overwritten).collect();
@@ -244,7 +244,24 @@ fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
         "state": if seen.is_here() { "here" } else { "waiting" },
         "missing": missing.map(ToString::to_string),
         "code": missing.map(Missing::code),
+        "guard": guard_state(engine, seen),
+        "dropped": dropped(seen),
     })
+}
+
+/// Whether it is held to its own addresses: it is to be, and nftables has it.
+fn guard_state(engine: &Engine, seen: &Seen<'_>) -> &'static str {
+    match seen.is_guarded {
+        true if engine.keeps_guard(seen.id) => "on",
+        true => "waiting",
+        false => "off",
+    }
+}
+
+/// Packets of it that its guard has dropped, for each reason for which there were any.
+fn dropped(seen: &Seen<'_>) -> Value {
+    let counted = Breach::ALL.iter().zip(seen.drops.into_iter().flatten());
+    counted.filter(|(_, packets)| **packets > 0).map(|(breach, packets)| (breach.as_str(), *packets)).collect()
 }
 
 fn claims(engine: &Engine, now: Time) -> Vec<Value> {

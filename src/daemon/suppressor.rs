@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::engine::Suppression;
 use crate::kernel::nft::{self, NftError};
-use crate::kernel::nft_table::{self, TableWatch};
+use crate::kernel::nft_table::{self, Table, TableWatch};
 
 /// Changes the table while answers go on.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Suppressor {
     /// This is to be suppressed, and nothing else.
     pub(super) fn ask(&mut self, suppressions: Vec<Suppression>) {
         if !suppressions.is_empty() && self.watch.is_none() {
-            let opened = TableWatch::open();
+            let opened = TableWatch::open(&[Table::SUPPRESS]);
             let cause = "lone64 does not notice when other programs change the table ip6 lone64";
             self.watch = opened.inspect_err(|error| tracing::warn!(%error, "{cause}")).ok();
         }
@@ -69,7 +69,7 @@ impl Suppressor {
             return;
         }
         self.under_way = Some(Box::pin(async {
-            match tokio::task::spawn_blocking(nft_table::is_there).await {
+            match tokio::task::spawn_blocking(|| nft_table::is_there(Table::SUPPRESS)).await {
                 Ok(Ok(true)) => Ended::Swept(nft::replace(&[]).await),
                 _ => Ended::Clean,
             }

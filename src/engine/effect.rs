@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::change::{AddressChange, Change, NeighborChange, Suppression};
 use super::event::Event;
 use super::facts::{IfIndex, IfName};
-use super::guests::{Claim, Object};
+use super::guests::{Claim, GuardKey, Guarding, Object};
+use super::keep::exports::Exported;
 use super::policy::Source;
 use super::time::Time;
 use crate::wire::program::Responder;
@@ -47,6 +48,14 @@ pub enum Output {
     AdvertiseRouter(IfIndex, MulticastRouter),
     /// Keep these solicitations from the kernel, and no others; none: take our table away.
     Suppress(Vec<Suppression>),
+    /// Hold these guests to their own addresses from now on, in the place of what was said of each before; none: no
+    /// more. The outcome comes back as [`super::Input::GuardChanged`].
+    Guard(Vec<(GuardKey, Option<Guarding>)>),
+    /// Put these into their named sets for other programs, or take them out, in this order. What becomes of it comes back
+    /// as [`super::Input::ExportChanged`].
+    Export(Vec<(Exported, bool)>),
+    /// The named sets are not wanted any more.
+    ExportEnds,
     /// Have this program answer on this upstream from now on, in the place of the one before, whose map it keeps; none:
     /// take the program and its map away. The outcome comes back as [`super::Input::ProgramChanged`]. One that was
     /// refused is not there, nor is the one before.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asker::Asker;
 use super::facts::{IfIndex, KernelRoute};
-use super::guests::{Ended as ClaimEnded, Object};
+use super::guests::{Breach, Ended as ClaimEnded, Object};
 use super::liveness::{Evidence, Transition, Why};
 use super::plan::Changes;
 use super::plan::problem::Problem;
@@ -86,6 +86,8 @@ pub enum Event {
     Claimed(Object, Option<IfIndex>),
     /// It is not claimed any more.
     Released(Object, ClaimEnded),
+    /// So many packets of this guest were dropped by its guard, since the last time that this was told.
+    GuardDropped(String, Breach, u64),
     /// Something that the policy asks for is not there.
     Problem(Problem),
     /// It is there now.

@@ -8,7 +8,7 @@ use super::change::{AddressChange, AddressOutcome, Change, NeighborChange, Outco
 use super::effect::Remembered;
 use super::export::Watch;
 use super::facts::{Fact, IfIndex};
-use super::guests::{Claim, Object};
+use super::guests::{Breach, Claim, GuardKey, GuestId, Object};
 use super::policy::Policy;
 use super::time::Time;
 use crate::wire::{
@@ -64,6 +64,14 @@ pub enum Input {
     AnsweredThere(IfIndex, u64, Vec<(Ipv6Addr, u32)>),
     /// Another program has changed or removed our nftables table.
     SuppressionLost,
+    /// What became of these parts of [`super::Output::Guard`].
+    GuardChanged(Vec<GuardKey>, Outcome),
+    /// Another program has changed or removed the tables of guards.
+    GuardLost,
+    /// What became of the last of [`super::Output::Export`].
+    ExportChanged(Outcome),
+    /// So many packets of these guests were dropped since the last time that this was said, each for this reason.
+    GuardDropped(Vec<(GuestId, Breach, u64)>),
     /// The interface did not take this advertisement, which left as [`super::Output::Advertise`].
     Unsent(IfIndex, Advertisement),
     /// This was remembered from before, as [`super::Output::Remember`] said it last.

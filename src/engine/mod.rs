@@ -79,6 +79,7 @@ pub use house::House;
 pub use input::{Claiming, Input};
 pub use keep::pins::PinCount;
 pub use limiter::Limiter;
+pub use keep::exports::Exported;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
 pub use plan::{Hop, idle::Idle};
@@ -146,7 +147,7 @@ impl Engine {
         self.desk.settle(now);
         self.desk.ask_kernel(now);
         // Every live guest may have to be looked at for the programs in the kernel.
-        if let Some(walk) = self.desk.mirror_all() {
+        for walk in self.desk.mirror_all().into_iter().chain(self.desk.export_all()) {
             self.backlog.push_back(walk);
             self.resume_at = Some(now.next());
         }
@@ -322,6 +323,7 @@ impl Engine {
             self.desk.settle_programs();
         }
         self.desk.watch_bridges(now);
+        self.desk.reserve_link_locals();
         let House { host, plan, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
         plan.routers(host).into_iter().for_each(|router| guests.end(router, Why::Router, now));

@@ -41,6 +41,9 @@ pub struct Policy {
     /// Guests with an identity.
     #[serde(default)]
     pub guests: Vec<GuestPolicy>,
+    /// Whether live addresses and guests are kept as named sets of nftables.
+    #[serde(default)]
+    pub nft_sets: bool,
 }
 
 /// How solicitations that arrive on one upstream are answered.
@@ -191,6 +194,9 @@ pub struct RangePolicy {
     pub exclude: Vec<Ipv6Net>,
     /// Whether guests are answered on their own link for who is not there (RFC 4389).
     pub proxy_downstream: bool,
+    /// Whether guests with an identity in it are held to their own addresses.
+    #[serde(default)]
+    pub guard: bool,
     /// Where it comes from.
     pub origin: Origin,
 }

@@ -53,6 +53,8 @@ pub(super) enum Work {
     Mirror(u32),
     /// What a predecessor's program knows on this upstream is looked at.
     Inherited(IfIndex),
+    /// Every live guest is told to the sets that other programs look at.
+    Export(u32),
     /// What is live behind these upstreams is announced; whether each is new.
     Announce(BTreeMap<IfIndex, bool>, u32),
     /// Timers are shorter.

@@ -6,13 +6,16 @@
 pub mod bpf;
 pub mod confinement;
 pub mod ears;
+pub mod guard;
 pub mod netlink;
 pub mod netns;
 mod newcomers;
 pub mod nft;
+pub mod nft_dump;
 pub mod nft_table;
 pub mod packet;
 pub mod ready;
+pub mod sets;
 pub mod sysctl;
 
 use crate::engine::facts::IfIndex;

@@ -1,10 +1,10 @@
-//! The nftables table `ip6 lone64`, by nft(8).
+//! Tables of nftables, by nft(8): `ip6 lone64` whole, others as their rooms write them.
 //!
-//! A child process is slow, so it runs only with `suppress-kernel`, and only when the table changes. There is no
+//! A child process is slow, so it runs only where the configuration asks for a table, and only when that changes. There is no
 //! crate with a licence like ours that talks nf_tables to the kernel. The ruleset has numbers only, so that no name
 //! of an interface can mean something to nft.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -16,56 +16,114 @@ use tokio::time::timeout;
 
 use crate::engine::{Fate, Suppression};
 
-/// Why the table could not be made or taken away.
+/// Why tables could not be made or taken away.
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
     /// There is no nft.
     #[error(
-        "`suppress-kernel` needs the program nft, and it is not in {}: install the Debian package nftables, or \
-         remove `suppress-kernel` from [[upstream]]",
-        DIRECTORIES.join(", ")
+        "{0} needs the program nft, and it is not in {dirs}: install the Debian package nftables, or {remedy}",
+        dirs = DIRECTORIES.join(", "),
+        remedy = .0.remedy()
     )]
-    Missing,
+    Missing(Purpose),
     /// It cannot be run.
-    #[error("cannot run {0}, which `suppress-kernel` needs")]
-    Run(&'static str, #[source] io::Error),
+    #[error("cannot run {1}, which {0} needs")]
+    Run(Purpose, &'static str, #[source] io::Error),
     /// It does not come back.
-    #[error("nft did not finish within {} s, so the state of the table ip6 lone64 is unknown", PATIENCE.as_secs())]
-    Slow,
+    #[error("nft did not finish within {} s, so the state of {} is unknown", .0.patience().as_secs(), .0.tables())]
+    Slow(Purpose),
     /// Not privileged.
-    #[error("no permission to change the table ip6 lone64; run lone64 as root or with CAP_NET_ADMIN ({0})")]
-    Denied(String),
+    #[error("no permission to change {tables}; run lone64 as root or with CAP_NET_ADMIN ({1})", tables = .0.tables())]
+    Denied(Purpose, String),
     /// The kernel has no nftables.
     #[error(
-        "`suppress-kernel` needs nftables, and the kernel does not have it (CONFIG_NF_TABLES and \
-         CONFIG_NF_TABLES_IPV6; `modprobe nf_tables` loads it if it is a module) ({0})"
+        "{0} needs nftables, and the kernel does not have it ({options}; `modprobe nf_tables` loads it if it is a \
+         module) ({1})",
+        options = .0.options()
     )]
-    Unsupported(String),
+    Unsupported(Purpose, String),
     /// Whatever else nft has to say.
-    #[error("nft refuses the table ip6 lone64: {0}")]
-    Refused(String),
+    #[error("nft refuses {tables}: {1}", tables = .0.tables())]
+    Refused(Purpose, String),
+}
+
+/// What tables are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// `suppress-kernel`.
+    Suppress,
+    /// `guard`.
+    Guard,
+    /// `nft-sets`.
+    Sets,
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Suppress => "`suppress-kernel`",
+            Self::Guard => "`guard`",
+            Self::Sets => "`nft-sets`",
+        })
+    }
+}
+
+impl Purpose {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Suppress => "remove `suppress-kernel` from [[upstream]]",
+            Self::Guard => "remove `guard` from [[guest]] and [[range]]",
+            Self::Sets => "remove `nft-sets` from [export]",
+        }
+    }
+
+    fn tables(self) -> &'static str {
+        match self {
+            Self::Suppress => "the table ip6 lone64",
+            Self::Guard => "the tables bridge lone64_guard and ip6 lone64_guard",
+            Self::Sets => "the table inet lone64",
+        }
+    }
+
+    fn options(self) -> &'static str {
+        match self {
+            Self::Suppress => "CONFIG_NF_TABLES and CONFIG_NF_TABLES_IPV6",
+            Self::Guard => "CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV6 and CONFIG_NF_TABLES_BRIDGE",
+            Self::Sets => "CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
+        }
+    }
+
+    /// Longer than it takes on a busy machine. One table of some lines is to be gone before an exit is cut short; guards of
+    /// thousands of guests take longer to make.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Suppress => Duration::from_secs(5),
+            Self::Guard | Self::Sets => Duration::from_secs(20),
+        }
+    }
 }
 
 /// Replaces the table in the kernel, or removes it if nothing is to be suppressed, in one transaction. In the network
 /// namespace of this thread.
 pub async fn replace(suppressions: &[Suppression]) -> Result<(), NftError> {
-    let program = program()?;
-    let text = ruleset(suppressions);
-    let output = timeout(PATIENCE, run(program, &["-f", "-"], &text));
-    let output = output.await.map_err(|_| NftError::Slow)?.map_err(|error| NftError::Run(program, error))?;
-    if output.status.success() { Ok(()) } else { Err(said(&output.stderr)) }
+    apply(Purpose::Suppress, &ruleset(suppressions)).await
+}
+
+/// Does what this text says, in one transaction. In the network namespace of this thread.
+pub async fn apply(purpose: Purpose, text: &str) -> Result<(), NftError> {
+    let output = run(purpose, &["-f", "-"], text).await?;
+    if output.status.success() { Ok(()) } else { Err(said(purpose, &output.stderr)) }
 }
 
 /// Our table as nft prints it, without counters; `None` if there is none.
 pub async fn list() -> Result<Option<String>, NftError> {
-    let program = program()?;
-    let output = timeout(PATIENCE, run(program, &["--stateless", "list", "table", "ip6", "lone64"], ""));
-    let output = output.await.map_err(|_| NftError::Slow)?.map_err(|error| NftError::Run(program, error))?;
+    let purpose = Purpose::Suppress;
+    let output = run(purpose, &["--stateless", "list", "table", "ip6", "lone64"], "").await?;
     if output.status.success() {
         return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
     }
     let is_missing = String::from_utf8_lossy(&output.stderr).contains("No such file");
-    if is_missing { Ok(None) } else { Err(said(&output.stderr)) }
+    if is_missing { Ok(None) } else { Err(said(purpose, &output.stderr)) }
 }
 
 /// Whether a table that nft has printed has a rule for each of these, so that it was not flushed.
@@ -75,7 +133,15 @@ pub fn is_whole(table: &str, suppressions: &[Suppression]) -> bool {
     table.lines().filter(is_rule).count() == rules && table.contains("jump solicitations")
 }
 
-async fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
+async fn run(purpose: Purpose, arguments: &[&str], input: &str) -> Result<Output, NftError> {
+    let is_there = |path: &&str| Path::new(path).exists();
+    let program = PROGRAMS.into_iter().find(is_there).ok_or(NftError::Missing(purpose))?;
+    let output = timeout(purpose.patience(), run_program(program, arguments, input));
+    let output = output.await.map_err(|_| NftError::Slow(purpose))?;
+    output.map_err(|error| NftError::Run(purpose, program, error))
+}
+
+async fn run_program(program: &str, arguments: &[&str], input: &str) -> io::Result<Output> {
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -90,10 +156,6 @@ async fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<Outpu
         let _ = stdin.write_all(input.as_bytes()).await;
     }
     child.wait_with_output().await
-}
-
-fn program() -> Result<&'static str, NftError> {
-    PROGRAMS.into_iter().find(|path| Path::new(path).exists()).ok_or(NftError::Missing)
 }
 
 /// Before connection tracking, and only for solicitations, so that other packets pay for one look.
@@ -120,21 +182,19 @@ fn ruleset(suppressions: &[Suppression]) -> String {
     text
 }
 
-fn said(stderr: &[u8]) -> NftError {
+fn said(purpose: Purpose, stderr: &[u8]) -> NftError {
     let text = String::from_utf8_lossy(stderr);
     // The first line says what is wrong; those below it show where.
     let line: String = text.lines().next().unwrap_or("it gives no reason").chars().take(LONGEST).collect();
     if line.contains("Operation not permitted") {
-        NftError::Denied(line)
-    } else if line.contains("not supported") {
-        NftError::Unsupported(line)
+        NftError::Denied(purpose, line)
+    } else if line.contains("not supported") || line.contains("Address family") {
+        NftError::Unsupported(purpose, line)
     } else {
-        NftError::Refused(line)
+        NftError::Refused(purpose, line)
     }
 }
 
-/// Longer than it takes on a busy machine, and shorter than an exit may.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Characters of what nft said.
 const LONGEST: usize = 300;
 const DIRECTORIES: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
@@ -173,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_nft_says_becomes_a_sentence_with_a_remedy() {
-        let of = |text: &str| said(text.as_bytes()).to_string();
+        let of = |text: &str| said(Purpose::Suppress, text.as_bytes()).to_string();
         assert!(
             of("netlink: Error: cache initialization failed: Operation not permitted\n")
                 .contains("CAP_NET_ADMIN")

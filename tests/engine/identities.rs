@@ -31,6 +31,7 @@ fn identity(number: u16) -> GuestPolicy {
         addresses: GuestAddresses::Listed(vec![guest(number)]),
         delegate: Vec::new(),
         pin: false,
+        guard: None,
     }
 }
 

@@ -145,6 +145,9 @@ impl Run {
                 }
                 // A downstream that may be anything is not asked who listens.
                 Output::Suppress(_)
+                | Output::Guard(_)
+                | Output::Export(_)
+                | Output::ExportEnds
                 | Output::ChangeAddress(_)
                 | Output::Program(..)
                 | Output::Mirror(..)
@@ -237,6 +240,7 @@ fn policy(routes: RangeRoutes) -> Policy {
             gateway: None,
             exclude: vec![excluded()],
             proxy_downstream: true,
+            guard: false,
             origin: Origin::Config,
         }],
         suffixes: Vec::new(),
@@ -244,6 +248,7 @@ fn policy(routes: RangeRoutes) -> Policy {
         timers: Timers::default(),
         limits: Limits { targets: TARGETS, pending: PENDING, probes_per_second: 5, ..Limits::default() },
         guests: Vec::new(),
+        nft_sets: false,
     }
 }
 

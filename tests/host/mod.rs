@@ -238,6 +238,7 @@ pub fn live() -> Policy {
         timers: Timers::default(),
         limits: Limits::default(),
         guests: Vec::new(),
+        nft_sets: false,
     }
 }
 
@@ -275,6 +276,7 @@ pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
         gateway: None,
         exclude: Vec::new(),
         proxy_downstream: false,
+        guard: false,
         origin: Origin::Config,
     }
 }

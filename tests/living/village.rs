@@ -143,7 +143,8 @@ impl Village {
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
             Output::Program(..) | Output::Mirror(..) => {}
-            Output::Suppress(_) | Output::ChangeAddress(_) => {}
+            Output::Suppress(_) | Output::Guard(_) | Output::ChangeAddress(_) => {}
+            Output::Export(_) | Output::ExportEnds => {}
             Output::Remember(_) | Output::RememberClaims(_) => {}
         }
     }

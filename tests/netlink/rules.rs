@@ -71,6 +71,7 @@ fn policy() -> Policy {
         timers: Timers::default(),
         limits: Limits::default(),
         guests: Vec::new(),
+        nft_sets: false,
     }
 }
 

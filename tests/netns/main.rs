@@ -11,6 +11,7 @@
 //! * `liveness`, `probing`: Probing
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
 //! * `guests`: a range over many downstreams, with a route for each live guest
+//! * `guards`: what guests send that is another's
 //! * `identities`: guests with an identity, and what is claimed
 //! * `pinned`: permanent neighbor entries of guests
 //! * `hook_scripts`: the scripts that claim and release for other programs
@@ -82,6 +83,7 @@ mod frame;
 #[path = "../frames/mod.rs"]
 mod frames;
 mod gateway;
+mod guards;
 mod guests;
 mod guests_gateway;
 mod hand_over;
@@ -228,6 +230,7 @@ fn main() {
     ];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
+    let doctor = doctor.chain(guards::cases());
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
     let mut all = trials::trials(cases, refused.as_ref());
     let refused = refused.or_else(program::refusal);

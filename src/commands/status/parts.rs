@@ -1,9 +1,11 @@
 //! Next hops, guests with an identity and claims, as the status shows them.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::page::{duration, painted};
-use crate::commands::terminal::folded;
+use crate::commands::terminal::{bad, folded};
 
 /// A router that guests are behind.
 #[derive(Debug, Deserialize)]
@@ -22,6 +24,12 @@ pub(super) struct Guest {
     state: String,
     delegated: Vec<String>,
     missing: Option<String>,
+    /// `on`, `waiting` or `off`.
+    #[serde(default)]
+    guard: String,
+    /// Packets that its guard has dropped, by the reason.
+    #[serde(default)]
+    dropped: BTreeMap<String, u64>,
 }
 
 /// What is claimed.
@@ -44,17 +52,34 @@ impl NextHop {
 }
 
 impl Guest {
-    /// Of one that lacks something, or has prefixes; the addresses of the others are among the live guests.
+    /// Of one that lacks something, has prefixes, or of which something was dropped; the addresses of the others are
+    /// among the live guests.
     pub(super) fn line(&self) -> Option<String> {
         let prefixes = match self.delegated.as_slice() {
             [] => String::new(),
             prefixes => format!("; {}", prefixes.join(", ")),
         };
         let missing = self.missing.as_ref().map(|missing| format!("; {missing}")).unwrap_or_default();
-        let is_worth_it = self.missing.is_some() || !self.delegated.is_empty();
+        let guard = self.guard();
+        let is_worth_it = self.missing.is_some()
+            || !self.delegated.is_empty()
+            || !self.dropped.is_empty()
+            || self.guard == "waiting";
         let line =
-            format!("{}{}: {}{prefixes}{missing}", self.name, dev(&self.interface), painted(&self.state));
+            format!("{}{}: {}{prefixes}{guard}{missing}", self.name, dev(&self.interface), painted(&self.state));
         is_worth_it.then(|| folded("guest ", "    ", &line))
+    }
+}
+
+impl Guest {
+    fn guard(&self) -> String {
+        let dropped: Vec<_> = self.dropped.iter().map(|(reason, packets)| format!("{reason} {packets}")).collect();
+        match (self.guard.as_str(), dropped.as_slice()) {
+            ("on", []) => "; guarded".to_owned(),
+            ("on", dropped) => format!("; guarded, dropped {}", dropped.join(", ")),
+            ("waiting", _) => format!("; {}", bad("not guarded yet")),
+            _ => String::new(),
+        }
     }
 }
 
@@ -97,6 +122,15 @@ mod tests {
             guest(None, &["2001:db8::/112"]).unwrap(),
             format!("guest web1 dev br0: {here}; 2001:db8::/112\n")
         );
+        let guarded = |guard: &str, dropped: serde_json::Value| {
+            let value = json!({ "name": "web1", "interface": "br0", "state": "here", "delegated": [], "missing": null,
+                "guard": guard, "dropped": dropped });
+            Guest::deserialize(value).unwrap().line()
+        };
+        assert_eq!((guarded("on", json!({})), guarded("off", json!({}))), (None, None));
+        let line = guarded("on", json!({ "source": 3, "dad": 1 }));
+        assert_eq!(line.unwrap(), format!("guest web1 dev br0: {here}; guarded, dropped dad 1, source 3\n"));
+        assert!(guarded("waiting", json!({})).unwrap().contains("not guarded yet"));
         let claim = json!({ "object": "2001:db8::5", "interface": "br0", "mac": null, "via": null,
             "seconds_left": 90, "state": "here", "missing": null });
         let line = Claim::deserialize(claim).unwrap().line();

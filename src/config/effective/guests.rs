@@ -61,5 +61,6 @@ fn values(guest: &GuestPolicy) -> Vec<(&'static str, Value)> {
         ("addresses", addresses),
         ("delegate", json!(guest.delegate)),
         ("pin", json!(guest.pin)),
+        ("guard", json!(guest.guard)),
     ]
 }

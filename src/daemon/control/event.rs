@@ -73,6 +73,9 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::WideMask(guest, link, asked_for) => json!({
             "event": "wide_mask", "target": guest, "interface": name(link), "asked_for": asked_for,
         }),
+        Event::GuardDropped(guest, breach, packets) => json!({
+            "event": "guard_dropped", "guest": guest, "reason": breach.as_str(), "packets": packets,
+        }),
         Event::RouteInstalled(r) => json!({ "event": "route_installed", "route": route(r) }),
         Event::RouteRemoved(r) => json!({ "event": "route_removed", "route": route(r) }),
         Event::RouteConflict(r, other) => json!({

@@ -76,6 +76,8 @@ metrics! {
         "Routes that lone64 wants in the kernel, by state.";
     GUESTS = Gauge "lone64_guests" ["state"]
         "Guests of [[guest]], by state: here, or waiting for their interface or their MAC.";
+    GUARD_DROPS = Counter "lone64_guard_drops" ["guest", "reason"]
+        "Packets of a guest that its guard dropped, by reason.";
     CLAIMS = Gauge "lone64_claims" []
         "Addresses, prefixes and guests that are claimed.";
     PINS = Gauge "lone64_pins" ["state"]

@@ -15,6 +15,7 @@ use super::Measures;
 use super::accept::Format;
 use super::catalog::{self, Kind, Metric};
 use super::stopwatch::Answers;
+use crate::engine::guests::Breach;
 use crate::engine::facts::IfIndex;
 use crate::engine::{Census, Engine, LinkCounters, PinCount, RouteState};
 use crate::wire::DropReason;
@@ -36,6 +37,8 @@ pub(super) struct Snapshot {
     pub(super) problems: u64,
     /// Those that are here, and those that wait.
     pub(super) guests: [u64; 2],
+    /// Of guests of which something was dropped, and for which reason; [`MOST_GUESTS`] at most.
+    pub(super) guards: Vec<(String, Breach, u64)>,
     pub(super) claims: u64,
     pub(super) pins: PinCount,
     pub(super) unserved: u64,
@@ -73,6 +76,7 @@ impl Snapshot {
             resyncs: counters.resyncs,
             problems: engine.problems().len() as u64,
             guests: [here as u64, (known - here) as u64],
+            guards: guard_drops(engine),
             claims: claims as u64,
             pins: engine.pins(),
             unserved: engine.count_unserved() as u64,
@@ -108,6 +112,9 @@ impl Snapshot {
         let targets = [("live", live), ("probing", probing), ("absent", absent)];
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let guests = [("here", self.guests[0]), ("waiting", self.guests[1])];
+        let guards = self.guards.iter().map(|(guest, breach, packets)| {
+            (vec![("guest", guest.as_str()), ("reason", breach.as_str())], *packets)
+        });
         let routes = ROUTE_STATES.iter().zip(self.routes);
         let drops = self.drops.iter();
         let verdicts = self.upstreams.iter().flat_map(|(upstream, counters)| {
@@ -119,11 +126,12 @@ impl Snapshot {
         });
         let PinCount { kept, kept_out, refused, put_back } = self.pins;
         let pins = [("kept", kept), ("kept_out", kept_out + refused)];
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 17] = [
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 18] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
             (&catalog::GUESTS, guests.map(|(state, n)| (vec![("state", state)], n)).to_vec()),
+            (&catalog::GUARD_DROPS, guards.collect()),
             (&catalog::CLAIMS, alone(self.claims)),
             (&catalog::PINS, pins.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (&catalog::PINS_PUT_BACK, alone(put_back)),
@@ -150,6 +158,15 @@ impl Snapshot {
         families.push(Family { metric: &catalog::START_TIME, samples: Samples::Seconds(started) });
         families
     }
+}
+
+fn guard_drops(engine: &Engine) -> Vec<(String, Breach, u64)> {
+    let with_drops = engine.identified().iter().filter_map(|seen| Some((seen.policy.name.clone(), seen.drops?)));
+    let all = with_drops.take(MOST_GUESTS).flat_map(|(name, drops)| {
+        let counted = Breach::ALL.into_iter().zip(drops).filter(|(_, packets)| **packets > 0);
+        counted.map(move |(breach, packets)| (name.clone(), breach, *packets))
+    });
+    all.collect()
 }
 
 /// A metric with its samples.
@@ -234,6 +251,8 @@ const ROUTE_STATES: [(RouteState, &str); 4] = [
 ];
 /// There may be thousands of downstreams; a flood of them must not become one of series.
 const MOST_INTERFACES: usize = 256;
+/// The same for guests that send what is not theirs.
+const MOST_GUESTS: usize = 256;
 /// Bytes.
 const LIKELY_LENGTH: usize = 16 << 10;
 

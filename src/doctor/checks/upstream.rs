@@ -133,7 +133,10 @@ fn explained(host: &Host, problem: &Problem) -> Option<Finding> {
         | Problem::NobodyToAsk(..)
         | Problem::GatewayRefused(..)
         | Problem::PinKeptOut(..)
-        | Problem::PinRefused(..) => return None,
+        | Problem::PinRefused(..)
+        | Problem::Unguarded(..)
+        | Problem::GuardsRefused(_)
+        | Problem::SetsRefused(_) => return None,
     })
 }
 

@@ -25,7 +25,10 @@ impl Desk {
             let routers = host.routes.routers(*bridge);
             host.stations.keep_routers(*bridge, &routers);
         }
-        if host.stations.watch(shared) {
+        let mut watched = self.house.guards_by_port();
+        let House { plan, host, .. } = &mut self.house;
+        watched.extend(&plan.bindings.shared);
+        if host.stations.watch(&watched) {
             self.outputs.push_back(Output::Resync);
         }
         if self.phase == Phase::Serving {

@@ -10,6 +10,7 @@ use crate::engine::event::Event;
 use crate::engine::export::{Place, Transition, Why};
 use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
+use crate::engine::keep::exports::Exported;
 use crate::engine::liveness::Out;
 use crate::engine::manners::rivals::Rivals;
 use crate::engine::plan::Plan;
@@ -98,6 +99,7 @@ impl Desk {
         let Transition { target, why, .. } = transition;
         let (was, is) = (transition.was(), transition.is());
         self.house.keep.mirror.touch(target);
+        self.house.keep.exports.say(Exported::Live(target), is.is_some());
         if was.map(|place| place.link) != is.map(|place| place.link) {
             self.follow_route(target, is.map(|place| place.link), why);
         }

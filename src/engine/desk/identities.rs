@@ -10,7 +10,7 @@ use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::{Standing, Why};
 use crate::engine::facts::{IfIndex, IfName, KernelRoute, NextHop};
-use crate::engine::guests::{By, Claim, Covered, Cursor, Ended, Missing, Object, Out, Terrain, Word};
+use crate::engine::guests::{By, Claim, Covered, Cursor, Ended, Missing, Object, Out, Spot, Terrain, Watched, Word};
 use crate::engine::host::Host;
 use crate::engine::house::House;
 use crate::engine::input::Claiming;
@@ -81,6 +81,7 @@ impl Desk {
     pub(super) fn hear_identity(&mut self, at: (IfIndex, Mac), address: Ipv6Addr, now: Time) {
         let (identities, terrain) = self.house.identities();
         identities.hear(at, address, &terrain);
+        identities.observe(at, address, &terrain);
         self.settle_identities(now);
     }
 
@@ -101,6 +102,7 @@ impl Desk {
     /// Hands on what has come out.
     pub(super) fn settle_identities(&mut self, now: Time) {
         for out in self.house.identities.take_out() {
+            self.export_identity(&out);
             match out {
                 Out::Here(target, word) => {
                     self.is_here(target, word, now);
@@ -185,7 +187,11 @@ pub struct Ground<'a> {
 
 impl Terrain for Ground<'_> {
     fn named(&self, name: &IfName) -> Option<IfIndex> {
-        self.host.links.named(name).map(|link| link.index)
+        // What arrives at a port is its bridge's.
+        self.exactly(name).map(|link| match self.spot(link) {
+            Spot::Port(bridge, _) => bridge,
+            _ => link,
+        })
     }
 
     fn name(&self, link: IfIndex) -> Option<IfName> {

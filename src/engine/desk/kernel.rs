@@ -84,7 +84,12 @@ impl Desk {
             Fact::Route(route) => return self.learn_route(route, Said::There, delta),
             Fact::RouteReplaced(route) => return self.learn_route(route, Said::InPlace, delta),
             Fact::RouteGone(route) => return self.learn_route(route, Said::Gone, delta),
-            Fact::Station { .. } | Fact::Rule(_) | Fact::RuleGone(_) => return host.learn(fact, delta),
+            Fact::Station { mac, .. } => {
+                let news = host.learn(fact, delta);
+                self.house.identities.station_heard(mac);
+                return news;
+            }
+            Fact::Rule(_) | Fact::RuleGone(_) => return host.learn(fact, delta),
             Fact::Group { bridge, port, suffix } => self.bridge_reported(bridge, port, suffix, true),
             Fact::GroupGone { bridge, port, suffix } => self.bridge_reported(bridge, port, suffix, false),
             // Taken in by the dozen.
@@ -188,6 +193,7 @@ impl Desk {
         let mut problems = plan.bindings.problems.clone();
         problems.extend(keep.problems(plan, host));
         problems.extend(self.lost_uplinks());
+        problems.extend(self.unguarded());
         let before = std::mem::replace(&mut self.house.problems, problems);
         self.tell_unserved();
         self.tell_notes();

@@ -67,6 +67,7 @@ impl Desk {
     /// Asks the kernel for what is to change.
     pub fn ask_kernel(&mut self, now: Time) {
         self.mirror_touched(now);
+        self.settle_guards(now);
         let House { keep, manners, .. } = &mut self.house;
         if self.phase == Phase::Serving && keep.mirror.is_any_on() && manners.sources.take_excepted() {
             self.want_programs();

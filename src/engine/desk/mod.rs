@@ -7,7 +7,9 @@
 mod bridge;
 mod claims;
 mod door;
+mod exports;
 mod follow;
+mod guards;
 mod hops;
 mod identities;
 mod idle;

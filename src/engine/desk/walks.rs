@@ -84,6 +84,7 @@ impl Desk {
                 let is_done = self.meet_inherited(link, most.div_ceil(MET), now);
                 (!is_done).then_some(Work::Inherited(link))
             }
+            Work::Export(from) => self.export_from(from, most).map(Work::Export),
             Work::Announce(upstreams, from) => {
                 let (live, next) = self.house.guests.live_from(from, most);
                 for (_, target, live) in live {

@@ -69,6 +69,7 @@ impl Guests {
             self.ends.remove(&(until, object.clone()));
         }
         self.give(by(object), None, given, Meaning::default());
+        self.touch_guard_of_claim(object);
         self.new_claims.insert(object.clone());
         Some(claim)
     }

@@ -66,6 +66,7 @@ fn guest(name: &str, addresses: GuestAddresses) -> GuestPolicy {
         addresses,
         delegate: Vec::new(),
         pin: false,
+        guard: None,
     }
 }
 

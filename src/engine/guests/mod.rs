@@ -6,6 +6,8 @@
 
 mod claim;
 mod claims;
+mod guard;
+mod guards;
 mod heard;
 mod meaning;
 mod missing;
@@ -23,6 +25,8 @@ use super::policy::GuestPolicy;
 use super::time::Time;
 use crate::wire::Mac;
 pub use claim::{Claim, Ended, Object};
+pub use guard::{Breach, Family, GuardKey, Guarded, Guarding, NoGuard};
+pub use guards::{Guards, Spot, Watched};
 use meaning::Meaning;
 pub use missing::{Covered, Missing};
 pub use seen::{Seen, SeenClaim};
@@ -39,6 +43,7 @@ pub struct Guests {
     claims: BTreeMap<Object, Claimed>,
     ends: BTreeSet<(Time, Object)>,
     words: Words,
+    guards: Guards,
     /// These are new, or written differently, and were not looked at since.
     changed: BTreeSet<GuestId>,
     /// The claims of these are others than when they were last told.
@@ -159,6 +164,7 @@ impl Guests {
         if let Some(known) = self.known.get_mut(&id) {
             known.given = given;
         }
+        self.touch_guard(id);
     }
 
     fn settle_claim(&mut self, object: &Object, terrain: &impl Terrain) {
@@ -175,6 +181,7 @@ impl Guests {
         if let Some(claimed) = self.claims.get_mut(object) {
             claimed.given = given;
         }
+        self.touch_guard_of_claim(object);
     }
 
     /// As [`Self::give`]; and what is not known to be there, though it was said before, is said again.

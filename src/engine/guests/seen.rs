@@ -5,6 +5,7 @@ use core::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 
 use super::claim::{Claim, Object};
+use super::guard::Breach;
 use super::missing::Missing;
 use super::words::GuestId;
 use super::{Claimed, Guests, Known};
@@ -14,6 +15,8 @@ use crate::engine::policy::GuestPolicy;
 /// A guest as others see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
+    /// Its number, as long as its name is written.
+    pub id: GuestId,
     /// As it was written.
     pub policy: &'a GuestPolicy,
     /// Where it is, if that is known.
@@ -24,6 +27,10 @@ pub struct Seen<'a> {
     pub prefixes: &'a [Ipv6Net],
     /// The first thing that is missing.
     pub missing: Option<&'a Missing>,
+    /// Whether it is held to its own addresses, or is to be as soon as nftables has it.
+    pub is_guarded: bool,
+    /// How many packets of it were dropped, for each reason in the order of [`Breach::ALL`]; `None`: none.
+    pub drops: Option<&'a [u64; Breach::ALL.len()]>,
 }
 
 impl Seen<'_> {
@@ -53,12 +60,18 @@ impl Guests {
 
     /// Every guest, in the order in which they became known.
     pub fn iter(&self) -> impl Iterator<Item = Seen<'_>> {
-        self.known.values().map(|Known { policy, given, .. }| Seen {
-            policy,
-            link: given.link,
-            addresses: &given.addresses,
-            prefixes: &given.prefixes,
-            missing: given.missing.as_ref(),
+        self.known.iter().map(|(id, Known { policy, given, .. })| {
+            let (is_guarded, drops) = self.guard(*id);
+            Seen {
+                id: *id,
+                policy,
+                link: given.link,
+                addresses: &given.addresses,
+                prefixes: &given.prefixes,
+                missing: given.missing.as_ref(),
+                is_guarded,
+                drops,
+            }
         })
     }
 

@@ -4,6 +4,7 @@ use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 
 use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::facts::IfIndex;
 use crate::wire::Mac;
@@ -30,7 +31,7 @@ impl By {
 }
 
 /// A guest that is written, as long as its name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct GuestId(u32);
 
 impl GuestId {
@@ -100,6 +101,16 @@ impl Words {
     /// The same, and nothing that is heard elsewhere speaks against it.
     pub fn fix(&self, target: Ipv6Addr, link: IfIndex) -> bool {
         self.place(target, link) && self.of(target).is_some_and(|word| word.is_fixed)
+    }
+
+    /// Every address of which there is a word.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.addresses.keys().copied()
+    }
+
+    /// Every prefix that is routed to a guest.
+    pub fn prefixes(&self) -> impl Iterator<Item = Ipv6Net> {
+        self.prefixes.keys().copied()
     }
 
     /// How many there are, of addresses and of prefixes.

@@ -51,6 +51,7 @@ impl Guests {
         let gone: Vec<_> = self.known.keys().filter(|id| !staying.contains(id)).copied().collect();
         for id in gone {
             self.unlist(id);
+            self.touch_guard(id);
             if let Some(known) = self.known.remove(&id) {
                 self.names.remove(&known.policy.name);
                 self.changed.remove(&id);

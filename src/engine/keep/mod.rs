@@ -3,6 +3,7 @@
 
 pub mod addresses;
 mod ears;
+pub mod exports;
 mod handover;
 pub mod keeper;
 pub mod mirror;
@@ -20,15 +21,17 @@ use ipnet::Ipv6Net;
 use super::change::{At, Outcome, Suppression};
 use super::effect::Output;
 use super::facts::IfIndex;
+use super::guests::{GuardKey, Guarding, GuestId};
 use super::host::{Delta, Host};
 use super::plan::problem::Problem;
 use super::plan::{Changes, Plan, Served};
-use super::policy::{Downstream, RoutePolicy};
+use super::policy::{Downstream, OnStop, RoutePolicy};
 use super::seed::Seed;
 use super::time::Time;
 use addresses::Addresses;
 use ears::Ears;
-use keeper::{Keeper, Manner, Step};
+use exports::Exports;
+use keeper::{Keeper, Keeping, Manner, Step};
 use mirror::Mirror;
 use pins::Pins;
 use routes::Routes;
@@ -48,6 +51,11 @@ pub struct Keep {
     /// Whether guests are heard on interfaces that are not listened on yet, and whether that is to be asked for.
     newcomers: (bool, bool),
     table: Keeper<(), Vec<Suppression>>,
+    /// What guests are held to, and why not, if the kernel refuses it.
+    guards: Keeper<GuardKey, Guarding>,
+    guards_refused: Option<String>,
+    /// Named sets for other programs.
+    pub exports: Exports,
 }
 
 /// What is to be asked of the kernel.
@@ -72,6 +80,9 @@ impl Keep {
             ears: Ears::new(seed),
             newcomers: (true, false),
             table: Keeper::new(Manner::Assumed, seed),
+            guards: Keeper::new(Manner::Assumed, seed),
+            guards_refused: None,
+            exports: Exports::default(),
         }
     }
 
@@ -154,6 +165,8 @@ impl Keep {
             && self.mirror.is_quiet()
             && self.pins.is_quiet()
             && self.table.is_quiet()
+            && self.guards.is_quiet()
+            && self.exports.is_quiet()
             && !self.newcomers.1
     }
 
@@ -176,6 +189,9 @@ impl Keep {
             Step::Add(suppressions) => Output::Suppress(suppressions),
             Step::Remove(_) => Output::Suppress(Vec::new()),
         }));
+        let guards: Vec<_> = self.guards.steps().into_iter().map(guard_of).collect();
+        outputs.extend((!guards.is_empty()).then_some(Output::Guard(guards)));
+        outputs.extend(self.exports.changes());
     }
 
     /// What became of an ear. True if that is news.
@@ -193,6 +209,8 @@ impl Keep {
         let mut problems = self.addresses.problems(&host.links);
         problems.extend(self.ears.problems(plan, host));
         problems.extend(self.pins.problems(&host.links));
+        problems.extend(self.guards_refused.clone().map(Problem::GuardsRefused));
+        problems.extend(self.exports.refused().cloned().map(Problem::SetsRefused));
         problems
     }
 
@@ -206,6 +224,44 @@ impl Keep {
         self.table.lost(());
     }
 
+    /// This guest, or part of the guards, is held to this.
+    pub fn want_guard(&mut self, key: GuardKey, guarding: Option<Guarding>) {
+        self.guards.want(key, guarding);
+    }
+
+    /// What became of guards. True if it is news that they are refused, or that they are not any more.
+    pub fn guards_changed(&mut self, keys: &[GuardKey], outcome: &Outcome, now: Time) -> bool {
+        keys.iter().for_each(|key| {
+            self.guards.outcome(*key, true, outcome, now);
+        });
+        let refused = match outcome {
+            Outcome::Failed(said) => Some(said.clone()),
+            Outcome::Done | Outcome::Exists => None,
+        };
+        std::mem::replace(&mut self.guards_refused, refused) != self.guards_refused
+    }
+
+    /// Another program has removed the tables of guards, or changed them.
+    pub fn guards_lost(&mut self) {
+        let keys: Vec<_> = self.guards.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.guards.lost(key));
+    }
+
+    /// Whether anybody is guarded, or the last guard is on its way out.
+    pub fn has_guards(&self) -> bool {
+        self.guards.keys().next().is_some()
+    }
+
+    /// Whether the link-local addresses that no guest can have are said.
+    pub fn reserves(&self) -> bool {
+        self.guards.wanted(&GuardKey::Reserved).is_some()
+    }
+
+    /// Whether the guest is held to what is wanted, as far as is known.
+    pub fn keeps_guard(&self, id: GuestId) -> bool {
+        self.guards.keeping(&GuardKey::Guest(id)) == Some(Keeping::Kept) && self.guards_refused.is_none()
+    }
+
     /// Nothing is wanted any more of what outlives the process. The routes that are there follow, in slices, by
     /// [`Routes::want_less`].
     pub fn want_nothing(&mut self, host: &Host) {
@@ -213,13 +269,19 @@ impl Keep {
         self.routes.want_nothing_new();
         self.addresses.want(BTreeSet::new(), &host.links);
         self.table.want((), None);
+        // As routes are: what is kept is taken over by the next start.
+        if self.routes.policy().on_stop == OnStop::Remove {
+            let keys: Vec<_> = self.guards.keys().copied().collect();
+            keys.into_iter().for_each(|key| self.guards.want(key, None));
+            self.exports.turn(false);
+        }
     }
 
     /// When something is tried again.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.routes.next_due(), self.addresses.next_due(), self.ears.next_due()];
         due.into_iter()
-            .chain([self.table.next_due(), self.mirror.next_due(), self.pins.next_due()])
+            .chain([self.table.next_due(), self.guards.next_due(), self.mirror.next_due(), self.pins.next_due()])
             .flatten()
             .min()
     }
@@ -230,8 +292,16 @@ impl Keep {
         self.addresses.tick(now);
         self.ears.tick(now);
         self.table.tick(now);
+        self.guards.tick(now);
         self.mirror.tick(now);
         self.pins.tick(now);
+    }
+}
+
+fn guard_of((key, step): (GuardKey, Step<Guarding>)) -> (GuardKey, Option<Guarding>) {
+    match step {
+        Step::Add(guarding) => (key, Some(guarding)),
+        Step::Remove(_) => (key, None),
     }
 }
 

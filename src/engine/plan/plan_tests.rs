@@ -66,6 +66,7 @@ fn automatic() -> Policy {
         timers: Timers::default(),
         limits: Limits::default(),
         guests: Vec::new(),
+        nft_sets: false,
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::change::Obstacle;
 use crate::engine::facts::IfName;
+use crate::engine::guests::NoGuard;
 use crate::wire::Mac;
 
 /// Something that the policy asks for and the host does not have.
@@ -60,6 +61,12 @@ pub enum Problem {
     PinKeptOut(IfName, Ipv6Addr, Mac),
     /// The kernel does not take the permanent neighbor entry of this address, and this is what it said.
     PinRefused(IfName, Ipv6Addr, String),
+    /// This guest is to be held to its own addresses, and cannot be.
+    Unguarded(String, NoGuard),
+    /// The kernel, or nft, refuses the tables of guards, and this is what it said.
+    GuardsRefused(String),
+    /// The same of the named sets.
+    SetsRefused(String),
 }
 
 /// How much of the policy a problem concerns.
@@ -99,7 +106,10 @@ impl Problem {
             | Self::TooManyRanges
             | Self::GatewayRefused(..)
             | Self::PinKeptOut(..)
-            | Self::PinRefused(..) => Scope::Passing,
+            | Self::PinRefused(..)
+            | Self::Unguarded(..)
+            | Self::GuardsRefused(_)
+            | Self::SetsRefused(_) => Scope::Passing,
         }
     }
 
@@ -132,7 +142,10 @@ impl Problem {
             | Self::TooManyRanges
             | Self::GatewayRefused(..)
             | Self::PinKeptOut(..)
-            | Self::PinRefused(..) => None,
+            | Self::PinRefused(..)
+            | Self::Unguarded(..)
+            | Self::GuardsRefused(_)
+            | Self::SetsRefused(_) => None,
         }
     }
 
@@ -176,6 +189,9 @@ impl Problem {
             Self::PinKeptOut(name, address, _) | Self::PinRefused(name, address, _) => {
                 format!("{address} is pinned on {name} now, or need not be")
             }
+            Self::Unguarded(name, _) => format!("guest {name} is guarded now"),
+            Self::GuardsRefused(_) => "guests are guarded now".to_owned(),
+            Self::SetsRefused(_) => "the sets of `nft-sets` are there now".to_owned(),
             Self::TooManyRanges => "everything that the kernel routes can be served again".to_owned(),
         }
     }
@@ -312,6 +328,15 @@ impl fmt::Display for Problem {
                 f,
                 "{address} is not pinned: the kernel refuses the neighbor entry on {name} ({said}); lone64 tries again"
             ),
+            Self::Unguarded(name, why) => write!(f, "guest {name} is not guarded, because {why}"),
+            Self::GuardsRefused(said) => write!(
+                f,
+                "guests with `guard` are not guarded, and can use each other's addresses: {said}; lone64 tries again \
+                 every minute"
+            ),
+            Self::SetsRefused(said) => {
+                write!(f, "other programs have no sets of live addresses and guests (`nft-sets`): {said}")
+            }
             Self::TooManyRanges => write!(
                 f,
                 "the kernel routes more prefixes to other interfaces than lone64 can serve automatically, and the \

@@ -25,6 +25,9 @@ pub struct GuestPolicy {
     /// Whether its addresses have permanent neighbor entries. Only where the MAC is known.
     #[serde(default)]
     pub pin: bool,
+    /// Whether it is held to its own addresses; `None`: as its range says.
+    #[serde(default)]
+    pub guard: Option<bool>,
 }
 
 /// Which addresses a guest has.

@@ -56,6 +56,7 @@ impl Scene {
             gateway: None,
             exclude: Vec::new(),
             proxy_downstream: false,
+            guard: false,
             origin: Origin::Config,
         };
         let mut upstream = UpstreamPolicy::new(UpstreamInterface::DefaultRoute);
@@ -83,6 +84,7 @@ impl Scene {
             timers: Timers::default(),
             limits: Limits::default(),
             guests: Vec::new(),
+            nft_sets: false,
         }
     }
 
