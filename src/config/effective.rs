@@ -298,6 +298,7 @@ fn range_values(range: &RangePolicy) -> Vec<(&'static str, Value)> {
         ("exclude", json!(range.exclude)),
         ("gateway", json!(range.gateway)),
         ("proxy-downstream", json!(range.proxy_downstream)),
+        ("standby", json!(range.standby)),
     ]
 }
 

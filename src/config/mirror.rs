@@ -71,6 +71,7 @@ pub(super) struct Range {
     pub(super) gateway: Field<Ipv6Addr>,
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
     pub(super) proxy_downstream: Field<bool>,
+    pub(super) standby: Field<bool>,
 }
 
 /// `addresses` of a guest.
@@ -130,6 +131,7 @@ impl Range {
             gateway: Field::Absent,
             exclude: Field::Absent,
             proxy_downstream: Field::Absent,
+            standby: Field::Absent,
         }
     }
 }

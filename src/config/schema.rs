@@ -71,6 +71,7 @@ pub(super) static RANGE: Table = Table {
         "exclude",
         "gateway",
         "proxy-downstream",
+        "standby",
     ],
     later: &[],
 };

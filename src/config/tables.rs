@@ -117,6 +117,7 @@ pub(super) fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
         gateway: gateway::read(section, report),
         exclude: section.prefixes("exclude", report),
         proxy_downstream: section.flag("proxy-downstream", report),
+        standby: section.flag("standby", report),
         ..default
     }
 }

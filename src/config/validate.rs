@@ -252,6 +252,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
             Field::Absent | Field::Wrong => Vec::new(),
         },
         proxy_downstream: range.proxy_downstream.value() == Some(&true),
+        standby: range.standby.value() == Some(&true),
         origin,
     })
 }

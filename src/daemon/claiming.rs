@@ -30,9 +30,7 @@ impl Daemon {
         if !refused.is_empty() {
             return answer(call, refusal(&refused));
         }
-        for claim in claims {
-            self.handle(Input::Claiming(Claiming::Claim(claim)));
-        }
+        self.handle(Input::Claiming(Claiming::Several(claims)));
         let claimed: Vec<_> = params.what.iter().map(|object| shown(&self.engine, object, now)).collect();
         self.answer_when_written(call, Reply::result(&json!({ "claimed": claimed })));
     }

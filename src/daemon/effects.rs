@@ -142,7 +142,8 @@ impl Effects {
             | Output::Report(..)
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
-            Output::Listen(..) | Output::Unlisten(_) | Output::HearNewcomers(_) => {}
+            Output::Listen(..) | Output::Unlisten(_) => {}
+            Output::HearNewcomers(_) | Output::HearArrivals(_) => {}
             Output::Program(link, program) => self.programs.ask(link, program, targets),
             Output::Mirror(link, guests) => {
                 let (outcomes, refusal) = self.programs.mirror(link, guests, now);

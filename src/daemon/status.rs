@@ -204,6 +204,7 @@ fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
         "routes": range.routes.to_string(),
         "gateway": range.gateway,
         "proxy_downstream": range.proxy_downstream,
+        "standby": range.standby,
         "origin": range.origin.as_str(),
         "state": if is_served { "serving" } else { "waiting" },
     })
@@ -229,7 +230,7 @@ fn next_hops(engine: &Engine, now: Time) -> Vec<Value> {
 }
 
 fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
-    let Seen { policy, link, addresses, prefixes, missing } = seen;
+    let Seen { policy, link, addresses, prefixes, missing, is_flapping } = seen;
     json!({
         "name": policy.name,
         "mac": policy.mac.map(|mac| mac.to_string()),
@@ -237,6 +238,7 @@ fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
         "addresses": addresses,
         "delegated": prefixes,
         "state": if seen.is_here() { "here" } else { "waiting" },
+        "flapping": is_flapping,
         "missing": missing.map(ToString::to_string),
     })
 }

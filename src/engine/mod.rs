@@ -72,7 +72,7 @@ pub use change::{
 };
 pub use counters::{Counters, LinkCounters};
 pub use effect::{Ear, Output, Program, Remembered, Role};
-pub use event::{Ended, Event, Guests, Loss, NoProgram, NotTaken, Note, Unserved};
+pub use event::{Ended, Event, GuestMove, Guests, Loss, NoProgram, NotTaken, Note, Unserved};
 pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
 pub use house::House;
@@ -141,7 +141,7 @@ impl Engine {
         self.desk.settle(now);
         self.desk.ask_kernel(now);
         // Every live guest may have to be looked at for the programs in the kernel.
-        if let Some(walk) = self.desk.mirror_all() {
+        for walk in self.desk.mirror_all().into_iter().chain(self.desk.take_woken()) {
             self.backlog.push_back(walk);
             self.resume_at = Some(now.next());
         }
@@ -311,6 +311,7 @@ impl Engine {
             self.desk.settle_programs();
         }
         self.desk.watch_bridges(now);
+        self.desk.hear_arrivals();
         let House { host, plan, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
         plan.routers(host).into_iter().for_each(|router| guests.end(router, Why::Router, now));

@@ -191,6 +191,9 @@ pub struct RangePolicy {
     pub exclude: Vec<Ipv6Net>,
     /// Whether guests are answered on their own link for who is not there (RFC 4389).
     pub proxy_downstream: bool,
+    /// Whether only what is claimed of it is answered for: another host has it meanwhile.
+    #[serde(default)]
+    pub standby: bool,
     /// Where it comes from.
     pub origin: Origin,
 }

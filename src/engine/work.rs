@@ -51,6 +51,8 @@ pub(super) enum Work {
     Identities(Cursor),
     /// Every live guest is looked at for the programs in the kernel.
     Mirror(u32),
+    /// What is live in this prefix, of a range that stands by, is announced.
+    Wake(Ipv6Net, u32),
     /// What is live behind these upstreams is announced; whether each is new.
     Announce(BTreeMap<IfIndex, bool>, u32),
     /// Timers are shorter.

@@ -35,6 +35,7 @@ mod masks;
 mod measure;
 mod mirror;
 mod mirrored_sources;
+mod moves;
 mod neighbors;
 mod next_hops;
 mod own_bridge;

@@ -134,7 +134,7 @@ impl Run {
                 Output::Listen(link, _) | Output::Unlisten(link) => {
                     self.outcomes.push(Input::EarChanged(link, Outcome::Done));
                 }
-                Output::Resync | Output::HearNewcomers(_) => {}
+                Output::Resync | Output::HearNewcomers(_) | Output::HearArrivals(_) => {}
                 Output::Remember(all) => assert!(all.len() <= Remembered::MOST),
                 Output::RememberClaims(_) => {}
                 Output::Report(link, report) => {
@@ -237,6 +237,7 @@ fn policy(routes: RangeRoutes) -> Policy {
             gateway: None,
             exclude: vec![excluded()],
             proxy_downstream: true,
+            standby: false,
             origin: Origin::Config,
         }],
         suffixes: Vec::new(),

@@ -275,6 +275,7 @@ pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
         gateway: None,
         exclude: Vec::new(),
         proxy_downstream: false,
+        standby: false,
         origin: Origin::Config,
     }
 }

@@ -88,7 +88,7 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "ranges",
         "Each with prefix, upstream, interfaces (its first 64 downstreams), interface_count, follows_kernel, \
-         answer, routes, gateway (or null), proxy_downstream, origin (config, suffix or automatic) and state (serving \
+         answer, routes, gateway (or null), proxy_downstream, standby, origin (config, suffix or automatic) and state (serving \
          or waiting).",
     ),
     (

@@ -31,8 +31,16 @@ impl Desk {
                     self.claim(claim, now);
                 }
             }
+            Claiming::Several(claims) => {
+                for claim in claims {
+                    if self.house.may_claim(&claim).is_ok() {
+                        self.claim(claim, now);
+                    }
+                }
+            }
             Claiming::Release(object) => self.release_claim(&object, Ended::Released, now),
         }
+        self.remember_claims();
     }
 
     fn claim(&mut self, claim: Claim, now: Time) {
@@ -41,7 +49,7 @@ impl Desk {
         identities.claim(claim, &terrain);
         let link = self.house.identities.claim_of(&object).and_then(|seen| seen.link);
         self.tell(Event::Claimed(object.clone(), link));
-        self.settle_identities(now);
+        self.follow_identities(now);
         // Also what was live before: others on the link may know it elsewhere.
         for target in self.house.identities.addresses_of(&object) {
             self.announce_claimed(target, now);
@@ -60,6 +68,8 @@ impl Desk {
         while let Some(object) = self.house.identities.take_over(now) {
             self.tell(Event::Released(object, Ended::Over));
         }
+        let (identities, terrain) = self.house.identities();
+        identities.tick_moves(&terrain, now);
         self.settle_identities(now);
     }
 
@@ -97,6 +107,17 @@ impl Desk {
 
     /// Hands on what has come out.
     pub(super) fn settle_identities(&mut self, now: Time) {
+        self.follow_identities(now);
+        self.remember_claims();
+    }
+
+    fn remember_claims(&mut self) {
+        if let Some(claims) = self.house.identities.take_changed() {
+            self.outputs.push_back(Output::RememberClaims(claims));
+        }
+    }
+
+    fn follow_identities(&mut self, now: Time) {
         for out in self.house.identities.take_out() {
             match out {
                 Out::Here(target, word) => self.is_here(target, word, now),
@@ -104,16 +125,19 @@ impl Desk {
                     self.house.guests.end(target, Why::Released, now);
                 }
                 // It may be there all the same, as any other guest.
+                Out::Gone(target, By::Guest) if self.house.identities.is_away(target) => {
+                    self.house.guests.end(target, Why::Elsewhere, now);
+                }
                 Out::Gone(target, By::Guest) => self.doubt(target, Doubt::StationGone, now),
                 Out::Lead(prefix, way) => {
                     let House { keep, host, .. } = &mut self.house;
                     keep.routes.want_way(prefix, way, host);
                 }
                 Out::Doubt(link, address) => self.doubt_identity_hop(&Hop { link, address }, now),
+                Out::Woke(prefix) => self.woke(prefix),
+                Out::Slept(prefix) => self.slept(prefix),
+                of_a_move => self.follow_move(of_a_move, now),
             }
-        }
-        if let Some(claims) = self.house.identities.take_changed() {
-            self.outputs.push_back(Output::RememberClaims(claims));
         }
     }
 
@@ -134,12 +158,14 @@ impl Desk {
     }
 
     /// The link is not asked first: the administrator says that it is here, and may have taken it from another host.
-    fn announce_claimed(&mut self, target: Ipv6Addr, now: Time) {
+    pub(super) fn announce_claimed(&mut self, target: Ipv6Addr, now: Time) {
         self.house.manners.rivals.end(target);
         self.house.guests.set_owner(target, Owner::Nobody);
         self.reroute(target);
         if self.house.plan.upstream_of(target).is_some_and(|upstream| upstream.is_claimed_on()) {
-            self.announce_again(target, now);
+            let House { guests, manners, .. } = &mut self.house;
+            manners.announcements.begin_claimed(target, guests.number(target), now);
+            self.house.look_again();
         }
     }
 
@@ -255,6 +281,10 @@ impl Terrain for Ground<'_> {
             prefix.prefix_len() == 64 && self.is_behind(*range, &prefix, link)
         };
         ids.filter(is_there).map(|range| self.plan.range(range).prefix).collect()
+    }
+
+    fn stands_by(&self, prefix: &Ipv6Net) -> bool {
+        self.plan.index.around_all(prefix).is_some_and(|range| self.plan.range(range).standby)
     }
 
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool {

@@ -80,6 +80,9 @@ impl Desk {
                 self.review_identities(from, most.div_ceil(ENDED), now).map(Work::Identities)
             }
             Work::Mirror(from) => self.mirror_from(from, most, now).map(Work::Mirror),
+            Work::Wake(prefix, from) => {
+                self.wake(prefix, from, most, now).map(|next| Work::Wake(prefix, next))
+            }
             Work::Announce(upstreams, from) => {
                 let (live, next) = self.house.guests.live_from(from, most);
                 for (_, target, live) in live {

@@ -83,9 +83,10 @@ impl Guests {
         self.release(&object).map(|claim| claim.object)
     }
 
-    /// When the next claim ends.
+    /// When the next claim ends, or something is due of a guest that moves.
     pub fn next_due(&self) -> Option<Time> {
-        self.ends.first().map(|(until, _)| *until)
+        let ends = self.ends.first().map(|(until, _)| *until);
+        ends.into_iter().chain(self.due.first().map(|(due, _)| *due)).min()
     }
 
     /// Every claim, if they are others than when this was last asked.

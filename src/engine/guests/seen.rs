@@ -24,6 +24,8 @@ pub struct Seen<'a> {
     pub prefixes: &'a [Ipv6Net],
     /// The first thing that is missing.
     pub missing: Option<&'a Missing>,
+    /// Whether it comes and goes too often to be announced unasked.
+    pub is_flapping: bool,
 }
 
 impl Seen<'_> {
@@ -53,12 +55,13 @@ impl Guests {
 
     /// Every guest, in the order in which they became known.
     pub fn iter(&self) -> impl Iterator<Item = Seen<'_>> {
-        self.known.values().map(|Known { policy, given, .. }| Seen {
+        self.known.values().map(|Known { policy, given, course, .. }| Seen {
             policy,
             link: given.link,
             addresses: &given.addresses,
             prefixes: &given.prefixes,
             missing: given.missing.as_ref(),
+            is_flapping: course.is_flapping(),
         })
     }
 

@@ -216,6 +216,7 @@ fn range(prefix: Ipv6Net, upstream: &Link, downstream: &Link) -> RangePolicy {
         gateway: None,
         exclude: Vec::new(),
         proxy_downstream: false,
+        standby: false,
         origin: Origin::Automatic,
     }
 }

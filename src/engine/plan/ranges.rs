@@ -162,6 +162,7 @@ mod tests {
             backstop: true,
             exclude: exclude.iter().map(|net| net.parse().expect("a prefix")).collect(),
             proxy_downstream: false,
+            standby: false,
             origin: Origin::Config,
         }
     }

@@ -56,6 +56,7 @@ impl Scene {
             gateway: None,
             exclude: Vec::new(),
             proxy_downstream: false,
+            standby: false,
             origin: Origin::Config,
         };
         let mut upstream = UpstreamPolicy::new(UpstreamInterface::DefaultRoute);

@@ -333,6 +333,7 @@ mod tests {
                 gateway: None,
                 exclude: Vec::new(),
                 proxy_downstream: false,
+                standby: false,
                 origin: Origin::Config,
             };
             routes_for(&range, "2001:db8::5".parse().unwrap())
