@@ -86,7 +86,7 @@ pub(super) fn claim_value(engine: &Engine, seen: &SeenClaim<'_>, now: Time) -> V
         "mac": mac.map(|mac| mac.to_string()),
         "via": via,
         "seconds_left": until.map(|until| until.since(now).as_secs()),
-        "state": if seen.missing.is_none() && seen.link.is_some() { "here" } else { "waiting" },
+        "state": if seen.is_here() { "here" } else { "waiting" },
         "missing": seen.missing.map(ToString::to_string),
     })
 }

@@ -182,7 +182,7 @@ fn write(event: &Event, links: &Links) {
         Event::Serving(range) => tracing::info!("serving {}", reason(range)),
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
         Event::Claimed(object, Some(link)) => tracing::info!(%object, interface = %name(link), "claimed"),
-        Event::Claimed(object, None) => tracing::info!(%object, "claimed, and its interface is not up yet"),
+        Event::Claimed(object, None) => tracing::info!(%object, "claimed"),
         Event::Released(object, ended) => tracing::info!(%object, why = ended.as_str(), "released"),
         Event::GuestMoved(guest, GuestMove::Arrived(link)) => {
             tracing::info!(%guest, interface = %name(link), "the guest has come to this host and is announced");

@@ -55,6 +55,7 @@ mod routes;
 mod scans;
 mod slices;
 mod source;
+mod standby;
 mod storm;
 mod suffix;
 mod suppress;

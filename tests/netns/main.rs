@@ -12,6 +12,7 @@
 //! * `proxy_downstream`: guests that take the whole /64 for their own link
 //! * `guests`: a range over many downstreams, with a route for each live guest
 //! * `identities`: guests with an identity, and what is claimed
+//! * `moves`: guests that move between two hosts, and hosts that stand by
 //! * `hook_scripts`: the scripts that claim and release for other programs
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hints`: the groups that guests report, and who is asked first
@@ -97,6 +98,7 @@ mod load;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod metrics;
+mod moves;
 mod namespace;
 mod next_hops;
 mod offload;
@@ -163,6 +165,7 @@ fn main() {
         ("proxy_downstream", proxy_downstream::CASES),
         ("guests", guests::CASES),
         ("identities", identities::CASES),
+        ("moves", moves::CASES),
         ("hook_scripts", hook_scripts::CASES),
         ("guests_gateway", guests_gateway::CASES),
         ("hints", hints::CASES),

@@ -327,7 +327,7 @@ const EVENTS: &[Term] = &[
     ),
     (
         "claimed",
-        "object, interface (null while that is not up): an address, a prefix or a guest is here from now on.",
+        "object, interface (null while that is not up, or for a prefix with several): an address, a prefix or a guest is here from now on.",
     ),
     ("released", "object, why: it is no longer claimed."),
     ("problem", "message: lone64 cannot serve something, or waits for it."),

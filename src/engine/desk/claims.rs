@@ -60,7 +60,7 @@ impl Desk {
         self.house.look_again();
     }
 
-    fn set_owner(&mut self, target: Ipv6Addr, owner: Owner, now: Time) {
+    pub(super) fn set_owner(&mut self, target: Ipv6Addr, owner: Owner, now: Time) {
         let House { guests, manners, .. } = &mut self.house;
         match guests.live(target) {
             Some(_) => guests.set_owner(target, owner),

@@ -54,6 +54,11 @@ impl Desk {
         for target in self.house.identities.addresses_of(&object) {
             self.announce_claimed(target, now);
         }
+        if let (Object::Guest(name), Some(link)) = (&object, link)
+            && let Some(id) = self.house.identities.named(name)
+        {
+            self.announce_gateways(link, id);
+        }
     }
 
     fn release_claim(&mut self, object: &Object, ended: Ended, now: Time) {
@@ -160,7 +165,7 @@ impl Desk {
     /// The link is not asked first: the administrator says that it is here, and may have taken it from another host.
     pub(super) fn announce_claimed(&mut self, target: Ipv6Addr, now: Time) {
         self.house.manners.rivals.end(target);
-        self.house.guests.set_owner(target, Owner::Nobody);
+        self.set_owner(target, Owner::Nobody, now);
         self.reroute(target);
         if self.house.plan.upstream_of(target).is_some_and(|upstream| upstream.is_claimed_on()) {
             let House { guests, manners, .. } = &mut self.house;

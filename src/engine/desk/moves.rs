@@ -68,8 +68,12 @@ impl Desk {
 
     /// Another station announces the target on an upstream.
     pub(super) fn announced_elsewhere(&mut self, target: Ipv6Addr, by: Mac, now: Time) {
+        // A range that stands by moves as a whole, when it is claimed or released.
+        let plan = &self.house.plan;
+        let stands_by = plan.find(target).is_some_and(|range| plan.range(range).standby);
         // A stranger can bring it about, and one that cannot be asked is not let go.
-        if by.is_station() && self.phase == Phase::Serving && !self.house.budget.is_scarce(now) {
+        let is_heeded = by.is_station() && self.phase == Phase::Serving && !stands_by;
+        if is_heeded && !self.house.budget.is_scarce(now) {
             self.house.identities.announced_elsewhere(target, by, now);
             self.settle_identities(now);
         }
@@ -123,7 +127,7 @@ impl Desk {
 
     /// The guest that has come knows its gateway at the MAC that the host before had for it. RFC 4861 §7.2.6: "a node may
     /// send unsolicited Neighbor Advertisements in order to (unreliably) propagate new information quickly".
-    fn announce_gateways(&mut self, link: IfIndex, id: GuestId) {
+    pub(super) fn announce_gateways(&mut self, link: IfIndex, id: GuestId) {
         let House { host, identities, .. } = &self.house;
         let (Some(mac), Some((_, guest))) = (host.links.mac(link), identities.at_home(id)) else { return };
         let is_gateway = |known: &&Address| {

@@ -107,7 +107,8 @@ impl Guests {
         };
         let address = claim.object.address();
         if address.is_none() && claim.via.is_none() && claim.mac.is_none() && terrain.stands_by(&prefix) {
-            return Meaning { awake: Some(prefix), ..Meaning::default() };
+            let link = terrain.only_downstream(&prefix).ok();
+            return Meaning { awake: Some(prefix), link, ..Meaning::default() };
         }
         let owner = address.and_then(|address| self.owner(address));
         let by_mac = claim.mac.and_then(|mac| self.known.get(self.stations.get(&mac)?));

@@ -108,6 +108,11 @@ impl Guests {
         self.known.get(&id).is_some_and(|known| known.course.is_flapping())
     }
 
+    /// The guest of this name.
+    pub fn named(&self, name: &str) -> Option<GuestId> {
+        self.names.get(name).copied()
+    }
+
     /// Whether any guest can be told by its MAC.
     pub fn has_stations(&self) -> bool {
         !self.stations.is_empty()

@@ -45,6 +45,15 @@ pub struct SeenClaim<'a> {
     pub link: Option<IfIndex>,
     /// What is missing.
     pub missing: Option<&'a Missing>,
+    /// Whether it is all of a prefix in a range that stands by, wherever its guests are.
+    pub is_awake: bool,
+}
+
+impl SeenClaim<'_> {
+    /// Whether it is here: nothing is missing.
+    pub fn is_here(&self) -> bool {
+        self.missing.is_none() && (self.link.is_some() || self.is_awake)
+    }
 }
 
 impl Guests {
@@ -71,13 +80,15 @@ impl Guests {
             claim,
             link: given.link,
             missing: given.missing.as_ref(),
+            is_awake: given.awake.is_some(),
         })
     }
 
     /// The claim of this, if there is one.
     pub fn claim_of(&self, object: &Object) -> Option<SeenClaim<'_>> {
         let Claimed { claim, given } = self.claims.get(object)?;
-        Some(SeenClaim { claim, link: given.link, missing: given.missing.as_ref() })
+        let (missing, is_awake) = (given.missing.as_ref(), given.awake.is_some());
+        Some(SeenClaim { claim, link: given.link, missing, is_awake })
     }
 
     /// The guest that has this address or a prefix with it, and what it lacks to be here.

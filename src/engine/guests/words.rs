@@ -102,9 +102,9 @@ impl Words {
         self.place(target, link) && self.of(target).is_some_and(|word| word.is_fixed)
     }
 
-    /// The same, and it stays there whatever another host says. One with a MAC that nobody has claimed may have moved.
+    /// The same, and it is defended there without being asked. One that was found by its MAC may have moved.
     pub fn keep(&self, target: Ipv6Addr, link: IfIndex) -> bool {
-        let may_move = |word: &Word| word.by == By::Guest && word.mac.is_some();
+        let may_move = |word: &Word| word.by == By::Guest && !word.is_fixed;
         self.place(target, link) && !self.of(target).is_some_and(may_move)
     }
 

@@ -155,6 +155,9 @@ impl Announcements {
 
     /// The target, a live guest if it has a number, is there since then: it is announced, as soon as it is its turn.
     pub fn begin(&mut self, target: Ipv6Addr, number: Option<u32>, since: Time, now: Time) {
+        if self.is_claimed(target) {
+            return;
+        }
         self.stop(target, number);
         if self.waiting.is_empty() {
             self.earliest = now + HEAD_START;

@@ -8,7 +8,7 @@
 use core::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::{Announcements, PAUSE, Step};
+use super::{Announcements, PAUSE, Run, Step};
 use crate::engine::effect::Output;
 use crate::engine::manners::footing::{Announced, Footing};
 use crate::engine::policy::Announce;
@@ -17,6 +17,9 @@ use crate::engine::time::Time;
 impl Announcements {
     /// The target, a live guest if it has a number, is claimed: it is announced before all that wait.
     pub fn begin_claimed(&mut self, target: Ipv6Addr, number: Option<u32>, now: Time) {
+        if self.is_claimed(target) {
+            return;
+        }
         if self.runs.len() >= self.limit && !self.runs.contains_key(&target) {
             return self.begin(target, number, now, now);
         }
@@ -24,6 +27,11 @@ impl Announcements {
         let due = self.claimed_from.max(now);
         self.claimed_from = due + SPACING;
         self.go_on(target, due, Step::Claimed);
+    }
+
+    /// Whether it is about to be announced because it is claimed.
+    pub(super) fn is_claimed(&self, target: Ipv6Addr) -> bool {
+        matches!(self.runs.get(&target), Some(Run::Next(_, Step::Claimed)))
     }
 
     pub(super) fn claimed(
