@@ -299,6 +299,7 @@ fn range_values(range: &RangePolicy) -> Vec<(&'static str, Value)> {
         ("gateway", json!(range.gateway)),
         ("proxy-downstream", json!(range.proxy_downstream)),
         ("guard", json!(range.guard)),
+        ("standby", json!(range.standby)),
     ]
 }
 

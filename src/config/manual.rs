@@ -140,13 +140,11 @@ const RANGE: &[Key] = &[
         "gateway",
         None,
         "A link-local address that lone64 adds to every downstream of the range as the guests' gateway, such as \
-         \"fe80::1\": then all guests have the same gateway, on every interface. lone64 adds it when the interface \
-         appears, without duplicate address detection, adds it again when something removes it, and removes it when \
-         the interface is no longer a downstream. From Linux 5.18 on it has the protocol number of [routes]: a \
-         recent ip(8) lists it (ip -6 addr show proto 64, with the default), and the next daemon adopts what a \
-         killed one left; before 5.18 such addresses stay. An equal address that lone64 did not add is used and \
-         never removed. Not with \"lo\"; ports of a bridge and interfaces without Neighbor Discovery (tun, \
-         WireGuard) get no gateway.",
+         \"fe80::1\": all guests have the same gateway. lone64 adds it when the interface appears, without duplicate \
+         address detection, and again when something removes it. From Linux 5.18 on it has the protocol number of \
+         [routes]: ip -6 addr show proto 64 lists it, and the next daemon adopts what a killed one left; before 5.18 \
+         such addresses stay. An equal address that lone64 did not add is used and never removed. Not with \"lo\", on \
+         ports of a bridge or on interfaces without Neighbor Discovery (tun, WireGuard).",
     ),
     (
         "proxy-downstream",
@@ -157,7 +155,17 @@ const RANGE: &[Key] = &[
          detection, and never for what is on the guest's own link. Not with \"lo\". It has no effect behind \
          interfaces without Neighbor Discovery (tun, WireGuard).",
     ),
-    ("guard", Some("false"), "Guard every [[guest]] in the range that does not say guard = false (see [[guest]])."),
+    (
+        "guard",
+        Some("false"),
+        "Guard every [[guest]] in the range that does not say guard = false (see [[guest]]).",
+    ),
+    (
+        "standby",
+        Some("false"),
+        "Another host serves the range until this one takes it over: only what is claimed is answered for, announced or \
+         defended (the prefix or a part of it, an address, a guest by its name). Routes and guests are kept.",
+    ),
 ];
 
 const GUEST: &[Key] = &[

@@ -73,6 +73,7 @@ pub(super) struct Range {
     pub(super) exclude: Field<Vec<(Ipv6Net, Place)>>,
     pub(super) proxy_downstream: Field<bool>,
     pub(super) guard: Field<bool>,
+    pub(super) standby: Field<bool>,
 }
 
 /// `addresses` of a guest.
@@ -135,6 +136,7 @@ impl Range {
             exclude: Field::Absent,
             proxy_downstream: Field::Absent,
             guard: Field::Absent,
+            standby: Field::Absent,
         }
     }
 }

@@ -72,6 +72,7 @@ pub(super) static RANGE: Table = Table {
         "gateway",
         "proxy-downstream",
         "guard",
+        "standby",
     ],
     later: &[],
 };

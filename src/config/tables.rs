@@ -118,6 +118,7 @@ pub(super) fn range(section: &Section<'_>, report: &mut Report<'_>) -> Range {
         exclude: section.prefixes("exclude", report),
         proxy_downstream: section.flag("proxy-downstream", report),
         guard: section.flag("guard", report),
+        standby: section.flag("standby", report),
         ..default
     }
 }

@@ -254,6 +254,7 @@ fn range_policy(range: &Range, report: &mut Report<'_>) -> Option<RangePolicy> {
         },
         proxy_downstream: range.proxy_downstream.value() == Some(&true),
         guard: range.guard.value() == Some(&true),
+        standby: range.standby.value() == Some(&true),
         origin,
     })
 }

@@ -30,9 +30,7 @@ impl Daemon {
         if !refused.is_empty() {
             return answer(call, refusal(&refused));
         }
-        for claim in claims {
-            self.handle(Input::Claiming(Claiming::Claim(claim)));
-        }
+        self.handle(Input::Claiming(Claiming::Several(claims)));
         let claimed: Vec<_> = params.what.iter().map(|object| shown(&self.engine, object, now)).collect();
         self.answer_when_written(call, Reply::result(&json!({ "claimed": claimed })));
     }
@@ -88,7 +86,7 @@ pub(super) fn claim_value(engine: &Engine, seen: &SeenClaim<'_>, now: Time) -> V
         "mac": mac.map(|mac| mac.to_string()),
         "via": via,
         "seconds_left": until.map(|until| until.since(now).as_secs()),
-        "state": if seen.missing.is_none() && seen.link.is_some() { "here" } else { "waiting" },
+        "state": if seen.is_here() { "here" } else { "waiting" },
         "missing": seen.missing.map(ToString::to_string),
     })
 }

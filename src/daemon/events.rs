@@ -7,7 +7,7 @@ use super::error::{describe, kept_out};
 use super::provider;
 use crate::engine::facts::IfIndex;
 use crate::engine::policy::{Origin, RangePolicy};
-use crate::engine::{Event, Limiter, Links, Time};
+use crate::engine::{Event, GuestMove, Limiter, Links, Time};
 
 /// Writes events to the log.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ fn is_for_anyone_to_trigger(event: &Event) -> bool {
         // A router's advertisements bring prefixes, and a stranger can advertise.
         Event::Serving(_) | Event::Withdrawn(_) => true,
         Event::Claimed(..) | Event::Released(..) => false,
-        Event::GuardDropped(..) => true,
+        Event::GuardDropped(..) | Event::GuestMoved(..) => true,
         Event::Problem(_) | Event::Solved(_) => false,
         // One guest more and one less may bring one about and end it.
         Event::Note(_) | Event::NoteOver(_) => true,
@@ -192,8 +192,24 @@ fn write(event: &Event, links: &Links) {
         Event::Serving(range) => tracing::info!("serving {}", reason(range)),
         Event::Withdrawn(range) => tracing::info!("no longer serving {}", range.prefix),
         Event::Claimed(object, Some(link)) => tracing::info!(%object, interface = %name(link), "claimed"),
-        Event::Claimed(object, None) => tracing::info!(%object, "claimed, and its interface is not up yet"),
+        Event::Claimed(object, None) => tracing::info!(%object, "claimed"),
         Event::Released(object, ended) => tracing::info!(%object, why = ended.as_str(), "released"),
+        Event::GuestMoved(guest, GuestMove::Arrived(link)) => {
+            tracing::info!(%guest, interface = %name(link), "the guest has come to this host and is announced");
+        }
+        Event::GuestMoved(guest, GuestMove::Left(link, by)) => {
+            tracing::info!(%guest, interface = %name(link), %by, "the guest has left: another host announces its \
+                                                                 addresses");
+        }
+        Event::GuestMoved(guest, GuestMove::Flaps(link)) => tracing::warn!(
+            %guest, interface = %name(link),
+            "the guest comes and goes too often (more than five times in 180 s): until it stays for 180 s, it is \
+             announced only when the upstream's link was asked and nobody has its addresses; two guests may have \
+             the same MAC"
+        ),
+        Event::GuestMoved(guest, GuestMove::Quiet) => {
+            tracing::info!(%guest, "the guest stays where it is; it is announced at once again when it moves");
+        }
         Event::Problem(problem) => tracing::warn!("{problem}"),
         Event::Solved(problem) => tracing::info!("{}", problem.solved()),
         Event::Note(note) => tracing::info!("{note}"),

@@ -192,7 +192,9 @@ impl Exports {
                 News::Changed(result)
             }
             Ended::Look(Ok(now)) if self.installed.is_some_and(|installed| installed != now) => {
-                tracing::warn!("another program changed or removed the sets in the table inet lone64; they are put back");
+                tracing::warn!(
+                    "another program changed or removed the sets in the table inet lone64; they are put back"
+                );
                 self.installed = None;
                 self.is_unsure = true;
                 self.change_soon(Duration::ZERO);

@@ -101,6 +101,7 @@ impl Frames {
             Output::AdvertiseRouter(link, router) => {
                 self.defer(link, MulticastRouter::MAX_EMITTED, |frame| router.emit(frame));
             }
+            Output::HearArrivals(are_heard) => self.ears.expect_arrivals(are_heard),
             Output::HearNewcomers(are_heard) => self.ears.expect_newcomers(are_heard),
             Output::Listen(link, ear) => self.ears.listen(link, ear),
             Output::Unlisten(link) => {

@@ -10,6 +10,7 @@
 //! is, `way_out` what every end goes through. `alone` and `privileges` are what a start may fail of; what `waiting` tells of is waited for.
 
 mod alone;
+mod arrivals;
 pub mod claiming;
 pub mod control;
 mod effects;
@@ -279,6 +280,7 @@ impl Daemon {
         let end = now + TURN;
         for _ in 0..MOST_BATCHES {
             let Some(link) = self.frames.ears.next_ready() else { break };
+            self.arrivals(now);
             self.frames.take_asked();
             self.batch(link, now)?;
             // Their replies may be here already, and Tokio need not find that out first.

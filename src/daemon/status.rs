@@ -204,6 +204,7 @@ fn range_status(range: &RangePolicy, place: &Place, engine: &Engine) -> Value {
         "routes": range.routes.to_string(),
         "gateway": range.gateway,
         "proxy_downstream": range.proxy_downstream,
+        "standby": range.standby,
         "origin": range.origin.as_str(),
         "state": if is_served { "serving" } else { "waiting" },
     })
@@ -229,7 +230,7 @@ fn next_hops(engine: &Engine, now: Time) -> Vec<Value> {
 }
 
 fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
-    let Seen { policy, link, addresses, prefixes, missing, .. } = seen;
+    let Seen { policy, link, addresses, prefixes, missing, is_flapping, .. } = seen;
     let is_overwritten =
         |address: &&Ipv6Addr| link.is_some_and(|link| engine.is_pin_overwritten(link, **address));
     let overwritten: Vec<_> = addresses.iter().filter(is_overwritten).collect();
@@ -242,6 +243,7 @@ fn guest(engine: &Engine, seen: &Seen<'_>) -> Value {
         "pinned": policy.pin,
         "overwritten": overwritten,
         "state": if seen.is_here() { "here" } else { "waiting" },
+        "flapping": is_flapping,
         "missing": missing.map(ToString::to_string),
         "code": missing.map(Missing::code),
         "guard": guard_state(engine, seen),
@@ -261,7 +263,10 @@ fn guard_state(engine: &Engine, seen: &Seen<'_>) -> &'static str {
 /// Packets of it that its guard has dropped, for each reason for which there were any.
 fn dropped(seen: &Seen<'_>) -> Value {
     let counted = Breach::ALL.iter().zip(seen.drops.into_iter().flatten());
-    counted.filter(|(_, packets)| **packets > 0).map(|(breach, packets)| (breach.as_str(), *packets)).collect()
+    counted
+        .filter(|(_, packets)| **packets > 0)
+        .map(|(breach, packets)| (breach.as_str(), *packets))
+        .collect()
 }
 
 fn claims(engine: &Engine, now: Time) -> Vec<Value> {

@@ -40,6 +40,9 @@ pub enum Output {
     /// Hear guests that come on interfaces which are not listened on yet, or do not. It costs something for each packet
     /// that the host receives. At the start they are heard.
     HearNewcomers(bool),
+    /// Hear on all interfaces that stations say they have arrived (RARP, gratuitous ARP), or do not. At the start they are
+    /// not heard.
+    HearArrivals(bool),
     /// Send this report on this interface, so that switches pass its groups on, or no more.
     Report(IfIndex, MldReport),
     /// Ask on this interface who listens to which groups.

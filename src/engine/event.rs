@@ -88,6 +88,8 @@ pub enum Event {
     Released(Object, ClaimEnded),
     /// So many packets of this guest were dropped by its guard, since the last time that this was told.
     GuardDropped(String, Breach, u64),
+    /// The guest of this name comes and goes between hosts.
+    GuestMoved(String, GuestMove),
     /// Something that the policy asks for is not there.
     Problem(Problem),
     /// It is there now.
@@ -149,6 +151,19 @@ impl Event {
         let was = transition.was().filter(|_| transition.is().is_none())?;
         Some(Self::Gone(target, was.link, loss))
     }
+}
+
+/// What becomes of a guest that moves between hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestMove {
+    /// It has come to this interface, and is announced.
+    Arrived(IfIndex),
+    /// It has left this interface: that station announces its addresses.
+    Left(IfIndex, Mac),
+    /// It comes to this interface and goes too often, and is announced no more without asking.
+    Flaps(IfIndex),
+    /// That is over.
+    Quiet,
 }
 
 /// Why a live target ended.

@@ -12,7 +12,7 @@ use super::guests::{Breach, Claim, GuardKey, GuestId, Object};
 use super::policy::Policy;
 use super::time::Time;
 use crate::wire::{
-    Advertisement, DropReason, MldQuery, MldReport, MulticastRouterSolicitation, Solicitation,
+    Advertisement, DropReason, Mac, MldQuery, MldReport, MulticastRouterSolicitation, Solicitation,
 };
 
 /// Something that happened.
@@ -22,6 +22,8 @@ pub enum Input {
     Solicitation(IfIndex, Solicitation),
     /// A valid advertisement arrived on this interface.
     Advertisement(IfIndex, Advertisement),
+    /// A station says on this interface, without IPv6, that it is there: RARP or gratuitous ARP.
+    Arrived(IfIndex, Mac),
     /// A multicast router, or a switch, asks on this interface who listens.
     Query(IfIndex, MldQuery),
     /// Somebody says on this interface to which solicited-node groups it listens.
@@ -95,6 +97,8 @@ pub enum Input {
 pub enum Claiming {
     /// This is here. It comes to nothing where [`super::House::may_claim`] says why.
     Claim(Claim),
+    /// The same of several, in one go.
+    Several(Vec<Claim>),
     /// This is not any more.
     Release(Object),
     /// These were remembered from before, as [`super::Output::RememberClaims`] said it last.

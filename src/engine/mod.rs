@@ -72,14 +72,14 @@ pub use change::{
 };
 pub use counters::{Counters, LinkCounters};
 pub use effect::{Ear, MirroredRanges, Output, Program, Remembered, Role};
-pub use event::{Ended, Event, Guests, Loss, NoProgram, NotTaken, Note, Unserved};
+pub use event::{Ended, Event, GuestMove, Guests, Loss, NoProgram, NotTaken, Note, Unserved};
 pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transition, Watch, Which, Why};
 pub use host::links::Links;
 pub use house::House;
 pub use input::{Claiming, Input};
+pub use keep::exports::Exported;
 pub use keep::pins::PinCount;
 pub use limiter::Limiter;
-pub use keep::exports::Exported;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
 pub use plan::{Hop, idle::Idle};
@@ -147,7 +147,8 @@ impl Engine {
         self.desk.settle(now);
         self.desk.ask_kernel(now);
         // Every live guest may have to be looked at for the programs in the kernel.
-        for walk in self.desk.mirror_all().into_iter().chain(self.desk.export_all()) {
+        let walks = [self.desk.mirror_all(), self.desk.export_all(), self.desk.take_woken()];
+        for walk in walks.into_iter().flatten() {
             self.backlog.push_back(walk);
             self.resume_at = Some(now.next());
         }
@@ -324,6 +325,7 @@ impl Engine {
         }
         self.desk.watch_bridges(now);
         self.desk.reserve_link_locals();
+        self.desk.hear_arrivals();
         let House { host, plan, guests, .. } = &mut self.desk.house;
         // The provider's router is no guest.
         plan.routers(host).into_iter().for_each(|router| guests.end(router, Why::Router, now));

@@ -197,6 +197,9 @@ pub struct RangePolicy {
     /// Whether guests with an identity in it are held to their own addresses.
     #[serde(default)]
     pub guard: bool,
+    /// Whether only what is claimed of it is answered for: another host has it meanwhile.
+    #[serde(default)]
+    pub standby: bool,
     /// Where it comes from.
     pub origin: Origin,
 }

@@ -55,6 +55,8 @@ pub(super) enum Work {
     Inherited(IfIndex),
     /// Every live guest is told to the sets that other programs look at.
     Export(u32),
+    /// What is live in this prefix, of a range that stands by, is announced.
+    Wake(Ipv6Net, u32),
     /// What is live behind these upstreams is announced; whether each is new.
     Announce(BTreeMap<IfIndex, bool>, u32),
     /// Timers are shorter.

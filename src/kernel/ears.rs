@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
+use super::arrivals::{self, Arrivals};
 use super::newcomers::{ALL_INTERFACES, Newcomers};
 use super::packet::{BATCH, PacketSocket, RecvBatch, Stamps};
 use super::ready::{Left, Queue, Source};
@@ -29,6 +30,7 @@ pub struct Ears {
     open: HashMap<IfIndex, OpenEar>,
     stamps: Stamps,
     newcomers: Newcomers,
+    arrivals: Arrivals,
     /// Whether guests may come on interfaces that are not listened on.
     expects_newcomers: bool,
     /// What was asked of sockets so far, open and closed ones: the kernel forgets it when it has said
@@ -76,6 +78,7 @@ impl Ears {
             open: HashMap::new(),
             stamps: Stamps::default(),
             newcomers: Newcomers::default(),
+            arrivals: Arrivals::default(),
             expects_newcomers: true,
             drops: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -144,6 +147,9 @@ impl Ears {
     /// listened on.
     pub fn next_ready(&mut self) -> Option<IfIndex> {
         let link = self.ready.pop()?;
+        if arrivals::SOCKETS.contains(&link) {
+            self.arrivals.read(link);
+        }
         if link == ALL_INTERFACES {
             self.newcomers.read(|link| self.open.contains_key(&link));
         }
@@ -153,6 +159,19 @@ impl Ears {
     /// The duplicate address detection that came on this interface before it was listened to.
     pub fn take_newcomers(&mut self, link: IfIndex) -> Vec<Vec<u8>> {
         self.newcomers.take(link)
+    }
+
+    /// That stations arrive is heard on all interfaces from now on, or is not.
+    pub fn expect_arrivals(&mut self, are_expected: bool) {
+        if !are_expected {
+            return self.arrivals.close().into_iter().for_each(close);
+        }
+        self.arrivals.open(&self.ready);
+    }
+
+    /// The stations that have arrived since the last look.
+    pub fn take_arrivals(&mut self) -> Vec<(IfIndex, Mac)> {
+        self.arrivals.take()
     }
 
     /// Guests may come on interfaces that are not listened on yet, or may not: then nothing is heard there.
@@ -247,7 +266,9 @@ impl Ears {
             self.close(link, old);
         }
         let upstreams = self.open.iter().filter(|(_, ear)| matches!(ear.role, Role::Upstream { .. }));
-        self.newcomers.leave_out(upstreams.map(|(link, _)| *link));
+        let upstreams: Vec<_> = upstreams.map(|(link, _)| *link).collect();
+        self.newcomers.leave_out(upstreams.iter().copied());
+        self.arrivals.leave_out(upstreams.into_iter());
         self.told.push((link, Ok(())));
     }
 

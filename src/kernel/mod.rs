@@ -3,6 +3,7 @@
 //! It turns the kernel's own forms into the plain values of [`crate::engine::facts`] and back, and
 //! decides nothing. All of it works in the network namespace of the thread that opens it.
 
+pub mod arrivals;
 pub mod bpf;
 pub mod confinement;
 pub mod ears;

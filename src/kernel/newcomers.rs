@@ -42,7 +42,7 @@ impl Newcomers {
     /// runtime with I/O.
     pub fn open(&mut self, queue: &Queue) -> io::Result<()> {
         if self.source.is_none() {
-            let socket = PacketSocket::everywhere(&filter::newcomers(&self.upstreams))?;
+            let socket = PacketSocket::everywhere(libc::ETH_P_IPV6, &filter::newcomers(&self.upstreams))?;
             self.source = Some(Source::new(Arc::new(socket), ALL_INTERFACES, queue)?);
         }
         Ok(())
@@ -97,7 +97,8 @@ impl Newcomers {
     }
 }
 
-fn read(socket: &PacketSocket, mut tell: impl FnMut(IfIndex, &[u8])) -> Left {
+/// Reads frames of all interfaces, some at a time, and tells where each came.
+pub(super) fn read(socket: &PacketSocket, mut tell: impl FnMut(IfIndex, &[u8])) -> Left {
     let mut buffer = [0; LONGEST_FRAME];
     for _ in 0..READ_AT_ONCE {
         let (length, sender) = match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {

@@ -58,14 +58,14 @@ impl PacketSocket {
         Self { fd: unbound()?, out: unbound()? }.begin(link, filter, libc::ETH_P_ALL)
     }
 
-    /// The same on every interface there is or will be, as far as each takes such frames by itself. Nothing leaves by
-    /// it.
-    pub fn everywhere(filter: &[Instruction]) -> io::Result<Self> {
+    /// The same for frames of this protocol on every interface there is or will be, as far as each takes such frames by
+    /// itself. Nothing leaves by it.
+    pub fn everywhere(protocol: c_int, filter: &[Instruction]) -> io::Result<Self> {
         let socket = Self { fd: unbound()?, out: unbound()? };
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
         socket.attach(filter)?;
         socket.make_room(RECEIVE_BUFFER_EVERYWHERE)?;
-        bind(&socket.fd, 0, libc::ETH_P_IPV6)?;
+        bind(&socket.fd, 0, protocol)?;
         Ok(socket)
     }
 

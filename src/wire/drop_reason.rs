@@ -112,6 +112,8 @@ drop_reasons! {
     Excluded => "excluded",
     /// The range has `answer = "never"`.
     NeverAnswered => "never_answered",
+    /// The range has `standby = true`, and nobody has claimed the target.
+    Standby => "standby",
     /// The target is an address of the upstream itself: the kernel answers.
     UpstreamAddress => "upstream_address",
     /// The kernel routes the target back out of the upstream. The host that has it answers for itself.

@@ -69,15 +69,7 @@ pub fn downstream() -> Vec<Instruction> {
 /// For all interfaces at once: the duplicate address detection of stations, and the groups that they listen to. Frames
 /// that come on `upstreams` are left out, on at most [`MAX_UPSTREAMS`] of them.
 pub fn newcomers(upstreams: &[u32]) -> Vec<Instruction> {
-    let upstreams = &upstreams[..upstreams.len().min(MAX_UPSTREAMS)];
-    let mut program = Vec::new();
-    if !upstreams.is_empty() {
-        program.push(load(LOAD_WORD, INTERFACE));
-    }
-    for upstream in upstreams {
-        program.push(Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 1, operand: *upstream });
-        program.push(DROP);
-    }
+    let mut program = without(upstreams);
     program.extend(with_listeners(&[MldReport::TYPE, MldReport::V1_TYPE]));
     program.push(Instruction { code: JUMP_EQUAL, if_true: 1, if_false: 0, operand: SOLICITATION });
     program.push(DROP);
@@ -88,6 +80,40 @@ pub fn newcomers(upstreams: &[u32]) -> Vec<Instruction> {
         program.push(DROP);
     }
     program.push(PASS);
+    program
+}
+
+/// For all interfaces at once, of what is RARP or ARP: stations that say they have arrived (RARP, and gratuitous ARP). Frames
+/// that come on `upstreams` are left out, on at most [`MAX_UPSTREAMS`] of them.
+pub fn arrivals(upstreams: &[u32]) -> Vec<Instruction> {
+    let mut program = without(upstreams);
+    program.extend([
+        load(LOAD_WORD, PACKET_TYPE),
+        Instruction { code: JUMP_GREATER, if_true: 6, if_false: 0, operand: PACKET_TO_GROUP },
+        load(LOAD_HALF, 12),
+        Instruction { code: JUMP_EQUAL, if_true: 5, if_false: 0, operand: ETHERTYPE_RARP },
+        // Of ARP: the sender's address is the target's.
+        load(LOAD_WORD, ARP_SENDER),
+        Instruction { code: TO_INDEX, if_true: 0, if_false: 0, operand: 0 },
+        load(LOAD_WORD, ARP_TARGET),
+        Instruction { code: JUMP_EQUAL_INDEX, if_true: 1, if_false: 0, operand: 0 },
+        DROP,
+        PASS,
+    ]);
+    program
+}
+
+/// Drops what comes on these interfaces; everything else falls through.
+fn without(upstreams: &[u32]) -> Vec<Instruction> {
+    let upstreams = &upstreams[..upstreams.len().min(MAX_UPSTREAMS)];
+    let mut program = Vec::new();
+    if !upstreams.is_empty() {
+        program.push(load(LOAD_WORD, INTERFACE));
+    }
+    for upstream in upstreams {
+        program.push(Instruction { code: JUMP_EQUAL, if_true: 0, if_false: 1, operand: *upstream });
+        program.push(DROP);
+    }
     program
 }
 
@@ -224,12 +250,19 @@ const AND: u16 = 0x54;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_GREATER: u16 = 0x25;
 const RETURN: u16 = 0x06;
+/// Accumulator to index, and a comparison with that.
+const TO_INDEX: u16 = 0x07;
+const JUMP_EQUAL_INDEX: u16 = 0x1d;
 /// linux/filter.h: SKF_AD_OFF + SKF_AD_PKTTYPE, the `sll_pkttype` of packet(7).
 const PACKET_TYPE: u32 = 0xffff_f004;
 const PACKET_TO_GROUP: u32 = 2;
 /// SKF_AD_OFF + SKF_AD_IFINDEX: the interface that the frame came on.
 const INTERFACE: u32 = 0xffff_f008;
 const ETHERTYPE_IPV6: u32 = 0x86dd;
+const ETHERTYPE_RARP: u32 = 0x8035;
+/// Offsets of the IPv4 addresses in a frame of ARP.
+const ARP_SENDER: u32 = 28;
+const ARP_TARGET: u32 = 38;
 const ICMPV6: u32 = 58;
 const HOP_LIMIT: u32 = 255;
 const SOLICITATION: u32 = 135;

@@ -12,6 +12,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod advertisement;
+pub mod arrival;
 mod checksum;
 mod drop_reason;
 mod envelope;

@@ -41,7 +41,8 @@ fn told(outputs: &[Output]) -> Option<MirroredRanges> {
 fn answers(told: &MirroredRanges, target: Ipv6Addr) -> bool {
     let answered = told.answered.iter().map(|prefix| (prefix, true));
     let all = answered.chain(told.passed_on.iter().map(|prefix| (prefix, false)));
-    let longest = all.filter(|(prefix, _)| prefix.contains(&target)).max_by_key(|(prefix, _)| prefix.prefix_len());
+    let longest =
+        all.filter(|(prefix, _)| prefix.contains(&target)).max_by_key(|(prefix, _)| prefix.prefix_len());
     longest.is_some_and(|(_, is_answered)| is_answered)
 }
 

@@ -134,7 +134,7 @@ impl Run {
                 Output::Listen(link, _) | Output::Unlisten(link) => {
                     self.outcomes.push(Input::EarChanged(link, Outcome::Done));
                 }
-                Output::Resync | Output::HearNewcomers(_) => {}
+                Output::Resync | Output::HearNewcomers(_) | Output::HearArrivals(_) => {}
                 Output::Remember(all) => assert!(all.len() <= Remembered::MOST),
                 Output::RememberClaims(_) => {}
                 Output::Report(link, report) => {
@@ -241,6 +241,7 @@ fn policy(routes: RangeRoutes) -> Policy {
             exclude: vec![excluded()],
             proxy_downstream: true,
             guard: false,
+            standby: false,
             origin: Origin::Config,
         }],
         suffixes: Vec::new(),

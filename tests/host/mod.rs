@@ -277,6 +277,7 @@ pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
         exclude: Vec::new(),
         proxy_downstream: false,
         guard: false,
+        standby: false,
         origin: Origin::Config,
     }
 }

@@ -139,6 +139,7 @@ impl Village {
             Output::Event(event) => self.events.push(event),
             Output::ChangeNeighbor(_) | Output::Listen(..) | Output::Unlisten(_) | Output::Resync => {}
             Output::HearNewcomers(_)
+            | Output::HearArrivals(_)
             | Output::Report(..)
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}

@@ -14,6 +14,7 @@
 //! * `guards`: what guests send that is another's
 //! * `identities`: guests with an identity, and what is claimed
 //! * `pinned`: permanent neighbor entries of guests
+//! * `moves`: guests that move between two hosts, and hosts that stand by
 //! * `hook_scripts`: the scripts that claim and release for other programs
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hints`: the groups that guests report, and who is asked first
@@ -103,13 +104,14 @@ mod load;
 mod machine;
 mod metrics;
 mod metrics_socket;
+mod moves;
 mod namespace;
 mod next_hops;
 mod offload;
 mod own_bridge;
 mod own_link;
-mod pinned;
 mod pings;
+mod pinned;
 mod probing;
 mod program;
 mod provider;
@@ -171,6 +173,7 @@ fn main() {
         ("guests", guests::CASES),
         ("identities", identities::CASES),
         ("pinned", pinned::CASES),
+        ("moves", moves::CASES),
         ("hook_scripts", hook_scripts::CASES),
         ("guests_gateway", guests_gateway::CASES),
         ("hints", hints::CASES),

@@ -46,6 +46,7 @@ pub(super) fn described(checked: &Checked, here: &Here) -> Value {
                 "exclude": range.exclude.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "gateway": range.gateway,
                 "proxy_downstream": range.proxy_downstream,
+                "standby": range.standby,
             })
         })
         .collect();

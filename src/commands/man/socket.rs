@@ -89,7 +89,7 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "ranges",
         "Each with prefix, upstream, interfaces (its first 64 downstreams), interface_count, follows_kernel, \
-         answer, routes, gateway (or null), proxy_downstream, origin (config, suffix or automatic) and state (serving \
+         answer, routes, gateway (or null), proxy_downstream, standby, origin (config, suffix or automatic) and state (serving \
          or waiting).",
     ),
     (
@@ -342,7 +342,7 @@ const EVENTS: &[Term] = &[
     ),
     (
         "claimed",
-        "object, interface (null while that is not up): an address, a prefix or a guest is here from now on.",
+        "object, interface (null while that is not up, or for a prefix with several): an address, a prefix or a guest is here from now on.",
     ),
     ("released", "object, why: it is no longer claimed."),
     ("problem", "message: lone64 cannot serve something, or waits for it."),

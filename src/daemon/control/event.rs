@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::error::describe;
 use crate::engine::facts::{IfIndex, KernelRoute};
-use crate::engine::{Asker, Event, Links};
+use crate::engine::{Asker, Event, GuestMove, Links};
 
 /// The line of an event, with its end.
 pub(super) fn line(event: &Event, links: &Links) -> String {
@@ -142,6 +142,17 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::Released(object, ended) => json!({
             "event": "released", "object": object.to_string(), "why": ended.as_str(),
         }),
+        Event::GuestMoved(guest, what) => {
+            let (kind, link, by) = match what {
+                GuestMove::Arrived(link) => ("guest_arrived", Some(link), None),
+                GuestMove::Left(link, by) => ("guest_left", Some(link), Some(by)),
+                GuestMove::Flaps(link) => ("guest_flaps", Some(link), None),
+                GuestMove::Quiet => ("guest_stays", None, None),
+            };
+            json!({
+                "event": kind, "guest": guest, "interface": link.map(name), "by": by.map(|mac| mac.to_string()),
+            })
+        }
         Event::Problem(problem) => json!({ "event": "problem", "message": problem.to_string() }),
         Event::Solved(problem) => json!({ "event": "solved", "message": problem.solved() }),
         Event::Note(note) => json!({ "event": "note", "message": note.to_string() }),

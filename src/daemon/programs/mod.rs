@@ -10,8 +10,8 @@
 //! each guest and no lock of others. Whatever takes longer is a job (`job`), one at a time for each upstream.
 
 mod job;
-mod ranges;
 mod look;
+mod ranges;
 mod watch;
 
 use core::net::Ipv6Addr;

@@ -296,11 +296,12 @@ impl Explainer<'_> {
                 match reason {
                     DropReason::NoDownstream => steps.push(self.no_downstream(range, target)),
                     DropReason::RoutedBack => steps.push(self.routed_back(range, target)),
+                    DropReason::Standby => steps.push(self.stands_by(range)),
                     _ => {}
                 }
                 Expected::Dropped(reason)
             }
-            // Only of a stranger that checks for duplicates, which this asker does not.
+            // Of a stranger that checks for duplicates.
             Decision::Listen => Expected::Probing,
             Decision::Wait => {
                 steps.push(yes(Subject::Downstream, self.downstream_named(range)));

@@ -122,6 +122,9 @@ impl<'a> Scene<'a> {
         if answer == Answer::Never {
             return Decision::Drop(DropReason::NeverAnswered);
         }
+        if plan.range(range).standby && !self.words.is_claimed(target) {
+            return Decision::Drop(DropReason::Standby);
+        }
         // The provider's router answers for itself, whatever the range says and whichever interface has its address. It
         // is no live guest: it ends as one when a route leads through it.
         let live = self.guests.live(target);
@@ -182,7 +185,7 @@ impl<'a> Scene<'a> {
             let is_check = asker.address.is_unspecified();
             return match is_check && self.guests.owner(target) != Some(Owner::Nobody) {
                 true => Decision::Listen,
-                false if is_check && !self.words.place(target, live.link) => Decision::AskBefore(live),
+                false if is_check && !self.words.keep(target, live.link) => Decision::AskBefore(live),
                 false => Decision::AnswerLive(live),
             };
         }

@@ -60,7 +60,7 @@ impl Desk {
         self.house.look_again();
     }
 
-    fn set_owner(&mut self, target: Ipv6Addr, owner: Owner, now: Time) {
+    pub(super) fn set_owner(&mut self, target: Ipv6Addr, owner: Owner, now: Time) {
         let House { guests, manners, .. } = &mut self.house;
         match guests.live(target) {
             Some(_) => guests.set_owner(target, owner),
@@ -174,6 +174,7 @@ impl Desk {
         let House { plan, host, guests, manners, .. } = &self.house;
         let Some(range) = plan.find(target) else { return false };
         let is_there = match plan.range(range).answer {
+            _ if plan.range(range).standby && !self.house.identities.words().is_claimed(target) => false,
             Answer::Never => false,
             Answer::Always => {
                 let has_room = manners.rivals.has_room() || manners.rivals.defend(target);

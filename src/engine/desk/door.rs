@@ -13,6 +13,7 @@ impl Desk {
         match input {
             Input::Solicitation(link, solicitation) => self.solicitation(link, &solicitation, now),
             Input::Advertisement(link, advertisement) => self.advertisement(link, &advertisement, now),
+            Input::Arrived(link, mac) => self.station_announced(link, mac, now),
             Input::Query(link, query) => self.queried(link, &query, now),
             Input::RouterSolicitation(link, _) => manners.snoopers.asked(link, now),
             Input::Report(link, report) => self.reported(link, &report),

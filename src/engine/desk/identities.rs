@@ -10,7 +10,9 @@ use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::{Standing, Why};
 use crate::engine::facts::{IfIndex, IfName, KernelRoute, NextHop};
-use crate::engine::guests::{By, Claim, Covered, Cursor, Ended, Missing, Object, Out, Spot, Terrain, Watched, Word};
+use crate::engine::guests::{
+    By, Claim, Covered, Cursor, Ended, Missing, Object, Out, Spot, Terrain, Watched, Word,
+};
 use crate::engine::host::Host;
 use crate::engine::house::House;
 use crate::engine::input::Claiming;
@@ -31,8 +33,16 @@ impl Desk {
                     self.claim(claim, now);
                 }
             }
+            Claiming::Several(claims) => {
+                for claim in claims {
+                    if self.house.may_claim(&claim).is_ok() {
+                        self.claim(claim, now);
+                    }
+                }
+            }
             Claiming::Release(object) => self.release_claim(&object, Ended::Released, now),
         }
+        self.remember_claims();
     }
 
     fn claim(&mut self, claim: Claim, now: Time) {
@@ -41,10 +51,15 @@ impl Desk {
         identities.claim(claim, &terrain);
         let link = self.house.identities.claim_of(&object).and_then(|seen| seen.link);
         self.tell(Event::Claimed(object.clone(), link));
-        self.settle_identities(now);
+        self.follow_identities(now);
         // Also what was live before: others on the link may know it elsewhere.
         for target in self.house.identities.addresses_of(&object) {
             self.announce_claimed(target, now);
+        }
+        if let (Object::Guest(name), Some(link)) = (&object, link)
+            && let Some(id) = self.house.identities.named(name)
+        {
+            self.announce_gateways(link, id);
         }
     }
 
@@ -60,6 +75,8 @@ impl Desk {
         while let Some(object) = self.house.identities.take_over(now) {
             self.tell(Event::Released(object, Ended::Over));
         }
+        let (identities, terrain) = self.house.identities();
+        identities.tick_moves(&terrain, now);
         self.settle_identities(now);
     }
 
@@ -101,6 +118,18 @@ impl Desk {
 
     /// Hands on what has come out.
     pub(super) fn settle_identities(&mut self, now: Time) {
+        self.follow_identities(now);
+        self.remember_claims();
+    }
+
+    fn remember_claims(&mut self) {
+        let changed = self.house.identities.take_changed();
+        if !changed.is_empty() {
+            self.outputs.push_back(Output::RememberClaims(changed));
+        }
+    }
+
+    fn follow_identities(&mut self, now: Time) {
         for out in self.house.identities.take_out() {
             self.export_identity(&out);
             match out {
@@ -112,21 +141,23 @@ impl Desk {
                     self.pin(target, None);
                     self.house.guests.end(target, Why::Released, now);
                 }
-                // It may be there all the same, as any other guest.
                 Out::Gone(target, By::Guest) => {
                     self.pin(target, None);
-                    self.doubt(target, Doubt::StationGone, now);
+                    // Where it is not elsewhere it may be there all the same, as any other guest.
+                    match self.house.identities.is_away(target) {
+                        true => self.house.guests.end(target, Why::Elsewhere, now),
+                        false => self.doubt(target, Doubt::StationGone, now),
+                    }
                 }
                 Out::Lead(prefix, way) => {
                     let House { keep, host, .. } = &mut self.house;
                     keep.routes.want_way(prefix, way, host);
                 }
                 Out::Doubt(link, address) => self.doubt_identity_hop(&Hop { link, address }, now),
+                Out::Woke(prefix) => self.woke(prefix),
+                Out::Slept(prefix) => self.slept(prefix),
+                of_a_move => self.follow_move(of_a_move, now),
             }
-        }
-        let changed = self.house.identities.take_changed();
-        if !changed.is_empty() {
-            self.outputs.push_back(Output::RememberClaims(changed));
         }
     }
 
@@ -147,12 +178,14 @@ impl Desk {
     }
 
     /// The link is not asked first: the administrator says that it is here, and may have taken it from another host.
-    fn announce_claimed(&mut self, target: Ipv6Addr, now: Time) {
+    pub(super) fn announce_claimed(&mut self, target: Ipv6Addr, now: Time) {
         self.house.manners.rivals.end(target);
-        self.house.guests.set_owner(target, Owner::Nobody);
+        self.set_owner(target, Owner::Nobody, now);
         self.reroute(target);
         if self.house.plan.upstream_of(target).is_some_and(|upstream| upstream.is_claimed_on()) {
-            self.announce_again(target, now);
+            let House { guests, manners, .. } = &mut self.house;
+            manners.announcements.begin_claimed(target, guests.number(target), now);
+            self.house.look_again();
         }
     }
 
@@ -272,6 +305,10 @@ impl Terrain for Ground<'_> {
             prefix.prefix_len() == 64 && self.is_behind(*range, &prefix, link)
         };
         ids.filter(is_there).map(|range| self.plan.range(range).prefix).collect()
+    }
+
+    fn stands_by(&self, prefix: &Ipv6Net) -> bool {
+        self.plan.index.around_all(prefix).is_some_and(|range| self.plan.range(range).standby)
     }
 
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool {

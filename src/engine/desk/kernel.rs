@@ -10,6 +10,7 @@ use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::Why;
 use crate::engine::facts::{AddressState, Fact, IfIndex, KernelRoute};
+use crate::engine::guests::Words;
 use crate::engine::host::links::Links;
 use crate::engine::host::{Delta, Host, News};
 use crate::engine::house::House;
@@ -84,6 +85,12 @@ impl Desk {
             Fact::Route(route) => return self.learn_route(route, Said::There, delta),
             Fact::RouteReplaced(route) => return self.learn_route(route, Said::InPlace, delta),
             Fact::RouteGone(route) => return self.learn_route(route, Said::Gone, delta),
+            // What is read from all bridges at once, where ports matter, says nothing of when.
+            Fact::Station { bridge, mac, .. } if !host.stations.is_watching() => {
+                self.house.identities.station_heard(mac);
+                self.arrived(bridge, mac, now);
+                return News::Nothing;
+            }
             Fact::Station { mac, .. } => {
                 let news = host.learn(fact, delta);
                 self.house.identities.station_heard(mac);
@@ -246,10 +253,12 @@ impl Desk {
     /// Sends the announcements that are due, at most so many. False if there are more.
     pub fn announce(&mut self, most: usize, now: Time) -> bool {
         self.tick_claims(now);
-        let House { plan, host, guests, next_hops, keep, manners, counters, .. } = &mut self.house;
+        let House { plan, host, guests, identities, next_hops, keep, manners, counters, .. } =
+            &mut self.house;
         let Manners { announcements, admission, rivals, asked, sources, .. } = manners;
-        let (is_serving, routes) = (self.phase == Phase::Serving, &keep.routes);
-        let audience = Audience { plan, host, guests, next_hops, routes, rivals, asked, sources, is_serving };
+        let (is_serving, routes, words) = (self.phase == Phase::Serving, &keep.routes, identities.words());
+        let audience =
+            Audience { plan, host, guests, next_hops, routes, rivals, asked, sources, words, is_serving };
         let mut out = Vec::new();
         let is_all = announcements.tick(most, &audience, &mut out, now);
         for (target, router) in announcements.take_asked() {
@@ -294,6 +303,7 @@ struct Audience<'a> {
     rivals: &'a Rivals,
     asked: &'a Asked,
     sources: &'a Sources,
+    words: &'a Words,
     is_serving: bool,
 }
 
@@ -322,18 +332,22 @@ impl Announced for Audience<'_> {
             && host.links.is_up(upstream.link)
             && !plan.index.excludes(range, target)
             && !host.links.has(upstream.link, target)
-            && !plan.is_router(target, host);
+            && !plan.is_router(target, host)
+            && (!plan.range(range).standby || self.words.is_claimed(target));
         let owner = self.guests.owner(target).unwrap_or_else(|| self.asked.owner(target, now));
         let is_disputed = self.rivals.defend(target);
         let is_proved = live.is_some_and(|live| live.place().is_proved());
         let is_shared = plan.place(range).own_bridge().is_some();
+        let is_taken_over = plan.range(range).standby && plan.range(range).answer == Answer::Always;
         is_ours.then_some(Footing {
             upstream,
             is_free: owner == Owner::Nobody && !is_disputed,
             is_disputed,
             is_kept: self.rivals.may_return(target, |link, mac| host.gateways.have(link, mac)),
             // An advertisement to all would turn guests away from each other.
-            is_announced: upstream.announce != Announce::No && (is_own || is_proved) && !is_shared,
+            is_announced: upstream.announce != Announce::No
+                && (is_own || is_proved || is_taken_over)
+                && !is_shared,
             is_shared,
         })
     }

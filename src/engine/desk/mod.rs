@@ -17,16 +17,20 @@ mod kernel;
 mod listeners;
 mod mirror;
 mod mirrored_ranges;
+mod moves;
 mod pins;
 mod programs;
 mod provider;
 mod signs;
 mod snapshot;
+mod standby;
 mod switches;
 mod walks;
 
 use core::net::Ipv6Addr;
 use std::collections::VecDeque;
+
+use ipnet::Ipv6Net;
 
 use super::answer;
 use super::answers::{AlsoGuest, Because, Decision};
@@ -48,6 +52,10 @@ pub struct Desk {
     pub(super) outputs: VecDeque<Output>,
     pub(super) watch: Watch,
     pub(super) phase: Phase,
+    /// Prefixes that were claimed, in ranges that stand by: what is live there is to be announced.
+    woken: Vec<Ipv6Net>,
+    /// Whether it is heard that stations arrive.
+    hears_arrivals: bool,
 }
 
 /// How far the engine's life has come.
@@ -72,7 +80,8 @@ enum Said {
 impl Desk {
     /// A desk at which nothing has arrived yet.
     pub fn new(house: House) -> Self {
-        Self { house, outputs: VecDeque::new(), watch: Watch::default(), phase: Phase::Learning }
+        let (outputs, watch, phase) = (VecDeque::new(), Watch::default(), Phase::Learning);
+        Self { house, outputs, watch, phase, woken: Vec::new(), hears_arrivals: false }
     }
 
     /// Decides for an asker that has waited, or whose way back was missing.

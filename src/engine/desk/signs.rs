@@ -64,7 +64,11 @@ impl Desk {
     pub fn advertisement(&mut self, link: IfIndex, advertisement: &Advertisement, now: Time) {
         let (target, mac) = (advertisement.target, advertisement.owner_mac());
         let Some(upstream) = self.house.plan.upstream(link).copied() else {
-            return self.hear(target, Heard { link, mac, sign: Sign::Advertised }, now);
+            self.hear(target, Heard { link, mac, sign: Sign::Advertised }, now);
+            if !advertisement.flags.solicited {
+                self.arrived(link, advertisement.source_mac, now);
+            }
+            return;
         };
         if let Some(side) = self.side_after(link, advertisement, now)
             && side != Side::Uplink
@@ -83,6 +87,9 @@ impl Desk {
             let (neighbors, ground, budget) = self.house.neighbors();
             neighbors.hear(target, Heard { link, mac, sign: Sign::Advertised }, &ground, budget, now);
         }
+        if !advertisement.flags.solicited {
+            self.announced_elsewhere(target, mac, now);
+        }
         // On an upstream it makes nothing live, but it may be a rival's. Not the word of one that says so of everything,
         // unless it says that it is more than a proxy, and has not asked for it itself.
         let rivals = &self.house.manners.rivals;
@@ -98,6 +105,7 @@ impl Desk {
             return;
         }
         self.hear_identity((heard.link, heard.mac), target, now);
+        self.sighted(heard, now);
         self.hear_hop(target, heard, now);
         if !self.house.plan.may_live(target, heard.link, &self.house.host) {
             return;

@@ -85,6 +85,9 @@ impl Desk {
                 (!is_done).then_some(Work::Inherited(link))
             }
             Work::Export(from) => self.export_from(from, most).map(Work::Export),
+            Work::Wake(prefix, from) => {
+                self.wake(prefix, from, most, now).map(|next| Work::Wake(prefix, next))
+            }
             Work::Announce(upstreams, from) => {
                 let (live, next) = self.house.guests.live_from(from, most);
                 for (_, target, live) in live {

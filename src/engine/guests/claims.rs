@@ -84,9 +84,10 @@ impl Guests {
         self.release(&object).map(|claim| claim.object)
     }
 
-    /// When the next claim ends.
+    /// When the next claim ends, or something is due of a guest that moves.
     pub fn next_due(&self) -> Option<Time> {
-        self.ends.first().map(|(until, _)| *until)
+        let ends = self.ends.first().map(|(until, _)| *until);
+        ends.into_iter().chain(self.due.first().map(|(due, _)| *due)).min()
     }
 
     /// What is claimed differently than when this was last asked, and how; `None`: it is not any more.

@@ -46,6 +46,10 @@ impl Terrain for Ground {
         vec![RANGE]
     }
 
+    fn stands_by(&self, _: &Ipv6Net) -> bool {
+        false
+    }
+
     fn is_live_on(&self, address: Ipv6Addr, _: IfIndex) -> bool {
         self.live.contains(&address)
     }

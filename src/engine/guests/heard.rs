@@ -18,10 +18,7 @@ impl Guests {
         if is_new_place {
             known.seen = Some(link);
         }
-        let is_its_link = match &known.policy.interface {
-            Some(name) => terrain.named(name) == Some(link),
-            None => known.seen == Some(link),
-        };
+        let is_its_link = known.is_on(link, terrain);
         let is_new_hop = address.is_unicast_link_local() && is_its_link && known.hop != Some((link, address));
         if is_new_hop {
             match known.hop.filter(|(before, _)| *before == link) {

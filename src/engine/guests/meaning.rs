@@ -20,6 +20,8 @@ pub(super) struct Meaning {
     pub(super) link: Option<IfIndex>,
     /// The first thing that is missing.
     pub(super) missing: Option<Missing>,
+    /// All of this is answered for, in a range that stands by.
+    pub(super) awake: Option<Ipv6Net>,
 }
 
 impl Meaning {
@@ -56,6 +58,10 @@ impl Guests {
             Err(missing) => return Meaning::lacking(missing),
         };
         let mut meaning = Meaning { link: Some(link), ..Meaning::default() };
+        if let (By::Guest, Some(by)) = (by, known.course.away()) {
+            meaning.lack(Missing::Elsewhere(by));
+            return meaning;
+        }
         let addresses = match (&policy.addresses, policy.mac) {
             (GuestAddresses::Listed(addresses), _) => addresses.clone(),
             (GuestAddresses::Eui64, Some(mac)) => {
@@ -100,6 +106,10 @@ impl Guests {
             Object::Prefix(prefix) => *prefix,
         };
         let address = claim.object.address();
+        if address.is_none() && claim.via.is_none() && claim.mac.is_none() && terrain.stands_by(&prefix) {
+            let link = terrain.only_downstream(&prefix).ok();
+            return Meaning { awake: Some(prefix), link, ..Meaning::default() };
+        }
         let owner = address.and_then(|address| self.owner(address));
         let by_mac = claim.mac.and_then(|mac| self.known.get(self.stations.get(&mac)?));
         let link = match claim.interface.or(owner.and_then(|known| known.policy.interface)) {

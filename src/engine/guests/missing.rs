@@ -19,6 +19,8 @@ pub enum Missing {
     Up(IfName),
     /// This MAC was heard on no downstream.
     Station(Mac),
+    /// This station announces its addresses on the upstream, and it did not reply here.
+    Elsewhere(Mac),
     /// No range has all of this.
     Range(Ipv6Net),
     /// A range has it, and its guests are not behind this interface, or it is excluded there, or the host's own, or all of
@@ -78,6 +80,7 @@ impl Missing {
             Self::Interface(_) | Self::AnyInterface(_) => "no_interface",
             Self::Up(_) => "interface_down",
             Self::Station(_) => "mac_not_heard",
+            Self::Elsewhere(_) => "elsewhere",
             Self::Range(_) => "no_range",
             Self::Downstream(..) => "not_served_there",
             Self::Choice(_) => "several_interfaces",
@@ -98,7 +101,7 @@ impl Missing {
 
     /// Whether a claim is refused for it; the others may come later.
     pub(super) fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Up(_) | Self::Station(_) | Self::LinkLocal(..))
+        !matches!(self, Self::Up(_) | Self::Station(_) | Self::LinkLocal(..) | Self::Elsewhere(_))
     }
 }
 
@@ -117,6 +120,11 @@ impl fmt::Display for Missing {
             Self::Station(mac) => write!(
                 f,
                 "nothing was heard from {mac} on any downstream; start the guest, or name its `interface`"
+            ),
+            Self::Elsewhere(by) => write!(
+                f,
+                "another host ({by}) announces its addresses, and it did not reply here; it is announced as soon as \
+                 it sends something here"
             ),
             Self::Range(prefix) => write!(
                 f,

@@ -6,11 +6,13 @@
 
 mod claim;
 mod claims;
+mod course;
 mod guard;
 mod guards;
 mod heard;
 mod meaning;
 mod missing;
+mod moves;
 mod seen;
 mod words;
 mod written;
@@ -25,10 +27,13 @@ use super::policy::GuestPolicy;
 use super::time::Time;
 use crate::wire::Mac;
 pub use claim::{Claim, Ended, Object};
+use course::Course;
+pub use course::Sighting;
 pub use guard::{Breach, Family, GuardKey, Guarded, Guarding, NoGuard};
 pub use guards::{Guards, Spot, Watched};
 use meaning::Meaning;
 pub use missing::{Covered, Missing};
+pub use moves::Moves;
 pub use seen::{Seen, SeenClaim};
 pub use words::{By, GuestId, Way, Word, Words};
 
@@ -42,6 +47,9 @@ pub struct Guests {
     last: GuestId,
     claims: BTreeMap<Object, Claimed>,
     ends: BTreeSet<(Time, Object)>,
+    /// When something is due of guests that move.
+    due: BTreeSet<(Time, GuestId)>,
+    moves: Moves,
     words: Words,
     guards: Guards,
     /// These are new, or written differently, and were not looked at since.
@@ -61,6 +69,7 @@ struct Known {
     hop: Option<(IfIndex, Ipv6Addr)>,
     /// Another one that was heard since.
     next_hop: Option<Ipv6Addr>,
+    course: Course,
     given: Given,
 }
 
@@ -77,6 +86,7 @@ struct Given {
     prefixes: Vec<Ipv6Net>,
     link: Option<IfIndex>,
     missing: Option<Missing>,
+    awake: Option<Ipv6Net>,
 }
 
 /// What comes out.
@@ -90,6 +100,22 @@ pub enum Out {
     Lead(Ipv6Net, Option<Way>),
     /// Another link-local address was heard from this next hop's MAC: is it still there?
     Doubt(IfIndex, Ipv6Addr),
+    /// Another station announces the address of this MAC: is it still on this link?
+    Ask(Ipv6Addr, IfIndex, Mac),
+    /// All of this prefix, in a range that stands by, is claimed.
+    Woke(Ipv6Net),
+    /// It is not any more.
+    Slept(Ipv6Net),
+    /// This guest has come to this link.
+    Arrived(GuestId, IfIndex),
+    /// It is here still, although another station announces its addresses.
+    Stays(GuestId),
+    /// It has left this link: that station announces its addresses.
+    Left(GuestId, IfIndex, Mac),
+    /// It comes to this link and goes too often.
+    Flaps(GuestId, IfIndex),
+    /// That is over.
+    Quiet(GuestId),
 }
 
 /// Whose place is looked at next, in a walk over all.
@@ -134,6 +160,8 @@ pub trait Terrain {
     fn check_prefix(&self, prefix: &Ipv6Net, link: IfIndex) -> Result<(), Missing>;
     /// The ranges that are a /64 and have guests behind this link.
     fn slash_64s(&self, link: IfIndex) -> Vec<Ipv6Net>;
+    /// Whether all of the prefix is in a range that stands by.
+    fn stands_by(&self, prefix: &Ipv6Net) -> bool;
     /// Whether the address is known to be on this link.
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool;
 }
@@ -158,6 +186,12 @@ impl Guests {
 
     fn settle_guest(&mut self, id: GuestId, terrain: &impl Terrain) {
         let meaning = self.meaning_of_guest(id, By::Guest, None, terrain);
+        let Some(known) = self.known.get_mut(&id) else { return };
+        if meaning.link.is_none() {
+            let due = known.course.next_due();
+            known.course.lost_its_link();
+            self.is_due_again(id, due);
+        }
         let Some(known) = self.known.get_mut(&id) else { return };
         let given = std::mem::take(&mut known.given);
         let given = self.give_again(By::Guest, Some(id), given, meaning, terrain);
@@ -206,7 +240,12 @@ impl Guests {
 
     /// This follows in the place of what followed before.
     fn give(&mut self, by: By, id: Option<GuestId>, before: Given, meaning: Meaning) -> Given {
-        let Meaning { words, ways, link, missing } = meaning;
+        let Meaning { words, ways, link, missing, awake } = meaning;
+        if let Some(prefix) = before.awake.filter(|before| awake != Some(*before))
+            && self.words.wake(prefix, false)
+        {
+            self.out.push(Out::Slept(prefix));
+        }
         for address in before.addresses {
             if !words.iter().any(|(other, _)| *other == address) && self.words.say(address, by, None) {
                 match self.words.of(address).copied() {
@@ -230,8 +269,14 @@ impl Guests {
                 self.out.push(Out::Lead(*prefix, self.words.way(prefix)));
             }
         }
+        if let Some(prefix) = awake
+            && self.words.wake(prefix, true)
+        {
+            self.out.push(Out::Woke(prefix));
+        }
         let addresses = words.into_iter().map(|(address, _)| address).collect();
-        Given { addresses, prefixes: ways.into_iter().map(|(prefix, _)| prefix).collect(), link, missing }
+        let prefixes = ways.into_iter().map(|(prefix, _)| prefix).collect();
+        Given { addresses, prefixes, link, missing, awake }
     }
 
     /// Once for what is told several times in a row.
@@ -246,7 +291,7 @@ impl Guests {
 impl Known {
     fn new(policy: &GuestPolicy) -> Self {
         let (policy, given) = (policy.clone(), Given::default());
-        Self { policy, seen: None, hop: None, next_hop: None, given }
+        Self { policy, seen: None, hop: None, next_hop: None, course: Course::default(), given }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Seen<'a> {
     pub is_guarded: bool,
     /// How many packets of it were dropped, for each reason in the order of [`Breach::ALL`]; `None`: none.
     pub drops: Option<&'a [u64; Breach::ALL.len()]>,
+    /// Whether it comes and goes too often to be announced unasked.
+    pub is_flapping: bool,
 }
 
 impl Seen<'_> {
@@ -50,6 +52,15 @@ pub struct SeenClaim<'a> {
     pub link: Option<IfIndex>,
     /// What is missing.
     pub missing: Option<&'a Missing>,
+    /// Whether it is all of a prefix in a range that stands by, wherever its guests are.
+    pub is_awake: bool,
+}
+
+impl SeenClaim<'_> {
+    /// Whether it is here: nothing is missing.
+    pub fn is_here(&self) -> bool {
+        self.missing.is_none() && (self.link.is_some() || self.is_awake)
+    }
 }
 
 impl Guests {
@@ -60,7 +71,7 @@ impl Guests {
 
     /// Every guest, in the order in which they became known.
     pub fn iter(&self) -> impl Iterator<Item = Seen<'_>> {
-        self.known.iter().map(|(id, Known { policy, given, .. })| {
+        self.known.iter().map(|(id, Known { policy, given, course, .. })| {
             let (is_guarded, drops) = self.guard(*id);
             Seen {
                 id: *id,
@@ -71,6 +82,7 @@ impl Guests {
                 missing: given.missing.as_ref(),
                 is_guarded,
                 drops,
+                is_flapping: course.is_flapping(),
             }
         })
     }
@@ -81,13 +93,15 @@ impl Guests {
             claim,
             link: given.link,
             missing: given.missing.as_ref(),
+            is_awake: given.awake.is_some(),
         })
     }
 
     /// The claim of this, if there is one.
     pub fn claim_of(&self, object: &Object) -> Option<SeenClaim<'_>> {
         let Claimed { claim, given } = self.claims.get(object)?;
-        Some(SeenClaim { claim, link: given.link, missing: given.missing.as_ref() })
+        let (missing, is_awake) = (given.missing.as_ref(), given.awake.is_some());
+        Some(SeenClaim { claim, link: given.link, missing, is_awake })
     }
 
     /// The guest that has this address or a prefix with it, and what it lacks to be here.

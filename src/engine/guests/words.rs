@@ -1,7 +1,7 @@
 //! The administrator's word for single addresses: each is there, and where.
 
 use core::net::Ipv6Addr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,8 @@ struct Said<T>([Option<T>; 3]);
 pub struct Words {
     addresses: BTreeMap<Ipv6Addr, Said<Word>>,
     prefixes: BTreeMap<Ipv6Net, Said<(Way, Option<GuestId>)>>,
+    /// Of ranges that stand by, what is claimed as a whole: a few.
+    awake: BTreeSet<Ipv6Net>,
 }
 
 impl Words {
@@ -111,6 +113,32 @@ impl Words {
     /// Every prefix that is routed to a guest.
     pub fn prefixes(&self) -> impl Iterator<Item = Ipv6Net> {
         self.prefixes.keys().copied()
+    }
+
+    /// The same, and it is defended there without being asked. One that was found by its MAC may have moved.
+    pub fn keep(&self, target: Ipv6Addr, link: IfIndex) -> bool {
+        let may_move = |word: &Word| word.by == By::Guest && !word.is_fixed;
+        self.place(target, link) && !self.of(target).is_some_and(may_move)
+    }
+
+    /// Whether the address is claimed: by itself, with its guest, or with a prefix.
+    pub fn is_claimed(&self, target: Ipv6Addr) -> bool {
+        let by_word = self.of(target).is_some_and(|word| word.by != By::Guest);
+        let by_prefix = || self.prefixes.range(..=Ipv6Net::from(target)).next_back();
+        let is_routed = || {
+            by_prefix().is_some_and(|(prefix, said)| {
+                prefix.contains(&target) && said.0[..By::Guest as usize].iter().any(Option::is_some)
+            })
+        };
+        by_word || is_routed() || self.awake.iter().any(|prefix| prefix.contains(&target))
+    }
+
+    /// All of this prefix is claimed in a range that stands by; or is not any more. True if that is new.
+    pub(super) fn wake(&mut self, prefix: Ipv6Net, is_awake: bool) -> bool {
+        match is_awake {
+            true => self.awake.insert(prefix),
+            false => self.awake.remove(&prefix),
+        }
     }
 
     /// How many there are, of addresses and of prefixes.

@@ -114,8 +114,13 @@ impl Guests {
         }
         // Those that may have now what they could not have before.
         let waits = |known: &Known| matches!(known.given.missing, Some(Missing::Covers(..)));
-        let waiting: Vec<_> =
-            self.known.iter().filter(|(_, known)| waits(known)).map(|(id, _)| *id).take(MOST_WAITING).collect();
+        let waiting: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(_, known)| waits(known))
+            .map(|(id, _)| *id)
+            .take(MOST_WAITING)
+            .collect();
         waiting.into_iter().for_each(|id| self.settle_guest(id, terrain));
         Cursor::Claim(None)
     }

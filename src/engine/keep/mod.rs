@@ -281,7 +281,12 @@ impl Keep {
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.routes.next_due(), self.addresses.next_due(), self.ears.next_due()];
         due.into_iter()
-            .chain([self.table.next_due(), self.guards.next_due(), self.mirror.next_due(), self.pins.next_due()])
+            .chain([
+                self.table.next_due(),
+                self.guards.next_due(),
+                self.mirror.next_due(),
+                self.pins.next_due(),
+            ])
             .flatten()
             .min()
     }

@@ -13,6 +13,7 @@
 //! Measured, and harmless.
 
 mod again;
+mod claimed;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,8 @@ pub struct Announcements {
     due: BTreeSet<(Time, Ipv6Addr)>,
     /// None begins before this.
     earliest: Time,
+    /// The next that is claimed does not begin before this.
+    claimed_from: Time,
     limit: usize,
     /// The upstreams that were there when last looked at, and their addresses.
     stations: BTreeMap<IfIndex, Mac>,
@@ -68,6 +71,8 @@ enum Run {
 enum Step {
     /// Nothing; then it waits for its turn again.
     Pause,
+    /// It is claimed, and does not wait.
+    Claimed,
     /// The link is asked once more.
     Ask,
     /// Nothing more: the link was asked a retransmission time ago.
@@ -87,6 +92,7 @@ impl Announcements {
             waiting: Waiting::default(),
             due: BTreeSet::new(),
             earliest: Time::ORIGIN,
+            claimed_from: Time::ORIGIN,
             limit: limits.targets,
             stations: BTreeMap::new(),
             own: BTreeMap::new(),
@@ -149,6 +155,9 @@ impl Announcements {
 
     /// The target, a live guest if it has a number, is there since then: it is announced, as soon as it is its turn.
     pub fn begin(&mut self, target: Ipv6Addr, number: Option<u32>, since: Time, now: Time) {
+        if self.is_claimed(target) {
+            return;
+        }
         self.stop(target, number);
         if self.waiting.is_empty() {
             self.earliest = now + HEAD_START;
@@ -236,6 +245,7 @@ impl Announcements {
             match ground.footing(target, now) {
                 None => self.stop(target, None),
                 Some(_) if step == Step::Pause => self.begin(target, ground.number(target), now, now),
+                Some(footing) if step == Step::Claimed => self.claimed(target, &footing, ground, out, now),
                 Some(footing) if step == Step::Ask => self.ask(target, &footing, Step::Asked, out, now),
                 Some(footing) => self.go_through(step, target, &footing, ground, out, now),
             }
@@ -315,7 +325,7 @@ impl Announcements {
                 out.extend(advertisement.map(|said| Output::Advertise(upstream.link, said)));
                 left - 1
             }
-            Step::Pause | Step::Ask | Step::Asked | Step::First => {
+            Step::Pause | Step::Claimed | Step::Ask | Step::Asked | Step::First => {
                 self.tell(target, footing, ground, out);
                 MAX_NEIGHBOR_ADVERTISEMENT - 1
             }

@@ -217,6 +217,7 @@ fn range(prefix: Ipv6Net, upstream: &Link, downstream: &Link) -> RangePolicy {
         exclude: Vec::new(),
         proxy_downstream: false,
         guard: false,
+        standby: false,
         origin: Origin::Automatic,
     }
 }

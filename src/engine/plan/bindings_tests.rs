@@ -46,6 +46,7 @@ fn leaves_loopback_and_upstreams_out_of_a_pattern() {
         exclude: Vec::new(),
         proxy_downstream: false,
         guard: false,
+        standby: false,
         origin: Origin::Config,
     };
     let upstreams = [UpstreamPolicy::new(UpstreamInterface::Named("veth0".parse().expect("a name")))];

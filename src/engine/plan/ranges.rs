@@ -163,6 +163,7 @@ mod tests {
             exclude: exclude.iter().map(|net| net.parse().expect("a prefix")).collect(),
             proxy_downstream: false,
             guard: false,
+            standby: false,
             origin: Origin::Config,
         }
     }

@@ -192,12 +192,15 @@ impl Kind {
 
     fn elements(self, guarding: &Guarding) -> BTreeSet<Element> {
         let guest = match guarding {
-            Guarding::Reserved(all) => return all.iter().map(|address| ("reserved", hex(address.to_bits()))).collect(),
+            Guarding::Reserved(all) => {
+                return all.iter().map(|address| ("reserved", hex(address.to_bits()))).collect();
+            }
             Guarding::Guest(guest) if self.is_of(guest.family) => guest,
             Guarding::Guest(_) => return BTreeSet::new(),
         };
         let Guarded { mac, port, addresses, prefixes, is_fresh, .. } = guest;
-        let mut all = BTreeSet::from([("macs", mac.to_string()), ("pairs", format!("{mac} . {}", number(*mac)))]);
+        let mut all =
+            BTreeSet::from([("macs", mac.to_string()), ("pairs", format!("{mac} . {}", number(*mac)))]);
         if let Some(port) = port {
             all.insert(("ports", format!("\"{port}\"")));
             all.insert(("places", format!("\"{port}\" . {mac}")));
@@ -268,7 +271,10 @@ mod tests {
         let mut elements = Elements::default();
         let all = (1..=3).map(|id| (key(id), Some(guest(id as u8, "tap0", Family::Bridge)))).collect();
         let text = elements.change(all, Tables { bridge: true, routed: false }).text;
-        assert!(text.starts_with("add table bridge lone64_guard\ndelete table bridge lone64_guard\n"), "{text}");
+        assert!(
+            text.starts_with("add table bridge lone64_guard\ndelete table bridge lone64_guard\n"),
+            "{text}"
+        );
         assert!(text.contains("table bridge lone64_guard {\n") && !text.contains("table ip6"), "{text}");
         let ports: Vec<_> = text.lines().filter(|line| line.contains(" ports { \"")).collect();
         assert_eq!(ports, ["add element bridge lone64_guard ports { \"tap0\", }"]);

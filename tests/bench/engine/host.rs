@@ -57,6 +57,7 @@ impl Scene {
             exclude: Vec::new(),
             proxy_downstream: false,
             guard: false,
+            standby: false,
             origin: Origin::Config,
         };
         let mut upstream = UpstreamPolicy::new(UpstreamInterface::DefaultRoute);

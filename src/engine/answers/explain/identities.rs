@@ -2,9 +2,10 @@
 
 use core::net::Ipv6Addr;
 
-use super::{Explainer, Step, Subject, alive, open, yes};
+use super::{Explainer, Step, Subject, alive, no, open, yes};
 use crate::engine::guests::{By, Object};
 use crate::engine::liveness::Live;
+use crate::engine::plan::RangeId;
 use crate::engine::time::Time;
 
 impl Explainer<'_> {
@@ -33,6 +34,13 @@ impl Explainer<'_> {
     fn left(&self, object: &Object, now: Time) -> String {
         let until = self.identities.claim_of(object).and_then(|seen| seen.claim.until);
         until.map_or_else(String::new, |until| format!(" for {} s more", until.since(now).as_secs()))
+    }
+
+    /// Another host has it.
+    pub(super) fn stands_by(&self, range: RangeId) -> Step {
+        let prefix = self.scene.plan.range(range).prefix;
+        let value = format!("the range {prefix} stands by, and this is not claimed");
+        no(Subject::Mode, value, Some(format!("`lone64 claim {prefix}` takes the range over")))
     }
 
     /// Whose prefix the address is in; or whose it is, where that one is not here.

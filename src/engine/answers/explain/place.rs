@@ -334,6 +334,7 @@ mod tests {
                 exclude: Vec::new(),
                 proxy_downstream: false,
                 guard: false,
+                standby: false,
                 origin: Origin::Config,
             };
             routes_for(&range, "2001:db8::5".parse().unwrap())

@@ -1,0 +1,303 @@
+//! A guest that moves between two hosts on one upstream, while the router sends it a hundred packets a second.
+//!
+//! ```text
+//! router rt0 ─┬─ up0 first host  br0 ── tap0 ── wa ┐
+//!             └─ up0 second host br0 ── tap0 ── wb ┴ wire ── ww ── eth0 guest
+//! ```
+//!
+//! The port `wa` or `wb` is one of the wire: that is where the guest runs. Both taps are there all the time, as those of a
+//! guest that is being moved are.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::net::Ipv6Addr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::{lone64, status};
+use crate::daemon::{BINARY, Daemon, Settings};
+use crate::endpoint::{Endpoint, PATIENCE};
+use crate::frame::{ADVERTISEMENT, Mac, mac, receiver, sender, target_of};
+use crate::lab::{C, Lab, ROUTER, ROUTER_MAC, UPSTREAM_MAC, c};
+use crate::namespace::{Namespace, eventually, took};
+use crate::solicitation::{Asker, Solicitation};
+
+crate::cases![
+    a_guest_moves_under_traffic_by_what_its_tap_says,
+    a_guest_moves_under_traffic_by_claims_of_hooks,
+    a_thousand_addresses_follow_the_master_of_keepalived,
+];
+
+const GUEST: Ipv6Addr = c(0x55);
+const GUEST_MAC: Mac = mac(0x55);
+const SECOND_MAC: Mac = mac(0x22);
+const GATEWAY: &str = "fe80::1";
+
+/// Two hosts, and the guest that is behind one of them.
+struct Cluster {
+    first: Lab,
+    _second: Lab,
+    wire: Namespace,
+    _guest: Namespace,
+    eth0: Endpoint,
+    daemons: [Daemon; 2],
+}
+
+impl Cluster {
+    /// One whose guest has [`GUEST`].
+    fn new(keys: &str, guest: &str) -> Self {
+        Self::with(keys, &format!("addresses = [\"{GUEST}\"]\n{guest}"))
+    }
+
+    /// The keys of the range, and those of the guest.
+    fn with(keys: &str, guest: &str) -> Self {
+        let first = Lab::macvlan();
+        let [second, wire, guest_space] = [(); 3].map(|()| Namespace::new());
+        first.parent.as_ref().expect("macvlans").ip(&format!(
+            "link add link p0 name up0 address 02:00:00:00:00:22 netns {} type macvlan mode bridge",
+            second.path()
+        ));
+        second.sysctls(&[("net/ipv6/conf/all/forwarding", "1")]);
+        second.ip("link set up0 up
+             addr add fe80::22/64 dev up0 nodad
+             addr add 2001:db8:1:2::22/64 dev up0 nodad
+             route add default via fe80::1 dev up0
+             link add br0 address 02:00:00:00:00:b2 type bridge forward_delay 0 mcast_snooping 0
+             link set br0 up
+             addr add fe80::b2/64 dev br0 nodad");
+        wire.ip(&format!(
+            "link add sw0 type bridge forward_delay 0 mcast_snooping 0
+             link add wa type veth peer name tap0 netns {}
+             link add wb type veth peer name tap0 netns {}
+             link add ww type veth peer name eth0 address 02:00:00:00:00:55 netns {}
+             link set wa master sw0
+             link set wb master sw0
+             link set ww master sw0
+             link set wa up
+             link set wb up
+             link set ww up
+             link set sw0 up",
+            first.host.path(),
+            second.path(),
+            guest_space.path()
+        ));
+        for host in [&first.host, &second] {
+            host.ip("link set tap0 master br0\nlink set tap0 up");
+        }
+        guest_space.ip(&format!(
+            "link set eth0 up
+             addr add fe80::55/64 dev eth0 nodad
+             addr add {GUEST}/128 dev eth0 nodad
+             route add default via {GATEWAY} dev eth0"
+        ));
+        eventually("the taps have their carriers", PATIENCE, || {
+            let is_up = |host: &Namespace| host.show("-o link show tap0").contains("state UP");
+            (is_up(&first.host) && is_up(&second)).then_some(())
+        });
+        wire.ip("link set wa nomaster\nlink set wb nomaster");
+        let settings = || {
+            let keys = format!("gateway = \"{GATEWAY}\"\n{keys}");
+            let guest = format!("[[guest]]\nname = \"web\"\n{guest}\n");
+            Settings::default().range(C, "br0", &keys).without_sentinels().rest(&guest)
+        };
+        let spare = [(); 3].map(|()| Namespace::new());
+        let [router, guest, plain] = spare;
+        let second = Lab { router, host: second, guest, plain, parent: None };
+        let daemons = [Daemon::start(&first, settings()), Daemon::start(&second, settings())];
+        let eth0 = Endpoint::open(&guest_space, "eth0");
+        Self { first, _second: second, wire, _guest: guest_space, eth0, daemons }
+    }
+
+    /// The guest runs behind this host from now on. How long its tap was silent.
+    fn switch(&mut self, to: usize) -> Duration {
+        let (from, to) = (["wb", "wa"][to], ["wa", "wb"][to]);
+        let begin = Instant::now();
+        self.wire.ip(&format!("link set {from} nomaster\nlink set {to} master sw0"));
+        begin.elapsed()
+    }
+
+    /// What QEMU sends for it.
+    fn announce(&mut self) {
+        let own = [&GUEST_MAC[..], &[0; 4]].concat();
+        let head = [&[0xff; 6][..], &GUEST_MAC, &[0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3]].concat();
+        let mut frame = [head, own.clone(), own].concat();
+        frame.resize(60, 0);
+        self.eth0.send(&frame);
+    }
+
+    /// One host has the guest, and the other says that it has not.
+    fn has(&self, at: usize) {
+        eventually("the one host has the guest, and the other has not", PATIENCE, || {
+            let state = |at: usize| {
+                let mut status = status(&self.daemons[at]);
+                match status["ranges"][0]["standby"] == true {
+                    true => status["claims"].as_array().map_or(0, Vec::len) == 1,
+                    false => status["guests"][0].take()["state"] == "here",
+                }
+            };
+            (state(at) && !state(1 - at)).then_some(())
+        });
+    }
+
+    /// The only station that answers for the guest.
+    fn answering(&self) -> Mac {
+        let mut router = Endpoint::open(&self.first.router, "rt0");
+        let question = Solicitation::multicast(ROUTER, GUEST);
+        let mut stations = BTreeSet::new();
+        for _ in 0..3 {
+            router.send(&question.frame());
+            let station = |frame: &[u8]| (target_of(frame, ADVERTISEMENT)? == GUEST).then(|| sender(frame));
+            stations.insert(router.receive_until("an answer", PATIENCE, station));
+        }
+        assert_eq!(stations.len(), 1, "{stations:02x?}");
+        stations.into_iter().next().expect("one")
+    }
+
+    fn run(&self, at: usize, arguments: &str) {
+        let output = lone64(&self.daemons[at].socket(), arguments);
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Replies to a hundred pings a second, each when it came.
+struct Stream {
+    child: Child,
+    replies: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Stream {
+    fn start(from: &Namespace) -> Self {
+        let mut command = Command::new("ping");
+        command.args(["-n", "-i", "0.01", &GUEST.to_string()]);
+        let mut child = from.spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()));
+        let (lines, replies) = (BufReader::new(child.stdout.take().expect("piped")), Arc::default());
+        let into: Arc<Mutex<Vec<Instant>>> = Arc::clone(&replies);
+        thread::spawn(move || {
+            for _ in lines.lines().map_while(Result::ok).filter(|line| line.contains(" bytes from ")) {
+                into.lock().unwrap().push(Instant::now());
+            }
+        });
+        Self { child, replies }
+    }
+
+    /// Waits for so many more replies.
+    fn flows(&self, count: usize) {
+        let before = self.replies.lock().unwrap().len();
+        eventually("the guest replies", PATIENCE, || {
+            (self.replies.lock().unwrap().len() >= before + count).then_some(())
+        });
+    }
+
+    /// The longest time without a reply between these moments, but for the pause between two pings.
+    fn outage(&self, from: Instant, to: Instant) -> Duration {
+        let replies = self.replies.lock().unwrap();
+        let pairs = replies.windows(2).filter(|pair| pair[1] > from && pair[0] < to);
+        let longest = pairs.map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        longest.saturating_sub(Duration::from_millis(10))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How often it moves: LONE64_MOVES of them by hand. More than ten in three minutes are no moves but a mistake, so that
+/// each ten have two hosts of their own.
+fn moves() -> usize {
+    std::env::var("LONE64_MOVES").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+}
+
+const MOST: usize = 10;
+
+/// Moves the guest back and forth, and prints what was lost beside the silence of the tap itself.
+fn measure(what: &str, cluster: impl Fn() -> Cluster, follow: impl Fn(&mut Cluster, usize)) {
+    let mut outages = Vec::new();
+    let mut left = moves();
+    while left > 0 {
+        let mut cluster = cluster();
+        cluster.switch(0);
+        follow(&mut cluster, 0);
+        let stream = Stream::start(&cluster.first.router);
+        stream.flows(20);
+        for turn in 1..=left.min(MOST) {
+            let (to, begin) = (turn % 2, Instant::now());
+            let gap = cluster.switch(to);
+            follow(&mut cluster, to);
+            cluster.has(to);
+            stream.flows(30);
+            outages.push(stream.outage(begin, Instant::now()).saturating_sub(gap));
+            assert_eq!(cluster.answering(), [UPSTREAM_MAC, SECOND_MAC][to]);
+        }
+        left -= left.min(MOST);
+        drop(stream);
+        cluster.daemons.into_iter().for_each(|daemon| _ = daemon.stop());
+    }
+    outages.sort_unstable();
+    let count = outages.len();
+    took(&format!("a guest is reachable again: {what}, median of {count}"), outages[count / 2]);
+    took(&format!("a guest is reachable again: {what}, worst of {count}"), outages[count - 1]);
+}
+
+fn a_guest_moves_under_traffic_by_what_its_tap_says() {
+    let guest = || Cluster::new("routes = \"guests\"", "mac = \"02:00:00:00:00:55\"");
+    measure("a move by its tap", guest, |cluster, _| cluster.announce());
+}
+
+/// Nothing of the range is answered for but what is claimed, so that the tap alone brings nothing about.
+fn a_guest_moves_under_traffic_by_claims_of_hooks() {
+    let keys = "routes = \"guests\"\nstandby = true";
+    let guest = || Cluster::new(keys, "mac = \"02:00:00:00:00:55\"\ninterface = \"br0\"");
+    measure("a move by hooks", guest, |cluster, to| {
+        cluster.run(to, "claim web");
+        // At the beginning nobody has claimed it.
+        let _ = lone64(&cluster.daemons[1 - to].socket(), "release web");
+    });
+}
+
+/// In [`C`], behind the addresses of the lab.
+const MANY: u16 = 1_000;
+
+fn a_thousand_addresses_follow_the_master_of_keepalived() {
+    let many: Vec<_> = (0..MANY).map(|number| format!("\"{}\"", c(0x1000 + number))).collect();
+    let many = format!("mac = \"02:00:00:00:00:55\"\ninterface = \"br0\"\naddresses = [{}]", many.join(", "));
+    let cluster = Cluster::with("routes = \"range\"\nstandby = true", &many);
+    // They are not to fill the neighbor table, which all namespaces share: the router's kernel hears nothing.
+    cluster.first.router.sysctls(&[("net/ipv6/conf/rt0/disable_ipv6", "1")]);
+    let mut router = Endpoint::open(&cluster.first.router, "rt0");
+    let notify = |at: usize, state: &str| {
+        let socket = cluster.daemons[at].socket();
+        let script = format!(
+            "lone64() {{ {BINARY} \"$@\" --socket {} >&2; }}\n{}",
+            socket.display(),
+            include_str!("../../contrib/hooks/keepalived")
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, "keepalived", C, "INSTANCE", "VI_1", state, "100"]);
+        assert!(shell.stderr(Stdio::null()).status().expect("sh").success(), "{state}");
+    };
+    for (at, station) in [UPSTREAM_MAC, SECOND_MAC, UPSTREAM_MAC].into_iter().enumerate() {
+        let (at, begin) = (at % 2, Instant::now());
+        router.heard();
+        notify(1 - at, "BACKUP");
+        notify(at, "MASTER");
+        let mut told = BTreeSet::new();
+        router.receive_until("the announcement of the last address", PATIENCE, |frame| {
+            let target = target_of(frame, ADVERTISEMENT).filter(|_| sender(frame) == station);
+            told.extend(target.filter(|target| *target != GUEST));
+            (told.len() == usize::from(MANY)).then_some(())
+        });
+        took(&format!("{MANY} addresses are announced after the notify of keepalived"), begin.elapsed());
+        let host = Asker { mac: ROUTER_MAC, address: ROUTER.address };
+        router.send(&Solicitation::multicast(host, c(0x1000)).frame());
+        router.receive_until("an answer of the new master alone", PATIENCE, |frame| {
+            let is_answer =
+                target_of(frame, ADVERTISEMENT) == Some(c(0x1000)) && receiver(frame) == ROUTER_MAC;
+            is_answer.then(|| assert_eq!(sender(frame), station))
+        });
+    }
+}
