@@ -1,6 +1,8 @@
 //! What the engine asks of the kernel, under way, and what became of it: routes, addresses, neighbor entries,
 //! groups, and the table of nftables. Every kind has an outcome that goes back to the engine.
 
+mod complaints;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
@@ -343,36 +345,6 @@ impl Effects {
         }
         Input::EarChanged(link, outcome)
     }
-
-    /// An interface that goes takes its groups along; the engine hears of it in a moment. No other failure is a
-    /// reason not to start: switches that do not snoop pass everything on.
-    fn succeeded(&mut self, object: Object) {
-        self.complaints.remove(&object);
-    }
-
-    fn failed(&mut self, object: Object, error: Error) {
-        let is_last = match self.mode {
-            Mode::Starting => error.is_of_privilege(),
-            Mode::Serving => false,
-            Mode::Leaving => matches!(object, Object::Table | Object::GuardTables | Object::Program(_)),
-        };
-        if is_last {
-            self.failure.get_or_insert(error);
-        } else {
-            self.complain(object, &error);
-        }
-    }
-
-    /// A line of the log, once until it succeeds: what asked for it tries again.
-    fn complain(&mut self, object: Object, error: &Error) {
-        let text = crate::explanation::of(error);
-        let text = text.strip_prefix("lone64: ").unwrap_or(&text);
-        if self.complaints.len() < MOST_COMPLAINTS && self.complaints.insert(object) {
-            tracing::warn!("{text}");
-        } else {
-            tracing::debug!("{text}");
-        }
-    }
 }
 
 /// An entry that the kernel has made by itself meanwhile, or lost again, is no mistake.
@@ -403,6 +375,3 @@ fn outcome<E: std::fmt::Display>(result: &Result<(), E>) -> Outcome {
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO | libc::EADDRNOTAVAIL))
 }
-
-/// Objects that were complained of, at most: interfaces come and go as often as guests like.
-const MOST_COMPLAINTS: usize = 4_096;

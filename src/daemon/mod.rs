@@ -11,6 +11,7 @@
 
 mod alone;
 mod arrivals;
+mod begin;
 pub mod claiming;
 pub mod control;
 mod effects;
@@ -51,7 +52,6 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 pub use alone::Alone;
@@ -73,7 +73,7 @@ use memory::Memory;
 use metrics::Measures;
 use record::Recorded;
 use resync::Resync;
-use settings::{Settings, Settled};
+use settings::Settings;
 use turn::{Turn, Wake};
 
 /// A daemon that serves: its sockets are bound and its routes are in.
@@ -167,24 +167,6 @@ impl Daemon {
         let ended = self.run(stop.as_mut()).await;
         let given_back = self.give_back(stop).await;
         ended.and(given_back)
-    }
-
-    async fn learn(&mut self) -> Result<(), Error> {
-        let facts = self.first_dump().await?;
-        self.handle(Input::Facts(facts));
-        let config = self.config.clone();
-        self.configure_settings(&config);
-        match self.settings.done().await {
-            Settled::Configured(result) => Ok(result?),
-            Settled::Followed(_) => Ok(()),
-        }
-    }
-
-    async fn begin(&mut self) -> Result<(), Error> {
-        self.recall().await;
-        self.effects.sweep_programs(&self.config.policy).await;
-        self.handle(Input::Synced);
-        self.settle_kernel().await
     }
 
     async fn run(&mut self, mut stop: Pin<&mut impl Stream<Item = io::Result<()>>>) -> Result<(), Error> {
@@ -347,27 +329,6 @@ impl Daemon {
             unsent.into_iter().for_each(|input| self.engine.handle(input, now));
             self.carry_out(now);
         }
-    }
-
-    /// Waits until everything that was asked for is done, or refused and to be tried again. A foreign route in the way
-    /// is a conflict, now as later: it may go.
-    async fn settle_kernel(&mut self) -> Result<(), Error> {
-        loop {
-            self.effects.check()?;
-            let (has_ears, has_effects) = (self.frames.ears.is_busy(), self.effects.is_busy());
-            let is_due = self.is_engine_due();
-            let done = tokio::select! {
-                tuned = self.frames.ears.done(), if has_ears => Done::Ears(tuned),
-                done = self.effects.next(), if has_effects => done,
-                () = yield_now(), if is_due => {
-                    self.handle(Input::Timeout);
-                    continue;
-                }
-                else => break,
-            };
-            self.done(done);
-        }
-        Ok(())
     }
 
     fn is_engine_due(&self) -> bool {

@@ -42,7 +42,7 @@ impl Desk {
             Out::Here(address, _) => exports.say(Exported::Guest(address), true),
             Out::Gone(address, _) => exports.say(Exported::Guest(address), false),
             Out::Lead(prefix, way) => exports.say(Exported::Delegated(prefix), way.is_some()),
-            Out::Doubt(..) => {}
+            _ => {}
         }
     }
 

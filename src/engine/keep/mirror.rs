@@ -328,6 +328,7 @@ mod tests {
             override_entry: false,
             sources: Sources::Target,
             learns: false,
+            within: Vec::new(),
             askers: Vec::new(),
         };
         let program = Program { responder, on_crash_answer: Duration::from_secs(300) };

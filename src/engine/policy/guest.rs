@@ -52,10 +52,10 @@ impl GuestAddresses {
 impl Policy {
     /// The same without guests, of which there may be thousands.
     pub fn without_guests(&self) -> Self {
-        let Self { upstreams, ranges, suffixes, routes, timers, limits, guests: _ } = self;
+        let Self { upstreams, ranges, suffixes, routes, timers, limits, nft_sets, guests: _ } = self;
         let (upstreams, ranges, suffixes) = (upstreams.clone(), ranges.clone(), suffixes.clone());
-        let (routes, timers, limits) = (*routes, *timers, *limits);
-        Self { upstreams, ranges, suffixes, routes, timers, limits, guests: Vec::new() }
+        let (routes, timers, limits, nft_sets) = (*routes, *timers, *limits, *nft_sets);
+        Self { upstreams, ranges, suffixes, routes, timers, limits, nft_sets, guests: Vec::new() }
     }
 }
 
