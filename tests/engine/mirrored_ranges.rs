@@ -30,18 +30,19 @@ fn whole(change: impl FnOnce(&mut Policy)) -> (Host, MirroredRanges) {
 
 /// What the program was told last.
 fn told(outputs: &[Output]) -> Option<MirroredRanges> {
-    let all = outputs.iter().filter_map(|output| match output {
+    let mut all = outputs.iter().filter_map(|output| match output {
         Output::MirrorRanges(UP, ranges) => Some(ranges.clone()),
         _ => None,
     });
-    all.last()
+    all.next_back()
 }
 
 /// Whether that program answers for the target: the longest prefix says.
 fn answers(told: &MirroredRanges, target: Ipv6Addr) -> bool {
     let answered = told.answered.iter().map(|prefix| (prefix, true));
     let all = answered.chain(told.passed_on.iter().map(|prefix| (prefix, false)));
-    let longest = all.filter(|(prefix, _)| prefix.contains(&target)).max_by_key(|(prefix, _)| prefix.prefix_len());
+    let longest =
+        all.filter(|(prefix, _)| prefix.contains(&target)).max_by_key(|(prefix, _)| prefix.prefix_len());
     longest.is_some_and(|(_, is_answered)| is_answered)
 }
 

@@ -64,11 +64,7 @@ impl Ranges {
         Ok(())
     }
 
-    fn retain(
-        &mut self,
-        map: &ProgramMap,
-        stays: impl Fn(&Ipv6Net, u64) -> bool,
-    ) -> Result<(), BpfError> {
+    fn retain(&mut self, map: &ProgramMap, stays: impl Fn(&Ipv6Net, u64) -> bool) -> Result<(), BpfError> {
         let going = self.there.iter().filter(|(prefix, until)| !stays(prefix, **until));
         for prefix in going.map(|(prefix, _)| *prefix).collect::<Vec<_>>() {
             map.remove(&range_key(prefix))?;

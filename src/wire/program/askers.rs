@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::assembler::Assembler;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
-use super::layout::{
-    DAEMON_KEY, DESTINATION, HITS, HITS_KEY, LAST_ASKED, SOURCE, TARGET, TIME, UNTIL, half,
-};
+use super::layout::{DAEMON_KEY, DESTINATION, HITS, HITS_KEY, LAST_ASKED, SOURCE, TARGET, TIME, UNTIL, half};
 use super::lookup::KNOWN;
 use super::maps::{Map, RECENT_BITS};
 use super::responder::{ANSWER, ENTRY, NOW};

@@ -53,8 +53,7 @@ pub(super) fn glance(
 /// Goes on at `inside` if the address in R0 and R1 is in the prefix, or else at `other`, which follows.
 fn is_inside(a: &mut Assembler, prefix: Ipv6Net, other: Label, inside: Label) {
     let (network, mask) = (doubles(prefix.network()), doubles(prefix.netmask()));
-    let halves: Vec<_> =
-        [(R0, 0), (R1, 1)].into_iter().filter(|(_, half)| mask[*half] != 0).collect();
+    let halves: Vec<_> = [(R0, 0), (R1, 1)].into_iter().filter(|(_, half)| mask[*half] != 0).collect();
     for (position, (register, half)) in halves.iter().enumerate() {
         let mut compared = *register;
         if mask[*half] != u64::MAX {

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::askers::{EXCEPTED, Exception, Treatment, treat};
 use super::assembler::{AssembleError, Assembler, Program};
+use super::glance::glance;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
 use super::layout::*;
-use super::glance::glance;
 use super::lookup::look_up;
 use super::maps::Verdict;
 use super::steps::*;

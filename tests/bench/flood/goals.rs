@@ -82,11 +82,7 @@ fn goals(figures: &Figures) -> Vec<Goal> {
             program_over(What::AnswersPerCpuSecond, Responder::Kernel),
             3.3,
         ),
-        least(
-            "the same over ndppd static",
-            program_over(What::AnswersPerCpuSecond, NdppdStatic),
-            20.0,
-        ),
+        least("the same over ndppd static", program_over(What::AnswersPerCpuSecond, NdppdStatic), 20.0),
         least(
             "its answers/s over the kernel's proxy, asker included",
             program_over(What::AnswersPerSecond, Responder::Kernel),

@@ -33,7 +33,10 @@ use flood::Flood;
 
 /// Every test of this room.
 pub(crate) fn cases() -> impl Iterator<Item = (&'static str, &'static Case)> {
-    [CASES, continuity::CASES, others::CASES, ranges::CASES].into_iter().flatten().map(|case| ("in_kernel", case))
+    [CASES, continuity::CASES, others::CASES, ranges::CASES]
+        .into_iter()
+        .flatten()
+        .map(|case| ("in_kernel", case))
 }
 
 crate::cases![

@@ -109,7 +109,10 @@ fn what_is_excluded_or_another_range_inside_the_program_passes_on() {
     assert_eq!(by_range(&lab), before + 6);
     let maps = maps(&lab, "up0").unwrap();
     let prefixes = [C, "2001:db8:1:2:c::7/128", "2001:db8:1:2:c::10/124", live];
-    assert_eq!(prefixes.map(|prefix| told(&maps, prefix)), [Some(true), Some(false), Some(false), Some(false)]);
+    assert_eq!(
+        prefixes.map(|prefix| told(&maps, prefix)),
+        [Some(true), Some(false), Some(false), Some(false)]
+    );
     daemon.stop();
 }
 
