@@ -142,7 +142,7 @@ impl Village {
             | Output::Report(..)
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
-            Output::Program(..) | Output::Mirror(..) => {}
+            Output::Program(..) | Output::Mirror(..) | Output::MirrorRanges(..) => {}
             Output::Suppress(_) | Output::ChangeAddress(_) => {}
             Output::Remember(_) | Output::RememberClaims(_) => {}
         }
