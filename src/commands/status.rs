@@ -4,6 +4,7 @@
 
 mod askers;
 mod in_force;
+mod in_kernel;
 mod page;
 mod parts;
 mod shown;

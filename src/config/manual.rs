@@ -239,14 +239,14 @@ const UPSTREAM: &[Key] = &[
         Some("\"packet\""),
         "What answers. \"packet\": the daemon, by a packet socket. \"tc\": a BPF program in the kernel, which lone64 \
          writes and attaches to the upstream by tcx, or by clsact before Linux 6.6. It answers plain solicitations for \
-         live guests and passes everything else on to the daemon. It needs CAP_BPF and CAP_NET_ADMIN, Linux 5.8 and the \
+         live guests and for ranges with answer = \"always\", and passes everything else on to the daemon. It needs CAP_BPF and CAP_NET_ADMIN, Linux 5.8 and the \
          BPF file system; without one of them lone64 does not start, and says which. On a bridge with guests there is \
          no program, and the daemon answers. \"auto\": as \"tc\" where that is possible, else as \"packet\".",
     ),
     (
         "on-crash-answer",
         Some("\"5m\""),
-        "How long the program goes on answering for each live guest when the daemon was killed. The next start takes it \
+        "How long the program goes on answering for each live guest and range when the daemon was killed. The next start takes it \
          over. With on-stop = \"keep\" it also answers from the stop to the next start. \"0s\": it ends with the daemon.",
     ),
 ];

@@ -158,6 +158,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
             "backend": if engine.has_program(upstream.link) { "tc" } else { "packet" },
             "no_program": engine.no_program(upstream.link).map(|why| why.to_string()),
             "known_in_kernel": engine.count_mirrored_on(upstream.link),
+            "ranges_in_kernel": engine.count_mirrored_ranges_on(upstream.link),
             "mld": mld(engine, upstream.link),
             "gateway_source": provider::gateway_source(engine, upstream),
             "announced_again_seconds": engine.announces_again(upstream.link).map(|period| period.as_secs()),
@@ -169,7 +170,7 @@ fn upstreams(engine: &Engine) -> Vec<Value> {
     let missing = needed.filter_map(|upstream| match &upstream.interface {
         UpstreamInterface::Named(name) if engine.links().named(name).is_none() => Some(json!({
             "interface": name.as_str(), "ifindex": null, "mac": null, "state": "missing",
-            "backend": "packet", "no_program": null, "known_in_kernel": 0, "mld": null, "gateway_source": null, "announced_again_seconds": null,
+            "backend": "packet", "no_program": null, "known_in_kernel": 0, "ranges_in_kernel": 0, "mld": null, "gateway_source": null, "announced_again_seconds": null,
             "counters": { "answered": 0, "dropped": {} },
         })),
         _ => None,

@@ -30,11 +30,11 @@ fn whole(change: impl FnOnce(&mut Policy)) -> (Host, MirroredRanges) {
 
 /// What the program was told last.
 fn told(outputs: &[Output]) -> Option<MirroredRanges> {
-    let all = outputs.iter().filter_map(|output| match output {
+    let mut all = outputs.iter().filter_map(|output| match output {
         Output::MirrorRanges(UP, ranges) => Some(ranges.clone()),
         _ => None,
     });
-    all.last()
+    all.next_back()
 }
 
 /// Whether that program answers for the target: the longest prefix says.

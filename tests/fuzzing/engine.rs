@@ -151,6 +151,7 @@ impl Run {
                 | Output::ChangeAddress(_)
                 | Output::Program(..)
                 | Output::Mirror(..)
+                | Output::MirrorRanges(..)
                 | Output::AdvertiseRouter(..)
                 | Output::Query(..) => {
                     unreachable!("not asked for")

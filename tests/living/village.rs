@@ -143,7 +143,7 @@ impl Village {
             | Output::Report(..)
             | Output::Query(..)
             | Output::AdvertiseRouter(..) => {}
-            Output::Program(..) | Output::Mirror(..) => {}
+            Output::Program(..) | Output::Mirror(..) | Output::MirrorRanges(..) => {}
             Output::Suppress(_) | Output::Guard(_) | Output::ChangeAddress(_) => {}
             Output::Export(_) | Output::ExportEnds => {}
             Output::Remember(_) | Output::RememberClaims(_) => {}

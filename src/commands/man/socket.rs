@@ -79,7 +79,7 @@ const STATUS_FIELDS: &[Term] = &[
         "upstreams",
         "Each with interface, ifindex, mac, state (up, no-carrier, down or missing), backend (tc where a program in the kernel answers, else packet), \
          no_program (why there is none, though [[upstream]] asks for one, or null), known_in_kernel (for how many guests \
-         it answers), gateway_source (who \
+         it answers), ranges_in_kernel (for how many ranges it answers for every address), gateway_source (who \
          keeps the gateway's neighbor entry fresh now: kernel or global), announced_again_seconds (the period at \
          which lone64 announces every guest again, because the provider forgets guests; else null), mld: querier (the address of an MLD \
          querier that was heard, or null), delivers_all (true if a solicitation arrived for a group that nobody \

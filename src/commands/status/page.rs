@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::askers::{self, Asker};
 use super::in_force::InForce;
+use super::in_kernel::in_kernel;
 use super::parts::{Claim, Guest, NextHop};
 use crate::columns;
 use crate::commands::terminal::{self, bad, folded, good};
@@ -65,6 +66,8 @@ struct Upstream {
     backend: String,
     #[serde(default)]
     known_in_kernel: u64,
+    #[serde(default)]
+    ranges_in_kernel: u64,
     #[serde(default)]
     gateway_source: Option<String>,
     #[serde(default)]
@@ -301,10 +304,7 @@ impl Upstream {
         });
         let again = again.unwrap_or_default();
         let counts = format!("{} answered, {sum} not{reasons}", self.counters.answered);
-        let kernel = match self.backend.as_str() {
-            "tc" => format!("; the kernel answers for {}", counted(self.known_in_kernel as usize, "guest")),
-            _ => String::new(),
-        };
+        let kernel = in_kernel(&self.backend, self.known_in_kernel as usize, self.ranges_in_kernel as usize);
         folded("upstream ", "    ", &format!("{name}{mac} {}", painted(&self.state)))
             + &folded("    ", "        ", &format!("{counts}{kernel}{gateway}{again}"))
             + &self.mld.as_ref().map(Mld::line).unwrap_or_default()
@@ -371,7 +371,7 @@ fn link_local(mac: Mac) -> Ipv6Addr {
     Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
 }
 
-fn counted(number: usize, noun: &str) -> String {
+pub(super) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

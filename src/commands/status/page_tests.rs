@@ -47,6 +47,12 @@ fn tells_for_how_many_guests_the_kernel_answers() {
     };
     assert!(page("tc", 1).contains("absent 3; the kernel answers for 1 guest\n"), "{}", page("tc", 1));
     assert!(!page("packet", 0).contains("kernel"));
+    let with_ranges = super::tests::page(|status| {
+        status["upstreams"][0]["backend"] = "tc".into();
+        status["upstreams"][0]["ranges_in_kernel"] = 2.into();
+    });
+    let words = with_ranges.plain().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("the kernel answers for 0 guests and 2 ranges"), "{words}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::wire::program::Verdict;
 pub(in crate::daemon) struct Put {
     pub(super) placed: Placed,
     /// What its maps hold, where they are not those of the one before.
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<Box<Held>>,
 }
 
 /// What maps hold that are new, or a predecessor's.
@@ -66,7 +66,7 @@ pub(super) async fn put(
         blocking(move || {
             pin(link, &maps, tcx.as_ref(), is_kept)?;
             let place = tcx.map_or(Place::Clsact, Place::Tcx);
-            Ok(Put { placed: Placed { maps, place }, held })
+            Ok(Put { placed: Placed { maps, place }, held: held.map(Box::new) })
         })
         .await
     };

@@ -30,6 +30,11 @@ impl Desk {
 }
 
 impl House {
+    /// How many ranges the program of this upstream answers for as a whole.
+    pub fn count_mirrored_ranges_on(&self, link: IfIndex) -> usize {
+        self.keep.mirror.ranges.count_on(link)
+    }
+
     /// The prefixes of this upstream of which every address is answered for, and those of which not: the longer prefix
     /// says.
     fn answered_as_a_whole_on(&self, link: IfIndex) -> (BTreeSet<Ipv6Net>, BTreeSet<Ipv6Net>) {

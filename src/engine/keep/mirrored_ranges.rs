@@ -80,6 +80,12 @@ impl Ranges {
         all.find(|(_, told)| told.state == State::Told && told.ranges.answers(target)).map(|(link, _)| *link)
     }
 
+    /// For how many ranges the program of this upstream answers.
+    pub fn count_on(&self, link: IfIndex) -> usize {
+        let told = self.told.get(&link).filter(|told| told.state == State::Told);
+        told.map_or(0, |told| told.ranges.answered.len())
+    }
+
     /// True if nothing is to be told.
     pub fn is_quiet(&self) -> bool {
         self.told.values().all(|told| told.state != State::ToBeTold)
