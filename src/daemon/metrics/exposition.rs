@@ -26,6 +26,8 @@ pub(super) struct Snapshot {
     /// go do not add up.
     pub(super) upstreams: Vec<(String, LinkCounters)>,
     pub(super) targets: Census,
+    /// Upstreams that have a program.
+    pub(super) programs: Vec<(String, u64)>,
     /// In the order of [`ROUTE_STATES`].
     pub(super) routes: [u64; ROUTE_STATES.len()],
     pub(super) probes: u64,
@@ -64,6 +66,11 @@ impl Snapshot {
         Self {
             upstreams: engine.upstream_links().filter_map(|l| Some((name(l)?, counters.of(l)))).collect(),
             targets: engine.census(),
+            programs: engine
+                .upstream_links()
+                .filter(|link| engine.has_program(*link))
+                .filter_map(|link| Some((name(link)?, engine.count_mirrored_on(link) as u64)))
+                .collect(),
             routes,
             probes: counters.probes,
             announcements: counters.announcements,
@@ -115,9 +122,13 @@ impl Snapshot {
                 .chain(dropped)
                 .map(|(verdict, count)| (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count))
         });
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 15] = [
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 16] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
+            (
+                &catalog::PROGRAM_TARGETS,
+                self.programs.iter().map(|(name, n)| (vec![("upstream", name.as_str())], *n)).collect(),
+            ),
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
             (&catalog::GUESTS, guests.map(|(state, n)| (vec![("state", state)], n)).to_vec()),
             (&catalog::CLAIMS, alone(self.claims)),
