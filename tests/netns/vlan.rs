@@ -21,7 +21,9 @@ crate::cases![answers_on_a_vlan_and_nowhere_else];
 /// Why there is no such interface here, if so.
 pub(crate) fn refusal() -> Option<String> {
     let namespace = Namespace::new();
-    let words = ["link", "add", "link", "lo", "name", "lo.7", "type", "vlan", "id", "7"];
+    // `lo` can have none.
+    namespace.ip("link add v0 type veth peer name v1");
+    let words = ["link", "add", "link", "v0", "name", "v0.7", "type", "vlan", "id", "7"];
     let made = namespace.spawn(Command::new("ip").args(words).stderr(Stdio::null())).wait();
     let is_made = made.is_ok_and(|status| status.success());
     (!is_made).then(|| "the kernel has no VLAN interfaces".to_owned())
