@@ -246,7 +246,7 @@ const UPSTREAM: &[Key] = &[
     (
         "on-crash-answer",
         Some("\"5m\""),
-        "How long the program goes on answering for each live guest and range when the daemon was killed. The next start takes it \
+        "How long the program goes on answering for each live guest and range when the daemon was killed or is restarted. The next start takes it \
          over. With on-stop = \"keep\" it also answers from the stop to the next start. \"0s\": it ends with the daemon.",
     ),
 ];
@@ -263,7 +263,8 @@ const ROUTES: &[Key] = &[
     (
         "on-stop",
         Some("\"remove\""),
-        "\"remove\" our routes and the addresses of gateway on exit, or \"keep\" them for the next start.",
+        "\"remove\" our routes and the addresses of gateway on exit, or \"keep\" them for the next start. A restart by the \
+         service manager keeps them in any case.",
     ),
 ];
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
+use lone64::engine::facts::Fact;
 use lone64::engine::policy::RangeRoutes;
 use lone64::engine::{Input, NoProgram, Note, Outcome, State, Time};
 
-use crate::host::{BRIDGE, Host, UP, guest, guest_mac, millis, probes, seconds};
+use crate::host::{BRIDGE, Host, UP, guest, guest_mac, has, millis, probes, seconds};
 use crate::mirror::{changes, mirrored, programs, with_guests};
 
 /// Without a route for each guest.
@@ -105,6 +106,22 @@ fn a_note_says_why_there_is_none() {
     assert!(!host.engine.has_program(UP));
     host.pass(millis(1_100));
     assert_eq!((why(&host), host.engine.has_program(UP)), (None, true));
+}
+
+/// What the daemon does without a program depends on why there is none.
+#[test]
+fn a_note_says_that_the_daemon_answers_only_where_it_can() {
+    let (mut host, _) = with_guests(mirrored(|_| {}), 1);
+    let addresses: Vec<_> = host.engine.links().addresses_of(UP).map(|known| known.address).collect();
+    let gone = addresses.iter().map(|address| Fact::AddressGone { link: UP, address: *address });
+    host.facts(gone.collect());
+    assert!(!host.engine.has_program(UP));
+    assert_eq!(host.engine.notes(), [], "it answers nothing, which is a problem");
+    host.facts(vec![has(UP, "2001:db8:1:2::2/64"), has(UP, "2001:db8:1:2::3/64")]);
+    let name = "up0".parse().unwrap();
+    assert_eq!(host.engine.notes(), [Note::NoProgram(name, NoProgram::SeveralAddresses)]);
+    host.facts(vec![has(UP, "fe80::2/64")]);
+    assert_eq!(host.engine.notes(), []);
 }
 
 /// The program answers for them meanwhile, and for none that is found to be gone.

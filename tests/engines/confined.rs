@@ -83,7 +83,18 @@ fn every_feature_works_within_the_limits_of_the_unit() {
         (again != "0" && again != pid && is_active(&host)).then_some(())
     });
     provider.pings(GUEST);
+    // A restart takes nothing out of the kernel, and a stop everything.
+    let routes = host.type_in("ip -6 route show proto 64");
+    host.type_in("ip -6 monitor route >/run/monitor 2>&1 & echo $! >/run/monitor.pid");
+    host.type_in("systemctl restart lone64");
+    provider.pings(GUEST);
+    assert_eq!(host.type_in("ip -6 route show proto 64"), routes);
+    let said = host.type_in("kill $(cat /run/monitor.pid); cat /run/monitor");
+    assert!(!said.lines().any(|line| line.contains("Deleted") && line.contains("proto 64")), "{said}");
+    assert_eq!(hand_overs(&host), 1);
+    assert_eq!(forwarding(&host), "1");
     host.type_in("systemctl stop lone64");
+    assert_eq!(hand_overs(&host), 1);
     assert_eq!(forwarding(&host), "0", "as before the first start");
     assert_eq!(host.type_in("ip -6 route show proto 64"), "");
     assert!(!host.ask("nft list tables").contains("ip6 lone64"));
@@ -126,6 +137,7 @@ fn a_drop_in_lets_a_program_in_the_kernel_answer() {
         || host.type_in("find /sys/fs/bpf/lone64 -name link -o -name targets | wc -l").trim().to_owned();
     assert_ne!(pinned(), "0");
     host.type_in("systemctl restart lone64");
+    assert_eq!(hand_overs(&host), 1);
     provider.pings(GUEST);
     eventually("the kernel knows the guest again", PATIENCE, || (backend() == known).then_some(()));
     host.type_in("systemctl stop lone64");
@@ -160,6 +172,11 @@ fn is_confined(host: &Machine) {
     assert!(options("/proc/sys").starts_with("ro"), "{mounts}");
     assert!(options("/proc/sys/net/ipv6/conf").starts_with("rw"), "{mounts}");
     assert!(options("/").starts_with("ro"), "{mounts}");
+}
+
+/// How often a daemon has left everything to the next one.
+fn hand_overs(host: &Machine) -> usize {
+    host.type_in("journalctl -u lone64 --no-pager").matches("stay in the kernel for the next start").count()
 }
 
 fn is_active(host: &Machine) -> bool {

@@ -138,6 +138,18 @@ fn openrc_starts_it_again_reloads_and_stops_it() {
     host.type_in("rc-service --nodeps lone64 stop");
     assert_eq!(pid(), "");
     assert_eq!(host.type_in("ip -6 route show proto 64"), "");
+    // A restart takes no route away.
+    host.type_in("rc-service --nodeps lone64 start");
+    provider.pings(GUEST);
+    host.type_in("ip -6 monitor route >/run/monitor 2>&1 & echo $! >/run/monitor.pid");
+    host.type_in("rc-service --nodeps lone64 restart");
+    provider.pings(GUEST);
+    let said = host.type_in("kill $(cat /run/monitor.pid); cat /run/monitor");
+    assert!(!said.lines().any(|line| line.contains("Deleted") && line.contains("proto 64")), "{said}");
+    // After a restart OpenRC takes every supervised program for stopped, on a host that it has not booted.
+    host.type_in("supervise-daemon lone64 --stop --pidfile /run/supervise-lone64.pid");
+    eventually("it has ended", PATIENCE, || pid().is_empty().then_some(()));
+    assert_eq!(host.type_in("ip -6 route show proto 64"), "");
     host.type_in("echo 'frobnicate = true' >>/etc/lone64/lone64.toml");
     let said = host.ask("rc-service --nodeps lone64 start");
     assert!(said.contains("unknown key `frobnicate`"), "{said}");

@@ -39,6 +39,7 @@
 //! * `waiting`: what is not there yet at the start, and comes later
 //! * `alone`: one lone64 in a network namespace
 //! * `hand_over`: what stays, where another daemon follows
+//! * `vlan`: the program on a VLAN interface, where the kernel has those
 //! * `way_out`: what is given back, whatever ends the daemon
 //! * `record`: `--record`, and what the engine is told of what became of its effects
 //! * `import`: imported configurations answer as those that they were made from
@@ -137,6 +138,7 @@ mod two_upstreams;
 mod unserved;
 mod upheaval;
 mod veths;
+mod vlan;
 mod waiting;
 mod way_out;
 mod whole_64;
@@ -231,6 +233,7 @@ fn main() {
         ("change", change::CASES),
         ("load", load::CASES),
     ];
+    const ON_VLAN: &[(&str, &[Case])] = &[("vlan", vlan::CASES)];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let doctor = doctor.chain(guards::cases());
@@ -238,6 +241,8 @@ fn main() {
     let mut all = trials::trials(cases, refused.as_ref());
     let refused = refused.or_else(program::refusal);
     all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
+    let on_vlan = refused.clone().or_else(vlan::refusal);
+    all.extend(trials::trials(in_rooms(ON_VLAN), on_vlan.as_ref()));
     let refused = refused.or_else(ingress::refusal);
     all.extend(trials::trials(in_rooms(BY_TCX).chain(in_kernel::cases()), refused.as_ref()));
     all.extend(in_kernel::again::with_a_program(in_rooms(CONFORMANCE), refused.as_ref()));

@@ -234,8 +234,8 @@ mod tests {
         let unknown = fault(r#"{"method":"stats"}"#);
         assert_eq!(
             unknown,
-            "unknown_method: unknown method `stats`; the methods are `status`, `explain`, `claim`, `release`, `reload` \
-             and `watch`"
+            "unknown_method: unknown method `stats`; the methods are `status`, `explain`, `claim`, `release`, `reload`, \
+             `hand_over` and `watch`"
         );
         let params = fault(r#"{"method":"status","params":{"afer":"::"}}"#);
         assert!(params.starts_with("wrong_params: ") && params.contains("`after`"), "{params}");

@@ -72,6 +72,8 @@ metrics! {
         "Frames that arrived on an upstream, by verdict.";
     TARGETS = Gauge "lone64_targets" ["state"]
         "Targets that lone64 knows, by state.";
+    PROGRAM_TARGETS = Gauge "lone64_program_targets" ["upstream"]
+        "Live targets that the program in the kernel answers for. None where there is no program.";
     ROUTES = Gauge "lone64_routes" ["state"]
         "Routes that lone64 wants in the kernel, by state.";
     GUESTS = Gauge "lone64_guests" ["state"]

@@ -27,6 +27,8 @@ pub(super) struct Snapshot {
     /// go do not add up.
     pub(super) upstreams: Vec<(String, LinkCounters)>,
     pub(super) targets: Census,
+    /// Upstreams that have a program.
+    pub(super) programs: Vec<(String, u64)>,
     /// In the order of [`ROUTE_STATES`].
     pub(super) routes: [u64; ROUTE_STATES.len()],
     pub(super) probes: u64,
@@ -68,6 +70,11 @@ impl Snapshot {
         Self {
             upstreams: engine.upstream_links().filter_map(|l| Some((name(l)?, counters.of(l)))).collect(),
             targets: engine.census(),
+            programs: engine
+                .upstream_links()
+                .filter(|link| engine.has_program(*link))
+                .filter_map(|link| Some((name(link)?, engine.count_mirrored_on(link) as u64)))
+                .collect(),
             routes,
             probes: counters.probes,
             announcements: counters.announcements,
@@ -126,9 +133,13 @@ impl Snapshot {
         });
         let PinCount { kept, kept_out, refused, put_back } = self.pins;
         let pins = [("kept", kept), ("kept_out", kept_out + refused)];
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 18] = [
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 19] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
+            (
+                &catalog::PROGRAM_TARGETS,
+                self.programs.iter().map(|(name, n)| (vec![("upstream", name.as_str())], *n)).collect(),
+            ),
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
             (&catalog::GUESTS, guests.map(|(state, n)| (vec![("state", state)], n)).to_vec()),
             (&catalog::GUARD_DROPS, guards.collect()),

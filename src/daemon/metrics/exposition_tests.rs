@@ -14,6 +14,7 @@ pub(in super::super) fn sample() -> Snapshot {
     Snapshot {
         upstreams: vec![("up0".to_owned(), upstream)],
         targets: Census { live: 1, probing: 2, absent: 3 },
+        programs: vec![("up0".to_owned(), 18)],
         routes: [4, 5, 6, 8],
         probes: 9,
         announcements: 10,
@@ -42,6 +43,7 @@ fn says_everything_with_its_type() {
         "lone64_solicitations_total{upstream=\"up0\",verdict=\"hop_limit\"} 0",
         "# TYPE lone64_targets gauge",
         "lone64_targets{state=\"absent\"} 3",
+        "lone64_program_targets{upstream=\"up0\"} 18",
         "lone64_routes{state=\"conflict\"} 5",
         "lone64_guard_drops_total{guest=\"web1\",reason=\"router_advertisement\"} 18",
         "lone64_problems 13",

@@ -246,6 +246,17 @@ pub(in crate::daemon) async fn sweep(of_ours: BTreeSet<IfIndex>, requests: Reque
     }
 }
 
+/// Removes what is pinned of network namespaces that have ended.
+pub(super) async fn remove_ended() {
+    match blocking(|| Ok(Pins::remove_ended(Path::new(Pins::FILE_SYSTEM))?)).await {
+        Ok(0) => {}
+        Ok(count) => tracing::debug!("removed {count} programs of network namespaces that have ended"),
+        Err(failure) => {
+            tracing::debug!(%failure, "cannot remove a program of a network namespace that has ended")
+        }
+    }
+}
+
 /// On a thread of Tokio's.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,

@@ -182,7 +182,8 @@ impl Programs {
     pub(super) fn sweep(&mut self) {
         let ours: BTreeSet<_> = self.slots.keys().copied().collect();
         let requests = self.requests.clone();
-        self.jobs.push(job::sweep(ours, requests).map(|()| Ended::Swept).boxed());
+        let sweeping = job::sweep(ours, requests).then(|()| job::remove_ended());
+        self.jobs.push(sweeping.map(|()| Ended::Swept).boxed());
     }
 
     /// When the programs are to be looked after.

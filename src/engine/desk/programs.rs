@@ -43,7 +43,8 @@ impl Desk {
     pub(super) fn notes_on_programs(&self) -> impl Iterator<Item = Note> {
         let House { plan, host, .. } = &self.house;
         plan.bindings.upstreams.iter().filter_map(|upstream| {
-            let why = self.house.no_program(upstream.link)?;
+            // Without an address the daemon does not answer either, which is a problem by itself.
+            let why = self.house.no_program(upstream.link).filter(|why| *why != NoProgram::NoAddress)?;
             Some(Note::NoProgram(host.links.get(upstream.link)?.name, why))
         })
     }
@@ -59,6 +60,8 @@ impl House {
         let on_crash_answer = policy.on_crash_answer;
         Some(match responder(upstream) {
             _ if self.plan.is_shared(upstream.link) => Err(NoProgram::OwnBridge),
+            // The daemon answers from one of them.
+            None if upstream.has_several && may_be_global(upstream) => Err(NoProgram::SeveralAddresses),
             None => Err(NoProgram::NoAddress),
             Some(mut responder) => {
                 responder.within = self.answered_within(upstream.link);
@@ -94,6 +97,11 @@ impl House {
     pub fn program_of(&self, target: Ipv6Addr) -> Option<IfIndex> {
         self.keep.mirror.answers_on(target).or_else(|| self.keep.mirror.ranges.answers_on(target))
     }
+}
+
+/// Whether its answers may come from one of its global addresses, whichever that is.
+fn may_be_global(upstream: &Upstream) -> bool {
+    matches!(upstream.source, Source::Auto | Source::Scope | Source::Global) && upstream.global.is_some()
 }
 
 /// The askers on this upstream that are treated otherwise than by its policy.

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 pub enum NoProgram {
     /// Guests are on the upstream's own link: what a question gets depends on who asks.
     OwnBridge,
-    /// The upstream has no address that answers could come from.
+    /// The upstream has no address that answers could come from, and so the daemon cannot answer either.
     NoAddress,
+    /// It has several addresses, and which of them an answer comes from depends on who asks.
+    SeveralAddresses,
     /// The kernel refuses it, in these words.
     Refused(String),
 }
@@ -23,6 +25,11 @@ impl fmt::Display for NoProgram {
                 "guests are on its own bridge, where the answer depends on who asks; write backend = \"packet\""
             ),
             Self::NoAddress => write!(f, "it has no address for the answers yet"),
+            Self::SeveralAddresses => write!(
+                f,
+                "it has several global addresses, and the one to answer from depends on who asks; write one of them \
+                 as `source`, or backend = \"packet\""
+            ),
             Self::Refused(said) => write!(f, "{said}"),
         }
     }

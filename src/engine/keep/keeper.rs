@@ -177,6 +177,12 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
         self.at_rest.iter().chain(open)
     }
 
+    /// How much that is.
+    pub fn count_ours(&self) -> usize {
+        let open = self.open.values().filter(|open| matches!(open.found, Found::Ours(_))).count();
+        self.at_rest.len() + open
+    }
+
     /// What is on its way in.
     pub fn adding(&self) -> impl Iterator<Item = (&K, &V)> {
         self.open.iter().filter_map(|(key, open)| match &open.step {

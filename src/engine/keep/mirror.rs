@@ -229,12 +229,12 @@ impl Mirror {
 
     /// How many guests the kernel answers for.
     pub fn count(&self) -> usize {
-        self.known.values().map(|known| known.found_ours().count()).sum()
+        self.known.values().map(Keeper::count_ours).sum()
     }
 
     /// For how many of them on this upstream.
     pub fn count_on(&self, link: IfIndex) -> usize {
-        self.known.get(&link).map_or(0, |known| known.found_ours().count())
+        self.known.get(&link).map_or(0, Keeper::count_ours)
     }
 
     /// True if nothing has happened since the last look.

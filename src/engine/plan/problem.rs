@@ -161,7 +161,7 @@ impl Problem {
                 format!("the port of {name} towards the router is known now")
             }
             Self::UpstreamWithoutAddress(name) => {
-                format!("upstream {name} has an address for answers now")
+                format!("upstream {name} no longer lacks an address for answers")
             }
             Self::SourceMissing(name, address) => format!("upstream {name} has the address {address} now"),
             Self::NoUpstreamForRange(prefix) => format!("range {prefix} has an upstream now"),

@@ -10,6 +10,7 @@
 
 mod available;
 mod call;
+mod ended;
 mod link;
 mod look;
 mod map;

@@ -67,6 +67,26 @@ impl Pins {
         Ok(found)
     }
 
+    /// What is pinned of other network namespaces, laid out as this program does it.
+    pub(super) fn of_others(file_system: &Path) -> Result<Vec<Self>, BpfError> {
+        let ours = namespace()?;
+        let namespaces = folders(&file_system.join(FOLDER).join(Self::VERSION)).into_iter();
+        let others = namespaces.filter(|folder| !folder.ends_with(&ours));
+        Ok(others.flat_map(|folder| folders(&folder)).map(|folder| Self { folder }).collect())
+    }
+
+    /// The same under another name, which no interface has. The file system takes no dot in a name.
+    pub(super) fn aside(&self) -> Self {
+        let name = self.folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let interface = name.strip_suffix(ASIDE).unwrap_or(name);
+        Self { folder: self.folder.with_file_name(format!("{interface}{ASIDE}")) }
+    }
+
+    /// The number of its network namespace.
+    pub(super) fn namespace_number(&self) -> Option<u64> {
+        self.folder.parent()?.file_name()?.to_str()?.split('-').next()?.parse().ok()
+    }
+
     /// Pins all of them. What was pinned there before is not any more, and ends unless somebody has it open.
     pub fn pin(&self, maps: &Maps, link: Option<&TcxLink>) -> Result<(), BpfError> {
         self.remove()?;
@@ -149,7 +169,7 @@ fn namespace() -> Result<String, BpfError> {
 }
 
 /// What is in a folder. Nothing if it is not there, or not ours to look into.
-fn folders(path: &Path) -> Vec<PathBuf> {
+pub(super) fn folders(path: &Path) -> Vec<PathBuf> {
     fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
@@ -160,5 +180,7 @@ fn text(path: &Path) -> CString {
 /// What is pinned is in this folder.
 const FOLDER: &str = "lone64";
 const LINK: &str = "link";
+/// Behind the number of an interface.
+const ASIDE: &str = "-over";
 /// linux/magic.h: BPF_FS_MAGIC.
 const BPF_FS_MAGIC: FsType = FsType(0xcafe_4a11);

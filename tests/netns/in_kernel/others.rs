@@ -19,6 +19,8 @@ crate::cases![
     leaves_the_programs_of_others_alone,
     is_put_back_when_somebody_takes_it_away,
     follows_its_interface,
+    an_upstream_without_link_layer_has_none,
+    pins_of_a_namespace_that_has_ended_go_and_no_others,
     two_network_namespaces_have_nothing_in_common,
     says_which_capability_is_missing_or_does_without,
 ];
@@ -170,4 +172,47 @@ fn says_which_capability_is_missing_or_does_without() {
     let daemon = Daemon::start(&lab, auto());
     until_known(&lab, &mut link, GUEST);
     daemon.stop();
+}
+
+/// Nobody asks there, so there is no program either, whatever the configuration wants.
+fn an_upstream_without_link_layer_has_none() {
+    let lab = Lab::veth();
+    lab.host.ip("tuntap add dev tun7 mode tun\nlink set tun7 up");
+    for backend in ["tc", "auto"] {
+        let settings = Settings::default().upstream(&format!("backend = \"{backend}\"\n"));
+        let mut daemon = Daemon::start_unready(&lab, settings.upstream_named("tun7").range(C, "br0", ""));
+        let ready = daemon.notified("READY=1");
+        assert!(ready.contains("STATUS=waiting for a link layer on tun7"), "{ready}");
+        assert!(maps(&lab, "tun7").is_none());
+        let said = daemon.stop();
+        assert_eq!(said.matches("tun7 has no link layer").count(), 1, "{said}");
+        assert!(!said.contains("program"), "{said}");
+    }
+}
+
+/// A lab takes its own pins along. So its interface goes here as it would with the namespace, and the lab stays.
+fn pins_of_a_namespace_that_has_ended_go_and_no_others() {
+    let labs = [Lab::veth(), Lab::veth(), Lab::veth(), Lab::veth()];
+    let folders = labs.each_ref().map(|lab| pins(lab, "up0"));
+    let left = || folders.each_ref().map(|pins| pins.folder().exists());
+    let [gone, gone_lately, there, here] = &labs;
+    for (lab, lease) in [(gone, "10s"), (gone_lately, "1h"), (there, "10s")] {
+        let settings = settings().upstream(&format!("on-crash-answer = \"{lease}\"\n"));
+        let daemon = Daemon::start(lab, settings);
+        until_known(lab, &mut Link::open(lab), GUEST);
+        daemon.kill();
+    }
+    gone.host.ip("link del up0");
+    gone_lately.host.ip("link del up0");
+    assert_eq!(left(), [true, true, true, false]);
+    eventually("the pins of the namespace that has ended are gone", PATIENCE, || {
+        Daemon::start(here, settings()).stop();
+        (!left()[0]).then_some(())
+    });
+    // One had answered for an hour, and a namespace that is there still has what its next daemon takes over.
+    assert_eq!(left(), [false, true, true, false]);
+    let daemon = Daemon::start(there, settings());
+    until_known(there, &mut Link::open(there), GUEST);
+    daemon.stop();
+    assert_eq!(left(), [false, true, false, false]);
 }

@@ -66,9 +66,10 @@ pub fn programs(
             Hook::Ingress => "solicitations on",
             Hook::Egress => "answers on their way out of",
         };
+        let order = order(classifiers, one);
         let kinds: Vec<_> = classifiers
             .iter()
-            .filter(|other| place(other) == place(one) && other.may_drop && !is_ours(other))
+            .filter(|other| place(other) == place(one) && other.may_drop)
             .map(|other| match &other.program {
                 Some(program) => format!("{} {program}", other.kind),
                 None => other.kind.clone(),
@@ -77,12 +78,12 @@ pub fn programs(
         let kinds = kinds.join(", ");
         all.push(match one.kind.as_str() {
             Classifier::TCX => Program {
-                sentence: format!("a program that is attached by tcx may drop {what} {name}"),
+                sentence: format!("a program that is attached by tcx{order} may drop {what} {name}"),
                 evidence: format!("bpftool net show dev {name}: at the {hook}: {kinds}"),
                 advice: format!("`bpftool net show dev {name}` tells whose it is; {LIVE}"),
             },
             _ => Program {
-                sentence: format!("a filter of tc may drop {what} {name}"),
+                sentence: format!("a filter of tc{order} may drop {what} {name}"),
                 evidence: format!("tc filter show dev {name} {hook}: {kinds}"),
                 advice: format!(
                     "`tc -s filter show dev {name} {hook}` tells what it does, and counts; {LIVE}"
@@ -91,6 +92,25 @@ pub fn programs(
         });
     }
     all
+}
+
+/// Where those of this place are, seen from our program. tcx comes before clsact, and otherwise the order is the kernel's. What
+/// our program answers goes no further.
+fn order(classifiers: &[Classifier], one: &Classifier) -> &'static str {
+    let is_beside = |other: &Classifier| (other.link, other.hook) == (one.link, Hook::Ingress);
+    let rank = |(place, other): (usize, &Classifier)| (other.kind != Classifier::TCX, place);
+    let beside = || classifiers.iter().enumerate().filter(|(_, other)| is_beside(other));
+    let Some(ours) = beside().find(|(_, other)| is_ours(other)).map(rank) else { return "" };
+    if one.hook != Hook::Ingress {
+        return "";
+    }
+    let mut others =
+        beside().filter(|(_, other)| other.kind == one.kind && other.may_drop && !is_ours(other));
+    if others.any(|other| rank(other) < ours) {
+        " before the program of lone64"
+    } else {
+        " behind the program of lone64"
+    }
 }
 
 /// The backend in the kernel is meant to take solicitations.
@@ -122,11 +142,45 @@ mod tests {
         let found = programs(&[IfIndex(2)], &[], &there, |_| "up0".to_owned());
         let sentences: Vec<_> = found.iter().map(|program| program.sentence.as_str()).collect();
         let expected = [
-            "a program that is attached by tcx may drop solicitations on up0",
+            "a program that is attached by tcx behind the program of lone64 may drop solicitations on up0",
             "a program that is attached by tcx may drop answers on their way out of up0",
         ];
         assert_eq!(sentences, expected);
-        assert!(found[0].evidence.contains("at the ingress: tcx cil_from_netdev"), "{}", found[0].evidence);
+        assert!(
+            found[0].evidence.contains("at the ingress: tcx lone64, tcx cil_from_netdev"),
+            "{}",
+            found[0].evidence
+        );
         assert!(programs(&[IfIndex(2)], &[], &there[..1], |_| "up0".to_owned()).is_empty());
+    }
+
+    #[test]
+    fn says_whether_one_comes_before_our_own() {
+        let at = |kind: &str, name: &str| Classifier {
+            link: IfIndex(2),
+            hook: Hook::Ingress,
+            kind: kind.to_owned(),
+            program: Some(name.to_owned()),
+            may_drop: true,
+        };
+        let said = |there: &[Classifier]| {
+            let found = programs(&[IfIndex(2)], &[], there, |_| "up0".to_owned());
+            found.into_iter().map(|program| program.sentence).collect::<Vec<_>>().join("; ")
+        };
+        let (ours, theirs) = ("lone64", "other");
+        for (there, order) in [
+            ([at("tcx", theirs), at("tcx", ours)], " before"),
+            ([at("bpf", theirs), at("tcx", ours)], " behind"),
+            ([at("bpf", ours), at("tcx", theirs)], " before"),
+            ([at("bpf", ours), at("bpf", theirs)], " behind"),
+            ([at("bpf", theirs), at("bpf", ours)], " before"),
+        ] {
+            assert!(
+                said(&there).contains(&format!("{order} the program of lone64 may drop")),
+                "{}",
+                said(&there)
+            );
+        }
+        assert!(said(&[at("bpf", theirs)]).contains("a filter of tc may drop"));
     }
 }
