@@ -135,6 +135,8 @@ impl Suppressor {
             Ended::Look(Ok(_)) => News::Nothing,
             Ended::Look(Err(error)) => {
                 tracing::debug!(%error, "cannot read the table ip6 lone64");
+                // It may have gone, and no further word of that comes.
+                self.look = Some(Box::pin(sleep_until(Instant::now() + AFTER_A_FAILED_LOOK)));
                 News::Nothing
             }
             Ended::Swept(Ok(())) => {
@@ -161,7 +163,9 @@ impl Suppressor {
             }
             // A change before it is listed is found by the look that follows every change.
             let whole = |table: Option<String>| table.filter(|table| nft::is_whole(table, &next));
-            Ended::Change(result, nft::list().await.ok().map(|table| whole(table).unwrap_or_default()))
+            // So is one that cannot be listed now.
+            let listed = nft::list().await.ok().flatten();
+            Ended::Change(result, Some(whole(listed).unwrap_or_default()))
         }));
     }
 }
@@ -189,3 +193,17 @@ async fn touch_of(watch: &mut Option<TableWatch>) -> std::io::Result<()> {
 
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+const AFTER_A_FAILED_LOOK: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_that_failed_is_repeated() {
+        let mut suppressor = Suppressor { installed: Some("table".to_owned()), ..Suppressor::default() };
+        let news = suppressor.take_in(Ended::Look(Err(NftError::Slow)));
+        assert!(matches!(news, News::Nothing) && suppressor.look.is_some());
+        assert!(suppressor.installed.is_some(), "nothing is known to have gone");
+    }
+}

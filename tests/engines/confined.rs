@@ -76,6 +76,7 @@ fn every_feature_works_within_the_limits_of_the_unit() {
     eventually("nft is run again", PATIENCE, || {
         host.type_in("nft list table ip6 lone64").contains("2001:db8:1:2:c::99 return").then_some(())
     });
+    metrics_move_out_of_the_filter(&host);
     let pid = host.main_pid("lone64");
     host.type_in("systemctl kill -s KILL lone64");
     eventually("it is started again", PATIENCE, || {
@@ -104,6 +105,34 @@ fn every_feature_works_within_the_limits_of_the_unit() {
     for unit in ["lone64", "lone64-hooks"] {
         println!("{}", host.type_in(&format!("systemd-analyze security --no-pager {unit} | tail -1")).trim());
     }
+}
+
+/// On a port for everyone the unit keeps other hosts away, and that is said; a socket is for those who may.
+fn metrics_move_out_of_the_filter(host: &Machine) {
+    let moved = |from: &str, to: &str| {
+        host.type_in(&format!(
+            "sed -i 's#^metrics = .*#metrics = \"{to}\"#' /etc/lone64/lone64.toml; systemctl reload lone64"
+        ));
+        let line = format!("metrics are at {from}");
+        eventually("they have moved", PATIENCE, || {
+            host.type_in("journalctl -u lone64 --no-pager").contains(&line).then_some(())
+        });
+    };
+    moved("http://[::]:9165/metrics", "[::]:9165");
+    eventually("the filter is seen", PATIENCE, || {
+        let said = host.type_in("journalctl -u lone64 --no-pager");
+        said.contains("of other hosts, only those in IPAddressAllow= of the unit can read").then_some(())
+    });
+    let said = host.ask("lone64 doctor").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("no other host can read the metrics at [::]:9165: lone64.service drops"), "{said}");
+    assert!(said.contains("IPAddressAllow= with the address of the Prometheus"), "{said}");
+    moved("http://localhost/metrics on the socket", "/run/lone64/metrics.sock");
+    let read = "curl -sf --unix-socket /run/lone64/metrics.sock http://localhost/metrics";
+    assert!(host.type_in(read).contains("lone64_targets"));
+    assert_eq!(host.type_in("stat -c '%a %U %G' /run/lone64/metrics.sock").trim(), "660 lone64 lone64");
+    let nobody =
+        host.ask(&format!("setpriv --reuid nobody --regid nogroup --clear-groups {read} || echo ended $?"));
+    assert!(nobody.contains("ended 7"), "{nobody}");
 }
 
 fn a_drop_in_lets_a_program_in_the_kernel_answer() {

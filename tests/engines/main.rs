@@ -27,6 +27,7 @@ mod machine;
 mod namespace;
 mod networkd;
 mod nspawn;
+mod oci;
 mod openvpn;
 mod own_bridge;
 mod packages;
@@ -78,6 +79,7 @@ fn main() {
         ("networkd", networkd::CASES),
         ("nspawn", nspawn::CASES),
         ("openvpn", openvpn::CASES),
+        ("oci", oci::CASES),
         ("podman", podman::CASES),
         ("proxmox", proxmox::CASES),
         ("roaming", roaming::CASES),

@@ -46,11 +46,17 @@ fn containers_of_a_network_keep_their_addresses() {
     assert_eq!(source(&provider, &host), OTHER);
 }
 
-/// A host with the one image that cannot be fetched here. Podman has no overlay on an overlay, and the host's
-/// cgroup counts no processes.
+/// A host with the one image that cannot be fetched here.
 fn with_an_image(provider: &Provider) -> Machine {
     let host = provider.host("host", 2);
     busybox::root(&host, "/tmp/image");
+    configure(&host);
+    host.type_in("tar -C /tmp/image -c . | podman import - busybox");
+    host
+}
+
+/// Podman has no overlay on an overlay, and the host's cgroup counts no processes.
+pub(crate) fn configure(host: &Machine) {
     host.type_in(
         "cat >/etc/containers/storage.conf <<END
 [storage]
@@ -65,10 +71,8 @@ pids_limit = 0
 runtime = \"runc\"
 [network]
 network_backend = \"netavark\"
-END
-tar -C /tmp/image -c . | podman import - busybox",
+END",
     );
-    host
 }
 
 fn run(host: &Machine, address: Ipv6Addr) {
