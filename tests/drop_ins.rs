@@ -86,7 +86,8 @@ fn a_range_adds_one_and_a_key_replaces_that_of_the_files_before() {
     let expected = ["lone64.toml", "lone64.d/10-first.toml", "lone64.d/20-last.toml"];
     assert_eq!(names, expected.map(|name| folder.path(name)));
     let origin = |table: &str, key: &str| {
-        let mut keys = read.effective.keys().iter();
+        let all = read.effective.keys();
+        let mut keys = all.iter();
         keys.rfind(|one| (one.table, one.key) == (table, key)).unwrap().origin.clone()
     };
     let file = |name: &str| folder.path(name).display().to_string();
@@ -224,7 +225,8 @@ fn guests_have_files_of_their_own_and_a_mistake_in_one_leaves_the_others() {
     }
     assert!(said[0].contains(&folder.path("guests.d/b.toml").display().to_string()), "{}", said[0]);
     let of_b = |key: &&lone64::config::Key| key.of.as_deref() == Some("b") && key.key == "addresses";
-    let key = loaded.read.effective.keys().iter().find(of_b).unwrap();
+    let keys = loaded.read.effective.keys();
+    let key = keys.iter().find(of_b).unwrap();
     let file = folder.path("guests.d/b.toml").display().to_string();
     assert_eq!(key.origin, KeyOrigin::DropIn { file, line: 4 });
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use ipnet::Ipv6Net;
 
-use crate::config::{DEFAULT_FILE, GuestFiles, Loaded, LogLevel, Overrides, Problems, has_default, socket_in};
+use crate::config::{
+    DEFAULT_FILE, GuestFiles, Loaded, LogLevel, Overrides, Problems, has_default, socket_in,
+};
 use crate::daemon::Refusal;
 use crate::engine::facts::IfName;
 

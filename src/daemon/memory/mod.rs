@@ -139,7 +139,9 @@ impl Daemon {
             self.handle(Input::Remembered(sources));
         }
         if !claims.is_empty() {
-            self.remember_claims(claims.iter().map(|claim| (claim.object.clone(), Some(claim.clone()))).collect());
+            self.remember_claims(
+                claims.iter().map(|claim| (claim.object.clone(), Some(claim.clone()))).collect(),
+            );
             self.handle(Input::Claiming(Claiming::Remembered(claims)));
         }
     }

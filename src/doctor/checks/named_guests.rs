@@ -66,7 +66,8 @@ fn lacking(host: &Host, guest: &Value) -> Option<Finding> {
         }
         // The sentence ends with what to do.
         _ => {
-            let (what, remedy) = missing.split_once("; ").unwrap_or((missing, "`lone64 check` shows its place"));
+            let (what, remedy) =
+                missing.split_once("; ").unwrap_or((missing, "`lone64 check` shows its place"));
             Finding::warning(format!("the guest {name} lacks something: {what}"))
                 .seen(format!("lone64 status: {name} is {}", text(guest, "state")))
                 .remedy(Remedy::Advice(remedy.to_owned()))
@@ -98,7 +99,8 @@ fn overwritten(host: &Host, guest: &Value) -> Option<Finding> {
     ));
     let shown = addresses.iter().take(MOST_ADDRESSES).filter_map(Value::as_str);
     let finding = shown.fold(finding, |finding, address| {
-        finding.seen(format!("lone64 status: {address} on {interface} was overwritten within the last minute"))
+        finding
+            .seen(format!("lone64 status: {address} on {interface} was overwritten within the last minute"))
     });
     let finding = match routing {
         Some(process) => finding.remedy(Remedy::Advice(format!(

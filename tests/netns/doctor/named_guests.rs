@@ -19,7 +19,8 @@ crate::cases![
 const CHECK: &str = "named-guests";
 
 fn served(guest: &str) -> Served {
-    let settings = Settings::default().without_sentinels().upstream("automatic = false\n").range(C, "br0", "");
+    let settings =
+        Settings::default().without_sentinels().upstream("automatic = false\n").range(C, "br0", "");
     Served::start(Lab::veth(), settings.rest(&format!("[[guest]]\nname = \"web1\"\n{guest}")))
 }
 
@@ -90,7 +91,8 @@ fn finds_pins_that_are_overwritten_or_kept_out() {
     let lab = Lab::veth();
     let wrong = "lladdr 02:00:00:00:00:99 dev br0";
     lab.host.ip(&format!("neigh replace {GUEST} {wrong} nud permanent"));
-    let settings = Settings::default().without_sentinels().upstream("automatic = false\n").range(C, "br0", "");
+    let settings =
+        Settings::default().without_sentinels().upstream("automatic = false\n").range(C, "br0", "");
     let served = Served::start(
         lab,
         settings.rest(&format!(
