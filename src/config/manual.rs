@@ -3,6 +3,8 @@
 //! May touch: nothing. Keys that are only planned are described too, so that one which becomes
 //! supported is in the manual at once; [`tables`] leaves them out until then.
 
+mod guest;
+
 use super::schema::TABLES;
 
 /// A table of the file.
@@ -59,7 +61,7 @@ const ABOUT: [(&str, &str, &[Key]); 9] = [
          the guest is silent. Each file in the directory guests.d beside the configuration has one [[guest]]; lone64 \
          reads it as soon as it appears, and forgets the guest when it is removed. A mistake in one of these files \
          concerns only its guest.",
-        GUEST,
+        guest::KEYS,
     ),
     ("routes", "How the routes look that lone64 adds to the kernel.", ROUTES),
     ("timers", "Durations.", TIMERS),
@@ -153,49 +155,6 @@ const RANGE: &[Key] = &[
          detection, and never for what is on the guest's own link. Not with \"lo\". It has no effect behind \
          interfaces without Neighbor Discovery (tun, WireGuard).",
     ),
-];
-
-const GUEST: &[Key] = &[
-    (
-        "name",
-        None,
-        "A name of your choice, for `lone64 claim`, `lone64 status` and the log. Required, and different for each \
-         guest.",
-    ),
-    (
-        "mac",
-        None,
-        "Its MAC, such as \"52:54:00:12:34:56\". It says which addresses the guest computes, on which interface it is, \
-         and through which link-local address its prefixes are reached.",
-    ),
-    (
-        "interface",
-        None,
-        "The interface that it is behind, one of the range's. Without it, the guest is on the interface where lone64 \
-         hears its MAC.",
-    ),
-    (
-        "addresses",
-        None,
-        "A list of addresses, each inside a range; or \"eui64\": the address that its MAC computes to in each range \
-         that is a /64 (`lone64 guest address` prints it). It follows a suffix and a prefix that changes.",
-    ),
-    (
-        "delegate",
-        None,
-        "Prefixes that are routed to the guest, each inside a range. The next hop is the link-local address that \
-         lone64 has heard from its MAC on its interface. lone64 answers for every address of the prefix while the next \
-         hop is reachable. A prefix that covers an address of this host, an on-link prefix, the router or another guest \
-         is refused.",
-    ),
-    (
-        "pin",
-        Some("false"),
-        "Keep a permanent neighbor entry with its MAC for each of its addresses while its interface is up, marked with \
-         the protocol number of [routes]. One that another program overwrites or removes is put back within a second. A \
-         permanent entry of another program that is there first stays and is reported. Needs the mac.",
-    ),
-    ("guard", Some("false"), "Drop what it sends from any other address."),
 ];
 
 const UPSTREAM: &[Key] = &[
