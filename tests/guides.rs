@@ -108,3 +108,37 @@ fn each_configuration_is_explained_by_a_guide_or_the_readme() {
         assert!(pages.contains(&name), "neither a guide nor README.md names {name}");
     }
 }
+
+/// Those that are in a guide: each is read, the files of guests with the configuration before them.
+#[test]
+fn each_configuration_in_a_guide_is_good() {
+    let mut count = 0;
+    for guide in guides() {
+        let text = fs::read_to_string(&guide).unwrap();
+        let mut before = String::new();
+        for block in text.split("```toml").skip(1) {
+            let (kind, rest) = block.split_once('\n').unwrap();
+            let toml = rest.split("```").next().unwrap();
+            let whole = if kind.trim() == "guest" { format!("{before}{toml}") } else { toml.to_owned() };
+            let read = lone64::config::Overrides::default().parse(&whole, "guide");
+            let read = read.unwrap_or_else(|problems| panic!("{}: {problems}", guide.display()));
+            assert!(read.notices.is_empty(), "{}: {:?}", guide.display(), read.notices);
+            assert_eq!(read.config.policy.guests.is_empty(), kind.trim() != "guest", "{}", guide.display());
+            before = whole;
+            count += 1;
+        }
+    }
+    assert!(count > 4, "{count} configurations");
+}
+
+/// What a guide says of a hook is where the hook is installed.
+#[test]
+fn the_hooks_that_guides_name_are_there() {
+    for guide in guides() {
+        let text = fs::read_to_string(&guide).unwrap();
+        for hook in text.split("/usr/local/lib/lone64/").skip(1) {
+            let name: String = hook.chars().take_while(char::is_ascii_alphanumeric).collect();
+            assert!(root().join("contrib/hooks").join(&name).exists(), "{}: {name}", guide.display());
+        }
+    }
+}

@@ -66,6 +66,14 @@ fn everything_is_where_it_belongs() {
             assert!(unit.contains(&format!("\nExecStart=/{prefix}/sbin/{program}")), "{unit}");
             assert_eq!(unit.contains("/usr/local/"), prefix == "usr/local", "{unit}");
         }
+        // The hooks of other programs, which name their own place.
+        let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/hooks");
+        for hook in files(&hooks).iter().filter(|name| !name.starts_with("lone64-hooks")) {
+            let installed = format!("{prefix}/lib/lone64/{hook}");
+            assert_eq!(mode(&place, &installed), 0o755);
+            let names = text(&place, &installed).contains(&format!("/{prefix}/lib/lone64/{hook}"));
+            assert!(names || hook == "libvirt", "{hook}");
+        }
         for (page, title) in [
             ("man8/lone64.8", "LONE64 8"),
             ("man5/lone64.toml.5", "LONE64.TOML 5"),

@@ -16,7 +16,8 @@ use serde_json::json;
 
 use super::terminal::{self, complain, doubtful};
 use super::{
-    Outcome, backends, backstops, host, links, print, show, slips, switches, unserved, ways_out, wrapped,
+    Outcome, backends, backstops, guest, host, links, print, show, slips, switches, unserved, ways_out,
+    wrapped,
 };
 use crate::config::{DEFAULT_FILE, Effective, Overrides, Problems, Read, written};
 use crate::daemon::unserved::{Network, networks};
@@ -173,6 +174,7 @@ impl Here {
         }
         notes.extend(engine.iter().flat_map(links::problems));
         notes.extend(engine.iter().flat_map(|here| slips::notes(written, here)));
+        notes.extend(engine.iter().flat_map(guest::notes));
         let unserved = engine.as_ref().map(|here| Unserved::of(written, here)).unwrap_or_default();
         Self { policy, notes, unserved, ways_out, engine, effective: None }
     }

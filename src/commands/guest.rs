@@ -9,6 +9,8 @@ use ipnet::Ipv6Net;
 use serde_json::json;
 
 use super::{Outcome, print, show};
+use crate::engine::Engine;
+use crate::engine::guests::Missing;
 use crate::engine::policy::eui64;
 use crate::wire::Mac;
 
@@ -85,6 +87,18 @@ pub fn run(args: &GuestArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the guests of a configuration cannot have on this host: addresses of its own, of the router, of others.
+pub(super) fn notes(here: &Engine) -> Vec<String> {
+    let covered = here.identified().iter().filter_map(|seen| match seen.missing {
+        Some(missing @ Missing::Covers(..)) => Some(format!("guest {}: {missing}", seen.policy.name)),
+        _ => None,
+    });
+    covered.take(MOST_NOTES).collect()
+}
+
+/// As many guests are told of.
+const MOST_NOTES: usize = 16;
+
 fn parse_mac(text: &str) -> Result<Mac, String> {
     let mac = text.parse::<Mac>().map_err(|error| error.to_string())?;
     if mac.is_station() { Ok(mac) } else { Err(format!("{mac} cannot be the MAC of a guest")) }
@@ -94,6 +108,13 @@ fn parse_prefix(text: &str) -> Result<Ipv6Net, String> {
     let Ok(prefix) = text.parse::<Ipv6Net>() else {
         return Err("write a prefix such as 2001:db8:1::/64".to_owned());
     };
+    let network = prefix.network();
+    if network.is_multicast() {
+        return Err(format!("{prefix} is multicast, and no guest has an address in it"));
+    }
+    if network.segments()[..4] == [0; 4] {
+        return Err(format!("{prefix} is no prefix that guests have; write that of the upstream"));
+    }
     if prefix.prefix_len() != 64 {
         return Err(format!("a MAC computes to an address only in a /64, and {prefix} is none"));
     }
@@ -111,11 +132,13 @@ mod tests {
 
     #[test]
     fn takes_a_64_only_and_the_mac_of_a_station() {
-        assert!(parse_prefix("2001:db8:1::/64").is_ok());
+        assert!(parse_prefix("2001:db8:1::/64").is_ok() && parse_prefix("fe80::/64").is_ok());
         for (text, said) in [
             ("2001:db8:1::/63", "only in a /64"),
             ("2001:db8:1::1/64", "write 2001:db8:1::/64"),
             ("web1", "write a prefix"),
+            ("ff02::/64", "is multicast"),
+            ("::/64", "is no prefix that guests have"),
         ] {
             assert!(parse_prefix(text).is_err_and(|error| error.contains(said)), "{text}");
         }

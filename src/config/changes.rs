@@ -37,9 +37,11 @@ enum What {
 impl Effective {
     /// What is another in `new`: what it adds and changes in its order, and then what it has no more.
     pub fn changes(&self, new: &Self) -> Vec<Change> {
-        let (before, after) = (by_table(self), by_table(new));
+        // There may be thousands of guests, and few of them others.
+        let (was, is) = (self.without_guests_of(new).keys(), new.without_guests_of(self).keys());
+        let (before, after) = (by_table(&was), by_table(&is));
         let mut changes = Vec::new();
-        for keys in tables(new) {
+        for keys in tables(&is) {
             let Some(known) = before.get(&id(&keys[0])) else {
                 changes.push(Change::of_table(&keys[0], What::Added));
                 continue;
@@ -50,7 +52,7 @@ impl Effective {
                 changes.push(Change { table, of, key: Some(new.key), old, new: value, what: What::Changed });
             }
         }
-        let gone = tables(self).filter(|keys| !after.contains_key(&id(&keys[0])));
+        let gone = tables(&was).filter(|keys| !after.contains_key(&id(&keys[0])));
         changes.extend(gone.map(|keys| Change::of_table(&keys[0], What::Removed)));
         changes
     }
@@ -87,12 +89,12 @@ fn id(key: &Key) -> Id<'_> {
     (key.table, key.of.as_deref())
 }
 
-fn tables(effective: &Effective) -> impl Iterator<Item = &[Key]> {
-    effective.keys().chunk_by(|a, b| id(a) == id(b))
+fn tables(keys: &[Key]) -> impl Iterator<Item = &[Key]> {
+    keys.chunk_by(|a, b| id(a) == id(b))
 }
 
-fn by_table(effective: &Effective) -> HashMap<Id<'_>, &[Key]> {
-    tables(effective).map(|keys| (id(&keys[0]), keys)).collect()
+fn by_table(keys: &[Key]) -> HashMap<Id<'_>, &[Key]> {
+    tables(keys).map(|keys| (id(&keys[0]), keys)).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ mod guests;
 
 use std::fmt::Write;
 
-use serde::Serialize;
+pub(super) use guests::GuestKeys;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::configuration::Config;
@@ -20,9 +21,18 @@ use crate::engine::policy::{Origin, RangePolicy, UpstreamInterface, UpstreamPoli
 
 /// Every key of a configuration: the tables in the order of the manual, those in two brackets in the order of the
 /// file.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-#[serde(transparent)]
-pub struct Effective(Vec<Key>);
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Effective {
+    /// All but those of guests.
+    keys: Vec<Key>,
+    guests: Vec<GuestKeys>,
+}
+
+impl Serialize for Effective {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.keys().serialize(serializer)
+    }
+}
 
 /// One key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -110,26 +120,32 @@ impl Effective {
                 Some(&range.written),
             ));
         }
-        keys.extend(origins.guests(file, &config.policy.guests));
         for (table, values) in once_values(config) {
             keys.extend(origins.keys(table, None, values, file.written.get(table)));
         }
-        Self(keys)
+        Self { keys, guests: origins.guests(file, &config.policy.guests) }
     }
 
     /// Each key.
-    pub fn keys(&self) -> &[Key] {
-        &self.0
+    pub fn keys(&self) -> Vec<Key> {
+        let (before, behind) = self.keys.split_at(self.end_of_ranges());
+        let guests = self.guests.iter().flat_map(GuestKeys::keys);
+        before.iter().cloned().chain(guests).chain(behind.iter().cloned()).collect()
+    }
+
+    /// Where the keys of guests go.
+    fn end_of_ranges(&self) -> usize {
+        let end = self.keys.iter().rposition(|key| matches!(key.table, "range" | "upstream"));
+        end.map_or(0, |end| end + 1)
     }
 
     /// The ranges that the host's routes make besides.
     pub fn add_automatic<'a>(&mut self, ranges: impl IntoIterator<Item = &'a RangePolicy>) {
-        let end = self.0.iter().rposition(|key| matches!(key.table, "range" | "upstream"));
-        let mut at = end.map_or(0, |end| end + 1);
+        let mut at = self.end_of_ranges();
         for range in ranges {
             for (key, value) in range_values(range) {
                 let of = Some(name(range));
-                self.0.insert(at, Key { table: "range", of, key, value, origin: KeyOrigin::Automatic });
+                self.keys.insert(at, Key { table: "range", of, key, value, origin: KeyOrigin::Automatic });
                 at += 1;
             }
         }
@@ -139,7 +155,7 @@ impl Effective {
     pub fn set_here(&mut self, range: &RangePolicy, key: &str, value: Value) {
         let of = name(range);
         let is_it = |one: &&mut Key| one.table == "range" && one.key == key && one.of.as_ref() == Some(&of);
-        if let Some(one) = self.0.iter_mut().find(is_it).filter(|one| one.value != value) {
+        if let Some(one) = self.keys.iter_mut().find(is_it).filter(|one| one.value != value) {
             one.value = value;
             one.origin = KeyOrigin::Automatic;
         }
@@ -155,7 +171,7 @@ impl Effective {
         let unnamed = |key: &&mut Key| {
             (key.table, key.key) == ("upstream", "interface") && key.origin == KeyOrigin::Automatic
         };
-        self.0.iter_mut().filter(unnamed).for_each(|key| key.value = value.clone());
+        self.keys.iter_mut().filter(unnamed).for_each(|key| key.value = value.clone());
     }
 
     /// As a configuration that means the same, with a comment on each line that tells where it came from. What the
@@ -163,7 +179,7 @@ impl Effective {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let same_table = |a: &Key, b: &Key| (a.table, &a.of) == (b.table, &b.of);
-        for keys in self.0.chunk_by(same_table) {
+        for keys in self.keys().chunk_by(same_table) {
             if !text.is_empty() {
                 text.push('\n');
             }

@@ -26,9 +26,9 @@ fn effective(overrides: &Overrides, text: &str) -> Effective {
     overrides.parse(text, "f").unwrap_or_else(|problems| panic!("{problems}")).effective
 }
 
-fn found<'a>(effective: &'a Effective, table: &str, of: Option<&str>, key: &str) -> &'a Key {
-    let is_it = |one: &&Key| (one.table, one.of.as_deref(), one.key) == (table, of, key);
-    effective.keys().iter().find(is_it).unwrap_or_else(|| panic!("{table} {of:?} {key}"))
+fn found(effective: &Effective, table: &str, of: Option<&str>, key: &str) -> Key {
+    let is_it = |one: &Key| (one.table, one.of.as_deref(), one.key) == (table, of, key);
+    effective.keys().into_iter().find(is_it).unwrap_or_else(|| panic!("{table} {of:?} {key}"))
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn has_every_key_of_every_table() {
     let effective = effective(&Overrides::default(), FILE);
     for table in TABLES {
         let mut keys: Vec<_> =
-            effective.keys().iter().filter(|key| key.table == table.name).map(|key| key.key).collect();
+            effective.keys().into_iter().filter(|key| key.table == table.name).map(|key| key.key).collect();
         keys.sort_unstable();
         keys.dedup();
         let mut known = table.keys.to_vec();

@@ -2,9 +2,12 @@
 //!
 //! May touch: nothing.
 
+mod places;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv6Addr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ipnet::Ipv6Net;
 use toml::de::DeValue;
@@ -12,10 +15,7 @@ use toml::de::DeValue;
 use super::mirror::{Addresses, Guest};
 use super::problem::{Place, Report};
 use super::section::{Field, Section, kind, refuse};
-use crate::engine::facts::IfName;
-use crate::engine::policy::{
-    Downstream, GuestAddresses, GuestPolicy, IfPattern, RangePolicy, UpstreamPolicy,
-};
+use crate::engine::policy::{GuestAddresses, GuestPolicy, RangePolicy, UpstreamPolicy};
 use crate::wire::Mac;
 
 /// What else is written, as far as it matters to guests.
@@ -119,8 +119,8 @@ pub(super) fn policies(
     around: Around<'_>,
     taken: &mut Taken,
     report: &mut Report<'_>,
-) -> Vec<GuestPolicy> {
-    let policy = |guest| policy(guest, around, taken, report);
+) -> Vec<Arc<GuestPolicy>> {
+    let policy = |guest| policy(guest, around, taken, report).map(Arc::new);
     guests.iter().filter_map(policy).collect()
 }
 
@@ -149,8 +149,7 @@ fn policy(
             report.push(place, "`guard` needs the MAC of the guest, and this [[guest]] has no `mac`");
         problem.help("add its `mac`, such as mac = \"52:54:00:12:34:56\"");
     }
-    check_addresses(guest, around, report);
-    check_delegate(guest, around, report);
+    places::check(guest, around, report);
     let policy = GuestPolicy {
         name: guest.name.value()?.clone(),
         mac: guest.mac.value().copied(),
@@ -176,74 +175,6 @@ fn policy(
     let place = report.line(&guest.place).map(|(origin, line)| format!("line {line} of {origin}"));
     taken.take(&policy, place.unwrap_or_else(|| report.describe(&guest.place)));
     Some(policy)
-}
-
-fn check_addresses(guest: &Guest, around: Around<'_>, report: &mut Report<'_>) {
-    match &guest.addresses {
-        Field::Absent if guest.delegate == Field::Absent => {
-            let problem = report.push(&guest.place, "this [[guest]] has no `addresses`");
-            problem.help("add addresses = [\"2001:db8:1:2:c::5\"], or addresses = \"eui64\" in a /64");
-        }
-        Field::Is(Addresses::Eui64, place) => {
-            if guest.mac == Field::Absent {
-                let problem =
-                    report.push(place, "\"eui64\" computes the address from the `mac`, which is missing");
-                problem.help("add the `mac`, or list the addresses");
-            }
-            if !around.has_64_for(guest.interface.value()) {
-                let sentence = "\"eui64\" needs a range that is a /64, and there is none for this guest";
-                let problem = report.push(place, sentence);
-                problem.help("write a [[range]] with suffix = \"::/64\", or list the addresses");
-            }
-        }
-        Field::Is(Addresses::Listed(listed), _) => {
-            for (address, place) in listed {
-                let net = Ipv6Net::from(*address);
-                if around.is_outside(&net) {
-                    let problem = report.push(place, format!("{address} is outside every range"));
-                    problem.help("write a [[range]] that has it, or correct the address");
-                }
-            }
-        }
-        Field::Absent | Field::Wrong => {}
-    }
-}
-
-fn check_delegate(guest: &Guest, around: Around<'_>, report: &mut Report<'_>) {
-    let Field::Is(prefixes, _) = &guest.delegate else { return };
-    for (prefix, place) in prefixes {
-        if let Some(range) = around.ranges.iter().find(|range| prefix.contains(&range.prefix)) {
-            let problem = report.push(place, format!("{prefix} covers all of the range {}", range.prefix));
-            problem.help("delegate a longer prefix inside the range");
-        } else if around.is_outside(prefix) {
-            let problem = report.push(place, format!("{prefix} is outside every range"));
-            problem.help("write a [[range]] that has all of it, or correct the prefix");
-        }
-    }
-}
-
-impl Around<'_> {
-    /// Whether no range has all of this, as far as that can be told without the host.
-    fn is_outside(&self, prefix: &Ipv6Net) -> bool {
-        !self.follows_host() && !self.ranges.iter().any(|range| range.prefix.contains(prefix))
-    }
-
-    fn follows_host(&self) -> bool {
-        !self.suffixes.is_empty() || self.upstreams.iter().any(|upstream| upstream.automatic.is_some())
-    }
-
-    fn has_64_for(&self, interface: Option<&IfName>) -> bool {
-        let is_there = |range: &RangePolicy| match (&range.downstream, interface) {
-            (_, None) | (Downstream::Kernel, _) => true,
-            (Downstream::Named(name), Some(interface)) => name == interface,
-            (Downstream::Matching(patterns), Some(interface)) => {
-                patterns.iter().any(|pattern: &IfPattern| pattern.matches(interface))
-            }
-        };
-        let mut all = self.ranges.iter().chain(self.suffixes);
-        self.upstreams.iter().any(|upstream| upstream.automatic.is_some())
-            || all.any(|range| range.prefix.prefix_len() == 64 && is_there(range))
-    }
 }
 
 /// What guests have, each with the name of its guest and where that is written.

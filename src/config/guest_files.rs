@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bytes;
-use super::effective::{Effective, Key};
+use super::effective::{Effective, GuestKeys};
 use super::file::{self, Grammar, Source};
 use super::files::{self, Stamp};
 use super::guest::{self, Around, Taken};
@@ -21,7 +21,7 @@ pub struct GuestFiles {
     /// Beside which file the directory is; `None`: there is none, because that is a pipe or no file at all.
     named: Option<PathBuf>,
     /// The guests of the configuration itself.
-    own: Arc<Vec<GuestPolicy>>,
+    own: Arc<Vec<Arc<GuestPolicy>>>,
     /// What else was written when they were read.
     ground: Arc<Written>,
     files: BTreeMap<PathBuf, Arc<GuestFile>>,
@@ -39,8 +39,7 @@ struct Written {
 /// One file without mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct GuestFile {
-    guests: Vec<GuestPolicy>,
-    keys: Vec<Key>,
+    guests: Box<[GuestKeys]>,
     /// How it looked when it was read; `None`: it may have been written since without looking different.
     stamp: Option<Stamp>,
 }
@@ -117,9 +116,9 @@ impl GuestFiles {
 
     /// What was read of a file before counts, unless others have taken a part of it.
     fn retain(&mut self, path: &Path, file: &Arc<GuestFile>, taken: &mut Taken) -> bool {
-        let is_free = file.guests.iter().all(|guest| taken.clash(guest).is_none());
+        let is_free = file.guests.iter().all(|guest| taken.clash(guest.policy()).is_none());
         if is_free {
-            file.guests.iter().for_each(|guest| taken.take(guest, path.display().to_string()));
+            file.guests.iter().for_each(|guest| taken.take(guest.policy(), path.display().to_string()));
             self.files.insert(path.to_owned(), Arc::clone(file));
         }
         is_free
@@ -136,9 +135,8 @@ impl GuestFiles {
     }
 
     /// All guests: those of the configuration itself, and those of the files.
-    pub fn guests(&self) -> Vec<GuestPolicy> {
-        let of_files = self.files.values().flat_map(|file| &file.guests);
-        self.own.iter().chain(of_files).cloned().collect()
+    pub fn guests(&self) -> Vec<Arc<GuestPolicy>> {
+        self.own.iter().chain(self.keys().map(GuestKeys::policy)).cloned().collect()
     }
 
     /// Of each file that is left out, or is as it was before, what is wrong with it.
@@ -157,8 +155,8 @@ impl GuestFiles {
     }
 
     /// Every key that the files have.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.files.values().flat_map(|file| &file.keys)
+    pub(super) fn keys(&self) -> impl Iterator<Item = &GuestKeys> {
+        self.files.values().flat_map(|file| &file.guests)
     }
 
     fn taken(&self) -> Taken {
@@ -192,8 +190,8 @@ fn read(path: &Path, around: Around<'_>, taken: &mut Taken) -> Result<GuestFile,
     if !report.is_empty() {
         return Err(report.into_problems());
     }
-    let keys = Effective::of_guests(&file, &guests, &report);
-    Ok(GuestFile { guests, keys, stamp })
+    let guests = Effective::of_guests(&file, &guests, &report).into_boxed_slice();
+    Ok(GuestFile { guests, stamp })
 }
 
 /// Far more than one host has guests.

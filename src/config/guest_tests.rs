@@ -1,5 +1,7 @@
 //! Mistakes in `[[guest]]`, each with its place and its remedy.
 
+use std::sync::Arc;
+
 use crate::config::{Overrides, Problems, Read};
 use crate::engine::policy::{GuestAddresses, GuestPolicy};
 
@@ -9,7 +11,7 @@ fn parse(guests: &str) -> Result<Read, Problems> {
     Overrides::default().parse(&format!("{RANGE}{guests}"), "f")
 }
 
-fn guests(text: &str) -> Vec<GuestPolicy> {
+fn guests(text: &str) -> Vec<Arc<GuestPolicy>> {
     parse(text).unwrap_or_else(|problems| panic!("{problems}")).config.policy.guests
 }
 
@@ -92,9 +94,45 @@ fn says_what_is_missing_and_what_cannot_be() {
             "overlap",
             "remove one",
         ),
-        (&guest("a", "addresses = []\npin = true"), "`pin` is not supported yet", "remove it"),
+        (&guest("a", "addresses = []\nguard = true"), "`guard` is not supported yet", "remove it"),
     ] {
         let (said, help) = problem(text);
         assert!(said.contains(sentence) && help.contains(remedy), "{said}; {help}");
     }
+}
+
+#[test]
+fn guests_have_only_what_their_range_leaves_to_them() {
+    let range = "[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\ninterface = \"br0\"\n\
+                 exclude = [\"2001:db8:1:2:c::100/120\"]\n";
+    let problem = |interface: &str, keys: &str| {
+        let text = format!("{range}[[guest]]\nname = \"a\"\ninterface = \"{interface}\"\n{keys}\n");
+        let problems = Overrides::default().parse(&text, "f").expect_err("it has a mistake");
+        let [only] = problems.as_slice() else { panic!("{problems}") };
+        assert!(only.help.is_some() && only.line == Some(8), "{only:?}");
+        only.message.clone()
+    };
+    for (interface, keys, said) in [
+        (
+            "br0",
+            "addresses = [\"2001:db8:1:2:c::105\"]",
+            "excluded from the range 2001:db8:1:2:c::/112, by 2001",
+        ),
+        ("br0", "delegate = [\"2001:db8:1:2:c::140/124\"]", "2001:db8:1:2:c::140/124 is excluded"),
+        ("br0", "addresses = [\"2001:db8:1:2:c::\"]", "is the subnet-router anycast address"),
+        ("br1", "addresses = [\"2001:db8:1:2:c::5\"]", "which has no guests behind br1"),
+        ("br0", "delegate = [\"ff02::/64\"]", "ff02::/64 cannot be routed to a guest"),
+        ("br0", "delegate = [\"fe80::/64\"]", "fe80::/64 cannot be routed to a guest"),
+    ] {
+        let told = problem(interface, keys);
+        assert!(told.contains(said), "{told}");
+    }
+}
+
+#[test]
+fn a_pin_needs_a_mac() {
+    let (said, remedy) = problem(&guest("a", "addresses = [\"2001:db8:1:2:c::5\"]\npin = true"));
+    assert!(said.contains("`mac` is missing") && remedy.contains("add the `mac`"), "{said}: {remedy}");
+    let mac = "mac = \"52:54:00:12:34:56\"\naddresses = [\"2001:db8:1:2:c::5\"]\npin = true";
+    assert!(guests(&guest("a", mac))[0].pin);
 }

@@ -3,10 +3,11 @@
 //! May touch: nothing. Keys that are only planned are described too, so that one which becomes
 //! supported is in the manual at once; [`tables`] leaves them out until then.
 
+mod guest;
 mod told;
 
 use super::schema::TABLES;
-use told::{EXPORT, GUEST, LOG};
+use told::{EXPORT, LOG};
 
 /// A table of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +63,7 @@ const ABOUT: [(&str, &str, &[Key]); 10] = [
          the guest is silent. Each file in the directory guests.d beside the configuration has one [[guest]]; lone64 \
          reads it as soon as it appears, and forgets the guest when it is removed. A mistake in one of these files \
          concerns only its guest.",
-        GUEST,
+        guest::KEYS,
     ),
     ("routes", "How the routes look that lone64 adds to the kernel.", ROUTES),
     ("timers", "Durations.", TIMERS),

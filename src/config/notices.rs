@@ -7,10 +7,11 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 
 use super::configuration::Config;
-use super::mirror::File;
+use super::mirror::{Addresses, File};
 use super::problem::{Place, Report};
 use super::section::Field;
-use crate::engine::policy::{Announce, Override, RangePolicy};
+use crate::engine::guests::Object;
+use crate::engine::policy::{Announce, Answer, Override, RangePolicy};
 
 /// Tells of it, each with its place.
 pub(super) fn notice(file: &File, config: &Config, report: &mut Report<'_>) {
@@ -40,8 +41,34 @@ pub(super) fn notice(file: &File, config: &Config, report: &mut Report<'_>) {
         let place = written.into_iter().rfind(|place| *place != Place::Whole).unwrap_or(Place::Whole);
         report.push(&place, sentence).help("make `targets` the larger one");
     }
+    of_guests(file, config, report);
     of_upstreams(file, report);
     of_ranges(file, config, report);
+}
+
+/// Guests where everything is answered for, whether it is there or not.
+fn of_guests(file: &File, config: &Config, report: &mut Report<'_>) {
+    for guest in file.guests.iter().take(MOST_COMPARED) {
+        let addresses = match guest.addresses.value() {
+            Some(Addresses::Listed(listed)) => listed.as_slice(),
+            _ => &[],
+        };
+        let addresses = addresses.iter().map(|(address, place)| (Ipv6Net::from(*address), place));
+        let prefixes = guest.delegate.value().into_iter().flatten().map(|(prefix, place)| (*prefix, place));
+        for (net, place) in addresses.chain(prefixes) {
+            let around = config.policy.ranges.iter().filter(|range| range.prefix.contains(&net));
+            let range = around.max_by_key(|range| range.prefix.prefix_len());
+            if let Some(range) = range.filter(|range| range.answer == Answer::Always) {
+                let sentence = format!(
+                    "{} is in the range {}, where every address is answered for: the [[guest]] has no effect on it",
+                    Object::Prefix(net),
+                    range.prefix
+                );
+                let help = "write answer = \"live\" in the [[range]], or a range of its own for the guest";
+                report.push(place, sentence).help(help);
+            }
+        }
+    }
 }
 
 fn of_upstreams(file: &File, report: &mut Report<'_>) {
@@ -159,6 +186,20 @@ mod tests {
         assert_eq!(notices(&text("announce = \"5m\"")).len(), 1);
         assert_eq!(notices(&text("announce = false")), [""; 0]);
         assert_eq!(notices(&text("")), [""; 0]);
+    }
+
+    #[test]
+    fn tells_of_guests_where_everything_is_answered_for() {
+        let text = |answer: &str| {
+            format!(
+                "[[range]]\nprefix = \"2001:db8:1:2:c::/112\"\ninterface = \"br0\"\nanswer = \"{answer}\"\n\
+                 [[guest]]\nname = \"a\"\ninterface = \"br0\"\naddresses = [\"2001:db8:1:2:c::5\"]\n\
+                 delegate = [\"2001:db8:1:2:c::1000/116\"]\n"
+            )
+        };
+        let told = notices(&text("always"));
+        assert!(told.len() == 2 && told[0].starts_with("8: 2001:db8:1:2:c::5 is in the range"), "{told:?}");
+        assert_eq!(notices(&text("live")), [""; 0]);
     }
 
     #[test]

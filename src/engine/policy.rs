@@ -11,6 +11,7 @@ mod provider;
 
 use core::net::Ipv6Addr;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -40,9 +41,9 @@ pub struct Policy {
     pub timers: Timers,
     /// How many there may be.
     pub limits: Limits,
-    /// Guests with an identity.
-    #[serde(default)]
-    pub guests: Vec<GuestPolicy>,
+    /// Guests with an identity. There may be thousands, and policies that differ in one.
+    #[serde(default, with = "guest::shared")]
+    pub guests: Vec<Arc<GuestPolicy>>,
     /// Whether live addresses and guests are kept as named sets of nftables.
     #[serde(default)]
     pub nft_sets: bool,

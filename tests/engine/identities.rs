@@ -6,6 +6,7 @@ mod delegated;
 mod pinned;
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use lone64::engine::facts::{AddressState, Fact, IfIndex, LinkLayer, LinkState, RouteKind};
 use lone64::engine::guests::Missing;
@@ -39,7 +40,7 @@ fn identity(number: u16) -> GuestPolicy {
 fn policy(guests: Vec<GuestPolicy>) -> Policy {
     with(|policy| {
         policy.ranges[0].routes = RangeRoutes::Guests;
-        policy.guests = guests;
+        policy.guests = guests.into_iter().map(Arc::new).collect();
     })
 }
 

@@ -15,6 +15,8 @@ crate::cases![
     dnsmasq_claims_ipv6_leases_alone,
     keepalived_claims_while_it_is_master,
     libvirt_claims_the_guest_of_a_domain,
+    proxmox_claims_a_guest_while_it_runs,
+    incus_is_followed_by_its_events,
     wireguard_claims_what_its_peers_may_have,
 ];
 
@@ -172,6 +174,53 @@ fn libvirt_claims_the_guest_of_a_domain() {
     call("unknown", "started", "begin");
     call("web1", "stopped", "end");
     assert_eq!(scene.objects(), [""; 0]);
+}
+
+fn proxmox_claims_a_guest_while_it_runs() {
+    let scene = Scene::new();
+    // Its number is the name of the [[guest]]; here that is web1.
+    let call = |number, phase| scene.call("proxmox", &[number, phase], &[]);
+    call("web1", "pre-start");
+    assert_eq!(scene.objects(), [""; 0]);
+    call("web1", "post-start");
+    assert_eq!(scene.objects(), ["web1"]);
+    call("102", "post-start");
+    call("web1", "pre-stop");
+    assert_eq!(scene.objects(), ["web1"]);
+    call("web1", "post-stop");
+    assert_eq!(scene.objects(), [""; 0]);
+}
+
+fn incus_is_followed_by_its_events() {
+    let scene = Scene::new();
+    // As its API tells of them: https://linuxcontainers.org/incus/docs/main/events
+    let event = |action: &str, source: &str| {
+        format!(
+            r#"{{"location":"none","metadata":{{"action":"{action}","source":"{source}"}},"project":"default","timestamp":"2026-01-01T00:00:00Z","type":"lifecycle"}}"#
+        )
+    };
+    let incus = |running: &str, events: &[String]| {
+        let (list, monitor) = ("list --format json status=running", "monitor --type lifecycle --format json");
+        let script = format!(
+            "case \"$*\" in\n'{list}') echo '{running}' ;;\n'{monitor}') printf '%s\\n' {} ;;\n*) exit 2 ;;\nesac",
+            events.iter().map(|event| format!("'{event}'")).collect::<Vec<_>>().join(" ")
+        );
+        scene.program("incus", &script);
+        scene.call("incus", &[], &[]);
+        scene.objects()
+    };
+    let started = event("instance-started", "/1.0/instances/web1");
+    let stopped = event("instance-shutdown", "/1.0/instances/web1?project=default");
+    let others = [
+        event("network-updated", "/1.0/networks/incusbr0"),
+        event("instance-created", "/1.0/instances/web1"),
+        event("instance-started", "/1.0/instances/unknown"),
+    ];
+    assert_eq!(incus("[]", &others), [""; 0]);
+    assert_eq!(incus("[]", std::slice::from_ref(&started)), ["web1"]);
+    assert_eq!(incus("[]", &[started, stopped]), [""; 0]);
+    // One that ran before.
+    assert_eq!(incus(r#"[{"name":"web1","status":"Running"},{"name":"unknown"}]"#, &others), ["web1"]);
 }
 
 fn wireguard_claims_what_its_peers_may_have() {

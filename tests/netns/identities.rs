@@ -139,6 +139,7 @@ fn a_claim_is_told_and_refused_in_sentences() {
             "no range serves 2001:db8:1:2:c::9 for a guest behind gv1",
         ),
         ("claim 2001:db8:1:2:c::1", "an address of this host"),
+        ("claim 2001:db8:1:2:c::", "is the subnet-router anycast address of 2001:db8:1:2:c::/112"),
         ("claim 2001:db8:1:2:c::/113 --via fe80::5", "an address of this host"),
         ("claim 2001:db8:1:2:c::100/120", "--via"),
         ("claim 2001:db8:1:2:c::100/120 --via ff02::1", "ff02::1 cannot be a next hop"),

@@ -116,7 +116,7 @@ fn pins_of_a_killed_daemon_are_adopted_and_those_of_nobody_removed() {
     eventually_pinned(&lab);
     daemon.kill();
     assert_eq!(entry(&lab), PIN, "it outlives the daemon");
-    lab.router.ping(&GUEST.to_string());
+    lab.host.ping(&GUEST.to_string());
     let daemon = Daemon::start(&lab, settings().rest(&guest(true)));
     assert_eq!(entry(&lab), PIN);
     assert_eq!((put_back(&daemon), &status(&daemon)["totals"]["pins"]["kept"]), (0, &1.into()));

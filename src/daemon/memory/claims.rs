@@ -47,8 +47,8 @@ pub(in crate::daemon) struct Journal {
     /// Not written yet.
     new: Vec<u8>,
     clocks: Option<Clocks>,
-    /// The file, once all of it was written, and how many lines that has.
-    opened: Option<(File, usize)>,
+    /// The file, once all of it was written, and how many lines and bytes that has.
+    opened: Option<(File, usize, u64)>,
 }
 
 /// What the clock of the wall shows, and the daemon's own at the same moment.
@@ -78,7 +78,7 @@ impl Journal {
         self.clocks = Some(clocks);
         for (object, claim) in changed {
             append(&mut self.new, &object, claim.as_ref(), clocks);
-            if let Some((_, lines)) = &mut self.opened {
+            if let Some((_, lines, _)) = &mut self.opened {
                 *lines += 1;
             }
             match claim {
@@ -98,10 +98,11 @@ impl Journal {
         let Some(clocks) = self.clocks.take() else { return Ok(()) };
         let new = std::mem::take(&mut self.new);
         let is_mostly_past = |lines: usize| lines > 2 * self.claims.len() + FEW_LINES;
-        if let Some((opened, lines)) = &mut self.opened
+        if let Some((opened, lines, length)) = &mut self.opened
             && !is_mostly_past(*lines)
-            && is_still_at(opened, &self.file)
+            && is_still_at(opened, *length, &self.file)
         {
+            *length += new.len() as u64;
             let written = opened.write_all(&new);
             if written.is_err() {
                 self.opened = None;
@@ -109,16 +110,17 @@ impl Journal {
             return written;
         }
         self.opened = None;
-        let opened = super::replace(&self.file, &text(self.claims.values(), clocks))?;
-        self.opened = Some((opened, self.claims.len()));
+        let text = text(self.claims.values(), clocks);
+        let opened = super::replace(&self.file, &text)?;
+        self.opened = Some((opened, self.claims.len(), text.len() as u64));
         Ok(())
     }
 }
 
-/// Nobody has removed it, or put another in its place.
-fn is_still_at(opened: &File, file: &Path) -> bool {
+/// Nobody has removed it, changed it, or put another in its place.
+fn is_still_at(opened: &File, length: u64, file: &Path) -> bool {
     let (Ok(ours), Ok(there)) = (opened.metadata(), fs::symlink_metadata(file)) else { return false };
-    (ours.dev(), ours.ino(), ours.len()) == (there.dev(), there.ino(), there.len())
+    (ours.dev(), ours.ino(), length) == (there.dev(), there.ino(), there.len())
 }
 
 fn text<'a>(all: impl Iterator<Item = &'a Claim>, clocks: Clocks) -> Vec<u8> {

@@ -250,7 +250,10 @@ impl Terrain for Ground<'_> {
 
     fn check_address(&self, address: Ipv6Addr, link: IfIndex) -> Result<(), Missing> {
         let net = Ipv6Net::from(address);
-        self.plan.find(address).ok_or(Missing::Range(net))?;
+        let range = self.plan.find(address).ok_or(Missing::Range(net))?;
+        if let Some(prefix) = self.anycast_of(address, range) {
+            return Err(Missing::Covers(net, Covered::Anycast(prefix)));
+        }
         if self.host.links.is_of_host(address) {
             return Err(Missing::Covers(net, Covered::Own(address)));
         }
@@ -317,6 +320,22 @@ impl Terrain for Ground<'_> {
 }
 
 impl Ground<'_> {
+    /// The prefix of which this is the subnet-router anycast address. RFC 4291 §2.6.1: "All routers are required to
+    /// support the Subnet-Router anycast addresses for the subnets to which they have interfaces." RFC 6164 §6 makes an
+    /// exception of a /127.
+    fn anycast_of(&self, address: Ipv6Addr, range: RangeId) -> Option<Ipv6Net> {
+        // Hardly any address is one.
+        if address.to_bits().trailing_zeros() < 2 {
+            return None;
+        }
+        let on_link = self.host.links.all_addresses().filter_map(|known| {
+            let prefix = Ipv6Net::new(known.address, known.prefix_len).ok()?.trunc();
+            (prefix.addr() == address).then_some(prefix)
+        });
+        let all = on_link.chain([self.plan.range(range).prefix]);
+        all.into_iter().find(|prefix| prefix.prefix_len() < 127 && prefix.addr() == address)
+    }
+
     /// Whether guests of this part of a range can be behind this link. Where the kernel's routes decide, ours to the
     /// guest itself does not.
     fn is_behind(&self, range: RangeId, prefix: &Ipv6Net, link: IfIndex) -> bool {

@@ -67,6 +67,8 @@ pub enum Covered {
     Own(Ipv6Addr),
     /// The provider's router.
     Router(Ipv6Addr),
+    /// The address that every router of this prefix has (RFC 4291 §2.6.1).
+    Anycast(Ipv6Net),
     /// Another guest, by its name or by its address.
     Guest(String),
     /// What is routed to another guest.
@@ -180,6 +182,9 @@ impl fmt::Display for Missing {
             Self::Covers(prefix, Covered::Router(address)) if prefix.prefix_len() == 128 => {
                 write!(f, "{address} is the provider's router; name an address of a guest")
             }
+            Self::Covers(prefix, covered @ Covered::Anycast(_)) => {
+                write!(f, "{} is {covered}; name an address of a guest", prefix.addr())
+            }
             Self::Covers(prefix, covered) => {
                 write!(f, "{prefix} covers {covered}; take a longer prefix without it")
             }
@@ -208,6 +213,7 @@ impl fmt::Display for Covered {
             Self::Connected(prefix, name) => write!(f, "{prefix}, which is on-link on {name}"),
             Self::Own(address) => write!(f, "{address}, an address of this host"),
             Self::Router(address) => write!(f, "{address}, the provider's router"),
+            Self::Anycast(prefix) => write!(f, "the subnet-router anycast address of {prefix}"),
             Self::Guest(name) => write!(f, "the guest {name}"),
             Self::Delegated(prefix) => write!(f, "{prefix}, which is routed to another guest"),
         }

@@ -19,6 +19,7 @@ mod written;
 
 use core::net::Ipv6Addr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::Ipv6Net;
 
@@ -62,7 +63,7 @@ pub struct Guests {
 /// A guest, and what is known of it.
 #[derive(Debug)]
 struct Known {
-    policy: GuestPolicy,
+    policy: Arc<GuestPolicy>,
     /// The link on which its MAC was heard, where the policy names none.
     seen: Option<IfIndex>,
     /// The link-local address that was heard from its MAC, and where.
@@ -289,8 +290,8 @@ impl Guests {
 }
 
 impl Known {
-    fn new(policy: &GuestPolicy) -> Self {
-        let (policy, given) = (policy.clone(), Given::default());
+    fn new(policy: Arc<GuestPolicy>) -> Self {
+        let given = Given::default();
         Self { policy, seen: None, hop: None, next_hop: None, course: Course::default(), given }
     }
 }

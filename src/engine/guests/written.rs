@@ -1,6 +1,8 @@
 //! What is written of guests, as it changes; and walks over those for whom that makes a difference.
 
+use core::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::meaning::Meaning;
 use super::missing::Missing;
@@ -10,19 +12,23 @@ use crate::engine::policy::GuestPolicy;
 impl Guests {
     /// These guests, and no others, are written. What was heard of those that stay is kept. What followed from those that
     /// are gone ends; of the others see [`Self::settle`].
-    pub fn write(&mut self, written: &[GuestPolicy]) {
+    pub fn write<G>(&mut self, written: &[G])
+    where
+        G: Borrow<GuestPolicy> + Clone + Into<Arc<GuestPolicy>>,
+    {
         let mut staying = BTreeSet::new();
-        let mut others = Vec::new();
-        for policy in written {
+        let mut others: Vec<Arc<GuestPolicy>> = Vec::new();
+        for guest in written {
+            let policy: &GuestPolicy = guest.borrow();
             match self.names.get(&policy.name) {
-                Some(id) if self.known.get(id).is_some_and(|known| known.policy == *policy) => {
+                Some(id) if self.known.get(id).is_some_and(|known| *known.policy == *policy) => {
                     staying.insert(*id);
                 }
                 Some(id) => {
                     staying.insert(*id);
-                    others.push(policy);
+                    others.push(guest.clone().into());
                 }
-                None => others.push(policy),
+                None => others.push(guest.clone().into()),
             }
         }
         if staying.len() < self.known.len() {
@@ -40,9 +46,9 @@ impl Guests {
                 self.last
             });
             let given = self.known.remove(&id).map(|known| known.given).unwrap_or_default();
-            self.known.insert(id, Known { given, ..Known::new(policy) });
             self.stations.extend(policy.mac.map(|mac| (mac, id)));
             self.owners.extend(policy.addresses.listed().iter().map(|address| (*address, id)));
+            self.known.insert(id, Known { given, ..Known::new(policy) });
             self.changed.insert(id);
         }
     }

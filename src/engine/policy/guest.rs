@@ -49,6 +49,26 @@ impl GuestAddresses {
     }
 }
 
+/// Guests as if nobody shared them.
+pub(super) mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::GuestPolicy;
+
+    pub fn serialize<S: Serializer>(guests: &[Arc<GuestPolicy>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(guests.iter().map(|guest| &**guest))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Arc<GuestPolicy>>, D::Error> {
+        let guests = Vec::<GuestPolicy>::deserialize(deserializer)?;
+        Ok(guests.into_iter().map(Arc::new).collect())
+    }
+}
+
 impl Policy {
     /// The same without guests, of which there may be thousands.
     pub fn without_guests(&self) -> Self {

@@ -32,7 +32,10 @@ fn finds_a_guest_that_was_never_heard() {
     assert!(finding.remedies[0].text.contains("start the guest"), "{finding:#?}");
     // It is started.
     patient.lab.guest.ip("link set eth0 down\nlink set eth0 address 02:00:00:00:00:77\nlink set eth0 up");
-    patient.lab.guest.ip(&format!("addr replace {GUEST}/112 dev eth0 nodad"));
+    patient
+        .lab
+        .guest
+        .ip(&format!("addr replace fe80::5/64 dev eth0 nodad\naddr replace {GUEST}/112 dev eth0 nodad"));
     patient.lab.guest.ping("fe80::b0%eth0");
     eventually("it is heard", PATIENCE, || {
         patient.examine().0.iter().all(|finding| finding.check != CHECK).then_some(())
