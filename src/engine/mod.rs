@@ -88,7 +88,6 @@ pub use unread::{Unread, unread_table};
 use answers::guests::Neighborhood;
 use desk::{Desk, Phase};
 use facts::Fact;
-use guests::Cursor;
 use host::{Delta, News};
 use manners::suppression;
 use plan::{Changes, Making, Plan};
@@ -324,7 +323,7 @@ impl Engine {
         }
         self.desk.tell_problems();
         if !self.desk.house.identities.is_empty() {
-            work.push(Work::Identities(Cursor::first()));
+            work.push(self.desk.begin_review());
         }
         work.insert(0, Work::Serve(Box::new(Serving::of(changes))));
         work

@@ -8,6 +8,7 @@ mod default_route;
 mod downstreams;
 pub mod forwarding;
 mod gateway_addresses;
+mod guarded;
 pub mod guests;
 mod heard;
 mod in_force;
@@ -88,5 +89,6 @@ pub static ALL: &[&Check] = &[
     &running::CHECK,
     &in_force::CHECK,
     &backend::CHECK,
+    &guarded::CHECK,
     &serving::CHECK,
 ];

@@ -46,6 +46,8 @@ pub struct Desk {
     pub(super) outputs: VecDeque<Output>,
     pub(super) watch: Watch,
     pub(super) phase: Phase,
+    /// Guests with an identity are looked at, one after the other: what follows for the kernel waits for the last.
+    reviews: bool,
 }
 
 /// How far the engine's life has come.
@@ -70,7 +72,7 @@ enum Said {
 impl Desk {
     /// A desk at which nothing has arrived yet.
     pub fn new(house: House) -> Self {
-        Self { house, outputs: VecDeque::new(), watch: Watch::default(), phase: Phase::Learning }
+        Self { house, outputs: VecDeque::new(), watch: Watch::default(), phase: Phase::Learning, reviews: false }
     }
 
     /// Decides for an asker that has waited, or whose way back was missing.
