@@ -138,7 +138,8 @@ fn policy(
         problem.help("add one of them, so that lone64 can find the guest");
     }
     if let (Field::Is(true, place), Field::Absent) = (&guest.guard, &guest.mac) {
-        let problem = report.push(place, "`guard` needs the MAC of the guest, and this [[guest]] has no `mac`");
+        let problem =
+            report.push(place, "`guard` needs the MAC of the guest, and this [[guest]] has no `mac`");
         problem.help("add its `mac`, such as mac = \"52:54:00:12:34:56\"");
     }
     check_addresses(guest, around, report);

@@ -157,7 +157,11 @@ const RANGE: &[Key] = &[
          detection, and never for what is on the guest's own link. Not with \"lo\". It has no effect behind \
          interfaces without Neighbor Discovery (tun, WireGuard).",
     ),
-    ("guard", Some("false"), "Guard every [[guest]] in the range that does not say guard = false (see [[guest]])."),
+    (
+        "guard",
+        Some("false"),
+        "Guard every [[guest]] in the range that does not say guard = false (see [[guest]]).",
+    ),
 ];
 
 const GUEST: &[Key] = &[

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::Error;
 use super::error::describe;
-use super::programs::{self, Ended, News as ProgramNews, Programs};
 use super::exports::{Exports, News as ExportNews};
 use super::guards::{Guards, News as GuardNews};
+use super::programs::{self, Ended, News as ProgramNews, Programs};
 use super::suppressor::{News, Suppressor};
 use super::turn::Turn;
 use crate::engine::facts::IfIndex;
@@ -267,7 +267,9 @@ impl Effects {
                 vec![Input::GuardChanged(keys, outcome)]
             }
             GuardNews::Lost => {
-                tracing::warn!("another program changed or removed the tables lone64_guard; they are put back");
+                tracing::warn!(
+                    "another program changed or removed the tables lone64_guard; they are put back"
+                );
                 vec![Input::GuardLost]
             }
             GuardNews::Dropped(dropped) => vec![Input::GuardDropped(dropped)],

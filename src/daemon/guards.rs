@@ -56,7 +56,12 @@ enum Ended {
     /// These tables are there, whoever made them.
     Left(Tables),
     /// A change of these, and what the tables are like afterwards; whether they were made again.
-    Change { keys: Vec<GuardKey>, result: Result<(), NftError>, shape: Option<Shape>, is_whole: bool },
+    Change {
+        keys: Vec<GuardKey>,
+        result: Result<(), NftError>,
+        shape: Option<Shape>,
+        is_whole: bool,
+    },
     Look(io::Result<Shape>),
     Read(io::Result<Vec<Drop>>),
     /// Tables were looked for that nobody uses any more.

@@ -255,7 +255,10 @@ fn guard_state(engine: &Engine, seen: &Seen<'_>) -> &'static str {
 /// Packets of it that its guard has dropped, for each reason for which there were any.
 fn dropped(seen: &Seen<'_>) -> Value {
     let counted = Breach::ALL.iter().zip(seen.drops.into_iter().flatten());
-    counted.filter(|(_, packets)| **packets > 0).map(|(breach, packets)| (breach.as_str(), *packets)).collect()
+    counted
+        .filter(|(_, packets)| **packets > 0)
+        .map(|(breach, packets)| (breach.as_str(), *packets))
+        .collect()
 }
 
 fn claims(engine: &Engine, now: Time) -> Vec<Value> {

@@ -77,8 +77,8 @@ pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transi
 pub use host::links::Links;
 pub use house::House;
 pub use input::{Claiming, Input};
-pub use limiter::Limiter;
 pub use keep::exports::Exported;
+pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
 pub use plan::{Hop, idle::Idle};

@@ -86,7 +86,8 @@ impl Dumps {
 }
 
 fn refusal(message: &[u8]) -> io::Result<()> {
-    let code = message.get(NLMSGHDR..).and_then(<[u8]>::first_chunk).map_or(0, |code| -i32::from_ne_bytes(*code));
+    let code =
+        message.get(NLMSGHDR..).and_then(<[u8]>::first_chunk).map_or(0, |code| -i32::from_ne_bytes(*code));
     match code {
         0 | libc::ENOENT => Ok(()),
         code => Err(io::Error::from_raw_os_error(code)),
@@ -106,7 +107,10 @@ fn elements_of(message: &[u8]) -> impl Iterator<Item = Element> {
         let key = attributes(element).find(|(kind, _)| *kind == NFTA_SET_ELEM_KEY)?.1;
         let key = attributes(key).find(|(kind, _)| *kind == NFTA_DATA_VALUE)?.1.to_vec();
         let expression = attributes(element).find(|(kind, _)| *kind == NFTA_SET_ELEM_EXPR);
-        Some(Element { key, packets: expression.and_then(|(_, expression)| packets(expression)).unwrap_or(0) })
+        Some(Element {
+            key,
+            packets: expression.and_then(|(_, expression)| packets(expression)).unwrap_or(0),
+        })
     })
 }
 
@@ -151,7 +155,8 @@ mod tests {
 
     fn message() -> Vec<u8> {
         let key = attribute(NFTA_SET_ELEM_KEY | 1 << 15, &attribute(NFTA_DATA_VALUE, b"tap0\0\0\0\0"));
-        let counted = [attribute(1, &9u64.to_be_bytes()), attribute(NFTA_COUNTER_PACKETS, &7u64.to_be_bytes())];
+        let counted =
+            [attribute(1, &9u64.to_be_bytes()), attribute(NFTA_COUNTER_PACKETS, &7u64.to_be_bytes())];
         let counter = [attribute(1, b"counter\0"), attribute(NFTA_EXPR_DATA, &counted.concat())].concat();
         let element = [key, attribute(NFTA_SET_ELEM_EXPR, &counter)].concat();
         let mut all = vec![0; HEADER];

@@ -118,7 +118,9 @@ pub(super) fn is_about(table: Table, message: &[u8]) -> bool {
         return false;
     };
     header[0] == table.family
-        && attributes(rest).find(|(kind, _)| *kind == NFTA_TABLE_NAME).is_some_and(|(_, name)| name == table.name.as_bytes())
+        && attributes(rest)
+            .find(|(kind, _)| *kind == NFTA_TABLE_NAME)
+            .is_some_and(|(_, name)| name == table.name.as_bytes())
 }
 
 /// Attributes one behind the other, each with its kind; flags of the kind are left out.

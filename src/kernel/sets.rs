@@ -110,6 +110,10 @@ mod tests {
     #[test]
     fn the_whole_of_it_touches_no_chain() {
         let text = whole(&BTreeSet::new());
-        assert!(!text.contains("delete") && !text.contains("chain") && text.contains("flush set inet lone64 live"));
+        assert!(
+            !text.contains("delete")
+                && !text.contains("chain")
+                && text.contains("flush set inet lone64 live")
+        );
     }
 }

@@ -8,7 +8,9 @@ use lone64::engine::policy::{GuestAddresses, GuestPolicy, OnStop, Policy, RangeR
 use lone64::engine::{Event, Input, Outcome, Output, Time};
 use lone64::wire::Mac;
 
-use crate::host::{BRIDGE, Host, address, dad, events, guest, guest_mac, link, net, seconds, usual_facts, with};
+use crate::host::{
+    BRIDGE, Host, address, dad, events, guest, guest_mac, link, net, seconds, usual_facts, with,
+};
 
 const PORT: IfIndex = IfIndex(11);
 
@@ -184,7 +186,10 @@ fn what_the_kernel_refuses_is_a_problem_and_tried_again() {
     let changed = |outcome| Input::GuardChanged(keys.clone(), outcome);
     host.input(changed(Outcome::Failed("there is no nft".to_owned())));
     let told = events(&host.take());
-    assert!(told.iter().any(|event| matches!(event, Event::Problem(problem) if problem.to_string().contains("no nft"))));
+    assert!(
+        told.iter()
+            .any(|event| matches!(event, Event::Problem(problem) if problem.to_string().contains("no nft")))
+    );
     host.pass(seconds(2));
     assert_eq!(transactions(&host.take()).concat().len(), keys.len());
     host.input(changed(Outcome::Done));
@@ -199,7 +204,10 @@ fn a_guest_without_a_mac_is_told_to_have_one() {
     let (host, outputs) = host(vec![GuestPolicy { mac: None, ..identity(5) }]);
     assert_eq!(transactions(&outputs), [] as [Vec<_>; 0]);
     let said: Vec<_> = host.engine.problems().iter().map(ToString::to_string).collect();
-    assert!(said.len() == 1 && said[0].contains("guest web5 is not guarded") && said[0].contains("add `mac`"), "{said:?}");
+    assert!(
+        said.len() == 1 && said[0].contains("guest web5 is not guarded") && said[0].contains("add `mac`"),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -65,15 +65,20 @@ impl Guest {
             || !self.delegated.is_empty()
             || !self.dropped.is_empty()
             || self.guard == "waiting";
-        let line =
-            format!("{}{}: {}{prefixes}{guard}{missing}", self.name, dev(&self.interface), painted(&self.state));
+        let line = format!(
+            "{}{}: {}{prefixes}{guard}{missing}",
+            self.name,
+            dev(&self.interface),
+            painted(&self.state)
+        );
         is_worth_it.then(|| folded("guest ", "    ", &line))
     }
 }
 
 impl Guest {
     fn guard(&self) -> String {
-        let dropped: Vec<_> = self.dropped.iter().map(|(reason, packets)| format!("{reason} {packets}")).collect();
+        let dropped: Vec<_> =
+            self.dropped.iter().map(|(reason, packets)| format!("{reason} {packets}")).collect();
         match (self.guard.as_str(), dropped.as_slice()) {
             ("on", []) => "; guarded".to_owned(),
             ("on", dropped) => format!("; guarded, dropped {}", dropped.join(", ")),

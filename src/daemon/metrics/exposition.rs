@@ -15,8 +15,8 @@ use super::Measures;
 use super::accept::Format;
 use super::catalog::{self, Kind, Metric};
 use super::stopwatch::Answers;
-use crate::engine::guests::Breach;
 use crate::engine::facts::IfIndex;
+use crate::engine::guests::Breach;
 use crate::engine::{Census, Engine, LinkCounters, RouteState};
 use crate::wire::DropReason;
 
@@ -155,7 +155,8 @@ impl Snapshot {
 }
 
 fn guard_drops(engine: &Engine) -> Vec<(String, Breach, u64)> {
-    let with_drops = engine.identified().iter().filter_map(|seen| Some((seen.policy.name.clone(), seen.drops?)));
+    let with_drops =
+        engine.identified().iter().filter_map(|seen| Some((seen.policy.name.clone(), seen.drops?)));
     let all = with_drops.take(MOST_GUESTS).flat_map(|(name, drops)| {
         let counted = Breach::ALL.into_iter().zip(drops).filter(|(_, packets)| **packets > 0);
         counted.map(move |(breach, packets)| (name.clone(), breach, *packets))

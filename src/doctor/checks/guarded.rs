@@ -41,7 +41,8 @@ fn is_about(problem: &str) -> bool {
 }
 
 fn refused(problem: &str) -> Finding {
-    let advice = "do what it says; the kernel needs nftables, and for ports of bridges CONFIG_NF_TABLES_BRIDGE";
+    let advice =
+        "do what it says; the kernel needs nftables, and for ports of bridges CONFIG_NF_TABLES_BRIDGE";
     Finding::fault(problem.to_owned())
         .seen("lone64 status".to_owned())
         .remedy(Remedy::Advice(advice.to_owned()))

@@ -12,8 +12,8 @@ use crate::engine::event::Event;
 use crate::engine::facts::{IfIndex, IfName};
 use crate::engine::guests::{Breach, GuardKey, Guarding, GuestId, Spot, Watched};
 use crate::engine::house::House;
-use crate::engine::plan::problem::Problem;
 use crate::engine::plan::RangeId;
+use crate::engine::plan::problem::Problem;
 use crate::engine::time::Time;
 use crate::wire::Mac;
 
@@ -47,7 +47,8 @@ impl Desk {
         }
         let gateways = plan.policy.ranges.iter().filter_map(|range| range.gateway);
         let own = host.links.link_locals().map(|address| address.address);
-        let reserved: BTreeSet<_> = own.chain(gateways).chain(link_local_routers(plan.routers(host))).collect();
+        let reserved: BTreeSet<_> =
+            own.chain(gateways).chain(link_local_routers(plan.routers(host))).collect();
         let wanted = identities.has_guards().then(|| Guarding::Reserved(reserved.into_iter().collect()));
         keep.want_guard(GuardKey::Reserved, wanted);
     }

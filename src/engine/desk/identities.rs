@@ -10,7 +10,9 @@ use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::{Standing, Why};
 use crate::engine::facts::{IfIndex, IfName, KernelRoute, NextHop};
-use crate::engine::guests::{By, Claim, Covered, Cursor, Ended, Missing, Object, Out, Spot, Terrain, Watched, Word};
+use crate::engine::guests::{
+    By, Claim, Covered, Cursor, Ended, Missing, Object, Out, Spot, Terrain, Watched, Word,
+};
 use crate::engine::host::Host;
 use crate::engine::house::House;
 use crate::engine::input::Claiming;

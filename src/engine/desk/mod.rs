@@ -72,7 +72,13 @@ enum Said {
 impl Desk {
     /// A desk at which nothing has arrived yet.
     pub fn new(house: House) -> Self {
-        Self { house, outputs: VecDeque::new(), watch: Watch::default(), phase: Phase::Learning, reviews: false }
+        Self {
+            house,
+            outputs: VecDeque::new(),
+            watch: Watch::default(),
+            phase: Phase::Learning,
+            reviews: false,
+        }
     }
 
     /// Decides for an asker that has waited, or whose way back was missing.

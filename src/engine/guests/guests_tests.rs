@@ -59,7 +59,14 @@ fn address(last: u16) -> Ipv6Addr {
 
 fn guest(name: &str, addresses: GuestAddresses) -> GuestPolicy {
     let interface = "br0".parse().ok();
-    GuestPolicy { name: name.to_owned(), mac: Some(MAC), interface, addresses, delegate: Vec::new(), guard: None }
+    GuestPolicy {
+        name: name.to_owned(),
+        mac: Some(MAC),
+        interface,
+        addresses,
+        delegate: Vec::new(),
+        guard: None,
+    }
 }
 
 fn listed(name: &str, last: u16) -> GuestPolicy {

@@ -155,7 +155,12 @@ impl Keep {
     /// True if nothing has happened since the last look.
     pub fn is_quiet(&self) -> bool {
         let is_quiet = self.routes.is_quiet() && self.addresses.is_quiet() && self.ears.is_quiet();
-        is_quiet && self.mirror.is_quiet() && self.table.is_quiet() && self.guards.is_quiet() && self.exports.is_quiet() && !self.newcomers.1
+        is_quiet
+            && self.mirror.is_quiet()
+            && self.table.is_quiet()
+            && self.guards.is_quiet()
+            && self.exports.is_quiet()
+            && !self.newcomers.1
     }
 
     /// The changes that lead from what there is to what is wanted.
@@ -267,7 +272,10 @@ impl Keep {
     /// When something is tried again.
     pub fn next_due(&self) -> Option<Time> {
         let due = [self.routes.next_due(), self.addresses.next_due(), self.ears.next_due()];
-        due.into_iter().chain([self.table.next_due(), self.guards.next_due(), self.mirror.next_due()]).flatten().min()
+        due.into_iter()
+            .chain([self.table.next_due(), self.guards.next_due(), self.mirror.next_due()])
+            .flatten()
+            .min()
     }
 
     /// Tries again what is due.

@@ -62,6 +62,10 @@ impl Elements {
         let mut deltas = [Delta::default(), Delta::default()];
         for (key, guarding) in changes {
             self.replace(key, guarding, &mut deltas);
+            // Of thousands at a start only the whole is of use.
+            if self.there.is_none() {
+                deltas = Default::default();
+            }
         }
         let wanted = self.tables();
         if self.there != Some(wanted) {
@@ -155,11 +159,26 @@ impl Elements {
             }
             if is {
                 text += &table(family);
-                let all = self.guards.values().flat_map(|guarding| kind.elements(guarding)).collect();
-                kind.write(&mut text, "add", &all);
+                self.write_all(kind, &mut text);
             }
         }
         text
+    }
+
+    /// Guest by guest: as one set, the elements of thousands would take several times the memory of the text.
+    fn write_all(&self, kind: Kind, text: &mut String) {
+        let mut sets: BTreeMap<&'static str, String> = BTreeMap::new();
+        let mut add = |(set, element): &Element| {
+            let text = sets.entry(*set).or_default();
+            let _ = write!(text, " {element},");
+        };
+        for guarding in self.guards.values() {
+            kind.elements(guarding).iter().filter(|element| !is_shared(element)).for_each(&mut add);
+        }
+        self.shared.keys().filter(|(of, _)| *of == kind).for_each(|(_, element)| add(element));
+        for (set, elements) in sets {
+            let _ = writeln!(text, "add element {} {TABLE} {set} {{{elements} }}", kind.family());
+        }
     }
 }
 
@@ -192,12 +211,15 @@ impl Kind {
 
     fn elements(self, guarding: &Guarding) -> BTreeSet<Element> {
         let guest = match guarding {
-            Guarding::Reserved(all) => return all.iter().map(|address| ("reserved", hex(address.to_bits()))).collect(),
+            Guarding::Reserved(all) => {
+                return all.iter().map(|address| ("reserved", hex(address.to_bits()))).collect();
+            }
             Guarding::Guest(guest) if self.is_of(guest.family) => guest,
             Guarding::Guest(_) => return BTreeSet::new(),
         };
         let Guarded { mac, port, addresses, prefixes, is_fresh, .. } = guest;
-        let mut all = BTreeSet::from([("macs", mac.to_string()), ("pairs", format!("{mac} . {}", number(*mac)))]);
+        let mut all =
+            BTreeSet::from([("macs", mac.to_string()), ("pairs", format!("{mac} . {}", number(*mac)))]);
         if let Some(port) = port {
             all.insert(("ports", format!("\"{port}\"")));
             all.insert(("places", format!("\"{port}\" . {mac}")));
@@ -268,7 +290,10 @@ mod tests {
         let mut elements = Elements::default();
         let all = (1..=3).map(|id| (key(id), Some(guest(id as u8, "tap0", Family::Bridge)))).collect();
         let text = elements.change(all, Tables { bridge: true, routed: false }).text;
-        assert!(text.starts_with("add table bridge lone64_guard\ndelete table bridge lone64_guard\n"), "{text}");
+        assert!(
+            text.starts_with("add table bridge lone64_guard\ndelete table bridge lone64_guard\n"),
+            "{text}"
+        );
         assert!(text.contains("table bridge lone64_guard {\n") && !text.contains("table ip6"), "{text}");
         let ports: Vec<_> = text.lines().filter(|line| line.contains(" ports { \"")).collect();
         assert_eq!(ports, ["add element bridge lone64_guard ports { \"tap0\", }"]);

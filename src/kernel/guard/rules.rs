@@ -63,7 +63,8 @@ fn options(text: &mut String, name: &str, (first, most): (usize, usize)) {
         let _ = writeln!(text, "chain {name}_option_{at} {{");
         if at == most {
             // More options than anybody sends: nobody knows what is behind them. Where the packet ends, there is no byte.
-            let _ = writeln!(text, "@th,{length},8 != 0 goto drop_option\n@th,{length},8 0 goto drop_option\n}}");
+            let _ =
+                writeln!(text, "@th,{length},8 != 0 goto drop_option\n@th,{length},8 0 goto drop_option\n}}");
             continue;
         }
         // "The value 0 is invalid" (RFC 4861 §4.6).
@@ -71,8 +72,12 @@ fn options(text: &mut String, name: &str, (first, most): (usize, usize)) {
         let _ = writeln!(text, "@th,{length},8 > {} goto drop_option", most - at);
         let _ = writeln!(text, "@th,{kind},8 {{ 1, 2 }} @th,{length},8 != 1 goto drop_option");
         let address = kind + 16;
-        let _ = writeln!(text, "@th,{kind},8 {{ 1, 2 }} ether saddr . @th,{address},48 != @pairs goto drop_option");
-        let next: Vec<_> = (1..=most - at).map(|units| format!("{units} : goto {name}_option_{}", at + units)).collect();
+        let _ = writeln!(
+            text,
+            "@th,{kind},8 {{ 1, 2 }} ether saddr . @th,{address},48 != @pairs goto drop_option"
+        );
+        let next: Vec<_> =
+            (1..=most - at).map(|units| format!("{units} : goto {name}_option_{}", at + units)).collect();
         let _ = writeln!(text, "@th,{length},8 vmap {{ {} }}\n}}", next.join(", "));
     }
 }

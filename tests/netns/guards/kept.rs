@@ -51,7 +51,9 @@ fn put_back() {
             && list("list chain bridge lone64_guard guest").contains("drop_source")
             && list("list set bridge lone64_guard own").contains("elements")
     };
-    for change in ["flush ruleset", "flush chain bridge lone64_guard guest", "flush set bridge lone64_guard own"] {
+    for change in
+        ["flush ruleset", "flush chain bridge lone64_guard guest", "flush set bridge lone64_guard own"]
+    {
         lab.host.output("nft", change);
         eventually(change, PATIENCE, || whole(&lab).then_some(()));
         let counted = dropped(&status(&daemon), "a", "source");
@@ -102,7 +104,11 @@ fn by_element() {
     let daemon = Daemon::start(&lab, both(7));
     eventually_guarded(&daemon, &["a", "b"]);
     let monitor = lab.host.spawn(
-        Command::new("nft").args(["monitor"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()),
+        Command::new("nft")
+            .args(["monitor"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null()),
     );
     // It tells of a mark when it listens.
     eventually("the monitor listens", PATIENCE, || {
@@ -122,7 +128,10 @@ fn by_element() {
     let said = until_end(monitor);
     let ours: Vec<_> = said.lines().filter(|line| line.contains("lone64_guard")).collect();
     assert!(ours.iter().all(|line| line.contains(" element ")), "{said}");
-    assert!(!ours.iter().any(|line| line.contains("02:00:00:00:00:05")), "the other guest's are left alone: {said}");
+    assert!(
+        !ours.iter().any(|line| line.contains("02:00:00:00:00:05")),
+        "the other guest's are left alone: {said}"
+    );
     assert!(ours.len() <= 4, "{said}");
     settings().write(&daemon.config());
     assert_eq!(lone64(&daemon.socket(), "reload").status.code(), Some(0));

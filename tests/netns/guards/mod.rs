@@ -107,7 +107,9 @@ pub(super) fn eventually_guarded(daemon: &Daemon, guests: &[&str]) {
     eventually("the guests are guarded", PATIENCE, || {
         let told = status(daemon);
         let is_on = |name: &&str| {
-            told["guests"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == **name && one["guard"] == "on"))
+            told["guests"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one["name"] == **name && one["guard"] == "on"))
         };
         guests.iter().all(is_on).then_some(())
     });
@@ -131,17 +133,38 @@ fn forbidden(own: From, link_local: Ipv6Addr, theirs: From, router: Mac) -> Vec<
         ("option", advertisement(own, own.address, &foreign)),
         ("option", advertisement(own, own.address, &[&[14, 1, 0, 0, 0, 0, 0, 0][..], &foreign].concat())),
         ("option", solicitation(local, GATEWAY, &link_layer(1, theirs.mac))),
-        ("option", to_group(local, ALL_ROUTERS, &[&[133, 0, 0, 0, 0, 0, 0, 0][..], &link_layer(1, theirs.mac)].concat())),
-        ("option", advertisement(own, own.address, &[[9, 1, 0, 0, 0, 0, 0, 0].repeat(6), foreign.clone()].concat())),
+        (
+            "option",
+            to_group(
+                local,
+                ALL_ROUTERS,
+                &[&[133, 0, 0, 0, 0, 0, 0, 0][..], &link_layer(1, theirs.mac)].concat(),
+            ),
+        ),
+        (
+            "option",
+            advertisement(own, own.address, &[[9, 1, 0, 0, 0, 0, 0, 0].repeat(6), foreign.clone()].concat()),
+        ),
         ("option", advertisement(own, own.address, &[9, 0, 0, 0, 0, 0, 0, 0])),
         ("dad", dad(mac, theirs.address)),
         ("dad", dad(mac, "fe80::7".parse().unwrap())),
         ("dad", dad(mac, "fe80::b0".parse().unwrap())),
         ("router_advertisement", to_group(local, ALL_NODES, &ROUTER_ADVERTISEMENT)),
-        ("router_advertisement", icmp_behind(local, ALL_NODES, (0, &[58, 0, 1, 4, 0, 0, 0, 0]), &ROUTER_ADVERTISEMENT)),
+        (
+            "router_advertisement",
+            icmp_behind(local, ALL_NODES, (0, &[58, 0, 1, 4, 0, 0, 0, 0]), &ROUTER_ADVERTISEMENT),
+        ),
         ("router_advertisement", icmp_behind(local, ALL_NODES, (44, &fragment), &ROUTER_ADVERTISEMENT)),
         ("redirect", to_group(local, ALL_NODES, &redirect(own.address, theirs.address))),
-        ("fragment", icmp_behind(own, ALL_NODES, (44, &fragment), &[&[136, 0, 0, 0, 0, 0, 0, 0][..], &own.address.octets()].concat())),
+        (
+            "fragment",
+            icmp_behind(
+                own,
+                ALL_NODES,
+                (44, &fragment),
+                &[&[136, 0, 0, 0, 0, 0, 0, 0][..], &own.address.octets()].concat(),
+            ),
+        ),
         ("mac", echo(From { mac: mac_of_nobody(), ..own }, gateway, 4)),
         ("mac", echo(theirs, gateway, 5)),
         ("mac", advertisement(theirs, theirs.address, &link_layer(2, theirs.mac))),
@@ -179,7 +202,10 @@ fn attack(
         assert!(!heard.contains(frame), "the other guest has heard what is dropped for its {reason}");
     }
     let told = status(daemon);
-    assert_eq!(told["guests"].as_array().unwrap().iter().find(|one| one["name"] == "b").unwrap()["dropped"], serde_json::json!({}));
+    assert_eq!(
+        told["guests"].as_array().unwrap().iter().find(|one| one["name"] == "b").unwrap()["dropped"],
+        serde_json::json!({})
+    );
     attacker.ping(&crate::lab::ROUTER_AT_LARGE.address.to_string());
 }
 
@@ -200,7 +226,10 @@ fn bridged([first, second]: [&str; 2]) {
     // Without a guard all of it that goes to all arrives.
     let mut heard = Endpoint::open(&other, "eth0");
     let mut endpoint = Endpoint::open(&lab.guest, "eth0");
-    let all: Vec<_> = forbidden(own, link_local, theirs, BRIDGE_MAC).into_iter().filter(|(_, frame)| frame[0] == 0x33).collect();
+    let all: Vec<_> = forbidden(own, link_local, theirs, BRIDGE_MAC)
+        .into_iter()
+        .filter(|(_, frame)| frame[0] == 0x33)
+        .collect();
     assert!(all.len() > 10);
     for (reason, frame) in &all {
         endpoint.send(frame);

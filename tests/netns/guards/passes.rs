@@ -3,7 +3,8 @@
 use std::net::Ipv6Addr;
 
 use super::spoof::{
-    ALL_DHCP, ALL_MLD2, ALL_ROUTERS, From, advertisement, dad, echo, link_layer, mld, solicitation, to_group, udp,
+    ALL_DHCP, ALL_MLD2, ALL_ROUTERS, From, advertisement, dad, echo, link_layer, mld, solicitation, to_group,
+    udp,
 };
 use super::{OTHER, eventually_guarded, guest, other_on_the_bridge};
 use crate::client::status;
@@ -35,9 +36,13 @@ fn nothing_dropped(daemon: &Daemon) {
 fn by_hand() {
     let lab = Lab::veth();
     let other = other_on_the_bridge(&lab);
-    let settings = Settings::default()
-        .range(C, "br0", "routes = \"guests\"")
-        .rest(&guest("a", 5, "gp0", GUEST, "guard = true\ndelegate = [\"2001:db8:1:2:c::4000/116\"]"));
+    let settings = Settings::default().range(C, "br0", "routes = \"guests\"").rest(&guest(
+        "a",
+        5,
+        "gp0",
+        GUEST,
+        "guard = true\ndelegate = [\"2001:db8:1:2:c::4000/116\"]",
+    ));
     let daemon = Daemon::start(&lab, settings);
     eventually_guarded(&daemon, &["a"]);
     let mut sender = Endpoint::open(&lab.guest, "eth0");
@@ -83,7 +88,9 @@ fn by_hand() {
     ];
     for (at, frame) in all.iter().enumerate() {
         sender.send(frame);
-        heard.receive_until(&format!("frame {at}"), PATIENCE, |received| (received == &frame[..]).then_some(()));
+        heard.receive_until(&format!("frame {at}"), PATIENCE, |received| {
+            (received == &frame[..]).then_some(())
+        });
     }
     // Others on the bridge are not looked at.
     let foreign = advertisement(From { mac: mac(7), address: OTHER }, c(9), &link_layer(2, mac(8)));
@@ -149,7 +156,8 @@ fn stacks(range: &str, address: fn(u16) -> Ipv6Addr, attach: impl Fn(&str) -> St
         eventually(&format!("the addresses of {name} are checked"), PATIENCE, || {
             let shown = namespace.show("-o addr show dev eth0");
             assert!(!shown.contains("dadfailed"), "{shown}");
-            let is_checked = shown.contains("fe80") && shown.lines().count() == 2 && !shown.contains("tentative");
+            let is_checked =
+                shown.contains("fe80") && shown.lines().count() == 2 && !shown.contains("tentative");
             is_checked.then_some(())
         });
         namespace.ip(&format!("route add default via {gateway} dev eth0"));

@@ -67,13 +67,20 @@ fn used_by_a_rule() {
     eventually_in(&lab, "delegated", "2001:db8:1:2:c::4000/116");
     lab.router.ping(&GUEST.to_string());
     let child = lab.router.spawn(std::process::Command::new("ping").args([
-        "-n", "-c", "1", "-W", "1", &PLAIN.to_string(),
+        "-n",
+        "-c",
+        "1",
+        "-W",
+        "1",
+        &PLAIN.to_string(),
     ]));
     assert!(!child.wait_with_output().unwrap().status.success(), "the rule drops it");
     assert!(lab.host.output("nft", "list chain inet lone64 forward").contains("counter packets 1 "));
     // A guest whose link is gone is not live.
     lab.host.ip("link set gv1 down");
-    eventually("it is not live any more", PATIENCE, || (!set(&lab, "live").contains(&PLAIN.to_string())).then_some(()));
+    eventually("it is not live any more", PATIENCE, || {
+        (!set(&lab, "live").contains(&PLAIN.to_string())).then_some(())
+    });
     daemon.stop();
     let left = lab.host.output("nft", "list table inet lone64");
     assert!(left.contains("chain forward") && !left.contains("elements"), "{left}");

@@ -41,7 +41,12 @@ pub(super) fn icmp(from: From, to: (Mac, Ipv6Addr), message: &[u8]) -> Vec<u8> {
 }
 
 /// The same behind another header: a fragment's (44), or options for each hop (0).
-pub(super) fn icmp_behind(from: From, group: Ipv6Addr, (kind, header): (u8, &[u8]), message: &[u8]) -> Vec<u8> {
+pub(super) fn icmp_behind(
+    from: From,
+    group: Ipv6Addr,
+    (kind, header): (u8, &[u8]),
+    message: &[u8],
+) -> Vec<u8> {
     let rest = [header, &summed(from.address, group, message)].concat();
     packet(from, (group_mac(group), group), kind, 255, &rest)
 }
@@ -70,7 +75,11 @@ pub(super) fn advertisement(from: From, target: Ipv6Addr, option: &[u8]) -> Vec<
 
 /// A solicitation.
 pub(super) fn solicitation(from: From, target: Ipv6Addr, options: &[u8]) -> Vec<u8> {
-    to_group(from, solicited_node(target), &[&[135, 0, 0, 0, 0, 0, 0, 0][..], &target.octets(), options].concat())
+    to_group(
+        from,
+        solicited_node(target),
+        &[&[135, 0, 0, 0, 0, 0, 0, 0][..], &target.octets(), options].concat(),
+    )
 }
 
 /// Duplicate Address Detection, with the nonce of RFC 7527, as Linux sends it.
