@@ -73,18 +73,16 @@ impl Exports {
             self.watch = opened.inspect_err(|error| tracing::warn!(%error, "{cause}")).ok();
         }
         for (exported, is_there) in changes {
-            match is_there {
-                true if self.wanted.insert(exported) => {
-                    if !self.gone.remove(&exported) {
-                        self.new.insert(exported);
-                    }
-                }
-                false if self.wanted.remove(&exported) => {
-                    if !self.new.remove(&exported) {
-                        self.gone.insert(exported);
-                    }
-                }
-                _ => {}
+            let (to, from) = match is_there {
+                true => (&mut self.new, &mut self.gone),
+                false => (&mut self.gone, &mut self.new),
+            };
+            let is_news = match is_there {
+                true => self.wanted.insert(exported),
+                false => self.wanted.remove(&exported),
+            };
+            if is_news && !from.remove(&exported) {
+                to.insert(exported);
             }
         }
         self.change_soon(BETWEEN_CHANGES);

@@ -21,6 +21,7 @@ use crate::engine::facts::Fact;
 use crate::engine::{Engine, Input, Links, Time};
 use crate::kernel::bpf::tcx_programs;
 use crate::kernel::netlink::{Make, Monitor, NetlinkError};
+use crate::kernel::nft;
 
 /// Reads the host of this network namespace. `root` is where its files are: `/`, but for tests. `daemon` is what a
 /// running one says of itself. Must be called within a Tokio runtime with I/O.
@@ -78,6 +79,7 @@ pub async fn host(
         allowed: allowed(root),
         tunnelled: tunnelled(),
         program_refused,
+        has_nft: nft::is_installed(),
         guests: Vec::new(),
         engine,
     };

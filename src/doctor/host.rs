@@ -69,6 +69,8 @@ pub struct Host {
     pub tunnelled: Vec<Ipv6Net>,
     /// Why no program can answer in the kernel, where one is wanted.
     pub program_refused: Option<String>,
+    /// Whether the program nft is installed.
+    pub has_nft: bool,
     /// Bridges whose MAC nobody has set, so that it is that of one of their ports.
     pub random_macs: Vec<IfIndex>,
 }

@@ -89,7 +89,6 @@ pub use unread::{Unread, unread_table};
 use answers::guests::Neighborhood;
 use desk::{Desk, Phase};
 use facts::Fact;
-use guests::Cursor;
 use host::{Delta, News};
 use manners::suppression;
 use plan::{Changes, Making, Plan};
@@ -337,7 +336,7 @@ impl Engine {
         }
         self.desk.tell_problems();
         if !self.desk.house.identities.is_empty() || !self.desk.house.keep.pins.is_idle() {
-            work.push(Work::Identities(if is_alike { Cursor::changed() } else { Cursor::first() }));
+            work.push(self.desk.begin_review(if is_alike { Cursor::changed() } else { Cursor::first() }));
         }
         work.insert(0, Work::Serve(Box::new(Serving::of(changes))));
         work

@@ -103,6 +103,11 @@ impl Purpose {
     }
 }
 
+/// Whether there is the program nft.
+pub fn is_installed() -> bool {
+    PROGRAMS.into_iter().any(|path| Path::new(path).exists())
+}
+
 /// Replaces the table in the kernel, or removes it if nothing is to be suppressed, in one transaction. In the network
 /// namespace of this thread.
 pub async fn replace(suppressions: &[Suppression]) -> Result<(), NftError> {

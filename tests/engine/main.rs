@@ -20,6 +20,7 @@ mod frames;
 mod gateway;
 mod gateway_address;
 mod groups;
+mod guards;
 mod hints;
 #[path = "../host/mod.rs"]
 mod host;

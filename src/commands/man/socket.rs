@@ -123,7 +123,9 @@ const STATUS_FIELDS: &[Term] = &[
         "The guests of [[guest]] (the first 256), each with name, mac, interface (where it is, or null), addresses and \
          delegated (what lone64 serves for it now), pinned (whether it has pin = true), overwritten (its addresses whose \
          pins another program overwrote within the last minute), state (here, or waiting), missing (the first thing \
-         that it lacks, as a sentence, or null) and code (the same for programs). The daemon is healthy with them.",
+         that it lacks, as a sentence, or null), code (the same for programs), guard (on, waiting or off) and dropped (how \
+         many packets its guard dropped, by reason: mac, source, target, dad, option, router_advertisement, redirect, \
+         fragment). The daemon is healthy with them.",
     ),
     ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
     (
@@ -345,6 +347,10 @@ const EVENTS: &[Term] = &[
         "object, interface (null while that is not up, or for a prefix with several): an address, a prefix or a guest is here from now on.",
     ),
     ("released", "object, why: it is no longer claimed."),
+    (
+        "guard_dropped",
+        "guest, reason (as in status), packets: the guard dropped so many packets since the last such event.",
+    ),
     ("problem", "message: lone64 cannot serve something, or waits for it."),
     ("solved", "message: this is over."),
     ("note", "message: a switch with MLD snooping may hide guests."),

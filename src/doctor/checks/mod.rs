@@ -8,6 +8,7 @@ mod default_route;
 mod downstreams;
 pub mod forwarding;
 mod gateway_addresses;
+mod guarded;
 pub mod guests;
 mod heard;
 mod in_force;
@@ -93,5 +94,6 @@ pub static ALL: &[&Check] = &[
     &named_guests::FILES,
     &backend::CHECK,
     &metrics::CHECK,
+    &guarded::CHECK,
     &serving::CHECK,
 ];

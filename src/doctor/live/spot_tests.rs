@@ -71,6 +71,7 @@ fn host(ranges: &str) -> Host {
         allowed: None,
         tunnelled: Vec::new(),
         program_refused: None,
+        has_nft: true,
         random_macs: Vec::new(),
     }
 }

@@ -20,11 +20,12 @@ use crate::wire::Mac;
 impl Desk {
     /// What guests are held to follows what has changed since the last look.
     pub(super) fn settle_guards(&mut self, now: Time) {
-        if self.phase != Phase::Serving || !self.house.identities.has_touched_guards() {
+        // All that one look over the guests brings about goes in one transaction.
+        if self.phase != Phase::Serving || self.reviews || !self.house.identities.has_touched_guards() {
             return;
         }
         let (identities, terrain) = self.house.identities();
-        let guards = identities.take_guards(usize::MAX, &terrain);
+        let guards = identities.take_guards(&terrain);
         if guards.is_empty() {
             return self.tell_problems();
         }

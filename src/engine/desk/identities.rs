@@ -20,6 +20,7 @@ use crate::engine::liveness::{Doubt, Evidence, Liveness, Owner, Vouched};
 use crate::engine::ours::Ours;
 use crate::engine::plan::{Hop, Plan, RangeId};
 use crate::engine::time::Time;
+use crate::engine::work::Work;
 use crate::wire::Mac;
 
 impl Desk {
@@ -80,13 +81,21 @@ impl Desk {
         self.settle_identities(now);
     }
 
+    /// The place of guests and claims is to be looked at, from here on.
+    pub fn begin_review(&mut self, from: Cursor) -> Work {
+        self.reviews = true;
+        Work::Identities(from)
+    }
+
     /// Looks at the place of guests and claims from here on, at most at so many. Where to go on.
     pub(super) fn review_identities(&mut self, from: Cursor, most: usize, now: Time) -> Option<Cursor> {
         if self.phase != Phase::Serving {
+            self.reviews = false;
             return None;
         }
         let (identities, terrain) = self.house.identities();
         let next = identities.settle(from, most, &terrain);
+        self.reviews = next.is_some();
         self.settle_identities(now);
         if next.is_none() {
             self.house.keep.pins.want_no_other();

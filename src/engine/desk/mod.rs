@@ -56,6 +56,8 @@ pub struct Desk {
     woken: Vec<Ipv6Net>,
     /// Whether it is heard that stations arrive.
     hears_arrivals: bool,
+    /// Guests with an identity are looked at, one after the other: what follows for the kernel waits for the last.
+    reviews: bool,
 }
 
 /// How far the engine's life has come.
@@ -81,7 +83,7 @@ impl Desk {
     /// A desk at which nothing has arrived yet.
     pub fn new(house: House) -> Self {
         let (outputs, watch, phase) = (VecDeque::new(), Watch::default(), Phase::Learning);
-        Self { house, outputs, watch, phase, woken: Vec::new(), hears_arrivals: false }
+        Self { house, outputs, watch, phase, woken: Vec::new(), hears_arrivals: false, reviews: false }
     }
 
     /// Decides for an asker that has waited, or whose way back was missing.

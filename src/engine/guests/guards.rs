@@ -131,12 +131,10 @@ impl Guests {
         }
     }
 
-    /// The guards that are others than when this was last asked, at most so many.
-    pub fn take_guards(&mut self, most: usize, terrain: &impl Watched) -> Vec<(GuardKey, Option<Guarded>)> {
+    /// The guards that may be others than when this was last asked.
+    pub fn take_guards(&mut self, terrain: &impl Watched) -> Vec<(GuardKey, Option<Guarded>)> {
         let mut guards = Vec::new();
-        while guards.len() < most
-            && let Some(id) = self.guards.touched.pop_first()
-        {
+        while let Some(id) = self.guards.touched.pop_first() {
             let guarded = self.guard_of(id, terrain);
             self.guards.missing.remove(&id);
             let guarded = match guarded {

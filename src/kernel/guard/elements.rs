@@ -62,6 +62,10 @@ impl Elements {
         let mut deltas = [Delta::default(), Delta::default()];
         for (key, guarding) in changes {
             self.replace(key, guarding, &mut deltas);
+            // Of thousands at a start only the whole is of use.
+            if self.there.is_none() {
+                deltas = Default::default();
+            }
         }
         let wanted = self.tables();
         if self.there != Some(wanted) {
@@ -155,11 +159,26 @@ impl Elements {
             }
             if is {
                 text += &table(family);
-                let all = self.guards.values().flat_map(|guarding| kind.elements(guarding)).collect();
-                kind.write(&mut text, "add", &all);
+                self.write_all(kind, &mut text);
             }
         }
         text
+    }
+
+    /// Guest by guest: as one set, the elements of thousands would take several times the memory of the text.
+    fn write_all(&self, kind: Kind, text: &mut String) {
+        let mut sets: BTreeMap<&'static str, String> = BTreeMap::new();
+        let mut add = |(set, element): &Element| {
+            let text = sets.entry(*set).or_default();
+            let _ = write!(text, " {element},");
+        };
+        for guarding in self.guards.values() {
+            kind.elements(guarding).iter().filter(|element| !is_shared(element)).for_each(&mut add);
+        }
+        self.shared.keys().filter(|(of, _)| *of == kind).for_each(|(_, element)| add(element));
+        for (set, elements) in sets {
+            let _ = writeln!(text, "add element {} {TABLE} {set} {{{elements} }}", kind.family());
+        }
     }
 }
 
