@@ -120,8 +120,8 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "guests",
         "The guests of [[guest]] (the first 256), each with name, mac, interface (where it is, or null), addresses and \
-         delegated (what lone64 serves for it now), state (here, or waiting) and missing (the first thing that it lacks, \
-         as a sentence, or null). The daemon is healthy with them.",
+         delegated (what lone64 serves for it now), state (here, or waiting), flapping (true if it comes and goes \
+         too often to be announced at once) and missing (the first thing that it lacks, as a sentence, or null). The daemon is healthy with them.",
     ),
     ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
     (
@@ -330,6 +330,19 @@ const EVENTS: &[Term] = &[
         "object, interface (null while that is not up, or for a prefix with several): an address, a prefix or a guest is here from now on.",
     ),
     ("released", "object, why: it is no longer claimed."),
+    (
+        "guest_arrived",
+        "guest, interface: the [[guest]] of this name has come to this host, and is announced.",
+    ),
+    (
+        "guest_left",
+        "guest, interface, by: another host (its MAC) announces the guest, which did not reply here.",
+    ),
+    (
+        "guest_flaps",
+        "guest, interface: it comes and goes too often, and is announced only when the link was asked.",
+    ),
+    ("guest_stays", "guest: this is over."),
     ("problem", "message: lone64 cannot serve something, or waits for it."),
     ("solved", "message: this is over."),
     ("note", "message: a switch with MLD snooping may hide guests."),

@@ -76,6 +76,10 @@ metrics! {
         "Routes that lone64 wants in the kernel, by state.";
     GUESTS = Gauge "lone64_guests" ["state"]
         "Guests of [[guest]], by state: here, or waiting for their interface or their MAC.";
+    MOVES = Counter "lone64_guest_moves" ["direction"]
+        "Guests of [[guest]] that have come to this host, or left it for another one.";
+    FLAPPING = Gauge "lone64_flapping_guests" []
+        "Guests of [[guest]] that come and go too often to be announced at once.";
     CLAIMS = Gauge "lone64_claims" []
         "Addresses, prefixes and guests that are claimed.";
     PROBLEMS = Gauge "lone64_problems" []

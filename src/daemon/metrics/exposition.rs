@@ -36,6 +36,9 @@ pub(super) struct Snapshot {
     pub(super) problems: u64,
     /// Those that are here, and those that wait.
     pub(super) guests: [u64; 2],
+    /// Those that have come, and those that have left.
+    pub(super) moves: [u64; 2],
+    pub(super) flapping: u64,
     pub(super) claims: u64,
     pub(super) unserved: u64,
     pub(super) not_admitted: u64,
@@ -51,6 +54,7 @@ impl Snapshot {
         let name = |link: IfIndex| engine.links().get(link).map(|link| link.name.to_string());
         let counters = engine.counters();
         let (known, here, claims) = engine.identified().count();
+        let (moves, flapping) = engine.identified().count_moves();
         let mut routes = [0; ROUTE_STATES.len()];
         for (_, state) in engine.routes() {
             if let Some(at) = ROUTE_STATES.iter().position(|(known, _)| *known == state) {
@@ -72,6 +76,8 @@ impl Snapshot {
             resyncs: counters.resyncs,
             problems: engine.problems().len() as u64,
             guests: [here as u64, (known - here) as u64],
+            moves: [moves.arrived, moves.left],
+            flapping: flapping as u64,
             claims: claims as u64,
             unserved: engine.count_unserved() as u64,
             not_admitted: engine.count_refused() as u64,
@@ -106,6 +112,7 @@ impl Snapshot {
         let targets = [("live", live), ("probing", probing), ("absent", absent)];
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let guests = [("here", self.guests[0]), ("waiting", self.guests[1])];
+        let moves = [("arrived", self.moves[0]), ("left", self.moves[1])];
         let routes = ROUTE_STATES.iter().zip(self.routes);
         let drops = self.drops.iter();
         let verdicts = self.upstreams.iter().flat_map(|(upstream, counters)| {
@@ -115,11 +122,13 @@ impl Snapshot {
                 .chain(dropped)
                 .map(|(verdict, count)| (vec![("upstream", upstream.as_str()), ("verdict", verdict)], count))
         });
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 15] = [
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 17] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
             (&catalog::GUESTS, guests.map(|(state, n)| (vec![("state", state)], n)).to_vec()),
+            (&catalog::MOVES, moves.map(|(way, n)| (vec![("direction", way)], n)).to_vec()),
+            (&catalog::FLAPPING, alone(self.flapping)),
             (&catalog::CLAIMS, alone(self.claims)),
             (&catalog::PROBLEMS, alone(self.problems)),
             (&catalog::UNSERVED, alone(self.unserved)),

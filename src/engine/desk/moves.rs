@@ -94,6 +94,8 @@ impl Desk {
                 self.announce_gateways(link, id);
                 self.tell_move(id, GuestMove::Arrived(link));
             }
+            // One of these may be lost, and QEMU says five times that a guest has come.
+            Out::Again(id, link) => self.announce_gateways(link, id),
             // The host that has announced it is asked, as it may have been mistaken. It defends what it has.
             Out::Stays(id) => {
                 for target in self.addresses_of(id) {

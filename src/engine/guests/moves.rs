@@ -38,6 +38,7 @@ impl Guests {
             self.settle_guest(id, terrain);
         }
         match news {
+            News::Nothing if sighting == Sighting::Arrival => self.out.push(Out::Again(id, link)),
             News::Nothing | News::Still => {}
             News::Arrived => {
                 self.moves.arrived += 1;
