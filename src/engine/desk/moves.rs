@@ -66,6 +66,14 @@ impl Desk {
         }
     }
 
+    /// The target was claimed here or has come here within the last two seconds. The host before may not have heard of
+    /// that when it announced the target for the last time.
+    pub(super) fn insists(&mut self, target: Ipv6Addr, now: Time) -> bool {
+        let House { identities, manners, .. } = &mut self.house;
+        let is_new = identities.words().is_claimed(target) || identities.has_come(target);
+        is_new && manners.announcements.insist(target, now)
+    }
+
     /// Another station announces the target on an upstream.
     pub(super) fn announced_elsewhere(&mut self, target: Ipv6Addr, by: Mac, now: Time) {
         // A range that stands by moves as a whole, when it is claimed or released.

@@ -93,6 +93,11 @@ impl Guests {
         }
     }
 
+    /// Whether the guest with this address has said here that it is here, and does not do so too often.
+    pub fn has_come(&self, target: Ipv6Addr) -> bool {
+        self.owner(target).is_some_and(|known| known.course.has_come())
+    }
+
     /// Whether the guest with this address is behind another host, as far as is known.
     pub fn is_away(&self, target: Ipv6Addr) -> bool {
         self.owner(target).is_some_and(|known| known.course.away().is_some())

@@ -29,6 +29,19 @@ impl Announcements {
         self.go_on(target, due, Step::Claimed);
     }
 
+    /// Another station has announced the target while its own announcements are going out, maybe before it heard of them:
+    /// the next one goes out now. False where none is left, so that two hosts that both claim a target do not go on.
+    pub fn insist(&mut self, target: Ipv6Addr, now: Time) -> bool {
+        match self.runs.get(&target).copied() {
+            Some(Run::Next(_, Step::Claimed)) => true,
+            Some(Run::Next(_, Step::Again(left))) => {
+                self.go_on(target, now, Step::Again(left));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is about to be announced because it is claimed.
     pub(super) fn is_claimed(&self, target: Ipv6Addr) -> bool {
         matches!(self.runs.get(&target), Some(Run::Next(_, Step::Claimed)))
