@@ -27,8 +27,9 @@ Examples:
   lone64 claim 2001:db8:1:2:c::5 --interface wg0 --for 1h
   lone64 claim 2001:db8:1:2:c:1::/112 --via fe80::5054:ff:fe12:3456
   lone64 claim web1 --interface tap7
-  lone64 claim 2001:db8:1:2:c::/112            # a range with standby = true
+  lone64 claim 2001:db8:1:2:c::/112
 
+A prefix without --via is all or a part of a range with standby = true.
 TIME is a whole number and a unit: s, m, h or d. A new claim replaces the one
 before of the same address, prefix or guest, also its time. If one of several
 is refused, none is claimed.

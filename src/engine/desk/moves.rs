@@ -66,8 +66,8 @@ impl Desk {
         }
     }
 
-    /// The target was claimed here or has come here within the last two seconds. The host before may not have heard of
-    /// that when it announced the target for the last time.
+    /// The target was claimed here or has come here just now. The host before may not have heard of that when it announced
+    /// the target for the last time.
     pub(super) fn insists(&mut self, target: Ipv6Addr, now: Time) -> bool {
         let House { identities, manners, .. } = &mut self.house;
         let is_new = identities.words().is_claimed(target) || identities.has_come(target);

@@ -39,13 +39,14 @@ impl Guests {
         }
         match news {
             News::Nothing if sighting == Sighting::Arrival => self.out.push(Out::Again(id, link)),
-            News::Nothing | News::Still => {}
+            News::Nothing => {}
+            News::Still => self.out.push(Out::Again(id, link)),
             News::Arrived => {
                 self.moves.arrived += 1;
                 self.out.push(Out::Arrived(id, link));
             }
             News::Stays => self.out.push(Out::Stays(id)),
-            News::Flaps => self.out.push(Out::Flaps(id, link)),
+            News::Flaps => self.out.extend([Out::Again(id, link), Out::Flaps(id, link)]),
         }
     }
 
