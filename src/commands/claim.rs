@@ -27,7 +27,9 @@ Examples:
   lone64 claim 2001:db8:1:2:c::5 --interface wg0 --for 1h
   lone64 claim 2001:db8:1:2:c:1::/112 --via fe80::5054:ff:fe12:3456
   lone64 claim web1 --interface tap7
+  lone64 claim 2001:db8:1:2:c::/112
 
+A prefix without --via is all or a part of a range with standby = true.
 TIME is a whole number and a unit: s, m, h or d. A new claim replaces the one
 before of the same address, prefix or guest, also its time. If one of several
 is refused, none is claimed.
@@ -43,7 +45,7 @@ pub struct ClaimArgs {
     /// Its MAC, if it is known.
     #[arg(long, value_name = "MAC")]
     pub mac: Option<Mac>,
-    /// Route it through this address, such as the guest's link-local one; a prefix on Ethernet needs it.
+    /// Route it through this address, such as the guest's link-local one; a prefix on Ethernet needs it, except in a range with `standby = true`.
     #[arg(long, value_name = "ADDRESS")]
     pub via: Option<Ipv6Addr>,
     /// End the claim after this time; otherwise it ends with `lone64 release`.

@@ -129,12 +129,11 @@ const RANGE: &[Key] = &[
     (
         "backstop",
         Some("true"),
-        "Add an unreachable route for the whole range, so that packets for unknown addresses end here and do not \
-         loop between the router and this host. Write false if a route for more than the range leads to its guests. \
-         There is no backstop if it would cut off something that is not behind this host: if the range covers, alone \
-         or with others, an on-link prefix of the upstream or half of one; if an address of the upstream or a router \
-         of a default route is inside it; in a table that does not have the upstream's own prefix; and with answer = \
-         \"always\" and no interface, because such addresses may be translated.",
+        "Add an unreachable route for the whole range, so that packets for unknown addresses do not loop between the \
+         router and this host. Write false if a route for more than the range leads to its guests. There is none where \
+         it would cut off what is not behind this host: if the range covers, alone or with others, an on-link prefix of \
+         the upstream or half of one; if an address of the upstream or a router of a default route is inside it; in a \
+         table without the upstream's own prefix; and with answer = \"always\" and no interface.",
     ),
     ("exclude", Some("[]"), "Addresses and prefixes inside the range that lone64 never answers for."),
     (
@@ -150,11 +149,10 @@ const RANGE: &[Key] = &[
     (
         "proxy-downstream",
         Some("false"),
-        "Answer the guests on their own link, too, for guests that see the whole /64 as on-link: for the gateway of \
-         the default route (also a link-local one), for other addresses of the host, for guests behind other \
-         interfaces and for the upstream's neighbors, if they exist. Never for a guest's own duplicate address \
-         detection, and never for what is on the guest's own link. Not with \"lo\". It has no effect behind \
-         interfaces without Neighbor Discovery (tun, WireGuard).",
+        "Answer the guests on their own link, too, for guests that see the whole /64 as on-link: for the gateway of the \
+         default route (also a link-local one), and if they exist for other addresses of the host, guests behind other \
+         interfaces and the upstream's neighbors. Never for a guest's own duplicate address detection or for what is on \
+         its own link. Not with \"lo\", and without effect where there is no Neighbor Discovery (tun, WireGuard).",
     ),
     (
         "guard",

@@ -201,6 +201,19 @@ fn the_host_that_it_has_left_asks_it_once_and_lets_go_within_a_second() {
 }
 
 #[test]
+fn the_last_word_of_the_host_before_does_not_take_it_away_again() {
+    let mut host = Host::new(policy()).with_guest(guest(5), MAC);
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(millis(100));
+    host.take();
+    for left in [1, 0] {
+        host.input(Input::Advertisement(UP, announced_elsewhere()));
+        host.pass(millis(10));
+        assert_eq!((announcements(&host.take()), host.answers_for(guest(5))), (left, left == 1));
+    }
+}
+
+#[test]
 fn one_that_is_here_still_is_won_back_when_the_link_is_silent() {
     let mut host = Host::new(policy()).with_guest(guest(5), MAC);
     host.input(Input::Arrived(BRIDGE, MAC));

@@ -6,9 +6,11 @@ use std::net::Ipv6Addr;
 use lone64::engine::guests::{Claim, Missing, Object};
 use lone64::engine::policy::{Announce, Answer, GuestAddresses, GuestPolicy, Policy};
 use lone64::engine::{Claiming, Expected, Input, Output};
-use lone64::wire::{DropReason, Mac};
+use lone64::wire::{Advertisement, DropReason, Flags, Mac};
 
-use crate::host::{Host, ROUTER_MAC, UP, dad, guest, guest_mac, millis, net, probes, reply, seconds, with};
+use crate::host::{
+    Host, ROUTER_MAC, UP, address, dad, guest, guest_mac, millis, net, probes, reply, seconds, with,
+};
 
 const RANGE: &str = "2001:db8:1:2:c::/112";
 const MANY: u16 = 1_000;
@@ -136,4 +138,28 @@ fn a_range_that_does_not_stand_by_is_not_claimed() {
     let host = Host::new(policy);
     let claim = Claim { object: object(RANGE), interface: None, mac: None, via: None, until: None };
     assert!(matches!(host.engine.may_claim(&claim), Err(Missing::Via(_) | Missing::Covers(..))));
+}
+
+#[test]
+fn two_hosts_that_claim_the_same_do_not_go_on_announcing_it() {
+    let mut host = Host::new(policy());
+    claim(&mut host, &[object("2001:db8:1:2:c::1000/120")]);
+    host.pass(millis(200));
+    host.take();
+    let other = Mac([2, 9, 9, 9, 9, 9]);
+    let unsolicited = Advertisement {
+        destination: address("ff02::1"),
+        flags: Flags { router: false, solicited: false, override_entry: true },
+        ..reply(guest(0x1000), other)
+    };
+    let mut count = 0;
+    for _ in 0..50 {
+        host.input(Input::Advertisement(UP, unsolicited));
+        host.pass(millis(10));
+        let of_it =
+            |output: &&Output| matches!(output, Output::Advertise(UP, said) if said.target == guest(0x1000));
+        count += host.take().iter().filter(of_it).count();
+    }
+    assert_eq!(count, 1);
+    assert!(!host.answers_for(guest(0x1000)) && host.answers_for(guest(0x1001)));
 }

@@ -207,12 +207,12 @@ impl Drop for Stream {
 }
 
 /// How often it moves: LONE64_MOVES of them by hand. More than ten in three minutes are no moves but a mistake, so that
-/// each ten have two hosts of their own.
+/// each [`MOST`] have two hosts of their own.
 fn moves() -> usize {
     std::env::var("LONE64_MOVES").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
 }
 
-const MOST: usize = 10;
+const MOST: usize = 8;
 
 /// Moves the guest back and forth, and prints what was lost beside the silence of the tap itself.
 fn measure(what: &str, cluster: impl Fn() -> Cluster, follow: impl Fn(&mut Cluster, usize)) {
@@ -235,7 +235,11 @@ fn measure(what: &str, cluster: impl Fn() -> Cluster, follow: impl Fn(&mut Clust
         }
         left -= left.min(MOST);
         drop(stream);
-        cluster.daemons.into_iter().for_each(|daemon| _ = daemon.stop());
+        let logs = cluster.daemons.map(Daemon::stop);
+        let worst = outages.iter().rev().take(MOST).max().copied().unwrap_or_default();
+        if worst > Duration::from_secs(1) && std::env::var_os("LONE64_TIMES").is_some() {
+            eprintln!("{worst:.1?} in one of these:\n{}", logs.join("---\n"));
+        }
     }
     outages.sort_unstable();
     let count = outages.len();

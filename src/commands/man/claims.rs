@@ -16,7 +16,12 @@ before it replies (control.claims beside control.sock), so that they survive a c
 at its time while lone64 is not running. At most 16384 claims are kept. The params:";
 
 const CLAIM_PARAMS: &[Term] = &[
-    ("what", "A list of addresses, prefixes and names of guests; required, at most 1000."),
+    (
+        "what",
+        "A list of addresses, prefixes and names of guests; required, at most 1000. A prefix in a range with standby = \
+         true needs no via: from then on lone64 answers for all of it as the range says, and announces every live guest in \
+         it; of a range with answer = \"always\" every address, if the prefix is a /116 or longer.",
+    ),
     (
         "interface",
         "The interface that it is behind. Without it, it is that of the guest, or the only one of the range.",
@@ -25,7 +30,7 @@ const CLAIM_PARAMS: &[Term] = &[
     (
         "via",
         "The next hop, as a rule the link-local address of the guest. A prefix on a link with Neighbor Discovery needs \
-         it. lone64 answers for every address of the prefix while the next hop is reachable.",
+         it, except in a range that stands by. lone64 answers for every address of the prefix while the next hop is reachable.",
     ),
     (
         "for",

@@ -122,10 +122,11 @@ const STATUS_FIELDS: &[Term] = &[
         "guests",
         "The guests of [[guest]] (the first 256), each with name, mac, interface (where it is, or null), addresses and \
          delegated (what lone64 serves for it now), pinned (whether it has pin = true), overwritten (its addresses whose \
-         pins another program overwrote within the last minute), state (here, or waiting), missing (the first thing \
-         that it lacks, as a sentence, or null), code (the same for programs), guard (on, waiting or off) and dropped (how \
-         many packets its guard dropped, by reason: mac, source, target, dad, option, router_advertisement, redirect, \
-         fragment). The daemon is healthy with them.",
+         pins another program overwrote within the last minute), state (here, or waiting), flapping (true if it comes \
+         and goes too often to be announced at once), missing (the first thing that it lacks, as a sentence, or null), \
+         code (the same for programs), guard (on, waiting or off) and dropped (how many packets its guard dropped, by \
+         reason: mac, source, target, dad, option, router_advertisement, redirect, fragment). The daemon is healthy \
+         with them.",
     ),
     ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
     (
@@ -351,6 +352,19 @@ const EVENTS: &[Term] = &[
         "guard_dropped",
         "guest, reason (as in status), packets: the guard dropped so many packets since the last such event.",
     ),
+    (
+        "guest_arrived",
+        "guest, interface: the [[guest]] of this name has come to this host, and is announced.",
+    ),
+    (
+        "guest_left",
+        "guest, interface, by: another host (its MAC) announces the guest, which did not reply here.",
+    ),
+    (
+        "guest_flaps",
+        "guest, interface: it comes and goes too often, and is announced only when the link was asked.",
+    ),
+    ("guest_stays", "guest: this is over."),
     ("problem", "message: lone64 cannot serve something, or waits for it."),
     ("solved", "message: this is over."),
     ("note", "message: a switch with MLD snooping may hide guests."),

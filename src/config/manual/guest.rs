@@ -15,7 +15,7 @@ pub(super) const KEYS: &[Key] = &[
         "mac",
         None,
         "Its MAC, such as \"52:54:00:12:34:56\". It says which addresses the guest computes, on which interface it is, \
-         and through which link-local address its prefixes are reached.",
+         through which link-local address its prefixes are reached, and that it has moved to this host.",
     ),
     (
         "interface",

@@ -142,17 +142,16 @@ fn object(event: &Event, links: &Links) -> Value {
         Event::Released(object, ended) => json!({
             "event": "released", "object": object.to_string(), "why": ended.as_str(),
         }),
-        Event::GuestMoved(guest, what) => {
-            let (kind, link, by) = match what {
-                GuestMove::Arrived(link) => ("guest_arrived", Some(link), None),
-                GuestMove::Left(link, by) => ("guest_left", Some(link), Some(by)),
-                GuestMove::Flaps(link) => ("guest_flaps", Some(link), None),
-                GuestMove::Quiet => ("guest_stays", None, None),
-            };
-            json!({
-                "event": kind, "guest": guest, "interface": link.map(name), "by": by.map(|mac| mac.to_string()),
-            })
-        }
+        Event::GuestMoved(guest, GuestMove::Arrived(link)) => json!({
+            "event": "guest_arrived", "guest": guest, "interface": name(link),
+        }),
+        Event::GuestMoved(guest, GuestMove::Left(link, by)) => json!({
+            "event": "guest_left", "guest": guest, "interface": name(link), "by": by.to_string(),
+        }),
+        Event::GuestMoved(guest, GuestMove::Flaps(link)) => json!({
+            "event": "guest_flaps", "guest": guest, "interface": name(link),
+        }),
+        Event::GuestMoved(guest, GuestMove::Quiet) => json!({ "event": "guest_stays", "guest": guest }),
         Event::Problem(problem) => json!({ "event": "problem", "message": problem.to_string() }),
         Event::Solved(problem) => json!({ "event": "solved", "message": problem.solved() }),
         Event::Note(note) => json!({ "event": "note", "message": note.to_string() }),

@@ -80,6 +80,10 @@ metrics! {
         "Guests of [[guest]], by state: here, or waiting for their interface or their MAC.";
     GUARD_DROPS = Counter "lone64_guard_drops" ["guest", "reason"]
         "Packets of a guest that its guard dropped, by reason.";
+    MOVES = Counter "lone64_guest_moves" ["direction"]
+        "Guests of [[guest]] that have come to this host, or left it for another one.";
+    FLAPPING = Gauge "lone64_flapping_guests" []
+        "Guests of [[guest]] that come and go too often to be announced at once.";
     CLAIMS = Gauge "lone64_claims" []
         "Addresses, prefixes and guests that are claimed.";
     PINS = Gauge "lone64_pins" ["state"]

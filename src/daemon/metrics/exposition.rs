@@ -41,6 +41,9 @@ pub(super) struct Snapshot {
     pub(super) guests: [u64; 2],
     /// Of guests of which something was dropped, and for which reason; [`MOST_GUESTS`] at most.
     pub(super) guards: Vec<(String, Breach, u64)>,
+    /// Those that have come, and those that have left.
+    pub(super) moves: [u64; 2],
+    pub(super) flapping: u64,
     pub(super) claims: u64,
     pub(super) pins: PinCount,
     pub(super) unserved: u64,
@@ -57,6 +60,7 @@ impl Snapshot {
         let name = |link: IfIndex| engine.links().get(link).map(|link| link.name.to_string());
         let counters = engine.counters();
         let (known, here, claims) = engine.identified().count();
+        let (moves, flapping) = engine.identified().count_moves();
         let mut routes = [0; ROUTE_STATES.len()];
         for (_, state) in engine.routes() {
             if let Some(at) = ROUTE_STATES.iter().position(|(known, _)| *known == state) {
@@ -84,6 +88,8 @@ impl Snapshot {
             problems: engine.problems().len() as u64,
             guests: [here as u64, (known - here) as u64],
             guards: guard_drops(engine),
+            moves: [moves.arrived, moves.left],
+            flapping: flapping as u64,
             claims: claims as u64,
             pins: engine.pins(),
             unserved: engine.count_unserved() as u64,
@@ -122,6 +128,7 @@ impl Snapshot {
         let guards = self.guards.iter().map(|(guest, breach, packets)| {
             (vec![("guest", guest.as_str()), ("reason", breach.as_str())], *packets)
         });
+        let moves = [("arrived", self.moves[0]), ("left", self.moves[1])];
         let routes = ROUTE_STATES.iter().zip(self.routes);
         let drops = self.drops.iter();
         let verdicts = self.upstreams.iter().flat_map(|(upstream, counters)| {
@@ -133,7 +140,7 @@ impl Snapshot {
         });
         let PinCount { kept, kept_out, refused, put_back } = self.pins;
         let pins = [("kept", kept), ("kept_out", kept_out + refused)];
-        let counts: [(&'static Metric, Vec<Sample<'_>>); 19] = [
+        let counts: [(&'static Metric, Vec<Sample<'_>>); 21] = [
             (&catalog::SOLICITATIONS, verdicts.collect()),
             (&catalog::TARGETS, targets.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (
@@ -143,6 +150,8 @@ impl Snapshot {
             (&catalog::ROUTES, routes.map(|((_, state), n)| (vec![("state", *state)], n)).collect()),
             (&catalog::GUESTS, guests.map(|(state, n)| (vec![("state", state)], n)).to_vec()),
             (&catalog::GUARD_DROPS, guards.collect()),
+            (&catalog::MOVES, moves.map(|(way, n)| (vec![("direction", way)], n)).to_vec()),
+            (&catalog::FLAPPING, alone(self.flapping)),
             (&catalog::CLAIMS, alone(self.claims)),
             (&catalog::PINS, pins.map(|(state, n)| (vec![("state", state)], n as u64)).to_vec()),
             (&catalog::PINS_PUT_BACK, alone(put_back)),

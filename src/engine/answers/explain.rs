@@ -381,8 +381,7 @@ fn unanswerable(target: Ipv6Addr) -> Option<(DropReason, String)> {
 
 fn alive(live: &Live, now: Time) -> String {
     let mac = live.mac.map_or_else(String::new, |mac| format!("{mac}, "));
-    let seen = now.since(live.seen).as_secs();
-    format!("live: {mac}known by {}, seen {seen} s ago", live.evidence.as_str())
+    format!("live: {mac}known by {}, seen {} s ago", live.evidence.as_str(), now.since(live.seen).as_secs())
 }
 
 fn yes(subject: Subject, value: String) -> Step {

@@ -66,6 +66,14 @@ impl Desk {
         }
     }
 
+    /// The target was claimed here or has come here just now. The host before may not have heard of that when it announced
+    /// the target for the last time.
+    pub(super) fn insists(&mut self, target: Ipv6Addr, now: Time) -> bool {
+        let House { identities, manners, .. } = &mut self.house;
+        let is_new = identities.words().is_claimed(target) || identities.has_come(target);
+        is_new && manners.announcements.insist(target, now)
+    }
+
     /// Another station announces the target on an upstream.
     pub(super) fn announced_elsewhere(&mut self, target: Ipv6Addr, by: Mac, now: Time) {
         // A range that stands by moves as a whole, when it is claimed or released.
@@ -94,6 +102,8 @@ impl Desk {
                 self.announce_gateways(link, id);
                 self.tell_move(id, GuestMove::Arrived(link));
             }
+            // One of these may be lost, and QEMU says five times that a guest has come.
+            Out::Again(id, link) => self.announce_gateways(link, id),
             // The host that has announced it is asked, as it may have been mistaken. It defends what it has.
             Out::Stays(id) => {
                 for target in self.addresses_of(id) {

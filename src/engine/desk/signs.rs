@@ -88,6 +88,9 @@ impl Desk {
             neighbors.hear(target, Heard { link, mac, sign: Sign::Advertised }, &ground, budget, now);
         }
         if !advertisement.flags.solicited {
+            if self.insists(target, now) {
+                return;
+            }
             self.announced_elsewhere(target, mac, now);
         }
         // On an upstream it makes nothing live, but it may be a rival's. Not the word of one that says so of everything,

@@ -142,6 +142,11 @@ impl Course {
         }
     }
 
+    /// Whether it has said here that it is here, and does not do so too often.
+    pub(super) fn has_come(&self) -> bool {
+        self.stand == Stand::Here && !self.is_flapping()
+    }
+
     /// Whether it comes and goes too often.
     pub(super) fn is_flapping(&self) -> bool {
         self.quiet_at.is_some()

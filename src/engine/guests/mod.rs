@@ -109,6 +109,8 @@ pub enum Out {
     Slept(Ipv6Net),
     /// This guest has come to this link.
     Arrived(GuestId, IfIndex),
+    /// It has said so once more.
+    Again(GuestId, IfIndex),
     /// It is here still, although another station announces its addresses.
     Stays(GuestId),
     /// It has left this link: that station announces its addresses.

@@ -38,13 +38,15 @@ impl Guests {
             self.settle_guest(id, terrain);
         }
         match news {
-            News::Nothing | News::Still => {}
+            News::Nothing if sighting == Sighting::Arrival => self.out.push(Out::Again(id, link)),
+            News::Nothing => {}
+            News::Still => self.out.push(Out::Again(id, link)),
             News::Arrived => {
                 self.moves.arrived += 1;
                 self.out.push(Out::Arrived(id, link));
             }
             News::Stays => self.out.push(Out::Stays(id)),
-            News::Flaps => self.out.push(Out::Flaps(id, link)),
+            News::Flaps => self.out.extend([Out::Again(id, link), Out::Flaps(id, link)]),
         }
     }
 
@@ -90,6 +92,11 @@ impl Guests {
             before.into_iter().for_each(|before| _ = self.due.remove(&(before, id)));
             self.due.extend(due.map(|due| (due, id)));
         }
+    }
+
+    /// Whether the guest with this address has said here that it is here, and does not do so too often.
+    pub fn has_come(&self, target: Ipv6Addr) -> bool {
+        self.owner(target).is_some_and(|known| known.course.has_come())
     }
 
     /// Whether the guest with this address is behind another host, as far as is known.

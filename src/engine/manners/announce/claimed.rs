@@ -8,7 +8,7 @@
 use core::net::Ipv6Addr;
 use std::time::Duration;
 
-use super::{Announcements, PAUSE, Run, Step};
+use super::{Announcements, MAX_NEIGHBOR_ADVERTISEMENT, PAUSE, Run, Step};
 use crate::engine::effect::Output;
 use crate::engine::manners::footing::{Announced, Footing};
 use crate::engine::policy::Announce;
@@ -27,6 +27,21 @@ impl Announcements {
         let due = self.claimed_from.max(now);
         self.claimed_from = due + SPACING;
         self.go_on(target, due, Step::Claimed);
+    }
+
+    /// Another station has announced the target just after we did, maybe before it heard of that: the next of our
+    /// announcements goes out now. Only once, so that two hosts that both claim a target do not go on.
+    pub fn insist(&mut self, target: Ipv6Addr, now: Time) -> bool {
+        match self.runs.get(&target).copied() {
+            Some(Run::Next(_, Step::Claimed)) => true,
+            Some(Run::Next(due, Step::Again(left)))
+                if left + 1 == MAX_NEIGHBOR_ADVERTISEMENT && due > now + CROSSING =>
+            {
+                self.go_on(target, now, Step::Again(left));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether it is about to be announced because it is claimed.
@@ -57,3 +72,6 @@ impl Announcements {
 
 /// Two thousand in a second: an advertisement and a solicitation each, 350 kB.
 const SPACING: Duration = Duration::from_micros(500);
+/// What another says within half a second of the first announcement may have crossed it; the second one is due a second after
+/// the first.
+const CROSSING: Duration = Duration::from_millis(500);
