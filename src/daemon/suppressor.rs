@@ -202,7 +202,8 @@ mod tests {
     #[tokio::test]
     async fn a_look_that_failed_is_repeated() {
         let mut suppressor = Suppressor { installed: Some("table".to_owned()), ..Suppressor::default() };
-        let news = suppressor.take_in(Ended::Look(Err(NftError::Slow)));
+        let news =
+            suppressor.take_in(Ended::Look(Err(NftError::Slow(crate::kernel::nft::Purpose::Suppress))));
         assert!(matches!(news, News::Nothing) && suppressor.look.is_some());
         assert!(suppressor.installed.is_some(), "nothing is known to have gone");
     }

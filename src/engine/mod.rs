@@ -89,6 +89,7 @@ pub use unread::{Unread, unread_table};
 use answers::guests::Neighborhood;
 use desk::{Desk, Phase};
 use facts::Fact;
+use guests::Cursor;
 use host::{Delta, News};
 use manners::suppression;
 use plan::{Changes, Making, Plan};

@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use std::sync::Arc;
+
 use lone64::engine::facts::{Fact, IfIndex, Link, LinkLayer};
 use lone64::engine::guests::{Breach, Family, GuardKey, Guarded, Guarding};
 use lone64::engine::policy::{GuestAddresses, GuestPolicy, OnStop, Policy, RangeRoutes};
@@ -21,6 +23,7 @@ fn identity(number: u16) -> GuestPolicy {
         interface: "lxcbr0".parse().ok(),
         addresses: GuestAddresses::Listed(vec![guest(number)]),
         delegate: Vec::new(),
+        pin: false,
         guard: Some(true),
     }
 }
@@ -32,7 +35,7 @@ fn on_port(number: u16) -> GuestPolicy {
 fn policy(guests: Vec<GuestPolicy>) -> Policy {
     with(|policy| {
         policy.ranges[0].routes = RangeRoutes::Guests;
-        policy.guests = guests;
+        policy.guests = guests.into_iter().map(Arc::new).collect();
     })
 }
 

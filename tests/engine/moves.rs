@@ -1,5 +1,6 @@
 //! Guests with an identity that move between two hosts on one upstream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lone64::engine::facts::{Fact, LinkLayer, LinkState};
@@ -21,13 +22,15 @@ fn policy() -> Policy {
     with(|policy| {
         policy.upstreams[0].announce = Announce::Yes;
         policy.ranges[0].routes = RangeRoutes::Guests;
-        policy.guests = vec![GuestPolicy {
+        policy.guests = vec![Arc::new(GuestPolicy {
             name: "web5".to_owned(),
             mac: Some(MAC),
             interface: None,
             addresses: GuestAddresses::Listed(vec![guest(5)]),
             delegate: Vec::new(),
-        }];
+            pin: false,
+            guard: None,
+        })];
     })
 }
 

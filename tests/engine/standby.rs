@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
+use std::sync::Arc;
+
 use lone64::engine::guests::{Claim, Missing, Object};
 use lone64::engine::policy::{Announce, Answer, GuestAddresses, GuestPolicy, Policy};
 use lone64::engine::{Claiming, Expected, Input, Output};
@@ -19,13 +21,15 @@ fn policy() -> Policy {
     with(|policy| {
         policy.upstreams[0].announce = Announce::Yes;
         policy.ranges[0].standby = true;
-        policy.guests = vec![GuestPolicy {
+        policy.guests = vec![Arc::new(GuestPolicy {
             name: "web".to_owned(),
             mac: None,
             interface: "lxcbr0".parse().ok(),
             addresses: GuestAddresses::Listed((0..MANY).map(|number| guest(0x1000 + number)).collect()),
             delegate: Vec::new(),
-        }];
+            pin: false,
+            guard: None,
+        })];
     })
 }
 
