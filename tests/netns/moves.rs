@@ -20,11 +20,12 @@ use crate::client::{lone64, status};
 use crate::daemon::{BINARY, Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, Mac, mac, receiver, sender, target_of};
-use crate::lab::{C, Lab, ROUTER, ROUTER_MAC, UPSTREAM_MAC, c};
+use crate::lab::{C, D, Lab, ROUTER, ROUTER_MAC, UPSTREAM_MAC, c, d};
 use crate::namespace::{Namespace, eventually, took};
 use crate::solicitation::{Asker, Solicitation};
 
 crate::cases![
+    a_guest_is_here_by_rarp_and_gratuitous_arp_and_not_by_ordinary_arp,
     a_guest_moves_under_traffic_by_what_its_tap_says,
     a_guest_moves_under_traffic_by_claims_of_hooks,
     a_thousand_addresses_follow_the_master_of_keepalived,
@@ -120,11 +121,7 @@ impl Cluster {
 
     /// What QEMU sends for it.
     fn announce(&mut self) {
-        let own = [&GUEST_MAC[..], &[0; 4]].concat();
-        let head = [&[0xff; 6][..], &GUEST_MAC, &[0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3]].concat();
-        let mut frame = [head, own.clone(), own].concat();
-        frame.resize(60, 0);
-        self.eth0.send(&frame);
+        self.eth0.send(&rarp(GUEST_MAC));
     }
 
     /// One host has the guest, and the other says that it has not.
@@ -159,6 +156,50 @@ impl Cluster {
         let output = lone64(&self.daemons[at].socket(), arguments);
         assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+/// A frame of ARP (0x0806) or RARP (0x8035) from this station.
+fn arp(ethertype: [u8; 2], operation: u8, sender: (Mac, [u8; 4]), target: (Mac, [u8; 4])) -> Vec<u8> {
+    let head = [&[0xff; 6][..], &sender.0, &ethertype, &[0, 1, 8, 0, 6, 4, 0, operation]].concat();
+    let pair = |(mac, ip): (Mac, [u8; 4])| [&mac[..], &ip].concat();
+    let mut frame = [head, pair(sender), pair(target)].concat();
+    frame.resize(60, 0);
+    frame
+}
+
+/// As QEMU sends it.
+fn rarp(mac: Mac) -> Vec<u8> {
+    arp([0x80, 0x35], 3, (mac, [0; 4]), (mac, [0; 4]))
+}
+
+/// On a veth of its own, where no bridge learns anything.
+fn a_guest_is_here_by_rarp_and_gratuitous_arp_and_not_by_ordinary_arp() {
+    let lab = Lab::veth();
+    let guest = |number: u8| {
+        format!(
+            "[[guest]]\nname = \"g{number}\"\nmac = \"02:00:00:00:00:{number:02x}\"\naddresses = [\"{}\"]\n",
+            d(number.into())
+        )
+    };
+    let settings = Settings::default().range(D, "gv1", "").rest(&[0x71, 0x72, 0x73].map(guest).concat());
+    let daemon = Daemon::start(&lab, settings);
+    let mut router = Endpoint::open(&lab.router, "rt0");
+    let mut eth0 = Endpoint::open(&lab.plain, "eth0");
+    let (own, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    eth0.send(&arp([8, 6], 1, (mac(0x71), own), ([0; 6], other)));
+    eth0.send(&arp([8, 6], 1, (mac(0x72), own), ([0; 6], own)));
+    let announced = |target: Ipv6Addr| {
+        move |frame: &[u8]| (target_of(frame, ADVERTISEMENT)? == target).then(|| sender(frame))
+    };
+    assert_eq!(router.receive_until("by ARP", PATIENCE, announced(d(0x72))), UPSTREAM_MAC);
+    eth0.send(&rarp(mac(0x73)));
+    assert_eq!(router.receive_until("by RARP", PATIENCE, announced(d(0x73))), UPSTREAM_MAC);
+    let told = status(&daemon);
+    let states: Vec<_> =
+        told["guests"].as_array().expect("a list").iter().map(|guest| &guest["state"]).collect();
+    assert_eq!(states, ["waiting", "here", "here"]);
+    let said = daemon.stop();
+    assert_eq!(said.matches("the guest has come to this host").count(), 2, "{said}");
 }
 
 /// Replies to a hundred pings a second, each when it came.
