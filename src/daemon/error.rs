@@ -78,7 +78,7 @@ pub enum Error {
     #[error("the program in the kernel cannot be told of a guest, so the daemon answers for it: {1}")]
     Guests(IfIndex, BpfError),
     /// A program does not know the ranges that it is to answer for as a whole.
-    #[error("the program in the kernel cannot be told of its ranges, so the daemon answers for them: {1}")]
+    #[error("the program in the kernel cannot be told of ranges, so the daemon answers for them: {1}")]
     Ranges(IfIndex, BpfError),
     /// The kernel cannot be kept from solicitations.
     #[error(transparent)]
