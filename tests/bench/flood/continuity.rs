@@ -52,7 +52,7 @@ fn flood(duration: Duration, cpus: Cpus) -> io::Result<()> {
     daemon.until_known()?;
     // Another build where there is one; else this one with something behind it, which is another file all the same.
     let other = env::var_os("LONE64_OTHER").map_or_else(|| daemon.another(&here), |path| Ok(path.into()))?;
-    let phases: [(&str, &dyn Fn(&mut Daemon<'_>) -> io::Result<()>); 4] = [
+    let phases: [(&str, Phase<'_>); 4] = [
         ("is left alone", &|_| Ok(())),
         ("is killed (-9) and started", &|daemon| daemon.replace(Signal::SIGKILL, here.clone())),
         ("is restarted (hand-over)", &|daemon| {
@@ -90,6 +90,9 @@ fn flood(duration: Duration, cpus: Cpus) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// What happens to the daemon.
+type Phase<'a> = &'a dyn Fn(&mut Daemon<'_>) -> io::Result<()>;
 
 /// Dead targets as fast as they can be asked for, and live ones among them.
 fn scan(duration: Duration, cpus: Cpus) -> io::Result<()> {
@@ -159,7 +162,11 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let rate = self.asked as f64 / self.elapsed.as_secs_f64();
         let latest = self.latest.as_secs_f64() * 1_000.0;
-        write!(f, "{:>9} {rate:>9.0} {:>10} {:>7} {latest:>7.1}", self.asked, self.unanswered, self.twice)?;
+        write!(
+            f,
+            "{:>9} {rate:>9.0} {:>10} {:>10} {:>7} {latest:>7.1}",
+            self.asked, self.unanswered, self.again, self.twice
+        )?;
         if self.overrun > 0 {
             write!(f, "  ({} answers did not fit into the asker's socket)", self.overrun)?;
         }
