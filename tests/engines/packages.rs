@@ -38,7 +38,11 @@ fn a_package_brings_the_first_minute_an_upgrade_under_traffic_and_leaves_nothing
     let traffic = Traffic::start(&provider.router, GUEST);
     install(&host, "1.1");
     traffic.flows();
-    println!("an upgrade interrupted a guest for {:?}", traffic.longest_gap());
+    let (lost, replied) = traffic.lost();
+    println!(
+        "an upgrade interrupted a guest for {:?}; {lost} pings were lost, and {replied} not",
+        traffic.longest_gap()
+    );
     assert_ne!(host.main_pid("lone64"), pid, "the new version runs");
     provider.pings(GUEST);
     guest.ping("2001:7fd::1");
@@ -147,7 +151,7 @@ fn openrc_starts_it_again_reloads_and_stops_it() {
     let said = host.type_in("kill $(cat /run/monitor.pid); cat /run/monitor");
     assert!(!said.lines().any(|line| line.contains("Deleted") && line.contains("proto 64")), "{said}");
     // After a restart OpenRC takes every supervised program for stopped, on a host that it has not booted.
-    host.type_in("supervise-daemon lone64 --stop --pidfile /run/supervise-lone64.pid");
+    host.type_in("RC_SVCNAME=lone64 supervise-daemon lone64 --stop --pidfile /run/supervise-lone64.pid");
     eventually("it has ended", PATIENCE, || pid().is_empty().then_some(()));
     assert_eq!(host.type_in("ip -6 route show proto 64"), "");
     host.type_in("echo 'frobnicate = true' >>/etc/lone64/lone64.toml");

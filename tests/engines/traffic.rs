@@ -16,8 +16,8 @@ use crate::namespace::{Namespace, eventually};
 /// Twenty pings a second, for two minutes at most.
 pub(crate) struct Traffic {
     ping: Child,
-    /// When each reply came, as seconds since the epoch.
-    replies: Arc<Mutex<Vec<f64>>>,
+    /// When each reply came, as seconds since the epoch, and to which ping.
+    replies: Arc<Mutex<Vec<(f64, usize)>>>,
 }
 
 impl Traffic {
@@ -38,10 +38,12 @@ impl Traffic {
             // [1769423456.123456] 64 bytes from …: icmp_seq=1 ttl=63 time=0.1 ms
             for line in lines.map_while(Result::ok).filter(|line| line.contains(" bytes from ")) {
                 let time = line.trim_start_matches('[').split(']').next().and_then(|time| time.parse().ok());
-                heard
-                    .lock()
-                    .expect("nobody panics with it")
-                    .push(time.expect("ping -D begins with the time"));
+                let number =
+                    line.split_once("icmp_seq=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+                heard.lock().expect("nobody panics with it").push((
+                    time.expect("ping -D begins with the time"),
+                    number.expect("and numbers what it sends"),
+                ));
             }
         });
         let traffic = Self { ping, replies };
@@ -60,11 +62,19 @@ impl Traffic {
         });
     }
 
+    /// How many pings had no reply so far, and how many had one.
+    pub(crate) fn lost(&self) -> (usize, usize) {
+        let replies = self.replies.lock().expect("nobody panics with it");
+        let numbers = || replies.iter().map(|(_, number)| *number);
+        let sent = numbers().max().unwrap_or(0) + 1 - numbers().min().unwrap_or(1);
+        (sent - replies.len(), replies.len())
+    }
+
     /// Ends it. The longest time between two replies, which is 50 ms where nothing was lost.
     pub(crate) fn longest_gap(mut self) -> Duration {
         self.end();
         let replies = self.replies.lock().expect("nobody panics with it");
-        let gaps = replies.windows(2).map(|pair| pair[1] - pair[0]);
+        let gaps = replies.windows(2).map(|pair| pair[1].0 - pair[0].0);
         Duration::from_secs_f64(gaps.fold(0.0, f64::max))
     }
 

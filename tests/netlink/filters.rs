@@ -7,7 +7,9 @@ use lone64::kernel::netlink::{FilterWatch, Touched};
 
 use crate::lab::{in_namespace, index};
 
-pub(crate) const TRIALS: &[(&str, fn() -> Result<(), Failed>)] = &[
+type Trials = &'static [(&'static str, fn() -> Result<(), Failed>)];
+
+pub(crate) const TRIALS: Trials = &[
     ("tells_of_a_filter_that_is_taken_away", of_a_filter),
     ("tells_of_filters_that_go_with_their_qdisc", with_their_qdisc),
 ];

@@ -388,7 +388,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 /// From one look at what the programs have answered to the next.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// With each so many looks it is seen whether one by clsact is there still: the kernel tells of that, but may forget to.
+/// With each so many looks it is seen whether one by clsact is there still, as what the kernel tells of that may be lost.
 const LOOKS_UNTIL_SOUGHT: u32 = 5;
 /// What takes filters away at every moment does not make us look at every moment.
 const BEFORE_A_LOOK: Duration = Duration::from_millis(100);
