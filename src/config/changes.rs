@@ -8,7 +8,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::effective::{Effective, Key, shown};
+use super::effective::{Effective, shown};
+use super::key::Key;
 
 /// One thing that is another than before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

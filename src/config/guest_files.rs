@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bytes;
-use super::effective::{Effective, GuestKeys};
+use super::effective::Effective;
 use super::file::{self, Grammar, Source};
 use super::files::{self, Stamp};
 use super::guest::{self, Around, Taken};
+use super::guest_keys::GuestKeys;
 use super::problem::{Place, Problem, Problems, Report};
 use crate::engine::policy::{GuestPolicy, Policy, RangePolicy, UpstreamPolicy};
 
@@ -129,9 +130,10 @@ impl GuestFiles {
         Some(self.named.as_ref()?.with_file_name("guests.d"))
     }
 
-    /// What is read again: the directory, and each file without a mistake.
+    /// What is read again: the directory, and each file without a mistake that is a link to elsewhere.
     pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.directory().into_iter().chain(self.files.keys().cloned())
+        let is_link = |path: &&PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+        self.directory().into_iter().chain(self.files.keys().filter(is_link).cloned())
     }
 
     /// All guests: those of the configuration itself, and those of the files.
@@ -154,8 +156,13 @@ impl GuestFiles {
         self.files.len()
     }
 
-    /// Every key that the files have.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &GuestKeys> {
+    /// Has these guests of `guests.d`, and no others, in what is in force.
+    pub fn put_into(&self, effective: &mut Effective) {
+        effective.take(self.keys());
+    }
+
+    /// Every guest of the files, with its keys.
+    fn keys(&self) -> impl Iterator<Item = &GuestKeys> {
         self.files.values().flat_map(|file| &file.guests)
     }
 

@@ -94,7 +94,7 @@ fn says_what_is_missing_and_what_cannot_be() {
             "overlap",
             "remove one",
         ),
-        (&guest("a", "addresses = []\nguard = true"), "`guard` is not supported yet", "remove it"),
+        (&guest("a", "addresses = []\nguard = true"), "`guard` needs the MAC", "add its `mac`"),
     ] {
         let (said, help) = problem(text);
         assert!(said.contains(sentence) && help.contains(remedy), "{said}; {help}");

@@ -19,6 +19,8 @@ mod files;
 mod gateway;
 mod guest;
 mod guest_files;
+mod guest_keys;
+mod key;
 pub mod manual;
 mod mirror;
 mod notices;
@@ -45,9 +47,10 @@ pub use configuration::{
     Config, Control, DEFAULT_FILE, DEFAULT_SOCKET, Endpoint, Log, LogFormat, LogLevel, Sysctl,
 };
 pub use duration::{lifetime, written};
-pub use effective::{Effective, Key, KeyOrigin};
+pub use effective::Effective;
 pub use files::Files;
 pub use guest_files::GuestFiles;
+pub use key::{Key, KeyOrigin};
 pub use overrides::{Loaded, Overrides, Read};
 pub use problem::{Problem, Problems};
 

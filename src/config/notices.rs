@@ -64,7 +64,7 @@ fn of_guests(file: &File, config: &Config, report: &mut Report<'_>) {
                     Object::Prefix(net),
                     range.prefix
                 );
-                let help = "write answer = \"live\" in the [[range]], or a range of its own for the guest";
+                let help = "write answer = \"live\" in the [[range]], or another range for the guest";
                 report.push(place, sentence).help(help);
             }
         }

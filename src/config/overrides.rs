@@ -67,7 +67,7 @@ impl Read {
     /// From here on these guests, and no others, are there.
     pub fn take_guests(&mut self, files: &GuestFiles) {
         self.config.policy.guests = files.guests();
-        self.effective.take_guests(files);
+        files.put_into(&mut self.effective);
     }
 }
 

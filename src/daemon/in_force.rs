@@ -51,7 +51,7 @@ impl InForce {
 
     /// The files of guests say something else.
     pub(super) fn take_guests(&mut self, files: &GuestFiles) {
-        Arc::make_mut(&mut self.effective).take_guests(files);
+        files.put_into(Arc::make_mut(&mut self.effective));
     }
 
     /// A reload came to nothing.

@@ -227,9 +227,13 @@ fn neighbors_are_told_as_they_are_then() -> Result<(), Failed> {
             format!("neigh replace {neighbor} lladdr 02:00:00:00:00:13 nud reachable router"),
             format!("neigh change {neighbor} lladdr 02:00:00:00:00:13 nud noarp"),
             format!("neigh change {neighbor} lladdr 02:00:00:00:00:14 nud permanent"),
+            format!("neigh replace {neighbor} lladdr 02:00:00:00:00:15 nud permanent proto 64"),
         ] {
             let told = lab.ip(&command)?;
-            let about = |fact: &Fact| matches!(fact, Fact::Neighbor(n) if n.address == ip("2001:db8:a::77"));
+            let about = |fact: &Fact| match fact {
+                Fact::Neighbor(n) | Fact::Marked(n, _) => n.address == ip("2001:db8:a::77"),
+                _ => false,
+            };
             let last = told.iter().rfind(|fact| about(fact)).ok_or(format!("{command}: {told:?}"))?;
             let dump = lab.monitor.dump().await?;
             assert_eq!(dump.iter().find(|fact| about(fact)), Some(last), "{command}");

@@ -55,8 +55,11 @@ const ELSEWHERE: [&str; 4] = ["doctor", "commands/doctor", "commands/explain", "
 
 /// Commands that are longer than a line with the longest values, as the sources have them. They are never broken, and
 /// have a line of their own.
-const LONG_COMMANDS: [&str; 2] =
-    ["ip -6 addr add {address}/64 dev {name}", "ip -6 route show{} {destination}"];
+const LONG_COMMANDS: [&str; 3] = [
+    "ip -6 addr add {address}/64 dev {name}",
+    "ip -6 neigh del {address} dev {name}",
+    "ip -6 route show{} {destination}",
+];
 
 #[test]
 fn what_is_printed_has_no_word_that_few_people_know() {
@@ -200,6 +203,7 @@ ip link add up0 type bridge
 ip link set up0 up
 nft add table ip6 lone64
 ip -6 neigh add proxy 2001:db8::7 dev up0 2>/dev/null || true
+ip -6 neigh replace 2001:db8::7 lladdr 02:00:00:00:00:07 dev up0 nud permanent
 ";
 
 /// The command as the source has it.

@@ -166,7 +166,8 @@ const STATUS_FIELDS: &[Term] = &[
     (
         "totals",
         "targets: how many are live, probing and absent, and their limit; routes: how many are installed, in \
-         conflict, pending and refused; guests: how many are known and here; claims: how many there are; unserved: how many networks no range serves; not_admitted: how many targets the provider does not admit; probes, downstream_answers (to \
+         conflict, pending and refused; guests: how many are known and here; claims: how many there are; pins: how many are kept, kept_out (by another program) and refused, and how often one \
+         was put_back; unserved: how many networks no range serves; not_admitted: how many targets the provider does not admit; probes, downstream_answers (to \
          guests on their own link), rival_advertisements and netlink_resyncs since the start.",
     ),
     (

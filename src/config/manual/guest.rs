@@ -40,8 +40,8 @@ pub(super) const KEYS: &[Key] = &[
     (
         "pin",
         None,
-        "true: keep a permanent neighbor entry with its MAC for each of its addresses while its interface is up, marked with \
-         the protocol number of [routes]. One that another program overwrites or removes is put back within a second. A \
+        "true: keep a permanent neighbor entry with its MAC for every address while its interface is up, marked with the \
+         protocol number of [routes]. An entry that another program overwrites or removes is put back within a second. A \
          permanent entry of another program that is there first stays and is reported. Needs the mac.",
     ),
     (
