@@ -18,8 +18,10 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::signal::kill;
 use nix::sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials};
-use nix::unistd::geteuid;
+use nix::unistd::{Pid, geteuid};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
@@ -91,6 +93,8 @@ async fn take(name: &str) -> io::Result<Result<UnixListener, Holder>> {
             listener => return Ok(Ok(UnixListener::from_std(listener?)?)),
         }
         match peer(&address) {
+            // It was killed, and a child that it was about to start has not closed its copy yet.
+            Ok(peer) if has_ended(peer.pid()) => sleep(PAUSE).await,
             Ok(peer) => return Ok(Err(holder(peer))),
             // It has gone since, or does not listen yet; or others are asking it, too.
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::WouldBlock) => {
@@ -116,6 +120,11 @@ fn peer(address: &SockAddr) -> io::Result<UnixCredentials> {
     socket.set_nonblocking(true)?;
     socket.connect(address)?;
     Ok(getsockopt(&socket, PeerCredentials)?)
+}
+
+/// Whether there is no such process. One that is out of sight has no number.
+fn has_ended(pid: i32) -> bool {
+    pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
 }
 
 fn holder(peer: UnixCredentials) -> Holder {

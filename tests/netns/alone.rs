@@ -1,5 +1,6 @@
 //! One lone64 in a network namespace: a second does not start, whatever its control socket is.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -15,6 +16,7 @@ crate::cases![
     starts_no_second_in_one_namespace_and_names_the_first,
     starts_one_in_each_of_two_namespaces,
     starts_at_once_where_the_first_was_killed,
+    starts_where_a_child_of_a_killed_one_still_holds_the_name,
     is_kept_out_by_no_stranger,
     keeps_no_demo_out,
 ];
@@ -54,6 +56,26 @@ fn starts_at_once_where_the_first_was_killed() {
     Daemon::start(&lab, Settings::default().range(D, "gv1", "")).kill();
     let daemon = Daemon::start(&lab, Settings::default().range(D, "gv1", ""));
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, PLAIN));
+    daemon.stop();
+}
+
+/// Between fork and exec a child has copies of everything. Perl's lets go of them when this closes its input.
+fn starts_where_a_child_of_a_killed_one_still_holds_the_name() {
+    let lab = Lab::veth();
+    let script = r#"use Socket; $| = 1;
+        socket(my $name, AF_UNIX, SOCK_STREAM, 0) or die; bind($name, pack_sockaddr_un("\0lone64")) or die;
+        listen($name, 64) or die; if (fork) { exit } print "held\n"; <STDIN>;"#;
+    let mut perl = Command::new("perl");
+    perl.args(["-e", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut parent = lab.host.spawn(&mut perl);
+    let mut line = String::new();
+    BufReader::new(parent.stdout.take().expect("piped")).read_line(&mut line).expect("it says so");
+    assert_eq!(line, "held\n");
+    let input = parent.stdin.take();
+    assert!(parent.wait().expect("our child").success());
+    let daemon = Daemon::start(&lab, Settings::default().range(D, "gv1", ""));
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, PLAIN));
+    drop(input);
     daemon.stop();
 }
 

@@ -70,7 +70,10 @@ impl Daemon {
             socket.display(),
             metrics.display()
         );
-        fs::write(self.directory.join("lone64.toml"), text).expect("a temporary file");
+        // One that is read meanwhile is the old one or the new one.
+        fs::write(self.directory.join("next"), text).expect("a temporary file");
+        fs::rename(self.directory.join("next"), self.directory.join("lone64.toml"))
+            .expect("the same directory");
     }
 
     /// Starts it, unless it runs.

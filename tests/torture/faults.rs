@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use crate::chance::Chance;
 use crate::daemon::Config;
 use crate::lab::{GUEST, UPSTREAM_LINK_LOCAL, c};
+use crate::namespace::{PATIENCE, in_time};
 use crate::solicitation::{Checksum, Solicitation, option};
 use crate::world::{HOUSES, LIAR, World, guest_mac, house};
 
@@ -163,6 +164,10 @@ const FAULTS: &[Fault] = &[
         reload(world);
     }),
     ("descriptors are scarce", |world, _| {
+        // One that is starting would end, as it may; systemd starts it again.
+        if world.daemon.ask(r#"{"method":"status"}"#).is_none() {
+            return;
+        }
         if let (Some(pid), Some((_, open))) = (world.daemon.pid(), world.daemon.size()) {
             let _ = Command::new("prlimit")
                 .args(["--pid", &pid.to_string(), &format!("--nofile={}:", open + 1)])
@@ -252,10 +257,13 @@ pub(crate) fn put_right(world: &mut World) {
     quietly(world, "ip -6 route flush proto 98; ip -6 route flush proto 97");
     world.daemon.write(Config::Good);
     world.daemon.launch(&world.lab);
-    let answered =
-        crate::namespace::in_time("it answers its control socket", crate::namespace::PATIENCE, || {
-            world.daemon.ask(r#"{"method":"reload"}"#).filter(|reply| reply["error"].is_null())
-        });
+    let reloaded =
+        || world.daemon.ask(r#"{"method":"reload"}"#).filter(|reply| reply["error"].is_null()).map(drop);
+    let answered = in_time("it answers its control socket", PATIENCE / 2, reloaded).or_else(|| {
+        // Where the socket could not be had at the start, this brings it back.
+        world.daemon.signal(Signal::SIGHUP);
+        in_time("it answers its control socket", PATIENCE / 2, reloaded)
+    });
     if answered.is_none() {
         world.findings.violated("a reload of a good configuration is refused, or never done");
     }
