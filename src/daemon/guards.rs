@@ -156,6 +156,11 @@ impl Guards {
                 if is_whole && result.is_ok() {
                     self.counted.clear();
                 }
+                // Somebody may have flushed them before they were looked at.
+                if self.installed.is_some_and(|shape| !shape.has(self.elements.count())) {
+                    self.installed = Some(Shape::default());
+                    self.look_soon();
+                }
                 if result.is_err() {
                     self.elements.forget();
                 } else if self.elements.tables() == Tables::default() {

@@ -122,7 +122,7 @@ const STATUS_FIELDS: &[Term] = &[
         "The guests of [[guest]] (the first 256), each with name, mac, interface (where it is, or null), addresses and \
          delegated (what lone64 serves for it now), state (here, or waiting) and missing (the first thing that it lacks, \
          as a sentence, or null), guard (on, waiting or off) and dropped (how many packets its guard dropped, by reason: mac, \
-         source, target, dad, option, router_advertisement, redirect, fragment). The daemon is healthy with them.",
+         source, target, dad, option, router_advertisement, redirect, fragment, tag). The daemon is healthy with them.",
     ),
     ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
     (

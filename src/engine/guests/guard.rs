@@ -87,11 +87,13 @@ pub enum Breach {
     Redirect,
     /// A message of Neighbor Discovery in fragments.
     Fragment,
+    /// A frame with a second VLAN tag, number 0: whoever takes that off sees a packet that nobody has looked at.
+    Tag,
 }
 
 impl Breach {
     /// Each of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Mac,
         Self::Source,
         Self::Target,
@@ -100,6 +102,7 @@ impl Breach {
         Self::Router,
         Self::Redirect,
         Self::Fragment,
+        Self::Tag,
     ];
 
     /// The name in JSON, metrics, and the sets of nftables.
@@ -113,6 +116,7 @@ impl Breach {
             Self::Router => "router_advertisement",
             Self::Redirect => "redirect",
             Self::Fragment => "fragment",
+            Self::Tag => "tag",
         }
     }
 
@@ -127,6 +131,7 @@ impl Breach {
             Self::Router => "is a Router Advertisement",
             Self::Redirect => "is a Redirect",
             Self::Fragment => "is a fragment of Neighbor Discovery",
+            Self::Tag => "is behind two VLAN tags, the second one 0",
         }
     }
 }

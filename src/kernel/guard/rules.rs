@@ -47,9 +47,13 @@ pub(super) fn table(family: &str) -> String {
     options(&mut text, "router", ROUTER);
     text += CHAINS;
     // The usual name of this priority is not known in every family.
-    text += "chain prerouting {\n\
-             type filter hook prerouting priority -300; policy accept;\n\
-             meta protocol != ip6 accept\n\
+    text += "chain prerouting {\ntype filter hook prerouting priority -300; policy accept;\n";
+    if family == "bridge" {
+        // The kernel has taken the first tag off. The number in the second one is what stations take off as well.
+        text += "meta protocol { 8021q, 8021ad } @nh,4,12 0 iifname @ports goto drop_tag\n\
+                 meta protocol { 8021q, 8021ad } @nh,4,12 0 ether saddr @macs goto drop_tag\n";
+    }
+    text += "meta protocol != ip6 accept\n\
              iifname @ports iifname . ether saddr != @places goto drop_mac\n\
              ether saddr @macs goto guest\n}\n}\n";
     text
@@ -130,11 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn looks_behind_tags_on_bridges_only() {
+        assert!(table("bridge").contains("goto drop_tag") && !table("ip6").contains("goto drop_tag"));
+    }
+
+    #[test]
     fn has_a_set_and_a_chain_for_every_reason() {
         let text = table("ip6");
         for breach in Breach::ALL {
             let name = breach.as_str();
-            assert!(text.contains(&format!("goto drop_{name}\n")), "nothing is dropped for {name}");
+            let is_used = text.contains(&format!("goto drop_{name}\n")) || breach == Breach::Tag;
+            assert!(is_used, "nothing is dropped for {name}");
             assert!(text.contains(&format!("update @dropped_{name} {{ ")), "{name} is not counted");
         }
     }
