@@ -53,7 +53,7 @@ pub(super) enum News {
 }
 
 enum Ended {
-    /// These tables are there, whoever made them.
+    /// These tables are there, made by this process or by another.
     Left(Tables),
     /// A change of these, and what the tables are like afterwards; whether they were made again.
     Change {

@@ -268,12 +268,10 @@ fn tagged(lab: &Lab, daemon: &Daemon, own: From, other: &Namespace) {
     let behind = |tags: &[u8]| [&plain[..12], tags, &plain[12..]].concat();
     let mut heard = Endpoint::open(other, "eth0");
     let mut endpoint = Endpoint::open(&lab.guest, "eth0");
-    let counted = dropped(&status(daemon), "a", "router_advertisement");
     endpoint.send(&behind(&[0x81, 0, 0, 0]));
-    eventually_dropped(daemon, "a", "router_advertisement", counted + 1);
     endpoint.send(&behind(&[0x81, 0, 0, 0, 0x81, 0, 0, 0]));
     endpoint.send(&behind(&[0x88, 0xa8, 0, 0, 0x81, 0, 0, 0]));
-    eventually_dropped(daemon, "a", "tag", 2);
+    eventually_dropped(daemon, "a", "tag", 3);
     let is_advertised = |frame: &Vec<u8>| frame.ends_with(&plain[14..]);
     assert!(!heard.heard().iter().any(is_advertised), "it has passed behind a tag");
 }

@@ -87,7 +87,7 @@ pub enum Breach {
     Redirect,
     /// A message of Neighbor Discovery in fragments.
     Fragment,
-    /// A frame with a second VLAN tag, number 0: whoever takes that off sees a packet that nobody has looked at.
+    /// IPv6 behind a VLAN tag, or whatever is behind a second one with the number 0: nobody can look at it there.
     Tag,
 }
 
@@ -131,7 +131,7 @@ impl Breach {
             Self::Router => "is a Router Advertisement",
             Self::Redirect => "is a Redirect",
             Self::Fragment => "is a fragment of Neighbor Discovery",
-            Self::Tag => "is behind two VLAN tags, the second one 0",
+            Self::Tag => "is behind a VLAN tag",
         }
     }
 }
@@ -158,8 +158,8 @@ impl fmt::Display for NoGuard {
             ),
             Self::Name(name) => write!(
                 f,
-                "the name of the interface {name} has characters that nft reads as something else: rename it with \
-                 `ip link set`, using letters, digits, `.`, `_` and `-`"
+                "the name of the interface {name} has characters that nft reads as something else: rename it, using \
+                 letters, digits, `.`, `_` and `-`"
             ),
         }
     }

@@ -19,7 +19,7 @@ pub enum Exported {
     Delegated(Ipv6Net),
 }
 
-/// What is new since it was last told. What was told before is known to whoever keeps the sets.
+/// What is new since it was last told. What was told before is known to the daemon.
 #[derive(Debug, Default)]
 pub struct Exports {
     is_on: bool,

@@ -32,7 +32,7 @@ pub(super) fn table(family: &str) -> String {
     for breach in Breach::ALL {
         let name = breach.as_str();
         let (kind, key) = match breach {
-            // Whoever sends with other MACs has as many as it likes.
+            // A guest that sends with other MACs has as many as it likes.
             Breach::Mac => ("ifname", "iifname"),
             _ => ("ifname . ether_addr", "iifname . ether saddr"),
         };
@@ -49,9 +49,15 @@ pub(super) fn table(family: &str) -> String {
     // The usual name of this priority is not known in every family.
     text += "chain prerouting {\ntype filter hook prerouting priority -300; policy accept;\n";
     if family == "bridge" {
-        // The kernel has taken the first tag off. The number in the second one is what stations take off as well.
-        text += "meta protocol { 8021q, 8021ad } @nh,4,12 0 iifname @ports goto drop_tag\n\
-                 meta protocol { 8021q, 8021ad } @nh,4,12 0 ether saddr @macs goto drop_tag\n";
+        // The kernel has taken the first tag off, and nft finds no ICMPv6 in such a packet. The number in a second one
+        // is 0 where stations take that off as well.
+        for from in ["iifname @ports", "ether saddr @macs"] {
+            let _ = write!(
+                text,
+                "meta protocol ip6 @ll,96,16 {{ 0x8100, 0x88a8 }} {from} goto drop_tag\n\
+                 meta protocol {{ 8021q, 8021ad }} @nh,4,12 0 {from} goto drop_tag\n"
+            );
+        }
     }
     text += "meta protocol != ip6 accept\n\
              iifname @ports iifname . ether saddr != @places goto drop_mac\n\
