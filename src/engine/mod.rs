@@ -67,7 +67,7 @@ pub use answers::explain::{Expected, Explanation, Holds, Step, Subject};
 pub use answers::masks::WideMask;
 pub use asker::Asker;
 pub use change::{
-    AddressChange, AddressOutcome, Change, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome,
+    AddressChange, AddressOutcome, Change, Exported, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome,
     RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
@@ -77,7 +77,6 @@ pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transi
 pub use host::links::Links;
 pub use house::House;
 pub use input::{Claiming, Input};
-pub use keep::exports::Exported;
 pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};
 pub use plan::bindings::{self, Bindings, Problem};
