@@ -179,10 +179,27 @@ impl Exports {
         }));
     }
 
+    /// Whether the sets have as much as they should. What came since goes in with the next change.
+    fn is_in(&self, shape: &Shape) -> bool {
+        let written = self.wanted.difference(&self.new).chain(&self.gone);
+        let (mut live, mut guests) = (0, 0);
+        written.for_each(|exported| match exported {
+            Exported::Live(_) => live += 1,
+            Exported::Guest(_) => guests += 1,
+            Exported::Delegated(_) => {}
+        });
+        shape[..2] == [live, guests]
+    }
+
     fn take_in(&mut self, ended: Ended) -> News {
         match ended {
             Ended::Change(result, shape) => {
                 self.installed = shape;
+                if shape.is_some_and(|shape| !self.is_in(&shape)) {
+                    // Somebody has flushed them before they were looked at.
+                    self.is_unsure = true;
+                    self.change_soon(BETWEEN_LOOKS);
+                }
                 if result.is_err() {
                     self.is_unsure = true;
                     self.change_soon(AFTER_A_REFUSAL);

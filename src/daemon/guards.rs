@@ -53,7 +53,7 @@ pub(super) enum News {
 }
 
 enum Ended {
-    /// These tables are there, whoever made them.
+    /// These tables are there, made by this process or by another.
     Left(Tables),
     /// A change of these, and what the tables are like afterwards; whether they were made again.
     Change {
@@ -155,6 +155,11 @@ impl Guards {
                 self.installed = shape;
                 if is_whole && result.is_ok() {
                     self.counted.clear();
+                }
+                // Somebody may have flushed them before they were looked at.
+                if self.installed.is_some_and(|shape| !shape.has(self.elements.count())) {
+                    self.installed = Some(Shape::default());
+                    self.look_soon();
                 }
                 if result.is_err() {
                     self.elements.forget();

@@ -176,3 +176,14 @@ pub enum Fate {
     /// It does: we do not answer.
     Keep,
 }
+
+/// One element of a named set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Exported {
+    /// A live address.
+    Live(Ipv6Addr),
+    /// An address of a `[[guest]]` or of a claim that is here.
+    Guest(Ipv6Addr),
+    /// A prefix that is routed to one.
+    Delegated(Ipv6Net),
+}

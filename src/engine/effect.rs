@@ -10,11 +10,10 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
-use super::change::{AddressChange, Change, NeighborChange, Suppression};
+use super::change::{AddressChange, Change, Exported, NeighborChange, Suppression};
 use super::event::Event;
 use super::facts::{IfIndex, IfName};
 use super::guests::{Claim, GuardKey, Guarding, Object};
-use super::keep::exports::Exported;
 use super::policy::Source;
 use super::time::Time;
 use crate::wire::program::Responder;

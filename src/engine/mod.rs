@@ -67,8 +67,8 @@ pub use answers::explain::{Expected, Explanation, Holds, Step, Subject};
 pub use answers::masks::WideMask;
 pub use asker::Asker;
 pub use change::{
-    AddressChange, AddressOutcome, Change, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome, Over,
-    Pin, RouteState, Suppression,
+    AddressChange, AddressOutcome, Change, Exported, Fate, GatewayAddress, NeighborChange, Obstacle, Outcome,
+    Over, Pin, RouteState, Suppression,
 };
 pub use counters::{Counters, LinkCounters};
 pub use effect::{Ear, MirroredRanges, Output, Program, Remembered, Role};
@@ -77,7 +77,6 @@ pub use export::{Census, Notable, Place as TargetPlace, Standing, Target, Transi
 pub use host::links::Links;
 pub use house::House;
 pub use input::{Claiming, Input};
-pub use keep::exports::Exported;
 pub use keep::pins::PinCount;
 pub use limiter::Limiter;
 pub use liveness::{Claim, Evidence, Live, Probing, Proof, State};

@@ -125,8 +125,8 @@ const STATUS_FIELDS: &[Term] = &[
          pins another program overwrote within the last minute), state (here, or waiting), flapping (true if it comes \
          and goes too often to be announced at once), missing (the first thing that it lacks, as a sentence, or null), \
          code (the same for programs), guard (on, waiting or off) and dropped (how many packets its guard dropped, by \
-         reason: mac, source, target, dad, option, router_advertisement, redirect, fragment). The daemon is healthy \
-         with them.",
+         reason: mac, source, target, dad, option, router_advertisement, redirect, fragment, tag). The daemon is \
+         healthy with them.",
     ),
     ("claims", "What is claimed (the first 256), with the fields of the result of claim."),
     (

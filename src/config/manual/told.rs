@@ -2,16 +2,14 @@
 //!
 //! May touch: nothing.
 
-use super::Key;
-
-pub(super) const EXPORT: &[Key] = &[(
+pub(super) const EXPORT: &[(&str, Option<&str>, &str)] = &[(
     "nft-sets",
     Some("false"),
     "Keep two named sets of nftables in the table inet lone64, for rules of your own: live, every live address; and \
      guests, the addresses and prefixes of every [[guest]]. Write your chains into the same table.",
 )];
 
-pub(super) const LOG: &[Key] = &[
+pub(super) const LOG: &[(&str, Option<&str>, &str)] = &[
     (
         "level",
         Some("\"info\""),

@@ -1,10 +1,9 @@
 //! Named sets for other programs: which live addresses and guests are in them.
 
 use super::{Desk, Phase};
-use crate::engine::change::Outcome;
+use crate::engine::change::{Exported, Outcome};
 use crate::engine::guests::Out;
 use crate::engine::house::House;
-use crate::engine::keep::exports::Exported;
 use crate::engine::work::Work;
 
 impl Desk {

@@ -4,13 +4,12 @@ use core::net::Ipv6Addr;
 
 use super::{Desk, Phase};
 use crate::engine::asker::Asker;
-use crate::engine::change::NeighborChange;
+use crate::engine::change::{Exported, NeighborChange};
 use crate::engine::effect::Output;
 use crate::engine::event::Event;
 use crate::engine::export::{Place, Transition, Why};
 use crate::engine::facts::IfIndex;
 use crate::engine::house::House;
-use crate::engine::keep::exports::Exported;
 use crate::engine::liveness::Out;
 use crate::engine::manners::rivals::Rivals;
 use crate::engine::plan::Plan;

@@ -87,11 +87,13 @@ pub enum Breach {
     Redirect,
     /// A message of Neighbor Discovery in fragments.
     Fragment,
+    /// IPv6 behind a VLAN tag, or whatever is behind a second one with the number 0: nobody can look at it there.
+    Tag,
 }
 
 impl Breach {
     /// Each of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Mac,
         Self::Source,
         Self::Target,
@@ -100,6 +102,7 @@ impl Breach {
         Self::Router,
         Self::Redirect,
         Self::Fragment,
+        Self::Tag,
     ];
 
     /// The name in JSON, metrics, and the sets of nftables.
@@ -113,6 +116,7 @@ impl Breach {
             Self::Router => "router_advertisement",
             Self::Redirect => "redirect",
             Self::Fragment => "fragment",
+            Self::Tag => "tag",
         }
     }
 
@@ -127,6 +131,7 @@ impl Breach {
             Self::Router => "is a Router Advertisement",
             Self::Redirect => "is a Redirect",
             Self::Fragment => "is a fragment of Neighbor Discovery",
+            Self::Tag => "is behind a VLAN tag",
         }
     }
 }
@@ -153,8 +158,8 @@ impl fmt::Display for NoGuard {
             ),
             Self::Name(name) => write!(
                 f,
-                "the name of the interface {name} has characters that nft reads as something else: rename it with \
-                 `ip link set`, using letters, digits, `.`, `_` and `-`"
+                "the name of the interface {name} has characters that nft reads as something else: rename it, using \
+                 letters, digits, `.`, `_` and `-`"
             ),
         }
     }

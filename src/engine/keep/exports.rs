@@ -1,25 +1,9 @@
 //! What other programs of this host are told in named sets of nftables: live addresses, and guests with an identity.
 
-use core::net::Ipv6Addr;
-
-use ipnet::Ipv6Net;
-use serde::{Deserialize, Serialize};
-
-use crate::engine::change::Outcome;
+use crate::engine::change::{Exported, Outcome};
 use crate::engine::effect::Output;
 
-/// One element of a named set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Exported {
-    /// A live address.
-    Live(Ipv6Addr),
-    /// An address of a `[[guest]]` or of a claim that is here.
-    Guest(Ipv6Addr),
-    /// A prefix that is routed to one.
-    Delegated(Ipv6Net),
-}
-
-/// What is new since it was last told. What was told before is known to whoever keeps the sets.
+/// What is new since it was last told. What was told before is known to the daemon.
 #[derive(Debug, Default)]
 pub struct Exports {
     is_on: bool,
@@ -85,6 +69,8 @@ impl Exports {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv6Addr;
+
     use super::*;
 
     const ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5);

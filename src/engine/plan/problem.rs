@@ -331,7 +331,7 @@ impl fmt::Display for Problem {
             Self::Unguarded(name, why) => write!(f, "guest {name} is not guarded, because {why}"),
             Self::GuardsRefused(said) => write!(
                 f,
-                "guests with `guard` are not guarded, and can use each other's addresses: {said}; lone64 tries again \
+                "guests with `guard` are not guarded, and can take each other's addresses: {said}; lone64 tries again \
                  every minute"
             ),
             Self::SetsRefused(said) => {

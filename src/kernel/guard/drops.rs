@@ -28,6 +28,14 @@ pub struct Drop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shape([usize; 2 * (1 + SETS.len())]);
 
+impl Shape {
+    /// Whether each table has its rules, and as many guests as it should, so that nobody has flushed it meanwhile.
+    pub fn has(&self, guests: [usize; 2]) -> bool {
+        let tables = self.0.chunks(1 + SETS.len()).zip(guests);
+        tables.into_iter().all(|(table, guests)| table[1 + MACS] == guests && (guests == 0 || table[0] > 0))
+    }
+}
+
 /// What these tables have dropped, in the network namespace of this thread.
 pub fn drops(tables: &[Table]) -> io::Result<Vec<Drop>> {
     let dumps = Dumps::open()?;
@@ -63,5 +71,7 @@ pub fn shape() -> io::Result<Shape> {
 }
 
 const IFNAMSIZ: usize = 16;
+/// Which of them has every guest once.
+const MACS: usize = 2;
 const SETS: [&str; 8] =
     ["ports\0", "places\0", "macs\0", "fresh\0", "reserved\0", "own\0", "prefixes\0", "pairs\0"];

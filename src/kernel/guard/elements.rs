@@ -99,6 +99,14 @@ impl Elements {
         }
     }
 
+    /// How many guests each table has.
+    pub fn count(&self) -> [usize; 2] {
+        [Kind::Bridge, Kind::Routed].map(|kind| {
+            let macs = self.guards.values().filter_map(guarded).filter(|guest| kind.is_of(guest.family));
+            macs.map(|guest| guest.mac).collect::<BTreeSet<_>>().len()
+        })
+    }
+
     /// The guests, by MAC and by the interface that they have alone.
     pub fn guests(&self) -> impl Iterator<Item = (GuardKey, &Guarded)> {
         self.guards.iter().filter_map(|(key, guarding)| Some((*key, guarded(guarding)?)))

@@ -10,15 +10,14 @@ use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::lab::{BRIDGE_MAC, C, GATEWAY, GUEST, GUEST_MAC, Lab, c};
 use crate::namespace::eventually;
-use crate::trials::Case;
 
-pub(super) const CASES: &[Case] = &[
-    ("are_put_back_when_somebody_flushes_them_and_leave_the_tables_of_others_alone", put_back),
-    ("are_taken_over_after_a_kill_and_gone_where_nobody_is_guarded_any_more", after_a_kill),
-    ("stay_with_routes_that_are_kept", kept),
-    ("go_with_the_guest_and_change_by_element", by_element),
-    ("say_what_is_missing_where_nft_is_not_there", without_nft),
-    ("tell_what_they_drop_in_status_metrics_and_events", told),
+crate::cases![
+    are_put_back_when_somebody_flushes_them_and_leave_the_tables_of_others_alone,
+    are_taken_over_after_a_kill_and_gone_where_nobody_is_guarded_any_more,
+    stay_with_routes_that_are_kept,
+    go_with_the_guest_and_change_by_element,
+    say_what_is_missing_where_nft_is_not_there,
+    tell_what_they_drop_in_status_metrics_and_events,
 ];
 
 fn settings() -> Settings {
@@ -38,7 +37,7 @@ fn spoof(endpoint: &mut Endpoint) {
     endpoint.send(&echo(From { mac: GUEST_MAC, address: c(0x99) }, (BRIDGE_MAC, GATEWAY), 1));
 }
 
-fn put_back() {
+fn are_put_back_when_somebody_flushes_them_and_leave_the_tables_of_others_alone() {
     let lab = Lab::veth();
     lab.host.output("nft", "add table bridge others");
     lab.host.output("nft", "add table ip6 others");
@@ -65,7 +64,7 @@ fn put_back() {
     assert_eq!(tables(&lab).trim(), "table bridge others");
 }
 
-fn after_a_kill() {
+fn are_taken_over_after_a_kill_and_gone_where_nobody_is_guarded_any_more() {
     let lab = Lab::veth();
     let daemon = Daemon::start(&lab, guarded());
     eventually_guarded(&daemon, &["a"]);
@@ -83,7 +82,7 @@ fn after_a_kill() {
     daemon.stop();
 }
 
-fn kept() {
+fn stay_with_routes_that_are_kept() {
     let lab = Lab::veth();
     let keeping = || guarded().rest("[routes]\non-stop = \"keep\"\n");
     let daemon = Daemon::start(&lab, keeping());
@@ -97,7 +96,7 @@ fn kept() {
 }
 
 /// What `nft monitor` says until a mark.
-fn by_element() {
+fn go_with_the_guest_and_change_by_element() {
     let lab = Lab::veth();
     let _other = other_on_the_bridge(&lab);
     let both = |other: u16| guarded().rest(&guest("b", 7, "gp2", c(other), "guard = true"));
@@ -157,7 +156,7 @@ fn until_end(mut monitor: std::process::Child) -> String {
     text
 }
 
-fn without_nft() {
+fn say_what_is_missing_where_nft_is_not_there() {
     let lab = Lab::veth();
     // Only the daemon's mounts are without it.
     let hide = "for at in /usr/sbin /sbin /usr/local/sbin; do mount -t tmpfs none $at; done; exec \"$@\"";
@@ -173,7 +172,7 @@ fn without_nft() {
     assert!(log.contains("guests with `guard` are not guarded"), "{log}");
 }
 
-fn told() {
+fn tell_what_they_drop_in_status_metrics_and_events() {
     let lab = Lab::veth();
     let daemon = Daemon::start(&lab, guarded());
     eventually_guarded(&daemon, &["a"]);

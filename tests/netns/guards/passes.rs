@@ -13,13 +13,12 @@ use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{group_mac, mac, solicited_node};
 use crate::lab::{BRIDGE_MAC, C, D, GATEWAY, GUEST, GUEST_MAC, Lab, PLAIN_MAC, ROUTER_AT_LARGE, c, d};
 use crate::namespace::{Namespace, eventually};
-use crate::trials::Case;
 
-pub(super) const CASES: &[Case] = &[
-    ("passes_what_a_guest_needs_and_all_that_is_not_ipv6", by_hand),
-    ("passes_every_kind_of_link_local_address_and_mldv1_behind_a_bridge", stacks_on_a_bridge),
-    ("passes_every_kind_of_link_local_address_and_mldv1_on_routed_veths", stacks_on_veths),
-    ("passes_what_is_delegated", delegated),
+crate::cases![
+    passes_what_a_guest_needs_and_all_that_is_not_ipv6,
+    passes_every_kind_of_link_local_address_and_mldv1_behind_a_bridge,
+    passes_every_kind_of_link_local_address_and_mldv1_on_routed_veths,
+    passes_what_is_delegated,
 ];
 
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
@@ -33,7 +32,7 @@ fn nothing_dropped(daemon: &Daemon) {
 }
 
 /// Sent by the guest, heard by the other one on the bridge.
-fn by_hand() {
+fn passes_what_a_guest_needs_and_all_that_is_not_ipv6() {
     let lab = Lab::veth();
     let other = other_on_the_bridge(&lab);
     let settings = Settings::default().range(C, "br0", "routes = \"guests\"").rest(&guest(
@@ -117,11 +116,11 @@ const STACKS: [Stack; 3] = [
     Stack { name: "old", number: 0x23, mode: "3", mld: "1" },
 ];
 
-fn stacks_on_a_bridge() {
+fn passes_every_kind_of_link_local_address_and_mldv1_behind_a_bridge() {
     stacks(C, c, |name| format!("link set {name} master br0"), &GATEWAY.to_string());
 }
 
-fn stacks_on_veths() {
+fn passes_every_kind_of_link_local_address_and_mldv1_on_routed_veths() {
     stacks(D, d, |name| format!("addr add fe80::b9/64 dev {name} nodad"), "fe80::b9");
 }
 
@@ -174,7 +173,7 @@ fn stacks(range: &str, address: fn(u16) -> Ipv6Addr, attach: impl Fn(&str) -> St
 }
 
 /// From a prefix that is routed to the guest, behind a port and on a routed veth.
-fn delegated() {
+fn passes_what_is_delegated() {
     let lab = Lab::veth();
     let settings = Settings::default()
         .range(C, "br0", "routes = \"guests\"")

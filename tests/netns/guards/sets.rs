@@ -6,11 +6,10 @@ use crate::daemon::{Daemon, Settings};
 use crate::endpoint::PATIENCE;
 use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER_AT_LARGE};
 use crate::namespace::{Namespace, eventually};
-use crate::trials::Case;
 
-pub(super) const CASES: &[Case] = &[
-    ("named_sets_follow_what_is_live_and_a_rule_of_the_administrator_uses_them", used_by_a_rule),
-    ("named_sets_are_put_back_and_go_with_the_daemon", put_back),
+crate::cases![
+    named_sets_follow_what_is_live_and_a_rule_of_the_administrator_uses_them,
+    named_sets_are_put_back_and_go_with_the_daemon,
 ];
 
 const SETS: &str = "[export]\nnft-sets = true\n";
@@ -53,7 +52,7 @@ fn settings() -> Settings {
         .rest(SETS)
 }
 
-fn used_by_a_rule() {
+fn named_sets_follow_what_is_live_and_a_rule_of_the_administrator_uses_them() {
     let lab = Lab::veth();
     load(&lab.host, RULES);
     let daemon = Daemon::start(&lab, settings());
@@ -87,7 +86,7 @@ fn used_by_a_rule() {
     assert!(lab.router.ping(&ROUTER_AT_LARGE.address.to_string()).contains("1 received"));
 }
 
-fn put_back() {
+fn named_sets_are_put_back_and_go_with_the_daemon() {
     let lab = Lab::veth();
     let daemon = Daemon::start(&lab, settings());
     eventually_in(&lab, "guests", &GUEST.to_string());

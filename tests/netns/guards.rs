@@ -23,16 +23,16 @@ use spoof::{
     redirect, solicitation, to_group,
 };
 
-const OWN: &[Case] = &[
-    ("drops_and_counts_what_is_anothers_behind_a_port_of_a_bridge", on_a_bridge),
-    ("drops_and_counts_what_is_anothers_where_only_the_bridge_is_named", on_a_bridge_by_what_was_heard),
-    ("drops_and_counts_what_is_anothers_on_a_routed_veth", on_a_routed_veth),
-    ("guards_all_guests_of_a_range_but_those_that_say_no", of_a_range),
+crate::cases![
+    drops_and_counts_what_is_anothers_behind_a_port_of_a_bridge,
+    drops_and_counts_what_is_anothers_where_only_the_bridge_is_named,
+    drops_and_counts_what_is_anothers_on_a_routed_veth,
+    guards_all_guests_of_a_range_but_those_that_say_no,
 ];
 
 /// Every case of this room.
 pub(crate) fn cases() -> impl Iterator<Item = (&'static str, &'static Case)> {
-    [OWN, passes::CASES, kept::CASES, sets::CASES].into_iter().flatten().map(|case| ("guards", case))
+    [CASES, passes::CASES, kept::CASES, sets::CASES].into_iter().flatten().map(|case| ("guards", case))
 }
 
 /// The other guest: beside the first on the bridge, or beside `plain` on a veth of its own.
@@ -209,11 +209,11 @@ fn attack(
     attacker.ping(&crate::lab::ROUTER_AT_LARGE.address.to_string());
 }
 
-fn on_a_bridge() {
+fn drops_and_counts_what_is_anothers_behind_a_port_of_a_bridge() {
     bridged(["gp0", "gp2"]);
 }
 
-fn on_a_bridge_by_what_was_heard() {
+fn drops_and_counts_what_is_anothers_where_only_the_bridge_is_named() {
     bridged(["br0", "br0"]);
 }
 
@@ -257,11 +257,26 @@ fn bridged([first, second]: [&str; 2]) {
         (!fresh.contains("elements") && table.contains("\"gp0\"") && table.contains("\"gp2\"")).then_some(())
     });
     attack(&lab, &daemon, &lab.guest, (own, link_local, theirs, BRIDGE_MAC), &other);
+    tagged(&lab, &daemon, From { address: link_local, ..own }, &other);
     daemon.stop();
     assert!(!lab.host.output("nft", "list tables").contains("lone64"), "nothing is left");
 }
 
-fn on_a_routed_veth() {
+/// Stations take off tags with the number 0, so what is behind them is looked at as well.
+fn tagged(lab: &Lab, daemon: &Daemon, own: From, other: &Namespace) {
+    let plain = to_group(own, ALL_NODES, &ROUTER_ADVERTISEMENT);
+    let behind = |tags: &[u8]| [&plain[..12], tags, &plain[12..]].concat();
+    let mut heard = Endpoint::open(other, "eth0");
+    let mut endpoint = Endpoint::open(&lab.guest, "eth0");
+    endpoint.send(&behind(&[0x81, 0, 0, 0]));
+    endpoint.send(&behind(&[0x81, 0, 0, 0, 0x81, 0, 0, 0]));
+    endpoint.send(&behind(&[0x88, 0xa8, 0, 0, 0x81, 0, 0, 0]));
+    eventually_dropped(daemon, "a", "tag", 3);
+    let is_advertised = |frame: &Vec<u8>| frame.ends_with(&plain[14..]);
+    assert!(!heard.heard().iter().any(is_advertised), "it has passed behind a tag");
+}
+
+fn drops_and_counts_what_is_anothers_on_a_routed_veth() {
     let lab = Lab::veth();
     let other = other_routed(&lab);
     let settings = Settings::default()
@@ -284,7 +299,7 @@ fn on_a_routed_veth() {
     daemon.stop();
 }
 
-fn of_a_range() {
+fn guards_all_guests_of_a_range_but_those_that_say_no() {
     let lab = Lab::veth();
     let other = other_on_the_bridge(&lab);
     let settings = Settings::default()
