@@ -248,6 +248,22 @@ fn the_upstream_may_have_no_address_of_a_guest() {
 }
 
 #[test]
+fn a_guest_may_have_the_address_that_another_upstream_checks() {
+    let (mut host, mut kernel) = with_guests(mirrored(|_| {}), 2);
+    let other = IfIndex(4);
+    host.facts(vec![
+        Fact::Address(host_address(other, &format!("{}/64", guest(2)), AddressState::Tentative)),
+        Fact::Link(link(other, "up1", LinkLayer::Ethernet(Mac([0x52, 0x54, 0, 0, 0, 0x44])))),
+        Fact::Route(crate::host::default_route(other)),
+    ]);
+    kernel.obey(&host.take());
+    assert!(host.engine.upstream_links().any(|upstream| upstream == other));
+    assert!(kernel.answers(UP, guest(2)));
+    // What is told is what is done.
+    assert_eq!(host.engine.explain(guest(2), host.now).outcome, Expected::Answered);
+}
+
+#[test]
 fn a_reload_brings_the_program_and_takes_it_away() {
     let packet = with(|policy| {
         policy.ranges[0].routes = RangeRoutes::Guests;

@@ -12,15 +12,13 @@ mod place;
 use core::net::Ipv6Addr;
 
 use super::{Because, Decision, Scene};
-use crate::engine::answer;
-use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
-use crate::engine::guests::Guests;
-use crate::engine::keep::Keep;
 use crate::engine::liveness::Live;
 use crate::engine::plan::{RangeId, bindings::Upstream};
 use crate::engine::policy::Answer;
 use crate::engine::time::Time;
+use crate::engine::{answer, asker::Asker};
+use crate::engine::{guests::Guests, keep::Keep};
 use crate::wire::{DropReason, Mac};
 
 /// Why an address is answered for, or not.
@@ -153,8 +151,11 @@ impl Explainer<'_> {
             return Expected::Dropped(reason);
         }
         steps.push(yes(Subject::Address, "a unicast address of more than this link".to_owned()));
-        if let Some(upstream) = plan.bindings.upstreams.iter().find(|up| host.links.has(up.link, target)) {
-            steps.push(self.own_address(upstream.link, target));
+        let asked_on = plan.find(target).and_then(|range| plan.place(range).upstream);
+        let is_there =
+            |link: &IfIndex| asked_on.is_none_or(|on| on == *link) && host.links.has(*link, target);
+        if let Some(link) = plan.bindings.upstreams.iter().map(|up| up.link).find(is_there) {
+            steps.push(self.own_address(link, target));
             return Expected::Dropped(DropReason::UpstreamAddress);
         }
         let Some(range) = plan.find(target) else {
