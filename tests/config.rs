@@ -231,12 +231,6 @@ fn a_program_in_the_kernel_answers_where_it_is_wanted_and_for_as_long() {
 }
 
 #[test]
-fn planned_keys_and_tables_are_refused_as_such() {
-    let found = problems("[[guest]]\npin = true");
-    assert!(found.contains(&"2: `pin` is not supported yet; remove it".to_owned()), "{found:?}");
-}
-
-#[test]
 fn unknown_keys_and_tables_are_refused_with_the_nearest_known_one() {
     for (text, problem) in [
         ("[[upstream]]\nruoter = true", "2: unknown key `ruoter` in [[upstream]]; did you mean `router`?"),

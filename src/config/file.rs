@@ -13,7 +13,7 @@ use super::guest;
 use super::mirror::File;
 use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
-use super::schema::{self, LATER_TABLES, TABLES, Table, Times, nearest};
+use super::schema::{self, TABLES, Table, Times};
 use super::section::{Section, at, kind, list, meant_table};
 use super::{synonyms, tables};
 
@@ -75,8 +75,7 @@ fn walk<'d>(
 ) {
     for (name, value) in document.iter() {
         let place = at(start, name.span());
-        let known = TABLES.into_iter().find(|table| table.name == name.get_ref());
-        let Some(table) = known.filter(|table| !table.keys.is_empty()) else {
+        let Some(table) = TABLES.into_iter().find(|table| table.name == name.get_ref()) else {
             refuse_table(name.get_ref(), value.get_ref(), &place, report);
             continue;
         };
@@ -161,10 +160,6 @@ fn sections<'d>(
 }
 
 fn refuse_table(name: &str, value: &DeValue<'_>, place: &Place, report: &mut Report<'_>) {
-    if LATER_TABLES.contains(&name) || TABLES.iter().any(|table| table.name == name) {
-        report.push(place, format!("`{name}` is not supported yet")).help("remove it");
-        return;
-    }
     let is_table = match value {
         DeValue::Table(_) => true,
         DeValue::Array(items) => items.iter().all(|item| item.get_ref().is_table()) && !items.is_empty(),
@@ -179,8 +174,6 @@ fn refuse_table(name: &str, value: &DeValue<'_>, place: &Place, report: &mut Rep
         problem.help(format!("`{name}` belongs under {}", table.header()));
     } else if let Some(table) = synonyms::of_table(name).or_else(|| meant_table(name)) {
         problem.help(format!("did you mean {}?", table.header()));
-    } else if let Some(near) = nearest(name, LATER_TABLES) {
-        problem.help(format!("did you mean `{near}`? It is not supported yet"));
     } else {
         let names: Vec<&str> = schema::TABLES.iter().map(|table| table.name).collect();
         problem.help(format!("the tables are {}", list(&names)));

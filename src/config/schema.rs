@@ -1,5 +1,4 @@
-//! Which tables and keys there are: those that are read, those that are planned, and the nearest
-//! one to a word that is neither.
+//! Which tables and keys there are, and the nearest one to a word that is none of them.
 //!
 //! May touch: nothing.
 
@@ -9,10 +8,8 @@ pub(super) struct Table {
     pub(super) name: &'static str,
     /// How often it can be written.
     pub(super) times: Times,
-    /// The keys that are read.
+    /// Its keys.
     pub(super) keys: &'static [&'static str],
-    /// The keys that are planned.
-    pub(super) later: &'static [&'static str],
 }
 
 /// How often a table can be written.
@@ -33,7 +30,7 @@ impl Table {
 
     /// The table that has this key, if there is one.
     pub(super) fn with_key(key: &str) -> Option<&'static Table> {
-        TABLES.into_iter().find(|table| table.keys.contains(&key) || table.later.contains(&key))
+        TABLES.into_iter().find(|table| table.keys.contains(&key))
     }
 }
 
@@ -54,7 +51,6 @@ pub(super) static UPSTREAM: Table = Table {
         "backend",
         "on-crash-answer",
     ],
-    later: &[],
 };
 
 pub(super) static RANGE: Table = Table {
@@ -74,54 +70,41 @@ pub(super) static RANGE: Table = Table {
         "guard",
         "standby",
     ],
-    later: &[],
 };
 
 pub(super) static GUEST: Table = Table {
     name: "guest",
     times: Times::Many,
     keys: &["name", "mac", "interface", "addresses", "delegate", "pin", "guard"],
-    later: &[],
 };
 
-pub(super) static ROUTES: Table = Table {
-    name: "routes",
-    times: Times::Once,
-    keys: &["protocol", "table", "metric", "on-stop"],
-    later: &[],
-};
+pub(super) static ROUTES: Table =
+    Table { name: "routes", times: Times::Once, keys: &["protocol", "table", "metric", "on-stop"] };
 
 pub(super) static TIMERS: Table = Table {
     name: "timers",
     times: Times::Once,
     keys: &["reachable", "retransmit", "retries", "absent", "keepalive"],
-    later: &[],
 };
 
 pub(super) static LIMITS: Table = Table {
     name: "limits",
     times: Times::Once,
     keys: &["targets", "pending", "probes-per-second", "announcements-per-second", "groups"],
-    later: &[],
 };
 
-pub(super) static SYSCTL: Table = Table { name: "sysctl", times: Times::Once, keys: &["manage"], later: &[] };
+pub(super) static SYSCTL: Table = Table { name: "sysctl", times: Times::Once, keys: &["manage"] };
 
 pub(super) static CONTROL: Table =
-    Table { name: "control", times: Times::Once, keys: &["socket", "metrics"], later: &[] };
+    Table { name: "control", times: Times::Once, keys: &["socket", "metrics"] };
 
-pub(super) static EXPORT: Table =
-    Table { name: "export", times: Times::Once, keys: &["nft-sets"], later: &[] };
+pub(super) static EXPORT: Table = Table { name: "export", times: Times::Once, keys: &["nft-sets"] };
 
-pub(super) static LOG: Table =
-    Table { name: "log", times: Times::Once, keys: &["level", "format"], later: &[] };
+pub(super) static LOG: Table = Table { name: "log", times: Times::Once, keys: &["level", "format"] };
 
-/// The tables that are read.
+/// Every table.
 pub(super) static TABLES: [&Table; 10] =
     [&UPSTREAM, &RANGE, &GUEST, &ROUTES, &TIMERS, &LIMITS, &SYSCTL, &CONTROL, &EXPORT, &LOG];
-
-/// The tables that are planned.
-pub(super) const LATER_TABLES: [&str; 0] = [];
 
 /// The candidate that somebody who wrote `word` probably meant.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

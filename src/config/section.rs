@@ -102,14 +102,10 @@ impl<'d> Section<'d> {
         written
     }
 
-    /// Reports every key that is not read.
+    /// Reports every key that the table does not have.
     pub(super) fn refuse_the_rest(&self, report: &mut Report<'_>) {
         for Entry { name, place, value, .. } in &self.entries {
             if self.table.keys.contains(name) {
-                continue;
-            }
-            if self.table.later.contains(name) {
-                report.push(place, format!("`{name}` is not supported yet")).help("remove it");
                 continue;
             }
             let problem = report.push(place, format!("unknown key `{name}` in {}", self.table.header()));
@@ -119,8 +115,6 @@ impl<'d> Section<'d> {
                 problem.help(format!("did you mean `{near}`?"));
             } else if let Some(table) = Table::with_key(name) {
                 problem.help(format!("`{name}` belongs under {}", table.header()));
-            } else if let Some(near) = nearest(name, self.table.later.iter().copied()) {
-                problem.help(format!("did you mean `{near}`? It is not supported yet"));
             } else {
                 problem.help(format!("the keys here are {}", list(self.table.keys)));
             }
@@ -132,7 +126,6 @@ impl<'d> Section<'d> {
     pub(super) fn absent<T>(&self, key: &str) -> Field<T> {
         let is_slip = |written: &str| {
             !self.table.keys.contains(&written)
-                && !self.table.later.contains(&written)
                 && (synonyms::means(self.table, written, key) || self.meant_by(written) == Some(key))
         };
         if self.entries.iter().any(|entry| is_slip(entry.name)) { Field::Wrong } else { Field::Absent }
@@ -277,7 +270,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// The raw value of a key and its place; none for one that is only planned.
+    /// The raw value of a key and its place.
     pub(super) fn entry(&self, key: &str) -> Option<(&'d DeValue<'d>, Place)> {
         let entry = self.last(key)?;
         Some((entry.value.get_ref(), at(entry.start, entry.value.span())))

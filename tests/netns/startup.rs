@@ -50,8 +50,8 @@ fn names_a_missing_capability() {
 fn refuses_a_key_that_it_does_not_know() {
     let lab = Lab::veth();
     let unknown = Settings::default().range(C, "br0", "frobnicate = true");
-    let planned = Settings::default().range(C, "br0", "").rest("[[guest]]\nname = \"web\"\n");
-    for (settings, word) in [(unknown, "frobnicate"), (planned, "guest")] {
+    let incomplete = Settings::default().range(C, "br0", "").rest("[[guest]]\nname = \"web\"\n");
+    for (settings, word) in [(unknown, "frobnicate"), (incomplete, "guest")] {
         let said = Daemon::refusal(&lab, &[], settings);
         assert!(said.contains(word), "{said}");
     }
