@@ -31,8 +31,8 @@ fn check_addresses(guest: &Guest, around: Around<'_>, report: &mut Report<'_>) {
                     report.push(place, "\"eui64\" computes the address from the `mac`, which is missing");
                 problem.help("add the `mac`, or list the addresses");
             }
-            if !around.has_64_for(guest.interface.value()) {
-                let sentence = "\"eui64\" needs a range that is a /64, and there is none for this guest";
+            if !around.has_64() {
+                let sentence = "\"eui64\" needs a range that is a /64, and there is none";
                 let problem = report.push(place, sentence);
                 problem.help("write a [[range]] with suffix = \"::/64\", or list the addresses");
             }
@@ -91,7 +91,10 @@ fn check_in_range(
         // which they have interfaces."
         let problem = report.push(place, format!("{shown} is the subnet-router anycast address of {prefix}"));
         problem.help("give the guest another address of the range");
-    } else if let Some(name) = guest.interface.value().filter(|name| !has_guests_on(range, name)) {
+    } else if let (Some(name), Field::Absent) = (guest.interface.value(), &guest.mac)
+        && !has_guests_on(range, name)
+    {
+        // With a MAC the name may be that of a port of the range's bridge, which the host alone knows.
         let sentence = format!("{shown} is in the range {prefix}, which has no guests behind {name}");
         let problem = report.push(place, sentence);
         problem.help("correct the `interface` of the guest or of the range");
@@ -132,10 +135,9 @@ impl Around<'_> {
         !self.suffixes.is_empty() || self.upstreams.iter().any(|upstream| upstream.automatic.is_some())
     }
 
-    fn has_64_for(&self, interface: Option<&IfName>) -> bool {
-        let is_there = |range: &RangePolicy| interface.is_none_or(|name| has_guests_on(range, name));
+    fn has_64(&self) -> bool {
         let mut all = self.ranges.iter().chain(self.suffixes);
         self.upstreams.iter().any(|upstream| upstream.automatic.is_some())
-            || all.any(|range| range.prefix.prefix_len() == 64 && is_there(range))
+            || all.any(|range| range.prefix.prefix_len() == 64)
     }
 }

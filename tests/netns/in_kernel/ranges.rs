@@ -206,16 +206,18 @@ fn a_range_is_answered_for_until_its_time_is_over() {
     started(&lab, with_lease()).kill();
     let mut router = Endpoint::open(&lab.router, "rt0");
     assert_eq!(answers(&mut router, &question(c(1))).len(), 1);
+    // Another one each time, as what comes again soon is the daemon's; a fast machine comes round in some seconds.
+    let after = |last: u16| last % 0x7fff + 1;
     let mut last = 1;
     eventually("the kernel is silent", PATIENCE, || {
-        last += 1;
+        last = after(last);
         answers(&mut router, &question(c(last))).is_empty().then_some(())
     });
     let before = by_range(&lab);
     let daemon = started(&lab, with_lease());
     let mut link = Link::open(&lab);
     eventually("the program answers again", PATIENCE, || {
-        last += 1;
+        last = after(last);
         link.answered(&question(c(last)));
         (by_range(&lab) > before).then_some(())
     });
