@@ -66,6 +66,16 @@ fn a_program_is_told_of_all_of_a_range_and_of_what_it_passes_on() {
 }
 
 #[test]
+fn a_program_answers_for_nothing_of_a_range_that_stands_by() {
+    let (_, told) = whole(|policy| {
+        let mut standby = range("2001:db8:1:2:c::4400/120", "lxcbr0");
+        (standby.answer, standby.standby) = (Answer::Always, true);
+        policy.ranges.push(standby);
+    });
+    assert!(answers(&told, guest(5)) && !answers(&told, guest(0x4405)), "{told:?}");
+}
+
+#[test]
 fn its_program_looks_at_what_is_within_answered_ranges_alone() {
     let mut host = Host::bare(mirrored(|policy| {
         policy.ranges[0].answer = Answer::Always;

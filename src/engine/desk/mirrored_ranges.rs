@@ -1,7 +1,7 @@
 //! Which ranges the programs in the kernel answer for as a whole: those of `always` in which a question for any address
 //! would be answered at once. What would not be is passed on: addresses of the upstream, routers, what a rival has, what
 //! is excluded, other ranges inside, and what routes lead back out of the upstream. Where routes may lead all of a range
-//! back it is passed on altogether.
+//! back, and where it stands by, it is passed on altogether.
 
 use std::collections::BTreeSet;
 
@@ -43,6 +43,8 @@ impl House {
         let is_whole = |id: RangeId| {
             plan.place(id).upstream == Some(link)
                 && plan.range(id).answer == Answer::Always
+                // What is claimed of it, the daemon answers for.
+                && !plan.range(id).standby
                 && plan.check_downstream(id, host).is_ok()
                 && led_back(id).is_some()
         };
