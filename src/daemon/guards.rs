@@ -27,6 +27,8 @@ pub(super) struct Guards {
     /// What is to be changed next.
     next: BTreeMap<GuardKey, Option<Guarding>>,
     under_way: Option<BoxFuture<'static, Ended>>,
+    /// What is under way is a look for what a crashed one has left: nobody waits for that.
+    sweeps: bool,
     /// The tables that were there, where nobody knew.
     left: Option<Tables>,
     /// While there is a table, or may be.
@@ -85,6 +87,7 @@ impl Guards {
         if self.under_way.is_some() || !self.next.is_empty() || self.watch.is_some() {
             return;
         }
+        self.sweeps = true;
         self.under_way = Some(Box::pin(async {
             let left = left().await;
             if left == Tables::default() {
@@ -97,7 +100,7 @@ impl Guards {
 
     /// Whether a change is under way.
     pub(super) fn is_busy(&self) -> bool {
-        self.under_way.is_some() || !self.next.is_empty()
+        self.under_way.is_some() && !self.sweeps || !self.next.is_empty()
     }
 
     /// The next news. Cancel-safe.
@@ -105,7 +108,7 @@ impl Guards {
         let (may_begin, is_touched) = (self.under_way.is_none(), self.look.is_some());
         tokio::select! {
             ended = end_of(&mut self.under_way) => {
-                self.under_way = None;
+                (self.under_way, self.sweeps) = (None, false);
                 let news = self.take_in(ended);
                 self.start_next();
                 news

@@ -18,6 +18,8 @@ use crate::kernel::nft_table::{self, Table, TableWatch};
 #[derive(Default)]
 pub(super) struct Suppressor {
     under_way: Option<BoxFuture<'static, Ended>>,
+    /// What is under way is a look for what a crashed one has left: nobody waits for that.
+    sweeps: bool,
     next: Option<Vec<Suppression>>,
     /// While there is a table.
     watch: Option<TableWatch>,
@@ -68,6 +70,7 @@ impl Suppressor {
         if self.under_way.is_some() || self.next.is_some() || self.watch.is_some() {
             return;
         }
+        self.sweeps = true;
         self.under_way = Some(Box::pin(async {
             match tokio::task::spawn_blocking(|| nft_table::is_there(Table::SUPPRESS)).await {
                 Ok(Ok(true)) => Ended::Swept(nft::replace(&[]).await),
@@ -78,7 +81,7 @@ impl Suppressor {
 
     /// Whether a change is under way.
     pub(super) fn is_busy(&self) -> bool {
-        self.under_way.is_some()
+        self.under_way.is_some() && !self.sweeps || self.next.is_some()
     }
 
     /// The next news. Cancel-safe.
@@ -86,7 +89,7 @@ impl Suppressor {
         let (may_look, is_touched) = (self.under_way.is_none(), self.look.is_some());
         tokio::select! {
             ended = end_of(&mut self.under_way) => {
-                self.under_way = None;
+                (self.under_way, self.sweeps) = (None, false);
                 let news = self.take_in(ended);
                 self.start_next();
                 news
@@ -198,6 +201,15 @@ const AFTER_A_FAILED_LOOK: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_what_a_crashed_one_has_left_but_for_a_change_behind_it() {
+        let mut suppressor = Suppressor::default();
+        suppressor.sweep();
+        assert!(suppressor.under_way.is_some() && !suppressor.is_busy());
+        suppressor.next = Some(Vec::new());
+        assert!(suppressor.is_busy());
+    }
 
     #[tokio::test]
     async fn a_look_that_failed_is_repeated() {

@@ -200,7 +200,7 @@ fn serves_beside_a_single_address_without_removing_it() {
     let patient = Patient::with(Lab::veth(), "");
     patient.shell("ip -6 addr flush dev br0 scope global; ip -6 addr flush dev gv1 scope global");
     patient.lab.host.ip("addr del 2001:db8:1:2::2/64 dev up0\naddr add 2001:db8:1:2::2/128 dev up0 nodad");
-    let mut session = Session::open(&patient.lab).expect("a session");
+    let mut session = eventually("a session", PATIENCE, || Session::open(&patient.lab));
     let findings = found(&patient, "on-link");
     assert_eq!(removals(&findings), [""; 0], "{findings:#?}");
     patient.is_healed("on-link", "warning", &["a /128"]);
