@@ -52,7 +52,7 @@ pub(crate) fn examine(responder: &Responder) -> Vec<(Case, Verdict)> {
 impl Bench {
     fn start(responder: &Responder) -> Self {
         let lab = Lab::veth();
-        // The responder's host may have to resolve whoever asks, and the router's kernel replies.
+        // The responder's host may have to resolve the asker, and the router's kernel replies.
         let addresses: String =
             (1..=ASKERS).map(|n| format!("addr add {}/64 dev rt0 nodad\n", asker(n).address)).collect();
         lab.router.ip(addresses.trim_end());

@@ -220,7 +220,7 @@ const FAULTS: &[Fault] = &[
             // The length stays the truth or becomes too short; so does everything else.
             for _ in 0..chance.between(1, 4) {
                 let at = chance.between(14, frame.len() as u64) as usize;
-                // Not the target: whoever has what it becomes is not known here.
+                // Not the target: who has the address that it becomes is not known here.
                 if !(62..78).contains(&at) {
                     frame[at] ^= chance.next() as u8;
                 }
@@ -269,7 +269,7 @@ pub(crate) fn put_right(world: &mut World) {
     }
 }
 
-/// The kernel takes the addresses and routes of an interface away that goes down; whoever has set it up puts them back.
+/// The kernel takes the addresses and routes of an interface away that goes down. The program that has set it up puts them back.
 fn readdress(world: &World) {
     quietly(
         world,

@@ -57,7 +57,7 @@ fn lacking(host: &Host, guest: &Value) -> Option<Finding> {
             "the prefixes of the guest {name} are not routed: no link-local address was heard from {mac} on \
              {interface}"
         ))
-        // Whoever replies has to ask for the host's link-local address first, from its own.
+        // A guest that replies has to ask for the host's link-local address first, from its own.
         .run(Command::new(format!("ping -c 2 ff02::1%{interface}"))),
         "interface_down" => {
             let down = named_interface(host, name).unwrap_or_else(|| interface.to_owned());

@@ -241,7 +241,7 @@ fn guests_that_are_written_as_before_are_not_looked_at_again() {
     guests.write(&[listed("a", 1), listed("b", 2)]);
     settled(&mut guests, &ground);
     guests.take_out();
-    // Nothing is live on this ground, so whoever is looked at is told again.
+    // Nothing is live on this ground, so every guest that is looked at is told again.
     let walk = |guests: &mut Guests| {
         let mut cursor = Some(Cursor::changed());
         while let Some(from) = cursor {
