@@ -3,10 +3,12 @@
 //!     cargo test --test torture                                        twenty seconds, as in tests/run
 //!     cargo test --test torture -- --minutes 30 --seed 7               half an hour; a seed plays the same faults again
 //!
-//! The variable LONE64_OTHER names another build of lone64, a release build for example. A host between a router and a village of up to 48 guests, of which few stay as they are. Faults are injected in rounds;
-//! after each round everything that was broken is put right, and then what must hold is looked at (`rest`); what must
-//! never happen is looked for all the time (`watch`). The report says what was injected, and every violation with its
-//! round. Not injected: jumps of the clock, which is one for the whole machine, and scarce memory.
+//! The variable LONE64_OTHER names another build of lone64, a release build for example.
+//!
+//! A host between a router and a village of up to 48 guests, of which few stay as they are. Faults are injected in
+//! rounds; after each round everything that was broken is put right, and then what must hold is looked at (`rest`); what
+//! must never happen is looked for all the time (`watch`). The report says what was injected, and every violation with
+//! its round. Not injected: jumps of the clock, which is one for the whole machine, and scarce memory.
 //!
 //! * `world`: the namespaces, and the guests
 //! * `daemon`: lone64, as a process that is killed, stopped and started again
