@@ -4,18 +4,17 @@
 //! May touch: nft(8), and the kernel's word of nftables, through their rooms.
 
 use std::collections::BTreeSet;
-use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::lookout::{BETWEEN_LOOKS, Lookout, blocking, end_of, end_of_pause};
 use crate::engine::Exported;
 use crate::kernel::nft::{self, NftError, Purpose};
-use crate::kernel::nft_table::{Table, TableWatch};
+use crate::kernel::nft_table::Table;
 use crate::kernel::sets::{self, Shape};
 
 /// Keeps the sets while answers go on.
@@ -32,10 +31,8 @@ pub(super) struct Exports {
     under_way: Option<BoxFuture<'static, Ended>>,
     /// When the next change is made.
     next: Option<Pin<Box<Sleep>>>,
-    watch: Option<TableWatch>,
+    lookout: Lookout,
     installed: Option<Shape>,
-    look: Option<Pin<Box<Sleep>>>,
-    looked: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,9 +65,8 @@ impl Exports {
         if self.phase == Phase::Off {
             self.phase = Phase::On;
             self.is_unsure = true;
-            let opened = TableWatch::open(&[Table::SETS]);
             let cause = "lone64 does not notice when other programs change the table inet lone64";
-            self.watch = opened.inspect_err(|error| tracing::warn!(%error, "{cause}")).ok();
+            self.lookout.open(&[Table::SETS], cause);
         }
         for (exported, is_there) in changes {
             let (to, from) = match is_there {
@@ -115,25 +111,13 @@ impl Exports {
 
     /// The next news. Cancel-safe.
     pub(super) async fn news(&mut self) -> News {
-        let (may_begin, is_touched) = (self.under_way.is_none(), self.look.is_some());
+        let may_begin = self.under_way.is_none();
         tokio::select! {
             ended = end_of(&mut self.under_way) => {
                 self.under_way = None;
                 self.take_in(ended)
             }
-            touched = touch_of(&mut self.watch), if !is_touched => {
-                match touched {
-                    Ok(()) => self.look_soon(),
-                    Err(error) => {
-                        tracing::warn!(%error, "lone64 no longer notices changes of nftables");
-                        self.watch = None;
-                    }
-                }
-                News::Nothing
-            }
-            () = end_of_pause(&mut self.look), if may_begin => {
-                self.look = None;
-                self.looked = Some(Instant::now());
+            () = self.lookout.due(may_begin) => {
                 if self.installed.is_some() {
                     self.under_way = Some(Box::pin(async { Ended::Look(blocking(sets::shape).await) }));
                 }
@@ -151,12 +135,6 @@ impl Exports {
         if self.next.is_none() {
             self.next = Some(Box::pin(sleep_until(Instant::now() + pause)));
         }
-    }
-
-    fn look_soon(&mut self) {
-        let soon = Instant::now() + LOOK_PAUSE;
-        let at = self.looked.map_or(soon, |looked| soon.max(looked + BETWEEN_LOOKS));
-        self.look = Some(Box::pin(sleep_until(at)));
     }
 
     fn start(&mut self) {
@@ -218,6 +196,7 @@ impl Exports {
             Ended::Look(Ok(_)) => News::Nothing,
             Ended::Look(Err(error)) => {
                 tracing::debug!(%error, "cannot read the table inet lone64");
+                self.lookout.look_again();
                 News::Nothing
             }
             Ended::Over(result) => {
@@ -243,34 +222,6 @@ async fn over() -> Ended {
     })
 }
 
-/// What takes a lock of the kernel's is done by another thread.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-async fn end_of(under_way: &mut Option<BoxFuture<'static, Ended>>) -> Ended {
-    match under_way {
-        Some(under_way) => under_way.await,
-        None => pending().await,
-    }
-}
-
-async fn end_of_pause(pause: &mut Option<Pin<Box<Sleep>>>) {
-    match pause {
-        Some(pause) => pause.await,
-        None => pending().await,
-    }
-}
-
-async fn touch_of(watch: &mut Option<TableWatch>) -> io::Result<()> {
-    match watch {
-        Some(watch) => watch.touched().await,
-        None => pending().await,
-    }
-}
-
 /// What changes within this is changed in one go: a process for each change would cost more than all else.
 const BETWEEN_CHANGES: Duration = Duration::from_millis(200);
 const AFTER_A_REFUSAL: Duration = Duration::from_secs(10);
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);

@@ -4,20 +4,19 @@
 //! May touch: nft(8), and the kernel's word of nftables, through their rooms.
 
 use std::collections::BTreeMap;
-use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::lookout::{Lookout, blocking, end_of, end_of_pause};
 use crate::engine::facts::IfName;
 use crate::engine::guests::{Breach, GuardKey, Guarded, Guarding, GuestId};
 use crate::kernel::guard::{Drop, Elements, Script, Shape, Tables, drops, shape};
 use crate::kernel::nft::{self, NftError, Purpose};
-use crate::kernel::nft_table::{self, Table, TableWatch};
+use crate::kernel::nft_table::{self, Table};
 use crate::wire::Mac;
 
 /// Changes guards while answers go on.
@@ -32,11 +31,8 @@ pub(super) struct Guards {
     /// The tables that were there, where nobody knew.
     left: Option<Tables>,
     /// While there is a table, or may be.
-    watch: Option<TableWatch>,
+    lookout: Lookout,
     installed: Option<Shape>,
-    /// Somebody has changed a table, perhaps we: it is to be looked at when this ends.
-    look: Option<Pin<Box<Sleep>>>,
-    looked: Option<Instant>,
     /// When drops are to be read.
     read: Option<Pin<Box<Sleep>>>,
     counted: BTreeMap<(Table, IfName, Option<Mac>, Breach), u64>,
@@ -66,36 +62,28 @@ enum Ended {
     },
     Look(io::Result<Shape>),
     Read(io::Result<Vec<Drop>>),
-    /// Tables were looked for that nobody uses any more.
-    Swept(Option<Result<(), NftError>>),
+    /// These tables are there, and nobody uses them any more.
+    Found(Tables),
+    /// They were removed.
+    Swept(Result<(), NftError>),
 }
 
 impl Guards {
     /// These are to be held to this.
     pub(super) fn ask(&mut self, guards: Vec<(GuardKey, Option<Guarding>)>) {
         self.next.extend(guards);
-        if self.watch.is_none() {
-            let opened = TableWatch::open(&TABLES);
-            let cause = "lone64 does not notice when other programs change the tables of guards";
-            self.watch = opened.inspect_err(|error| tracing::warn!(%error, "{cause}")).ok();
-        }
+        let cause = "lone64 does not notice when other programs change the tables of guards";
+        self.lookout.open(&TABLES, cause);
         self.start_next();
     }
 
     /// Removes the tables that one which crashed has left, if nobody is guarded; nobody waits for that.
     pub(super) fn sweep(&mut self) {
-        if self.under_way.is_some() || !self.next.is_empty() || self.watch.is_some() {
+        if self.under_way.is_some() || !self.next.is_empty() || self.lookout.is_open() {
             return;
         }
         self.sweeps = true;
-        self.under_way = Some(Box::pin(async {
-            let left = left().await;
-            if left == Tables::default() {
-                return Ended::Swept(None);
-            }
-            let Script { text, .. } = Elements::default().change(Vec::new(), left);
-            Ended::Swept(Some(nft::apply(Purpose::Guard, &text).await))
-        }));
+        self.under_way = Some(Box::pin(async { Ended::Found(left().await) }));
     }
 
     /// Whether a change is under way.
@@ -105,7 +93,7 @@ impl Guards {
 
     /// The next news. Cancel-safe.
     pub(super) async fn news(&mut self) -> News {
-        let (may_begin, is_touched) = (self.under_way.is_none(), self.look.is_some());
+        let may_begin = self.under_way.is_none();
         tokio::select! {
             ended = end_of(&mut self.under_way) => {
                 (self.under_way, self.sweeps) = (None, false);
@@ -113,19 +101,7 @@ impl Guards {
                 self.start_next();
                 news
             }
-            touched = touch_of(&mut self.watch), if !is_touched => {
-                match touched {
-                    Ok(()) => self.look_soon(),
-                    Err(error) => {
-                        tracing::warn!(%error, "lone64 no longer notices changes of nftables");
-                        self.watch = None;
-                    }
-                }
-                News::Nothing
-            }
-            () = end_of_pause(&mut self.look), if may_begin => {
-                self.look = None;
-                self.looked = Some(Instant::now());
+            () = self.lookout.due(may_begin) => {
                 if self.installed.is_some() {
                     self.under_way = Some(Box::pin(async { Ended::Look(blocking(shape).await) }));
                 }
@@ -139,13 +115,6 @@ impl Guards {
                 News::Nothing
             }
         }
-    }
-
-    /// A little later, when all of a change has come; and not often, whatever somebody does to the tables.
-    fn look_soon(&mut self) {
-        let soon = Instant::now() + LOOK_PAUSE;
-        let at = self.looked.map_or(soon, |looked| soon.max(looked + BETWEEN_LOOKS));
-        self.look = Some(Box::pin(sleep_until(at)));
     }
 
     fn take_in(&mut self, ended: Ended) -> News {
@@ -162,12 +131,13 @@ impl Guards {
                 // Somebody may have flushed them before they were looked at.
                 if self.installed.is_some_and(|shape| !shape.has(self.elements.count())) {
                     self.installed = Some(Shape::default());
-                    self.look_soon();
+                    self.lookout.look_soon();
                 }
                 if result.is_err() {
                     self.elements.forget();
                 } else if self.elements.tables() == Tables::default() {
-                    (self.watch, self.read, self.installed) = (None, None, None);
+                    self.lookout.close();
+                    (self.read, self.installed) = (None, None);
                 } else {
                     self.read_soon();
                 }
@@ -181,6 +151,7 @@ impl Guards {
             Ended::Look(Ok(_)) => News::Nothing,
             Ended::Look(Err(error)) => {
                 tracing::debug!(%error, "cannot read the tables of guards");
+                self.lookout.look_again();
                 News::Nothing
             }
             Ended::Read(read) => {
@@ -193,12 +164,20 @@ impl Guards {
                     }
                 }
             }
-            Ended::Swept(None) => News::Nothing,
-            Ended::Swept(Some(Ok(()))) => {
+            Ended::Found(tables) => {
+                // A change that waits makes them as they are to be.
+                if tables != Tables::default() && self.next.is_empty() {
+                    let Script { text, .. } = Elements::default().change(Vec::new(), tables);
+                    let under_way = async move { Ended::Swept(nft::apply(Purpose::Guard, &text).await) };
+                    self.under_way = Some(Box::pin(under_way));
+                }
+                News::Nothing
+            }
+            Ended::Swept(Ok(())) => {
                 tracing::info!("removed the tables lone64_guard that a crashed lone64 left");
                 News::Nothing
             }
-            Ended::Swept(Some(Err(error))) => {
+            Ended::Swept(Err(error)) => {
                 tracing::debug!(%error, "cannot remove the tables lone64_guard that a crashed lone64 left");
                 News::Nothing
             }
@@ -267,33 +246,18 @@ fn look_for_tables() -> Tables {
     Tables { bridge: is_there(Table::GUARD_BRIDGE), routed: is_there(Table::GUARD_ROUTED) }
 }
 
-/// What takes a lock of the kernel's is done by another thread.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-async fn end_of(under_way: &mut Option<BoxFuture<'static, Ended>>) -> Ended {
-    match under_way {
-        Some(under_way) => under_way.await,
-        None => pending().await,
-    }
-}
-
-async fn end_of_pause(pause: &mut Option<Pin<Box<Sleep>>>) {
-    match pause {
-        Some(pause) => pause.await,
-        None => pending().await,
-    }
-}
-
-async fn touch_of(watch: &mut Option<TableWatch>) -> io::Result<()> {
-    match watch {
-        Some(watch) => watch.touched().await,
-        None => pending().await,
-    }
-}
-
 static TABLES: [Table; 2] = [Table::GUARD_BRIDGE, Table::GUARD_ROUTED];
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 const BETWEEN_READS: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_that_failed_is_repeated() {
+        let mut guards = Guards { installed: Some(Shape::default()), ..Guards::default() };
+        let news = guards.take_in(Ended::Look(Err(io::Error::other("busy"))));
+        assert!(matches!(news, News::Nothing) && guards.lookout.is_to_look());
+        assert!(guards.installed.is_some(), "nothing is known to have gone");
+    }
+}

@@ -26,6 +26,7 @@ mod hand_over;
 mod in_force;
 mod log_writer;
 pub mod logging;
+mod lookout;
 mod memory;
 pub mod metrics;
 mod operator;

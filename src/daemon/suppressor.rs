@@ -3,16 +3,12 @@
 //!
 //! May touch: nft(8), and the kernel's word of nftables, through their rooms.
 
-use std::future::pending;
-use std::pin::Pin;
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::lookout::{Lookout, blocking, end_of};
 use crate::engine::Suppression;
 use crate::kernel::nft::{self, NftError};
-use crate::kernel::nft_table::{self, Table, TableWatch};
+use crate::kernel::nft_table::{self, Table};
 
 /// Changes the table while answers go on.
 #[derive(Default)]
@@ -22,13 +18,10 @@ pub(super) struct Suppressor {
     sweeps: bool,
     next: Option<Vec<Suppression>>,
     /// While there is a table.
-    watch: Option<TableWatch>,
+    lookout: Lookout,
     /// Our table as nft lists it; empty where another program has changed it already, `None` where there is none of
     /// ours, or it is not known.
     installed: Option<String>,
-    /// Somebody has changed the table, perhaps we: it is to be looked at when this ends.
-    look: Option<Pin<Box<Sleep>>>,
-    looked: Option<Instant>,
 }
 
 /// What there is to tell.
@@ -47,19 +40,18 @@ enum Ended {
     Change(Result<(), NftError>, Option<String>),
     /// A look at the table.
     Look(Result<Option<String>, NftError>),
-    /// A table was found that nobody uses any more.
+    /// Whether there is a table that nobody uses any more.
+    Found(bool),
+    /// It was removed.
     Swept(Result<(), NftError>),
-    /// There was none.
-    Clean,
 }
 
 impl Suppressor {
     /// This is to be suppressed, and nothing else.
     pub(super) fn ask(&mut self, suppressions: Vec<Suppression>) {
-        if !suppressions.is_empty() && self.watch.is_none() {
-            let opened = TableWatch::open(&[Table::SUPPRESS]);
+        if !suppressions.is_empty() {
             let cause = "lone64 does not notice when other programs change the table ip6 lone64";
-            self.watch = opened.inspect_err(|error| tracing::warn!(%error, "{cause}")).ok();
+            self.lookout.open(&[Table::SUPPRESS], cause);
         }
         self.next = Some(suppressions);
         self.start_next();
@@ -67,15 +59,12 @@ impl Suppressor {
 
     /// Removes the table that one which crashed has left, if there is one; nobody waits for that.
     pub(super) fn sweep(&mut self) {
-        if self.under_way.is_some() || self.next.is_some() || self.watch.is_some() {
+        if self.under_way.is_some() || self.next.is_some() || self.lookout.is_open() {
             return;
         }
         self.sweeps = true;
         self.under_way = Some(Box::pin(async {
-            match tokio::task::spawn_blocking(|| nft_table::is_there(Table::SUPPRESS)).await {
-                Ok(Ok(true)) => Ended::Swept(nft::replace(&[]).await),
-                _ => Ended::Clean,
-            }
+            Ended::Found(blocking(|| nft_table::is_there(Table::SUPPRESS)).await.unwrap_or(false))
         }));
     }
 
@@ -86,7 +75,7 @@ impl Suppressor {
 
     /// The next news. Cancel-safe.
     pub(super) async fn news(&mut self) -> News {
-        let (may_look, is_touched) = (self.under_way.is_none(), self.look.is_some());
+        let may_look = self.under_way.is_none();
         tokio::select! {
             ended = end_of(&mut self.under_way) => {
                 (self.under_way, self.sweeps) = (None, false);
@@ -94,19 +83,7 @@ impl Suppressor {
                 self.start_next();
                 news
             }
-            touched = touch_of(&mut self.watch), if !is_touched => {
-                match touched {
-                    Ok(()) => self.look_soon(),
-                    Err(error) => {
-                        tracing::warn!(%error, "lone64 no longer notices changes of nftables");
-                        self.watch = None;
-                    }
-                }
-                News::Nothing
-            }
-            () = end_of_pause(&mut self.look), if may_look => {
-                self.look = None;
-                self.looked = Some(Instant::now());
+            () = self.lookout.due(may_look) => {
                 if self.installed.is_some() {
                     self.under_way = Some(Box::pin(async { Ended::Look(nft::list().await) }));
                 }
@@ -115,19 +92,12 @@ impl Suppressor {
         }
     }
 
-    /// A little later, when all of a change has come; and not often, whatever somebody does to the table.
-    fn look_soon(&mut self) {
-        let soon = Instant::now() + LOOK_PAUSE;
-        let at = self.looked.map_or(soon, |looked| soon.max(looked + BETWEEN_LOOKS));
-        self.look = Some(Box::pin(sleep_until(at)));
-    }
-
     fn take_in(&mut self, ended: Ended) -> News {
         match ended {
             Ended::Change(result, installed) => {
                 self.installed = installed;
                 if self.installed.is_none() && result.is_ok() {
-                    self.watch = None;
+                    self.lookout.close();
                 }
                 News::Changed(result)
             }
@@ -138,8 +108,7 @@ impl Suppressor {
             Ended::Look(Ok(_)) => News::Nothing,
             Ended::Look(Err(error)) => {
                 tracing::debug!(%error, "cannot read the table ip6 lone64");
-                // It may have gone, and no further word of that comes.
-                self.look = Some(Box::pin(sleep_until(Instant::now() + AFTER_A_FAILED_LOOK)));
+                self.lookout.look_again();
                 News::Nothing
             }
             Ended::Swept(Ok(())) => {
@@ -150,7 +119,13 @@ impl Suppressor {
                 tracing::debug!(%error, "cannot remove the table ip6 lone64 that a crashed lone64 left");
                 News::Nothing
             }
-            Ended::Clean => News::Nothing,
+            Ended::Found(is_there) => {
+                // A change that waits removes it as well.
+                if is_there && self.next.is_none() {
+                    self.under_way = Some(Box::pin(async { Ended::Swept(nft::replace(&[]).await) }));
+                }
+                News::Nothing
+            }
         }
     }
 
@@ -173,31 +148,6 @@ impl Suppressor {
     }
 }
 
-async fn end_of(under_way: &mut Option<BoxFuture<'static, Ended>>) -> Ended {
-    match under_way {
-        Some(under_way) => under_way.await,
-        None => pending().await,
-    }
-}
-
-async fn end_of_pause(pause: &mut Option<Pin<Box<Sleep>>>) {
-    match pause {
-        Some(pause) => pause.await,
-        None => pending().await,
-    }
-}
-
-async fn touch_of(watch: &mut Option<TableWatch>) -> std::io::Result<()> {
-    match watch {
-        Some(watch) => watch.touched().await,
-        None => pending().await,
-    }
-}
-
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-const AFTER_A_FAILED_LOOK: Duration = Duration::from_secs(5);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,7 +166,7 @@ mod tests {
         let mut suppressor = Suppressor { installed: Some("table".to_owned()), ..Suppressor::default() };
         let news =
             suppressor.take_in(Ended::Look(Err(NftError::Slow(crate::kernel::nft::Purpose::Suppress))));
-        assert!(matches!(news, News::Nothing) && suppressor.look.is_some());
+        assert!(matches!(news, News::Nothing) && suppressor.lookout.is_to_look());
         assert!(suppressor.installed.is_some(), "nothing is known to have gone");
     }
 }
