@@ -13,7 +13,7 @@ use crate::host::{
     Host, ROUTER_MAC, UP, UP_MAC, address, advertisements, events, guest, guest_mac, has, question,
     question_from, seconds, usual_facts, with,
 };
-use crate::machine::{Machine, bytes};
+use crate::machine::{Machine, bytes, rows};
 
 const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const ROUTER: Asker = Asker { link: UP, mac: ROUTER_MAC, address: GATEWAY };
@@ -104,7 +104,7 @@ impl Link {
 
     /// The router asks. What the kernel answers by itself.
     fn ask(&mut self, solicitation: Solicitation) -> Option<Advertisement> {
-        let program = self.responder.as_ref().expect("a program").program().unwrap();
+        let program = self.responder.as_ref().expect("a program").program(&rows()).unwrap();
         let mut buffer = [0; MAX_EMITTED];
         let length = solicitation.emit(&mut buffer);
         let mut frame = buffer[..length].to_vec();

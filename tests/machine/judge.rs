@@ -8,11 +8,11 @@ use lone64::engine::bindings::Upstream;
 use lone64::engine::facts::IfIndex;
 use lone64::engine::policy::{Announce, GatewaySource, Mld, Override, Source};
 use lone64::engine::{Asker, Links, advertisement, responder};
-use lone64::wire::program::{Exception, Program, Treatment, Verdict};
+use lone64::wire::program::{Exception, Program, Rows, Treatment, Verdict};
 use lone64::wire::{MAX_EMITTED, Message, Solicitation};
 
 use super::super::frames::{SENDER, STATION, address};
-use super::Machine;
+use super::{Machine, rows};
 
 /// An upstream, and what is answered on it. All of it is answered until [`UNTIL`], or else is not answered.
 #[derive(Debug, Clone)]
@@ -94,12 +94,17 @@ impl Scene {
         Self { upstream: Upstream { source: Source::Scope, ..usual.upstream }, ..usual }
     }
 
-    /// The program of its upstream.
+    /// The program of its upstream, for the machine.
     pub fn program(&self) -> Program {
+        self.program_for(&rows())
+    }
+
+    /// The same for a table of targets with these rows.
+    pub fn program_for(&self, rows: &Rows) -> Program {
         let mut responder = responder(&self.upstream).expect("an upstream with addresses");
         responder.askers.clone_from(&self.askers);
         responder.within.clone_from(&self.within);
-        responder.program().expect("a program")
+        responder.program(rows).expect("a program")
     }
 
     /// The machine, with what its maps hold.

@@ -12,24 +12,22 @@
 pub mod judge;
 pub mod vectors;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
-use lone64::wire::program::{Entry, Hits, Map, Program, RECENT, Verdict, range_key, target_key};
+use lone64::wire::program::{Map, Program, RECENT, Recent, Row, Rows, Verdict, range_key};
 
 /// The maps, the clock and the interface.
 #[derive(Debug, Default)]
 pub struct Machine {
     /// The values of all maps.
     values: Vec<Vec<u8>>,
-    targets: HashMap<[u8; 16], usize>,
+    /// By row. Made when it is first looked at.
+    targets: BTreeMap<u32, usize>,
     ranges: BTreeMap<[u8; 20], usize>,
-    /// By slot.
-    hits: Vec<usize>,
-    /// The same, of ranges: behind all targets, and made when it is first looked at.
+    /// By hash. Made when it is first looked at.
     recent: BTreeMap<u32, usize>,
-    has_lost_slots: bool,
     verdicts: Vec<usize>,
     /// Nanoseconds since the host started.
     pub now: u64,
@@ -39,8 +37,10 @@ pub struct Machine {
     pub is_in_pieces: bool,
 }
 
-/// Where the slots of ranges begin: no scene has more targets.
-const RECENT_FROM: u32 = 1 << 20;
+/// Where each target is: few rows, so that some are not in the first one.
+pub fn rows() -> Rows {
+    Rows::new(1, [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93])
+}
 
 /// The interface on which frames arrive.
 pub const IFINDEX: u32 = 7;
@@ -65,35 +65,43 @@ impl Machine {
     }
 
     pub fn insert_target(&mut self, target: Ipv6Addr, until: u64) {
-        let value = self.add_entry(until);
-        self.targets.insert(target_key(target), value);
+        let mut rows = rows().of(target);
+        let row = rows.find(|row| self.row(*row).target.is_none_or(|other| other == target)).expect("a row");
+        // One that has it already keeps what was counted.
+        match self.row(row).target {
+            Some(_) => {
+                let value = &mut self.values[self.targets[&row]];
+                value[8 * Row::UNTIL..][..8].copy_from_slice(&until.to_ne_bytes());
+            }
+            None => self.write_row(row, Some(target), until),
+        }
     }
 
     pub fn remove_target(&mut self, target: Ipv6Addr) {
-        self.targets.remove(&target_key(target));
+        let Some(mut empty) = rows().of(target).find(|row| self.row(*row).target == Some(target)) else {
+            return;
+        };
+        while let Some(next) = rows().to_fill(empty, |row| self.row(row).target) {
+            self.targets.insert(empty, self.targets[&next]);
+            empty = next;
+        }
+        self.targets.remove(&empty);
     }
 
-    /// The questions of all ranges are kept in the same slots.
     pub fn insert_range(&mut self, range: Ipv6Net, until: u64) {
-        let value = self.add(Entry { until, slot: RECENT_FROM }.bytes().to_vec());
+        let value = self.add(until.to_ne_bytes().to_vec());
         self.ranges.insert(range_key(range), value);
     }
 
     /// What was counted for a target.
-    pub fn target(&self, target: Ipv6Addr) -> Option<Hits> {
-        Some(self.hits(*self.targets.get(&target_key(target))?))
+    pub fn target(&self, target: Ipv6Addr) -> Option<Row> {
+        rows().of(target).map(|row| self.row(row)).find(|row| row.target == Some(target))
     }
 
-    /// What is kept of the questions for addresses of ranges.
-    pub fn recent(&self) -> Vec<Hits> {
+    /// What is remembered of the questions for addresses of ranges.
+    pub fn recent(&self) -> Vec<Recent> {
         let all = self.recent.values();
-        all.map(|value| Hits::parse(self.values[*value][..].try_into().unwrap())).collect()
-    }
-
-    /// Nothing is counted anywhere any more: no slot is there.
-    pub fn lose_slots(&mut self) {
-        self.hits.clear();
-        self.has_lost_slots = true;
+        all.map(|value| Recent::parse(self.values[*value][..].try_into().unwrap())).collect()
     }
 
     pub fn count(&self, verdict: Verdict) -> u64 {
@@ -137,33 +145,36 @@ impl Machine {
         add(&mut self.values, value)
     }
 
-    /// An entry with a slot of its own.
-    fn add_entry(&mut self, until: u64) -> usize {
-        let slot = u32::try_from(self.hits.len()).unwrap();
-        let value = self.add(vec![0; Hits::SIZE]);
-        self.hits.push(value);
-        self.add(Entry { until, slot }.bytes().to_vec())
+    /// What a row says.
+    pub fn row(&self, row: u32) -> Row {
+        let numbers = |value: &usize| {
+            let bytes = self.values[*value].chunks_exact(8);
+            let mut numbers = bytes.map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap()));
+            std::array::from_fn(|_| numbers.next().unwrap())
+        };
+        Row::parse(self.targets.get(&row).map_or([0; Row::NUMBERS], numbers))
     }
 
-    fn hits(&self, entry: usize) -> Hits {
-        let slot = Entry::parse(self.values[entry][..].try_into().unwrap()).slot;
-        Hits::parse(self.values[self.hits[slot as usize]][..].try_into().unwrap())
+    /// Makes a row say this.
+    pub fn write_row(&mut self, row: u32, target: Option<Ipv6Addr>, until: u64) {
+        let [first, second] = Row::owner(target);
+        let value = [first, second, until, 0].map(u64::to_ne_bytes).concat();
+        let value = self.add(value);
+        self.targets.insert(row, value);
     }
 
     fn look_up(&mut self, map: u64, key: &[u8]) -> Option<usize> {
         match Map::ALL[usize::try_from(map - MAPS).unwrap()] {
-            Map::Targets => self.targets.get(key).copied(),
-            Map::Hits => {
-                let slot = u32::from_ne_bytes(key.try_into().unwrap());
-                match slot.checked_sub(RECENT_FROM) {
-                    Some(recent) => {
-                        assert!(recent < RECENT, "slot {slot}");
-                        let fresh = || add(&mut self.values, vec![0; Hits::SIZE]);
-                        (!self.has_lost_slots).then(|| *self.recent.entry(slot).or_insert_with(fresh))
-                    }
-                    None => self.hits.get(slot as usize).copied(),
-                }
+            Map::Targets | Map::Recent => {
+                let number = u32::from_ne_bytes(key.try_into().unwrap());
+                let (numbers, size, count) = match Map::ALL[usize::try_from(map - MAPS).unwrap()] {
+                    Map::Targets => (&mut self.targets, Row::SIZE, rows().count()),
+                    _ => (&mut self.recent, Recent::SIZE, RECENT),
+                };
+                assert!(number < count, "{number}");
+                Some(*numbers.entry(number).or_insert_with(|| add(&mut self.values, vec![0; size])))
             }
+            Map::Seed => panic!("the program has the seed in itself"),
             Map::Verdicts => self.verdicts.get(u32::from_ne_bytes(key.try_into().unwrap()) as usize).copied(),
             Map::Ranges => {
                 let bits = |key: &[u8]| u128::from_be_bytes(key[4..].try_into().unwrap());
@@ -214,11 +225,11 @@ impl Run<'_> {
                     self.write(place(self.register(to)), i64::from(number) as u64, size);
                 }
                 0x63 | 0x6b | 0x73 | 0x7b => self.write(place(self.register(to)), self.register(from), size),
-                0xdb => {
+                0xc3 => {
                     assert_eq!(number, 0, "adds");
                     let at = place(self.register(to));
-                    let sum = native(&self.read(at, 8)).wrapping_add(self.register(from));
-                    self.write(at, sum, 8);
+                    let sum = native(&self.read(at, 4)).wrapping_add(self.register(from));
+                    self.write(at, sum, 4);
                 }
                 0x85 => self.call(number),
                 0x95 => return self.register(0) as u32 as i32,

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use lone64::engine::facts::IfIndex;
-use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, TcxLink, tcx_programs};
+use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, Table, TcxLink, tcx_programs};
 use lone64::kernel::netlink::{Hook, Requests};
-use lone64::wire::program::{Entry, Hits, Verdict, target_key};
+use lone64::wire::program::{Row, Verdict};
 
 use crate::advertisement::Advertisement;
 use crate::endpoint::{Endpoint, PATIENCE};
@@ -46,7 +46,7 @@ pub(crate) const BY_CLSACT: &[Case] = &[(
 /// Why there is no place by tcx here, or none for pins, if so.
 pub(crate) fn refusal() -> Option<String> {
     let lo = IfIndex(1);
-    let (_maps, program) = of_lab();
+    let (_table, program) = of_lab();
     let attached = TcxLink::attach(&program, lo).map(|_| ());
     attached.and(Pins::of(Path::new(Pins::FILE_SYSTEM), lo).map(|_| ())).err().map(|error| error.to_string())
 }
@@ -60,16 +60,23 @@ pub(crate) fn scene_of_lab() -> Scene {
 }
 
 /// The program of the lab's upstream, which answers for the guest.
-fn of_lab() -> (Maps, LoadedProgram) {
-    let maps = Maps::create(64, 64).unwrap();
-    maps.targets.set(&target_key(GUEST), Entry::until(u64::MAX)).unwrap();
-    let program = LoadedProgram::load(&scene_of_lab().program(), &maps).unwrap();
-    (maps, program)
+fn of_lab() -> (Table, LoadedProgram) {
+    let table = of_guest();
+    let program =
+        LoadedProgram::load(&scene_of_lab().program_for(table.maps().rows()), table.maps()).unwrap();
+    (table, program)
 }
 
-/// What was counted for the guest, which has the first slot.
-fn hits(maps: &Maps) -> Hits {
-    maps.hits.hits(0).unwrap().unwrap()
+/// A table that has the guest.
+pub(crate) fn of_guest() -> Table {
+    let mut table = Table::create(64, 64).unwrap();
+    assert_eq!(table.change(&[(GUEST, Some(u64::MAX))]).done, [GUEST]);
+    table
+}
+
+/// What was counted for the guest.
+fn counted(maps: &Maps) -> Row {
+    Table::row_of(maps, GUEST).unwrap().unwrap()
 }
 
 fn interface(host: &Namespace, name: &str) -> IfIndex {
@@ -100,7 +107,7 @@ pub(crate) fn answers(router: &mut Endpoint, question: &Solicitation) -> Vec<Vec
 
 fn answers_at_the_ingress_and_is_seen_there() {
     let lab = Lab::veth();
-    let (maps, program) = of_lab();
+    let (mut table, program) = of_lab();
     let link = attached(&lab, "up0", &program);
     let mut router = Endpoint::open(&lab.router, "rt0");
     // As tcpdump does: every frame of the interface, in both directions.
@@ -120,13 +127,13 @@ fn answers_at_the_ingress_and_is_seen_there() {
             assert_eq!(count, 1, "the host's tcpdump sees type {kind}: {seen:02x?}");
         }
     }
-    let hits = hits(&maps);
-    assert_eq!(hits.count, 3);
-    assert!(hits.last_asked > 0);
+    let row = counted(table.maps());
+    assert_eq!(row.hits, 3);
+    assert!(row.asked > 0);
     // Withdrawn, it is not answered for; nor without the link.
-    maps.targets.remove(&target_key(GUEST)).unwrap();
+    table.change(&[(GUEST, None)]);
     assert_eq!(answers(&mut router, &Solicitation::multicast(ROUTER, GUEST)).len(), 0);
-    maps.targets.set(&target_key(GUEST), Entry::until(u64::MAX)).unwrap();
+    table.change(&[(GUEST, Some(u64::MAX))]);
     assert_eq!(answers(&mut router, &Solicitation::multicast(ROUTER, GUEST)).len(), 1);
     link.detach().unwrap();
     assert_eq!(answers(&mut router, &Solicitation::multicast(ROUTER, GUEST)).len(), 0);
@@ -134,14 +141,14 @@ fn answers_at_the_ingress_and_is_seen_there() {
 
 fn is_replaced_and_found_again_by_its_pin() {
     let lab = Lab::veth();
-    let (maps, program) = of_lab();
+    let (table, program) = of_lab();
     let interface = interface(&lab.host, "up0");
     let pins = lab.host.run(|| Pins::of(Path::new(Pins::FILE_SYSTEM), interface)).unwrap();
     let link = attached(&lab, "up0", &program);
     assert!(pins.maps().unwrap().is_none() && pins.link().unwrap().is_none());
-    pins.pin(&maps, Some(&link)).unwrap();
+    pins.pin(table.maps(), Some(&link)).unwrap();
     // Nobody has it open any more, as after kill -9: it goes on.
-    drop((maps, program, link));
+    drop((table, program, link));
     let mut router = Endpoint::open(&lab.router, "rt0");
     let question = Solicitation::multicast(ROUTER, GUEST);
     assert_eq!(answers(&mut router, &question).len(), 1);
@@ -149,10 +156,10 @@ fn is_replaced_and_found_again_by_its_pin() {
     // The next one takes maps and link over, and puts a program of its own in.
     let maps = pins.maps().unwrap().expect("the maps");
     let link = pins.link().unwrap().expect("the link");
-    assert_eq!(hits(&maps).count, 1);
+    assert_eq!(counted(&maps).hits, 1);
     let mut scene = scene_of_lab();
     scene.upstream.router = true;
-    link.replace(&LoadedProgram::load(&scene.program(), &maps).unwrap()).unwrap();
+    link.replace(&LoadedProgram::load(&scene.program_for(maps.rows()), &maps).unwrap()).unwrap();
     let heard = answers(&mut router, &question);
     assert_eq!(heard.iter().map(|frame| frame[58] & 0x80).collect::<Vec<_>>(), [0x80], "the R flag is new");
 
@@ -163,7 +170,7 @@ fn is_replaced_and_found_again_by_its_pin() {
     pins.remove().unwrap();
 
     // The interface goes, and the link with it.
-    let program = LoadedProgram::load(&scene.program(), &maps).unwrap();
+    let program = LoadedProgram::load(&scene.program_for(maps.rows()), &maps).unwrap();
     let link = attached(&lab, "up0", &program);
     lab.host.ip("link del up0");
     let error = link.replace(&program).unwrap_err();
@@ -174,7 +181,7 @@ fn is_replaced_and_found_again_by_its_pin() {
 /// As on Linux before 6.6.
 fn answers_by_clsact_and_leaves_what_others_have_there() {
     let lab = Lab::veth();
-    let (_maps, program) = of_lab();
+    let (_table, program) = of_lab();
     let interface = interface(&lab.host, "up0");
     let change = |program: Option<&LoadedProgram>| {
         lab.host.run(|| {
@@ -197,10 +204,10 @@ fn answers_by_clsact_and_leaves_what_others_have_there() {
     change(Some(&program));
     assert_eq!((ours(), answers(&mut router, &question).len()), (1, 1), "{}", shown());
     // Another one takes its place.
-    let (other_maps, other) = of_lab();
+    let (other_table, other) = of_lab();
     change(Some(&other));
     assert_eq!((ours(), answers(&mut router, &question).len()), (1, 1), "{}", shown());
-    assert_eq!(hits(&other_maps).count, 1);
+    assert_eq!(counted(other_table.maps()).hits, 1);
     change(None);
     assert_eq!((ours(), answers(&mut router, &question).len()), (0, 0), "{}", shown());
     assert!(lab.host.output("tc", "qdisc show dev up0").contains("clsact"), "a qdisc may be another's");
@@ -221,7 +228,8 @@ fn answers_by_clsact_and_leaves_what_others_have_there() {
 /// A thousand programs in turn, under a flood. Each question has an asker of its own, which is answered once.
 fn loses_no_question_and_answers_none_twice_while_it_is_replaced() {
     let lab = Lab::veth();
-    let (maps, program) = of_lab();
+    let (table, program) = of_lab();
+    let maps = table.maps();
     let link = attached(&lab, "up0", &program);
     let is_over = AtomicBool::new(false);
     let asked = thread::scope(|scope| {
@@ -250,23 +258,23 @@ fn loses_no_question_and_answers_none_twice_while_it_is_replaced() {
         for n in 0..1_000 {
             let mut scene = scene_of_lab();
             scene.upstream.router = n % 2 == 1;
-            link.replace(&LoadedProgram::load(&scene.program(), &maps).unwrap()).unwrap();
+            link.replace(&LoadedProgram::load(&scene.program_for(maps.rows()), maps).unwrap()).unwrap();
         }
         is_over.store(true, Ordering::Relaxed);
         flood.join().unwrap_or_else(|panic| resume_unwind(panic))
     });
     assert!(asked > 64, "{asked}");
-    assert_eq!(hits(&maps).count, u64::from(asked));
+    assert_eq!(counted(maps).hits, asked);
 }
 
 /// One that was there before runs before it, and stays when it goes.
 fn leaves_a_program_of_others_its_place() {
     let lab = Lab::veth();
     let others_maps = Maps::create(1, 1).unwrap();
-    let other = LoadedProgram::load(&scene_of_lab().program(), &others_maps).unwrap();
+    let other = LoadedProgram::load(&scene_of_lab().program_for(others_maps.rows()), &others_maps).unwrap();
     let _others = attached(&lab, "up0", &other);
     let unknown = || others_maps.verdicts.verdicts().unwrap()[Verdict::Unknown as usize];
-    let (_maps, program) = of_lab();
+    let (_table, program) = of_lab();
     let link = attached(&lab, "up0", &program);
     let mut router = Endpoint::open(&lab.router, "rt0");
     let question = Solicitation::multicast(ROUTER, GUEST);
@@ -282,7 +290,8 @@ fn leaves_a_program_of_others_its_place() {
 
 fn passes_on_tags_and_checksums_that_are_not_computed_yet() {
     let lab = Lab::veth();
-    let (maps, program) = of_lab();
+    let (table, program) = of_lab();
+    let maps = table.maps();
     let _link = attached(&lab, "up0", &program);
     let mut router = Endpoint::open(&lab.router, "rt0");
     let mut offloading = Offloading::open(&lab.router, "rt0");
@@ -310,9 +319,8 @@ fn answers_on_a_bridge() {
     ));
     let mut scene = scene_of_lab();
     scene.upstream.mac = lone64::wire::Mac(bridge_mac);
-    let maps = Maps::create(1, 1).unwrap();
-    maps.targets.set(&target_key(GUEST), Entry::until(u64::MAX)).unwrap();
-    let program = LoadedProgram::load(&scene.program(), &maps).unwrap();
+    let table = of_guest();
+    let program = LoadedProgram::load(&scene.program_for(table.maps().rows()), table.maps()).unwrap();
     let _link = attached(&lab, "ub0", &program);
     let mut router = Endpoint::open(&lab.router, "rt0");
     for question in [Solicitation::multicast(ROUTER, GUEST), Solicitation::unicast(ROUTER, GUEST, bridge_mac)]
@@ -324,7 +332,7 @@ fn answers_on_a_bridge() {
 
 fn a_program_of_tcx_is_found_by_its_name() {
     let lab = Lab::veth();
-    let (_maps, program) = of_lab();
+    let (_table, program) = of_lab();
     let found = || {
         let links = ["up0", "br0"].map(|name| interface(&lab.host, name));
         let programs = lab.host.run(|| tcx_programs(&links));

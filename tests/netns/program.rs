@@ -5,13 +5,14 @@
 use std::env;
 use std::fs;
 use std::net::Ipv6Addr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lone64::engine::facts::IfIndex;
-use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, ProgramMap, Table};
+use lone64::kernel::bpf::{BpfError, LoadedProgram, Maps, Pins, Table};
 use lone64::wire::program::{
-    Assembler, Entry, Instruction, Operand, Operation, Register, Size, Verdict, Width, range_key, target_key,
+    Assembler, Instruction, Operand, Operation, Register, Size, Verdict, Width, range_key,
 };
 use nix::unistd::geteuid;
 
@@ -44,16 +45,16 @@ pub(crate) fn refusal() -> Option<String> {
 }
 
 /// The scene, in the kernel. Where the time begins that the scene tells is long ago, and its end far off.
-fn in_kernel(scene: &Scene) -> (Maps, LoadedProgram) {
-    let maps = Maps::create(64, 64).unwrap();
-    for (target, until) in &scene.targets {
-        maps.targets.set(&target_key(*target), Entry::until(real(*until))).unwrap();
-    }
+fn in_kernel(scene: &Scene) -> (Table, LoadedProgram) {
+    let mut table = Table::create(64, 64).unwrap();
+    let targets: Vec<_> = scene.targets.iter().map(|(target, until)| (*target, Some(real(*until)))).collect();
+    assert!(table.change(&targets).failed.is_empty());
+    let maps = table.maps();
     for (range, until) in &scene.ranges {
-        maps.ranges.set(&range_key(*range), Entry::until(real(*until))).unwrap();
+        maps.ranges.set(&range_key(*range), real(*until)).unwrap();
     }
-    let program = LoadedProgram::load(&scene.program(), &maps).unwrap();
-    (maps, program)
+    let program = LoadedProgram::load(&scene.program_for(maps.rows()), maps).unwrap();
+    (table, program)
 }
 
 fn real(until: u64) -> u64 {
@@ -67,7 +68,7 @@ fn real(until: u64) -> u64 {
 /// Every vector, and as many of mutations of them, the same each time.
 fn compare(count: usize) {
     let scene = Scene::by_scope();
-    let (maps, program) = in_kernel(&scene);
+    let (table, program) = in_kernel(&scene);
     let vectors: Vec<_> = vectors::all().into_iter().map(|(_, frame)| frame).collect();
     let mut random = 64_u64;
     let mut next = |below: usize| {
@@ -104,7 +105,7 @@ fn compare(count: usize) {
         }
     }
     assert!(answered > 10, "{answered}");
-    assert_eq!(maps.verdicts.verdicts().unwrap(), expected_counts);
+    assert_eq!(table.maps().verdicts.verdicts().unwrap(), expected_counts);
 }
 
 fn does_in_the_kernel_what_the_packet_path_would() {
@@ -114,7 +115,7 @@ fn does_in_the_kernel_what_the_packet_path_would() {
 
 /// What a run costs, where LONE64_TIMES is set. Each is a frame of its own, as an answer is no question.
 fn tell_costs() {
-    let (_maps, program) = in_kernel(&Scene::by_scope());
+    let (_table, program) = in_kernel(&Scene::by_scope());
     let cost = |frame: &[u8]| {
         let mut costs: Vec<_> = (0..2_001).map(|_| program.test_run(frame, 1).unwrap().nanoseconds).collect();
         costs.sort_unstable();
@@ -175,7 +176,7 @@ pub(crate) fn is_inner() -> bool {
     if is_inner {
         let loaded = |scene: &Scene| {
             let maps = Maps::create(64, 64)?;
-            LoadedProgram::load(&scene.program(), &maps)
+            LoadedProgram::load(&scene.program_for(maps.rows()), &maps)
         };
         match loaded(&Scene::by_scope()).and_then(|program| loaded(&Scene::usual()).map(|_| program)) {
             Ok(program) => eprintln!("{LENGTH}{}", program.compiled_length().unwrap_or_default()),
@@ -193,13 +194,16 @@ pub(crate) fn is_inner() -> bool {
 /// In no range of the scene.
 const OUTSIDE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xd, 0, 0, 4);
 const LENGTH: &str = "bytes of the compiled program: ";
+/// No interface has this number.
+const PINNED: u32 = 2_000_000_001;
 const INNER: &str = "LONE64_PROGRAM_WITH_FEW_CAPABILITIES";
 
 /// The program that the default makes, too: what is asked for again it passes on.
 fn the_program_that_learns_is_loaded() {
     let mut table = Table::create(1, 1).unwrap();
     table.change(&live([5]));
-    let program = LoadedProgram::load(&Scene::usual().program(), table.maps()).unwrap();
+    let program =
+        LoadedProgram::load(&Scene::usual().program_for(table.maps().rows()), table.maps()).unwrap();
     ask(&program, 5, 1);
 }
 
@@ -219,38 +223,32 @@ fn says_what_the_verifier_says() {
 
 fn a_full_map_says_so_and_keeps_what_it_has() {
     let maps = Maps::create(8, 2).unwrap();
-    let set = |n: u16| maps.targets.set(&target_key(c(n)), Entry::until(u64::from(n) + 1));
-    (0..8).for_each(|n| set(n).unwrap());
-    let error = set(8).unwrap_err();
-    assert!(matches!(error, BpfError::Full("targets")), "{error}");
-    set(3).unwrap();
-    let kept = (0..9).filter(|n| maps.targets.get(&target_key(c(*n))).unwrap().is_some()).count();
-    assert_eq!(kept, 8);
-    maps.targets.remove(&target_key(c(0))).unwrap();
-    set(8).unwrap();
-
-    let set = |text: &str| maps.ranges.set(&range_key(text.parse().unwrap()), Entry::until(1));
+    let set = |text: &str| maps.ranges.set(&range_key(text.parse().unwrap()), 1);
     set("2001:db8:1::/64").and(set("2001:db8:2::/64")).unwrap();
     assert!(matches!(set("2001:db8:3::/64"), Err(BpfError::Full("ranges"))));
+    set("2001:db8:1::/64").unwrap();
+    assert_eq!(maps.ranges.keys().unwrap().len(), 2);
 }
 
 fn an_entry_comes_back_until_it_is_removed() {
     let maps = Maps::create(8, 8).unwrap();
-    let entry = Entry { until: 3, slot: 4 };
-    for n in 0..3 {
-        maps.targets.set(&target_key(c(n)), entry).unwrap();
-    }
-    assert_eq!(maps.targets.get(&target_key(c(1))).unwrap(), Some(entry));
-    let mut keys = maps.targets.keys().unwrap();
-    keys.sort();
-    assert_eq!(keys, [0, 1, 2].map(|n| target_key(c(n)).to_vec()));
-    for _ in 0..2 {
-        maps.targets.remove(&target_key(c(1))).unwrap();
-        assert_eq!(maps.targets.get(&target_key(c(1))).unwrap(), None);
-    }
     let range = range_key(C.parse().unwrap());
-    maps.ranges.set(&range, entry).unwrap();
-    assert_eq!((maps.ranges.get(&range).unwrap(), maps.ranges.keys().unwrap().len()), (Some(entry), 1));
+    maps.ranges.set(&range, 3).unwrap();
+    assert_eq!((maps.ranges.get(&range).unwrap(), maps.ranges.keys().unwrap().len()), (Some(3), 1));
+    for _ in 0..2 {
+        maps.ranges.remove(&range).unwrap();
+        assert_eq!(maps.ranges.get(&range).unwrap(), None);
+    }
+    let mut table = Table::create(8, 1).unwrap();
+    table.change(&[0, 1, 2].map(|n| (c(n), Some(u64::from(n) + 3))));
+    let row = table.get(c(1)).unwrap();
+    assert_eq!((row.target, row.until, row.hits), (Some(c(1)), 4, 0));
+    for _ in 0..2 {
+        assert_eq!(table.change(&[(c(1), None)]).done, [c(1)]);
+        assert_eq!((table.get(c(1)), table.len()), (None, 2));
+    }
+    Table::clear(table.maps()).unwrap();
+    assert_eq!(table.get(c(2)), None);
 }
 
 /// A question for this target, so often, at the program of this table.
@@ -262,7 +260,7 @@ fn ask(program: &LoadedProgram, number: u16, times: u32) {
 }
 
 fn load(table: &Table) -> LoadedProgram {
-    LoadedProgram::load(&Scene::by_scope().program(), table.maps()).unwrap()
+    LoadedProgram::load(&Scene::by_scope().program_for(table.maps().rows()), table.maps()).unwrap()
 }
 
 fn asked(table: &mut Table) -> Vec<(Ipv6Addr, u32)> {
@@ -309,42 +307,42 @@ fn hits_are_read_back_of_those_who_were_asked_for() {
 fn a_full_table_takes_what_it_has_room_for() {
     let mut table = Table::create(8, 1).unwrap();
     let program = load(&table);
-    let changed = table.change(&live(0..12));
-    assert_eq!((changed.done.len(), changed.failed), (8, (8..12).map(c).collect()));
+    let most = u16::try_from(table.maps().rows().capacity()).unwrap();
+    let changed = table.change(&live(0..most + 4));
+    assert_eq!((changed.done.len(), changed.failed), (usize::from(most), (most..most + 4).map(c).collect()));
     assert!(matches!(changed.error, Some(BpfError::Full("targets"))), "{:?}", changed.error);
     // Those that it has are put off all the same, and one makes room for another.
-    let changed = table.change(&live([9, 3, 3, 9, 7]));
-    assert_eq!((changed.done, changed.failed), (vec![c(3), c(3), c(7)], vec![c(9), c(9)]));
-    let changed = table.change(&[(c(0), None), (c(9), Some(u64::MAX))]);
-    assert_eq!((changed.failed.len(), table.len()), (0, 8));
-    (1..8).chain([9]).for_each(|number| ask(&program, number, 1));
-    assert_eq!(asked(&mut table).len(), 8);
-    // What another has put there is in the way, and is not ours to count.
-    table.change(&[(c(1), None)]);
-    table.maps().targets.set(&target_key(c(99)), Entry::until(1)).unwrap();
-    let changed = table.change(&live([2, 1, 1, 3]));
-    assert_eq!((changed.done, changed.failed), (vec![c(2), c(3)], vec![c(1)]));
-    assert!(matches!(changed.error, Some(BpfError::Full("targets"))), "{:?}", changed.error);
-    assert_eq!(table.len(), 7);
+    let other = most + 1;
+    let changed = table.change(&live([other, 3, 3, other, 7]));
+    assert_eq!((changed.done, changed.failed), (vec![c(3), c(3), c(7)], vec![c(other), c(other)]));
+    let changed = table.change(&[(c(0), None), (c(other), Some(u64::MAX))]);
+    assert_eq!((changed.failed.len(), table.len()), (0, usize::from(most)));
+    (1..most).chain([other]).for_each(|number| ask(&program, number, 1));
+    assert_eq!(asked(&mut table).len(), usize::from(most));
+}
+
+/// The same maps, by other descriptors, as a successor has them: by their pins.
+fn pinned_again(table: &Table, name: &str) -> Maps {
+    let pins = Pins::of(Path::new(Pins::FILE_SYSTEM), IfIndex(PINNED)).unwrap();
+    pins.pin(table.maps(), None).unwrap();
+    let maps = pins.maps().unwrap().expect(name);
+    pins.remove().unwrap();
+    maps
 }
 
 fn a_table_is_taken_over_with_what_it_knows() {
     let mut table = Table::create(8, 2).unwrap();
     let program = load(&table);
-    table.change(&live(1..5));
+    table.change(&live(1..6));
     ask(&program, 2, 5);
-    let copy = |map: &ProgramMap| map.try_clone().unwrap();
-    let Maps { targets, ranges, hits, verdicts } = &**table.maps();
-    let maps =
-        Maps { targets: copy(targets), ranges: copy(ranges), hits: copy(hits), verdicts: copy(verdicts) };
-    // One that has the slot of another, as only a broken predecessor would leave it.
-    maps.targets.set(&target_key(c(7)), Entry { until: u64::MAX, slot: 0 }).unwrap();
-    let (mut heir, mut known) = Table::adopt(maps).unwrap();
+    table.change(&[(c(5), Some(7))]);
+    let (mut heir, mut known) = Table::adopt(pinned_again(&table, "the maps"), 8).unwrap();
+    assert_eq!(heir.maps().rows(), table.maps().rows());
     known.sort();
-    assert!(known.iter().map(|(target, _)| *target).eq([1, 2, 3, 4, 7].map(c)));
-    assert_eq!((heir.len(), asked(&mut heir)), (5, vec![]));
-    (1..5).chain([7]).for_each(|number| ask(&program, number, u32::from(number)));
-    assert_eq!(asked(&mut heir), [1, 2, 3, 4, 7].map(|number| (c(number), u32::from(number))));
+    assert_eq!(known, [1, 2, 3, 4].map(|number| (c(number), u64::MAX)), "without the one that was over");
+    assert_eq!((heir.len(), asked(&mut heir)), (4, vec![]));
+    (1..5).for_each(|number| ask(&program, number, u32::from(number)));
+    assert_eq!(asked(&mut heir), [1, 2, 3, 4].map(|number| (c(number), u32::from(number))));
 }
 
 /// As many as a /112 has, and what that costs where LONE64_TIMES is set.
@@ -367,7 +365,7 @@ fn many_targets_are_told_and_read_at_once() {
     let removed = Instant::now();
     assert_eq!((table.change(&taken).done.len(), table.len()), (65_536, 0));
     took("65,536 targets were taken away", removed.elapsed());
-    assert_eq!(table.maps().targets.keys().unwrap().len(), 0);
+    assert!(all.iter().all(|(target, _)| table.get(*target).is_none()));
 }
 
 fn names_a_file_system_that_is_none() {

@@ -5,13 +5,12 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 use lone64::engine::facts::IfIndex;
-use lone64::kernel::bpf::{LoadedProgram, Maps};
+use lone64::kernel::bpf::LoadedProgram;
 use lone64::kernel::netlink::Requests;
-use lone64::wire::program::{Entry, target_key};
 
 use crate::endpoint::Endpoint;
 use crate::frame::sender;
-use crate::ingress::{answers, scene_of_lab};
+use crate::ingress::{answers, of_guest, scene_of_lab};
 use crate::lab::{GUEST, Lab, ROUTER, UPSTREAM_GLOBAL, UPSTREAM_MAC};
 use crate::namespace::Namespace;
 use crate::solicitation::Solicitation;
@@ -38,9 +37,9 @@ fn answers_on_a_vlan_and_nowhere_else() {
          addr add {UPSTREAM_GLOBAL}/64 dev up0.7 nodad"
     ));
     lab.router.ip("link add link rt0 name rt0.7 type vlan id 7\nlink set rt0.7 up");
-    let maps = Maps::create(1, 1).unwrap();
-    maps.targets.set(&target_key(GUEST), Entry::until(u64::MAX)).unwrap();
-    let program = LoadedProgram::load(&scene_of_lab().program(), &maps).unwrap();
+    let table = of_guest();
+    let program =
+        LoadedProgram::load(&scene_of_lab().program_for(table.maps().rows()), table.maps()).unwrap();
     let link = lab.host.run(|| IfIndex(nix::net::if_::if_nametoindex("up0.7").unwrap()));
     lab.host.run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 
 use lone64::engine::policy::{Override, Source};
 use lone64::wire::Mac;
-use lone64::wire::program::{Exception, MAX_SLOTS, Treatment, Verdict};
+use lone64::wire::program::{Exception, MAX_SLOTS, Row, Treatment, Verdict};
 use proptest::prelude::*;
 
 use super::frames::{Frame, SENDER, STATION, address, link_layer, refused};
 use super::machine::judge::{Expected, NOW, Scene};
-use super::machine::{Machine, bytes, vectors};
+use super::machine::{Machine, bytes, rows, vectors};
 
 /// The usual scene, and its program.
 static USUAL: LazyLock<(Scene, Vec<[u8; 8]>)> = LazyLock::new(|| {
@@ -70,10 +70,11 @@ fn counts_each_question_and_remembers_when_it_was_last_asked() {
         assert_eq!(machine.run(&program, &mut frame.bytes(), false), 7);
     }
     let target = machine.target(address("2001:db8:1:2:c::5")).unwrap();
-    assert_eq!((target.count, target.last_asked), (2, NOW - 2));
-    // Of a range it is kept who asked last.
+    let last_asked = target.last_asked(NOW);
+    assert_eq!((target.hits, last_asked / Row::UNIT), (2, (NOW - 2) / Row::UNIT));
+    // Of a range it is remembered who asked last.
     let recent = machine.recent();
-    assert_eq!(recent.iter().map(|hits| hits.last_asked).collect::<Vec<_>>(), [NOW - 1]);
+    assert_eq!(recent.iter().map(|question| question.asked).collect::<Vec<_>>(), [NOW - 1]);
     assert_eq!(machine.counts(), [2, 1, 0, 0, 0, 0, 0]);
 }
 
@@ -105,17 +106,55 @@ fn passes_on_what_the_kernel_has_no_room_for() {
     assert_eq!(machine.run(&program, &mut frame, false), -1);
     assert_eq!(lone64::wire::Message::parse(&frame, STATION), short.parse());
     assert_eq!(machine.count(Verdict::NoRoom), 2);
-    assert_eq!(machine.target(short.target).unwrap().count, 0);
+    assert_eq!(machine.target(short.target).unwrap().hits, 0);
 }
 
+/// Half of all rows are taken, so some searches are long, and some go over the end of the table to its beginning.
 #[test]
-fn answers_nothing_that_it_cannot_count() {
-    let scene = Scene::usual();
-    let mut machine = scene.machine();
-    machine.lose_slots();
-    let mut frame = Frame::solicitation().bytes();
-    assert_eq!(machine.run(&bytes(&scene.program()), &mut frame, false), -1);
-    assert_eq!((frame, machine.count(Verdict::Lapsed)), (Frame::solicitation().bytes(), 1));
+fn finds_every_target_of_a_full_table_and_no_other() {
+    let scene = Scene::by_scope();
+    let program = bytes(&scene.program());
+    let mut machine = Machine::new(NOW);
+    let last = rows().count() - 1;
+    let all = (0..).map(|n| Ipv6Addr::from(address("2001:db8:1:2:c::").to_bits() + n));
+    let of_last = all.clone().filter(|guest| rows().of(*guest).next() == Some(last)).take(3);
+    let guests: Vec<_> = of_last.chain(all.skip(100_000)).take(rows().capacity() as usize).collect();
+    let ask = |machine: &mut Machine, target: Ipv6Addr| {
+        machine.run(&program, &mut Frame { target, ..Frame::solicitation() }.bytes(), false)
+    };
+    guests.iter().for_each(|guest| machine.insert_target(*guest, u64::MAX));
+    let steps = |machine: &Machine, guest: &Ipv6Addr| {
+        rows().of(*guest).position(|row| machine.row(row).target == Some(*guest)).unwrap()
+    };
+    assert!(guests.iter().any(|guest| steps(&machine, guest) > 3));
+    assert!(guests.iter().all(|guest| ask(&mut machine, *guest) == 7));
+    // Without every other one the rest is found, and these are not.
+    guests.iter().step_by(2).for_each(|guest| machine.remove_target(*guest));
+    for (number, guest) in guests.iter().enumerate() {
+        assert_eq!(ask(&mut machine, *guest) == 7, number % 2 == 1, "{guest}");
+        let hits = machine.target(*guest).map(|row| row.hits);
+        assert_eq!(hits, (number % 2 == 1).then_some(2));
+    }
+}
+
+/// A table is never that full. A search would have an end all the same.
+#[test]
+fn a_search_has_an_end() {
+    let scene = Scene::by_scope();
+    let program = bytes(&scene.program());
+    let mut machine = Machine::new(NOW);
+    let target = Frame::solicitation().target;
+    let other = |row: u32| Some((target.to_bits() + 1 + u128::from(row)).into());
+    (0..rows().count()).for_each(|row| machine.write_row(row, other(row), u64::MAX));
+    assert_eq!(machine.run(&program, &mut Frame::solicitation().bytes(), false), -1);
+    assert_eq!(machine.count(Verdict::Unknown), 1);
+    // It looks into the last of its rows, and not behind it.
+    let last = rows().of(target).last().unwrap();
+    machine.write_row(last, Some(target), u64::MAX);
+    assert_eq!(machine.run(&program, &mut Frame::solicitation().bytes(), false), 7);
+    machine.write_row(last, other(last), u64::MAX);
+    machine.write_row((last + 1) % rows().count(), Some(target), u64::MAX);
+    assert_eq!(machine.run(&program, &mut Frame::solicitation().bytes(), false), -1);
 }
 
 /// RFC 4861 §7.2.2: an asker that has not taken an answer asks again after RetransTimer.
@@ -140,8 +179,9 @@ fn passes_on_a_question_for_a_group_that_comes_again_within_two_seconds() {
     let usual = Scene::usual();
     let all = |times: &[u64]| run(&usual, &times.iter().map(|at| (*at, &multicast)).collect::<Vec<_>>());
     assert_eq!(all(&[0, 1_000, 2_000, 3_000]), [7, -1, -1, -1]);
-    assert_eq!(all(&[0, 499, 998, 1_497, 1_997]), [7, 7, 7, 7, -1], "many ask, or a queue was long");
-    assert_eq!(all(&[0, 2_000, 4_001, 60_000]), [7, -1, 7, 7]);
+    // It counts in units of a millisecond and a bit.
+    assert_eq!(all(&[0, 499, 998, 1_497, 1_999]), [7, 7, 7, 7, -1], "many ask, or a queue was long");
+    assert_eq!(all(&[0, 2_000, 4_003, 60_000]), [7, -1, 7, 7]);
     // It knows the target, and checks that it is there; then it does not.
     let checks =
         [(0, &unicast), (1_000, &unicast), (2_000, &unicast), (3_000, &multicast), (4_000, &multicast)];
@@ -307,7 +347,7 @@ fn answers_as_the_upstream_is_set_up_to() {
     let (mut programs, mut answered) = (0, 0);
     for scene in scenes() {
         let Some(responder) = lone64::engine::responder(&scene.upstream) else { continue };
-        let program = responder.program().unwrap();
+        let program = responder.program(&rows()).unwrap();
         assert!(program.instructions().len() < 384, "{}", program.instructions().len());
         programs += 1;
         for source in ["fe80::99", "febf::1", "fec0::1", "2001:db8:1:2::99"] {

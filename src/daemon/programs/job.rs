@@ -84,7 +84,6 @@ fn prepare(
     before: Option<Placed>,
     targets: u32,
 ) -> Result<Prepared, Failure> {
-    let instructions = program.responder.program().map_err(BpfError::from)?;
     let (maps, before, held) = match before {
         Some(Placed { maps, place }) => (maps, Some(place), None),
         None => match inherited(link) {
@@ -100,6 +99,7 @@ fn prepare(
         },
     };
     attend(&maps)?;
+    let instructions = program.responder.program(maps.rows()).map_err(BpfError::from)?;
     let program = LoadedProgram::load(&instructions, &maps)?;
     let replaced = match before {
         // Where one is by clsact the next takes its place.
@@ -123,10 +123,8 @@ impl Held {
     /// What a predecessor's maps hold: in those, or in others if there is to be room for more.
     fn of(maps: Maps, targets: u32) -> Result<Self, BpfError> {
         let answered = answered(&maps)?;
-        let (table, all) = Table::adopt(maps)?;
-        let now = boot_time();
-        let known: Vec<_> = all.into_iter().filter(|(_, until)| *until > now).collect();
-        if table.maps().targets.capacity() >= targets {
+        let (table, known) = Table::adopt(maps, boot_time())?;
+        if table.maps().rows().capacity() >= targets {
             return Ok(Self { table, known, answered });
         }
         let mut table = Table::create(targets, RANGES)?;
@@ -199,9 +197,7 @@ pub(super) async fn remove(link: IfIndex, placed: Option<Placed>, requests: Requ
 }
 
 fn forget_all(maps: &Maps) -> Result<(), Failure> {
-    for key in maps.targets.keys()? {
-        maps.targets.remove(&key)?;
-    }
+    Table::clear(maps)?;
     for key in maps.ranges.keys()? {
         maps.ranges.remove(&key)?;
     }

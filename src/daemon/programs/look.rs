@@ -7,7 +7,7 @@ use super::{Ended, Failure, Place, Placed, nanoseconds};
 use crate::engine::facts::IfIndex;
 use crate::kernel::bpf::{BpfError, Maps, boot_time};
 use crate::kernel::netlink::Requests;
-use crate::wire::program::{Entry, daemon_key};
+use crate::wire::program::daemon_key;
 
 /// What a look at a program has shown.
 pub(in crate::daemon) struct Look {
@@ -44,12 +44,12 @@ pub(super) async fn look(link: IfIndex, placed: Placed, is_sought: bool, request
 /// Tells a program that the daemon is there. It takes less than a microsecond and no lock of others.
 pub(super) fn attend(maps: &Maps) -> Result<(), BpfError> {
     let until = boot_time().saturating_add(nanoseconds(ATTENDANCE));
-    maps.ranges.set(&daemon_key(), Entry::until(until))
+    maps.ranges.set(&daemon_key(), until)
 }
 
 /// Tells it that the daemon is gone.
 pub(super) fn depart(maps: &Maps) -> Result<(), BpfError> {
-    maps.ranges.set(&daemon_key(), Entry::until(0))
+    maps.ranges.set(&daemon_key(), 0)
 }
 
 /// So long a daemon that says nothing is taken to be there: twice as long as from one look to the next. A question that is

@@ -35,7 +35,7 @@ pub fn check_available(outlives: Outlives) -> Result<(), BpfError> {
         learns: true,
         askers: Vec::new(),
     };
-    LoadedProgram::load(&sample.program()?, &maps)?;
+    LoadedProgram::load(&sample.program(maps.rows())?, &maps)?;
     if outlives == Outlives::Yes {
         let file_system = Path::new(Pins::FILE_SYSTEM);
         Pins::of(file_system, IfIndex(0))?;

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::pins::folders;
+use super::targets::Targets;
 use super::{BpfError, Pins, boot_time};
 use crate::wire::program::daemon_key;
 
@@ -46,7 +47,7 @@ fn take_away(pins: &Pins) -> Result<bool, BpfError> {
 fn is_over(pins: &Pins) -> Result<bool, BpfError> {
     let now = boot_time();
     let Some(maps) = pins.maps()? else { return Ok(false) };
-    let is_attended = maps.ranges.get(&daemon_key())?.is_some_and(|entry| entry.until > now);
+    let is_attended = maps.ranges.get(&daemon_key())?.is_some_and(|until| until > now);
     let is_gone = || match pins.link()? {
         Some(link) => Ok::<_, BpfError>(link.interface()?.is_none()),
         None => Ok(pins.namespace_number().is_some_and(|number| !is_seen(number))),
@@ -54,12 +55,7 @@ fn is_over(pins: &Pins) -> Result<bool, BpfError> {
     if is_attended || !is_gone()? {
         return Ok(false);
     }
-    for key in maps.targets.keys()? {
-        if maps.targets.get(&key)?.is_some_and(|entry| entry.until > now) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    Ok(!Targets::open(&maps)?.all().any(|row| row.until > now))
 }
 
 /// Whether a process, or a name that `ip netns` has given, has the network namespace with this number.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::BpfError;
 use super::call::{self, MapShape, Mapping, Sized};
-use crate::wire::program::{Entry, Hits, Map, Verdict};
+use crate::wire::program::{Map, RECENT, Row, Verdict};
 
 /// One of the program's maps, open.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct ProgramMap {
 }
 
 impl ProgramMap {
-    /// Makes it, empty, for as many entries at most. Memory for entries is taken as they come.
+    /// Makes it, empty, for as many entries at most. Memory for those of a trie is taken as they come.
     pub fn create(map: Map, most: u32) -> Result<Self, BpfError> {
         let shape = shape(map, most);
         let fd = call::create_map(shape, name(map)).map_err(|error| BpfError::Map(map.as_str(), error))?;
@@ -48,64 +48,39 @@ impl ProgramMap {
         self.shape.max_entries
     }
 
-    /// What is there.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Entry>, BpfError> {
+    /// Until when it says, in nanoseconds since the host started. Of ranges.
+    pub fn get(&self, key: &[u8]) -> Result<Option<u64>, BpfError> {
         let value = self.sized().look_up(key).map_err(|error| self.failed(error))?;
-        Ok(value.map(|bytes| Entry::parse(bytes.try_into().expect("an entry's size"))))
+        Ok(value.map(|bytes| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"))))
     }
 
-    /// What is counted in this slot.
-    pub fn hits(&self, slot: u32) -> Result<Option<Hits>, BpfError> {
-        let value = self.sized().look_up(&slot.to_ne_bytes()).map_err(|error| self.failed(error))?;
-        Ok(value.map(|bytes| Hits::parse(bytes.try_into().expect("a slot's size"))))
+    /// Puts this time there, in the place of the one that may be there. Of ranges.
+    pub fn set(&self, key: &[u8], until: u64) -> Result<(), BpfError> {
+        let result = self.sized().update(key, &until.to_ne_bytes(), call::ANY);
+        result.map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOSPC) => BpfError::Full(self.map.as_str()),
+            _ => self.failed(error),
+        })
     }
 
-    /// Puts an entry there, in the place of the one that may be there.
-    pub fn set(&self, key: &[u8], entry: Entry) -> Result<(), BpfError> {
-        self.sized().update(key, &entry.bytes(), call::ANY).map_err(|error| self.not_set(error))
+    /// The seed that is kept there.
+    pub(super) fn seed(&self) -> Result<[u64; 2], BpfError> {
+        let value = self.sized().look_up(&SEED_KEY).map_err(|error| self.failed(error))?;
+        let value = value.unwrap_or_default();
+        let mut numbers =
+            value.chunks_exact(8).map(|bytes| u64::from_ne_bytes(bytes.try_into().expect("eight bytes")));
+        Ok(std::array::from_fn(|_| numbers.next().unwrap_or_default()))
     }
 
-    /// Puts all of these there, as [`Self::set`] does, as many as there is room for: how many, and why not all. One system
-    /// call, or one for each on a kernel that has no such command.
-    pub(super) fn set_all(&self, all: &[(&[u8], Entry)]) -> (usize, Result<(), BpfError>) {
-        let keys: Vec<u8> = all.iter().flat_map(|(key, _)| key.iter().copied()).collect();
-        let values: Vec<u8> = all.iter().flat_map(|(_, entry)| entry.bytes()).collect();
-        let (mut done, result) = self.sized().update_all(&keys, &values);
-        if result.as_ref().is_err_and(is_unknown) {
-            for (key, entry) in &all[done..] {
-                if let Err(error) = self.set(key, *entry) {
-                    return (done, Err(error));
-                }
-                done += 1;
-            }
-            return (done, Ok(()));
-        }
-        (done, result.map_err(|error| self.not_set(error)))
+    /// Keeps this seed there.
+    pub(super) fn set_seed(&self, seed: [u64; 2]) -> Result<(), BpfError> {
+        let value = seed.map(u64::to_ne_bytes).concat();
+        self.sized().update(&SEED_KEY, &value, call::ANY).map_err(|error| self.failed(error))
     }
 
-    /// Takes away what is there of all of these, as [`Self::remove`] does: how many, and why not all.
-    pub(super) fn remove_all(&self, keys: &[&[u8]]) -> (usize, Result<(), BpfError>) {
-        let bytes: Vec<u8> = keys.concat();
-        let mut done = 0;
-        while done < keys.len() {
-            let (some, result) = self.sized().delete_all(&bytes[done * self.map.key_size()..]);
-            done += some;
-            match result {
-                Ok(()) => break,
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => done += 1,
-                Err(error) if is_unknown(&error) => match self.remove(keys[done]) {
-                    Ok(()) => done += 1,
-                    Err(error) => return (done, Err(error)),
-                },
-                Err(error) => return (done, Err(self.failed(error))),
-            }
-        }
-        (done, Ok(()))
-    }
-
-    /// The hits of all slots, where the kernel counts them.
+    /// The rows of all targets, where the program reads and counts them.
     pub(super) fn mapping(&self) -> Result<Mapping, BpfError> {
-        let numbers = self.shape.max_entries as usize * (Hits::SIZE / size_of::<u64>());
+        let numbers = self.shape.max_entries as usize * Row::NUMBERS;
         Mapping::of(self.fd.as_fd(), numbers).map_err(|error| self.failed(error))
     }
 
@@ -145,14 +120,6 @@ impl ProgramMap {
         Sized::new(self.fd.as_fd(), self.shape)
     }
 
-    fn not_set(&self, error: io::Error) -> BpfError {
-        match error.raw_os_error() {
-            // A hash says the one, a trie the other.
-            Some(libc::E2BIG | libc::ENOSPC) => BpfError::Full(self.map.as_str()),
-            _ => self.failed(error),
-        }
-    }
-
     fn failed(&self, error: io::Error) -> BpfError {
         BpfError::Entry(self.map.as_str(), error)
     }
@@ -164,18 +131,13 @@ impl AsFd for ProgramMap {
     }
 }
 
-/// Whether the kernel does not know the command for many at once, for this kind of map.
-fn is_unknown(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINVAL | call::ENOTSUPP))
-}
-
 fn shape(map: Map, most: u32) -> MapShape {
     let size = |bytes: usize| u32::try_from(bytes).expect("a small number");
     let (kind, max_entries, flags) = match map {
-        // A hash that forgets nothing: a scan cannot push a live target out.
-        Map::Targets => (HASH, most, NO_PREALLOC),
+        Map::Targets => (ARRAY, most, MMAPABLE),
         Map::Ranges => (LPM_TRIE, most, NO_PREALLOC),
-        Map::Hits => (ARRAY, most, MMAPABLE),
+        Map::Recent => (ARRAY, RECENT, 0),
+        Map::Seed => (ARRAY, 1, 0),
         Map::Verdicts => (PERCPU_ARRAY, size(Verdict::ALL.len()), 0),
     };
     MapShape { kind, key_size: size(map.key_size()), value_size: size(map.value_size()), max_entries, flags }
@@ -185,13 +147,15 @@ fn name(map: Map) -> &'static CStr {
     match map {
         Map::Targets => c"lone64_targets",
         Map::Ranges => c"lone64_ranges",
-        Map::Hits => c"lone64_hits",
+        Map::Recent => c"lone64_recent",
+        Map::Seed => c"lone64_seed",
         Map::Verdicts => c"lone64_verdicts",
     }
 }
 
+/// The key of the one seed.
+const SEED_KEY: [u8; 4] = [0; 4];
 // linux/bpf.h, enum bpf_map_type.
-const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const PERCPU_ARRAY: u32 = 6;
 const LPM_TRIE: u32 = 11;

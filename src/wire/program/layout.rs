@@ -8,7 +8,7 @@
 //! |---|---|
 //! | −136 to −129 | the time |
 //! | −124 to −105 | the key of the daemon's entry among the ranges |
-//! | −104 to −101 | the slot of a target, as the key of its hits |
+//! | −100 to −97 | the number of a row of the targets, or of a question that is remembered, as a key |
 //! | −94 to −9 | the frame, [`LONG`] bytes of it at most: so every field of it is where it may be read whole |
 //! | −8 to −5 | nothing |
 //! | −4 to −1 | the [`super::Verdict`], as the key of its counter |
@@ -38,8 +38,9 @@ impl Field {
 
 /// Where the frame begins on the stack: 14 bytes before a multiple of eight, for the sake of the IPv6 header.
 pub(super) const FRAME: i16 = -94;
-/// Where the key of a target's hits is on the stack.
-pub(super) const HITS_KEY: i16 = -104;
+/// Where the key of a row is on the stack. It is written again and again, so it is at no multiple of eight, where verifiers
+/// before Linux 6.8 would take it for a spilled register.
+pub(super) const ROW_KEY: i16 = -100;
 /// Where the key of the daemon's entry is on the stack: its addresses are at multiples of eight.
 pub(super) const DAEMON_KEY: i16 = -124;
 /// Where the time is on the stack.
@@ -96,12 +97,16 @@ pub(super) const CONTEXT_IFINDEX: i16 = 40;
 pub(super) const CONTEXT_START: i16 = 76;
 pub(super) const CONTEXT_END: i16 = 80;
 
-// The value of a target and of a range: 64 bits, and 32.
-pub(super) const UNTIL: i16 = 0;
-pub(super) const SLOT: i16 = 8;
-// The value of a slot: 64 bits each.
-pub(super) const HITS: i16 = 0;
-pub(super) const LAST_ASKED: i16 = 8;
+// A row of the targets: an address, 64 bits, and twice 32.
+pub(super) const ADDRESS: i16 = 0;
+pub(super) const UNTIL: i16 = 16;
+pub(super) const ASKED: i16 = 24;
+pub(super) const HITS: i16 = 28;
+/// The value of a range: 64 bits.
+pub(super) const RANGE_UNTIL: i16 = 0;
+// A question that is remembered: 64 bits each.
+pub(super) const HASH: i16 = 0;
+pub(super) const HASH_ASKED: i16 = 8;
 
 /// Two bytes of a frame, as a load of them finds them.
 pub(super) fn half(bytes: [u8; 2]) -> i32 {
@@ -150,10 +155,7 @@ mod tests {
             assert_eq!(field.on_stack() % bytes(field.1), 0, "{field:?}");
         }
         let end = FRAME + i16::try_from(LONG).expect("a small number");
-        assert!(
-            end <= COUNTER - 4 && HITS_KEY + 8 <= FRAME && HITS_KEY >= -512,
-            "the frame and two keys fit"
-        );
-        const { assert!(DAEMON_KEY + 20 <= HITS_KEY && (DAEMON_KEY + 4) % 8 == 0 && TIME + 8 <= DAEMON_KEY) };
+        assert!(end <= COUNTER - 4 && ROW_KEY + 4 <= FRAME && ROW_KEY >= -512, "the frame and two keys fit");
+        const { assert!(DAEMON_KEY + 20 <= ROW_KEY && (DAEMON_KEY + 4) % 8 == 0 && TIME + 8 <= DAEMON_KEY) };
     }
 }

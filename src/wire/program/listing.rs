@@ -27,8 +27,8 @@ impl fmt::Display for Instruction {
                 write!(f, "{} = {}", Place(size, to, offset), Second(Width::Bits64, operand))
             }
             Self::AddAtomically(to, offset, from) => {
-                let place = Place(Size::Double, to, offset);
-                write!(f, "lock {place} += {}", Named(Width::Bits64, from))
+                let place = Place(Size::Word, to, offset);
+                write!(f, "lock {place} += {}", Named(Width::Bits32, from))
             }
             Self::Constant(to, value) => write!(f, "{} = {value:#018x} ll", Named(Width::Bits64, to)),
             Self::MapOf(to, map) => write!(f, "{} = map {}", Named(Width::Bits64, to), map.as_str()),

@@ -4,124 +4,86 @@ use core::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 
-use super::layout::{HITS, LAST_ASKED, SLOT, UNTIL};
+use super::layout::{HASH, HASH_ASKED};
+use super::rows::Row;
 
 /// A map of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Map {
-    /// By target: an [`Entry`]. A hash. What is here goes before what is in the ranges.
+    /// By number: a [`Row`]. An array that is read and written without a system call. A target that is here goes before what
+    /// is in the ranges.
     Targets,
-    /// By prefix: an [`Entry`]. A trie in which the longest prefix decides.
+    /// By prefix: until when it is answered for, 64 bits, in nanoseconds since the host started; 0: never. A trie in which
+    /// the longest prefix decides.
     Ranges,
-    /// By slot: [`Hits`]. An array that can be read without a system call.
-    Hits,
+    /// By a hash of target and asker: the question for an address of a range that came last with it, [`Recent`]. An array.
+    Recent,
     /// By [`Verdict`]: how often, as 64 bits for each processor.
     Verdicts,
+    /// At 0: the seed of [`super::Rows`], for who goes on with the table. An array of one.
+    Seed,
 }
 
 impl Map {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Targets, Self::Ranges, Self::Hits, Self::Verdicts];
+    pub const ALL: [Self; 5] = [Self::Targets, Self::Ranges, Self::Recent, Self::Verdicts, Self::Seed];
 
     /// Its name: in a listing, among the kernel's maps, and where it is pinned.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Targets => "targets",
             Self::Ranges => "ranges",
-            Self::Hits => "hits",
+            Self::Recent => "recent",
             Self::Verdicts => "verdicts",
+            Self::Seed => "seed",
         }
     }
 
     /// Bytes of a key.
     pub const fn key_size(self) -> usize {
         match self {
-            Self::Targets => 16,
             Self::Ranges => 20,
-            Self::Hits | Self::Verdicts => 4,
+            Self::Targets | Self::Recent | Self::Verdicts | Self::Seed => 4,
         }
     }
 
     /// Bytes of a value; where there is one for each processor, of each.
     pub const fn value_size(self) -> usize {
         match self {
-            Self::Targets | Self::Ranges => Entry::SIZE,
-            Self::Hits => Hits::SIZE,
-            Self::Verdicts => 8,
+            Self::Targets => Row::SIZE,
+            Self::Recent => Recent::SIZE,
+            Self::Ranges | Self::Verdicts => 8,
+            Self::Seed => 16,
         }
     }
 }
 
-/// What the program knows of a target, or of all addresses of a range. Times are nanoseconds since the host started,
-/// those in which it slept among them (CLOCK_BOOTTIME).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Entry {
-    /// Until then it is answered for. 0: never, whatever is said of a range around it.
-    pub until: u64,
-    /// Of a target: where in [`Map::Hits`] its answers are counted. Who makes entries gives each its own. Where there is
-    /// no such slot, it is not answered for. Of a range: where in it the [`RECENT`] slots begin in which it is kept who
-    /// asked for what.
-    pub slot: u32,
-}
-
-impl Entry {
-    /// Bytes.
-    pub const SIZE: usize = 16;
-
-    /// Answered for until then, and counted in the first slot.
-    pub const fn until(until: u64) -> Self {
-        Self { until, slot: 0 }
-    }
-
-    /// As the map holds it.
-    pub fn bytes(&self) -> [u8; Self::SIZE] {
-        let mut bytes = [0; Self::SIZE];
-        bytes[place(UNTIL)..][..8].copy_from_slice(&self.until.to_ne_bytes());
-        bytes[place(SLOT)..][..4].copy_from_slice(&self.slot.to_ne_bytes());
-        bytes
-    }
-
-    /// From what the map holds.
-    pub fn parse(bytes: [u8; Self::SIZE]) -> Self {
-        let until = u64::from_ne_bytes(bytes[place(UNTIL)..][..8].try_into().expect("eight bytes"));
-        let slot = u32::from_ne_bytes(bytes[place(SLOT)..][..4].try_into().expect("four bytes"));
-        Self { until, slot }
-    }
-}
-
-/// So many slots tell which questions for addresses of ranges came last, each under a hash of target and asker. Of two
-/// that fall into the same slot the later one is kept.
+/// So many questions for addresses of ranges are remembered, each under a hash of target and asker. Of two that fall into
+/// the same place the later one is kept.
 pub const RECENT: u32 = 1 << RECENT_BITS;
 pub(super) const RECENT_BITS: u8 = 12;
 
-/// What is counted in a slot: two numbers of 64 bits, one behind the other. Where ranges keep questions, the first is the
-/// hash.
+/// A question for an address of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hits {
-    /// How often it was answered for.
-    pub count: u64,
-    /// When it was last asked for, as [`Entry::until`] counts; 0 before the first time.
-    pub last_asked: u64,
+pub struct Recent {
+    /// The hash of target and asker.
+    pub hash: u64,
+    /// When it came, in nanoseconds since the host started; 0: none came yet.
+    pub asked: u64,
 }
 
-impl Hits {
+impl Recent {
     /// Bytes.
     pub const SIZE: usize = 16;
 
     /// From what the map holds.
     pub fn parse(bytes: [u8; Self::SIZE]) -> Self {
-        let number = |at: i16| u64::from_ne_bytes(bytes[place(at)..][..8].try_into().expect("eight bytes"));
-        Self { count: number(HITS), last_asked: number(LAST_ASKED) }
+        let number = |at: i16| {
+            let at = usize::from(at.unsigned_abs());
+            u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+        };
+        Self { hash: number(HASH), asked: number(HASH_ASKED) }
     }
-}
-
-fn place(offset: i16) -> usize {
-    usize::from(offset.unsigned_abs())
-}
-
-/// The key of a target.
-pub fn target_key(target: Ipv6Addr) -> [u8; 16] {
-    target.octets()
 }
 
 /// The key of a range, or of what is left out of one: how many bits count, and the address.
@@ -175,16 +137,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_comes_back_as_it_was_written() {
-        let entry = Entry { until: 1 << 40 | 3, slot: 1 << 31 | 7 };
-        assert_eq!(Entry::parse(entry.bytes()), entry);
-        assert_eq!(Entry::until(5), Entry { until: 5, slot: 0 });
-    }
-
-    #[test]
     fn keys_and_values_are_as_long_as_their_maps_say() {
         let net: Ipv6Net = "2001:db8::/33".parse().unwrap();
-        assert_eq!(target_key(net.network()).len(), Map::Targets.key_size());
         assert_eq!(range_key(net).len(), Map::Ranges.key_size());
         assert_eq!(range_key(net)[..4], 33_u32.to_ne_bytes());
         assert_eq!(Verdict::Target.key().len(), Map::Verdicts.key_size());

@@ -18,6 +18,7 @@ mod listing;
 mod lookup;
 mod maps;
 mod responder;
+mod rows;
 mod steps;
 
 pub use askers::{Exception, Treatment};
@@ -25,5 +26,6 @@ pub use assembler::{AssembleError, Assembler, MAX_SLOTS, Program};
 pub use instruction::{
     Condition, Helper, Instruction, Label, Operand, Operation, Register, Size, Slot, Width,
 };
-pub use maps::{Entry, Hits, Map, RECENT, Verdict, daemon_key, range_key, target_key};
+pub use maps::{Map, RECENT, Recent, Verdict, daemon_key, range_key};
 pub use responder::{PASS_ON, REDIRECTED, Responder, Sources};
+pub use rows::{Row, Rows};

@@ -8,13 +8,14 @@ use core::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
-use super::askers::{EXCEPTED, Exception, Treatment, treat};
+use super::askers::{EXCEPTED, Exception, Treatment, in_units, treat};
 use super::assembler::{AssembleError, Assembler, Program};
 use super::glance::glance;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
 use super::layout::*;
 use super::lookup::look_up;
 use super::maps::Verdict;
+use super::rows::Rows;
 use super::steps::*;
 use crate::wire::{Advertisement, Mac, Solicitation};
 use Condition::{AnyBit, Different, Equal};
@@ -62,8 +63,8 @@ pub const PASS_ON: i32 = -1;
 /// What it returns for a frame that it has turned into the answer: TC_ACT_REDIRECT, out of where it came in.
 pub const REDIRECTED: i32 = 7;
 
-/// Survive calls, as [`LENGTH`] does: the context; what is known of the target, and then where its answers are counted; the
-/// time, and then 0 for one of a range, whose answers are not counted one by one.
+/// Survive calls, as [`LENGTH`] does: the context; the row of the target; the time, and then 0 for one of a range, whose
+/// answers are not counted one by one.
 const CONTEXT: Register = R6;
 pub(super) const ENTRY: Register = R8;
 pub(super) const NOW: Register = R9;
@@ -99,13 +100,14 @@ impl Responder {
         }
     }
 
-    /// The program. There is none for an upstream without an address that answers could come from.
-    pub fn program(&self) -> Result<Program, AssembleError> {
+    /// The program, for a table of targets with these rows. There is none for an upstream without an address that answers
+    /// could come from.
+    pub fn program(&self, rows: &Rows) -> Result<Program, AssembleError> {
         let mut a = Assembler::default();
         self.read(&mut a);
         self.check_headers(&mut a);
         check_message(&mut a);
-        look_up(self.learns, &mut a);
+        look_up(rows, self.learns, &mut a);
         if !self.askers.is_empty() {
             treat(&self.askers, &mut a);
         }
@@ -328,7 +330,8 @@ fn send(a: &mut Assembler) {
     a.push(JumpIf(Bits64, Equal, NOW, 0.into(), OF_A_RANGE));
     a.push(Compute(Bits64, Move, R1, 1.into()));
     a.push(AddAtomically(ENTRY, HITS, R1));
-    a.push(Store(Size::Double, ENTRY, LAST_ASKED, NOW.into()));
+    in_units(a, R1);
+    a.push(Store(Size::Word, ENTRY, ASKED, R1.into()));
     a.label(OF_A_RANGE);
     count(a, NO_COUNTER);
     a.label(NO_COUNTER);

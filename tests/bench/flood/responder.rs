@@ -280,7 +280,7 @@ fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Table, TcxLink)
         learns: false,
         askers: Vec::new(),
     };
-    let program = LoadedProgram::load(&responder.program()?, table.maps())?;
+    let program = LoadedProgram::load(&responder.program(table.maps().rows())?, table.maps())?;
     let link = lab.host.run(|| TcxLink::attach(&program, index(UPSTREAM)))?;
     Ok((table, link))
 }

@@ -15,8 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use lone64::engine::facts::IfIndex;
-use lone64::kernel::bpf::{Maps, Pins};
-use lone64::wire::program::target_key;
+use lone64::kernel::bpf::{Maps, Pins, Table};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -77,10 +76,8 @@ fn maps(lab: &Lab, name: &str) -> Option<Maps> {
 }
 
 /// How often the program has answered for the target, if it knows it.
-fn hits(lab: &Lab, target: Ipv6Addr) -> Option<u64> {
-    let maps = maps(lab, "up0")?;
-    let slot = maps.targets.get(&target_key(target)).unwrap()?.slot;
-    Some(maps.hits.hits(slot).unwrap()?.count)
+fn hits(lab: &Lab, target: Ipv6Addr) -> Option<u32> {
+    Table::row_of(&maps(lab, "up0")?, target).unwrap().map(|row| row.hits)
 }
 
 /// Asks for the guest until the program knows it.
@@ -263,18 +260,18 @@ fn what_finds_no_room_in_the_kernel_the_daemon_answers() {
     let mut link = Link::open(&lab);
     until_known(&lab, &mut link, GUEST);
     // The map keeps its size.
-    settings().rest("[limits]\ntargets = 64\n").write(&daemon.config());
+    settings().rest("[limits]\ntargets = 400\n").write(&daemon.config());
     let reply = ask(&daemon.socket(), r#"{"method":"reload"}"#);
     assert!(reply["result"].is_object(), "{reply}");
-    let guests: Vec<_> = (0x100..0x114).map(c).collect();
+    let most = maps(&lab, "up0").unwrap().rows().capacity();
+    let guests: Vec<_> = (0x100..0x114 + u16::try_from(most).unwrap()).map(c).collect();
     change(&lab, "add", guests.iter().copied());
     for _ in 0..3 {
         for guest in &guests {
             link.answered(&Solicitation::multicast(ROUTER, *guest));
         }
     }
-    assert_eq!(maps(&lab, "up0").unwrap().targets.keys().unwrap().len(), 8);
-    assert_eq!(upstream(&daemon)["known_in_kernel"], 8);
+    assert_eq!(upstream(&daemon)["known_in_kernel"], most);
     let log = daemon.stop();
     assert_eq!(log.matches("cannot be told of a guest").count(), 1, "{log}");
 }

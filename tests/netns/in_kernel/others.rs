@@ -40,7 +40,7 @@ fn leaves_the_programs_of_others_alone() {
     let filters = || lab.host.output("tc", "filter show dev up0 ingress");
     let before = filters();
     let others_maps = Maps::create(1, 1).unwrap();
-    let other = LoadedProgram::load(&scene_of_lab().program(), &others_maps).unwrap();
+    let other = LoadedProgram::load(&scene_of_lab().program_for(others_maps.rows()), &others_maps).unwrap();
     let up0 = index(&lab, "up0");
     let others = lab.host.run(|| TcxLink::attach(&other, up0)).unwrap();
     let unknown = || others_maps.verdicts.verdicts().unwrap()[Verdict::Unknown as usize];

@@ -45,8 +45,8 @@ fn by_range(lab: &Lab) -> u64 {
 
 /// Whether the program answers for this prefix; none where it knows nothing of it.
 fn told(maps: &Maps, prefix: &str) -> Option<bool> {
-    let entry = maps.ranges.get(&range_key(prefix.parse().unwrap())).unwrap()?;
-    Some(entry.until > 0)
+    let until = maps.ranges.get(&range_key(prefix.parse().unwrap())).unwrap()?;
+    Some(until > 0)
 }
 
 fn until_told(lab: &Lab, prefix: &str, is_answered: Option<bool>) {

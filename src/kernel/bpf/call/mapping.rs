@@ -1,4 +1,4 @@
-//! An array of the kernel's, read where it is: no system call for an entry.
+//! An array of the kernel's, read and written where it is: no system call for an entry.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The entries of a map that was made with BPF_F_MMAPABLE, which the program goes on writing to.
+/// The entries of a map that was made with BPF_F_MMAPABLE, which the program goes on reading and writing.
 #[derive(Debug)]
 pub struct Mapping {
     start: NonNull<AtomicU64>,
@@ -15,12 +15,19 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Maps so many numbers of 64 bits, to be read alone. The kernel refuses more than the map has.
+    /// Maps so many numbers of 64 bits. The kernel refuses more than the map has.
     pub fn of(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
         let bytes = length * size_of::<u64>();
         // SAFETY: the kernel chooses where, so nothing that was there before is lost.
         let start = unsafe {
-            libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ, libc::MAP_SHARED, map.as_raw_fd(), 0)
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
         };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -29,20 +36,25 @@ impl Mapping {
         Ok(Self { start, length })
     }
 
-    /// The numbers, each as it is when it is come to.
-    pub fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
-        self.all().iter().map(|number| number.load(Ordering::Relaxed))
-    }
-
     /// The number at this place.
-    pub fn number(&self, place: usize) -> Option<u64> {
-        self.all().get(place).map(|number| number.load(Ordering::Relaxed))
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn number(&self, place: usize) -> u64 {
+        self.all()[place].load(Ordering::Relaxed)
     }
 
-    /// To be read: the memory takes no writing.
+    /// Writes the number at this place. Who sees it sees what was written before it, too.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn set(&mut self, place: usize, number: u64) {
+        self.all()[place].store(number, Ordering::Release);
+    }
+
     fn all(&self) -> &[AtomicU64] {
         // SAFETY: `length` numbers are mapped there, as pages begin at multiples of eight, until `self` is dropped.
-        // What others write meanwhile they write by instructions for numbers of 64 bits, as atomic reads expect.
+        // What the program writes meanwhile it writes by single instructions, as atomic reads expect.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
@@ -55,5 +67,5 @@ impl Drop for Mapping {
     }
 }
 
-// SAFETY: what is mapped belongs to the process and no thread, and is read alone.
+// SAFETY: what is mapped belongs to the process and no thread, and is read and written as atomic numbers alone.
 unsafe impl Send for Mapping {}

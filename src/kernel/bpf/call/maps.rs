@@ -1,4 +1,4 @@
-//! Maps: making them, and their entries, one by one or many at once.
+//! Maps: making them, and their entries.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
@@ -142,64 +142,11 @@ impl<'a> Sized<'a> {
         }
     }
 
-    /// BPF_MAP_UPDATE_BATCH (Linux 5.6): all of these, keys and values one behind the other. How many were written before
-    /// one was not, and why that was not.
-    pub fn update_all(self, keys: &[u8], values: &[u8]) -> (usize, io::Result<()>) {
-        assert_eq!(values.len() / self.values, keys.len() / self.key, "a value for each key");
-        assert!(values.len().is_multiple_of(self.values), "whole values of this map");
-        self.batch(26, keys, values.as_ptr() as u64)
-    }
-
-    /// BPF_MAP_DELETE_BATCH (Linux 5.6): all of these keys, one behind the other. How many were taken away before one was
-    /// not, and why that was not.
-    pub fn delete_all(self, keys: &[u8]) -> (usize, io::Result<()>) {
-        self.batch(27, keys, 0)
-    }
-
-    fn batch(self, command: i32, keys: &[u8], values: u64) -> (usize, io::Result<()>) {
-        #[repr(C)]
-        struct Attributes {
-            in_batch: u64,
-            out_batch: u64,
-            keys: u64,
-            values: u64,
-            count: u32,
-            map: u32,
-            entry_flags: u64,
-            flags: u64,
-        }
-        assert!(keys.len().is_multiple_of(self.key), "whole keys of this map");
-        let Ok(count) = u32::try_from(keys.len() / self.key) else {
-            return (0, Err(io::Error::other("too many")));
-        };
-        let mut attributes = Attributes {
-            in_batch: 0,
-            out_batch: 0,
-            keys: keys.as_ptr() as u64,
-            values,
-            count,
-            map: number(self.fd),
-            entry_flags: ANY,
-            flags: 0,
-        };
-        // SAFETY: the kernel reads `count` keys of this map's size, and as many values unless it deletes; `keys` is as long
-        // as that, and the caller has seen to it that the values are. All of them live through the call.
-        let result = unsafe { bpf(command, &mut attributes) };
-        match result {
-            Ok(_) => (count as usize, Ok(())),
-            // A kernel that does not know the command has not counted.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => (0, Err(error)),
-            Err(error) => (attributes.count.min(count) as usize, Err(error)),
-        }
-    }
-
     fn attributes(self, key: &[u8], value: u64, flags: u64) -> EntryAttributes {
         EntryAttributes { map: number(self.fd), _padding: 0, key: key.as_ptr() as u64, value, flags }
     }
 }
 
-/// linux/errno.h: what a kind of map without such a command says, for programs to see although it is not meant for them.
-pub const ENOTSUPP: i32 = 524;
 /// No kernel is built for more: CONFIG_NR_CPUS ends there. So there is always room for what it writes, however many
 /// there are, and nobody has to be asked.
 const MOST_PROCESSORS: usize = 8192;

@@ -15,7 +15,7 @@ mod mapping;
 mod maps;
 
 pub(super) use mapping::Mapping;
-pub(super) use maps::{ANY, ENOTSUPP, MapShape, Sized, create_map, map_shape};
+pub(super) use maps::{ANY, MapShape, Sized, create_map, map_shape};
 
 /// The arguments of BPF_OBJ_GET_INFO_BY_FD.
 #[repr(C)]
