@@ -39,7 +39,7 @@ pub struct Machine {
 
 /// Where each target is: few rows, so that some are not in the first one.
 pub fn rows() -> Rows {
-    Rows::new(1, [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93])
+    Rows::new(128, [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93])
 }
 
 /// The interface on which frames arrive.
@@ -65,22 +65,21 @@ impl Machine {
     }
 
     pub fn insert_target(&mut self, target: Ipv6Addr, until: u64) {
-        let mut rows = rows().of(target);
-        let row = rows.find(|row| self.row(*row).target.is_none_or(|other| other == target)).expect("a row");
-        // One that has it already keeps what was counted.
-        match self.row(row).target {
-            Some(_) => {
-                let value = &mut self.values[self.targets[&row]];
-                value[8 * Row::UNTIL..][..8].copy_from_slice(&until.to_ne_bytes());
-            }
-            None => self.write_row(row, Some(target), until),
+        if let Some(row) = self.row_of(target) {
+            // It keeps what was counted.
+            let value = &mut self.values[self.targets[&row]];
+            value[8 * Row::UNTIL..][..8].copy_from_slice(&until.to_ne_bytes());
+            return;
         }
+        let room = rows().room(target, |row| self.row(row).target).expect("a row");
+        for row in room.moved {
+            self.targets.insert(rows().next(row), self.targets[&row]);
+        }
+        self.write_row(room.row, Some(target), until);
     }
 
     pub fn remove_target(&mut self, target: Ipv6Addr) {
-        let Some(mut empty) = rows().of(target).find(|row| self.row(*row).target == Some(target)) else {
-            return;
-        };
+        let Some(mut empty) = self.row_of(target) else { return };
         while let Some(next) = rows().to_fill(empty, |row| self.row(row).target) {
             self.targets.insert(empty, self.targets[&next]);
             empty = next;
@@ -89,13 +88,13 @@ impl Machine {
     }
 
     pub fn insert_range(&mut self, range: Ipv6Net, until: u64) {
-        let value = self.add(until.to_ne_bytes().to_vec());
+        let value = self.add(Row::of_range(until).to_vec());
         self.ranges.insert(range_key(range), value);
     }
 
     /// What was counted for a target.
     pub fn target(&self, target: Ipv6Addr) -> Option<Row> {
-        rows().of(target).map(|row| self.row(row)).find(|row| row.target == Some(target))
+        self.row_of(target).map(|row| self.row(row))
     }
 
     /// What is remembered of the questions for addresses of ranges.
@@ -143,6 +142,10 @@ impl Machine {
 
     fn add(&mut self, value: Vec<u8>) -> usize {
         add(&mut self.values, value)
+    }
+
+    fn row_of(&self, target: Ipv6Addr) -> Option<u32> {
+        rows().of(target).find(|row| self.row(*row).target == Some(target))
     }
 
     /// What a row says.

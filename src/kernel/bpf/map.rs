@@ -51,12 +51,15 @@ impl ProgramMap {
     /// Until when it says, in nanoseconds since the host started. Of ranges.
     pub fn get(&self, key: &[u8]) -> Result<Option<u64>, BpfError> {
         let value = self.sized().look_up(key).map_err(|error| self.failed(error))?;
-        Ok(value.map(|bytes| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"))))
+        let until = |bytes: Vec<u8>| {
+            u64::from_ne_bytes(bytes[8 * Row::UNTIL..][..8].try_into().expect("eight bytes"))
+        };
+        Ok(value.map(until))
     }
 
     /// Puts this time there, in the place of the one that may be there. Of ranges.
     pub fn set(&self, key: &[u8], until: u64) -> Result<(), BpfError> {
-        let result = self.sized().update(key, &until.to_ne_bytes(), call::ANY);
+        let result = self.sized().update(key, &Row::of_range(until), call::ANY);
         result.map_err(|error| match error.raw_os_error() {
             Some(libc::ENOSPC) => BpfError::Full(self.map.as_str()),
             _ => self.failed(error),

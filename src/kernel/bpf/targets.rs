@@ -7,7 +7,7 @@ use core::net::Ipv6Addr;
 
 use super::call::Mapping;
 use super::{BpfError, Maps};
-use crate::wire::program::{Row, Rows};
+use crate::wire::program::{Room, Row, Rows};
 
 /// The table of one program.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ impl Targets {
         for number in 0..rows.count() {
             let row = table.row(number);
             if row.target.is_some() {
-                table.take(number, row.hits);
+                table.told[number as usize] = row.hits;
+                table.take(number);
             }
         }
         table
@@ -76,17 +77,22 @@ impl Targets {
 
     /// The target is answered for until then from now on. False: there is no room.
     pub(super) fn set(&mut self, target: Ipv6Addr, until: u64) -> bool {
-        let found = self.rows.of(target).map(|row| (row, self.row(row).target));
-        let found = found.into_iter().find(|(_, other)| other.is_none_or(|other| other == target));
-        match found {
-            Some((row, Some(_))) => self.mapping.set(place(row, Row::UNTIL), until),
-            Some((row, None)) if self.count < self.rows.capacity() => {
-                let [first, second] = Row::owner(Some(target));
-                self.write(row, [first, second, until, 0]);
-                self.take(row, 0);
-            }
-            _ => return false,
+        if let Some(row) = self.of(target) {
+            self.mapping.set(place(row, Row::UNTIL), until);
+            return true;
         }
+        if self.count >= self.rows.capacity() {
+            return false;
+        }
+        let Some(Room { row, moved }) = self.rows.room(target, |row| self.row(row).target) else {
+            return false;
+        };
+        let end = moved.first().map_or(row, |last| self.rows.next(*last));
+        moved.into_iter().for_each(|row| self.move_to(self.rows.next(row), row));
+        let [first, second] = Row::owner(Some(target));
+        self.write(row, [first, second, until, 0]);
+        self.told[row as usize] = 0;
+        self.take(end);
         true
     }
 
@@ -107,20 +113,24 @@ impl Targets {
         }
     }
 
-    /// Nobody has this row any more. Those behind it move up that would not be found otherwise: a search that goes by at
-    /// that moment may miss one, and then the daemon answers.
+    /// Nobody has this row any more. Those behind it move up, as they do in the other direction for a new one: a search that
+    /// goes by at that moment may miss one, and then the daemon answers.
     fn empty(&mut self, row: u32) {
         self.mapping.set(place(row, Row::UNTIL), 0);
         let mut empty = row;
         while let Some(next) = self.rows.to_fill(empty, |row| self.row(row).target) {
-            self.write(empty, self.numbers(next));
-            self.told[empty as usize] = self.told[next as usize];
+            self.move_to(empty, next);
             empty = next;
         }
         let [first, second] = Row::owner(None);
         self.write(empty, [first, second, 0, 0]);
         self.taken[word(empty)] &= !bit(empty);
         self.count -= 1;
+    }
+
+    fn move_to(&mut self, row: u32, from: u32) {
+        self.write(row, self.numbers(from));
+        self.told[row as usize] = self.told[from as usize];
     }
 
     /// Until all of it is there nothing is answered for.
@@ -147,9 +157,8 @@ impl Targets {
         })
     }
 
-    fn take(&mut self, row: u32, told: u32) {
+    fn take(&mut self, row: u32) {
         self.taken[word(row)] |= bit(row);
-        self.told[row as usize] = told;
         self.count += 1;
     }
 
@@ -179,7 +188,7 @@ mod tests {
 
     /// In a file, as a map would have it.
     fn table(name: &str) -> Targets {
-        let rows = Rows::new(1, [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93]);
+        let rows = Rows::new(128, [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93]);
         let path = std::env::temp_dir().join(format!("lone64-{name}-{}", std::process::id()));
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         fs::remove_file(path).unwrap();

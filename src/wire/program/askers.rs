@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::assembler::Assembler;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
 use super::layout::{
-    ASKED, DAEMON_KEY, DESTINATION, HASH, HASH_ASKED, RANGE_UNTIL, ROW_KEY, SOURCE, TARGET, TIME, half,
+    ASKED, DAEMON_KEY, DESTINATION, HASH, HASH_ASKED, QUESTION, ROW_KEY, SOURCE, TARGET, TIME, UNTIL, half,
 };
 use super::lookup::KNOWN;
 use super::maps::{Map, RECENT_BITS};
@@ -83,7 +83,7 @@ pub(super) fn pass_on_repeated_in_range(a: &mut Assembler) {
         a.push(Compute(Bits64, Xor, R2, R3.into()));
     }
     a.push(Compute(Bits64, Multiply, R2, R4.into()));
-    a.push(Compute(Bits64, Move, ENTRY, R2.into()));
+    a.push(Store(Size::Double, Frame, QUESTION, R2.into()));
     a.push(Compute(Bits64, ShiftRight, R2, (64 - i32::from(RECENT_BITS)).into()));
     a.push(Store(Size::Word, Frame, ROW_KEY, R2.into()));
     a.push(MapOf(R1, Map::Recent));
@@ -91,9 +91,10 @@ pub(super) fn pass_on_repeated_in_range(a: &mut Assembler) {
     a.push(Call(Helper::MapLookup));
     a.push(JumpIf(Bits64, Equal, R0, 0.into(), KNOWN_IN_RANGE));
     a.push(Load(Size::Double, R1, R0, HASH)).push(Load(Size::Double, R2, R0, HASH_ASKED));
-    a.push(Store(Size::Double, R0, HASH, ENTRY.into()));
+    a.push(Load(Size::Double, R3, Frame, QUESTION));
+    a.push(Store(Size::Double, R0, HASH, R3.into()));
     a.push(Store(Size::Double, R0, HASH_ASKED, NOW.into()));
-    a.push(JumpIf(Bits64, Different, R1, ENTRY.into(), KNOWN_IN_RANGE));
+    a.push(JumpIf(Bits64, Different, R1, R3.into(), KNOWN_IN_RANGE));
     a.push(Compute(Bits64, Move, R1, NOW.into()));
     a.push(Compute(Bits64, Subtract, R1, R2.into()));
     go_by_age(a, (SOONEST_REPEAT, LATEST_REPEAT), KNOWN_IN_RANGE, 1);
@@ -120,7 +121,7 @@ fn pass_on_to_daemon(a: &mut Assembler, then: Label) {
     address(a, R2, DAEMON_KEY);
     a.push(Call(Helper::MapLookup));
     a.push(JumpIf(Bits64, Equal, R0, 0.into(), then));
-    a.push(Load(Size::Double, R1, R0, RANGE_UNTIL));
+    a.push(Load(Size::Double, R1, R0, UNTIL));
     a.push(Load(Size::Double, R2, Frame, TIME));
     a.push(JumpIf(Bits64, AtLeast, R1, R2.into(), EXCEPTED));
     a.label(then);

@@ -14,7 +14,7 @@ pub struct Assembler {
     labels: Vec<(Label, usize)>,
 }
 
-/// A program whose jumps all lead somewhere. Back only conditions lead: that such a loop ends, the kernel's verifier sees.
+/// A program whose jumps all lead somewhere, and forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     instructions: Vec<Instruction>,
@@ -34,8 +34,8 @@ pub enum AssembleError {
     /// Two places have the same label.
     #[error("the label '{}' is there twice", .0)]
     LabelTwice(Label),
-    /// A jump without a condition leads back: the program might not end.
-    #[error("a jump leads back to '{}' whatever is the case; such a loop does not end", .0)]
+    /// A jump leads back: the program would have a loop, which some kernels refuse.
+    #[error("a jump leads back to '{}'; a program has no loops", .0)]
     JumpBack(Label),
     /// Nothing leads to the instruction of this number, which the kernel refuses.
     #[error("nothing leads to instruction {0}")]
@@ -89,7 +89,7 @@ impl Assembler {
                 return Err(AssembleError::LabelTwice(label));
             }
         }
-        // What is jumped back to is reached from before it, too, so one look from front to back finds all that is reached.
+        // Jumps lead forward alone, so one look from front to back finds all that is reached.
         let mut reached = vec![false; instructions.len()];
         reached[0] = true;
         for (position, instruction) in instructions.iter().enumerate() {
@@ -98,7 +98,7 @@ impl Assembler {
             }
             if let Some(label) = instruction.target() {
                 let (place, _) = *labels.get(&label).ok_or(AssembleError::LabelMissing(label))?;
-                if place <= position && matches!(instruction, Instruction::Jump(_)) {
+                if place <= position {
                     return Err(AssembleError::JumpBack(label));
                 }
                 reached[place] = true;
@@ -123,8 +123,7 @@ impl Program {
         let mut slots = Vec::with_capacity(self.instructions.len() * 2);
         for instruction in &self.instructions {
             let target = instruction.target().map_or(slots.len() + 1, |label| self.labels[&label].1);
-            let distance = i16::try_from(target as isize - slots.len() as isize - 1)
-                .expect("it is shorter than MAX_SLOTS");
+            let distance = i16::try_from(target - slots.len() - 1).expect("it is shorter than MAX_SLOTS");
             slots.extend(instruction.encode(distance, &descriptor).into_iter().flatten());
         }
         slots

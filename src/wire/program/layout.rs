@@ -6,6 +6,7 @@
 //!
 //! | on the stack, from its end | holds |
 //! |---|---|
+//! | −144 to −137 | the hash of a question |
 //! | −136 to −129 | the time |
 //! | −124 to −105 | the key of the daemon's entry among the ranges |
 //! | −100 to −97 | the number of a row of the targets, or of a question that is remembered, as a key |
@@ -38,13 +39,15 @@ impl Field {
 
 /// Where the frame begins on the stack: 14 bytes before a multiple of eight, for the sake of the IPv6 header.
 pub(super) const FRAME: i16 = -94;
-/// Where the key of a row is on the stack. It is written again and again, so it is at no multiple of eight, where verifiers
+/// Where the key of a row is on the stack. It is written several times, so it is at no multiple of eight, where verifiers
 /// before Linux 6.8 would take it for a spilled register.
 pub(super) const ROW_KEY: i16 = -100;
 /// Where the key of the daemon's entry is on the stack: its addresses are at multiples of eight.
 pub(super) const DAEMON_KEY: i16 = -124;
 /// Where the time is on the stack.
 pub(super) const TIME: i16 = -136;
+/// Where the hash of a question is on the stack.
+pub(super) const QUESTION: i16 = -144;
 /// Where the key of a counter is on the stack.
 pub(super) const COUNTER: i16 = -4;
 
@@ -97,13 +100,11 @@ pub(super) const CONTEXT_IFINDEX: i16 = 40;
 pub(super) const CONTEXT_START: i16 = 76;
 pub(super) const CONTEXT_END: i16 = 80;
 
-// A row of the targets: an address, 64 bits, and twice 32.
+// A row of the targets: an address, 64 bits, and twice 32. The value of a range is a row without an address.
 pub(super) const ADDRESS: i16 = 0;
 pub(super) const UNTIL: i16 = 16;
 pub(super) const ASKED: i16 = 24;
 pub(super) const HITS: i16 = 28;
-/// The value of a range: 64 bits.
-pub(super) const RANGE_UNTIL: i16 = 0;
 // A question that is remembered: 64 bits each.
 pub(super) const HASH: i16 = 0;
 pub(super) const HASH_ASKED: i16 = 8;
@@ -156,6 +157,13 @@ mod tests {
         }
         let end = FRAME + i16::try_from(LONG).expect("a small number");
         assert!(end <= COUNTER - 4 && ROW_KEY + 4 <= FRAME && ROW_KEY >= -512, "the frame and two keys fit");
-        const { assert!(DAEMON_KEY + 20 <= ROW_KEY && (DAEMON_KEY + 4) % 8 == 0 && TIME + 8 <= DAEMON_KEY) };
+        const {
+            assert!(
+                DAEMON_KEY + 20 <= ROW_KEY
+                    && (DAEMON_KEY + 4) % 8 == 0
+                    && TIME + 8 <= DAEMON_KEY
+                    && QUESTION + 8 <= TIME
+            )
+        };
     }
 }

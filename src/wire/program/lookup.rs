@@ -3,7 +3,7 @@
 use super::askers::{pass_on_repeated, pass_on_repeated_in_range};
 use super::assembler::Assembler;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
-use super::layout::{ADDRESS, RANGE_KEY, RANGE_UNTIL, ROW_KEY, TARGET, TIME, UNTIL};
+use super::layout::{ADDRESS, RANGE_KEY, ROW_KEY, TARGET, TIME, UNTIL};
 use super::maps::{Map, Verdict};
 use super::responder::{COUNT, ENTRY, LAPSED, NOW};
 use super::rows::{MIXERS, NOBODY, Rows, STEPS};
@@ -14,14 +14,13 @@ use Operation::{Add, And, Move, Multiply, ShiftRight, Xor};
 use Register::{Frame, R0, R1, R2, R3};
 use Width::{Bits32, Bits64};
 
-/// Goes on at [`KNOWN`], which follows, with a target that is answered for. The register of the row has its row then; where
-/// all of a range is answered for there is none, and the register of the time is 0. If questions show something, one that
-/// is repeated is passed on.
+/// Goes on at [`KNOWN`], which follows, with a target that is answered for. The register of the row has its row then, or that
+/// of its range. If questions show something, one that is repeated is passed on.
 pub(super) fn look_up(rows: &Rows, learns: bool, a: &mut Assembler) {
     count_as(a, Verdict::Target);
     search(rows, a);
     a.push(Compute(Bits64, Move, ENTRY, R0.into()));
-    until(a, UNTIL);
+    until(a);
     match learns {
         true => pass_on_repeated(a),
         false => _ = a.push(Jump(KNOWN)),
@@ -37,16 +36,15 @@ pub(super) fn look_up(rows: &Rows, learns: bool, a: &mut Assembler) {
     a.push(Jump(COUNT));
     a.label(IN_RANGE);
     a.push(Compute(Bits64, Move, ENTRY, R0.into()));
-    until(a, RANGE_UNTIL);
+    until(a);
     if learns {
         pass_on_repeated_in_range(a);
     }
-    a.push(Compute(Bits64, Move, NOW, 0.into()));
     a.label(KNOWN);
 }
 
 /// Goes on behind with the row of the target in R0, or at [`IN_NO_ROW`]: from row to row, as [`Rows::of`] says. Mostly it is
-/// the first.
+/// the first. There is no loop: without CAP_PERFMON Linux 6.1 takes none whose end depends on a counter.
 fn search(rows: &Rows, a: &mut Assembler) {
     let [multiplier, added] = rows.seed();
     load(a, R1, TARGET);
@@ -60,44 +58,43 @@ fn search(rows: &Rows, a: &mut Assembler) {
         a.push(Compute(Bits64, Xor, R1, R2.into())).push(Compute(Bits64, Multiply, R1, R3.into()));
     }
     a.push(Compute(Bits64, ShiftRight, R1, (64 - rows.bits()).into()));
-    // The number of the row, and how many were looked at.
-    a.push(Compute(Bits64, Move, ENTRY, R1.into())).push(Compute(Bits64, Move, NOW, 0.into()));
-    a.label(ROW);
-    a.push(Store(Size::Word, Frame, ROW_KEY, ENTRY.into()));
-    a.push(MapOf(R1, Map::Targets));
-    address(a, R2, ROW_KEY);
-    a.push(Call(Helper::MapLookup));
-    a.push(JumpIf(Bits64, Equal, R0, 0.into(), IN_NO_ROW));
-    // The second half first: that of most targets differs there.
-    a.push(Load(Size::Double, R1, R0, ADDRESS + 8));
-    load(a, R2, TARGET.part(8, Size::Double));
-    a.push(JumpIf(Bits64, Different, R1, R2.into(), OTHER_ROW));
-    a.push(Load(Size::Double, R1, R0, ADDRESS));
-    load(a, R2, TARGET);
-    a.push(JumpIf(Bits64, Equal, R1, R2.into(), OWN_ROW));
-    a.label(OTHER_ROW);
-    a.push(Load(Size::Double, R1, R0, ADDRESS));
-    a.push(JumpIf(Bits64, Equal, R1, (NOBODY as i32).into(), IN_NO_ROW));
-    a.push(Compute(Bits32, Add, ENTRY, 1.into()));
-    a.push(Compute(Bits32, And, ENTRY, (rows.count() as i32 - 1).into()));
-    a.push(Compute(Bits64, Add, NOW, 1.into()));
-    a.push(JumpIf(Bits64, Different, NOW, (STEPS as i32).into(), ROW));
+    // The number of the row, and the second half of the address: that of most targets differs there.
+    a.push(Compute(Bits64, Move, ENTRY, R1.into()));
+    load(a, SECOND_HALF, TARGET.part(8, Size::Double));
+    for step in 0..STEPS as u16 {
+        let other = Label("other_row", step);
+        a.push(Store(Size::Word, Frame, ROW_KEY, ENTRY.into()));
+        a.push(MapOf(R1, Map::Targets));
+        address(a, R2, ROW_KEY);
+        a.push(Call(Helper::MapLookup));
+        a.push(JumpIf(Bits64, Equal, R0, 0.into(), IN_NO_ROW));
+        a.push(Load(Size::Double, R1, R0, ADDRESS + 8));
+        a.push(JumpIf(Bits64, Different, R1, SECOND_HALF.into(), other));
+        a.push(Load(Size::Double, R1, R0, ADDRESS));
+        load(a, R2, TARGET);
+        a.push(JumpIf(Bits64, Equal, R1, R2.into(), OWN_ROW));
+        a.label(other);
+        a.push(Load(Size::Double, R1, R0, ADDRESS));
+        a.push(JumpIf(Bits64, Equal, R1, (NOBODY as i32).into(), IN_NO_ROW));
+        a.push(Compute(Bits32, Add, ENTRY, 1.into()));
+        a.push(Compute(Bits32, And, ENTRY, (rows.count() as i32 - 1).into()));
+    }
     a.push(Jump(IN_NO_ROW));
     a.label(OWN_ROW);
 }
 
 /// The time; and what is not answered for at this time any more is passed on.
-fn until(a: &mut Assembler, until: i16) {
+fn until(a: &mut Assembler) {
     a.push(Call(Helper::BootTime));
     a.push(Compute(Bits64, Move, NOW, R0.into()));
     a.push(Store(Size::Double, Frame, TIME, NOW.into()));
-    a.push(Load(Size::Double, R1, ENTRY, until));
+    a.push(Load(Size::Double, R1, ENTRY, UNTIL));
     a.push(JumpIf(Bits64, AtLeast, NOW, R1.into(), LAPSED));
 }
 
 pub(super) const KNOWN: Label = Label("known", 0);
-const ROW: Label = Label("row", 0);
-const OTHER_ROW: Label = Label("other_row", 0);
+/// Until the time is asked for.
+const SECOND_HALF: Register = NOW;
 const OWN_ROW: Label = Label("own_row", 0);
 const IN_NO_ROW: Label = Label("in_no_row", 0);
 const IN_RANGE: Label = Label("in_range", 0);

@@ -13,8 +13,7 @@ pub enum Map {
     /// By number: a [`Row`]. An array that is read and written without a system call. A target that is here goes before what
     /// is in the ranges.
     Targets,
-    /// By prefix: until when it is answered for, 64 bits, in nanoseconds since the host started; 0: never. A trie in which
-    /// the longest prefix decides.
+    /// By prefix: a [`Row`] without a target. A trie in which the longest prefix decides.
     Ranges,
     /// By a hash of target and asker: the question for an address of a range that came last with it, [`Recent`]. An array.
     Recent,
@@ -50,9 +49,9 @@ impl Map {
     /// Bytes of a value; where there is one for each processor, of each.
     pub const fn value_size(self) -> usize {
         match self {
-            Self::Targets => Row::SIZE,
+            Self::Targets | Self::Ranges => Row::SIZE,
             Self::Recent => Recent::SIZE,
-            Self::Ranges | Self::Verdicts => 8,
+            Self::Verdicts => 8,
             Self::Seed => 16,
         }
     }

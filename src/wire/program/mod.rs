@@ -28,4 +28,4 @@ pub use instruction::{
 };
 pub use maps::{Map, RECENT, Recent, Verdict, daemon_key, range_key};
 pub use responder::{PASS_ON, REDIRECTED, Responder, Sources};
-pub use rows::{Row, Rows};
+pub use rows::{Room, Row, Rows};

@@ -63,8 +63,7 @@ pub const PASS_ON: i32 = -1;
 /// What it returns for a frame that it has turned into the answer: TC_ACT_REDIRECT, out of where it came in.
 pub const REDIRECTED: i32 = 7;
 
-/// Survive calls, as [`LENGTH`] does: the context; the row of the target; the time, and then 0 for one of a range, whose
-/// answers are not counted one by one.
+/// Survive calls, as [`LENGTH`] does: the context; the row of the target, or of its range; the time.
 const CONTEXT: Register = R6;
 pub(super) const ENTRY: Register = R8;
 pub(super) const NOW: Register = R9;
@@ -80,7 +79,6 @@ pub(super) const ANSWER: Label = Label("answer", 0);
 const ASKER: Label = Label("asker", 0);
 const WRITE: Label = Label("write", 0);
 const NO_COUNTER: Label = Label("no_counter", 0);
-const OF_A_RANGE: Label = Label("of_a_range", 0);
 pub(super) const LAPSED: Label = Label("lapsed", 0);
 const NO_ROOM: Label = Label("no_room", 0);
 pub(super) const COUNT: Label = Label("count", 0);
@@ -327,12 +325,10 @@ fn send(a: &mut Assembler) {
     a.push(Compute(Bits64, Move, R5, RECOMPUTE_CHECKSUM.into()));
     a.push(Call(Helper::StoreBytes));
     a.push(JumpIf(Bits64, Different, R0, 0.into(), NO_ROOM));
-    a.push(JumpIf(Bits64, Equal, NOW, 0.into(), OF_A_RANGE));
     a.push(Compute(Bits64, Move, R1, 1.into()));
     a.push(AddAtomically(ENTRY, HITS, R1));
     in_units(a, R1);
     a.push(Store(Size::Word, ENTRY, ASKED, R1.into()));
-    a.label(OF_A_RANGE);
     count(a, NO_COUNTER);
     a.label(NO_COUNTER);
     a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_IFINDEX));

@@ -60,7 +60,9 @@ fn leaves_the_programs_of_others_alone() {
 
 fn is_put_back_when_somebody_takes_it_away() {
     let lab = Lab::veth();
-    let daemon = Daemon::start(&lab, settings());
+    // With a written source, no question is left to the daemon because it comes again.
+    let settings = Settings::default().upstream("backend = \"tc\"\nsource = \"scope\"\n").range(C, "br0", "");
+    let daemon = Daemon::start(&lab, settings);
     let mut link = Link::open(&lab);
     until_known(&lab, &mut link, GUEST);
     for _ in 0..2 {
