@@ -11,6 +11,7 @@ use crate::machine::Machine;
 use crate::namespace::{Namespace, eventually};
 use crate::plugged;
 use crate::provider::Provider;
+use crate::questions::Questions;
 use crate::traffic::Traffic;
 use crate::{PATIENCE, typed};
 
@@ -36,8 +37,13 @@ fn a_package_brings_the_first_minute_an_upgrade_under_traffic_and_leaves_nothing
 
     let pid = host.main_pid("lone64");
     let traffic = Traffic::start(&provider.router, GUEST);
+    let questions = Questions::start(&provider.router, &[GUEST]);
     install(&host, "1.1");
+    questions.go_on();
     traffic.flows();
+    let count = questions.end();
+    println!("an upgrade under {count}");
+    assert_eq!((count.unanswered, count.twice), (0, 0), "every solicitation has one answer");
     let (lost, replied) = traffic.lost();
     println!(
         "an upgrade interrupted a guest for {:?}; {lost} pings were lost, and {replied} not",
