@@ -4,6 +4,7 @@
 //! A stop by itself removes everything. The client of `hand_over` says beforehand that another start follows: the service
 //! manager knows, the signal does not tell.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use tokio::task::yield_now;
@@ -36,8 +37,21 @@ impl Daemon {
         self.finish_changes().await;
         // From here on a program answers also what it has passed on so far.
         self.effects.depart();
+        // What comes from now on and is not read any more waits in the sockets.
+        self.leave_sockets();
         self.answer_what_has_come().await;
         self.settings.leave().await;
+    }
+
+    /// Where the service manager keeps them, their questions are answered by the next start.
+    fn leave_sockets(&self) {
+        let upstreams = || self.frames.ears.upstreams();
+        for socket in upstreams() {
+            if let Err(error) = socket.wait_for_the_next_start() {
+                tracing::debug!(%error, "there is less room for questions until the next start");
+            }
+        }
+        self.operator.service.store(upstreams().map(AsFd::as_fd));
     }
 
     /// A program that is halfway to its place would be in none.

@@ -67,6 +67,7 @@ use crate::config::Config;
 use crate::engine::facts::IfIndex;
 use crate::engine::{Event, Input, Output, Time};
 use crate::kernel::netlink::Monitor;
+use crate::kernel::packet::PacketSocket;
 use effects::{Done, Effects, Mode};
 use events::Teller;
 use frames::Frames;
@@ -119,7 +120,8 @@ impl Daemon {
     ) -> Result<Self, Error> {
         let (monitor, requests) = Monitor::start_beside()?;
         privileges::check(config, &requests).await?;
-        let frames = Frames::new();
+        let mut frames = Frames::new();
+        frames.ears.inherit(PacketSocket::inherited(service::UPSTREAM));
         let ready = frames.ears.ready().clone();
         let mut daemon = Self {
             engine: Recorded::new(config.policy.clone(), random_seed(), recorder),
@@ -148,6 +150,7 @@ impl Daemon {
             let _ = daemon.give_back(pin!(futures_util::stream::pending())).await;
             return Err(error);
         }
+        daemon.frames.ears.close_inherited();
         daemon.effects.enter(Mode::Serving);
         daemon.warn_of_missing();
         Ok(daemon)

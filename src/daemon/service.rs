@@ -6,12 +6,14 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
@@ -27,6 +29,8 @@ pub struct Service {
     sign_due: Option<Instant>,
     status_due: Option<Instant>,
     status: String,
+    /// Whether it still holds what it has passed to us.
+    has_stored: bool,
 }
 
 /// What is due.
@@ -50,11 +54,16 @@ impl Service {
         // Half the time, as sd_watchdog_enabled(3) recommends.
         let watchdog = sd_notify::watchdog_enabled().filter(|time| !time.is_zero()).map(|time| time / 2);
         let sign_due = watchdog.map(|time| Instant::now() + time);
-        Self { socket, watchdog, sign_due, ..Self::default() }
+        let has_stored = sd_notify::listen_fds().is_ok_and(|passed| passed.len() > 0);
+        Self { socket, watchdog, sign_due, has_stored, ..Self::default() }
     }
 
     /// We serve.
     pub(super) fn ready(&mut self, status: String) {
+        if std::mem::take(&mut self.has_stored) {
+            // Else it would keep them open as long as we run.
+            self.notify(&[NotifyState::Custom("FDSTOREREMOVE=1"), NotifyState::Custom(STORED)]);
+        }
         self.notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.status = status;
     }
@@ -75,6 +84,20 @@ impl Service {
     /// There is still something to give back, and it goes on.
     pub(super) fn still_stopping(&mut self, patience: Duration) {
         self.notify(&[NotifyState::ExtendTimeoutUsec(micros(patience))]);
+    }
+
+    /// The service manager keeps these sockets open for the next start, where the unit says so
+    /// (`FileDescriptorStoreMax=`); one that does not closes them.
+    pub(super) fn store<'a>(&self, sockets: impl Iterator<Item = BorrowedFd<'a>>) {
+        let sockets: Vec<_> = sockets.map(|socket| socket.as_raw_fd()).take(MOST_STORED).collect();
+        let Some(socket) = self.socket.as_ref().filter(|_| !sockets.is_empty()) else { return };
+        // What is wrong with an interface for the moment is no reason to close its socket.
+        let message = format!("FDSTORE=1\n{STORED}\nFDPOLL=0");
+        let (message, rights) = ([IoSlice::new(message.as_bytes())], [ControlMessage::ScmRights(&sockets)]);
+        let sent = sendmsg::<()>(socket.as_raw_fd(), &message, &rights, MsgFlags::MSG_DONTWAIT, None);
+        if let Err(error) = sent {
+            tracing::debug!(%error, "questions of the next moments are lost");
+        }
     }
 
     /// Something changed that the status line may tell; a little later, so that what changes in one
@@ -166,4 +189,9 @@ fn open(name: &OsStr) -> io::Result<UnixDatagram> {
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const MOST_UNSENT: usize = 8;
+/// What the sockets of upstreams are called where they wait for the next start.
+pub(super) const UPSTREAM: &str = "lone64-upstream";
+const STORED: &str = "FDNAME=lone64-upstream";
+/// As the unit says, and fewer than a message may have (`SCM_MAX_FD`).
+const MOST_STORED: usize = 64;
 const UNHEARD: &str = "cannot notify the service manager (NOTIFY_SOCKET)";

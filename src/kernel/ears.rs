@@ -3,6 +3,8 @@
 //! Tokio waits for them, and puts those with frames into one queue ([`super::ready`]). So any number of interfaces costs
 //! nothing while they are silent. Each gets one batch, and then goes to the end of the queue.
 
+mod tuning;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
 use std::io::{self, ErrorKind};
@@ -17,8 +19,8 @@ use super::packet::{BATCH, PacketSocket, RecvBatch, Stamps};
 use super::ready::{Left, Queue, Source};
 use crate::engine::facts::IfIndex;
 use crate::engine::{Ear, Role};
-use crate::wire::filter::Instruction;
-use crate::wire::{Mac, filter};
+use crate::wire::Mac;
+use tuning::{stamp, tune};
 
 /// The packet sockets, by interface.
 ///
@@ -39,6 +41,8 @@ pub struct Ears {
     /// What was asked for last, and is not under way.
     asked: BTreeMap<IfIndex, Ear>,
     under_way: Option<Tuning>,
+    /// Sockets of a predecessor, which are listened on when their interfaces are asked for.
+    inherited: HashMap<IfIndex, Arc<PacketSocket>>,
     /// What came of what was asked for, and is not told yet.
     told: Vec<(IfIndex, io::Result<()>)>,
 }
@@ -83,10 +87,27 @@ impl Ears {
             drops: BTreeMap::new(),
             asked: BTreeMap::new(),
             under_way: None,
+            inherited: HashMap::new(),
             told: Vec::new(),
         };
         ears.hear_newcomers();
         ears
+    }
+
+    /// Sockets of a predecessor, with the questions in their queues.
+    pub fn inherit(&mut self, sockets: Vec<(IfIndex, PacketSocket)>) {
+        self.inherited = sockets.into_iter().map(|(link, socket)| (link, Arc::new(socket))).collect();
+    }
+
+    /// Closes those that nobody has asked for.
+    pub fn close_inherited(&mut self) {
+        self.inherited.drain().for_each(|(_, socket)| close(socket));
+    }
+
+    /// The sockets of the upstreams.
+    pub fn upstreams(&self) -> impl Iterator<Item = &PacketSocket> {
+        let upstreams = self.open.values().filter(|ear| matches!(ear.role, Role::Upstream { .. }));
+        upstreams.map(OpenEar::socket)
     }
 
     /// Listens on the interface soon. A socket that is open already is kept, with the questions that wait
@@ -219,7 +240,11 @@ impl Ears {
             return;
         }
         let next = std::iter::from_fn(|| self.asked.pop_first()).take(TUNED_AT_ONCE);
-        let open = |link| self.open.get(&link).map(|ear| Arc::clone(ear.source.socket()));
+        let inherited = &mut self.inherited;
+        let mut open = |link| {
+            let open = self.open.get(&link).map(|ear| Arc::clone(ear.source.socket()));
+            open.or_else(|| inherited.remove(&link))
+        };
         let batch: Vec<_> = next.map(|(link, ear)| (link, ear, open(link))).collect();
         let links = batch.iter().map(|(link, ..)| *link).collect();
         let stamps = self.stamps;
@@ -341,47 +366,10 @@ async fn end_of(under_way: &mut Option<Tuning>) -> Result<Vec<Tuned>, JoinError>
     }
 }
 
-/// Gives the old socket another filter; where there is none, or that fails, opens a new one.
-fn tune(
-    link: IfIndex,
-    role: &Role,
-    old: Option<Arc<PacketSocket>>,
-    stamps: Stamps,
-) -> io::Result<Arc<PacketSocket>> {
-    let tune_with = |program: &[Instruction]| -> io::Result<_> {
-        if let Some(old) = old.as_ref().filter(|old| old.attach(program).is_ok()) {
-            return Ok(Arc::clone(old));
-        }
-        let socket = PacketSocket::open(link, program)?;
-        stamp(&socket, stamps);
-        Ok(Arc::new(socket))
-    };
-    match (tune_with(&program(role)), role) {
-        (Err(error), Role::Upstream { ranges, neighbors }) if error.raw_os_error() == Some(libc::ENOMEM) => {
-            tune_with(&filter::upstream_in_brief(ranges, neighbors))
-        }
-        (result, _) => result,
-    }
-}
-
-fn program(role: &Role) -> Vec<Instruction> {
-    match role {
-        Role::Upstream { ranges, neighbors } => filter::upstream(ranges, neighbors),
-        Role::Downstream => filter::downstream(),
-    }
-}
-
 fn count_drops(drops: &mut BTreeMap<IfIndex, u64>, link: IfIndex, socket: &PacketSocket) {
     match socket.drops() {
         Ok(0) | Err(_) => {}
         Ok(count) => *drops.entry(link).or_default() += u64::from(count),
-    }
-}
-
-/// A kernel that cannot say when frames came says nothing. They are answered without it.
-fn stamp(socket: &PacketSocket, stamps: Stamps) {
-    if let Err(error) = socket.stamp(stamps) {
-        tracing::debug!(%error, "frames have no time stamps");
     }
 }
 

@@ -6,6 +6,7 @@
 //! held. So its queue never has a frame of another kind.
 #![allow(unsafe_code)]
 
+mod inherited;
 mod said;
 
 use std::io;

@@ -36,6 +36,7 @@ mod plugged;
 mod podman;
 mod provider;
 mod proxmox;
+mod questions;
 mod roaming;
 mod routing;
 mod slaac;

@@ -11,6 +11,7 @@ use crate::machine::Machine;
 use crate::namespace::{Namespace, eventually};
 use crate::plugged;
 use crate::provider::Provider;
+use crate::questions::Questions;
 use crate::traffic::Traffic;
 use crate::{PATIENCE, typed};
 
@@ -20,6 +21,7 @@ crate::cases![
     a_package_is_installed_and_enabled_where_there_is_no_network_yet,
     an_rpm_is_installed_upgraded_and_erased,
     openrc_starts_it_again_reloads_and_stops_it,
+    debians_own_test_of_the_package_passes,
 ];
 
 const GUEST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 5);
@@ -36,8 +38,13 @@ fn a_package_brings_the_first_minute_an_upgrade_under_traffic_and_leaves_nothing
 
     let pid = host.main_pid("lone64");
     let traffic = Traffic::start(&provider.router, GUEST);
+    let questions = Questions::start(&provider.router, &[GUEST]);
     install(&host, "1.1");
+    questions.go_on();
     traffic.flows();
+    let count = questions.end();
+    println!("an upgrade under {count}");
+    assert_eq!((count.unanswered, count.twice), (0, 0), "every solicitation has one answer");
     let (lost, replied) = traffic.lost();
     println!(
         "an upgrade interrupted a guest for {:?}; {lost} pings were lost, and {replied} not",
@@ -160,6 +167,17 @@ fn openrc_starts_it_again_reloads_and_stops_it() {
     assert_eq!(pid(), "");
 }
 
+fn debians_own_test_of_the_package_passes() {
+    let host = Machine::boot_over(bare(), "autopkgtest", Namespace::untouched());
+    let name = put(&host, "deb", "1.0");
+    // The host is thrown away.
+    let said = host.type_in(&format!(
+        "contrib/packages/autopkgtest ./{name} --ignore-restrictions=isolation-container -- null 2>&1"
+    ));
+    let verdict = said.lines().find(|line| line.starts_with("serves ")).unwrap_or_default();
+    assert!(verdict.ends_with(" PASS"), "{said}");
+}
+
 /// Starts it for a guest, and reaches that.
 fn serves(provider: &Provider, host: &Machine, start: &str) -> Namespace {
     host.type_in(&format!(
@@ -179,18 +197,22 @@ fn serves(provider: &Provider, host: &Machine, start: &str) -> Namespace {
 
 /// The same with an RPM.
 fn rpm(host: &Machine, version: &str, how: &str) -> String {
-    let package = package("rpm", version);
-    let name = package.file_name().and_then(|name| name.to_str()).expect("a name");
-    host.install(&package, name, "644");
+    let name = put(host, "rpm", version);
     host.type_in(&format!("rpm {how} --nodeps ./{name} 2>&1"))
 }
 
 /// Installs a version of the package, which is the program of this test; returns what was said.
 fn install(host: &Machine, version: &str) -> String {
-    let package = package("deb", version);
+    let name = put(host, "deb", version);
+    host.type_in(&format!("{APT} -o Dpkg::Options::=--force-confold install ./{name} 2>&1"))
+}
+
+/// A package becomes a file of the host, beside the checkout's own; returns its name.
+fn put(host: &Machine, kind: &str, version: &str) -> String {
+    let package = package(kind, version);
     let name = package.file_name().and_then(|name| name.to_str()).expect("a name");
     host.install(&package, name, "644");
-    host.type_in(&format!("{APT} -o Dpkg::Options::=--force-confold install ./{name} 2>&1"))
+    name.to_owned()
 }
 
 /// The package, built once for each version.
@@ -215,9 +237,10 @@ fn package(kind: &str, version: &str) -> PathBuf {
     PathBuf::from(typed("here", kind, &mut script).trim())
 }
 
-/// A Debian with systemd, what the first minute of README.md uses, rpm and OpenRC; made once.
+/// A Debian with systemd, what the first minute of README.md uses, rpm, OpenRC and autopkgtest; made once.
 fn bare() -> &'static Path {
-    const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,iputils-ping,procps,nftables,rpm,openrc";
+    const PACKAGES: &str =
+        "systemd,systemd-sysv,dbus,iproute2,iputils-ping,procps,nftables,rpm,openrc,autopkgtest";
     static TREE: OnceLock<PathBuf> = OnceLock::new();
     TREE.get_or_init(|| {
         let tree = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bare-debian");
