@@ -151,9 +151,11 @@ impl Operator {
         self.service.reloading();
         self.waiting.extend(answer);
         let (source, guests) = (self.source.clone(), self.guests.files().clone());
+        let before = self.in_force.as_ref().map(InForce::shared);
         // A file may lie on a disk that is slow, or dead.
         self.reading = Some(tokio::task::spawn_blocking(move || {
-            let loaded = source.ok_or(Refusal::NoFile)?.read(&guests)?;
+            let mut loaded = source.ok_or(Refusal::NoFile)?.read(&guests)?;
+            before.iter().for_each(|before| loaded.share_guests(before));
             let refused = privileges::backend_refused(&loaded.read.config.policy);
             refused.map_or(Ok(loaded), |error| Err(Refusal::Backend(Box::new(error))))
         }));
