@@ -22,7 +22,7 @@ pub(super) struct Document {
 }
 
 /// What was read, to be compared with what is there later.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Files {
     /// The one that was named, or that would have been read.
     named: PathBuf,

@@ -141,6 +141,11 @@ impl GuestFiles {
         self.own.iter().chain(self.keys().map(GuestKeys::policy)).cloned().collect()
     }
 
+    /// Keeps each guest of the configuration itself as this value. What files say is kept as long as they are as they were.
+    pub(super) fn share(&mut self, share: impl Fn(&mut Arc<GuestPolicy>)) {
+        Arc::make_mut(&mut self.own).iter_mut().for_each(share);
+    }
+
     /// Of each file that is left out, or is as it was before, what is wrong with it.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -3,8 +3,10 @@
 //! May touch: the files that [`Overrides::load`] is told to read. Options are put over the file
 //! before it is validated, so that a mistake in their combination has the place of its part.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::Ipv6Net;
 
@@ -23,6 +25,7 @@ use super::section::Field;
 use super::synonyms;
 use super::validate::validate;
 use crate::engine::facts::IfName;
+use crate::engine::policy::GuestPolicy;
 
 /// What the command line and the environment say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,6 +64,21 @@ pub struct Read {
     pub effective: Effective,
     /// What is legal, and surely not what somebody wants.
     pub notices: Vec<Problem>,
+}
+
+impl Loaded {
+    /// Keeps one value of each guest that is written as it was before: there may be thousands.
+    pub fn share_guests(&mut self, before: &Effective) {
+        let before: HashMap<_, _> = before.guests().map(|guest| (guest.name.as_str(), guest)).collect();
+        let share = |guest: &mut Arc<GuestPolicy>| {
+            if let Some(same) = before.get(guest.name.as_str()).filter(|before| **before == guest) {
+                *guest = Arc::clone(same);
+            }
+        };
+        self.read.config.policy.guests.iter_mut().for_each(share);
+        self.read.effective.share(share);
+        self.guests.share(share);
+    }
 }
 
 impl Read {
@@ -300,6 +318,28 @@ mod tests {
             sentences(overrides(&["a", "a"], &[]).parse(FILE, "f")),
             ["--upstream a: the upstream `a` is configured twice"]
         );
+    }
+
+    #[test]
+    fn a_guest_that_is_written_as_before_is_the_same_value_as_before() {
+        let load = |text: &str| {
+            let read = Overrides::default().parse(text, "f").unwrap();
+            Loaded { read, files: Files::default(), guests: GuestFiles::default() }
+        };
+        let guest = |name: &str, last: u8| {
+            format!(
+                "[[guest]]\nname = \"{name}\"\ninterface = \"tap0\"\naddresses = [\"2001:db8:1:2:c::{last}\"]\n"
+            )
+        };
+        let before = load(&format!("{FILE}{}{}", guest("a", 1), guest("b", 2)));
+        let mut after = load(&format!("{FILE}{}{}", guest("a", 1), guest("b", 3)));
+        after.share_guests(&before.read.effective);
+        let is_same = |at: usize| {
+            let of = |loaded: &Loaded| Arc::clone(&loaded.read.config.policy.guests[at]);
+            Arc::ptr_eq(&of(&before), &of(&after))
+        };
+        assert!(is_same(0) && !is_same(1));
+        assert_eq!(Arc::strong_count(&before.read.config.policy.guests[0]), 4, "both, and the keys of both");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Effects {
     requests: Requests,
     /// Routes and addresses, in the order in which the kernel takes them.
     changes: FuturesOrdered<BoxFuture<'static, Done>>,
+    /// They have been many: room for so many is not needed for long.
+    have_been_many: bool,
     neighbors: FuturesUnordered<BoxFuture<'static, Done>>,
     programs: Programs,
     /// What waits until a program is in its place, or gone: no route of a guest goes that is answered for.
@@ -84,6 +86,7 @@ impl Effects {
     pub(super) fn new(requests: Requests) -> Self {
         Self {
             changes: FuturesOrdered::new(),
+            have_been_many: false,
             neighbors: FuturesUnordered::new(),
             programs: Programs::new(requests.clone()),
             held: VecDeque::new(),
@@ -237,7 +240,12 @@ impl Effects {
 
     /// One more that has ended by now, of those of which there may be thousands. Never waits.
     pub(super) fn try_next(&mut self) -> Option<Done> {
-        self.changes.next().now_or_never().flatten()
+        self.have_been_many |= self.changes.len() > MANY;
+        let next = self.changes.next().now_or_never().flatten();
+        if self.changes.is_empty() && std::mem::take(&mut self.have_been_many) {
+            self.changes = FuturesOrdered::new();
+        }
+        next
     }
 
     /// What has ended, as the engine takes it. The house is for what is told.
@@ -346,6 +354,9 @@ impl Effects {
         Input::EarChanged(link, outcome)
     }
 }
+
+/// Changes of routes.
+const MANY: usize = 1_024;
 
 /// An entry that the kernel has made by itself meanwhile, or lost again, is no mistake.
 fn neighbor(change: NeighborChange, result: Result<(), NetlinkError>) -> Input {

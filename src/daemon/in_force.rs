@@ -49,6 +49,11 @@ impl InForce {
         &self.effective
     }
 
+    /// The same for another thread.
+    pub(super) fn shared(&self) -> Arc<Effective> {
+        Arc::clone(&self.effective)
+    }
+
     /// The files of guests say something else.
     pub(super) fn take_guests(&mut self, files: &GuestFiles) {
         files.put_into(Arc::make_mut(&mut self.effective));

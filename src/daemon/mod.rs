@@ -39,6 +39,7 @@ mod resync;
 mod service;
 mod settings;
 pub mod socket;
+mod spare;
 pub mod status;
 mod summary;
 mod suppressor;
@@ -160,6 +161,7 @@ impl Daemon {
     pub fn attach(&mut self, operator: Operator) {
         self.operator = operator;
         self.serve_metrics();
+        self.operator.spare.give_back_soon();
         let status = self.first_status_line();
         self.operator.service.ready(status);
     }

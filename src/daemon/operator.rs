@@ -18,6 +18,7 @@ use super::metrics::{self, Metrics, Scrape};
 use super::privileges;
 use super::reload::{self, Refusal, Source};
 use super::service::{Due, Service};
+use super::spare::Spare;
 use super::status::Status;
 use crate::config::{Change, GuestFiles, Loaded};
 use crate::engine::bindings::Scope;
@@ -54,6 +55,8 @@ pub struct Operator {
     /// A stop until then is followed by another start.
     pub(super) hands_over_until: Option<Instant>,
     is_watched: bool,
+    /// Of a start, a reload and long replies.
+    pub(super) spare: Spare,
 }
 
 /// A configuration that can be taken as soon as the kernel's settings are as it says.
@@ -151,9 +154,11 @@ impl Operator {
         self.service.reloading();
         self.waiting.extend(answer);
         let (source, guests) = (self.source.clone(), self.guests.files().clone());
+        let before = self.in_force.as_ref().map(InForce::shared);
         // A file may lie on a disk that is slow, or dead.
         self.reading = Some(tokio::task::spawn_blocking(move || {
-            let loaded = source.ok_or(Refusal::NoFile)?.read(&guests)?;
+            let mut loaded = source.ok_or(Refusal::NoFile)?.read(&guests)?;
+            before.iter().for_each(|before| loaded.share_guests(before));
             let refused = privileges::backend_refused(&loaded.read.config.policy);
             refused.map_or(Ok(loaded), |error| Err(Refusal::Backend(Box::new(error))))
         }));
@@ -217,6 +222,7 @@ impl Daemon {
         self.operator.answer_reload(result);
         let status = self.status_line();
         self.operator.service.ready(status);
+        self.operator.spare.give_back_soon();
     }
 
     /// Tells the service manager what is due.
@@ -246,6 +252,9 @@ impl Daemon {
         let answer = match call.method {
             Method::Status(params) => {
                 let reply = Reply::result(&Status::of(&self.engine, &params, now));
+                if reply.is_long() {
+                    self.operator.spare.give_back_soon();
+                }
                 match &self.operator.in_force {
                     Some(in_force) if params.is_first() => {
                         let told = in_force.told(params.keys, self.operator.guests.files());

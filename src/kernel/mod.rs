@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod confinement;
 pub mod ears;
 pub mod guard;
+pub mod heap;
 pub mod netlink;
 pub mod netns;
 mod newcomers;

@@ -66,6 +66,18 @@ impl Dumps {
         Ok(all)
     }
 
+    /// How many elements the set has, whose name ends with a zero; 0 also if there is no such set. Of thousands none is kept.
+    pub fn count_elements(&self, table: Table, set: &str) -> io::Result<usize> {
+        let mut count = 0;
+        let question = request(NFT_MSG_GETSETELEM, NLM_F_DUMP, table, &[(NFTA_SET_ELEM_LIST_SET, set)]);
+        self.dump(&question, |message| {
+            if kind(message) == NFT_MSG_NEWSETELEM {
+                count += attributes_of_elements(message).count();
+            }
+        })?;
+        Ok(count)
+    }
+
     /// One question and all of its answer, which the kernel writes while it is read: it never waits.
     fn dump(&self, question: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
         self.0.send_to(question, &SocketAddr::new(0, 0), 0)?;
@@ -100,10 +112,15 @@ fn kind(message: &[u8]) -> Option<u8> {
     (kind >> 8 == NFNL_SUBSYS_NFTABLES).then_some(kind as u8)
 }
 
-fn elements_of(message: &[u8]) -> impl Iterator<Item = Element> {
+/// The attributes of each element.
+fn attributes_of_elements(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lists = attributes(message.get(HEADER..).unwrap_or_default());
     let elements = lists.filter(|(kind, _)| *kind == NFTA_SET_ELEM_LIST_ELEMENTS);
-    elements.flat_map(|(_, all)| attributes(all)).filter_map(|(_, element)| {
+    elements.flat_map(|(_, all)| attributes(all)).map(|(_, element)| element)
+}
+
+fn elements_of(message: &[u8]) -> impl Iterator<Item = Element> {
+    attributes_of_elements(message).filter_map(|element| {
         let key = attributes(element).find(|(kind, _)| *kind == NFTA_SET_ELEM_KEY)?.1;
         let key = attributes(key).find(|(kind, _)| *kind == NFTA_DATA_VALUE)?.1.to_vec();
         let expression = attributes(element).find(|(kind, _)| *kind == NFTA_SET_ELEM_EXPR);
@@ -168,6 +185,7 @@ mod tests {
     fn reads_the_counter_of_an_element() {
         let all: Vec<_> = elements_of(&message()).collect();
         assert_eq!(all, [Element { key: b"tap0\0\0\0\0".to_vec(), packets: 7 }]);
+        assert_eq!(attributes_of_elements(&message()).count(), 1);
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn only(outputs: &[Output]) -> Option<Guarded> {
     let guests: Vec<_> = all.into_iter().filter(|(key, _)| *key != GuardKey::Reserved).collect();
     assert_eq!(guests.len(), 1, "{guests:?}");
     match guests.into_iter().next() {
-        Some((_, Some(Guarding::Guest(guarded)))) => Some(guarded),
+        Some((_, Some(Guarding::Guest(guarded)))) => Some(Guarded::clone(&guarded)),
         _ => None,
     }
 }

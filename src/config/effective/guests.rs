@@ -25,6 +25,16 @@ impl Effective {
         self.guests.shrink_to_fit();
     }
 
+    /// Every guest.
+    pub(in crate::config) fn guests(&self) -> impl Iterator<Item = &Arc<GuestPolicy>> {
+        self.guests.iter().map(GuestKeys::policy)
+    }
+
+    /// Keeps each guest as this value.
+    pub(in crate::config) fn share(&mut self, share: impl Fn(&mut Arc<GuestPolicy>)) {
+        self.guests.iter_mut().for_each(|guest| guest.share(&share));
+    }
+
     /// The same with those guests alone that are others, or not there, in `other`.
     pub(in crate::config) fn without_guests_of(&self, other: &Self) -> Self {
         let there: HashMap<_, _> =

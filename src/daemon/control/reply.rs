@@ -49,6 +49,11 @@ impl Reply {
         }
     }
 
+    /// Whether it takes memory that is worth giving back.
+    pub(in crate::daemon) fn is_long(&self) -> bool {
+        matches!(self, Self::Result(text) if text.len() > LONG)
+    }
+
     /// The line, with its end.
     pub(super) fn line(&self) -> String {
         match self {
@@ -66,6 +71,8 @@ impl Fault {
     }
 }
 
+/// Bytes.
+const LONG: usize = 128 << 10;
 /// Of the protocol. It grows when something that a client relies on changes its meaning.
 const VERSION: u32 = 1;
 

@@ -30,7 +30,7 @@ impl Desk {
             return self.tell_problems();
         }
         for (key, guarded) in guards {
-            self.house.keep.want_guard(key, guarded.map(Guarding::Guest));
+            self.house.keep.want_guard(key, guarded.map(|guarded| Guarding::Guest(guarded.into())));
         }
         if self.house.keep.reserves() != self.house.identities.has_guards() {
             self.reserve_link_locals();

@@ -99,7 +99,7 @@ impl Guests {
 
     /// The addresses that follow from a claim.
     pub fn addresses_of(&self, object: &Object) -> Vec<Ipv6Addr> {
-        self.claims.get(object).map(|claimed| claimed.given.addresses.clone()).unwrap_or_default()
+        self.claims.get(object).map(|claimed| claimed.given.addresses.to_vec()).unwrap_or_default()
     }
 }
 

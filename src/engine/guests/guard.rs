@@ -2,6 +2,7 @@
 
 use core::net::Ipv6Addr;
 use std::fmt;
+use std::sync::Arc;
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,8 @@ pub enum GuardKey {
 pub enum Guarding {
     /// Link-local addresses that no guest can have by being heard first.
     Reserved(Vec<Ipv6Addr>),
-    /// What one guest may send.
-    Guest(Guarded),
+    /// What one guest may send. Those who want it and those who have it share it: there may be thousands of guests.
+    Guest(#[serde(with = "shared")] Arc<Guarded>),
 }
 
 /// What one guest may send: whatever has its MAC, and as source or as target of an advertisement an address of its own.
@@ -43,6 +44,23 @@ pub struct Guarded {
     pub prefixes: Vec<Ipv6Net>,
     /// No link-local address was heard from it yet, so the first one that nobody else has will be its own.
     pub is_fresh: bool,
+}
+
+/// As if nobody shared it.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Guarded;
+
+    pub fn serialize<S: Serializer>(guarded: &Arc<Guarded>, serializer: S) -> Result<S::Ok, S::Error> {
+        Guarded::serialize(guarded, serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Guarded>, D::Error> {
+        Guarded::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 /// Where packets are looked at.

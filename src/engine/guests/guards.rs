@@ -237,7 +237,9 @@ impl Guests {
         }
         addresses.sort_unstable();
         addresses.dedup();
-        let prefixes = Ipv6Net::aggregate(&prefixes);
+        addresses.shrink_to_fit();
+        let mut prefixes = Ipv6Net::aggregate(&prefixes);
+        prefixes.shrink_to_fit();
         Ok(Some(Guarded { mac, family, port, addresses, prefixes, is_fresh: heard.is_none() }))
     }
 

@@ -258,3 +258,12 @@ fn guests_that_are_written_as_before_are_not_looked_at_again() {
     assert!(guests.owner(address(1)).is_none() && guests.names.len() == 1);
     assert_eq!(walk(&mut guests), []);
 }
+
+/// Issue 18: 5,000 guests with an address, a /116 and a guard each in 20 MB, of which the program itself takes half. With
+/// heaptrack they were 12.3 MB of heap, and 2.4 KB each.
+#[test]
+fn what_is_known_of_a_guest_takes_as_little_as_when_it_was_measured() {
+    assert!(size_of::<Known>() <= 264, "{}", size_of::<Known>());
+    assert!(size_of::<Guarding>() <= 24, "{}", size_of::<Guarding>());
+    assert!(size_of::<GuestPolicy>() <= 112, "{}", size_of::<GuestPolicy>());
+}

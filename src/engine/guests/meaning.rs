@@ -111,7 +111,7 @@ impl Guests {
             return Meaning { awake: Some(prefix), link, ..Meaning::default() };
         }
         let owner = address.and_then(|address| self.owner(address));
-        let by_mac = claim.mac.and_then(|mac| self.known.get(self.stations.get(&mac)?));
+        let by_mac = claim.mac.and_then(|mac| self.known.get(self.stations.get(&mac)?)).map(Box::as_ref);
         let link = match claim.interface.or(owner.and_then(|known| known.policy.interface)) {
             Some(name) => terrain.named(&name).ok_or(Missing::Interface(name)),
             None => match by_mac.or(owner).and_then(|known| known.given.link.or(known.seen)) {
@@ -157,7 +157,7 @@ impl Guests {
     /// The guest that has this address.
     pub(super) fn owner(&self, address: Ipv6Addr) -> Option<&Known> {
         let by_word = || self.words.of(address)?.guest;
-        self.known.get(&self.owners.get(&address).copied().or_else(by_word)?)
+        self.known.get(&self.owners.get(&address).copied().or_else(by_word)?).map(Box::as_ref)
     }
 
     /// Whether the prefix can be routed to this guest: nothing in it is another's.

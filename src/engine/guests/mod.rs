@@ -41,7 +41,8 @@ pub use words::{By, GuestId, Way, Word, Words};
 /// All guests with an identity, all claims, and what follows from them.
 #[derive(Debug, Default)]
 pub struct Guests {
-    known: BTreeMap<GuestId, Known>,
+    /// Each by itself: in a tree of thousands that has grown, almost half of the places are empty.
+    known: BTreeMap<GuestId, Box<Known>>,
     names: BTreeMap<String, GuestId>,
     stations: BTreeMap<Mac, GuestId>,
     owners: BTreeMap<Ipv6Addr, GuestId>,
@@ -83,10 +84,10 @@ struct Claimed {
 /// What follows from a guest or a claim at this moment.
 #[derive(Debug, Default)]
 struct Given {
-    addresses: Vec<Ipv6Addr>,
-    prefixes: Vec<Ipv6Net>,
+    addresses: Box<[Ipv6Addr]>,
+    prefixes: Box<[Ipv6Net]>,
     link: Option<IfIndex>,
-    missing: Option<Missing>,
+    missing: Option<Box<Missing>>,
     awake: Option<Ipv6Net>,
 }
 
@@ -279,7 +280,7 @@ impl Guests {
         }
         let addresses = words.into_iter().map(|(address, _)| address).collect();
         let prefixes = ways.into_iter().map(|(prefix, _)| prefix).collect();
-        Given { addresses, prefixes, link, missing, awake }
+        Given { addresses, prefixes, link, missing: missing.map(Box::new), awake }
     }
 
     /// Once for what is told several times in a row.

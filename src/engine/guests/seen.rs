@@ -71,7 +71,8 @@ impl Guests {
 
     /// Every guest, in the order in which they became known.
     pub fn iter(&self) -> impl Iterator<Item = Seen<'_>> {
-        self.known.iter().map(|(id, Known { policy, given, course, .. })| {
+        self.known.iter().map(|(id, known)| {
+            let Known { policy, given, course, .. } = &**known;
             let (is_guarded, drops) = self.guard(*id);
             Seen {
                 id: *id,
@@ -79,7 +80,7 @@ impl Guests {
                 link: given.link,
                 addresses: &given.addresses,
                 prefixes: &given.prefixes,
-                missing: given.missing.as_ref(),
+                missing: given.missing.as_deref(),
                 is_guarded,
                 drops,
                 is_flapping: course.is_flapping(),
@@ -92,7 +93,7 @@ impl Guests {
         self.claims.values().map(|Claimed { claim, given }| SeenClaim {
             claim,
             link: given.link,
-            missing: given.missing.as_ref(),
+            missing: given.missing.as_deref(),
             is_awake: given.awake.is_some(),
         })
     }
@@ -100,15 +101,15 @@ impl Guests {
     /// The claim of this, if there is one.
     pub fn claim_of(&self, object: &Object) -> Option<SeenClaim<'_>> {
         let Claimed { claim, given } = self.claims.get(object)?;
-        let (missing, is_awake) = (given.missing.as_ref(), given.awake.is_some());
+        let (missing, is_awake) = (given.missing.as_deref(), given.awake.is_some());
         Some(SeenClaim { claim, link: given.link, missing, is_awake })
     }
 
     /// The guest that has this address or a prefix with it, and what it lacks to be here.
     pub fn lacking(&self, target: Ipv6Addr) -> Option<(&str, &Missing)> {
         let of_prefix = |known: &&Known| known.policy.delegate.iter().any(|prefix| prefix.contains(&target));
-        let known = self.owner(target).or_else(|| self.known.values().find(of_prefix))?;
-        Some((known.policy.name.as_str(), known.given.missing.as_ref()?))
+        let known = self.owner(target).or_else(|| self.known.values().map(Box::as_ref).find(of_prefix))?;
+        Some((known.policy.name.as_str(), known.given.missing.as_deref()?))
     }
 
     /// How many guests are known, how many of them are here, and how many claims there are.

@@ -21,6 +21,9 @@ pub enum By {
 }
 
 impl By {
+    /// Each of them, the first first.
+    const ALL: [Self; BYS] = [Self::Claim, Self::NamedClaim, Self::Guest];
+
     /// The name as evidence, in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -76,9 +79,16 @@ impl Way {
     }
 }
 
-/// What is said in so many ways at most, each by another.
-#[derive(Debug)]
-struct Said<T>([Option<T>; 3]);
+/// What is said, each by another. Of thousands hardly any has more than one word, and a place for each of three would
+/// be three times as long.
+#[derive(Debug, Clone)]
+enum Said<T> {
+    One(By, T),
+    Several(Box<[Option<T>; BYS]>),
+}
+
+/// So many can say something of one thing.
+const BYS: usize = 3;
 
 /// Every word.
 #[derive(Debug, Default)]
@@ -127,7 +137,7 @@ impl Words {
         let by_prefix = || self.prefixes.range(..=Ipv6Net::from(target)).next_back();
         let is_routed = || {
             by_prefix().is_some_and(|(prefix, said)| {
-                prefix.contains(&target) && said.0[..By::Guest as usize].iter().any(Option::is_some)
+                prefix.contains(&target) && said.all().any(|(by, _)| by != By::Guest)
             })
         };
         by_word || is_routed() || self.awake.iter().any(|prefix| prefix.contains(&target))
@@ -171,10 +181,9 @@ impl Words {
         let around = self.prefixes.range(..=*prefix).next_back().filter(|(other, _)| other.contains(prefix));
         let inside = self.prefixes.range(*prefix..).filter(|(other, _)| prefix.contains(*other));
         let is_others = |(other, said): &(&Ipv6Net, &Said<(Way, Option<GuestId>)>)| {
-            let said = said.0.iter().enumerate().filter_map(|(at, said)| Some((at, said.as_ref()?.1)));
-            said.into_iter().any(|(at, guest)| match own {
-                Some(_) => guest != own,
-                None => *other != prefix || at != by as usize,
+            said.all().any(|(at, (_, guest))| match own {
+                Some(_) => *guest != own,
+                None => *other != prefix || at != by,
             })
         };
         around.into_iter().chain(inside.take(MOST_LOOKED_AT)).find(is_others).map(|(other, _)| *other)
@@ -194,9 +203,32 @@ impl Words {
 /// Inside one prefix: the first that is another's decides.
 const MOST_LOOKED_AT: usize = 64;
 
-impl<T> Said<T> {
+impl<T: Copy> Said<T> {
+    /// Each, and who says it.
+    fn all(&self) -> impl Iterator<Item = (By, &T)> {
+        let (one, several) = match self {
+            Self::One(by, said) => (Some((*by, said)), None),
+            Self::Several(all) => (None, Some(all)),
+        };
+        let several = several.into_iter().flat_map(|all| By::ALL.into_iter().zip(all.iter()));
+        one.into_iter().chain(several.filter_map(|(by, said)| Some((by, said.as_ref()?))))
+    }
+
     fn first(&self) -> Option<&T> {
-        self.0.iter().flatten().next()
+        self.all().next().map(|(_, said)| said)
+    }
+
+    /// The same where this one says that, or nothing; `None` if nobody says anything then.
+    fn with(&self, by: By, said: Option<T>) -> Option<Self> {
+        let mut all = [None; BYS];
+        self.all().for_each(|(by, said)| all[by as usize] = Some(*said));
+        all[by as usize] = said;
+        let mut each = By::ALL.into_iter().zip(all).filter_map(|(by, said)| Some((by, said?)));
+        match (each.next(), each.next()) {
+            (None, _) => None,
+            (Some((by, said)), None) => Some(Self::One(by, said)),
+            (Some(_), Some(_)) => Some(Self::Several(Box::new(all))),
+        }
     }
 }
 
@@ -205,19 +237,44 @@ fn say<K: Ord, T: Copy + PartialEq>(all: &mut BTreeMap<K, Said<T>>, of: K, by: B
     match all.entry(of) {
         Entry::Vacant(free) => {
             let Some(said) = said else { return false };
-            let mut new = Said([None; 3]);
-            new.0[by as usize] = Some(said);
-            free.insert(new);
+            free.insert(Said::One(by, said));
             true
         }
         Entry::Occupied(mut known) => {
             let before = known.get().first().copied();
-            known.get_mut().0[by as usize] = said;
-            let after = known.get().first().copied();
-            if after.is_none() {
-                known.remove();
+            let after = known.get().with(by, said);
+            let is_new = before != after.as_ref().and_then(Said::first).copied();
+            match after {
+                Some(after) => _ = known.insert(after),
+                None => _ = known.remove(),
             }
-            before != after
+            is_new
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_those_who_say_something_decides() {
+        let mut all = BTreeMap::new();
+        assert!(say(&mut all, 1, By::Guest, Some('g')));
+        assert!(!say(&mut all, 1, By::Guest, Some('g')), "nothing new");
+        assert!(say(&mut all, 1, By::Claim, Some('c')));
+        assert!(!say(&mut all, 1, By::NamedClaim, Some('n')));
+        assert_eq!(all[&1].all().map(|(_, said)| *said).collect::<String>(), "cng");
+        assert!(say(&mut all, 1, By::Claim, None) && all[&1].first() == Some(&'n'));
+        assert!(!say(&mut all, 1, By::Guest, None) && matches!(all[&1], Said::One(By::NamedClaim, 'n')));
+        assert!(say(&mut all, 1, By::NamedClaim, None) && all.is_empty());
+        assert!(!say(&mut all, 2, By::Guest, None) && all.is_empty());
+    }
+
+    /// `tests/bench` does not show it: of 5,000 guests with an address and a prefix each the words were 1.3 MB of 12.3.
+    #[test]
+    fn a_word_takes_less_than_two() {
+        assert!(size_of::<Said<Word>>() <= 56, "{}", size_of::<Said<Word>>());
+        assert!(size_of::<Said<(Way, Option<GuestId>)>>() <= 40);
     }
 }

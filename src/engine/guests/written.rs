@@ -48,7 +48,7 @@ impl Guests {
             let given = self.known.remove(&id).map(|known| known.given).unwrap_or_default();
             self.stations.extend(policy.mac.map(|mac| (mac, id)));
             self.owners.extend(policy.addresses.listed().iter().map(|address| (*address, id)));
-            self.known.insert(id, Known { given, ..Known::new(policy) });
+            self.known.insert(id, Box::new(Known { given, ..Known::new(policy) }));
             self.changed.insert(id);
         }
     }
@@ -68,7 +68,7 @@ impl Guests {
 
     /// It has neither its MAC nor its addresses any more.
     fn unlist(&mut self, id: GuestId) {
-        let Some(Known { policy, .. }) = self.known.get(&id) else { return };
+        let Some(policy) = self.known.get(&id).map(|known| &known.policy) else { return };
         if let Some(mac) = policy.mac.filter(|mac| self.stations.get(mac) == Some(&id)) {
             self.stations.remove(&mac);
         }
@@ -119,7 +119,7 @@ impl Guests {
             }
         }
         // Those that may have now what they could not have before.
-        let waits = |known: &Known| matches!(known.given.missing, Some(Missing::Covers(..)));
+        let waits = |known: &Known| matches!(known.given.missing.as_deref(), Some(Missing::Covers(..)));
         let waiting: Vec<_> = self
             .known
             .iter()

@@ -62,7 +62,7 @@ pub fn shape() -> io::Result<Shape> {
     let mut at = counts.0.iter_mut();
     for table in [Table::GUARD_BRIDGE, Table::GUARD_ROUTED] {
         let rules = dumps.rules(table)?;
-        let sets = SETS.iter().map(|set| dumps.elements(table, set).map(|elements| elements.len()));
+        let sets = SETS.iter().map(|set| dumps.count_elements(table, set));
         for (count, known) in std::iter::once(Ok(rules)).chain(sets).zip(&mut at) {
             *known = count?;
         }

@@ -225,7 +225,7 @@ impl Kind {
             Guarding::Guest(guest) if self.is_of(guest.family) => guest,
             Guarding::Guest(_) => return BTreeSet::new(),
         };
-        let Guarded { mac, port, addresses, prefixes, is_fresh, .. } = guest;
+        let Guarded { mac, port, addresses, prefixes, is_fresh, .. } = &**guest;
         let mut all =
             BTreeSet::from([("macs", mac.to_string()), ("pairs", format!("{mac} . {}", number(*mac)))]);
         if let Some(port) = port {
@@ -272,6 +272,8 @@ fn span(prefix: &Ipv6Net) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::engine::guests::GuestId;
 
@@ -283,14 +285,14 @@ mod tests {
     fn guest(last: u8, port: &str, family: Family) -> Guarding {
         let address = format!("2001:db8::{last:x}").parse().expect("an address");
         let link_local = format!("fe80::{last:x}").parse().expect("an address");
-        Guarding::Guest(Guarded {
+        Guarding::Guest(Arc::new(Guarded {
             mac: Mac([2, 0, 0, 0, 0, last]),
             family,
             port: port.parse().ok(),
             addresses: vec![address, link_local],
             prefixes: vec!["2001:db8:0:1::/116".parse().expect("a prefix")],
             is_fresh: false,
-        })
+        }))
     }
 
     #[test]
@@ -327,7 +329,7 @@ mod tests {
         let mut elements = Elements::default();
         elements.change(vec![(key(1), Some(guest(1, "tap0", Family::Bridge)))], Tables::default());
         let Guarding::Guest(mut other) = guest(1, "tap0", Family::Bridge) else { unreachable!() };
-        other.addresses[0] = "2001:db8::99".parse().expect("an address");
+        Arc::make_mut(&mut other).addresses[0] = "2001:db8::99".parse().expect("an address");
         let text = elements.change(vec![(key(1), Some(Guarding::Guest(other)))], Tables::default()).text;
         let expected = "delete element bridge lone64_guard own { 02:00:00:00:00:01 . \
                         0x20010db8000000000000000000000001, }\nadd element bridge lone64_guard own { \
