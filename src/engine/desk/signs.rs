@@ -7,6 +7,7 @@ use crate::engine::asker::Asker;
 use crate::engine::event::Event;
 use crate::engine::export::Standing;
 use crate::engine::facts::{IfIndex, Neighbor, NeighborState};
+use crate::engine::guests;
 use crate::engine::host::stations::Side;
 use crate::engine::house::House;
 use crate::engine::liveness::{Doubt, Heard, Sign};
@@ -88,10 +89,11 @@ impl Desk {
             neighbors.hear(target, Heard { link, mac, sign: Sign::Advertised }, &ground, budget, now);
         }
         if !advertisement.flags.solicited {
+            // Also where the last word is ours: the guest may have gone on meanwhile.
             if self.insists(target, now) {
-                return;
+                return self.announced_elsewhere(target, mac, guests::Crossed::Maybe, now);
             }
-            self.announced_elsewhere(target, mac, now);
+            self.announced_elsewhere(target, mac, guests::Crossed::No, now);
         }
         // On an upstream it makes nothing live, but it may be a rival's. Not the word of one that says so of everything,
         // unless it says that it is more than a proxy, and has not asked for it itself.

@@ -29,7 +29,7 @@ use super::time::Time;
 use crate::wire::Mac;
 pub use claim::{Claim, Ended, Object};
 use course::Course;
-pub use course::Sighting;
+pub use course::{Crossed, Sighting};
 pub use guard::{Breach, Family, GuardKey, Guarded, Guarding, NoGuard};
 pub use guards::{Guards, Spot, Watched};
 use meaning::Meaning;
@@ -117,6 +117,8 @@ pub enum Out {
     Left(GuestId, IfIndex, Mac),
     /// It comes to this link and goes too often.
     Flaps(GuestId, IfIndex),
+    /// It does, and has moved all the same: it was away, and replies here.
+    Moved(GuestId),
     /// That is over.
     Quiet(GuestId),
 }
