@@ -1,6 +1,7 @@
 //! Guests with an identity that move between two hosts on one upstream.
 
 mod often;
+mod on_link;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -56,6 +56,7 @@
 //! * `situations`: networks that people really have, and that work
 //! * `two_upstreams`: guests leave by the upstream that their address is from, or `check` says what is missing
 //! * `own_bridge`: guests on the upstream's own bridge, told from strangers by the port that they are behind
+//! * `upstream_bridge`: an upstream that is a bridge, with guests on it or elsewhere
 //! * `whole_64`: a range that is all of the upstream's own link
 //! * `tables`: rules of the kernel, and tables beside `main`
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
@@ -140,6 +141,7 @@ mod turns;
 mod two_upstreams;
 mod unserved;
 mod upheaval;
+mod upstream_bridge;
 mod veths;
 mod vlan;
 mod waiting;
@@ -208,6 +210,7 @@ fn main() {
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
         ("own_bridge", own_bridge::CASES),
+        ("upstream_bridge", upstream_bridge::CASES),
         ("own_link", own_link::CASES),
         ("situations", situations::CASES),
         ("two_upstreams", two_upstreams::CASES),

@@ -66,6 +66,11 @@ impl Cluster {
 
     /// The keys of the range, and those of the guest.
     pub(crate) fn with(keys: &str, guest: &str) -> Self {
+        Self::on("up0", keys, guest)
+    }
+
+    /// The upstream is this bridge on both hosts, of which the card is a port, as Proxmox has it; unless it is `up0`.
+    pub(crate) fn on(upstream: &str, keys: &str, guest: &str) -> Self {
         let first = Lab::macvlan();
         let [second, wire, guest_space] = [(); 3].map(|()| Namespace::new());
         first.parent.as_ref().expect("macvlans").ip(&format!(
@@ -99,6 +104,19 @@ impl Cluster {
         for host in [&first.host, &second] {
             host.ip("link set tap0 master br0\nlink set tap0 up");
         }
+        if upstream != "up0" {
+            for (host, number) in [(&first.host, "2"), (&second, "22")] {
+                host.ip(&format!(
+                    "addr flush dev up0
+                     link add {upstream} address 02:00:00:00:00:{number:0>2} type bridge forward_delay 0 mcast_snooping 0
+                     link set up0 master {upstream}
+                     link set {upstream} up
+                     addr add fe80::{number}/64 dev {upstream} nodad
+                     addr add 2001:db8:1:2::{number}/64 dev {upstream} nodad
+                     route replace default via fe80::1 dev {upstream}"
+                ));
+            }
+        }
         guest_space.ip(&format!(
             "link set eth0 up
              addr add fe80::55/64 dev eth0 nodad
@@ -113,7 +131,11 @@ impl Cluster {
         let settings = || {
             let keys = format!("gateway = \"{GATEWAY}\"\n{keys}");
             let guest = format!("[[guest]]\nname = \"web\"\n{guest}\n");
-            Settings::default().range(C, "br0", &keys).without_sentinels().rest(&guest)
+            Settings::default()
+                .upstream_named(upstream)
+                .range(C, "br0", &keys)
+                .without_sentinels()
+                .rest(&guest)
         };
         let spare = [(); 3].map(|()| Namespace::new());
         let [router, guest, plain] = spare;
@@ -180,7 +202,7 @@ fn arp(ethertype: [u8; 2], operation: u8, sender: (Mac, [u8; 4]), target: (Mac, 
 }
 
 /// As QEMU sends it.
-fn rarp(mac: Mac) -> Vec<u8> {
+pub(crate) fn rarp(mac: Mac) -> Vec<u8> {
     arp([0x80, 0x35], 3, (mac, [0; 4]), (mac, [0; 4]))
 }
 

@@ -323,6 +323,10 @@ impl Terrain for Ground<'_> {
         self.plan.index.around_all(prefix).is_some_and(|range| self.plan.range(range).standby)
     }
 
+    fn is_upstream(&self, link: IfIndex) -> bool {
+        self.plan.upstream(link).is_some() && !self.plan.is_shared(link)
+    }
+
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool {
         self.guests.live(address).is_some_and(|live| live.link == link)
     }

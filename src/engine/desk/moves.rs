@@ -7,7 +7,7 @@ use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::event::{Event, GuestMove};
 use crate::engine::facts::{Address, AddressState, IfIndex};
-use crate::engine::guests::{Crossed, GuestId, Out, Sighting};
+use crate::engine::guests::{Crossed, GuestId, Out, Sighting, Terrain};
 use crate::engine::host::stations::Side;
 use crate::engine::house::House;
 use crate::engine::liveness::{Heard, Sign};
@@ -27,6 +27,17 @@ impl Desk {
     /// gratuitous ARP.
     pub fn station_announced(&mut self, link: IfIndex, mac: Mac, now: Time) {
         self.arrived(link, mac, now);
+    }
+
+    /// Something was heard from this station on an upstream. A guest there is on the link of the router, as one in a
+    /// virtual machine on the upstream's own bridge, and answers for itself.
+    pub(super) fn station_on_link(&mut self, link: IfIndex, mac: Mac, now: Time) {
+        let is_heeded = self.house.identities.has_stations() && !self.house.budget.is_scarce(now);
+        let (identities, terrain) = self.house.identities();
+        if is_heeded && terrain.is_upstream(link) {
+            identities.heard_on_link((link, mac), &terrain, now);
+            self.settle_identities(now);
+        }
     }
 
     /// A station begins to be on this downstream.

@@ -27,6 +27,9 @@ impl Desk {
             return self.guest_asks(link, solicitation, side, now);
         }
         if self.house.plan.upstream(link).is_some() {
+            if solicitation.is_dad() {
+                self.station_on_link(link, solicitation.source_mac, now);
+            }
             self.solicited(asker, target);
             self.came(link, solicitation, now);
             self.hear_router(link, asker.address, solicitation.source_mac);
@@ -79,6 +82,7 @@ impl Desk {
             }
             return;
         }
+        self.station_on_link(link, advertisement.source_mac, now);
         self.hear_gateway(&upstream, advertisement, now);
         if self.house.is_our_station(mac) {
             return;
@@ -131,6 +135,9 @@ impl Desk {
     pub fn neighbor(&mut self, Neighbor { link, address, mac, state }: Neighbor, now: Time) {
         use NeighborState::{Failed, Permanent, Reachable, Stale};
         self.house.manners.entry(link, address, Some(state), now);
+        if let (Reachable | Stale, Some(mac)) = (state, mac) {
+            self.station_on_link(link, mac, now);
+        }
         let side = mac.and_then(|mac| self.side_of_neighbor(link, address, mac));
         match (state, mac) {
             (Reachable | Permanent | Stale, Some(_)) if side == Some(Side::Unknown) => {}

@@ -68,6 +68,8 @@ struct Known {
     policy: Arc<GuestPolicy>,
     /// The link on which its MAC was heard, where the policy names none.
     seen: Option<IfIndex>,
+    /// The upstream on which its MAC was heard since.
+    on_link: Option<IfIndex>,
     /// The link-local address that was heard from its MAC, and where.
     hop: Option<(IfIndex, Ipv6Addr)>,
     /// Another one that was heard since.
@@ -171,6 +173,8 @@ pub trait Terrain {
     fn slash_64s(&self, link: IfIndex) -> Vec<Ipv6Net>;
     /// Whether all of the prefix is in a range that stands by.
     fn stands_by(&self, prefix: &Ipv6Net) -> bool;
+    /// Whether it is an upstream, and guests on it answer there for themselves.
+    fn is_upstream(&self, link: IfIndex) -> bool;
     /// Whether the address is known to be on this link.
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool;
 }
@@ -300,7 +304,15 @@ impl Guests {
 impl Known {
     fn new(policy: Arc<GuestPolicy>) -> Self {
         let given = Given::default();
-        Self { policy, seen: None, hop: None, next_hop: None, course: Course::default(), given }
+        Self {
+            policy,
+            seen: None,
+            on_link: None,
+            hop: None,
+            next_hop: None,
+            course: Course::default(),
+            given,
+        }
     }
 }
 
