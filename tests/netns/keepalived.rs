@@ -4,7 +4,6 @@
 //! first host  vr0 ──── vr0  second host
 //! ```
 
-use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,18 +13,16 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::daemon::{BINARY, directory};
-use crate::endpoint::{Endpoint, PATIENCE};
-use crate::frame::{ADVERTISEMENT, Mac, receiver, sender, target_of};
-use crate::lab::{C, ROUTER, ROUTER_MAC, UPSTREAM_MAC, c};
-use crate::moves::{Cluster, GUEST, Program, SECOND_MAC};
-use crate::namespace::{eventually, took};
-use crate::solicitation::{Asker, Solicitation};
+use crate::daemon::directory;
+use crate::endpoint::Endpoint;
+use crate::frame::Mac;
+use crate::lab::{C, UPSTREAM_MAC};
+use crate::moves::{Cluster, Program, SECOND_MAC};
+use crate::namespace::took;
+use crate::standby::{self, MANY, announces_all, answers_alone, cluster};
 
 crate::cases![a_thousand_addresses_follow_the_master];
 
-/// In the range of the cluster, behind the addresses of the lab.
-const MANY: u16 = 1_000;
 const PROGRAM: &str = "/usr/sbin/keepalived";
 
 /// Why it cannot be run here, if so.
@@ -45,11 +42,9 @@ impl Speaker {
         let directory = directory();
         let (script, notified) = (directory.join("notify"), directory.join("notified"));
         let text = format!(
-            "#!/bin/sh\nlone64() {{ {BINARY} \"$@\" --socket {} >&2; }}\n\
-             case $* in *MASTER*) date +%s%N >{} ;; esac\n{}",
-            cluster.daemons[at].socket().display(),
+            "#!/bin/sh\ncase $* in *MASTER*) date +%s%N >{} ;; esac\n{}",
             notified.display(),
-            include_str!("../../contrib/hooks/keepalived")
+            standby::script(cluster, at)
         );
         fs::write(&script, text).unwrap();
         fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
@@ -107,35 +102,14 @@ vrrp_instance VI_1 {{
 
 /// All are announced by this host, and it alone answers.
 fn is_master(router: &mut Endpoint, station: Mac, speaker: &Speaker) {
-    let mut told = BTreeSet::new();
-    router.receive_until("the announcement of the last address", PATIENCE, |frame| {
-        let target = target_of(frame, ADVERTISEMENT).filter(|_| sender(frame) == station);
-        told.extend(target.filter(|target| *target != GUEST));
-        (told.len() == usize::from(MANY)).then_some(())
-    });
-    took(
-        &format!("{MANY} addresses are announced after keepalived has called its script"),
-        speaker.since_notify(),
-    );
-    let host = Asker { mac: ROUTER_MAC, address: ROUTER.address };
-    eventually("the new master alone answers", PATIENCE, || {
-        router.heard();
-        router.send(&Solicitation::multicast(host, c(0x1000)).frame());
-        router.receive_until("an answer", PATIENCE, |frame| {
-            let is_answer =
-                target_of(frame, ADVERTISEMENT) == Some(c(0x1000)) && receiver(frame) == ROUTER_MAC;
-            is_answer.then(|| (sender(frame) == station).then_some(()))
-        })
-    });
+    announces_all(router, station);
+    let time = speaker.since_notify();
+    took(&format!("{MANY} addresses are announced after keepalived has called its script"), time);
+    answers_alone(router, station);
 }
 
 fn a_thousand_addresses_follow_the_master() {
-    let many: Vec<_> = (0..MANY).map(|number| format!("\"{}\"", c(0x1000 + number))).collect();
-    let many = format!("mac = \"02:00:00:00:00:55\"\ninterface = \"br0\"\naddresses = [{}]", many.join(", "));
-    let cluster = Cluster::with("routes = \"range\"\nstandby = true", &many);
-    // They are not to fill the neighbor table, which all namespaces share: the router's kernel hears nothing.
-    cluster.first.router.sysctls(&[("net/ipv6/conf/rt0/disable_ipv6", "1")]);
-    let mut router = Endpoint::open(&cluster.first.router, "rt0");
+    let (cluster, mut router) = cluster();
     cluster.first.host.ip(&format!(
         "link add vr0 type veth peer name vr0 netns {}
          link set vr0 up

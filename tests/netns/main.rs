@@ -14,8 +14,8 @@
 //! * `guards`: what guests send that is another's
 //! * `identities`: guests with an identity, and what is claimed
 //! * `pinned`: permanent neighbor entries of guests
-//! * `moves`: guests that move between two hosts, and hosts that stand by
-//! * `bgp`: the same, with FRR; `keepalived`: hosts that stand by, with keepalived itself
+//! * `moves`, `bgp`: guests that move between two hosts, also with FRR
+//! * `standby`, `keepalived`: hosts that stand by, also with keepalived itself
 //! * `hook_scripts`: the scripts that claim and release for other programs
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hints`: the groups that guests report, and who is asked first
@@ -130,6 +130,7 @@ mod silence;
 mod situations;
 mod snoopers;
 mod solicitation;
+mod standby;
 mod startup;
 mod suppress;
 mod switch;
@@ -181,6 +182,7 @@ fn main() {
         ("identities", identities::CASES),
         ("pinned", pinned::CASES),
         ("moves", moves::CASES),
+        ("standby", standby::CASES),
         ("hook_scripts", hook_scripts::CASES),
         ("guests_gateway", guests_gateway::CASES),
         ("hints", hints::CASES),

@@ -54,7 +54,7 @@ fn guests_on_the_bridge_itself_answer_for_themselves() {
     lab.guest.ip(&format!(
         "addr flush dev eth0
          addr add fe80::5/64 dev eth0 nodad
-         addr add {GUEST}/64 dev eth0 nodad
+         addr add {GUEST}/128 dev eth0 nodad
          route replace default via fe80::1 dev eth0"
     ));
     // The other downstream has a carrier.
@@ -87,9 +87,9 @@ fn guests_on_the_bridge_itself_answer_for_themselves() {
     router.receive_until("the announcement", PATIENCE, |frame| {
         (target_of(frame, ADVERTISEMENT)? == GUEST && sender(frame) == UPSTREAM_MAC).then_some(())
     });
+    assert_eq!(codes(&daemon), ["none", "on_link"], "{}", status(&daemon)["guests"]);
     lab.router.ping(&GUEST.to_string());
     assert!(neighbor(&lab).contains("02:00:00:00:00:02"), "{}", neighbor(&lab));
-    assert_eq!(codes(&daemon), ["none", "on_link"]);
     // And goes back.
     lab.host.ip("link set gp0 nomaster\nlink set gp0 master vmbr0");
     guest.send(&rarp(GUEST_MAC));

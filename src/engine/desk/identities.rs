@@ -106,6 +106,10 @@ impl Desk {
     /// Something was heard from this MAC.
     pub(super) fn hear_identity(&mut self, at: (IfIndex, Mac), address: Ipv6Addr, now: Time) {
         let (identities, terrain) = self.house.identities();
+        // The kernel's neighbor table tells of upstreams too.
+        if terrain.is_upstream(at.0) {
+            return;
+        }
         identities.hear(at, address, &terrain);
         identities.observe(at, address, &terrain);
         self.settle_identities(now);

@@ -1,5 +1,7 @@
 //! Guests that are on the router's own link, as a port of the upstream's bridge, where they answer for themselves.
 
+use lone64::engine::facts::{IfIndex, Neighbor, NeighborState};
+
 use super::*;
 
 fn on_link() -> Option<Missing> {
@@ -19,7 +21,13 @@ fn one_that_is_heard_on_the_upstream_is_said_to_be_there_and_is_not_answered_for
         Input::Solicitation(UP, dad(MAC, guest(5))),
         Input::Advertisement(UP, own_word()),
         Input::Advertisement(UP, unsolicited),
-        Input::Facts(vec![Fact::Station { bridge: UP, mac: MAC, port: lone64::engine::facts::IfIndex(77) }]),
+        Input::Facts(vec![Fact::Station { bridge: UP, mac: MAC, port: IfIndex(77) }]),
+        Input::Facts(vec![Fact::Neighbor(Neighbor {
+            link: UP,
+            address: guest(5),
+            mac: Some(MAC),
+            state: NeighborState::Reachable,
+        })]),
     ];
     for sign in signs {
         let mut host = Host::new(policy());
@@ -33,6 +41,8 @@ fn one_that_is_heard_on_the_upstream_is_said_to_be_there_and_is_not_answered_for
 #[test]
 fn one_that_comes_from_there_to_a_downstream_is_announced_at_once() {
     let mut host = Host::new(policy());
+    let entry = Neighbor { link: UP, address: guest(5), mac: Some(MAC), state: NeighborState::Reachable };
+    host.facts(vec![Fact::Neighbor(entry)]);
     host.input(Input::Advertisement(UP, own_word()));
     host.guests.insert(guest(5), MAC);
     host.take();
@@ -45,7 +55,7 @@ fn one_that_comes_from_there_to_a_downstream_is_announced_at_once() {
 #[test]
 fn one_that_goes_there_is_let_go_within_a_second() {
     let word = Advertisement { flags: Flags { solicited: false, ..own_word().flags }, ..own_word() };
-    let station = Fact::Station { bridge: UP, mac: MAC, port: lone64::engine::facts::IfIndex(77) };
+    let station = Fact::Station { bridge: UP, mac: MAC, port: IfIndex(77) };
     for sign in [Input::Advertisement(UP, word), Input::Facts(vec![station])] {
         let mut host = Host::new(policy()).with_guest(guest(5), MAC);
         host.input(Input::Arrived(BRIDGE, MAC));
@@ -64,7 +74,7 @@ fn one_that_replies_here_stays_although_its_mac_was_heard_there() {
     let mut host = Host::new(policy()).with_guest(guest(5), MAC);
     host.input(Input::Arrived(BRIDGE, MAC));
     host.pass(seconds(10));
-    let station = Fact::Station { bridge: UP, mac: MAC, port: lone64::engine::facts::IfIndex(77) };
+    let station = Fact::Station { bridge: UP, mac: MAC, port: IfIndex(77) };
     host.input(Input::Facts(vec![station]));
     host.pass(seconds(2));
     assert!(host.answers_for(guest(5)) && missing(&host).is_none());
