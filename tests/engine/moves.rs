@@ -202,6 +202,7 @@ fn the_host_that_it_has_left_asks_it_once_and_lets_go_within_a_second() {
         state: lone64::engine::facts::NeighborState::Stale,
     };
     host.facts(vec![Fact::Neighbor(entry)]);
+    assert!(!host.is_live(guest(5)));
     host.pass(seconds(1));
     assert_eq!(moves(&host.take()), []);
 }

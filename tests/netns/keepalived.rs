@@ -13,12 +13,13 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::client::status;
 use crate::daemon::directory;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::Mac;
 use crate::lab::{C, UPSTREAM_MAC};
 use crate::moves::{Cluster, Program, SECOND_MAC};
-use crate::namespace::took;
+use crate::namespace::{eventually, took};
 use crate::standby::{self, MANY, announces_all, answers_alone, cluster};
 
 crate::cases![a_thousand_addresses_follow_the_master];
@@ -122,6 +123,10 @@ fn a_thousand_addresses_follow_the_master() {
     let second = Speaker::start(&cluster, 1);
     router.heard();
     first.stop();
+    // It calls its script at the stop, too.
+    eventually("the host that stops has released them", PATIENCE, || {
+        status(&cluster.daemons[0])["claims"].as_array().is_some_and(Vec::is_empty).then_some(())
+    });
     is_master(&mut router, SECOND_MAC, &second);
     // It has the higher priority, and takes over again.
     router.heard();

@@ -1,5 +1,7 @@
 //! The upstream is a bridge, as on most nodes with Proxmox: the card is a port of it, and guests may be.
 
+use std::process::{Command, Stdio};
+
 use crate::client::{lone64, status};
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
@@ -64,9 +66,11 @@ fn guests_on_the_bridge_itself_answer_for_themselves() {
     let keys = "routes = \"guests\"\ngateway = \"fe80::1\"";
     let settings = Settings::default().without_sentinels().upstream_named("vmbr0").range(C, "br0", keys);
     let daemon = Daemon::start(&lab, settings.rest(GUESTS));
-    // The host's kernel finds it there.
+    // The host's kernel finds it there; the guest replies through its router.
     lab.host.ip(&format!("route add {GUEST}/128 dev vmbr0"));
-    lab.host.ping(&GUEST.to_string());
+    let mut ping = Command::new("ping");
+    ping.args(["-c", "1", "-W", "1", &GUEST.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    let _ = lab.host.spawn(&mut ping).wait();
     lab.host.ip(&format!("route del {GUEST}/128 dev vmbr0"));
     eventually("both are said to be on the link", PATIENCE, || {
         (codes(&daemon) == ["on_link", "on_link"]).then_some(())
@@ -98,7 +102,8 @@ fn guests_on_the_bridge_itself_answer_for_themselves() {
     });
     let before = answered(&daemon);
     lab.router.ip("neigh flush dev rt0");
-    lab.router.ping(&GUEST.to_string());
+    // It has to find out where its gateway is now.
+    eventually("the router reaches it", PATIENCE, || own_bridge::is_reached(&lab).then_some(()));
     assert!(neighbor(&lab).contains("02:00:00:00:00:05"), "{}", neighbor(&lab));
     assert_eq!(answered(&daemon), before);
     daemon.stop();

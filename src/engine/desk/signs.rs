@@ -149,6 +149,8 @@ impl Desk {
             }
             (Stale, Some(_)) if side == Some(Side::Uplink) => {}
             (Reachable | Permanent, Some(mac)) => self.found(link, address, mac, now),
+            // Of a guest that has left it is of before.
+            (Stale, Some(_)) if self.house.identities.is_away(address) => {}
             (Stale, Some(mac)) if self.house.guests.live(address).is_none() => {
                 self.hear(address, Heard { link, mac, sign: Sign::WasFound }, now);
             }
