@@ -156,7 +156,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::trials::{Case, cases, in_rooms};
+use crate::trials::{Case, Refusal, cases, in_rooms};
 
 fn main() {
     if program::is_inner() {
