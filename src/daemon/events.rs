@@ -198,14 +198,14 @@ fn write(event: &Event, links: &Links) {
             tracing::info!(%guest, interface = %name(link), "the guest has come to this host and is announced");
         }
         Event::GuestMoved(guest, GuestMove::Left(link, by)) => {
-            tracing::info!(%guest, interface = %name(link), %by, "the guest has left: another host announces its \
-                                                                 addresses");
+            tracing::info!(%guest, interface = %name(link), %by, "the guest has left, and does not reply here: this \
+                                                                 station has its addresses");
         }
         Event::GuestMoved(guest, GuestMove::Flaps(link)) => tracing::warn!(
             %guest, interface = %name(link),
             "the guest comes and goes too often (more than five times in 180 s): until it stays for 180 s, it is \
-             announced only when the upstream's link was asked and nobody has its addresses; two guests may have \
-             the same MAC"
+             announced at once only if it was away and replies here, and else when the upstream's link was asked and \
+             nobody has its addresses; two guests may have the same MAC"
         ),
         Event::GuestMoved(guest, GuestMove::Quiet) => {
             tracing::info!(%guest, "the guest stays where it is; it is announced at once again when it moves");

@@ -14,7 +14,8 @@
 //! * `guards`: what guests send that is another's
 //! * `identities`: guests with an identity, and what is claimed
 //! * `pinned`: permanent neighbor entries of guests
-//! * `moves`: guests that move between two hosts, and hosts that stand by
+//! * `moves`, `bgp`: guests that move between two hosts, also with FRR
+//! * `standby`, `keepalived`: hosts that stand by, also with keepalived itself
 //! * `hook_scripts`: the scripts that claim and release for other programs
 //! * `guests_gateway`: the address that every downstream gets as its guests' gateway
 //! * `hints`: the groups that guests report, and who is asked first
@@ -55,6 +56,7 @@
 //! * `situations`: networks that people really have, and that work
 //! * `two_upstreams`: guests leave by the upstream that their address is from, or `check` says what is missing
 //! * `own_bridge`: guests on the upstream's own bridge, told from strangers by the port that they are behind
+//! * `upstream_bridge`: an upstream that is a bridge, with guests on it or elsewhere
 //! * `whole_64`: a range that is all of the upstream's own link
 //! * `tables`: rules of the kernel, and tables beside `main`
 //! * `suppress`: what the kernel makes of unicast solicitations, and our table of nftables
@@ -69,6 +71,7 @@ mod advertisement;
 mod alone;
 mod announce;
 mod answers;
+mod bgp;
 mod change;
 mod claims;
 mod client;
@@ -97,6 +100,7 @@ mod import;
 mod in_force;
 mod in_kernel;
 mod ingress;
+mod keepalived;
 mod lab;
 mod link;
 mod liveness;
@@ -126,6 +130,7 @@ mod silence;
 mod situations;
 mod snoopers;
 mod solicitation;
+mod standby;
 mod startup;
 mod suppress;
 mod switch;
@@ -137,6 +142,7 @@ mod turns;
 mod two_upstreams;
 mod unserved;
 mod upheaval;
+mod upstream_bridge;
 mod veths;
 mod vlan;
 mod waiting;
@@ -150,7 +156,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::trials::{Case, cases, in_rooms};
+use crate::trials::{Case, Refusal, cases, in_rooms};
 
 fn main() {
     if program::is_inner() {
@@ -176,6 +182,7 @@ fn main() {
         ("identities", identities::CASES),
         ("pinned", pinned::CASES),
         ("moves", moves::CASES),
+        ("standby", standby::CASES),
         ("hook_scripts", hook_scripts::CASES),
         ("guests_gateway", guests_gateway::CASES),
         ("hints", hints::CASES),
@@ -205,6 +212,7 @@ fn main() {
         ("follow", follow::CASES),
         ("unserved", unserved::CASES),
         ("own_bridge", own_bridge::CASES),
+        ("upstream_bridge", upstream_bridge::CASES),
         ("own_link", own_link::CASES),
         ("situations", situations::CASES),
         ("two_upstreams", two_upstreams::CASES),
@@ -233,12 +241,19 @@ fn main() {
         ("change", change::CASES),
         ("load", load::CASES),
     ];
+    // With programs of others.
+    const PROGRAMS: &[(&str, &[Case], fn() -> Option<String>)] =
+        &[("bgp", bgp::CASES, bgp::refusal), ("keepalived", keepalived::CASES, keepalived::refusal)];
     const ON_VLAN: &[(&str, &[Case])] = &[("vlan", vlan::CASES)];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let doctor = doctor.chain(guards::cases());
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
     let mut all = trials::trials(cases, refused.as_ref());
+    for (room, cases, refusal) in PROGRAMS {
+        let refused = refused.clone().or_else(refusal);
+        all.extend(trials::trials(cases.iter().map(|case| (*room, case)), refused.as_ref()));
+    }
     let refused = refused.or_else(program::refusal);
     all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
     let on_vlan = refused.clone().or_else(vlan::refusal);

@@ -83,7 +83,7 @@ pub(crate) fn settings() -> Settings {
     Settings::default().without_sentinels().upstream_named("vmbr0").range(C, "vmbr0", "")
 }
 
-fn is_reached(lab: &Lab) -> bool {
+pub(crate) fn is_reached(lab: &Lab) -> bool {
     let mut ping = Command::new("ping");
     ping.args(["-c", "1", "-W", "1", &GUEST.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
     lab.router.spawn(&mut ping).wait().expect("ping ends").success()

@@ -39,6 +39,8 @@ fn lacking(host: &Host, guest: &Value) -> Option<Finding> {
     let (interface, mac) = (text(guest, "interface"), text(guest, "mac"));
     let finding = |sentence: String| Finding::warning(sentence).seen(format!("lone64 status: {missing}"));
     Some(match guest["code"].as_str().unwrap_or_default() {
+        // Nothing is wrong with a guest that is there.
+        "elsewhere" | "on_link" => return None,
         "mac_not_heard" => {
             let finding = finding(format!(
                 "the guest {name} is not here: nothing was heard from its MAC {mac} on any downstream"

@@ -134,8 +134,8 @@ impl Desk {
     }
 
     fn follow_route(&mut self, target: Ipv6Addr, link: Option<IfIndex>, why: Why) {
-        let House { plan, host, keep, manners, .. } = &mut self.house;
-        let keeps_routes = keeps_route(target, plan, &manners.rivals);
+        let House { plan, host, keep, manners, identities, .. } = &mut self.house;
+        let keeps_routes = keeps_route(target, plan, &manners.rivals) && !identities.is_late(target);
         match link {
             // Everything is being given back.
             Some(_) if self.phase == Phase::Stopping => {}

@@ -106,6 +106,10 @@ impl Desk {
     /// Something was heard from this MAC.
     pub(super) fn hear_identity(&mut self, at: (IfIndex, Mac), address: Ipv6Addr, now: Time) {
         let (identities, terrain) = self.house.identities();
+        // The kernel's neighbor table tells of upstreams too.
+        if terrain.is_upstream(at.0) {
+            return;
+        }
         identities.hear(at, address, &terrain);
         identities.observe(at, address, &terrain);
         self.settle_identities(now);
@@ -321,6 +325,10 @@ impl Terrain for Ground<'_> {
 
     fn stands_by(&self, prefix: &Ipv6Net) -> bool {
         self.plan.index.around_all(prefix).is_some_and(|range| self.plan.range(range).standby)
+    }
+
+    fn is_upstream(&self, link: IfIndex) -> bool {
+        self.plan.upstream(link).is_some() && !self.plan.is_shared(link)
     }
 
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool {

@@ -89,6 +89,7 @@ impl Desk {
             Fact::Station { bridge, mac, .. } if !host.stations.is_watching() => {
                 self.house.identities.station_heard(mac);
                 self.arrived(bridge, mac, now);
+                self.station_on_link(bridge, mac, now);
                 return News::Nothing;
             }
             Fact::Station { mac, .. } => {

@@ -219,6 +219,8 @@ impl Desk {
     /// The kernel has said what became of a guest's route. Those who have waited for it are answered, also if it was
     /// refused, because then there may be another way.
     pub(super) fn release(&mut self, guest: Ipv6Addr, now: Time) {
+        self.house.manners.announcements.routed(guest, now);
+        self.house.look_again();
         let waited = self.house.held.release(guest);
         self.answer_waiting(waited, guest, now);
         for (asker, target) in self.house.held.release_back(guest) {

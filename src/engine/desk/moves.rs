@@ -7,7 +7,7 @@ use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::event::{Event, GuestMove};
 use crate::engine::facts::{Address, AddressState, IfIndex};
-use crate::engine::guests::{GuestId, Out, Sighting};
+use crate::engine::guests::{Crossed, GuestId, Out, Sighting, Terrain};
 use crate::engine::host::stations::Side;
 use crate::engine::house::House;
 use crate::engine::liveness::{Heard, Sign};
@@ -27,6 +27,17 @@ impl Desk {
     /// gratuitous ARP.
     pub fn station_announced(&mut self, link: IfIndex, mac: Mac, now: Time) {
         self.arrived(link, mac, now);
+    }
+
+    /// Something was heard from this station on an upstream. A guest there is on the link of the router, as one in a
+    /// virtual machine on the upstream's own bridge, and answers for itself.
+    pub(super) fn station_on_link(&mut self, link: IfIndex, mac: Mac, now: Time) {
+        let is_heeded = self.house.identities.has_stations() && !self.house.budget.is_scarce(now);
+        let (identities, terrain) = self.house.identities();
+        if is_heeded && terrain.is_upstream(link) {
+            identities.heard_on_link((link, mac), &terrain, now);
+            self.settle_identities(now);
+        }
     }
 
     /// A station begins to be on this downstream.
@@ -75,14 +86,14 @@ impl Desk {
     }
 
     /// Another station announces the target on an upstream.
-    pub(super) fn announced_elsewhere(&mut self, target: Ipv6Addr, by: Mac, now: Time) {
+    pub(super) fn announced_elsewhere(&mut self, target: Ipv6Addr, by: Mac, crossed: Crossed, now: Time) {
         // A range that stands by moves as a whole, when it is claimed or released.
         let plan = &self.house.plan;
         let stands_by = plan.find(target).is_some_and(|range| plan.range(range).standby);
         // A stranger can bring it about, and one that cannot be asked is not let go.
         let is_heeded = by.is_station() && self.phase == Phase::Serving && !stands_by;
         if is_heeded && !self.house.budget.is_scarce(now) {
-            self.house.identities.announced_elsewhere(target, by, now);
+            self.house.identities.announced_elsewhere(target, by, crossed, now);
             self.settle_identities(now);
         }
     }
@@ -102,6 +113,11 @@ impl Desk {
                 self.announce_gateways(link, id);
                 self.tell_move(id, GuestMove::Arrived(link));
             }
+            Out::Moved(id) => {
+                for target in self.addresses_of(id) {
+                    self.announce_claimed(target, now);
+                }
+            }
             // One of these may be lost, and QEMU says five times that a guest has come.
             Out::Again(id, link) => self.announce_gateways(link, id),
             // The host that has announced it is asked, as it may have been mistaken. It defends what it has.
@@ -112,6 +128,7 @@ impl Desk {
                     }
                 }
             }
+            Out::Reroute(id) => self.addresses_of(id).into_iter().for_each(|target| self.reroute(target)),
             Out::Left(id, link, by) => self.tell_move(id, GuestMove::Left(link, by)),
             Out::Flaps(id, link) => self.tell_move(id, GuestMove::Flaps(link)),
             Out::Quiet(id) => {

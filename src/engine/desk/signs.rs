@@ -7,6 +7,7 @@ use crate::engine::asker::Asker;
 use crate::engine::event::Event;
 use crate::engine::export::Standing;
 use crate::engine::facts::{IfIndex, Neighbor, NeighborState};
+use crate::engine::guests;
 use crate::engine::host::stations::Side;
 use crate::engine::house::House;
 use crate::engine::liveness::{Doubt, Heard, Sign};
@@ -26,6 +27,9 @@ impl Desk {
             return self.guest_asks(link, solicitation, side, now);
         }
         if self.house.plan.upstream(link).is_some() {
+            if solicitation.is_dad() {
+                self.station_on_link(link, solicitation.source_mac, now);
+            }
             self.solicited(asker, target);
             self.came(link, solicitation, now);
             self.hear_router(link, asker.address, solicitation.source_mac);
@@ -78,6 +82,7 @@ impl Desk {
             }
             return;
         }
+        self.station_on_link(link, advertisement.source_mac, now);
         self.hear_gateway(&upstream, advertisement, now);
         if self.house.is_our_station(mac) {
             return;
@@ -88,10 +93,11 @@ impl Desk {
             neighbors.hear(target, Heard { link, mac, sign: Sign::Advertised }, &ground, budget, now);
         }
         if !advertisement.flags.solicited {
+            // Also where the last word is ours: the guest may have gone on meanwhile.
             if self.insists(target, now) {
-                return;
+                return self.announced_elsewhere(target, mac, guests::Crossed::Maybe, now);
             }
-            self.announced_elsewhere(target, mac, now);
+            self.announced_elsewhere(target, mac, guests::Crossed::No, now);
         }
         // On an upstream it makes nothing live, but it may be a rival's. Not the word of one that says so of everything,
         // unless it says that it is more than a proxy, and has not asked for it itself.
@@ -129,6 +135,9 @@ impl Desk {
     pub fn neighbor(&mut self, Neighbor { link, address, mac, state }: Neighbor, now: Time) {
         use NeighborState::{Failed, Permanent, Reachable, Stale};
         self.house.manners.entry(link, address, Some(state), now);
+        if let (Reachable | Stale, Some(mac)) = (state, mac) {
+            self.station_on_link(link, mac, now);
+        }
         let side = mac.and_then(|mac| self.side_of_neighbor(link, address, mac));
         match (state, mac) {
             (Reachable | Permanent | Stale, Some(_)) if side == Some(Side::Unknown) => {}
@@ -140,6 +149,8 @@ impl Desk {
             }
             (Stale, Some(_)) if side == Some(Side::Uplink) => {}
             (Reachable | Permanent, Some(mac)) => self.found(link, address, mac, now),
+            // Of a guest that has left it is of before.
+            (Stale, Some(_)) if self.house.identities.is_away(address) => {}
             (Stale, Some(mac)) if self.house.guests.live(address).is_none() => {
                 self.hear(address, Heard { link, mac, sign: Sign::WasFound }, now);
             }

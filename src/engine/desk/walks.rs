@@ -214,10 +214,10 @@ impl Desk {
 
     /// Wants routes and counts groups of live targets as the plan has it.
     fn follow_plan(&mut self, from: u32, most: usize) -> Option<u32> {
-        let House { guests, plan, host, keep, manners, .. } = &mut self.house;
+        let House { guests, plan, host, keep, manners, identities, .. } = &mut self.house;
         let (live, next) = guests.live_from(from, most);
         for (number, target, live) in live {
-            match keeps_route(target, plan, &manners.rivals) {
+            match keeps_route(target, plan, &manners.rivals) && !identities.is_late(target) {
                 true => keep.routes.want_guest(target, live.link, host),
                 false => keep.routes.unwant_guest(target),
             }

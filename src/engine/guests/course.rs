@@ -4,6 +4,9 @@
 //! detection), and its addresses are announced there. The host that it has left hears that, asks the guest once, and
 //! lets go when there is no reply. RFC 7432 §15.1 has the same limit for a MAC that comes and goes: more than N = 5 moves
 //! within M = 180 seconds are no moves but a mistake, such as two guests with one MAC.
+//!
+//! Two that both reply are never away. So one that was away and replies here has moved, however often: it is announced
+//! at once also while it flaps.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,8 +22,21 @@ pub(super) struct Course {
     turns: VecDeque<Time>,
     /// It flaps, and is quiet from then on if it does not come again.
     quiet_at: Option<Time>,
-    /// When it was asked last.
+    /// When it was asked last, or is to be asked.
     asked_at: Option<Time>,
+    proof: Proof,
+}
+
+/// Whether one that flaps has shown that it has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Proof {
+    /// It has not.
+    #[default]
+    None,
+    /// It was away, has come, and is asked.
+    Wanted,
+    /// It was away, and replies here.
+    Given,
 }
 
 /// What is known of that.
@@ -31,10 +47,32 @@ enum Stand {
     Assumed,
     /// It has said here that it is here.
     Here,
-    /// Another station announces its addresses: it has been asked, and has until then to reply.
-    Asked { by: Mac, until: Time },
+    /// Another station announces its addresses: it has been asked, or is as soon as that may be, and has until then to
+    /// reply.
+    Asked { by: Mac, until: Time, reply: Reply },
     /// That station has it.
     Away { by: Mac },
+}
+
+/// Whether the word of another station may have crossed ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crossed {
+    /// Nothing of the guest is answered until it replies.
+    No,
+    /// The guest has come just now, and the other station may not have heard of that: nothing changes as long as it is
+    /// not known that the guest does not reply.
+    Maybe,
+}
+
+/// How it stands with its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reply {
+    /// It is asked when that may be.
+    NotAskedFor(Crossed),
+    /// It has been asked, and is routed until then.
+    Awaited(Option<Time>),
+    /// It has none so far, and is not routed meanwhile: what another host routes by BGP would be drawn here.
+    Late,
 }
 
 /// What a frame of the guest says.
@@ -59,11 +97,28 @@ pub(super) enum News {
     Flaps,
     /// It has come, or is here still, and it flaps.
     Still,
+    /// The same, and it was away: it is asked whether it is here.
+    Returns,
+    /// It flaps, was away, and replies here: its addresses are announced at once.
+    Moved,
+}
+
+/// What follows where another station announces its addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubted {
+    /// It is asked.
+    Now,
+    /// It is asked later, or has been.
+    Later,
 }
 
 /// What has come of waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Over {
+    /// It may be asked now.
+    Ask,
+    /// It would have replied by now, and may still.
+    Late,
     /// It has not replied: that station has it.
     Left(Mac),
     /// It has not come for long enough.
@@ -73,35 +128,74 @@ pub(super) enum Over {
 impl Course {
     /// Something was heard of it on its interface.
     pub(super) fn heard(&mut self, sighting: Sighting, now: Time) -> News {
+        let was_away = self.away().is_some();
         match (self.stand, sighting) {
+            (Stand::Here, Sighting::Sign) if self.proof == Proof::Wanted => {
+                self.proof = Proof::Given;
+                return News::Moved;
+            }
             (Stand::Here, _) | (Stand::Assumed, Sighting::Sign) => return News::Nothing,
+            (
+                Stand::Asked { reply: Reply::NotAskedFor(Crossed::Maybe) | Reply::Awaited(None), .. },
+                Sighting::Sign,
+            ) => {
+                self.stand = Stand::Here;
+                return News::Nothing;
+            }
             (Stand::Asked { .. }, Sighting::Sign) => self.stand = Stand::Assumed,
             (Stand::Assumed | Stand::Asked { .. }, Sighting::Arrival) | (Stand::Away { .. }, _) => {
                 self.stand = Stand::Here;
             }
         }
+        self.proof = Proof::None;
         let is_here = self.stand == Stand::Here;
         let flapped = self.is_flapping();
         match (self.turn(now), flapped) {
             (false, _) if is_here => News::Arrived,
             (false, _) => News::Stays,
             (true, false) => News::Flaps,
+            (true, true) if was_away && sighting == Sighting::Sign => {
+                self.proof = Proof::Given;
+                News::Moved
+            }
+            (true, true) if was_away => News::Returns,
             (true, true) => News::Still,
         }
     }
 
-    /// Another station announces its addresses. Whether it is to be asked.
-    pub(super) fn announced_elsewhere(&mut self, by: Mac, now: Time) -> bool {
-        let is_known = matches!(self.stand, Stand::Asked { .. } | Stand::Away { .. });
-        // RFC 4861 §7.2.2: "Retransmissions MUST be rate-limited to at most one solicitation per neighbor every
-        // RetransTimer milliseconds."
-        let was_asked = self.asked_at.is_some_and(|asked| now.since(asked) < RETRANS_TIMER);
-        if is_known || was_asked {
-            return false;
-        }
+    /// It was away, has come, and flaps: it is asked whether it is here. It was not for as long as it took to be away.
+    pub(super) fn wants_proof(&mut self, now: Time) {
         self.asked_at = Some(now);
-        self.stand = Stand::Asked { by, until: now + PATIENCE };
-        true
+        self.proof = Proof::Wanted;
+    }
+
+    /// Another station announces its addresses.
+    pub(super) fn announced_elsewhere(&mut self, by: Mac, crossed: Crossed, now: Time) -> Doubted {
+        if let Stand::Asked { reply, .. } = &mut self.stand {
+            match reply {
+                _ if crossed == Crossed::Maybe => {}
+                Reply::NotAskedFor(before) => *before = crossed,
+                Reply::Awaited(late @ None) => *late = Some(now + SHORT),
+                Reply::Awaited(Some(_)) | Reply::Late => {}
+            }
+        }
+        if matches!(self.stand, Stand::Asked { .. } | Stand::Away { .. }) {
+            return Doubted::Later;
+        }
+        let asked_at = self.may_be_asked_from(now);
+        let (doubted, reply) = match asked_at <= now {
+            true => (Doubted::Now, awaited(crossed, now)),
+            false => (Doubted::Later, Reply::NotAskedFor(crossed)),
+        };
+        self.asked_at = Some(asked_at);
+        self.stand = Stand::Asked { by, until: asked_at + PATIENCE, reply };
+        doubted
+    }
+
+    /// RFC 4861 §7.2.2: "Retransmissions MUST be rate-limited". This is the first question after each announcement, and
+    /// no retransmission; but strangers can bring it about.
+    fn may_be_asked_from(&self, now: Time) -> Time {
+        self.asked_at.map_or(now, |asked| (asked + SPACING).max(now))
     }
 
     /// Its interface is not there, or not up: when that comes again nothing is known.
@@ -111,11 +205,22 @@ impl Course {
 
     /// What is due by now.
     pub(super) fn tick(&mut self, now: Time) -> Option<Over> {
-        if let Stand::Asked { by, until } = self.stand
-            && until <= now
-        {
-            self.stand = Stand::Away { by };
-            return Some(Over::Left(by));
+        match self.stand {
+            Stand::Asked { by, until, reply: Reply::NotAskedFor(crossed) }
+                if self.asked_at.is_none_or(|asked| asked <= now) =>
+            {
+                self.stand = Stand::Asked { by, until, reply: awaited(crossed, now) };
+                return Some(Over::Ask);
+            }
+            Stand::Asked { by, until, reply: Reply::Awaited(Some(late)) } if late <= now && until > now => {
+                self.stand = Stand::Asked { by, until, reply: Reply::Late };
+                return Some(Over::Late);
+            }
+            Stand::Asked { by, until, .. } if until <= now => {
+                self.stand = Stand::Away { by };
+                return Some(Over::Left(by));
+            }
+            _ => {}
         }
         if self.quiet_at.is_some_and(|quiet| quiet <= now) {
             self.quiet_at = None;
@@ -128,6 +233,8 @@ impl Course {
     /// When something is due.
     pub(super) fn next_due(&self) -> Option<Time> {
         let asked = match self.stand {
+            Stand::Asked { reply: Reply::NotAskedFor(_), .. } => self.asked_at,
+            Stand::Asked { until, reply: Reply::Awaited(Some(late)), .. } => Some(until.min(late)),
             Stand::Asked { until, .. } => Some(until),
             _ => None,
         };
@@ -142,9 +249,14 @@ impl Course {
         }
     }
 
-    /// Whether it has said here that it is here, and does not do so too often.
+    /// Whether it is being asked, and would have replied by now.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self.stand, Stand::Asked { reply: Reply::Late, .. })
+    }
+
+    /// Whether it has said here that it is here, and does not do so too often, or has shown that it has moved.
     pub(super) fn has_come(&self) -> bool {
-        self.stand == Stand::Here && !self.is_flapping()
+        self.stand == Stand::Here && (!self.is_flapping() || self.proof == Proof::Given)
     }
 
     /// Whether it comes and goes too often.
@@ -166,91 +278,18 @@ impl Course {
     }
 }
 
-/// It has so long to reply: a host that lets go does so within a second.
-const PATIENCE: Duration = Duration::from_millis(900);
-/// RFC 4861 §10.
-const RETRANS_TIMER: Duration = Duration::from_secs(1);
+fn awaited(crossed: Crossed, now: Time) -> Reply {
+    Reply::Awaited((crossed == Crossed::No).then(|| now + SHORT))
+}
+
+/// A guest that is there replies within milliseconds. One that is busy is routed again when it does.
+const SHORT: Duration = Duration::from_millis(50);
+/// It has so long to reply. With [`SPACING`] this is below the second within which a host lets go, also where the
+/// guest was asked for another announcement just before.
+const PATIENCE: Duration = Duration::from_millis(450);
+/// From one question to the next.
+const SPACING: Duration = Duration::from_millis(500);
 /// RFC 7432 §15.1: "N=5".
 const MOST_TURNS: usize = 5;
 /// RFC 7432 §15.1: "an M-second timer (with a default value of M = 180)".
 const WINDOW: Duration = Duration::from_secs(180);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OTHER: Mac = Mac([2, 0, 0, 0, 0, 9]);
-
-    fn at(milliseconds: u64) -> Time {
-        Time::at(Duration::from_millis(milliseconds))
-    }
-
-    #[test]
-    fn one_that_is_announced_elsewhere_and_does_not_reply_is_away_within_a_second() {
-        let mut course = Course::default();
-        assert_eq!(course.heard(Sighting::Arrival, at(0)), News::Arrived);
-        assert!(course.announced_elsewhere(OTHER, at(5_000)));
-        assert!(!course.announced_elsewhere(OTHER, at(5_500)), "it is being asked");
-        assert_eq!(course.next_due(), Some(at(5_900)));
-        assert_eq!((course.tick(at(5_899)), course.away()), (None, None));
-        assert_eq!((course.tick(at(5_900)), course.away()), (Some(Over::Left(OTHER)), Some(OTHER)));
-        assert_eq!((course.tick(at(9_000)), course.next_due()), (None, None));
-        assert!(!course.announced_elsewhere(OTHER, at(9_000)));
-    }
-
-    #[test]
-    fn one_that_replies_stays_and_is_asked_again_a_second_later_at_the_earliest() {
-        let mut course = Course::default();
-        assert!(course.announced_elsewhere(OTHER, at(0)));
-        assert_eq!(course.heard(Sighting::Sign, at(10)), News::Stays);
-        assert_eq!(course.heard(Sighting::Sign, at(11)), News::Nothing);
-        assert!(!course.announced_elsewhere(OTHER, at(999)) && course.next_due().is_none());
-        assert!(course.announced_elsewhere(OTHER, at(1_000)));
-    }
-
-    #[test]
-    fn it_has_come_once_however_often_it_says_so_and_again_when_its_interface_does() {
-        let mut course = Course::default();
-        assert_eq!(course.heard(Sighting::Sign, at(0)), News::Nothing);
-        let rounds = [50, 200, 450, 800].map(|round| course.heard(Sighting::Arrival, at(round)));
-        assert_eq!(rounds, [News::Arrived, News::Nothing, News::Nothing, News::Nothing]);
-        course.lost_its_link();
-        assert_eq!(course.heard(Sighting::Arrival, at(60_000)), News::Arrived);
-    }
-
-    #[test]
-    fn one_that_was_away_has_come_with_whatever_it_says() {
-        for sighting in [Sighting::Arrival, Sighting::Sign] {
-            let mut course = Course::default();
-            course.announced_elsewhere(OTHER, at(0));
-            course.tick(at(900));
-            assert_eq!((course.heard(sighting, at(2_000)), course.away()), (News::Arrived, None));
-        }
-    }
-
-    #[test]
-    fn it_flaps_with_the_sixth_turn_in_three_minutes_until_it_was_quiet_for_as_long() {
-        let mut course = Course::default();
-        let turn = |course: &mut Course, second: u64| {
-            course.lost_its_link();
-            course.heard(Sighting::Arrival, at(second * 1_000))
-        };
-        let turns = [0, 30, 60, 90, 120].map(|second| turn(&mut course, second));
-        assert_eq!(turns, [News::Arrived; 5]);
-        assert_eq!(turn(&mut course, 179), News::Flaps);
-        assert_eq!(turn(&mut course, 300), News::Still);
-        assert_eq!(course.next_due(), Some(at(480_000)));
-        assert_eq!((course.tick(at(479_999)), course.is_flapping()), (None, true));
-        assert_eq!((course.tick(at(480_000)), course.is_flapping()), (Some(Over::Quiet), false));
-        assert_eq!(turn(&mut course, 481), News::Arrived);
-    }
-
-    #[test]
-    fn moves_that_are_further_apart_are_no_flapping() {
-        let mut course = Course::default();
-        for turn in 0..100 {
-            course.lost_its_link();
-            assert_eq!(course.heard(Sighting::Arrival, at(turn * 36_000)), News::Arrived);
-        }
-    }
-}

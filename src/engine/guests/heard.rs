@@ -2,8 +2,9 @@
 
 use core::net::Ipv6Addr;
 
-use super::{Guests, Out, Terrain};
+use super::{Crossed, Guests, Out, Terrain};
 use crate::engine::facts::IfIndex;
+use crate::engine::time::Time;
 use crate::wire::Mac;
 
 impl Guests {
@@ -19,6 +20,9 @@ impl Guests {
             known.seen = Some(link);
         }
         let is_its_link = known.is_on(link, terrain);
+        if is_its_link {
+            known.on_link = None;
+        }
         let is_new_hop = address.is_unicast_link_local() && is_its_link && known.hop != Some((link, address));
         if is_new_hop {
             match known.hop.filter(|(before, _)| *before == link) {
@@ -32,6 +36,18 @@ impl Guests {
         }
         if is_new_place || is_new_hop {
             self.settle_guest(id, terrain);
+        }
+    }
+
+    /// Something was heard from this MAC on an upstream. One that is here is asked, and let go where it does not reply.
+    pub fn heard_on_link(&mut self, (link, mac): (IfIndex, Mac), terrain: &impl Terrain, now: Time) {
+        let Some(id) = self.stations.get(&mac).copied() else { return };
+        let Some(known) = self.known.get_mut(&id) else { return };
+        let is_new = known.on_link.replace(link) != Some(link);
+        match known.given.addresses.first().copied() {
+            Some(target) => self.announced_elsewhere(target, mac, Crossed::No, now),
+            None if is_new => self.settle_guest(id, terrain),
+            None => {}
         }
     }
 

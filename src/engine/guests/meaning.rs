@@ -49,7 +49,7 @@ impl Guests {
         let link = match (named, known.seen, policy.mac) {
             (Some(name), ..) => terrain.named(&name).ok_or(Missing::Interface(name)),
             (None, Some(seen), _) => Ok(seen),
-            (None, None, Some(mac)) => Err(Missing::Station(mac)),
+            (None, None, Some(mac)) => Err(known.on_link(terrain).unwrap_or(Missing::Station(mac))),
             // The configuration has one of both.
             (None, None, None) => return Meaning::default(),
         };
@@ -59,7 +59,12 @@ impl Guests {
         };
         let mut meaning = Meaning { link: Some(link), ..Meaning::default() };
         if let (By::Guest, Some(by)) = (by, known.course.away()) {
-            meaning.lack(Missing::Elsewhere(by));
+            let own = policy.mac.filter(|mac| *mac == by).and_then(|_| known.on_link(terrain));
+            meaning.lack(own.unwrap_or(Missing::Elsewhere(by)));
+            return meaning;
+        }
+        if let (By::Guest, Some(name)) = (by, terrain.name(link).filter(|_| terrain.is_upstream(link))) {
+            meaning.lack(Missing::OnLink(name));
             return meaning;
         }
         let addresses = match (&policy.addresses, policy.mac) {
@@ -175,6 +180,14 @@ impl Guests {
             return covered(Covered::Guest(name.map_or_else(|| address.to_string(), str::to_owned)));
         }
         self.words.overlapping(prefix, by, own).map_or(Ok(()), |other| covered(Covered::Delegated(other)))
+    }
+}
+
+impl Known {
+    /// That it is on an upstream, if it was heard there last.
+    fn on_link(&self, terrain: &impl Terrain) -> Option<Missing> {
+        let link = self.on_link.filter(|link| terrain.is_up(*link))?;
+        terrain.name(link).map(Missing::OnLink)
     }
 }
 

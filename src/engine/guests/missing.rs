@@ -21,6 +21,8 @@ pub enum Missing {
     Station(Mac),
     /// This station announces its addresses on the upstream, and it did not reply here.
     Elsewhere(Mac),
+    /// It is on this interface, an upstream, where it answers for itself.
+    OnLink(IfName),
     /// No range has all of this.
     Range(Ipv6Net),
     /// A range has it, and its guests are not behind this interface, or it is excluded there, or the host's own, or all of
@@ -83,6 +85,7 @@ impl Missing {
             Self::Up(_) => "interface_down",
             Self::Station(_) => "mac_not_heard",
             Self::Elsewhere(_) => "elsewhere",
+            Self::OnLink(_) => "on_link",
             Self::Range(_) => "no_range",
             Self::Downstream(..) => "not_served_there",
             Self::Choice(_) => "several_interfaces",
@@ -103,7 +106,10 @@ impl Missing {
 
     /// Whether a claim is refused for it; the others may come later.
     pub(super) fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Up(_) | Self::Station(_) | Self::LinkLocal(..) | Self::Elsewhere(_))
+        !matches!(
+            self,
+            Self::Up(_) | Self::Station(_) | Self::LinkLocal(..) | Self::Elsewhere(_) | Self::OnLink(_)
+        )
     }
 }
 
@@ -127,6 +133,11 @@ impl fmt::Display for Missing {
                 f,
                 "another host ({by}) announces its addresses, and it did not reply here; it is announced as soon as \
                  it sends something here"
+            ),
+            Self::OnLink(name) => write!(
+                f,
+                "it is on the router's own link, {name}, and answers there for itself, so lone64 stays silent; it is \
+                 announced as soon as it sends something on a downstream"
             ),
             Self::Range(prefix) => write!(
                 f,

@@ -7,6 +7,8 @@
 mod claim;
 mod claims;
 mod course;
+#[cfg(test)]
+mod course_tests;
 mod guard;
 mod guards;
 mod heard;
@@ -29,7 +31,7 @@ use super::time::Time;
 use crate::wire::Mac;
 pub use claim::{Claim, Ended, Object};
 use course::Course;
-pub use course::Sighting;
+pub use course::{Crossed, Sighting};
 pub use guard::{Breach, Family, GuardKey, Guarded, Guarding, NoGuard};
 pub use guards::{Guards, Spot, Watched};
 use meaning::Meaning;
@@ -67,6 +69,8 @@ struct Known {
     policy: Arc<GuestPolicy>,
     /// The link on which its MAC was heard, where the policy names none.
     seen: Option<IfIndex>,
+    /// The upstream on which its MAC was heard since.
+    on_link: Option<IfIndex>,
     /// The link-local address that was heard from its MAC, and where.
     hop: Option<(IfIndex, Ipv6Addr)>,
     /// Another one that was heard since.
@@ -114,10 +118,14 @@ pub enum Out {
     Again(GuestId, IfIndex),
     /// It is here still, although another station announces its addresses.
     Stays(GuestId),
+    /// It does not reply, and is not routed meanwhile; or it does.
+    Reroute(GuestId),
     /// It has left this link: that station announces its addresses.
     Left(GuestId, IfIndex, Mac),
     /// It comes to this link and goes too often.
     Flaps(GuestId, IfIndex),
+    /// It does, and has moved all the same: it was away, and replies here.
+    Moved(GuestId),
     /// That is over.
     Quiet(GuestId),
 }
@@ -166,6 +174,8 @@ pub trait Terrain {
     fn slash_64s(&self, link: IfIndex) -> Vec<Ipv6Net>;
     /// Whether all of the prefix is in a range that stands by.
     fn stands_by(&self, prefix: &Ipv6Net) -> bool;
+    /// Whether it is an upstream, and guests on it answer there for themselves.
+    fn is_upstream(&self, link: IfIndex) -> bool;
     /// Whether the address is known to be on this link.
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool;
 }
@@ -295,7 +305,15 @@ impl Guests {
 impl Known {
     fn new(policy: Arc<GuestPolicy>) -> Self {
         let given = Given::default();
-        Self { policy, seen: None, hop: None, next_hop: None, course: Course::default(), given }
+        Self {
+            policy,
+            seen: None,
+            on_link: None,
+            hop: None,
+            next_hop: None,
+            course: Course::default(),
+            given,
+        }
     }
 }
 

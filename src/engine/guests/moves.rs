@@ -3,7 +3,7 @@
 
 use core::net::Ipv6Addr;
 
-use super::course::{News, Over, Sighting};
+use super::course::{Crossed, Doubted, News, Over, Sighting};
 use super::words::By;
 use super::{GuestId, Guests, Known, Out, Terrain};
 use crate::engine::facts::IfIndex;
@@ -31,11 +31,14 @@ impl Guests {
         let Some(id) = self.stations.get(&mac).copied() else { return };
         let Some(known) = self.known.get_mut(&id).filter(|known| known.is_on(link, terrain)) else { return };
         let due = known.course.next_due();
-        let was_away = known.course.away().is_some();
+        let (was_away, was_late) = (known.course.away().is_some(), known.course.is_late());
         let news = known.course.heard(sighting, now);
         self.is_due_again(id, due);
         if was_away && news != News::Nothing {
             self.settle_guest(id, terrain);
+        }
+        if was_late {
+            self.out.push(Out::Reroute(id));
         }
         match news {
             News::Nothing if sighting == Sighting::Arrival => self.out.push(Out::Again(id, link)),
@@ -46,18 +49,47 @@ impl Guests {
                 self.out.push(Out::Arrived(id, link));
             }
             News::Stays => self.out.push(Out::Stays(id)),
-            News::Flaps => self.out.extend([Out::Again(id, link), Out::Flaps(id, link)]),
+            News::Flaps => {
+                self.out.extend([Out::Again(id, link), Out::Flaps(id, link)]);
+                if was_away {
+                    self.wants_proof(id, now);
+                }
+            }
+            News::Returns => {
+                self.out.push(Out::Again(id, link));
+                self.wants_proof(id, now);
+            }
+            News::Moved => self.out.extend([Out::Again(id, link), Out::Moved(id)]),
+        }
+    }
+
+    /// It may have moved: that it replies here shows it.
+    fn wants_proof(&mut self, id: GuestId, now: Time) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.course.wants_proof(now);
+            self.ask(id);
+        }
+    }
+
+    /// Asks the guest at one of its addresses.
+    fn ask(&mut self, id: GuestId) {
+        let Some(known) = self.known.get(&id) else { return };
+        let words =
+            known.given.addresses.iter().filter_map(|target| Some((*target, self.words.of(*target)?)));
+        let own = words.into_iter().find(|(_, word)| word.by == By::Guest);
+        if let (Some((target, word)), Some(mac)) = (own, known.policy.mac) {
+            self.out.push(Out::Ask(target, word.link, mac));
         }
     }
 
     /// Another station announces this address on an upstream. If a guest has it here by the configuration's word, and
     /// can be told from others, it is asked.
-    pub fn announced_elsewhere(&mut self, target: Ipv6Addr, by: Mac, now: Time) {
+    pub fn announced_elsewhere(&mut self, target: Ipv6Addr, by: Mac, crossed: Crossed, now: Time) {
         let Some(word) = self.words.of(target).filter(|word| word.by == By::Guest).copied() else { return };
         let (Some(id), Some(mac)) = (word.guest, word.mac) else { return };
         let Some(known) = self.known.get_mut(&id) else { return };
         let due = known.course.next_due();
-        if known.course.announced_elsewhere(by, now) {
+        if known.course.announced_elsewhere(by, crossed, now) == Doubted::Now {
             self.out.push(Out::Ask(target, word.link, mac));
         }
         self.is_due_again(id, due);
@@ -79,6 +111,8 @@ impl Guests {
                     self.out.push(Out::Left(id, link, by));
                     self.settle_guest(id, terrain);
                 }
+                (Some(Over::Ask), _) => self.ask(id),
+                (Some(Over::Late), _) => self.out.push(Out::Reroute(id)),
                 (Some(Over::Quiet), _) => self.out.push(Out::Quiet(id)),
                 (Some(Over::Left(_)), None) | (None, _) => {}
             }
@@ -102,6 +136,11 @@ impl Guests {
     /// Whether the guest with this address is behind another host, as far as is known.
     pub fn is_away(&self, target: Ipv6Addr) -> bool {
         self.owner(target).is_some_and(|known| known.course.away().is_some())
+    }
+
+    /// Whether the guest with this address does not reply, and may be behind another host.
+    pub fn is_late(&self, target: Ipv6Addr) -> bool {
+        !self.due.is_empty() && self.owner(target).is_some_and(|known| known.course.is_late())
     }
 
     /// The addresses and the MAC of a guest that is here.

@@ -44,6 +44,8 @@ pub struct Announcements {
     earliest: Time,
     /// The next that is claimed does not begin before this.
     claimed_from: Time,
+    /// The next that has waited for its route does not go on before this.
+    routed_from: Time,
     limit: usize,
     /// The upstreams that were there when last looked at, and their addresses.
     stations: BTreeMap<IfIndex, Mac>,
@@ -93,6 +95,7 @@ impl Announcements {
             due: BTreeSet::new(),
             earliest: Time::ORIGIN,
             claimed_from: Time::ORIGIN,
+            routed_from: Time::ORIGIN,
             limit: limits.targets,
             stations: BTreeMap::new(),
             own: BTreeMap::new(),

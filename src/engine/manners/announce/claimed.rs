@@ -44,6 +44,17 @@ impl Announcements {
         }
     }
 
+    /// The route that the target waited for is there, or was refused: it waits no longer than for those before it.
+    pub fn routed(&mut self, target: Ipv6Addr, now: Time) {
+        if let Some(Run::Next(due, step @ (Step::Claimed | Step::Pause))) = self.runs.get(&target).copied() {
+            let next = self.routed_from.max(now);
+            if next < due && due <= now + PAUSE {
+                self.routed_from = next + SPACING;
+                self.go_on(target, next, step);
+            }
+        }
+    }
+
     /// Whether it is about to be announced because it is claimed.
     pub(super) fn is_claimed(&self, target: Ipv6Addr) -> bool {
         matches!(self.runs.get(&target), Some(Run::Next(_, Step::Claimed)))

@@ -1,0 +1,81 @@
+//! Guests that are on the router's own link, as a port of the upstream's bridge, where they answer for themselves.
+
+use lone64::engine::facts::{IfIndex, Neighbor, NeighborState};
+
+use super::*;
+
+fn on_link() -> Option<Missing> {
+    Some(Missing::OnLink("up0".parse().expect("a name")))
+}
+
+/// What it sends there by itself.
+fn own_word() -> Advertisement {
+    Advertisement { destination: address("ff02::1"), ..reply(guest(5), MAC) }
+}
+
+#[test]
+fn one_that_is_heard_on_the_upstream_is_said_to_be_there_and_is_not_answered_for() {
+    let mut unsolicited = own_word();
+    unsolicited.flags.solicited = false;
+    let signs = [
+        Input::Solicitation(UP, dad(MAC, guest(5))),
+        Input::Advertisement(UP, own_word()),
+        Input::Advertisement(UP, unsolicited),
+        Input::Facts(vec![Fact::Station { bridge: UP, mac: MAC, port: IfIndex(77) }]),
+        Input::Facts(vec![Fact::Neighbor(Neighbor {
+            link: UP,
+            address: guest(5),
+            mac: Some(MAC),
+            state: NeighborState::Reachable,
+        })]),
+    ];
+    for sign in signs {
+        let mut host = Host::new(policy());
+        host.input(sign.clone());
+        host.pass(seconds(5));
+        assert_eq!(missing(&host), on_link(), "{sign:?}");
+        assert_eq!((announcements(&host.take()), host.answers_for(guest(5))), (0, false), "{sign:?}");
+    }
+}
+
+#[test]
+fn one_that_comes_from_there_to_a_downstream_is_announced_at_once() {
+    let mut host = Host::new(policy());
+    let entry = Neighbor { link: UP, address: guest(5), mac: Some(MAC), state: NeighborState::Reachable };
+    host.facts(vec![Fact::Neighbor(entry)]);
+    host.input(Input::Advertisement(UP, own_word()));
+    host.guests.insert(guest(5), MAC);
+    host.take();
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(millis(10));
+    assert_eq!((announcements(&host.take()), missing(&host)), (1, None));
+    assert!(host.answers_for(guest(5)));
+}
+
+#[test]
+fn one_that_goes_there_is_let_go_within_a_second() {
+    let word = Advertisement { flags: Flags { solicited: false, ..own_word().flags }, ..own_word() };
+    let station = Fact::Station { bridge: UP, mac: MAC, port: IfIndex(77) };
+    for sign in [Input::Advertisement(UP, word), Input::Facts(vec![station])] {
+        let mut host = Host::new(policy()).with_guest(guest(5), MAC);
+        host.input(Input::Arrived(BRIDGE, MAC));
+        host.pass(seconds(10));
+        host.guests.clear();
+        host.take();
+        host.input(sign.clone());
+        host.pass(millis(950));
+        assert_eq!(moves(&host.take()), [GuestMove::Left(BRIDGE, MAC)], "{sign:?}");
+        assert_eq!((missing(&host), host.answers_for(guest(5))), (on_link(), false), "{sign:?}");
+    }
+}
+
+#[test]
+fn one_that_replies_here_stays_although_its_mac_was_heard_there() {
+    let mut host = Host::new(policy()).with_guest(guest(5), MAC);
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(seconds(10));
+    let station = Fact::Station { bridge: UP, mac: MAC, port: IfIndex(77) };
+    host.input(Input::Facts(vec![station]));
+    host.pass(seconds(2));
+    assert!(host.answers_for(guest(5)) && missing(&host).is_none());
+}
