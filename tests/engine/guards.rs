@@ -150,6 +150,28 @@ fn the_first_link_local_address_counts_and_none_that_another_has() {
 }
 
 #[test]
+fn what_was_heard_of_a_mac_is_not_of_the_next_that_the_guest_has() {
+    let (mut host, _) = host(vec![identity(5), identity(6)]);
+    host.facts(vec![tap(), port(IfIndex(12), "tap1")]);
+    let heard = |number, port| Fact::Station { bridge: BRIDGE, mac: guest_mac(number), port };
+    host.facts(vec![heard(5, PORT), heard(6, IfIndex(12))]);
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), address("fe80::1234"))));
+    host.take();
+    let with = |number, mac| GuestPolicy { mac: Some(guest_mac(mac)), ..identity(number) };
+    host.input(Input::Reload(Box::new(policy(vec![with(5, 6), with(6, 5)]))));
+    let guards: Vec<_> = transactions(&host.take()).into_iter().flatten().collect();
+    let ports = guards.iter().filter_map(|(_, guarding)| match guarding {
+        Some(Guarding::Guest(guest)) => {
+            assert!(!guest.addresses.contains(&address("fe80::1234")), "{guest:?}");
+            Some((guest.mac, guest.port.map(|port| port.to_string())))
+        }
+        _ => None,
+    });
+    let own = [(guest_mac(5), Some("tap0".to_owned())), (guest_mac(6), Some("tap1".to_owned()))];
+    assert_eq!(ports.collect::<std::collections::BTreeMap<_, _>>(), own.into());
+}
+
+#[test]
 fn prefixes_and_claims_are_its_own_too() {
     let prefix = net("2001:db8:1:2:c::4000/116");
     let (mut host, outputs) = host(vec![GuestPolicy { delegate: vec![prefix], ..identity(5) }]);

@@ -257,6 +257,12 @@ impl Guests {
         Some(port)
     }
 
+    /// The guest is written with another MAC, or on another interface.
+    pub(super) fn forget_place(&mut self, id: GuestId) {
+        self.guards.ports.remove(&id);
+        self.forget_heard(id);
+    }
+
     fn forget_heard(&mut self, id: GuestId) {
         if let Some(address) = self.guards.link_locals.remove(&id) {
             self.guards.owners.remove(&address);
