@@ -150,6 +150,18 @@ fn the_first_link_local_address_counts_and_none_that_another_has() {
 }
 
 #[test]
+fn the_address_made_of_its_mac_is_not_the_first_that_is_heard() {
+    let (mut host, _) = host(vec![identity(5)]);
+    let mut hear = |target: Ipv6Addr| {
+        host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), target)));
+        host.take()
+    };
+    // What loads its system has this one, and the system then has another.
+    assert_eq!(transactions(&hear(link_local(guest_mac(5)))), [] as [Vec<_>; 0]);
+    assert!(only(&hear(address("fe80::1234"))).unwrap().addresses.contains(&address("fe80::1234")));
+}
+
+#[test]
 fn what_was_heard_of_a_mac_is_not_of_the_next_that_the_guest_has() {
     let (mut host, _) = host(vec![identity(5), identity(6)]);
     host.facts(vec![tap(), port(IfIndex(12), "tap1")]);

@@ -105,7 +105,10 @@ impl Guests {
     /// nobody else has is the guest's own.
     pub fn observe(&mut self, (link, mac): (IfIndex, Mac), address: Ipv6Addr, terrain: &impl Watched) {
         let Some(id) = self.stations.get(&mac).copied() else { return };
+        // The one that is made of its MAC counts in any case: what loads the guest's system often uses that one, and the
+        // system another.
         let is_new = address.is_unicast_link_local()
+            && address != link_local_of(mac)
             && self.guards.guarded.contains(&id)
             && !self.guards.link_locals.contains_key(&id);
         if !is_new || terrain.is_reserved(address) {
