@@ -184,6 +184,37 @@ fn what_was_heard_of_a_mac_is_not_of_the_next_that_the_guest_has() {
 }
 
 #[test]
+fn what_a_guard_drops_says_nothing_where_it_is_heard_before_that() {
+    let tap = |number: u16, name| {
+        let layer = LinkLayer::Ethernet(guest_mac(0x70 + number));
+        Fact::Link(Link { leads_to_one: true, ..link(IfIndex(20 + u32::from(number)), name, layer) })
+    };
+    let on = |number: u16| GuestPolicy {
+        interface: format!("tap{number}").parse().ok(),
+        delegate: vec![net("2001:db8:1:2:c::4000/116")],
+        ..identity(number)
+    };
+    let mut written =
+        policy(vec![on(5), GuestPolicy { interface: None, delegate: Vec::new(), ..identity(6) }]);
+    let patterns = ["lxcbr0", "tap*"].map(|name| name.parse().unwrap());
+    written.ranges[0].downstream = lone64::engine::policy::Downstream::Matching(patterns.to_vec());
+    let mut host = Host::bare(written);
+    host.facts(usual_facts());
+    host.facts(vec![tap(5, "tap5"), crate::host::has(IfIndex(25), "fe80::75/64")]);
+    host.input(Input::Synced);
+    host.take();
+    let mut live_after = |mac, target| {
+        host.input(Input::Advertisement(IfIndex(25), crate::host::reply(target, mac)));
+        host.input(Input::Solicitation(IfIndex(25), dad(mac, target)));
+        host.is_live(target)
+    };
+    assert!(live_after(guest_mac(5), guest(5)) && live_after(guest_mac(5), guest(0x4001)));
+    assert!(!live_after(guest_mac(5), guest(9)), "it is nobody's");
+    assert!(!live_after(guest_mac(9), guest(10)), "another MAC on its own link");
+    assert!(!live_after(guest_mac(6), guest(6)), "and the MAC of another guest");
+}
+
+#[test]
 fn prefixes_and_claims_are_its_own_too() {
     let prefix = net("2001:db8:1:2:c::4000/116");
     let (mut host, outputs) = host(vec![GuestPolicy { delegate: vec![prefix], ..identity(5) }]);
