@@ -293,6 +293,13 @@ fn drops_are_counted_by_guest_and_reason_and_told() {
     assert!(told.contains(&last), "{told:?}");
     let seen = host.engine.identified().iter().next().unwrap();
     assert_eq!(seen.drops.unwrap()[Breach::Router as usize], 7);
+    // It is answered for, and its own packets go nowhere.
+    let steps = host.engine.explain(guest(5), host.now).steps;
+    let told = |step: &&lone64::engine::Step| step.value.contains("guard has dropped");
+    assert!(
+        steps.iter().find(told).is_some_and(|step| step.value.ends_with("router_advertisement 7")),
+        "{steps:?}"
+    );
 }
 
 #[test]
