@@ -1,8 +1,8 @@
 //! Guests that a reload writes differently: what was heard of their MAC counts on.
 
-use lone64::engine::Input;
 use lone64::engine::guests::Missing;
 use lone64::engine::policy::{GuestAddresses, GuestPolicy};
+use lone64::engine::{Input, Output};
 
 use super::delegated::{PREFIX, heard, via, with_prefix};
 use super::{TAP, has_route, identity, missing, on_two_links, place, policy};
@@ -55,6 +55,19 @@ fn one_without_an_interface_stays_where_it_was_heard() {
         assert_eq!((place(&host, guest(5)), missing(&host, &other.name)), (Some(TAP), None), "{other:?}");
         assert!(has_route(&host, guest(5), TAP) && host.answers_for(guest(5)), "{other:?}");
     }
+}
+
+#[test]
+fn what_the_kernel_may_know_of_a_new_one_is_read_again() {
+    let is_read = |guests: Vec<GuestPolicy>| {
+        let mut host = Host::new(policy(vec![identity(5)]));
+        host.take();
+        reload(&mut host, [vec![identity(5)], guests].concat());
+        host.take().contains(&Output::Resync)
+    };
+    assert!(is_read(vec![with_prefix(6, PREFIX)]));
+    assert!(is_read(vec![GuestPolicy { interface: None, ..identity(6) }]));
+    assert!(!is_read(vec![identity(6)]) && !is_read(vec![]), "nothing is to be heard of these");
 }
 
 #[test]
