@@ -56,6 +56,16 @@ fn tells_for_how_many_guests_the_kernel_answers() {
 }
 
 #[test]
+fn a_range_that_stands_by_is_not_called_served() {
+    let page = page(|status| status["ranges"][0]["standby"] = json!(true));
+    let text = page.plain();
+    assert!(
+        !text.contains("serving") && text.contains("2001:db8:1:2:c::/112 on eth0: standing by"),
+        "{text}"
+    );
+}
+
+#[test]
 fn reads_like_ip_and_systemctl() {
     let expected = "\
 lone64 0.1.0 (pid 4711), up 3h 12min: 1 live guest, 2 absent

@@ -165,6 +165,8 @@ pub trait Terrain {
     fn slash_64s(&self, link: IfIndex) -> Vec<Ipv6Net>;
     /// Whether all of the prefix is in a range that stands by.
     fn stands_by(&self, prefix: &Ipv6Net) -> bool;
+    /// Whether every address of the prefix is answered for, so that there are no guests in it.
+    fn is_answered_as_a_whole(&self, prefix: &Ipv6Net) -> bool;
     /// Whether the address is known to be on this link.
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool;
 }
