@@ -165,6 +165,8 @@ async fn run_program(program: &str, arguments: &[&str], input: &str) -> io::Resu
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
+        // What a terminal sends to all of the foreground (Ctrl-C) is not for it: it may be removing the tables.
+        .process_group(0)
         .spawn()?;
     // One that ends before it has read everything says why on its standard error.
     if let Some(mut stdin) = child.stdin.take() {
