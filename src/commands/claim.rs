@@ -135,7 +135,7 @@ fn told_for_the_next_start(args: &ReleaseArgs, path: PathBuf, released: &[Object
             folded(
                 "released ",
                 "    ",
-                &format!("{object}: no lone64 runs, and the next one will not have it"),
+                &format!("{object}: no lone64 answers, and the next one will not have it"),
             )
         };
         show(&released.iter().map(line).collect::<String>())?;

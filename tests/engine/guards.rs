@@ -212,6 +212,8 @@ fn what_a_guard_drops_says_nothing_where_it_is_heard_before_that() {
     assert!(!live_after(guest_mac(5), guest(9)), "it is nobody's");
     assert!(!live_after(guest_mac(9), guest(10)), "another MAC on its own link");
     assert!(!live_after(guest_mac(6), guest(6)), "and the MAC of another guest");
+    host.input(Input::Arrived(IfIndex(25), guest_mac(6)));
+    assert!(!host.is_live(guest(6)), "also without IPv6");
 }
 
 #[test]

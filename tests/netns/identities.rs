@@ -128,7 +128,7 @@ fn what_is_released_while_none_runs_is_not_claimed_at_the_next_start() {
     assert_eq!(run(&place.socket(), &format!("claim {SILENT} {OTHER}")).0, Some(0));
     daemon.kill();
     let (code, text) = run(&place.socket(), &format!("release {SILENT}"));
-    assert!(code == Some(0) && text.starts_with(&format!("released {SILENT}: no lone64 runs")), "{text}");
+    assert!(code == Some(0) && text.starts_with(&format!("released {SILENT}: no lone64 answers")), "{text}");
     let (code, text) = run(&place.socket(), &format!("release {SILENT}"));
     assert!(code == Some(1) && text.contains("no lone64 answers"), "{text}");
     let daemon = Daemon::start(&lab, settings());

@@ -281,3 +281,18 @@ fn tells_which_configuration_is_in_force_and_whether_it_still_is() {
     assert!(!refused.plain().contains("has changed;"));
     assert_eq!(refused.health(), ExitCode::FAILURE);
 }
+
+#[test]
+fn names_files_of_guests_that_have_mistakes() {
+    let mistake = json!({ "origin": "/etc/lone64/guests.d/web1.toml", "line": 1, "column": 8, "message": "this is not TOML",
+        "help": null });
+    let page = page(|status| {
+        status["config"] = json!({
+            "file": "/etc/lone64/lone64.toml", "files": ["/etc/lone64/lone64.toml"], "loaded_seconds": 61,
+            "changed_since": false, "last_refusal": null, "guest_files": vec![mistake; 5],
+        });
+    });
+    let text = page.plain();
+    assert_eq!(text.matches("config: /etc/lone64/guests.d/web1.toml: this is not TOML").count(), 4, "{text}");
+    assert!(text.contains("`lone64 check` shows all"), "{text}");
+}

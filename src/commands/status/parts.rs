@@ -46,7 +46,7 @@ pub(super) struct Claim {
 /// What is done with a range. One that stands by is answered for as far as it is claimed, and that has lines of its own.
 pub(super) fn range_state(state: &str, stands_by: bool) -> String {
     match stands_by && state == "serving" {
-        true => "standing by; only what is claimed is answered for".to_owned(),
+        true => "standing by, but for what is claimed".to_owned(),
         false => painted(state),
     }
 }
