@@ -355,7 +355,7 @@ fn row(range: &RangePolicy, policy: &Policy) -> [String; 8] {
         range.prefix.to_string(),
         upstream(range, policy).unwrap_or(unnamed).to_owned(),
         downstream(range).unwrap_or_else(|| "by routes".to_owned()),
-        answer(range.answer).to_owned(),
+        [answer(range.answer), if range.standby { ", standby" } else { "" }].concat(),
         routes(range).to_owned(),
         if range.backstop && !backstops::is_without(range, policy) { "yes" } else { "no" }.to_owned(),
         range.exclude.len().to_string(),

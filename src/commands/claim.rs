@@ -1,20 +1,21 @@
 //! `lone64 claim` and `lone64 release`: an address, a prefix or a guest is here from now on, or no more.
 //!
-//! May touch: the control socket, standard output.
+//! May touch: the control socket, the list of claims beside it where no daemon runs, standard output.
 
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::control::Client;
+use super::control::{Client, ControlError};
 use super::options::SocketArgs;
 use super::terminal::folded;
 use super::{Outcome, print, show};
 use crate::config::lifetime;
-use crate::daemon::claiming::object_of;
+use crate::daemon::claiming::{object_of, release_for_the_next_start};
 use crate::engine::facts::IfName;
 use crate::engine::guests::Object;
 use crate::wire::Mac;
@@ -66,7 +67,8 @@ Examples:
   lone64 release 2001:db8:1:2:c::5
   lone64 release web1 2001:db8:1:2:c:1::/112
 
-The ones that are claimed are released, also if others are not.
+The ones that are claimed are released, also if others are not. While no
+lone64 runs, they are taken from the list of what the next start claims.
 
 Exit status: 0 released, 1 not claimed or not running, 2 wrong usage.")]
 pub struct ReleaseArgs {
@@ -98,9 +100,23 @@ pub fn claim(args: &ClaimArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Releases what is claimed.
+/// Releases what is claimed. Where no daemon runs, the next one does not claim it: who releases it gives it to another
+/// host.
 pub fn release(args: &ReleaseArgs) -> Outcome {
-    let result = Client::connect(&args.of.path())?.ask("release", json!({ "what": written(&args.what) }))?;
+    let path = args.of.path();
+    let ask = || Client::connect(&path)?.ask("release", json!({ "what": written(&args.what) }));
+    let asked = match ask() {
+        Err(ControlError::NotRunning(_)) => {
+            let released = release_for_the_next_start(&path, &args.what);
+            // One that has started meanwhile has read of it before, or not.
+            match ask() {
+                Err(ControlError::NotRunning(_)) => return told_for_the_next_start(args, path, &released),
+                asked => asked,
+            }
+        }
+        asked => asked,
+    };
+    let result = asked?;
     match args.json {
         true => print(&format!("{result:#}\n"))?,
         false => {
@@ -109,6 +125,25 @@ pub fn release(args: &ReleaseArgs) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn told_for_the_next_start(args: &ReleaseArgs, path: PathBuf, released: &[Object]) -> Outcome {
+    if args.json && !released.is_empty() {
+        print(&format!("{:#}\n", json!({ "released": written(released) })))?;
+    } else if !released.is_empty() {
+        let line = |object: &Object| {
+            folded(
+                "released ",
+                "    ",
+                &format!("{object}: no lone64 answers, and the next one will not have it"),
+            )
+        };
+        show(&released.iter().map(line).collect::<String>())?;
+    }
+    match released.len() == args.what.len() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(ControlError::NotRunning(path).into()),
+    }
 }
 
 fn written(what: &[Object]) -> Vec<String> {

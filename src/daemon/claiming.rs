@@ -1,7 +1,9 @@
 //! What programs and the administrator claim and release on the control socket.
 //!
-//! May touch: nothing but what the daemon hands it.
+//! May touch: what the daemon hands it, and the list of claims where there is no daemon.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
@@ -9,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::Daemon;
-use super::control::{Answer, Call, ClaimParams, Fault, ReleaseParams, Reply};
+use super::control::{Answer, Call, ClaimParams, Fault, ReleaseParams, Reply, beside};
+use super::memory::claims::{self, Clocks};
 use crate::engine::guests::{Claim, Missing, Object, SeenClaim};
 use crate::engine::{Claiming, Engine, Input, Time};
 
@@ -89,6 +92,14 @@ pub(super) fn claim_value(engine: &Engine, seen: &SeenClaim<'_>, now: Time) -> V
         "state": if seen.is_here() { "here" } else { "waiting" },
         "missing": seen.missing.map(ToString::to_string),
     })
+}
+
+/// Where no daemon has this socket: what the next one is not to claim again, of what the last one had. Those that it had.
+pub fn release_for_the_next_start(socket: &Path, what: &[Object]) -> Vec<Object> {
+    let what: BTreeSet<_> = what.iter().cloned().collect();
+    let what: Vec<_> = what.into_iter().collect();
+    // Without the list, or without the right to change it, there is nothing to release.
+    claims::release(&beside(socket, "claims"), &what, Clocks::at(Time::ORIGIN)).unwrap_or_default()
 }
 
 /// What is claimed, as it is written: an address, a prefix, or the name of a guest. The error is a sentence.

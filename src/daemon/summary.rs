@@ -33,11 +33,12 @@ impl Daemon {
             }
             let on = name(place.upstream).map(|name| format!(" on {name}")).unwrap_or_default();
             let RangePolicy { prefix, downstream, answer, .. } = range;
+            let standby = if range.standby { ", standby" } else { "" };
             let origin = match range.origin {
                 Origin::Config => String::new(),
                 origin => format!(", {}", origin.as_str()),
             };
-            Some(format!("serving {prefix}{on} for {downstream} ({answer}{origin})"))
+            Some(format!("serving {prefix}{on} for {downstream} ({answer}{standby}{origin})"))
         };
         let mut lines: Vec<_> = ranges.iter().zip(&bindings.ranges).filter_map(line).collect();
         if lines.len() > SUMMARY {

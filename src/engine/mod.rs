@@ -384,7 +384,7 @@ impl Engine {
         }
         work.push(Work::Shrink);
         work.extend((before.timers != policy.timers).then_some(Work::Hasten(0)));
-        if !knew_all {
+        if !knew_all || self.desk.house.identities.has_new_unheard() {
             self.desk.outputs.push_back(Output::Resync);
         }
         work

@@ -43,7 +43,7 @@ pub enum NftError {
     )]
     Unsupported(Purpose, String),
     /// Whatever else nft has to say.
-    #[error("nft refuses {tables}: {1}", tables = .0.tables())]
+    #[error("nft refuses {tables}: {1}{remedy}", tables = .0.tables(), remedy = .0.remedy_of_refusal())]
     Refused(Purpose, String),
 }
 
@@ -74,6 +74,16 @@ impl Purpose {
             Self::Suppress => "remove `suppress-kernel` from [[upstream]]",
             Self::Guard => "remove `guard` from [[guest]] and [[range]]",
             Self::Sets => "remove `nft-sets` from [export]",
+        }
+    }
+
+    fn remedy_of_refusal(self) -> &'static str {
+        match self {
+            Self::Suppress | Self::Guard => "",
+            Self::Sets => {
+                "; `nft list table inet lone64` shows it: the sets live and guests have the type ipv6_addr there, and \
+                 delegated also has `flags interval`"
+            }
         }
     }
 
@@ -155,6 +165,8 @@ async fn run_program(program: &str, arguments: &[&str], input: &str) -> io::Resu
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
+        // What a terminal sends to all of the foreground (Ctrl-C) is not for it: it may be removing the tables.
+        .process_group(0)
         .spawn()?;
     // One that ends before it has read everything says why on its standard error.
     if let Some(mut stdin) = child.stdin.take() {
@@ -193,7 +205,7 @@ fn said(purpose: Purpose, stderr: &[u8]) -> NftError {
     let line: String = text.lines().next().unwrap_or("it gives no reason").chars().take(LONGEST).collect();
     if line.contains("Operation not permitted") {
         NftError::Denied(purpose, line)
-    } else if line.contains("not supported") || line.contains("Address family") {
+    } else if line.contains("not supported") && !line.contains("resolve") {
         NftError::Unsupported(purpose, line)
     } else {
         NftError::Refused(purpose, line)
@@ -247,6 +259,10 @@ mod tests {
             of("netlink: Error: cache initialization failed: Protocol not supported\n").contains("modprobe")
         );
         assert!(of("/dev/stdin:1:1-5: Error: syntax error\nxyz\n").ends_with("syntax error"));
+        // What it makes of an IPv6 address in a set of IPv4 addresses.
+        let other = "/dev/stdin:8:32-48: Error: Could not resolve hostname: Address family for hostname not supported";
+        let other = said(Purpose::Sets, other.as_bytes()).to_string();
+        assert!(other.starts_with("nft refuses") && other.contains("ipv6_addr"), "{other}");
         assert!(of(&"x".repeat(10_000)).len() < 400);
         assert!(of("").contains("gives no reason"));
     }

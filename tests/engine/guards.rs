@@ -150,6 +150,73 @@ fn the_first_link_local_address_counts_and_none_that_another_has() {
 }
 
 #[test]
+fn the_address_made_of_its_mac_is_not_the_first_that_is_heard() {
+    let (mut host, _) = host(vec![identity(5)]);
+    let mut hear = |target: Ipv6Addr| {
+        host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), target)));
+        host.take()
+    };
+    // What loads its system has this one, and the system then has another.
+    assert_eq!(transactions(&hear(link_local(guest_mac(5)))), [] as [Vec<_>; 0]);
+    assert!(only(&hear(address("fe80::1234"))).unwrap().addresses.contains(&address("fe80::1234")));
+}
+
+#[test]
+fn what_was_heard_of_a_mac_is_not_of_the_next_that_the_guest_has() {
+    let (mut host, _) = host(vec![identity(5), identity(6)]);
+    host.facts(vec![tap(), port(IfIndex(12), "tap1")]);
+    let heard = |number, port| Fact::Station { bridge: BRIDGE, mac: guest_mac(number), port };
+    host.facts(vec![heard(5, PORT), heard(6, IfIndex(12))]);
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), address("fe80::1234"))));
+    host.take();
+    let with = |number, mac| GuestPolicy { mac: Some(guest_mac(mac)), ..identity(number) };
+    host.input(Input::Reload(Box::new(policy(vec![with(5, 6), with(6, 5)]))));
+    let guards: Vec<_> = transactions(&host.take()).into_iter().flatten().collect();
+    let ports = guards.iter().filter_map(|(_, guarding)| match guarding {
+        Some(Guarding::Guest(guest)) => {
+            assert!(!guest.addresses.contains(&address("fe80::1234")), "{guest:?}");
+            Some((guest.mac, guest.port.map(|port| port.to_string())))
+        }
+        _ => None,
+    });
+    let own = [(guest_mac(5), Some("tap0".to_owned())), (guest_mac(6), Some("tap1".to_owned()))];
+    assert_eq!(ports.collect::<std::collections::BTreeMap<_, _>>(), own.into());
+}
+
+#[test]
+fn what_a_guard_drops_says_nothing_where_it_is_heard_before_that() {
+    let tap = |number: u16, name| {
+        let layer = LinkLayer::Ethernet(guest_mac(0x70 + number));
+        Fact::Link(Link { leads_to_one: true, ..link(IfIndex(20 + u32::from(number)), name, layer) })
+    };
+    let on = |number: u16| GuestPolicy {
+        interface: format!("tap{number}").parse().ok(),
+        delegate: vec![net("2001:db8:1:2:c::4000/116")],
+        ..identity(number)
+    };
+    let mut written =
+        policy(vec![on(5), GuestPolicy { interface: None, delegate: Vec::new(), ..identity(6) }]);
+    let patterns = ["lxcbr0", "tap*"].map(|name| name.parse().unwrap());
+    written.ranges[0].downstream = lone64::engine::policy::Downstream::Matching(patterns.to_vec());
+    let mut host = Host::bare(written);
+    host.facts(usual_facts());
+    host.facts(vec![tap(5, "tap5"), crate::host::has(IfIndex(25), "fe80::75/64")]);
+    host.input(Input::Synced);
+    host.take();
+    let mut live_after = |mac, target| {
+        host.input(Input::Advertisement(IfIndex(25), crate::host::reply(target, mac)));
+        host.input(Input::Solicitation(IfIndex(25), dad(mac, target)));
+        host.is_live(target)
+    };
+    assert!(live_after(guest_mac(5), guest(5)) && live_after(guest_mac(5), guest(0x4001)));
+    assert!(!live_after(guest_mac(5), guest(9)), "it is nobody's");
+    assert!(!live_after(guest_mac(9), guest(10)), "another MAC on its own link");
+    assert!(!live_after(guest_mac(6), guest(6)), "and the MAC of another guest");
+    host.input(Input::Arrived(IfIndex(25), guest_mac(6)));
+    assert!(!host.is_live(guest(6)), "also without IPv6");
+}
+
+#[test]
 fn prefixes_and_claims_are_its_own_too() {
     let prefix = net("2001:db8:1:2:c::4000/116");
     let (mut host, outputs) = host(vec![GuestPolicy { delegate: vec![prefix], ..identity(5) }]);
@@ -228,6 +295,13 @@ fn drops_are_counted_by_guest_and_reason_and_told() {
     assert!(told.contains(&last), "{told:?}");
     let seen = host.engine.identified().iter().next().unwrap();
     assert_eq!(seen.drops.unwrap()[Breach::Router as usize], 7);
+    // It is answered for, and its own packets go nowhere.
+    let steps = host.engine.explain(guest(5), host.now).steps;
+    let told = |step: &&lone64::engine::Step| step.value.contains("guard has dropped");
+    assert!(
+        steps.iter().find(told).is_some_and(|step| step.value.ends_with("router_advertisement 7")),
+        "{steps:?}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod claimed;
 mod delegated;
 mod pinned;
+mod rewritten;
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;

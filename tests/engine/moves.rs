@@ -177,6 +177,21 @@ fn every_sign_of_an_arrival_counts_and_only_on_a_downstream() {
 }
 
 #[test]
+fn one_that_has_left_is_away_although_a_reload_writes_it_differently() {
+    let mut host = Host::new(policy());
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(seconds(10));
+    host.input(Input::Advertisement(UP, announced_elsewhere()));
+    host.pass(seconds(1));
+    host.take();
+    let mut written = policy();
+    Arc::make_mut(&mut written.guests[0]).pin = true;
+    host.input(Input::Reload(Box::new(written)));
+    host.pass(seconds(5));
+    assert_eq!((missing(&host), announcements(&host.take())), (Some(Missing::Elsewhere(OTHER)), 0));
+}
+
+#[test]
 fn the_host_that_it_has_left_asks_it_once_and_lets_go_within_a_second() {
     let mut host = Host::new(policy()).with_guest(guest(5), MAC);
     host.input(Input::Arrived(BRIDGE, MAC));

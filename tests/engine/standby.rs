@@ -136,6 +136,20 @@ fn a_range_that_is_answered_for_as_a_whole_is_announced_address_by_address() {
 }
 
 #[test]
+fn single_addresses_of_such_a_range_are_claimed_as_well() {
+    let mut policy = policy();
+    policy.ranges[0].answer = Answer::Always;
+    policy.guests.clear();
+    let mut host = Host::new(policy);
+    claim(&mut host, &[Object::Prefix(guest(5).into()), Object::Prefix(guest(6).into())]);
+    host.pass(millis(510));
+    assert_eq!(announced(&host.take()), [guest(5), guest(6)].into());
+    assert!(host.answers_for(guest(5)) && host.answers_for(guest(6)) && !host.answers_for(guest(7)));
+    release(&mut host, Object::Prefix(guest(5).into()));
+    assert!(!host.answers_for(guest(5)) && host.answers_for(guest(6)));
+}
+
+#[test]
 fn a_range_that_does_not_stand_by_is_not_claimed() {
     let mut policy = policy();
     policy.ranges[0].standby = false;

@@ -11,6 +11,7 @@ use crate::provider::Provider;
 crate::cases![
     every_feature_works_within_the_limits_of_the_unit,
     a_drop_in_lets_a_program_in_the_kernel_answer,
+    guards_and_sets_hold_within_the_limits_of_the_unit,
 ];
 
 const GUEST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xc, 0, 0, 5);
@@ -214,4 +215,84 @@ fn is_active(host: &Machine) -> bool {
 
 fn forwarding(host: &Machine) -> String {
     host.type_in("cat /proc/sys/net/ipv6/conf/all/forwarding").trim().to_owned()
+}
+
+const GUARDED: &str = r#"
+[[range]]
+prefix = "2001:db8:1:2:c::/112"
+interface = "br0"
+guard = true
+[[guest]]
+name = "web5"
+mac = "bc:24:11:00:00:05"
+interface = "veth5"
+addresses = ["2001:db8:1:2:c::5"]
+pin = true
+[export]
+nft-sets = true
+"#;
+
+fn guards_and_sets_hold_within_the_limits_of_the_unit() {
+    let provider = Provider::new();
+    let host = provider.host("host", 2);
+    host.type_in(&format!(
+        "mkdir -p /etc/lone64
+         cat >/etc/lone64/lone64.toml <<'END'\n{GUARDED}\nEND
+         ip link add br0 type bridge
+         ip link set br0 up
+         ip -6 addr add 2001:db8:1:2:c::1/112 dev br0
+         sysctl -qw net.ipv6.conf.all.forwarding=1
+         systemctl enable --now lone64"
+    ));
+    is_confined(&host);
+    let guest = plugged::start(&host, "veth5", 5, "br0");
+    guest.ip(&format!("addr add {GUEST}/112 dev eth0\nroute add default via 2001:db8:1:2:c::1 dev eth0"));
+    has_checked(&guest, GUEST);
+    let guard = |is: &str| {
+        eventually(&format!("the guard is {is}"), PATIENCE, || {
+            let told: serde_json::Value =
+                serde_json::from_str(&host.type_in("lone64 status --json || true")).ok()?;
+            (told["guests"][0]["guard"] == is).then(|| told["guests"][0]["dropped"].clone())
+        })
+    };
+    guard("on");
+    provider.pings(GUEST);
+    assert!(
+        host.type_in("nft list set bridge lone64_guard places").contains("\"veth5\" . bc:24:11:00:00:05")
+    );
+    assert!(host.type_in("nft list set inet lone64 live").contains(&GUEST.to_string()));
+    assert!(host.type_in("ip -6 neigh show proto 64").contains("PERMANENT"));
+
+    // What it drops is read and counted.
+    guest.ip("addr add 2001:db8:1:2:c::9/128 dev eth0 nodad");
+    let ping = ["-c1", "-W1", "-I", "2001:db8:1:2:c::9", "2001:db8:1:2:c::1"];
+    assert!(!guest.run(|| std::process::Command::new("ping").args(ping).output().unwrap().status.success()));
+    eventually("it is counted", PATIENCE, || (guard("on")["source"].as_u64() >= Some(1)).then_some(()));
+
+    // A reload, a flush, a crash, a restart, and an end.
+    let tables = || host.type_in("nft list tables").lines().filter(|line| line.contains("lone64")).count();
+    host.type_in("sed -i 's/^guard = true/guard = false/' /etc/lone64/lone64.toml; systemctl reload lone64");
+    guard("off");
+    eventually("its table is gone", PATIENCE, || (tables() == 1).then_some(()));
+    host.type_in("sed -i 's/^guard = false/guard = true/' /etc/lone64/lone64.toml; systemctl reload lone64");
+    guard("on");
+    host.type_in("nft flush ruleset");
+    eventually("both tables are back", PATIENCE, || (tables() == 2).then_some(()));
+    let pid = host.main_pid("lone64");
+    host.type_in("systemctl kill -s KILL lone64");
+    eventually("it is started again", PATIENCE, || {
+        let again = host.main_pid("lone64");
+        (again != "0" && again != pid && is_active(&host)).then_some(())
+    });
+    guard("on");
+    host.type_in("systemctl restart lone64");
+    guard("on");
+    provider.pings(GUEST);
+    host.type_in("systemctl stop lone64");
+    assert_eq!((tables(), host.type_in("ip -6 neigh show proto 64")), (0, String::new()));
+    // What was dropped and flushed is warned of, and nothing else.
+    let is_known = |line: &&str| line.contains("dropped by the guard") || line.contains("put back");
+    let warnings = host.warnings();
+    let others: Vec<_> = warnings.lines().filter(|line| !is_known(line)).collect();
+    assert_eq!(others, [""; 0]);
 }

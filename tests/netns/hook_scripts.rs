@@ -131,7 +131,22 @@ fn kea_claims_addresses_and_prefixes_for_their_time() {
     };
     scene.call("kea", &["lease6_release"], &lease("IA_PD", "2001:db8:1:2:c::1000", "116"));
     assert_eq!(scene.objects(), [A]);
-    scene.call("kea", &["lease6_expire"], &lease("IA_NA", A, "128"));
+    // It gets another address in the place of the one that it had.
+    let replaced = [
+        ("LEASES6_SIZE", "1"),
+        ("LEASES6_AT0_TYPE", "IA_NA"),
+        ("LEASES6_AT0_ADDRESS", B),
+        ("LEASES6_AT0_PREFIX_LEN", "128"),
+        ("LEASES6_AT0_VALID_LIFETIME", "4000"),
+        ("DELETED_LEASES6_SIZE", "1"),
+        ("DELETED_LEASES6_AT0_TYPE", "IA_NA"),
+        ("DELETED_LEASES6_AT0_ADDRESS", A),
+        ("DELETED_LEASES6_AT0_PREFIX_LEN", "128"),
+        ("QUERY6_IFACE_NAME", "br0"),
+    ];
+    scene.call("kea", &["leases6_committed"], &replaced);
+    assert_eq!(scene.objects(), [B]);
+    scene.call("kea", &["lease6_expire"], &lease("IA_NA", B, "128"));
     assert_eq!(scene.objects(), [""; 0]);
     scene.call("kea", &["load"], &[]);
 }
@@ -161,6 +176,11 @@ fn keepalived_claims_while_it_is_master() {
     call("MASTER");
     assert_eq!(scene.objects(), [A, B]);
     call("FAULT");
+    assert_eq!(scene.objects(), [""; 0]);
+    // Of a guest that this host does not know, the others are claimed all the same.
+    scene.call("keepalived", &[A, "unknown", B, "INSTANCE", "VI_1", "MASTER", "100"], &[]);
+    assert_eq!(scene.objects(), [A, B]);
+    scene.call("keepalived", &[A, "unknown", B, "INSTANCE", "VI_1", "BACKUP", "50"], &[]);
     assert_eq!(scene.objects(), [""; 0]);
 }
 

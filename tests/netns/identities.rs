@@ -11,17 +11,19 @@ use crate::client::{lone64, status};
 use crate::daemon::{Daemon, Settings, directory};
 use crate::endpoint::PATIENCE;
 use crate::frame::{ADVERTISEMENT, target_of};
-use crate::lab::{C, Lab, ROUTER, c};
+use crate::lab::{C, GUEST, Lab, ROUTER, c};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
 
 crate::cases![
     a_claim_survives_a_kill_and_ends_at_its_time,
+    what_is_released_while_none_runs_is_not_claimed_at_the_next_start,
     a_claim_is_told_and_refused_in_sentences,
     files_in_guests_d_come_and_go_and_a_mistake_in_one_leaves_the_others,
     an_address_by_mac_follows_a_changed_prefix,
     a_prefix_is_routed_through_the_address_that_was_heard,
+    one_that_runs_already_is_known_by_the_kernels_neighbor_table,
 ];
 
 /// Nobody has these.
@@ -110,6 +112,32 @@ fn a_claim_survives_a_kill_and_ends_at_its_time() {
     let daemon = Daemon::start(&lab, place.settings());
     link.settle();
     assert!(!is_answered(&mut link, SILENT), "what was released is not remembered");
+    daemon.stop();
+}
+
+/// A host fails over because its lone64 has crashed: when that is back, the addresses are the other host's.
+fn what_is_released_while_none_runs_is_not_claimed_at_the_next_start() {
+    let lab = Lab::veth();
+    let place = Place(directory());
+    let keys = "routes = \"guests\"\nstandby = true";
+    let settings = || {
+        let socket = format!("[control]\nsocket = \"{}\"\n", place.socket().display());
+        Settings::default().range(C, "br0", keys).rest(&socket)
+    };
+    let daemon = Daemon::start(&lab, settings());
+    assert_eq!(run(&place.socket(), &format!("claim {SILENT} {OTHER}")).0, Some(0));
+    daemon.kill();
+    let (code, text) = run(&place.socket(), &format!("release {SILENT}"));
+    assert!(code == Some(0) && text.starts_with(&format!("released {SILENT}: no lone64 answers")), "{text}");
+    let (code, text) = run(&place.socket(), &format!("release {SILENT}"));
+    assert!(code == Some(1) && text.contains("no lone64 answers"), "{text}");
+    let daemon = Daemon::start(&lab, settings());
+    let mut link = Link::open(&lab);
+    eventually_answered(&mut link, OTHER);
+    assert!(!is_answered(&mut link, SILENT));
+    let (_, told) = run(&place.socket(), "status --json");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["claims"].as_array().map(Vec::len), Some(1), "{told}");
     daemon.stop();
 }
 
@@ -231,4 +259,22 @@ fn a_prefix_is_routed_through_the_address_that_was_heard() {
     assert_eq!(told["guests"][0]["delegated"][0], "2001:db8:1:2:c::1000/116");
     lab.host.ip("link set br0 down");
     eventually_unrouted(&lab, "2001:db8:1:2:c::1000/116");
+}
+
+fn one_that_runs_already_is_known_by_the_kernels_neighbor_table() {
+    let lab = Lab::veth();
+    lab.guest.ping("fe80::b0%eth0");
+    let daemon = Daemon::start(&lab, settings());
+    let folder = daemon.config().with_file_name("guests.d");
+    fs::create_dir(&folder).unwrap();
+    let guest = format!(
+        "[[guest]]\nname = \"web1\"\nmac = \"02:00:00:00:00:05\"\naddresses = [\"{GUEST}\"]\n\
+         delegate = [\"2001:db8:1:2:c::1000/116\"]\n"
+    );
+    for name in ["web1", "web2"] {
+        fs::write(folder.join("web.toml"), guest.replace("web1", name)).unwrap();
+        eventually_routed(&lab, "2001:db8:1:2:c::1000/116 via fe80::5 dev br0");
+        fs::remove_file(folder.join("web.toml")).unwrap();
+        eventually_unrouted(&lab, "2001:db8:1:2:c::1000/116");
+    }
 }

@@ -13,6 +13,15 @@ pub(super) struct InForce {
     loaded_seconds: u64,
     changed_since: Option<bool>,
     last_refusal: Option<Refused>,
+    /// What is wrong with files of guests.
+    #[serde(default)]
+    guest_files: Vec<Mistake>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Mistake {
+    origin: String,
+    message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,6 +52,13 @@ impl InForce {
             let sentence = format!("{} has changed; `lone64 reload` loads it", self.name());
             text += &folded(&word, "    ", &sentence);
         }
+        for Mistake { origin, message } in self.guest_files.iter().take(MOST_MISTAKES) {
+            let sentence = format!("{origin}: {message}; what it said before counts, if it was good");
+            text += &folded(&word, "    ", &sentence);
+        }
+        if self.guest_files.len() > MOST_MISTAKES {
+            text += &folded(&word, "    ", "more files of guests have mistakes; `lone64 check` shows all");
+        }
         text
     }
 
@@ -63,3 +79,6 @@ impl InForce {
         }
     }
 }
+
+/// Files of guests that are named.
+const MOST_MISTAKES: usize = 4;

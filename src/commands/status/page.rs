@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::askers::{self, Asker};
 use super::in_force::InForce;
 use super::in_kernel::in_kernel;
-use super::parts::{Claim, Guest, NextHop};
+use super::parts::{Claim, Guest, NextHop, range_state};
 use crate::columns;
 use crate::commands::terminal::{self, bad, folded, good};
 use crate::commands::unserved;
@@ -102,6 +102,8 @@ struct Range {
     gateway: Option<Ipv6Addr>,
     #[serde(default)]
     proxy_downstream: bool,
+    #[serde(default)]
+    standby: bool,
     origin: String,
     state: String,
 }
@@ -324,7 +326,7 @@ impl Range {
         let gateway = self.gateway.map(|address| format!(", gateway {address}")).unwrap_or_default();
         let proxy = if self.proxy_downstream { ", proxy downstream" } else { "" };
         let how = format!("{behind}; answer {}, routes {}{gateway}{proxy}{origin}", self.answer, self.routes);
-        folded("range ", "    ", &format!("{}{on}: {}", self.prefix, painted(&self.state)))
+        folded("range ", "    ", &format!("{}{on}: {}", self.prefix, range_state(&self.state, self.standby)))
             + &folded("    ", "        ", &how)
     }
 }

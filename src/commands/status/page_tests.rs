@@ -56,6 +56,16 @@ fn tells_for_how_many_guests_the_kernel_answers() {
 }
 
 #[test]
+fn a_range_that_stands_by_is_not_called_served() {
+    let page = page(|status| status["ranges"][0]["standby"] = json!(true));
+    let text = page.plain();
+    assert!(
+        !text.contains("serving") && text.contains("2001:db8:1:2:c::/112 on eth0: standing by"),
+        "{text}"
+    );
+}
+
+#[test]
 fn reads_like_ip_and_systemctl() {
     let expected = "\
 lone64 0.1.0 (pid 4711), up 3h 12min: 1 live guest, 2 absent
@@ -270,4 +280,19 @@ fn tells_which_configuration_is_in_force_and_whether_it_still_is() {
     assert!(refused.plain().contains("config: a reload was refused 5s ago"));
     assert!(!refused.plain().contains("has changed;"));
     assert_eq!(refused.health(), ExitCode::FAILURE);
+}
+
+#[test]
+fn names_files_of_guests_that_have_mistakes() {
+    let mistake = json!({ "origin": "/etc/lone64/guests.d/web1.toml", "line": 1, "column": 8, "message": "this is not TOML",
+        "help": null });
+    let page = page(|status| {
+        status["config"] = json!({
+            "file": "/etc/lone64/lone64.toml", "files": ["/etc/lone64/lone64.toml"], "loaded_seconds": 61,
+            "changed_since": false, "last_refusal": null, "guest_files": vec![mistake; 5],
+        });
+    });
+    let text = page.plain();
+    assert_eq!(text.matches("config: /etc/lone64/guests.d/web1.toml: this is not TOML").count(), 4, "{text}");
+    assert!(text.contains("`lone64 check` shows all"), "{text}");
 }

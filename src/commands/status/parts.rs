@@ -43,6 +43,14 @@ pub(super) struct Claim {
     missing: Option<String>,
 }
 
+/// What is done with a range. One that stands by is answered for as far as it is claimed, and that has lines of its own.
+pub(super) fn range_state(state: &str, stands_by: bool) -> String {
+    match stands_by && state == "serving" {
+        true => "standing by, but for what is claimed".to_owned(),
+        false => painted(state),
+    }
+}
+
 impl NextHop {
     pub(super) fn line(&self) -> String {
         let seen = self.last_seen_seconds.map(|s| format!(", seen {} ago", duration(s))).unwrap_or_default();

@@ -3,8 +3,8 @@
 use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -147,6 +147,28 @@ fn append(text: &mut Vec<u8>, object: &Object, claim: Option<&Claim>, clocks: Cl
     text.push(b'\n');
 }
 
+/// While no daemon runs: these are not claimed any more. Those that were.
+pub(in crate::daemon) fn release(file: &Path, objects: &[Object], clocks: Clocks) -> io::Result<Vec<Object>> {
+    let claims = claims_of(&super::read_text(file, LONGEST)?, clocks)?.0;
+    let is_claimed = |object: &&Object| claims.iter().any(|claim| claim.object == **object);
+    let released: Vec<_> = objects.iter().filter(is_claimed).cloned().collect();
+    if released.is_empty() {
+        return Ok(released);
+    }
+    let mut text = Vec::new();
+    released.iter().for_each(|object| append(&mut text, object, None, clocks));
+    // The directory may be another user's, so a link is not followed; and the file stays its owner's.
+    let mut opened = File::options().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(file)?;
+    // A line that was being written at a crash has no end.
+    let mut before = Vec::new();
+    opened.read_to_end(&mut before)?;
+    let whole = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    opened.set_len(whole as u64)?;
+    opened.seek(SeekFrom::End(0))?;
+    opened.write_all(&text)?;
+    Ok(released)
+}
+
 /// What the file says, but for the claims whose time is over; and how many those are.
 pub(in crate::daemon) fn read(file: &Path, clocks: Clocks) -> (Vec<Claim>, usize) {
     super::read(file, LONGEST, "what was claimed has to be claimed again", |text| claims_of(text, clocks))
@@ -271,6 +293,32 @@ mod tests {
         journal.write().unwrap();
         assert_eq!(read(&elsewhere, now).0, [all[0].clone(), all[2].clone()]);
         assert!(!file.exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_released_while_no_daemon_runs_is_not_claimed_at_the_next_start() {
+        let directory = std::env::temp_dir().join(format!("lone64-released-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (file, now) = (directory.join("control.claims"), clocks(1_700_000_000, 0));
+        let all = claims(now.own);
+        let objects: Vec<_> = all.iter().map(|claim| claim.object.clone()).collect();
+        assert_eq!(release(&file, &objects, now).unwrap_err().kind(), ErrorKind::NotFound);
+        // The last line was being written at a crash.
+        let whole = String::from_utf8(text(all.iter(), now)).unwrap();
+        fs::write(&file, format!("{whole}{{\"claim\":\"2001:db8::7\"")).unwrap();
+        let never = object_of("2001:db8::7").unwrap();
+        assert_eq!(release(&file, &[never, objects[1].clone()], now).unwrap(), [objects[1].clone()]);
+        assert_eq!(read(&file, now).0, [all[0].clone(), all[2].clone()]);
+        assert_eq!(release(&file, &objects, now).unwrap(), [objects[0].clone(), objects[2].clone()]);
+        assert_eq!((read(&file, now).0, release(&file, &objects, now).unwrap()), (Vec::new(), Vec::new()));
+        // What a link leads to is nobody's claims.
+        let elsewhere = directory.join("elsewhere");
+        fs::write(&elsewhere, &whole).unwrap();
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        assert!(release(&file, &objects, now).is_err());
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), whole);
         fs::remove_dir_all(directory).unwrap();
     }
 

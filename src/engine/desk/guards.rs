@@ -12,6 +12,7 @@ use crate::engine::event::Event;
 use crate::engine::facts::{IfIndex, IfName};
 use crate::engine::guests::{Breach, GuardKey, Guarding, GuestId, Spot, Watched};
 use crate::engine::house::House;
+use crate::engine::liveness::{Heard, Sign};
 use crate::engine::plan::RangeId;
 use crate::engine::plan::problem::Problem;
 use crate::engine::time::Time;
@@ -73,6 +74,17 @@ impl Desk {
                 self.tell(Event::GuardDropped(name, breach, packets));
             }
         }
+    }
+
+    /// Whether a guard keeps this from everybody else: then it says nothing here either. What the kernel has found is no
+    /// frame of a guest's.
+    pub(super) fn is_dropped(&mut self, target: Ipv6Addr, heard: Heard) -> bool {
+        let is_frame = matches!(heard.sign, Sign::Dad | Sign::Asked | Sign::Advertised);
+        if !is_frame || !self.house.identities.has_guards() {
+            return false;
+        }
+        let (identities, terrain) = self.house.identities();
+        identities.is_dropped((heard.link, heard.mac), target, &terrain)
     }
 
     /// Guests that are to be guarded and cannot be.

@@ -19,6 +19,7 @@ use crate::engine::input::Claiming;
 use crate::engine::liveness::{Doubt, Evidence, Liveness, Owner, Vouched};
 use crate::engine::ours::Ours;
 use crate::engine::plan::{Hop, Plan, RangeId};
+use crate::engine::policy::Answer;
 use crate::engine::time::Time;
 use crate::engine::work::Work;
 use crate::wire::Mac;
@@ -329,6 +330,11 @@ impl Terrain for Ground<'_> {
 
     fn is_upstream(&self, link: IfIndex) -> bool {
         self.plan.upstream(link).is_some() && !self.plan.is_shared(link)
+    }
+
+    fn is_answered_as_a_whole(&self, prefix: &Ipv6Net) -> bool {
+        let range = self.plan.index.around_all(prefix);
+        range.is_some_and(|range| self.plan.range(range).answer == Answer::Always)
     }
 
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool {

@@ -42,7 +42,9 @@ impl Desk {
 
     /// A station begins to be on this downstream.
     pub(super) fn arrived(&mut self, link: IfIndex, mac: Mac, now: Time) {
-        if self.is_downstream_of(link, mac) {
+        let (identities, terrain) = self.house.identities();
+        let is_out_of_place = identities.is_dropped((link, mac), Ipv6Addr::UNSPECIFIED, &terrain);
+        if !is_out_of_place && self.is_downstream_of(link, mac) {
             // It has no address, and says where its MAC is.
             self.hear_identity((link, mac), Ipv6Addr::UNSPECIFIED, now);
             self.sight(link, mac, Sighting::Arrival, now);

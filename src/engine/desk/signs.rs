@@ -110,7 +110,7 @@ impl Desk {
 
     /// A downstream, or the kernel, says something of a guest.
     pub(super) fn hear(&mut self, target: Ipv6Addr, heard: Heard, now: Time) {
-        if !heard.mac.is_station() {
+        if !heard.mac.is_station() || self.is_dropped(target, heard) {
             return;
         }
         self.hear_identity((heard.link, heard.mac), target, now);

@@ -10,7 +10,7 @@ use ipnet::Ipv6Net;
 use super::claim::Object;
 use super::guard::{Breach, Family, GuardKey, Guarded, NoGuard, is_plain};
 use super::words::GuestId;
-use super::{Guests, Known, Terrain};
+use super::{Claimed, Guests, Known, Terrain};
 use crate::engine::facts::{IfIndex, IfName};
 use crate::engine::policy::{GuestAddresses, GuestPolicy, eui64};
 use crate::wire::Mac;
@@ -25,6 +25,9 @@ pub struct Guards {
     owners: BTreeMap<Ipv6Addr, GuestId>,
     /// The port of a bridge on which the guest was heard first.
     ports: BTreeMap<GuestId, (IfIndex, IfIndex)>,
+    /// Links that are no ports of bridges, with the guests that have each of them alone.
+    alone: BTreeSet<(IfIndex, GuestId)>,
+    alone_on: BTreeMap<GuestId, IfIndex>,
     claims: BTreeMap<GuestId, BTreeSet<Object>>,
     claimants: BTreeMap<Object, GuestId>,
     /// Guests that are guarded, and those that should be and cannot.
@@ -105,7 +108,10 @@ impl Guests {
     /// nobody else has is the guest's own.
     pub fn observe(&mut self, (link, mac): (IfIndex, Mac), address: Ipv6Addr, terrain: &impl Watched) {
         let Some(id) = self.stations.get(&mac).copied() else { return };
+        // The one that is made of its MAC counts in any case: what loads the guest's system often uses that one, and the
+        // system another.
         let is_new = address.is_unicast_link_local()
+            && address != link_local_of(mac)
             && self.guards.guarded.contains(&id)
             && !self.guards.link_locals.contains_key(&id);
         if !is_new || terrain.is_reserved(address) {
@@ -123,6 +129,33 @@ impl Guests {
         }
     }
 
+    /// Whether a guard drops what says this of the address: it is not the guest's own, or the guest has the link alone, and
+    /// this is another's MAC. On a link that is no port of a bridge it is heard before it is dropped.
+    pub fn is_dropped(&self, (link, mac): (IfIndex, Mac), address: Ipv6Addr, terrain: &impl Watched) -> bool {
+        let id = self.stations.get(&mac).filter(|id| self.guards.guarded.contains(id));
+        let is_had =
+            self.guards.alone.range((link, GuestId::default())..).next().is_some_and(|(on, _)| *on == link);
+        let is_out_of_place = is_had && id.is_none_or(|id| !self.guards.alone.contains(&(link, *id)));
+        let is_own = |id: &GuestId| {
+            address.is_unspecified()
+                || address.is_unicast_link_local()
+                || self.owns(*id, mac, address, terrain)
+        };
+        is_out_of_place || id.is_some_and(|id| !is_own(id))
+    }
+
+    fn owns(&self, id: GuestId, mac: Mac, address: Ipv6Addr, terrain: &impl Watched) -> bool {
+        let Some(policy) = self.known.get(&id).map(|known| &known.policy) else { return false };
+        let objects = self.guards.claims.get(&id).into_iter().flatten();
+        let mut claimed = objects.filter_map(|object| self.claims.get(object));
+        policy.delegate.iter().any(|prefix| prefix.contains(&address))
+            || own_addresses(policy, mac, terrain).contains(&address)
+            || claimed.any(|Claimed { given, .. }| {
+                given.addresses.contains(&address)
+                    || given.prefixes.iter().any(|prefix| prefix.contains(&address))
+            })
+    }
+
     /// So many packets of this guest were dropped since the last time that this was said.
     pub fn count_drops(&mut self, id: GuestId, breach: Breach, packets: u64) {
         if self.known.contains_key(&id) {
@@ -135,6 +168,9 @@ impl Guests {
     pub fn take_guards(&mut self, terrain: &impl Watched) -> Vec<(GuardKey, Option<Guarded>)> {
         let mut guards = Vec::new();
         while let Some(id) = self.guards.touched.pop_first() {
+            if let Some(link) = self.guards.alone_on.remove(&id) {
+                self.guards.alone.remove(&(link, id));
+            }
             let guarded = self.guard_of(id, terrain);
             self.guards.missing.remove(&id);
             let guarded = match guarded {
@@ -213,7 +249,11 @@ impl Guests {
             }
             Some((link, Spot::Port(_, true))) => (Family::Bridge, Some(link)),
             Some((_, Spot::Port(_, false))) => (Family::Bridge, None),
-            Some((link, Spot::Routed(true))) => (Family::Routed, Some(link)),
+            Some((link, Spot::Routed(true))) => {
+                self.guards.alone.insert((link, id));
+                self.guards.alone_on.insert(id, link);
+                (Family::Routed, Some(link))
+            }
             Some((_, Spot::Routed(false))) => (Family::Routed, None),
             Some((bridge, Spot::Bridge)) => (Family::Bridge, self.port_on(id, bridge, mac, terrain)),
         };
@@ -257,6 +297,12 @@ impl Guests {
         let port = terrain.port_of(bridge, mac).filter(|port| is_port(*port))?;
         self.guards.ports.insert(id, (bridge, port));
         Some(port)
+    }
+
+    /// The guest is written with another MAC, or on another interface.
+    pub(super) fn forget_place(&mut self, id: GuestId) {
+        self.guards.ports.remove(&id);
+        self.forget_heard(id);
     }
 
     fn forget_heard(&mut self, id: GuestId) {

@@ -54,6 +54,10 @@ impl Terrain for Ground {
         false
     }
 
+    fn is_answered_as_a_whole(&self, _: &Ipv6Net) -> bool {
+        false
+    }
+
     fn is_live_on(&self, address: Ipv6Addr, _: IfIndex) -> bool {
         self.live.contains(&address)
     }

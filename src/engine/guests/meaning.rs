@@ -111,7 +111,8 @@ impl Guests {
             Object::Prefix(prefix) => *prefix,
         };
         let address = claim.object.address();
-        if address.is_none() && claim.via.is_none() && claim.mac.is_none() && terrain.stands_by(&prefix) {
+        let is_part = address.is_none() || terrain.is_answered_as_a_whole(&prefix);
+        if is_part && claim.via.is_none() && claim.mac.is_none() && terrain.stands_by(&prefix) {
             let link = terrain.only_downstream(&prefix).ok();
             return Meaning { awake: Some(prefix), link, ..Meaning::default() };
         }

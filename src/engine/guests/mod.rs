@@ -176,6 +176,8 @@ pub trait Terrain {
     fn stands_by(&self, prefix: &Ipv6Net) -> bool;
     /// Whether it is an upstream, and guests on it answer there for themselves.
     fn is_upstream(&self, link: IfIndex) -> bool;
+    /// Whether every address of the prefix is answered for, so that there are no guests in it.
+    fn is_answered_as_a_whole(&self, prefix: &Ipv6Net) -> bool;
     /// Whether the address is known to be on this link.
     fn is_live_on(&self, address: Ipv6Addr, link: IfIndex) -> bool;
 }

@@ -1,13 +1,14 @@
 //! What is written of guests, as it changes; and walks over those for whom that makes a difference.
 
 use core::borrow::Borrow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::meaning::Meaning;
 use super::missing::Missing;
 use super::{By, Cursor, GuestId, Guests, Known, Object, Terrain};
 use crate::engine::policy::GuestPolicy;
+use crate::wire::Mac;
 
 impl Guests {
     /// These guests, and no others, are written. What was heard of those that stay is kept. What followed from those that
@@ -31,13 +32,22 @@ impl Guests {
                 None => others.push(guest.clone().into()),
             }
         }
+        // What was heard is of the MAC, whichever guest has that now.
+        let mut heard = BTreeMap::new();
         if staying.len() < self.known.len() {
-            self.end_all_but(&staying);
+            self.end_all_but(&staying, &mut heard);
         }
         // What all of them had first, as one may have now what another had.
+        let mut given = BTreeMap::new();
         for policy in &others {
-            if let Some(id) = self.names.get(&policy.name).copied() {
-                self.unlist(id);
+            let Some(id) = self.names.get(&policy.name).copied() else { continue };
+            self.unlist(id);
+            if let Some(mut known) = self.known.remove(&id) {
+                if (known.policy.mac, known.policy.interface) != (policy.mac, policy.interface) {
+                    self.forget_place(id);
+                }
+                given.insert(id, std::mem::take(&mut known.given));
+                heard.extend(known.policy.mac.map(|mac| (mac, known)));
             }
         }
         for policy in others {
@@ -45,23 +55,41 @@ impl Guests {
                 self.last = self.last.next();
                 self.last
             });
-            let given = self.known.remove(&id).map(|known| known.given).unwrap_or_default();
+            let given = given.remove(&id).unwrap_or_default();
+            let before = policy.mac.and_then(|mac| heard.remove(&mac));
             self.stations.extend(policy.mac.map(|mac| (mac, id)));
             self.owners.extend(policy.addresses.listed().iter().map(|address| (*address, id)));
-            self.known.insert(id, Box::new(Known { given, ..Known::new(policy) }));
+            let known = Known { given, ..Known::new(policy) };
+            let known = before.into_iter().fold(known, |known, before| known.after(*before));
+            self.known.insert(id, Box::new(known));
+            self.is_due_again(id, None);
             self.changed.insert(id);
         }
     }
 
-    fn end_all_but(&mut self, staying: &BTreeSet<GuestId>) {
+    /// Whether a guest is new, or written differently, of which something has to be heard that the kernel may know already:
+    /// on which link it is, or the next hop of its prefixes.
+    pub fn has_new_unheard(&self) -> bool {
+        let is_unheard = |known: &Box<Known>| {
+            let Known { policy, seen, hop, .. } = &**known;
+            policy.mac.is_some()
+                && (policy.interface.is_none() && seen.is_none()
+                    || !policy.delegate.is_empty() && hop.is_none())
+        };
+        self.changed.iter().filter_map(|id| self.known.get(id)).any(is_unheard)
+    }
+
+    fn end_all_but(&mut self, staying: &BTreeSet<GuestId>, heard: &mut BTreeMap<Mac, Box<Known>>) {
         let gone: Vec<_> = self.known.keys().filter(|id| !staying.contains(id)).copied().collect();
         for id in gone {
             self.unlist(id);
             self.touch_guard(id);
-            if let Some(known) = self.known.remove(&id) {
+            if let Some(mut known) = self.known.remove(&id) {
                 self.names.remove(&known.policy.name);
                 self.changed.remove(&id);
-                self.give(By::Guest, Some(id), known.given, Meaning::default());
+                let given = std::mem::take(&mut known.given);
+                self.give(By::Guest, Some(id), given, Meaning::default());
+                heard.extend(known.policy.mac.map(|mac| (mac, known)));
             }
         }
     }
@@ -129,6 +157,18 @@ impl Guests {
             .collect();
         waiting.into_iter().for_each(|id| self.settle_guest(id, terrain));
         Cursor::Claim(None)
+    }
+}
+
+impl Known {
+    /// The same with what was heard of its MAC under what was written before: on which link it is, its link-local address
+    /// there, and where it has gone.
+    fn after(self, before: Self) -> Self {
+        let Self { seen, hop, next_hop, .. } = before;
+        let is_there = self.policy.interface == before.policy.interface;
+        let course = if is_there { before.course } else { self.course };
+        let seen = seen.or(hop.map(|(link, _)| link)).filter(|_| self.policy.interface.is_none());
+        Self { seen, hop, next_hop, course, ..self }
     }
 }
 

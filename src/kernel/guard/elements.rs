@@ -73,7 +73,9 @@ impl Elements {
             return Script { text: self.whole(before, wanted), is_whole: true };
         }
         let mut text = String::new();
-        for (kind, delta) in [Kind::Bridge, Kind::Routed].into_iter().zip(deltas) {
+        // What nobody may take is in both kinds of tables, as far as they are there.
+        let kinds = [(Kind::Bridge, wanted.bridge), (Kind::Routed, wanted.routed)];
+        for ((kind, _), delta) in kinds.into_iter().zip(deltas).filter(|((_, is_there), _)| *is_there) {
             kind.write(&mut text, "delete", &delta.gone);
             kind.write(&mut text, "add", &delta.new);
         }
@@ -322,6 +324,23 @@ mod tests {
         assert!(text.starts_with("table ip6 lone64_guard {") && text.contains("\"tap0\" . 02:"), "{text}");
         let text = elements.change(vec![(key(1), None)], Tables::default()).text;
         assert_eq!(text, "add table ip6 lone64_guard\ndelete table ip6 lone64_guard\n");
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_has_no_elements_that_change() {
+        let reserved = |last: u16| {
+            let address = core::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last);
+            (GuardKey::Reserved, Some(Guarding::Reserved(vec![address])))
+        };
+        for (family, other) in [(Family::Bridge, "ip6 lone64_guard"), (Family::Routed, "bridge lone64_guard")]
+        {
+            let mut elements = Elements::default();
+            let first = vec![(key(1), Some(guest(1, "tap0", family))), reserved(0x70)];
+            assert!(!elements.change(first, Tables::default()).text.contains(other));
+            // The host has another link-local address.
+            let text = elements.change(vec![reserved(0x71)], Tables::default()).text;
+            assert!(text.contains(" reserved ") && !text.contains(other), "{text}");
+        }
     }
 
     #[test]

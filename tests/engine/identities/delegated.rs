@@ -10,19 +10,19 @@ use crate::host::{
     BRIDGE, Host, address, bridge, dad, guest, guest_mac, has, net, question_from, reply, route, seconds,
 };
 
-const PREFIX: &str = "2001:db8:1:2:c::1000/116";
+pub(super) const PREFIX: &str = "2001:db8:1:2:c::1000/116";
 
-fn with_prefix(number: u16, prefix: &str) -> GuestPolicy {
+pub(super) fn with_prefix(number: u16, prefix: &str) -> GuestPolicy {
     GuestPolicy { delegate: vec![net(prefix)], ..identity(number) }
 }
 
-fn via(prefix: &str, next_hop: &str) -> KernelRoute {
+pub(super) fn via(prefix: &str, next_hop: &str) -> KernelRoute {
     let next_hop = NextHop::Via(address(next_hop));
     KernelRoute { next_hop, ..route(prefix, RouteKind::Unicast(BRIDGE)) }
 }
 
 /// The guest asks for its gateway from its link-local address.
-fn heard(host: &mut Host, from: &str, number: u16) {
+pub(super) fn heard(host: &mut Host, from: &str, number: u16) {
     let asked = question_from(address(from), guest_mac(number), address("fe80::1"));
     host.input(Input::Solicitation(BRIDGE, asked));
 }

@@ -8,7 +8,7 @@ use super::{dropped, eventually_dropped, eventually_guarded, guest, other_on_the
 use crate::client::{ask, lone64, status};
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
-use crate::lab::{BRIDGE_MAC, C, GATEWAY, GUEST, GUEST_MAC, Lab, c};
+use crate::lab::{BRIDGE_MAC, C, D, GATEWAY, GUEST, GUEST_MAC, Lab, PLAIN, c};
 use crate::namespace::eventually;
 
 crate::cases![
@@ -16,6 +16,7 @@ crate::cases![
     are_taken_over_after_a_kill_and_gone_where_nobody_is_guarded_any_more,
     stay_with_routes_that_are_kept,
     go_with_the_guest_and_change_by_element,
+    follow_the_link_local_addresses_of_the_host_where_one_family_has_guards,
     say_what_is_missing_where_nft_is_not_there,
     tell_what_they_drop_in_status_metrics_and_events,
 ];
@@ -188,4 +189,23 @@ fn tell_what_they_drop_in_status_metrics_and_events() {
     assert_eq!(told["result"]["guests"][0]["dropped"]["source"], 3);
     let log = daemon.stop();
     assert!(log.contains("dropped by the guard"), "{log}");
+}
+
+/// Each tap of a new guest gives the host one.
+fn follow_the_link_local_addresses_of_the_host_where_one_family_has_guards() {
+    for (family, guard) in [
+        ("bridge", guest("a", 5, "gp0", GUEST, "guard = true")),
+        ("ip6", guest("a", 6, "gv1", PLAIN, "guard = true")),
+    ] {
+        let lab = Lab::veth();
+        let daemon = Daemon::start(&lab, settings().range(D, "gv1", "routes = \"guests\"").rest(&guard));
+        eventually_guarded(&daemon, &["a"]);
+        lab.host.ip("addr add fe80::7777/64 dev gv1 nodad");
+        eventually("nobody may take it", PATIENCE, || {
+            let reserved = lab.host.output("nft", &format!("list set {family} lone64_guard reserved"));
+            reserved.contains("7777").then_some(())
+        });
+        let said = daemon.stop();
+        assert!(!said.contains("WARN"), "{said}");
+    }
 }

@@ -3,7 +3,7 @@
 use core::net::Ipv6Addr;
 
 use super::{Explainer, Step, Subject, alive, no, open, yes};
-use crate::engine::guests::{By, Object};
+use crate::engine::guests::{Breach, By, GuestId, Object};
 use crate::engine::liveness::Live;
 use crate::engine::plan::RangeId;
 use crate::engine::time::Time;
@@ -16,8 +16,9 @@ impl Explainer<'_> {
             return alive(live, now);
         };
         let mac = live.mac.map_or_else(String::new, |mac| format!("{mac}, "));
+        let dropped = word.guest.map(|id| self.dropped(id)).unwrap_or_default();
         let name = word.guest.and_then(|id| self.identities.name(id)).unwrap_or_default();
-        match word.by {
+        let live = match word.by {
             By::Guest => format!("live: {mac}because the [[guest]] {name} has it"),
             By::NamedClaim => {
                 format!(
@@ -28,7 +29,17 @@ impl Explainer<'_> {
             By::Claim => {
                 format!("live: {mac}because it is claimed{}", self.left(&Object::Prefix(target.into()), now))
             }
-        }
+        };
+        live + &dropped
+    }
+
+    /// What the guard of a guest has dropped, so that it may be reached and cannot reply.
+    fn dropped(&self, id: GuestId) -> String {
+        let (true, Some(drops)) = self.identities.guard(id) else { return String::new() };
+        let reasons = Breach::ALL.into_iter().zip(drops).filter(|(_, packets)| **packets > 0);
+        let reasons: Vec<_> =
+            reasons.map(|(breach, packets)| format!("{} {packets}", breach.as_str())).collect();
+        format!("; its guard has dropped packets of it: {}", reasons.join(", "))
     }
 
     fn left(&self, object: &Object, now: Time) -> String {
@@ -49,7 +60,8 @@ impl Explainer<'_> {
         if let Some((prefix, _, guest)) = words.around(target) {
             let name = guest.and_then(|id| self.identities.name(id));
             let whose = name.map_or_else(|| "it is claimed".to_owned(), |name| format!("routed to {name}"));
-            return Some(yes(Subject::Downstream, format!("inside {prefix}: {whose}")));
+            let dropped = guest.map(|id| self.dropped(id)).unwrap_or_default();
+            return Some(yes(Subject::Downstream, format!("inside {prefix}: {whose}{dropped}")));
         }
         if words.of(target).is_some() {
             return None;
