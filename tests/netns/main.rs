@@ -245,7 +245,7 @@ fn main() {
         ("load", load::CASES),
     ];
     // With programs of others.
-    const PROGRAMS: &[(&str, &[Case], fn() -> Option<String>)] =
+    const PROGRAMS: &[(&str, &[Case], Refusal)] =
         &[("bgp", bgp::CASES, bgp::refusal), ("keepalived", keepalived::CASES, keepalived::refusal)];
     const ON_VLAN: &[(&str, &[Case])] = &[("vlan", vlan::CASES)];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
