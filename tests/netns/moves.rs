@@ -9,8 +9,10 @@
 //! guest that is being moved are.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -48,13 +50,14 @@ pub(crate) struct Cluster {
     pub(crate) programs: Vec<Program>,
 }
 
-/// A program that runs beside them; killed when dropped.
-pub(crate) struct Program(pub(crate) Child);
+/// A program that runs beside them, and its directory; killed and removed when dropped.
+pub(crate) struct Program(pub(crate) Child, pub(crate) PathBuf);
 
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        let _ = fs::remove_dir_all(&self.1);
     }
 }
 
