@@ -198,8 +198,8 @@ fn write(event: &Event, links: &Links) {
             tracing::info!(%guest, interface = %name(link), "the guest has come to this host and is announced");
         }
         Event::GuestMoved(guest, GuestMove::Left(link, by)) => {
-            tracing::info!(%guest, interface = %name(link), %by, "the guest has left, and does not reply here: this \
-                                                                 station has its addresses");
+            tracing::info!(%guest, interface = %name(link), %by, "the guest has left: it does not reply \
+                                                                 here, and has this MAC on the upstream");
         }
         Event::GuestMoved(guest, GuestMove::Flaps(link)) => tracing::warn!(
             %guest, interface = %name(link),

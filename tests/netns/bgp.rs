@@ -47,7 +47,7 @@ fn start(place: &Namespace, bgp: &str) -> [Program; 2] {
         ]);
         command.args(["--vty_socket", &sockets.to_string(), "-A", "::1", "-P", "0"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Program(place.spawn(&mut command))
+        Program(place.spawn(&mut command), directory.clone())
     };
     let zebra = run("zebra", file("zebra.conf", ""));
     eventually("zebra listens", PATIENCE, || directory.join("zebra.sock").exists().then_some(()));

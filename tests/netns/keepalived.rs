@@ -84,7 +84,7 @@ vrrp_instance VI_1 {{
         command.args(["-p", &file("keepalived.pid"), "-r", &file("vrrp.pid")]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let host = [&cluster.first.host, &cluster.second.host][at];
-        Self { program: Program(host.spawn(&mut command)), notified }
+        Self { program: Program(host.spawn(&mut command), directory.clone()), notified }
     }
 
     /// Leaves as at a reboot: the other is told.

@@ -156,7 +156,10 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::trials::{Case, Refusal, cases, in_rooms};
+use crate::trials::{Case, cases, in_rooms};
+
+/// Why tests cannot run here, if so.
+type Refusal = fn() -> Option<String>;
 
 fn main() {
     if program::is_inner() {
@@ -242,7 +245,7 @@ fn main() {
         ("load", load::CASES),
     ];
     // With programs of others.
-    const PROGRAMS: &[(&str, &[Case], fn() -> Option<String>)] =
+    const PROGRAMS: &[(&str, &[Case], Refusal)] =
         &[("bgp", bgp::CASES, bgp::refusal), ("keepalived", keepalived::CASES, keepalived::refusal)];
     const ON_VLAN: &[(&str, &[Case])] = &[("vlan", vlan::CASES)];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];

@@ -5,9 +5,6 @@ use libtest_mimic::{Completion, Trial};
 /// A test: a sentence, and what shows it.
 pub(crate) type Case = (&'static str, fn());
 
-/// Why tests cannot run here, if so.
-pub(crate) type Refusal = fn() -> Option<String>;
-
 /// Lists tests by their function names.
 macro_rules! cases {
     ($($name:ident),* $(,)?) => {

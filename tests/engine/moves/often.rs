@@ -64,3 +64,19 @@ fn one_that_was_away_and_does_not_reply_is_not_announced_before_the_link_was_ask
         assert!(!host.is_live(guest(5)), "turn {turn}");
     }
 }
+
+#[test]
+fn one_that_is_slow_to_reply_is_not_routed_until_it_does() {
+    let is_routed = |host: &Host| host.kernel.iter().any(|route| route.destination.addr() == guest(5));
+    let mut host = Host::new(policy()).with_guest(guest(5), MAC);
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(seconds(10));
+    host.guests.clear();
+    host.input(Input::Advertisement(UP, announced_elsewhere()));
+    host.pass(millis(49));
+    assert!(is_routed(&host));
+    host.pass(millis(2));
+    assert!(!is_routed(&host) && host.is_live(guest(5)));
+    host.input(Input::Advertisement(BRIDGE, reply(guest(5), MAC)));
+    assert!(is_routed(&host) && missing(&host).is_none());
+}
