@@ -28,6 +28,8 @@ pub(super) struct Guards {
     under_way: Option<BoxFuture<'static, Ended>>,
     /// What is under way is a look for what a crashed one has left: nobody waits for that.
     sweeps: bool,
+    /// When there is another such look: a child of the crashed one may have been at work at the first.
+    sweep_again: Option<Pin<Box<Sleep>>>,
     /// The tables that were there, where nobody knew.
     left: Option<Tables>,
     /// While there is a table, or may be.
@@ -79,6 +81,11 @@ impl Guards {
 
     /// Removes the tables that one which crashed has left, if nobody is guarded; nobody waits for that.
     pub(super) fn sweep(&mut self) {
+        self.sweep_again = Some(Box::pin(sleep_until(Instant::now() + BETWEEN_SWEEPS)));
+        self.look_for_left();
+    }
+
+    fn look_for_left(&mut self) {
         if self.under_way.is_some() || !self.next.is_empty() || self.lookout.is_open() {
             return;
         }
@@ -105,6 +112,11 @@ impl Guards {
                 if self.installed.is_some() {
                     self.under_way = Some(Box::pin(async { Ended::Look(blocking(shape).await) }));
                 }
+                News::Nothing
+            }
+            () = end_of_pause(&mut self.sweep_again), if may_begin => {
+                self.sweep_again = None;
+                self.look_for_left();
                 News::Nothing
             }
             () = end_of_pause(&mut self.read), if may_begin => {
@@ -247,6 +259,8 @@ fn look_for_tables() -> Tables {
 }
 
 static TABLES: [Table; 2] = [Table::GUARD_BRIDGE, Table::GUARD_ROUTED];
+/// Longer than nft takes, also on a busy machine.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
 const BETWEEN_READS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

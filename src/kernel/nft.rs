@@ -81,7 +81,7 @@ impl Purpose {
         match self {
             Self::Suppress | Self::Guard => "",
             Self::Sets => {
-                "; `nft list table inet lone64` shows it: the sets live and guests have the type ipv6_addr there, and \
+                "; `nft list ruleset` shows it: in the table inet lone64 the sets live and guests have the type ipv6_addr, and \
                  delegated also has `flags interval`"
             }
         }

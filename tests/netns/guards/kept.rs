@@ -14,6 +14,7 @@ use crate::namespace::eventually;
 crate::cases![
     are_put_back_when_somebody_flushes_them_and_leave_the_tables_of_others_alone,
     are_taken_over_after_a_kill_and_gone_where_nobody_is_guarded_any_more,
+    are_gone_also_where_a_child_of_a_killed_daemon_has_made_them_afterwards,
     stay_with_routes_that_are_kept,
     go_with_the_guest_and_change_by_element,
     follow_the_link_local_addresses_of_the_host_where_one_family_has_guards,
@@ -80,6 +81,15 @@ fn are_taken_over_after_a_kill_and_gone_where_nobody_is_guarded_any_more() {
     eventually("what the killed one left is gone", PATIENCE, || {
         (!tables(&lab).contains("lone64_guard")).then_some(())
     });
+    daemon.stop();
+}
+
+/// The nft of one that was killed goes on.
+fn are_gone_also_where_a_child_of_a_killed_daemon_has_made_them_afterwards() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, settings());
+    lab.host.output("nft", "add table bridge lone64_guard");
+    eventually("nobody is guarded", PATIENCE, || (!tables(&lab).contains("lone64_guard")).then_some(()));
     daemon.stop();
 }
 
