@@ -3,11 +3,11 @@
 use super::askers::{pass_on_repeated, pass_on_repeated_in_range};
 use super::assembler::Assembler;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
-use super::layout::{ADDRESS, RANGE_KEY, ROW_KEY, TARGET, TIME, UNTIL};
+use super::layout::{ADDRESS, FIRST_ROW, RANGE_KEY, ROW_KEY, TARGET, TIME, UNTIL};
 use super::maps::{Map, Verdict};
 use super::responder::{COUNT, ENTRY, LAPSED, NOW};
 use super::rows::{MIXERS, NOBODY, Rows, STEPS};
-use super::steps::{address, count_as, load, store};
+use super::steps::{NOT_PLAIN, address, count_as, load, store};
 use Condition::{AtLeast, Different, Equal};
 use Instruction::{Call, Compute, Constant, Jump, JumpIf, Load, MapOf, Store};
 use Operation::{Add, And, Move, Multiply, ShiftRight, Xor};
@@ -43,9 +43,9 @@ pub(super) fn look_up(rows: &Rows, learns: bool, a: &mut Assembler) {
     a.label(KNOWN);
 }
 
-/// Goes on behind with the row of the target in R0, or at [`IN_NO_ROW`]: from row to row, as [`Rows::of`] says. Mostly it is
-/// the first. There is no loop: without CAP_PERFMON Linux 6.1 takes none whose end depends on a counter.
-fn search(rows: &Rows, a: &mut Assembler) {
+/// Finds the first row in which the target may be, and reads from it. Where there are many targets it is not in the
+/// processor's cache: it comes while the rest of the question is checked, before anybody needs it.
+pub(super) fn fetch(rows: &Rows, a: &mut Assembler) {
     let [multiplier, added] = rows.seed();
     load(a, R1, TARGET);
     load(a, R2, TARGET.part(8, Size::Double));
@@ -58,16 +58,26 @@ fn search(rows: &Rows, a: &mut Assembler) {
         a.push(Compute(Bits64, Xor, R1, R2.into())).push(Compute(Bits64, Multiply, R1, R3.into()));
     }
     a.push(Compute(Bits64, ShiftRight, R1, (64 - rows.bits()).into()));
-    // The number of the row, and the second half of the address: that of most targets differs there.
-    a.push(Compute(Bits64, Move, ENTRY, R1.into()));
+    a.push(Compute(Bits64, Move, NUMBER, R1.into()));
+    to_row(NUMBER, NOT_PLAIN, a);
+    a.push(Store(Size::Double, Frame, FIRST_ROW, R0.into()));
+    a.push(Load(Size::Double, R1, R0, ADDRESS));
+}
+
+/// Goes on behind with the row of the target in R0, or at [`IN_NO_ROW`]: from row to row, as [`Rows::of`] says. Mostly it is
+/// the first. There is no loop: without CAP_PERFMON Linux 6.1 takes none whose end depends on a counter.
+fn search(rows: &Rows, a: &mut Assembler) {
+    a.push(Compute(Bits64, Move, ENTRY, NUMBER.into()));
+    // The second half of the address first: that of most targets differs there.
     load(a, SECOND_HALF, TARGET.part(8, Size::Double));
+    a.push(Load(Size::Double, R0, Frame, FIRST_ROW));
     for step in 0..STEPS as u16 {
         let other = Label("other_row", step);
-        a.push(Store(Size::Word, Frame, ROW_KEY, ENTRY.into()));
-        a.push(MapOf(R1, Map::Targets));
-        address(a, R2, ROW_KEY);
-        a.push(Call(Helper::MapLookup));
-        a.push(JumpIf(Bits64, Equal, R0, 0.into(), IN_NO_ROW));
+        if step > 0 {
+            a.push(Compute(Bits32, Add, ENTRY, 1.into()));
+            a.push(Compute(Bits32, And, ENTRY, (rows.count() as i32 - 1).into()));
+            to_row(ENTRY, IN_NO_ROW, a);
+        }
         a.push(Load(Size::Double, R1, R0, ADDRESS + 8));
         a.push(JumpIf(Bits64, Different, R1, SECOND_HALF.into(), other));
         a.push(Load(Size::Double, R1, R0, ADDRESS));
@@ -76,11 +86,18 @@ fn search(rows: &Rows, a: &mut Assembler) {
         a.label(other);
         a.push(Load(Size::Double, R1, R0, ADDRESS));
         a.push(JumpIf(Bits64, Equal, R1, (NOBODY as i32).into(), IN_NO_ROW));
-        a.push(Compute(Bits32, Add, ENTRY, 1.into()));
-        a.push(Compute(Bits32, And, ENTRY, (rows.count() as i32 - 1).into()));
     }
     a.push(Jump(IN_NO_ROW));
     a.label(OWN_ROW);
+}
+
+/// The row with the number in the register, in R0. The verifier has to see what becomes of a number that has none.
+fn to_row(number: Register, none: Label, a: &mut Assembler) {
+    a.push(Store(Size::Word, Frame, ROW_KEY, number.into()));
+    a.push(MapOf(R1, Map::Targets));
+    address(a, R2, ROW_KEY);
+    a.push(Call(Helper::MapLookup));
+    a.push(JumpIf(Bits64, Equal, R0, 0.into(), none));
 }
 
 /// The time; and what is not answered for at this time any more is passed on.
@@ -93,7 +110,8 @@ fn until(a: &mut Assembler) {
 }
 
 pub(super) const KNOWN: Label = Label("known", 0);
-/// Until the time is asked for.
+/// Until the target is searched, and until the time is asked for.
+const NUMBER: Register = NOW;
 const SECOND_HALF: Register = NOW;
 const OWN_ROW: Label = Label("own_row", 0);
 const IN_NO_ROW: Label = Label("in_no_row", 0);

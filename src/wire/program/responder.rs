@@ -13,7 +13,7 @@ use super::assembler::{AssembleError, Assembler, Program};
 use super::glance::glance;
 use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
 use super::layout::*;
-use super::lookup::look_up;
+use super::lookup::{fetch, look_up};
 use super::maps::Verdict;
 use super::rows::Rows;
 use super::steps::*;
@@ -103,6 +103,7 @@ impl Responder {
     pub fn program(&self, rows: &Rows) -> Result<Program, AssembleError> {
         let mut a = Assembler::default();
         self.read(&mut a);
+        fetch(rows, &mut a);
         self.check_headers(&mut a);
         check_message(&mut a);
         look_up(rows, self.learns, &mut a);
