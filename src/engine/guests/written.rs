@@ -70,13 +70,13 @@ impl Guests {
     /// Whether a guest is new, or written differently, of which something has to be heard that the kernel may know already:
     /// on which link it is, or the next hop of its prefixes.
     pub fn has_new_unheard(&self) -> bool {
-        let is_unheard = |known: &Box<Known>| {
-            let Known { policy, seen, hop, .. } = &**known;
+        let is_unheard = |known: &Known| {
+            let Known { policy, seen, hop, .. } = known;
             policy.mac.is_some()
                 && (policy.interface.is_none() && seen.is_none()
                     || !policy.delegate.is_empty() && hop.is_none())
         };
-        self.changed.iter().filter_map(|id| self.known.get(id)).any(is_unheard)
+        self.changed.iter().filter_map(|id| self.known.get(id)).any(|known| is_unheard(known))
     }
 
     fn end_all_but(&mut self, staying: &BTreeSet<GuestId>, heard: &mut BTreeMap<Mac, Box<Known>>) {
