@@ -45,6 +45,8 @@ fn a_package_brings_the_first_minute_an_upgrade_under_traffic_and_leaves_nothing
     let count = questions.end();
     println!("an upgrade under {count}");
     assert_eq!((count.unanswered, count.twice), (0, 0), "every solicitation has one answer");
+    let kept = host.type_in("systemctl show --value -p NFileDescriptorStore lone64");
+    assert_eq!(kept.trim(), "0", "systemd keeps no socket of a daemon that runs");
     let (lost, replied) = traffic.lost();
     println!(
         "an upgrade interrupted a guest for {:?}; {lost} pings were lost, and {replied} not",
