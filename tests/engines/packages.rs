@@ -159,6 +159,8 @@ fn openrc_starts_it_again_reloads_and_stops_it() {
     provider.pings(GUEST);
     let said = host.type_in("kill $(cat /run/monitor.pid); cat /run/monitor");
     assert!(!said.lines().any(|line| line.contains("Deleted") && line.contains("proto 64")), "{said}");
+    // OpenRC does not wait for it, and one that is stopped before it has begun takes nothing away.
+    eventually("it serves again", PATIENCE, || host.ask("lone64 status").contains("serving").then_some(()));
     // After a restart OpenRC takes every supervised program for stopped, on a host that it has not booted.
     host.type_in("RC_SVCNAME=lone64 supervise-daemon lone64 --stop --pidfile /run/supervise-lone64.pid");
     eventually("it has ended", PATIENCE, || pid().is_empty().then_some(()));
