@@ -45,6 +45,8 @@ fn a_package_brings_the_first_minute_an_upgrade_under_traffic_and_leaves_nothing
     let count = questions.end();
     println!("an upgrade under {count}");
     assert_eq!((count.unanswered, count.twice), (0, 0), "every solicitation has one answer");
+    let kept = host.type_in("systemctl show --value -p NFileDescriptorStore lone64");
+    assert_eq!(kept.trim(), "0", "systemd keeps no socket of a daemon that runs");
     let (lost, replied) = traffic.lost();
     println!(
         "an upgrade interrupted a guest for {:?}; {lost} pings were lost, and {replied} not",
@@ -157,6 +159,8 @@ fn openrc_starts_it_again_reloads_and_stops_it() {
     provider.pings(GUEST);
     let said = host.type_in("kill $(cat /run/monitor.pid); cat /run/monitor");
     assert!(!said.lines().any(|line| line.contains("Deleted") && line.contains("proto 64")), "{said}");
+    // OpenRC does not wait for it, and one that is stopped before it has begun takes nothing away.
+    eventually("it serves again", PATIENCE, || host.ask("lone64 status").contains("serving").then_some(()));
     // After a restart OpenRC takes every supervised program for stopped, on a host that it has not booted.
     host.type_in("RC_SVCNAME=lone64 supervise-daemon lone64 --stop --pidfile /run/supervise-lone64.pid");
     eventually("it has ended", PATIENCE, || pid().is_empty().then_some(()));
