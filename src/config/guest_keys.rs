@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     /// They stay as long as the configuration does. An allocation of its own for the lines, made while thousands of other
-    /// things are read, kept all the pages around it: 20 MB after two reloads of 5,000 guests.
+    /// things are read, kept the pages around it after each reload.
     #[test]
     fn the_keys_of_a_guest_are_one_value() {
         assert!(size_of::<GuestKeys>() <= 64, "{}", size_of::<GuestKeys>());
