@@ -11,3 +11,4 @@ mod options;
 mod program;
 mod reference;
 mod roundtrip;
+mod rows;

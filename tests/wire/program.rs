@@ -109,54 +109,6 @@ fn passes_on_what_the_kernel_has_no_room_for() {
     assert_eq!(machine.target(short.target).unwrap().hits, 0);
 }
 
-/// Half of all rows are taken, so some searches are long, and some go over the end of the table to its beginning.
-#[test]
-fn finds_every_target_of_a_full_table_and_no_other() {
-    let scene = Scene::by_scope();
-    let program = bytes(&scene.program());
-    let mut machine = Machine::new(NOW);
-    let last = rows().count() - 1;
-    let all = (0..).map(|n| Ipv6Addr::from(address("2001:db8:1:2:c::").to_bits() + n));
-    let of_last = all.clone().filter(|guest| rows().of(*guest).next() == Some(last)).take(3);
-    let guests: Vec<_> = of_last.chain(all.skip(100_000)).take(rows().capacity() as usize).collect();
-    let ask = |machine: &mut Machine, target: Ipv6Addr| {
-        machine.run(&program, &mut Frame { target, ..Frame::solicitation() }.bytes(), false)
-    };
-    guests.iter().for_each(|guest| machine.insert_target(*guest, u64::MAX));
-    let steps = |machine: &Machine, guest: &Ipv6Addr| {
-        rows().of(*guest).position(|row| machine.row(row).target == Some(*guest)).unwrap()
-    };
-    assert!(guests.iter().any(|guest| steps(&machine, guest) > 3));
-    assert!(guests.iter().all(|guest| ask(&mut machine, *guest) == 7));
-    // Without every other one the rest is found, and these are not.
-    guests.iter().step_by(2).for_each(|guest| machine.remove_target(*guest));
-    for (number, guest) in guests.iter().enumerate() {
-        assert_eq!(ask(&mut machine, *guest) == 7, number % 2 == 1, "{guest}");
-        let hits = machine.target(*guest).map(|row| row.hits);
-        assert_eq!(hits, (number % 2 == 1).then_some(2));
-    }
-}
-
-/// A table is never that full. A search would have an end all the same.
-#[test]
-fn a_search_has_an_end() {
-    let scene = Scene::by_scope();
-    let program = bytes(&scene.program());
-    let mut machine = Machine::new(NOW);
-    let target = Frame::solicitation().target;
-    let other = |row: u32| Some((target.to_bits() + 1 + u128::from(row)).into());
-    (0..rows().count()).for_each(|row| machine.write_row(row, other(row), u64::MAX));
-    assert_eq!(machine.run(&program, &mut Frame::solicitation().bytes(), false), -1);
-    assert_eq!(machine.count(Verdict::Unknown), 1);
-    // It looks into the last of its rows, and not behind it.
-    let last = rows().of(target).last().unwrap();
-    machine.write_row(last, Some(target), u64::MAX);
-    assert_eq!(machine.run(&program, &mut Frame::solicitation().bytes(), false), 7);
-    machine.write_row(last, other(last), u64::MAX);
-    machine.write_row((last + 1) % rows().count(), Some(target), u64::MAX);
-    assert_eq!(machine.run(&program, &mut Frame::solicitation().bytes(), false), -1);
-}
-
 /// RFC 4861 §7.2.2: an asker that has not taken an answer asks again after RetransTimer.
 #[test]
 fn passes_on_a_question_for_a_group_that_comes_again_within_two_seconds() {
