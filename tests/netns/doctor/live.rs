@@ -275,7 +275,11 @@ fn leaves_nothing_behind_when_it_is_interrupted() {
         let output = child.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stderr);
         // Before it listens for signals the default is just as clean.
-        (output.status.code().is_none() || said.contains("interrupted")).then_some(())
+        let is_interrupted = output.status.code().is_none() || said.contains("interrupted");
+        if !is_interrupted {
+            eprintln!("{}, not interrupted: {said}", output.status);
+        }
+        is_interrupted.then_some(())
     });
     eventually("everything is as before", PATIENCE, || (traveller.state() == before).then_some(()));
 }
