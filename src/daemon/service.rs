@@ -62,7 +62,8 @@ impl Service {
     pub(super) fn ready(&mut self, status: String) {
         if std::mem::take(&mut self.has_stored) {
             // Else it would keep them open as long as we run.
-            self.notify(&[NotifyState::Custom("FDSTOREREMOVE=1"), NotifyState::Custom(STORED)]);
+            let name = format!("FDNAME={UPSTREAM}");
+            self.notify(&[NotifyState::Custom("FDSTOREREMOVE=1"), NotifyState::Custom(&name)]);
         }
         self.notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.status = status;
@@ -92,7 +93,7 @@ impl Service {
         let sockets: Vec<_> = sockets.map(|socket| socket.as_raw_fd()).take(MOST_STORED).collect();
         let Some(socket) = self.socket.as_ref().filter(|_| !sockets.is_empty()) else { return };
         // What is wrong with an interface for the moment is no reason to close its socket.
-        let message = format!("FDSTORE=1\n{STORED}\nFDPOLL=0");
+        let message = format!("FDSTORE=1\nFDNAME={UPSTREAM}\nFDPOLL=0");
         let (message, rights) = ([IoSlice::new(message.as_bytes())], [ControlMessage::ScmRights(&sockets)]);
         let sent = sendmsg::<()>(socket.as_raw_fd(), &message, &rights, MsgFlags::MSG_DONTWAIT, None);
         if let Err(error) = sent {
@@ -191,7 +192,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const MOST_UNSENT: usize = 8;
 /// What the sockets of upstreams are called where they wait for the next start.
 pub(super) const UPSTREAM: &str = "lone64-upstream";
-const STORED: &str = "FDNAME=lone64-upstream";
 /// As the unit says, and fewer than a message may have (`SCM_MAX_FD`).
 const MOST_STORED: usize = 64;
 const UNHEARD: &str = "cannot notify the service manager (NOTIFY_SOCKET)";

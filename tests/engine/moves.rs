@@ -284,51 +284,6 @@ fn of_two_hosts_one_answers_from_a_second_after_each_move() {
 }
 
 #[test]
-fn one_that_comes_and_goes_too_often_is_told_and_announced_no_more_unasked() {
-    let mut host = Host::new(policy()).with_guest(guest(5), MAC);
-    for turn in 0..8 {
-        host.facts(vec![bridge(LinkState::Up)]);
-        host.input(Input::Arrived(BRIDGE, MAC));
-        host.pass(seconds(2));
-        let outputs = host.take();
-        let asked = probes(&outputs).iter().any(|probe| probe.is_dad() && probe.target == guest(5));
-        let wanted = match turn {
-            0..5 => (vec![GuestMove::Arrived(BRIDGE)], false),
-            5 => (vec![GuestMove::Flaps(BRIDGE)], true),
-            _ => (vec![], true),
-        };
-        assert_eq!((moves(&outputs), asked), wanted, "turn {turn}");
-        assert!(
-            host.answers_for(guest(5)) && host.engine.identified().count_moves().1 == usize::from(turn > 4)
-        );
-        host.facts(vec![bridge(LinkState::Down)]);
-        host.pass(seconds(1));
-        host.take();
-    }
-    host.facts(vec![bridge(LinkState::Up)]);
-    host.pass(seconds(180));
-    assert_eq!(moves(&host.take()), [GuestMove::Quiet]);
-    host.input(Input::Arrived(BRIDGE, MAC));
-    assert_eq!(moves(&host.take()), [GuestMove::Arrived(BRIDGE)]);
-}
-
-#[test]
-fn one_that_flaps_is_found_where_it_stays() {
-    let mut cluster = Cluster::new();
-    for turn in 0..14 {
-        cluster.move_to(turn % 2);
-        cluster.pass(seconds(3));
-    }
-    assert!(cluster.0.iter().any(|host| host.engine.identified().count_moves().1 == 1));
-    // Where it came last the link is asked, and the other host asks the guest before it defends it.
-    cluster.pass(seconds(60));
-    assert_eq!(cluster.answering(), [false, true]);
-    cluster.pass(seconds(180));
-    cluster.move_to(0);
-    assert_eq!(announcements(&cluster.pass(millis(20))[0]), 1);
-}
-
-#[test]
 fn two_guests_with_one_mac_do_not_make_two_hosts_fight() {
     let mut cluster = Cluster::new();
     let mut count = 0;

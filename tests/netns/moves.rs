@@ -350,7 +350,7 @@ fn a_guest_moves_under_traffic_by_claims_of_hooks() {
     measure("a move by hooks", guest, claim, |_, _| {});
 }
 
-/// Whoever gives all bridges one MAC need not rely on what the guest is told after a move.
+/// Where all bridges have one MAC, a guest finds its gateway after a move without being told.
 fn a_guest_with_a_fixed_entry_of_its_gateway_moves_between_bridges_with_one_mac() {
     let cluster = || {
         let cluster = Cluster::new("routes = \"guests\"", "mac = \"02:00:00:00:00:55\"");

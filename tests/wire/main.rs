@@ -10,5 +10,6 @@ mod mutation;
 mod options;
 mod program;
 mod reference;
+mod repeats;
 mod roundtrip;
 mod rows;

@@ -37,12 +37,6 @@ impl ProgramMap {
         Ok(Self { map, fd, shape: found })
     }
 
-    /// The same map, by another descriptor.
-    pub fn try_clone(&self) -> Result<Self, BpfError> {
-        let fd = self.fd.try_clone().map_err(|error| self.failed(error))?;
-        Ok(Self { fd, ..*self })
-    }
-
     /// How many entries it takes.
     pub fn capacity(&self) -> u32 {
         self.shape.max_entries
