@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use super::Daemon;
 use super::control::{Answer, Call, ClaimParams, Fault, ReleaseParams, Reply, beside};
-use super::memory::claims::{self, Clocks};
+use super::memory::claims;
+use super::memory::clocks::Clocks;
 use crate::engine::guests::{Claim, Missing, Object, SeenClaim};
 use crate::engine::{Claiming, Engine, Input, Time};
 

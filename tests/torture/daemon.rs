@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
@@ -19,6 +20,11 @@ use crate::namespace::{PATIENCE, in_time};
 pub(crate) struct Daemon {
     child: Option<Child>,
     directory: PathBuf,
+    backend: &'static str,
+    /// Whether it may get little more memory than it has.
+    is_short: bool,
+    /// The library that shows it another clock of the wall, if the machine has it.
+    clock: Option<PathBuf>,
 }
 
 /// A configuration.
@@ -32,14 +38,16 @@ pub(crate) enum Config {
 
 impl Daemon {
     /// Makes a place for it, on a file system of 256 KiB, and starts it.
-    pub(crate) fn start(lab: &Lab) -> Self {
+    pub(crate) fn start(lab: &Lab, backend: &'static str) -> Self {
         let directory = std::env::temp_dir().join(format!("lone64-torture-{}", std::process::id()));
         fs::create_dir_all(directory.join("run")).expect("a temporary directory");
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .expect("root");
         mount(Some("tmpfs"), &directory.join("run"), Some("tmpfs"), MsFlags::empty(), Some("size=256k"))
             .expect("root");
-        let mut daemon = Self { child: None, directory };
+        let clock = glob::glob(CLOCK).expect("a pattern").flatten().next();
+        let mut daemon = Self { child: None, directory, backend, is_short: false, clock };
+        daemon.set_clock("+0");
         daemon.write(Config::Good);
         daemon.launch(lab);
         daemon
@@ -62,11 +70,12 @@ impl Daemon {
             Config::Broken => "answer = \"perhaps\"\n",
         };
         let text = format!(
-            "[[upstream]]\ninterface = \"up0\"\nsuppress-kernel = true\n\
+            "[[upstream]]\ninterface = \"up0\"\nsuppress-kernel = true\nbackend = \"{}\"\n\
              [[range]]\nprefix = \"{D}\"\ninterface = \"gv1\"\n\
              [[range]]\nprefix = \"{C}\"\ninterface = \"br0\"\nroutes = \"guests\"\n{more}\
              [timers]\nreachable = \"5s\"\nkeepalive = \"10s\"\nabsent = \"1s\"\n\
              [control]\nsocket = \"{}\"\nmetrics = \"{}\"\n",
+            self.backend,
             socket.display(),
             metrics.display()
         );
@@ -85,8 +94,55 @@ impl Daemon {
         let mut command =
             Command::new(std::env::var_os(OTHER).unwrap_or(env!("CARGO_BIN_EXE_lone64").into()));
         command.arg("run").arg("--config").arg(self.directory.join("lone64.toml"));
+        if let Some(library) = &self.clock {
+            command.env("LD_PRELOAD", library).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            command
+                .env("FAKETIME_TIMESTAMP_FILE", self.directory.join("clock"))
+                .env("FAKETIME_NO_CACHE", "1");
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.is_short = false;
         self.child = Some(lab.host.spawn(&mut command));
+    }
+
+    /// Whether its clock of the wall can be set.
+    pub(crate) fn has_clock(&self) -> bool {
+        self.clock.is_some()
+    }
+
+    /// Sets its clock of the wall forward or back, as libfaketime reads it: `+400d`.
+    pub(crate) fn set_clock(&self, offset: &str) {
+        fs::write(self.directory.join("next-clock"), offset).expect("a temporary file");
+        fs::rename(self.directory.join("next-clock"), self.directory.join("clock"))
+            .expect("the same directory");
+    }
+
+    /// Lets it get so many bytes more than it has, or as many as it wants.
+    pub(crate) fn limit_memory(&mut self, more: Option<u64>) {
+        let Some(pid) = self.pid() else { return };
+        let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+        let pages: Option<u64> = statm.split(' ').next().and_then(|pages| pages.parse().ok());
+        let most = match (more, pages) {
+            (Some(more), Some(pages)) => (pages * 4_096 + more).to_string(),
+            _ => "unlimited".to_owned(),
+        };
+        self.is_short |= more.is_some();
+        let _ = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--as={most}:")]).status();
+    }
+
+    /// A program that gets no memory aborts, or panics if that was for a thread, and systemd starts it again.
+    pub(crate) fn may_end_of(&self, status: &ExitStatus) -> bool {
+        let may =
+            self.is_short && (status.signal() == Some(Signal::SIGABRT as i32) || status.code() == Some(101));
+        if may {
+            let _ = fs::remove_file(self.log());
+        }
+        may
+    }
+
+    /// Whether the file that fills the disk is there.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.run_directory().join("full").exists()
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -105,10 +161,10 @@ impl Daemon {
     }
 
     /// Whether it has ended although nobody told it to.
-    pub(crate) fn has_ended(&mut self) -> Option<String> {
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.as_mut()?.try_wait().expect("our child")?;
         self.child = None;
-        Some(status.to_string())
+        Some(status)
     }
 
     /// Ends it, and says so if it does not go.
@@ -146,6 +202,8 @@ impl Daemon {
     }
 }
 
+/// Where Debian's libfaketime has it.
+const CLOCK: &str = "/usr/lib/*/faketime/libfaketime.so.1";
 /// The variable that names another build.
 const OTHER: &str = "LONE64_OTHER";
 

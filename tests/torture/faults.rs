@@ -11,11 +11,12 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::chance::Chance;
+use crate::claims;
 use crate::daemon::Config;
 use crate::lab::{GUEST, UPSTREAM_LINK_LOCAL, c};
 use crate::namespace::{PATIENCE, in_time};
 use crate::solicitation::{Checksum, Solicitation, option};
-use crate::world::{HOUSES, LIAR, World, guest_mac, house};
+use crate::world::{ELSEWHERE, HOUSES, LIAR, World, guest_mac, house};
 
 type Fault = (&'static str, fn(&mut World, &mut Chance));
 
@@ -26,11 +27,17 @@ pub(crate) fn inject(world: &mut World, chance: &mut Chance) -> &'static str {
         eprintln!("torture: {name}");
     }
     fault(world, chance);
-    if let Some(status) = world.daemon.has_ended() {
-        world.findings.violated(&format!("lone64 has ended by itself, during `{name}`: {status}"));
-        world.daemon.launch(&world.lab);
-    }
+    has_it_ended(world, name);
     name
+}
+
+fn has_it_ended(world: &mut World, during: &str) {
+    let Some(status) = world.daemon.has_ended() else { return };
+    match world.daemon.may_end_of(&status) {
+        true => world.measured.aborted += 1,
+        false => world.findings.violated(&format!("lone64 has ended by itself, during `{during}`: {status}")),
+    }
+    world.daemon.launch(&world.lab);
 }
 
 const FAULTS: &[Fault] = &[
@@ -49,6 +56,16 @@ const FAULTS: &[Fault] = &[
         let mac = world.village.houses().alive[&guest];
         let owner = crate::solicitation::Asker { mac, address: guest };
         world.port.send(&Solicitation::defence(owner, guest, true).frame());
+    }),
+    ("an address is claimed", claims::claim),
+    ("a claim is released", claims::release),
+    ("a guest moves to another host", |world, chance| {
+        if let Some(guest) = chance.of(&world.village.living()).copied() {
+            world.village.bury(guest);
+            world.disputed.insert(guest);
+            let there = crate::solicitation::Asker { mac: ELSEWHERE, address: guest };
+            world.router.send(&Solicitation::defence(there, guest, true).frame());
+        }
     }),
     ("a guest dies", |world, chance| {
         if let Some(guest) = chance.of(&world.village.living()) {
@@ -174,6 +191,21 @@ const FAULTS: &[Fault] = &[
                 .status();
         }
     }),
+    ("memory is scarce", |world, chance| {
+        if world.daemon.ask(r#"{"method":"status"}"#).is_none() {
+            return;
+        }
+        let more = chance.between(0, 1_000) << 10;
+        world.daemon.limit_memory(Some(more));
+        for _ in 0..200 {
+            let question = Solicitation::multicast(world.asker(), house(chance.between(0, 0x4000)));
+            world.router.send(&question.frame());
+        }
+        reload(world);
+    }),
+    ("the clock of the wall is set", |world, chance| {
+        world.daemon.set_clock(chance.of(&["+400d", "-3000d", "+59m", "-2h", "+0"]).expect("five"));
+    }),
     ("clients of the sockets are rude", |world, chance| {
         for name in ["control.sock", "metrics.sock"] {
             let clients: Vec<_> = (0..40)
@@ -246,6 +278,8 @@ const FAULTS: &[Fault] = &[
 /// Everything that a fault may have left, so that what must hold at rest can.
 pub(crate) fn put_right(world: &mut World) {
     let _ = fs::remove_file(world.daemon.run_directory().join("full"));
+    has_it_ended(world, "nothing");
+    world.daemon.limit_memory(None);
     world.daemon.signal(Signal::SIGCONT);
     if let Some(pid) = world.daemon.pid() {
         let _ = Command::new("prlimit").args(["--pid", &pid.to_string(), "--nofile=4096:"]).status();
@@ -267,6 +301,7 @@ pub(crate) fn put_right(world: &mut World) {
     if answered.is_none() {
         world.findings.violated("a reload of a good configuration is refused, or never done");
     }
+    claims::settle(world);
 }
 
 /// The kernel takes the addresses and routes of an interface away that goes down. The program that has set it up puts them back.

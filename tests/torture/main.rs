@@ -3,15 +3,19 @@
 //!     cargo test --test torture                                        twenty seconds, as in tests/run
 //!     cargo test --test torture -- --minutes 30 --seed 7               half an hour; a seed plays the same faults again
 //!
+//!     cargo test --test torture -- --minutes 30 --backend tc           with the program in the kernel
+//!
 //! The variable LONE64_OTHER names another build of lone64, a release build for example.
 //!
 //! A host between a router and a village of up to 48 guests, of which few stay as they are. Faults are injected in
 //! rounds; after each round everything that was broken is put right, and then what must hold is looked at (`rest`); what
 //! must never happen is looked for all the time (`watch`). The report says what was injected, and every violation with
-//! its round. Not injected: jumps of the clock, which is one for the whole machine, and scarce memory.
+//! its round. The clock of the wall is one for the whole machine, so lone64 is shown another one by libfaketime; the
+//! report says where that is not installed.
 //!
 //! * `world`: the namespaces, and the guests
 //! * `daemon`: lone64, as a process that is killed, stopped and started again
+//! * `claims`: what is claimed and released on its socket
 //! * `faults`: what is done to them
 //! * `watch`: every advertisement that the host sends is judged
 //! * `rest`: what holds when nothing is broken
@@ -20,6 +24,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is no pure room")]
 
 mod chance;
+mod claims;
 mod daemon;
 mod faults;
 mod rest;
@@ -56,8 +61,8 @@ use world::World;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some((time, seed)) = parse(&arguments) else {
-        eprintln!("torture: usage: [--minutes N | --seconds N] [--seed N]");
+    let Some((time, seed, backend)) = parse(&arguments) else {
+        eprintln!("torture: usage: [--minutes N | --seconds N] [--seed N] [--backend packet|tc]");
         return ExitCode::from(2);
     };
     // Mounts of its own too: a small file system beside the sockets can be filled.
@@ -65,9 +70,9 @@ fn main() -> ExitCode {
         println!("torture: ignored: only root can do this here ({error})");
         return ExitCode::SUCCESS;
     }
-    println!("torture: {} s, --seed {seed}", time.as_secs());
+    println!("torture: {} s, --seed {seed} --backend {backend}", time.as_secs());
     let start = Instant::now();
-    let mut world = World::new();
+    let mut world = World::new(backend);
     let mut chance = Chance::new(seed);
     let mut injected: BTreeMap<&'static str, u32> = BTreeMap::new();
     let mut rounds = 0;
@@ -87,16 +92,20 @@ fn main() -> ExitCode {
     for (name, count) in &injected {
         println!("{count:>7}  {name}");
     }
+    if !world.daemon.has_clock() {
+        println!("torture: the clock was not set: libfaketime is not installed");
+    }
     let measured = &world.measured;
     println!(
         "torture: {} questions for guests at rest answered, the slowest after {} ms, or {} ms where another station has just \
-         claimed or checked the address; {} advertisements judged; at most {} KiB and {} descriptors",
+         claimed or checked the address; {} advertisements judged; at most {} KiB and {} descriptors; aborted {} times without memory",
         measured.answered,
         measured.slowest.as_millis(),
         measured.slowest_disputed.as_millis(),
         world.findings.judged(),
         measured.memory,
-        measured.descriptors
+        measured.descriptors,
+        measured.aborted
     );
     let violations = world.findings.all();
     println!("torture: {} violations", violations.len());
@@ -106,12 +115,17 @@ fn main() -> ExitCode {
     if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// How long, and with which seed.
-fn parse(arguments: &[String]) -> Option<(Duration, u64)> {
-    let (mut time, mut seed) = (Duration::from_secs(20), 64);
+/// How long, with which seed, and with which backend.
+fn parse(arguments: &[String]) -> Option<(Duration, u64, &'static str)> {
+    let (mut time, mut seed, mut backend) = (Duration::from_secs(20), 64, "packet");
     let mut words = arguments.iter().map(String::as_str).filter(|word| *word != "--nocapture");
     while let Some(word) = words.next() {
-        let number: u64 = words.next()?.parse().ok()?;
+        let value = words.next()?;
+        if word == "--backend" {
+            backend = ["packet", "tc"].into_iter().find(|name| *name == value)?;
+            continue;
+        }
+        let number: u64 = value.parse().ok()?;
         match word {
             "--minutes" => time = Duration::from_secs(60 * number),
             "--seconds" => time = Duration::from_secs(number),
@@ -119,5 +133,5 @@ fn parse(arguments: &[String]) -> Option<(Duration, u64)> {
             _ => return None,
         }
     }
-    Some((time, seed))
+    Some((time, seed, backend))
 }

@@ -29,7 +29,7 @@ pub(crate) fn look(world: &mut World, chance: &mut Chance) {
         let question = Solicitation::multicast(world.asker(), nobody);
         world.router.send(&question.frame());
     }
-    for guest in world.village.living() {
+    for guest in world.village.living().into_iter().chain(world.village.claimed()) {
         is_answered(world, guest);
     }
     world.disputed.clear();

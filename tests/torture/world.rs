@@ -39,11 +39,13 @@ pub(crate) struct Measured {
     /// Of the guests whose address another station of the upstream has claimed or checked in the same round.
     pub(crate) slowest_disputed: Duration,
     pub(crate) memory: u64,
+    /// How often it aborted because it got no memory.
+    pub(crate) aborted: u32,
     pub(crate) descriptors: usize,
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(backend: &'static str) -> Self {
         let lab = Lab::veth();
         lab.host.ip(&FOREIGN.join("\n"));
         lab.host.output("nft", "add table ip6 torture");
@@ -53,7 +55,7 @@ impl World {
             village.bring(house(number), guest_mac(number, 0));
         }
         let findings = watch::begin(&lab, village.clone());
-        let daemon = Daemon::start(&lab);
+        let daemon = Daemon::start(&lab, backend);
         let (router, port) = (Endpoint::open(&lab.router, "rt0"), Endpoint::open(&lab.guest, "eth0"));
         Self {
             daemon,
@@ -85,6 +87,8 @@ pub(crate) struct Houses {
     pub(crate) alive: HashMap<Ipv6Addr, Mac>,
     /// When an address last was somebody's, or was said to be.
     vouched: HashMap<Ipv6Addr, Instant>,
+    /// What is claimed; `false`: or is not, because the reply was not heard.
+    claimed: HashMap<Ipv6Addr, bool>,
 }
 
 impl Village {
@@ -132,11 +136,42 @@ impl Village {
         self.houses().alive.remove(&address);
     }
 
+    pub(crate) fn may_be_claimed(&self, address: Ipv6Addr) {
+        self.houses().claimed.insert(address, false);
+    }
+
+    pub(crate) fn is_claimed(&self, address: Ipv6Addr) {
+        self.houses().claimed.insert(address, true);
+    }
+
+    pub(crate) fn is_released(&self, address: Ipv6Addr) {
+        self.vouch(address);
+        self.houses().claimed.remove(&address);
+    }
+
+    /// What is claimed for certain, in order.
+    pub(crate) fn claimed(&self) -> Vec<Ipv6Addr> {
+        self.those_claimed(true)
+    }
+
+    /// What may be claimed, in order.
+    pub(crate) fn perhaps_claimed(&self) -> Vec<Ipv6Addr> {
+        self.those_claimed(false)
+    }
+
+    fn those_claimed(&self, for_certain: bool) -> Vec<Ipv6Addr> {
+        let houses = self.houses();
+        let those = houses.claimed.iter().filter(|(_, certain)| **certain == for_certain);
+        let mut those: Vec<_> = those.map(|(address, _)| *address).collect();
+        those.sort();
+        those
+    }
+
     /// For how long an address has been nobody's; `None`: it never was anybody's.
     pub(crate) fn empty_for(&self, address: Ipv6Addr) -> Option<Duration> {
         let houses = self.houses();
         let is_of_the_lab = [GUEST, PLAIN, c(1), d(1)].contains(&address);
-        if is_of_the_lab || houses.alive.contains_key(&address) {
+        if is_of_the_lab || houses.alive.contains_key(&address) || houses.claimed.contains_key(&address) {
             return Some(Duration::ZERO);
         }
         houses.vouched.get(&address).map(Instant::elapsed)
@@ -173,6 +208,8 @@ pub(crate) fn is_in_a_range(address: Ipv6Addr) -> bool {
     segments[..4] == [0x2001, 0xdb8, 1, 2] && matches!(segments[4], 0xc | 0xd) && segments[5..7] == [0, 0]
 }
 
+/// The MAC of another host on the upstream's link.
+pub(crate) const ELSEWHERE: Mac = mac(0xbe);
 /// A MAC that no guest has.
 pub(crate) const LIAR: Mac = mac(0xbd);
 /// What nobody but others may touch.

@@ -4,13 +4,14 @@
 //! makes no sense is ignored, with one line of the log.
 
 pub(super) mod claims;
+pub(super) mod clocks;
 pub(super) mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -20,12 +21,15 @@ use tokio::task::spawn_blocking;
 use super::Daemon;
 use super::control::beside;
 use crate::engine::{Claiming, Input, Remembered};
-use claims::{Changed, Clocks, Journal};
+use claims::{Changed, Journal};
+use clocks::Clocks;
 
 /// Writes what is to be remembered.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Memory {
     writer: Option<Writer>,
+    /// What it is to do as soon as there is one.
+    unsent: Vec<Task>,
 }
 
 /// What a file is to say from here on.
@@ -70,17 +74,26 @@ impl Memory {
     }
 
     fn ask(&mut self, task: Task) {
-        let writer = self.writer.get_or_insert_with(Writer::start);
-        // It never ends before the queue does.
-        let _ = writer.queue.send(task);
+        self.unsent.push(task);
+        if self.writer.is_none() {
+            self.writer = Writer::start()
+                .inspect_err(|error| {
+                    tracing::warn!("nothing is written into files for now: no thread: {error}")
+                })
+                .ok();
+        }
+        if let Some(writer) = &self.writer {
+            // It never ends before the queue does.
+            self.unsent.drain(..).for_each(|task| _ = writer.queue.send(task));
+        }
     }
 }
 
 impl Writer {
-    fn start() -> Self {
+    fn start() -> io::Result<Self> {
         let (queue, tasks) = channel::<Task>();
         let (done, is_done) = channel();
-        thread::spawn(move || {
+        let write = move || {
             let (mut failed, mut journal) = (BTreeSet::new(), Journal::default());
             // Once: it changes nothing but what the next start knows.
             let mut complain = |file: &Path, error: io::Error, else_what: &str| {
@@ -88,9 +101,16 @@ impl Writer {
                     tracing::warn!("cannot write {}: {error}; {else_what}", file.display());
                 }
             };
-            while let Ok(first) = tasks.recv() {
+            loop {
+                let first = match journal.is_behind() {
+                    true => tasks.recv_timeout(AGAIN),
+                    false => tasks.recv().map_err(RecvTimeoutError::from),
+                };
+                if let Err(RecvTimeoutError::Disconnected) = first {
+                    break;
+                }
                 let (mut last, mut waiting) = (BTreeMap::new(), Vec::new());
-                for task in std::iter::once(first).chain(tasks.try_iter()) {
+                for task in first.into_iter().chain(tasks.try_iter()) {
                     match task {
                         Task::Write(file, note) => _ = last.insert(file, note),
                         Task::Claims(file, changed, clocks) => journal.take(file, changed, clocks),
@@ -109,8 +129,9 @@ impl Writer {
                 waiting.into_iter().for_each(|tell| _ = tell.send(()));
             }
             let _ = done.send(());
-        });
-        Self { queue, is_done }
+        };
+        thread::Builder::new().name("memory".to_owned()).spawn(write)?;
+        Ok(Self { queue, is_done })
     }
 }
 
@@ -203,5 +224,7 @@ fn replace(file: &Path, text: &[u8]) -> io::Result<File> {
     Ok(opened)
 }
 
+/// What could not be written is tried again after as long.
+const AGAIN: Duration = Duration::from_secs(2);
 /// For the last write at the exit.
 const PATIENCE: Duration = Duration::from_secs(1);
