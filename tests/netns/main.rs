@@ -40,6 +40,7 @@
 //! * `waiting`: what is not there yet at the start, and comes later
 //! * `alone`: one lone64 in a network namespace
 //! * `hand_over`: what stays, where another daemon follows
+//! * `kinds`: interfaces and links that not every kernel has
 //! * `vlan`: the program on a VLAN interface, where the kernel has those
 //! * `way_out`: what is given back, whatever ends the daemon
 //! * `record`: `--record`, and what the engine is told of what became of its effects
@@ -101,6 +102,7 @@ mod in_force;
 mod in_kernel;
 mod ingress;
 mod keepalived;
+mod kinds;
 mod lab;
 mod link;
 mod liveness;
@@ -256,6 +258,10 @@ fn main() {
     for (room, cases, refusal) in PROGRAMS {
         let refused = refused.clone().or_else(refusal);
         all.extend(trials::trials(cases.iter().map(|case| (*room, case)), refused.as_ref()));
+    }
+    for (kind, case) in kinds::CASES {
+        let refused = refused.clone().or_else(|| kinds::refusal(*kind));
+        all.extend(trials::trials(std::iter::once(("kinds", case)), refused.as_ref()));
     }
     let refused = refused.or_else(program::refusal);
     all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
