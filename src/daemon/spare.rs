@@ -1,13 +1,13 @@
-//! Memory that is free again: what a start, a reload or a long reply has needed for a moment goes back to the kernel.
+//! Memory that is not needed now: what a start, a reload or a long reply has needed for a moment goes back to the kernel.
 //!
-//! May touch: the allocator, through the kernel room.
+//! May touch: the allocator and what is mapped of the program's file, through the kernel room.
 
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::sleep;
 
-use crate::kernel::heap;
+use crate::kernel::{heap, image};
 
 /// What waits to be given back.
 #[derive(Debug, Default)]
@@ -21,10 +21,15 @@ impl Spare {
         }
         let later = tokio::spawn(async {
             sleep(PAUSE).await;
-            let _ = spawn_blocking(heap::give_back).await;
+            let _ = spawn_blocking(give_back).await;
         });
         self.0 = Some(later.abort_handle());
     }
+}
+
+fn give_back() {
+    heap::give_back();
+    image::give_back();
 }
 
 /// Longer than the tables of nftables are looked at behind a change.
