@@ -18,9 +18,9 @@ type Addresses = Range<usize>;
 
 /// Lets the kernel map only 16 KB around a page that is touched. Once, before the start has touched much.
 ///
-/// It maps nothing beyond the mapping in which the page is, so each mapping becomes many, which differ in a flag without
-/// a meaning here: MADV_DONTDUMP, for pages of which no core dump has a copy either way. The first piece of a mapping,
-/// with the ELF header that a core dump has, is left as it is.
+/// It maps nothing beyond the mapping in which the page is. So each mapping becomes many, which differ in a flag that
+/// means nothing here: MADV_DONTDUMP, for pages that a core dump leaves to the file anyway. The first piece of a mapping
+/// has the ELF header, which a core dump copies, so it does not get the flag.
 pub fn map_in_pieces() {
     if page_size() >= PIECE {
         return;
