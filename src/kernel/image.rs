@@ -205,8 +205,12 @@ mod tests {
     const PROGRAM: &str = "fe:00 12 /usr/bin/lone64";
     const NOTHING: &str = "0 kB\nSwap: 0 kB";
 
+    fn only(addresses: Addresses) -> Vec<Addresses> {
+        std::iter::once(addresses).collect()
+    }
+
     fn found(smaps: &[String]) -> Vec<Addresses> {
-        let segments = Segments { read_only: vec![0x1000..0x9000], written: vec![0x9000..0xb000] };
+        let segments = Segments { read_only: only(0x1000..0x9000), written: only(0x9000..0xb000) };
         unchanged(smaps.concat().lines().map(str::to_owned), &segments)
     }
 
@@ -217,7 +221,7 @@ mod tests {
             entry("3000-8000", "r-xp", PROGRAM, NOTHING),
             entry("8000-9000", "rw-p", PROGRAM, NOTHING),
         ];
-        assert_eq!(found(&smaps), [0x1000..0x8000]);
+        assert_eq!(found(&smaps), only(0x1000..0x8000));
     }
 
     #[test]
@@ -263,7 +267,7 @@ mod tests {
     fn pieces_end_where_the_mapping_ends_and_leave_its_first_page() {
         let pieces = |mapping: Addresses| marked_pieces(&mapping).collect::<Vec<_>>();
         assert_eq!(pieces(0x1000..0xd000), [0x4000..0x8000, 0xc000..0xd000]);
-        assert_eq!(pieces(0x4000..0x10000), [0x8000..0xc000]);
+        assert_eq!(pieces(0x4000..0x10000), only(0x8000..0xc000));
         assert_eq!(pieces(0x1000..0x2000), []);
     }
 
