@@ -12,7 +12,7 @@
 //! | [`config`] | the files it is told to read | TOML text to a policy in which impossible states cannot be written |
 //! | [`explanation`] | nothing | what a user reads of an error |
 //! | [`import`] | nothing: text in, text out | other responders' configurations as a lone64.toml |
-//! | [`kernel`] | the kernel | packet sockets, bpf(2), confinement, the allocator (the only `unsafe`), netlink, namespaces, sysctls |
+//! | [`kernel`] | the kernel | packet sockets, bpf(2), confinement, the process's own memory (the only `unsafe`), netlink, namespaces, sysctls |
 //! | [`daemon`] | the clock, the control socket, the service manager, the kernel through its room | the one loop between them |
 //! | [`trace`] | nothing: text in, values out | what entered an engine and left it, and the same again |
 //! | [`doctor`] | the kernel and files, to read; with `--live` a namespace of its own | what is wrong with a host |

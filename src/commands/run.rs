@@ -22,11 +22,12 @@ use crate::daemon::socket::SocketError;
 use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging};
 use crate::explanation;
 use crate::kernel::confinement::{self, Places};
-use crate::kernel::{heap, sysctl};
+use crate::kernel::{heap, image, sysctl};
 
 /// Serves until it is told to stop by SIGTERM or SIGINT.
 pub fn run(args: &RunArgs) -> Outcome {
     heap::keep_little();
+    image::map_in_pieces();
     let loaded = args.load()?;
     // Before the first thread, which is that of the log.
     let confined = confinement::enter(&places(args, &loaded));

@@ -161,7 +161,7 @@ impl Daemon {
     pub fn attach(&mut self, operator: Operator) {
         self.operator = operator;
         self.serve_metrics();
-        self.operator.spare.give_back_soon();
+        self.operator.spare.change_ended();
         let status = self.first_status_line();
         self.operator.service.ready(status);
     }

@@ -222,7 +222,7 @@ impl Daemon {
         self.operator.answer_reload(result);
         let status = self.status_line();
         self.operator.service.ready(status);
-        self.operator.spare.give_back_soon();
+        self.operator.spare.change_ended();
     }
 
     /// Tells the service manager what is due.
@@ -253,7 +253,7 @@ impl Daemon {
             Method::Status(params) => {
                 let reply = Reply::result(&Status::of(&self.engine, &params, now));
                 if reply.is_long() {
-                    self.operator.spare.give_back_soon();
+                    self.operator.spare.long_reply_ended();
                 }
                 match &self.operator.in_force {
                     Some(in_force) if params.is_first() => {

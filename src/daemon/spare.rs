@@ -1,30 +1,53 @@
-//! Memory that is free again: what a start, a reload or a long reply has needed for a moment goes back to the kernel.
+//! Memory that is not needed now: what a start, a reload or a long reply has needed for a moment goes back to the kernel.
 //!
-//! May touch: the allocator, through the kernel room.
+//! May touch: the allocator and what is mapped of the program's file, through the kernel room.
 
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::sleep;
 
-use crate::kernel::heap;
+use crate::kernel::{heap, image};
 
 /// What waits to be given back.
 #[derive(Debug, Default)]
-pub(super) struct Spare(Option<AbortHandle>);
+pub(super) struct Spare {
+    change: Option<AbortHandle>,
+    reply: Option<AbortHandle>,
+}
 
 impl Spare {
-    /// Something large has ended. What it has left to do, such as the guards of a new configuration, ends meanwhile.
-    pub(super) fn give_back_soon(&mut self) {
-        if let Some(earlier) = self.0.take() {
-            earlier.abort();
-        }
+    /// A start or a reload has ended, which needs code that may never be needed again. What it has left to do, such as
+    /// the guards of a new configuration, mostly ends meanwhile, and the rest before the second time.
+    pub(super) fn change_ended(&mut self) {
+        let later = tokio::spawn(async {
+            for pause in [PAUSE, 2 * PAUSE] {
+                sleep(pause).await;
+                let _ = spawn_blocking(give_back).await;
+            }
+        });
+        put_off(&mut self.change, later.abort_handle());
+    }
+
+    /// A long reply has been written, which a program may ask for every few seconds.
+    pub(super) fn long_reply_ended(&mut self) {
         let later = tokio::spawn(async {
             sleep(PAUSE).await;
             let _ = spawn_blocking(heap::give_back).await;
         });
-        self.0 = Some(later.abort_handle());
+        put_off(&mut self.reply, later.abort_handle());
     }
+}
+
+fn put_off(waiting: &mut Option<AbortHandle>, later: AbortHandle) {
+    if let Some(earlier) = waiting.replace(later) {
+        earlier.abort();
+    }
+}
+
+fn give_back() {
+    heap::give_back();
+    image::give_back();
 }
 
 /// Longer than the tables of nftables are looked at behind a change.

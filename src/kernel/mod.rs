@@ -9,6 +9,7 @@ pub mod confinement;
 pub mod ears;
 pub mod guard;
 pub mod heap;
+pub mod image;
 pub mod netlink;
 pub mod netns;
 mod newcomers;

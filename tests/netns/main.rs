@@ -30,6 +30,7 @@
 //! * `crowd`: thousands of downstreams, and a scan
 //! * `metrics`, `metrics_socket`: the numbers, and who asks for them
 //! * `control`, `reload`: the control socket, and what others do to it; a new configuration
+//! * `resident`: memory that is not needed now
 //! * `explain`: why an address is answered for, or not, as `lone64 explain` tells it
 //! * `sysctls`: what is changed in the kernel, and changed back
 //! * `confinement`: what the daemon gives up at the start, and that it serves all the same
@@ -125,6 +126,7 @@ mod provider;
 mod proxy_downstream;
 mod record;
 mod reload;
+mod resident;
 mod routers;
 mod routes;
 mod shipped;
@@ -212,6 +214,7 @@ fn main() {
         ("switch", switch::CASES),
         ("control", control::CASES),
         ("reload", reload::CASES),
+        ("resident", resident::CASES),
         ("explain", explain::CASES),
         ("sysctls", sysctls::CASES),
         ("follow", follow::CASES),
