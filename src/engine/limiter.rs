@@ -135,4 +135,14 @@ mod tests {
         assert_eq!(granted(&mut limiter, Time::at(Duration::from_millis(250))), 0);
         assert_eq!(granted(&mut limiter, Time::at(Duration::from_millis(375))), 1);
     }
+
+    #[test]
+    fn a_lower_limit_keeps_as_much_of_a_debt_as_it_allows() {
+        let mut limiter = Limiter::new(80);
+        granted(&mut limiter, Time::ORIGIN);
+        assert_eq!((0..40).filter(|_| limiter.take_in_debt(Time::ORIGIN)).count(), 20);
+        limiter.change(&Limiter::new(8), Time::ORIGIN);
+        assert_eq!(granted(&mut limiter, Time::at(Duration::from_millis(250))), 0);
+        assert_eq!(granted(&mut limiter, Time::at(Duration::from_millis(375))), 1);
+    }
 }

@@ -162,6 +162,11 @@ mod tests {
     }
 
     #[test]
+    fn it_prints_its_name() {
+        assert_eq!(DropReason::HopLimit.to_string(), "hop_limit");
+    }
+
+    #[test]
     fn the_position_in_all_is_the_value() {
         for (position, reason) in DropReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, position);

@@ -9,7 +9,7 @@ use crate::wire::{MAX_EMITTED, Mac, Solicitation, solicited_node};
 
 /// What the kernel would return: how many bytes pass. A load beyond the frame drops the frame.
 fn run(program: &[Instruction], frame: &[u8], packet_type: u32) -> u32 {
-    let mut accumulator = 0;
+    let (mut accumulator, mut index) = (0, 0);
     let mut at = 0;
     loop {
         let Instruction { code, if_true, if_false, operand } = program[at];
@@ -41,6 +41,11 @@ fn run(program: &[Instruction], frame: &[u8], packet_type: u32) -> u32 {
                 accumulator &= operand;
                 None
             }
+            TO_INDEX => {
+                index = accumulator;
+                None
+            }
+            JUMP_EQUAL_INDEX => Some(accumulator == index),
             JUMP_EQUAL => Some(accumulator == operand),
             JUMP_GREATER => Some(accumulator > operand),
             RETURN => return operand,
@@ -179,6 +184,34 @@ fn too_many_ranges_are_widened_to_what_covers_them() {
     assert!(!passes(&program, "2001:db8:1:3::1"));
 }
 
+/// Targets between ranges concern nobody here, as long as the ranges are compared one by one.
+#[test]
+fn as_many_ranges_and_neighbors_as_have_room_are_not_widened() {
+    let ranges: Vec<_> = (0..MAX_RANGES).map(|n| net(&format!("2001:db8:1:2:{:x}::/112", n * 2))).collect();
+    let program = upstream(&ranges, &[]);
+    assert!(passes(&program, "2001:db8:1:2:4::5") && !passes(&program, "2001:db8:1:2:5::5"));
+    let neighbors: Vec<_> =
+        (0..MAX_NEIGHBORS).map(|n| net(&format!("2001:db8:1:{:x}::5/128", n * 2))).collect();
+    let program = upstream(&ranges, &neighbors);
+    let heard = ["2001:db8:1:4::5", "2001:db8:1:5::5"].map(|target| {
+        let mut frame = question(target.parse().expect("an address"));
+        frame[54] = 136;
+        run(&program, &frame, 0) != 0
+    });
+    assert_eq!(heard, [true, false]);
+}
+
+#[test]
+fn in_brief_ranges_are_always_widened() {
+    let ranges = [net("2001:db8:1:2:4::/112"), net("2001:db8:1:2:6::/112")];
+    let (brief, long) = (upstream_in_brief(&ranges, &[]), upstream(&ranges, &[]));
+    assert!(brief.len() < long.len());
+    assert!(
+        ["2001:db8:1:2:4::5", "2001:db8:1:2:5::5", "2001:db8:1:2:6::5"].iter().all(|t| passes(&brief, t))
+    );
+    assert!(!passes(&brief, "2001:db8:1:2:8::5"));
+}
+
 #[test]
 fn a_link_local_gateway_does_not_widen_them_to_everything() {
     let ranges = (0..200u16).map(|n| net(&format!("2001:db8:1:2:{:x}::/112", n * 2)));
@@ -293,4 +326,24 @@ fn newcomers_of_upstreams_do_not_pass() {
     let many: Vec<_> = (100..400).collect();
     assert!(newcomers(&many).len() < 256, "more upstreams than the program has room for");
     assert!(run(&newcomers(&many), &checked, 2) != 0);
+}
+
+#[test]
+fn stations_that_have_arrived_say_so_by_rarp_or_gratuitous_arp() {
+    let frame = |ethertype: u16, sender: [u8; 4], target: [u8; 4]| {
+        let mut frame = vec![0; 60];
+        frame[12..14].copy_from_slice(&ethertype.to_be_bytes());
+        frame[28..32].copy_from_slice(&sender);
+        frame[38..42].copy_from_slice(&target);
+        frame
+    };
+    let (one, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    let rarp = frame(0x8035, [0; 4], one);
+    for (upstreams, is_heard) in [(vec![], true), (vec![8], true), (vec![3, CAME_ON], false)] {
+        let heard = |frame: &[u8], kind| run(&arrivals(&upstreams), frame, kind) != 0;
+        assert_eq!(heard(&rarp, 1), is_heard, "{upstreams:?}");
+        assert_eq!(heard(&frame(0x0806, one, one), 1), is_heard, "{upstreams:?}");
+        assert!(!heard(&frame(0x0806, one, other), 1), "a question of one station for another");
+        assert!(!heard(&rarp, 3) && !heard(&rarp, 4), "to another host, and from this one");
+    }
 }

@@ -96,6 +96,7 @@ mod tests {
     fn prints_and_reads_the_same_address() {
         let mac = Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
         assert_eq!(mac.to_string().parse(), Ok(mac));
+        assert_eq!(format!("{mac:?}"), "52:54:00:12:34:56");
     }
 
     #[test]

@@ -239,3 +239,62 @@ proptest! {
         let _ = Message::parse(&frame, STATION);
     }
 }
+
+#[test]
+fn a_query_is_taken_from_any_station_to_the_link_or_to_this_one() {
+    let from = MldQuery { source_mac: Mac([0x52, 0x54, 0xab, 0xcd, 0xef, 9]), ..query() };
+    let mut frame = bytes(&from);
+    assert_eq!(Message::parse(&frame, STATION), Ok(Message::Query(from)));
+    frame[..6].copy_from_slice(&STATION.0);
+    assert_eq!(Message::parse(&frame, STATION), Ok(Message::Query(from)));
+    frame[5] ^= 1;
+    assert_eq!(Message::parse(&frame, STATION), Err(DropReason::OtherStation));
+}
+
+/// RFC 2710 §3.4 and RFC 3810 §5.1.3: the first version has milliseconds only.
+#[test]
+fn a_time_that_has_no_code_becomes_the_longest_one_and_the_first_long_one_is_exact() {
+    let read = |version, milliseconds| {
+        let sent = MldQuery { version, max_response: Duration::from_millis(milliseconds), ..query() };
+        match Message::parse(&bytes(&sent), STATION) {
+            Ok(Message::Query(query)) => query.max_response.as_millis(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(read(MldVersion::V1, 65_535), 65_535);
+    assert_eq!(read(MldVersion::V1, 70_000), 65_535);
+    assert_eq!(read(MldVersion::V2, 65_528), 65_528);
+    assert_eq!(read(MldVersion::V2, 65_536), 65_536);
+}
+
+#[test]
+fn a_report_of_the_first_version_may_be_longer_but_not_shorter() {
+    let records = vec![MldRecord {
+        kind: MldRecordKind::IsListened,
+        group: "ff02::1:ff00:5".parse().expect("a group"),
+    }];
+    let sent = MldReport { version: MldVersion::V1, records, ..guests_report(&[]) };
+    let mut frame = bytes_of(&sent);
+    frame.extend([0; 4]);
+    let payload = EXTENSION + V1_LENGTH;
+    for length in (payload - 4..payload + 4).filter(|length| *length > EXTENSION) {
+        frame[18..20].copy_from_slice(&(length as u16).to_be_bytes());
+        let read = Message::parse_with(Checksum::Pending, &frame, STATION);
+        let wanted = if length < payload { Err(DropReason::MessageTruncated) } else { Ok(sent.clone()) };
+        assert_eq!(read, wanted.map(Message::Report), "{length}");
+    }
+}
+
+/// RFC 3810 §5.2.6: a record is followed by its sources, and by auxiliary data in words of 32 bits.
+#[test]
+fn what_follows_a_record_with_auxiliary_data_is_read() {
+    use MldRecordKind::{Begin, End};
+    let said = [(Begin, "ff02::1:ff00:5"), (End, "ff02::1:ff00:6")];
+    let mut frame = bytes_of(&guests_report(&said));
+    let first = HEADERS + EXTENSION + 8;
+    frame[first + 1] = 2;
+    frame.splice(first + RECORD..first + RECORD, [0xa5; 8]);
+    let payload = u16::try_from(frame.len() - HEADERS).expect("a short frame");
+    frame[18..20].copy_from_slice(&payload.to_be_bytes());
+    assert_eq!(Message::parse(&with_sum(frame), STATION), Ok(Message::Report(guests_report(&said))));
+}

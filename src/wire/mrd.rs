@@ -128,4 +128,18 @@ mod tests {
         close(&mut frame, (asked.source_mac, Mac::multicast(ALL_SNOOPERS)), (asked.source, ALL_SNOOPERS));
         assert_eq!(parse(&frame), Err(DropReason::MessageType));
     }
+
+    #[test]
+    fn a_question_that_is_cut_is_refused() {
+        let source = "fe80::9".parse().expect("an address");
+        let asked = MulticastRouterSolicitation { source_mac: Mac([2, 0, 0, 0, 0, 9]), source };
+        let mut frame = [0; 66];
+        asked.emit(&mut frame);
+        for length in 0..LENGTH {
+            frame[19] = 8 + length as u8;
+            let station = Mac([2, 0, 0, 0, 0, 1]);
+            let read = MulticastRouterSolicitation::parse(&frame, station, Checksum::Pending);
+            assert_eq!(read, Err(DropReason::MessageTruncated), "{length} bytes");
+        }
+    }
 }

@@ -30,6 +30,19 @@ fn a_checksum_that_is_not_computed_yet_is_all_that_is_not_checked() {
     }
 }
 
+/// A target may begin with a byte that is the type of a message for listeners (130, 131, 132, 143) or routers (152) behind
+/// a hop-by-hop header. Without that header it is no such message.
+#[test]
+fn a_target_that_looks_like_the_type_of_another_message_is_a_target() {
+    for first in [130, 131, 132, 143, 152] {
+        let target = address(&format!("{:x}::5", first << 8));
+        let frame = Frame { target, ..Frame::solicitation() };
+        assert_eq!(frame.parsed().target, target);
+        let unknown = Frame { kind: 58, ..frame };
+        assert_eq!(unknown.parse(), Err(DropReason::MessageType), "{target}");
+    }
+}
+
 #[test]
 fn no_reason_of_the_wire_room_is_without_a_frame() {
     // A frame longer than the receive buffer never becomes bytes: the packet socket says so.

@@ -11,5 +11,6 @@ mod options;
 mod program;
 mod reference;
 mod repeats;
+mod responder;
 mod roundtrip;
 mod rows;

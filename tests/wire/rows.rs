@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use lone64::wire::program::Verdict;
+use lone64::wire::program::{Room, Rows, Verdict};
 
 use super::frames::{Frame, address};
 use super::machine::judge::{NOW, Scene};
@@ -54,4 +54,42 @@ fn a_search_has_an_end() {
     machine.write_row(last, other(last), u64::MAX);
     machine.write_row((last + 1) % rows().count(), Some(target), u64::MAX);
     assert_eq!(machine.run(&program, &mut Frame::solicitation().bytes(), false), -1);
+}
+
+/// A target whose search begins at this row.
+fn beginning_at(rows: &Rows, row: u32, number: u32) -> Ipv6Addr {
+    let all = (0..).map(|n| Ipv6Addr::from(address("2001:db8:1:2:c::").to_bits() + n));
+    all.filter(|target| rows.of(*target).next() == Some(row)).nth(number as usize).unwrap()
+}
+
+#[test]
+fn of_two_targets_whose_search_begins_at_one_row_the_first_stays_there() {
+    let rows = Rows::new(1, [3, 5]);
+    let (first, second) = (beginning_at(&rows, 4, 0), beginning_at(&rows, 4, 1));
+    let room = rows.room(second, |row| (row == 4).then_some(first));
+    assert_eq!(room, Some(Room { row: 5, moved: Vec::new() }));
+}
+
+#[test]
+fn no_target_is_moved_to_where_its_search_does_not_come() {
+    let rows = Rows::new(1, [3, 5]);
+    let steps = rows.of(Ipv6Addr::LOCALHOST).count() as u32;
+    let new = beginning_at(&rows, 20, 1);
+    let table = |begins_at: u32| {
+        let rows = &rows;
+        let others = [(20, 19), (21, 21), (22, begins_at)];
+        let taken = others.map(|(row, begins_at)| (row, beginning_at(rows, begins_at, 0)));
+        move |row| taken.iter().find(|(taken, _)| *taken == row).map(|(_, other)| *other)
+    };
+    // The one in row 22 may go one row on, or is in the last row that its search comes to.
+    let room = rows.room(new, table(22 - (steps - 2)));
+    assert_eq!(room, Some(Room { row: 21, moved: vec![22, 21] }));
+    assert_eq!(rows.room(new, table(22 - (steps - 1))), None);
+}
+
+#[test]
+fn a_table_without_an_empty_row_has_no_room() {
+    let rows = Rows::new(1, [3, 5]);
+    let all: Vec<_> = (0..rows.count()).map(|row| beginning_at(&rows, row, 0)).collect();
+    assert_eq!(rows.room(beginning_at(&rows, 7, 1), |row| Some(all[row as usize])), None);
 }
