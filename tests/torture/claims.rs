@@ -6,14 +6,15 @@ use crate::chance::Chance;
 use crate::lab::c;
 use crate::world::World;
 
-/// Claims one that no guest has. On a full disk it counts, and is written later, so that a kill may lose it.
+/// Claims one that no guest has. While files cannot be written it counts, and is
+/// written later, so that a kill may lose it.
 pub(crate) fn claim(world: &mut World, chance: &mut Chance) {
     let address = place(chance.between(0, PLACES));
     // It may count from now on, and it must from the reply on.
     world.village.may_be_claimed(address);
     let request = format!(r#"{{"method":"claim","params":{{"what":["{address}"],"for":"1h"}}}}"#);
     if world.daemon.ask(&request).is_some_and(|reply| reply["error"].is_null())
-        && !world.daemon.is_disk_full()
+        && !world.daemon.may_not_write()
     {
         world.village.is_claimed(address);
     }
@@ -37,7 +38,7 @@ fn give_up(world: &mut World, address: Ipv6Addr) {
     world.village.may_be_claimed(address);
     let request = format!(r#"{{"method":"release","params":{{"what":["{address}"]}}}}"#);
     // That there is no such claim is good, too.
-    if world.daemon.ask(&request).is_some() && !world.daemon.is_disk_full() {
+    if world.daemon.ask(&request).is_some() && !world.daemon.may_not_write() {
         world.village.is_released(address);
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Daemon {
     backend: &'static str,
     /// Whether it may get little more memory than it has.
     is_short: bool,
+    /// Whether it may open hardly any file.
+    has_few_descriptors: bool,
     /// The library that shows it another clock of the wall, if the machine has it.
     clock: Option<PathBuf>,
 }
@@ -46,7 +48,8 @@ impl Daemon {
         mount(Some("tmpfs"), &directory.join("run"), Some("tmpfs"), MsFlags::empty(), Some("size=256k"))
             .expect("root");
         let clock = glob::glob(CLOCK).expect("a pattern").flatten().next();
-        let mut daemon = Self { child: None, directory, backend, is_short: false, clock };
+        let mut daemon =
+            Self { child: None, directory, backend, is_short: false, has_few_descriptors: false, clock };
         daemon.set_clock("+0");
         daemon.write(Config::Good);
         daemon.launch(lab);
@@ -101,7 +104,7 @@ impl Daemon {
                 .env("FAKETIME_NO_CACHE", "1");
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.is_short = false;
+        (self.is_short, self.has_few_descriptors) = (false, false);
         self.child = Some(lab.host.spawn(&mut command));
     }
 
@@ -140,9 +143,23 @@ impl Daemon {
         may
     }
 
-    /// Whether the file that fills the disk is there.
-    pub(crate) fn is_disk_full(&self) -> bool {
-        self.run_directory().join("full").exists()
+    /// Lets it have one descriptor more than it has, or as many as it wants.
+    pub(crate) fn limit_descriptors(&mut self, is_limited: bool) {
+        let (Some(pid), Some((_, open))) = (self.pid(), self.size()) else { return };
+        let most = if is_limited { open + 1 } else { 4_096 };
+        self.has_few_descriptors = is_limited;
+        let _ =
+            Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={most}:")]).status();
+    }
+
+    /// All that was scarce is there again, and it goes on as if it always had been.
+    pub(crate) fn is_at_rest(&mut self) {
+        self.is_short = false;
+    }
+
+    /// Whether it may be unable to write into a file now.
+    pub(crate) fn may_not_write(&self) -> bool {
+        self.is_short || self.has_few_descriptors || self.run_directory().join("full").exists()
     }
 
     pub(crate) fn log(&self) -> PathBuf {
