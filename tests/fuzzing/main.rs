@@ -232,7 +232,10 @@ fn a_question_that_a_reload_asks_again_is_answered() {
     engine::run(include_bytes!("seeds/engine/asked-again-by-a-reload"));
 }
 
-const TARGETS: [(&str, fn(&[u8])); 9] = [
+/// What it is called, and what runs one input.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 9] = [
     ("parse", parse::run),
     ("mld", mld::run),
     ("program", program::run),
