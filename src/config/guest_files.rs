@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::bytes;
 use super::effective::Effective;
 use super::file::{self, Grammar, Source};
-use super::files::{self, Stamp};
+use super::files::{self, Document, Stamp};
 use super::guest::{self, Around, Taken};
 use super::guest_keys::GuestKeys;
 use super::problem::{Place, Problem, Problems, Report};
@@ -141,6 +141,17 @@ impl GuestFiles {
         self.own.iter().chain(self.keys().map(GuestKeys::policy)).cloned().collect()
     }
 
+    /// The guests of a file with this text, beside a configuration that means this. For the fuzzers.
+    #[doc(hidden)]
+    pub fn parse(text: &str, origin: &str, policy: &Policy) -> Result<Vec<Arc<GuestPolicy>>, Problems> {
+        let Policy { ranges, suffixes, upstreams, guests, .. } = policy;
+        let mut taken = Taken::default();
+        guests.iter().for_each(|guest| taken.take(guest, "the configuration".to_owned()));
+        let document = Document { origin: origin.to_owned(), text: text.to_owned() };
+        let guests = judge(&document, Around { ranges, suffixes, upstreams }, &mut taken)?;
+        Ok(guests.iter().map(|guest| Arc::clone(guest.policy())).collect())
+    }
+
     /// Keeps each guest of the configuration itself as this value. What files say is kept as long as they are as they were.
     pub(super) fn share(&mut self, share: impl Fn(&mut Arc<GuestPolicy>)) {
         Arc::make_mut(&mut self.own).iter_mut().for_each(share);
@@ -182,7 +193,12 @@ impl GuestFiles {
 fn read(path: &Path, around: Around<'_>, taken: &mut Taken) -> Result<GuestFile, Problems> {
     // What is written while it is read looks different afterwards.
     let stamp = Stamp::of(path).filter(Stamp::is_old);
-    let document = files::read_one(path)?;
+    let guests = judge(&files::read_one(path)?, around, taken)?;
+    Ok(GuestFile { guests: guests.into_boxed_slice(), stamp })
+}
+
+/// The guests of one text.
+fn judge(document: &Document, around: Around<'_>, taken: &mut Taken) -> Result<Vec<GuestKeys>, Problems> {
     let (origin, text) = (document.origin.as_str(), bytes::unmarked(&document.text));
     let mut report = Report::new(origin, text);
     let (file, grammar) = file::read(&[Source { origin, text, start: 0 }], &mut report);
@@ -202,8 +218,7 @@ fn read(path: &Path, around: Around<'_>, taken: &mut Taken) -> Result<GuestFile,
     if !report.is_empty() {
         return Err(report.into_problems());
     }
-    let guests = Effective::of_guests(&file, &guests, &report).into_boxed_slice();
-    Ok(GuestFile { guests, stamp })
+    Ok(Effective::of_guests(&file, &guests, &report))
 }
 
 /// Far more than one host has guests.

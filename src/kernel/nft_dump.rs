@@ -112,6 +112,13 @@ fn kind(message: &[u8]) -> Option<u8> {
     (kind >> 8 == NFNL_SUBSYS_NFTABLES).then_some(kind as u8)
 }
 
+/// The elements in one datagram, of whatever set. For the fuzzers.
+#[doc(hidden)]
+pub fn elements_in(datagram: &[u8]) -> Vec<Element> {
+    let messages = messages(datagram).filter(|message| kind(message) == NFT_MSG_NEWSETELEM);
+    messages.flat_map(elements_of).collect()
+}
+
 /// The attributes of each element.
 fn attributes_of_elements(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lists = attributes(message.get(HEADER..).unwrap_or_default());

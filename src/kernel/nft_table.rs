@@ -61,8 +61,7 @@ impl TableWatch {
     }
 
     fn is_touched(&self) -> bool {
-        let is_ours = |message| self.tables.iter().any(|table| is_about(*table, message));
-        messages(&self.buffer).any(is_ours)
+        self.tables.iter().any(|table| is_told_of(*table, &self.buffer))
     }
 }
 
@@ -75,6 +74,12 @@ pub fn is_there(table: Table) -> io::Result<bool> {
     // The kernel has answered before it comes back from the question.
     socket.recv(&mut answer, libc::MSG_DONTWAIT)?;
     Ok(messages(&answer).any(|message| is_about(table, message)))
+}
+
+/// Whether one datagram is about this table.
+#[doc(hidden)]
+pub fn is_told_of(table: Table, datagram: &[u8]) -> bool {
+    messages(datagram).any(|message| is_about(table, message))
 }
 
 /// A request of nf_tables about this table, with these attributes behind its name.

@@ -13,7 +13,8 @@ pub fn run(bytes: &[u8]) {
     check(&framed(bytes));
 }
 
-fn check(frame: &[u8]) {
+/// One frame.
+pub fn check(frame: &[u8]) {
     let pending = Message::parse_with(Checksum::Pending, frame, STATION);
     match Message::parse(frame, STATION) {
         Err(DropReason::Checksum) => {}
@@ -72,7 +73,7 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 4443 §2.3, over the addresses, the message, its length and its type.
-fn checksum(addresses_and_message: &[u8], length: usize) -> u16 {
+pub fn checksum(addresses_and_message: &[u8], length: usize) -> u16 {
     let words =
         addresses_and_message.chunks(2).map(|w| u64::from(w[0]) << 8 | u64::from(*w.get(1).unwrap_or(&0)));
     let mut sum = words.sum::<u64>() + length as u64 + 58;
@@ -82,7 +83,8 @@ fn checksum(addresses_and_message: &[u8], length: usize) -> u16 {
     !(sum as u16)
 }
 
-const STATION: Mac = Mac([2, 0, 0, 0, 0, 2]);
+/// Who hears the frames.
+pub const STATION: Mac = Mac([2, 0, 0, 0, 0, 2]);
 /// Where the IPv6 addresses begin in a frame.
 const ADDRESSES: usize = 22;
 /// Where the ICMPv6 checksum stands in a frame.

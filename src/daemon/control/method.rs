@@ -123,8 +123,8 @@ impl Method {
     pub const NAMES: &'static str =
         "`status`, `explain`, `claim`, `release`, `reload`, `hand_over` and `watch`";
 
-    /// Reads a request.
-    pub(super) fn parse(line: &[u8]) -> Result<Self, Fault> {
+    /// Reads a request: one line, with or without its end.
+    pub fn parse(line: &[u8]) -> Result<Self, Fault> {
         // A list of the fields' values would do for serde, too, and for nobody else.
         let request = serde_json::from_slice::<Map<String, Value>>(line)
             .and_then(|object| serde_json::from_value::<Request>(Value::Object(object)));

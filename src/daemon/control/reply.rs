@@ -55,7 +55,7 @@ impl Reply {
     }
 
     /// The line, with its end.
-    pub(super) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         match self {
             // Put around it, because what is long should not be written twice.
             Self::Result(text) => format!("{{\"version\":{VERSION},\"result\":{text}}}\n"),

@@ -130,6 +130,8 @@ struct Walk<'a, 'p> {
     may_pass: Option<String>,
     /// The first rule that may not, and names the packet's addresses, or looks at its bytes.
     may_stop: Option<(Site<'a>, Fate)>,
+    /// Rules that are still looked at: where chains jump to each other, few of them can make a way without an end.
+    left: usize,
 }
 
 type Site<'a> = (&'a Chain, usize, &'a Rule);
@@ -151,7 +153,7 @@ enum Certainty {
 
 impl<'a, 'p> Walk<'a, 'p> {
     fn new(rules: &'a Ruleset, packet: &'p Packet<'p>) -> Self {
-        Self { rules, packet, may_pass: None, may_stop: None }
+        Self { rules, packet, may_pass: None, may_stop: None, left: MOST_RULES }
     }
 
     fn judge(mut self, base: &'a Chain, properties: &Base) -> Option<Objection<'a>> {
@@ -186,6 +188,11 @@ impl<'a, 'p> Walk<'a, 'p> {
             return End::Through;
         }
         for (number, rule) in chain.rules.iter().enumerate() {
+            let Some(left) = self.left.checked_sub(1) else {
+                self.may_pass.get_or_insert_with(|| "rules that are too many to follow".to_owned());
+                return End::Through;
+            };
+            self.left = left;
             for (verdict, certainty, names_it) in self.verdicts(rule, certainty) {
                 let site = (chain, number, rule);
                 match self.apply(verdict, &certainty, names_it, site, depth) {
@@ -360,6 +367,8 @@ fn described(field: &Field) -> String {
 
 /// The kernel's own limit (NFT_JUMP_STACK_SIZE).
 const DEEPEST: usize = 16;
+/// A kernel that looked at so many would pass some hundred packets per second.
+const MOST_RULES: usize = 300_000;
 
 #[cfg(test)]
 #[path = "evaluate_tests.rs"]

@@ -265,3 +265,15 @@ fn a_packet_that_is_given_its_own_address_as_source_is_not_translated_by_a_later
     let snat = Fate::Translated("snat".to_owned());
     assert_eq!(fates(&ruleset("accept", &elsewhere, &[], &[]), &TO_GUEST), [snat]);
 }
+
+/// Sixteen deep, and ten wide at each depth.
+#[test]
+fn a_way_through_chains_that_jump_to_each_other_has_an_end() {
+    let jump = json!([{"jump": {"target": "f"}}]);
+    let rules = ruleset("drop", &vec![jump; 10], &[], &[]);
+    let fate = fates(&rules, &TO_GUEST).pop();
+    assert!(
+        matches!(&fate, Some(Fate::PerhapsDropped(why)) if why.contains("too many to follow")),
+        "{fate:?}"
+    );
+}

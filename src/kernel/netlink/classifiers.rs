@@ -102,7 +102,7 @@ fn places(message: &TcMessage) -> Vec<(IfIndex, Hook)> {
     hooks.iter().map(|hook| (IfIndex(link), *hook)).collect()
 }
 
-fn classifier(link: IfIndex, hook: Hook, message: &TcMessage) -> Option<Classifier> {
+pub(super) fn classifier(link: IfIndex, hook: Hook, message: &TcMessage) -> Option<Classifier> {
     // The upper half is the preference, the lower one the ethertype, in the order of the network.
     let protocol = u16::from_be((message.header.info & 0xffff) as u16);
     // The first message of each preference stands for all, and has no handle and no filter.

@@ -242,16 +242,6 @@ pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message> {
     })
 }
 
-/// What kind each message of one datagram is, and its flags.
-pub(super) fn kinds(mut datagram: &[u8]) -> impl Iterator<Item = (u16, u16)> {
-    std::iter::from_fn(move || {
-        let header = NetlinkBuffer::new_checked(datagram).ok()?;
-        let (kind, length) = ((header.message_type(), header.flags()), header.length() as usize);
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(kind)
-    })
-}
-
 fn write(datagram: &mut Vec<u8>, message: RouteNetlinkMessage, flags: u16, sequence: u32) {
     let mut message = Message::from(message);
     (message.header.flags, message.header.sequence_number) = (flags, sequence);

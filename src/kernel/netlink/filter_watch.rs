@@ -56,7 +56,7 @@ impl FilterWatch {
 }
 
 /// The links on which something was taken away, as one datagram tells it.
-fn links(mut datagram: &[u8]) -> Vec<IfIndex> {
+pub(super) fn links(mut datagram: &[u8]) -> Vec<IfIndex> {
     let mut links = Vec::new();
     while let Ok(message) = NetlinkBuffer::new_checked(datagram) {
         let length = message.length() as usize;

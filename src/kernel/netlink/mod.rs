@@ -9,6 +9,8 @@ mod addresses;
 mod classifiers;
 mod connection;
 mod convert;
+#[doc(hidden)]
+pub mod datagram;
 mod filter_watch;
 mod groups;
 mod lab;

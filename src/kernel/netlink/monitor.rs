@@ -9,7 +9,6 @@ use std::io;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NLM_F_CREATE, NetlinkPayload};
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::neighbour::NeighbourMessage;
@@ -19,10 +18,10 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 
 use super::NetlinkError;
-use super::connection::{LONGEST_DATAGRAM, kinds, messages};
+use super::connection::LONGEST_DATAGRAM;
 use super::convert::facts;
-use super::groups::{self, group_facts};
 use super::requests::Requests;
+use super::{datagram, groups};
 use crate::engine::facts::Fact;
 
 /// A subscription to every change of links, IPv6 addresses, IPv6 routes and rules, neighbors, and groups of bridges in
@@ -168,15 +167,8 @@ impl Monitor {
         match received {
             // Anybody may send to a netlink socket; the kernel's port is 0.
             Ok(sender) if sender.port_number() == 0 => {
-                let is_shrunk = kinds(&self.buffer).any(is_of_shrunk_group);
-                self.queue.extend(group_facts(&self.buffer));
-                for message in messages(&self.buffer) {
-                    let flags = message.header.flags;
-                    if let NetlinkPayload::InnerMessage(message) = message.payload {
-                        self.queue.extend(facts(&message, flags));
-                    }
-                }
-                is_shrunk.then_some(Notice::GroupShrunk)
+                self.queue.extend(datagram::facts(&self.buffer));
+                datagram::has_shrunk_group(&self.buffer).then_some(Notice::GroupShrunk)
             }
             Ok(_) => None,
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Some(Notice::Overrun),
@@ -187,11 +179,6 @@ impl Monitor {
             }
         }
     }
-}
-
-/// A group that the kernel tells of, and that was neither made nor replaced: of those it tells the routes.
-fn is_of_shrunk_group((kind, flags): (u16, u16)) -> bool {
-    kind == RTM_NEWNEXTHOP && flags & NLM_F_CREATE == 0
 }
 
 /// Only root may pass the limit of `net.core.rmem_max`; less than wished for still works.
@@ -217,9 +204,6 @@ const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Nexthop,
     MulticastGroup::Mdb,
 ];
-
-/// Of which the library has no type (linux/rtnetlink.h).
-const RTM_NEWNEXTHOP: u16 = 104;
 
 const RULES: &str = "rules";
 

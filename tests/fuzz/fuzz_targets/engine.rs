@@ -1,8 +1,4 @@
 //! The engine against arbitrary runs of inputs: tests/fuzzing/engine.rs says what is held to.
-//!
-//! ```text
-//! RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz engine -- -max_total_time=60
-//! ```
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
