@@ -97,9 +97,10 @@ fn serves_an_upstream_and_guests_in_a_vrf() {
     daemon.stop();
 }
 
+/// It takes no part in Neighbor Discovery, so it joins no group of its addresses (which `addr add` would wait for).
 fn serves_addresses_on_a_dummy() {
     let lab = Lab::veth();
-    lab.host.ip("link add dm0 type dummy\nlink set dm0 up\naddr add 2001:db8:1:2:f::1/112 dev dm0 nodad");
+    lab.host.ip("link add dm0 type dummy\nlink set dm0 up\naddr replace 2001:db8:1:2:f::1/112 dev dm0 nodad");
     let settings = Settings::default().range("2001:db8:1:2:f::/112", "dm0", "answer = \"always\"");
     let daemon = Daemon::start(&lab, settings.without_sentinels());
     reaches(&lab, "2001:db8:1:2:f::1");
@@ -112,7 +113,8 @@ fn serves_peers_of_wireguard() {
     let peer = d(0x20);
     // Over the link of the plain guest, by link-local addresses.
     lab.host.ip("link add wg0 type wireguard\nlink set wg0 up");
-    lab.plain.ip(&format!("link add wg0 type wireguard\nlink set wg0 up\naddr add {peer}/128 dev wg0 nodad"));
+    lab.plain
+        .ip(&format!("link add wg0 type wireguard\nlink set wg0 up\naddr replace {peer}/128 dev wg0 nodad"));
     set_up(&lab.host, &private, &peer_public, D, "[fe80::6%gv1]:51820");
     set_up(&lab.plain, &peer_private, &public, "::/0", "[fe80::b1%eth0]:51820");
     lab.host.ip(&format!("route add {D} dev wg0"));
