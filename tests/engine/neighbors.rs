@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{Fact, Link, LinkLayer, LinkState, Neighbor, NeighborState};
+use lone64::engine::policy::{Downstream, RangeRoutes};
 use lone64::engine::{Event, Input, Output, Watch};
 use lone64::wire::{DropReason, Mac, Solicitation, solicited_node};
 
@@ -10,7 +11,9 @@ use crate::host::{
     BRIDGE, Host, UP, UP_MAC, address, events, guest, guest_mac, has, link, millis, probes, question_from,
     reply, seconds,
 };
-use crate::proxy_downstream::{GATEWAY, advertised, answers_to, asked_by_guest, is_answered, proxying};
+use crate::proxy_downstream::{
+    GATEWAY, advertised, answers_to, asked_by_guest, is_answered, other, proxying, two_downstreams,
+};
 
 pub const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 
@@ -206,4 +209,39 @@ fn those_who_watch_see_the_questions_of_guests_and_what_became_of_them() {
     host.pass(seconds(4));
     let dropped = Event::Dropped(Some(neighbor()), BRIDGE, DropReason::Absent);
     assert!(host.events().contains(&dropped));
+}
+
+/// As among guests: the neighbor is asked once, and its silence counts, however often the guest says it.
+#[test]
+fn an_address_that_a_guest_claims_again_and_again_is_its_own_when_the_neighbor_is_silent() {
+    let mut host = Host::new(proxying());
+    let entry = Neighbor { link: UP, address: guest(9), mac: Some(MAC), state: NeighborState::Reachable };
+    host.facts(vec![Fact::Neighbor(entry)]);
+    host.take();
+    host.input(Input::Advertisement(BRIDGE, reply(guest(9), guest_mac(9))));
+    assert!(!host.is_live(guest(9)), "the neighbor is asked first");
+    for _ in 0..50 {
+        host.input(Input::Advertisement(BRIDGE, reply(guest(9), guest_mac(9))));
+        host.pass(millis(100));
+    }
+    assert!(host.is_live(guest(9)));
+}
+
+#[test]
+fn a_neighbor_that_is_known_is_not_looked_for_among_guests() {
+    let mut host = two_downstreams();
+    let mut policy = host.engine.written().clone();
+    // Of its /112 no route says that it is not on the upstream's link.
+    policy.ranges[1].downstream = Downstream::Matching(vec!["*r0".parse().unwrap()]);
+    policy.ranges[1].routes = RangeRoutes::Guests;
+    policy.ranges[1].backstop = false;
+    host.input(Input::Reload(Box::new(policy)));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(other(6))));
+    host.input(Input::Advertisement(UP, reply(other(6), MAC)));
+    host.pass(seconds(10));
+    assert!(is_answered(&mut host, other(6)));
+    host.take();
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(other(6))));
+    host.pass(seconds(3));
+    assert!(!probes(&host.take()).iter().any(|probe| probe.target == other(6)));
 }

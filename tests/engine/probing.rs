@@ -166,3 +166,15 @@ fn a_timeout_before_its_time_does_nothing() {
     host.input(lone64::engine::Input::Timeout);
     assert_eq!(host.take(), []);
 }
+
+/// rules.md, "Probing": "At most three per question for a dead target". Here the administrator asks.
+#[test]
+fn a_dead_target_that_the_administrator_asks_for_costs_as_many_probes() {
+    for (retries, expected) in [(3, vec![0, 1_000, 2_000]), (1, vec![0])] {
+        let mut host = Host::new(with(|policy| policy.timers.retries = retries));
+        let start = host.now;
+        host.input(lone64::engine::Input::Ask(guest(5)));
+        host.pass(seconds(60));
+        assert_eq!(probe_times(&mut host, start), expected);
+    }
+}
