@@ -2,14 +2,14 @@
 
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::{Fact, Link, LinkLayer, LinkState, Neighbor, NeighborState};
+use lone64::engine::facts::{AddressState, Fact, Link, LinkLayer, LinkState, Neighbor, NeighborState};
 use lone64::engine::policy::{Downstream, RangeRoutes};
 use lone64::engine::{Event, Input, Output, Watch};
 use lone64::wire::{DropReason, Mac, Solicitation, solicited_node};
 
 use crate::host::{
-    BRIDGE, Host, UP, UP_MAC, address, events, guest, guest_mac, has, link, millis, probes, question_from,
-    reply, seconds,
+    BRIDGE, Host, UP, UP_MAC, address, events, guest, guest_mac, has, host_address, link, millis, probes,
+    question_from, reply, seconds,
 };
 use crate::proxy_downstream::{
     GATEWAY, advertised, answers_to, asked_by_guest, is_answered, other, proxying, two_downstreams,
@@ -244,4 +244,23 @@ fn a_neighbor_that_is_known_is_not_looked_for_among_guests() {
     host.input(Input::Solicitation(BRIDGE, asked_by_guest(other(6))));
     host.pass(seconds(3));
     assert!(!probes(&host.take()).iter().any(|probe| probe.target == other(6)));
+}
+
+/// A question that nobody could send does not put off the next one.
+#[test]
+fn where_the_upstream_cannot_ask_yet_the_first_question_after_that_is_asked_at_once() {
+    let tentative = ["fe80::5054:ff:fe00:1/64", "2001:db8:1:2::2/64"]
+        .map(|text| Fact::Address(host_address(UP, text, AddressState::Tentative)));
+    let off = |state| Fact::Link(Link { state, ..link(UP, "up0", LinkLayer::Ethernet(UP_MAC)) });
+    let addresses = ["fe80::5054:ff:fe00:1/64", "2001:db8:1:2::2/64"].map(|text| has(UP, text));
+    for (before, after) in [
+        (tentative.to_vec(), addresses.to_vec()),
+        (vec![off(LinkState::NoCarrier)], vec![off(LinkState::Up)]),
+    ] {
+        let mut host = Host::new(proxying());
+        host.facts(before);
+        assert_eq!(questions_for(&mut host, neighbor()), []);
+        host.facts(after);
+        assert_eq!(questions_for(&mut host, neighbor()).len(), 1);
+    }
 }
