@@ -2,14 +2,16 @@
 
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::{AddressState, Fact, Link, LinkLayer, LinkState, Neighbor, NeighborState};
+use lone64::engine::facts::{
+    AddressState, Fact, KernelRoute, Link, LinkLayer, LinkState, Neighbor, NeighborState, RouteKind,
+};
 use lone64::engine::policy::{Downstream, RangeRoutes};
 use lone64::engine::{Event, Input, Output, Watch};
 use lone64::wire::{DropReason, Mac, Solicitation, solicited_node};
 
 use crate::host::{
     BRIDGE, Host, UP, UP_MAC, address, events, guest, guest_mac, has, host_address, link, millis, probes,
-    question_from, reply, seconds,
+    question_from, reply, route, seconds,
 };
 use crate::proxy_downstream::{
     GATEWAY, advertised, answers_to, asked_by_guest, is_answered, other, proxying, two_downstreams,
@@ -251,10 +253,12 @@ fn a_neighbor_that_is_known_is_not_looked_for_among_guests() {
 fn where_the_upstream_cannot_ask_yet_the_first_question_after_that_is_asked_at_once() {
     let tentative = ["fe80::5054:ff:fe00:1/64", "2001:db8:1:2::2/64"]
         .map(|text| Fact::Address(host_address(UP, text, AddressState::Tentative)));
+    let to_link = route("2001:db8:1:2::/64", RouteKind::Unicast(UP));
+    let connected = Fact::Route(KernelRoute { protocol: 2, metric: 256, ..to_link });
     let off = |state| Fact::Link(Link { state, ..link(UP, "up0", LinkLayer::Ethernet(UP_MAC)) });
     let addresses = ["fe80::5054:ff:fe00:1/64", "2001:db8:1:2::2/64"].map(|text| has(UP, text));
     for (before, after) in [
-        (tentative.to_vec(), addresses.to_vec()),
+        ([&tentative[..], &[connected]].concat(), addresses.to_vec()),
         (vec![off(LinkState::NoCarrier)], vec![off(LinkState::Up)]),
     ] {
         let mut host = Host::new(proxying());

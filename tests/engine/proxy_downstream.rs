@@ -226,21 +226,6 @@ fn a_dead_guest_behind_another_downstream_is_asked_three_times_and_not_answered_
 }
 
 #[test]
-fn guests_that_ask_for_the_same_one_meanwhile_cost_no_more_probes_and_each_has_one_answer() {
-    let mut host = two_downstreams();
-    for number in [5, 7, 5, 8] {
-        let question = question_from(guest(number), guest_mac(number), other(6));
-        host.input(Input::Solicitation(BRIDGE, question));
-    }
-    let outputs = host.take();
-    let asked = outputs.iter().filter(|output| matches!(output, Output::Solicit(OTHER, _)));
-    assert_eq!(asked.count(), 1);
-    host.input(Input::Advertisement(OTHER, reply(other(6), guest_mac(6))));
-    let answered: Vec<_> = advertised(&mut host).iter().map(|answer| answer.destination).collect();
-    assert_eq!(answered, [5, 7, 8].map(guest));
-}
-
-#[test]
 fn a_guest_is_not_answered_before_its_route_is_in() {
     let mut policy = proxying();
     policy.ranges[0].downstream = Downstream::Matching(vec!["*r0".parse().unwrap()]);
