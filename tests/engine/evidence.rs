@@ -279,3 +279,19 @@ fn where_nobody_is_probed_for_nothing_is_remembered() {
         assert_eq!(host.engine.known_targets(), 0);
     }
 }
+
+/// Neither does one that makes it again and again: who had the address is asked once, and its silence counts.
+#[test]
+fn a_claim_that_is_repeated_comes_through_as_soon_as_one_that_is_not() {
+    let mut host = Host::new(with(|policy| {
+        policy.ranges[0].downstream = Downstream::Matching(vec!["*r0".parse().unwrap()]);
+    }));
+    let other = link(OTHER, "other0", LinkLayer::Ethernet(Mac([0x52, 0x54, 0, 0, 0, 0xee])));
+    host.facts(vec![Fact::Link(other), has(OTHER, "fe80::ee/64")]);
+    host.make_live(guest(5), guest_mac(5));
+    for _ in 0..50 {
+        host.input(Input::Advertisement(OTHER, reply(guest(5), guest_mac(66))));
+        host.pass(millis(100));
+    }
+    assert!(matches!(host.engine.target(guest(5)), Some(State::Live(l)) if l.link == OTHER));
+}

@@ -309,3 +309,39 @@ fn address_change(output: Output) -> Option<AddressChange> {
         _ => None,
     }
 }
+
+#[test]
+fn an_interface_that_goes_takes_along_what_is_known_of_it_and_nothing_of_another() {
+    let mut home = Home::new(changed(|policy| policy.ranges[0].gateway = None));
+    home.refuses = Some(Obstacle::SwitchedOff);
+    home.input(Input::Reload(Box::new(routed())));
+    let problem =
+        |name: &str| Problem::GatewayRefused(name.parse().unwrap(), gateway(), Obstacle::SwitchedOff);
+    home.facts(vec![Fact::LinkGone(VETHS[1])]);
+    assert_eq!(home.host.engine.problems(), [problem("veth10")]);
+    assert!(!home.events.contains(&Event::Solved(problem("veth10"))));
+
+    // A kernel that keeps no numbers: only this engine knows which addresses it has put there.
+    let mut home = Home::before_5_18(routed(), &[]);
+    home.kernel.remove(&(VETHS[1], gateway()));
+    home.facts(vec![Fact::LinkGone(VETHS[1])]);
+    home.stop();
+    assert_eq!(home.there(), []);
+}
+
+#[test]
+fn one_that_was_never_told_is_put_there_once_and_again_on_an_interface_with_the_same_number() {
+    let mut home = Home::new(routed());
+    let new = IfIndex(12);
+    let ours = |home: &mut Home| home.host.take().into_iter().find_map(address_change);
+    let comes = |home: &mut Home| home.host.facts(vec![Fact::Link(veth_link(new, LinkState::NoCarrier))]);
+    comes(&mut home);
+    let change = ours(&mut home).unwrap();
+    home.host.input(Input::AddressChanged(change, AddressOutcome::Done));
+    home.host.facts(vec![Fact::LinkGone(VETHS[1])]);
+    comes(&mut home);
+    assert_eq!(ours(&mut home), None, "the other interface has nothing to do with it");
+    home.host.facts(vec![Fact::LinkGone(new)]);
+    comes(&mut home);
+    assert_eq!(ours(&mut home), Some(change), "it went with its interface");
+}

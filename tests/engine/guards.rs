@@ -320,3 +320,41 @@ fn the_end_takes_guards_along_unless_routes_are_kept() {
         assert!(host.now > Time::ORIGIN);
     }
 }
+
+#[test]
+fn a_range_that_is_guarded_guards_computed_guests_of_it_and_no_listed_ones_of_another() {
+    let computed = GuestPolicy { addresses: GuestAddresses::Eui64, guard: None, ..identity(5) };
+    let elsewhere = GuestPolicy { guard: None, ..identity(6) };
+    let mut wanted = policy(vec![computed, elsewhere]);
+    let whole = crate::host::range("2001:db8:1:7::/64", "lxcbr0");
+    wanted.ranges.push(lone64::engine::policy::RangePolicy { guard: true, ..whole });
+    let mut host = Host::bare(wanted);
+    host.facts(usual_facts());
+    host.input(Input::Synced);
+    assert_eq!(only(&host.take()).unwrap().mac, guest_mac(5));
+}
+
+#[test]
+fn what_a_guest_claims_and_what_was_counted_of_it_outlast_news_of_its_port() {
+    let (mut host, outputs) = host(vec![on_port(5)]);
+    let id = transactions(&outputs)[0].iter().find_map(|(key, _)| match key {
+        GuardKey::Guest(id) => Some(*id),
+        GuardKey::Reserved => None,
+    });
+    host.input(Input::GuardDropped(vec![(id.unwrap(), Breach::Router, 3)]));
+    let claim = lone64::engine::guests::Claim {
+        object: lone64::engine::guests::Object::Prefix(guest(0x77).into()),
+        interface: None,
+        mac: Some(guest_mac(5)),
+        via: None,
+        until: None,
+    };
+    host.input(Input::Claiming(lone64::engine::Claiming::Claim(claim)));
+    host.take();
+    host.facts(vec![tap()]);
+    let there = only(&host.take()).unwrap();
+    assert_eq!(there.family, Family::Bridge);
+    assert!(there.addresses.contains(&guest(0x77)), "{there:?}");
+    let seen = host.engine.identified().iter().next().unwrap();
+    assert_eq!(seen.drops.unwrap()[Breach::Router as usize], 3);
+}

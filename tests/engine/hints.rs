@@ -243,3 +243,30 @@ fn interfaces_that_may_come_are_heard_from_the_start_and_nothing_is_where_all_ar
     host.input(Input::Reload(Box::new(veths)));
     assert_eq!(hears_newcomers(&host.take()), Some(true));
 }
+
+/// rules.md, "Probing": "At most three per question for a dead target".
+#[test]
+fn where_there_is_one_interface_only_a_hint_costs_no_more_probes() {
+    for retries in [1, 3] {
+        let mut host = Host::new(with(|policy| policy.timers.retries = retries));
+        host.input(Input::Report(BRIDGE, report(MldRecordKind::Begin, guest_mac(5), &[guest(5)])));
+        let mut count = asked(&host.ask(guest(5)), guest(5)).len();
+        host.pass(seconds(60));
+        count += asked(&host.take(), guest(5)).len();
+        assert_eq!(count, usize::from(retries));
+    }
+}
+
+/// The same for a guest whose interface has gone, which is looked for on the others of its range.
+#[test]
+fn a_guest_that_went_with_its_interface_is_looked_for_elsewhere_with_as_many_probes() {
+    for retries in [1, 3] {
+        let mut host = host_with_veths(2, |policy| policy.timers.retries = retries);
+        host.input(Input::Advertisement(veth(0), reply(guest(5), guest_mac(5))));
+        assert!(host.is_live(guest(5)));
+        host.take();
+        host.facts(vec![veth_link(0, LinkState::NoCarrier)]);
+        host.pass(seconds(60));
+        assert_eq!(asked(&host.take(), guest(5)), vec![veth(1); usize::from(retries)]);
+    }
+}

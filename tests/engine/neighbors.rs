@@ -2,15 +2,20 @@
 
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::{Fact, Link, LinkLayer, LinkState, Neighbor, NeighborState};
+use lone64::engine::facts::{
+    AddressState, Fact, KernelRoute, Link, LinkLayer, LinkState, Neighbor, NeighborState, RouteKind,
+};
+use lone64::engine::policy::{Downstream, RangeRoutes};
 use lone64::engine::{Event, Input, Output, Watch};
 use lone64::wire::{DropReason, Mac, Solicitation, solicited_node};
 
 use crate::host::{
-    BRIDGE, Host, UP, UP_MAC, address, events, guest, guest_mac, has, link, millis, probes, question_from,
-    reply, seconds,
+    BRIDGE, Host, UP, UP_MAC, address, events, guest, guest_mac, has, host_address, link, millis, probes,
+    question_from, reply, route, seconds,
 };
-use crate::proxy_downstream::{GATEWAY, advertised, answers_to, asked_by_guest, is_answered, proxying};
+use crate::proxy_downstream::{
+    GATEWAY, advertised, answers_to, asked_by_guest, is_answered, other, proxying, two_downstreams,
+};
 
 pub const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x77]);
 
@@ -206,4 +211,60 @@ fn those_who_watch_see_the_questions_of_guests_and_what_became_of_them() {
     host.pass(seconds(4));
     let dropped = Event::Dropped(Some(neighbor()), BRIDGE, DropReason::Absent);
     assert!(host.events().contains(&dropped));
+}
+
+/// As among guests: the neighbor is asked once, and its silence counts, however often the guest says it.
+#[test]
+fn an_address_that_a_guest_claims_again_and_again_is_its_own_when_the_neighbor_is_silent() {
+    let mut host = Host::new(proxying());
+    let entry = Neighbor { link: UP, address: guest(9), mac: Some(MAC), state: NeighborState::Reachable };
+    host.facts(vec![Fact::Neighbor(entry)]);
+    host.take();
+    host.input(Input::Advertisement(BRIDGE, reply(guest(9), guest_mac(9))));
+    assert!(!host.is_live(guest(9)), "the neighbor is asked first");
+    for _ in 0..50 {
+        host.input(Input::Advertisement(BRIDGE, reply(guest(9), guest_mac(9))));
+        host.pass(millis(100));
+    }
+    assert!(host.is_live(guest(9)));
+}
+
+#[test]
+fn a_neighbor_that_is_known_is_not_looked_for_among_guests() {
+    let mut host = two_downstreams();
+    let mut policy = host.engine.written().clone();
+    // Of its /112 no route says that it is not on the upstream's link.
+    policy.ranges[1].downstream = Downstream::Matching(vec!["*r0".parse().unwrap()]);
+    policy.ranges[1].routes = RangeRoutes::Guests;
+    policy.ranges[1].backstop = false;
+    host.input(Input::Reload(Box::new(policy)));
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(other(6))));
+    host.input(Input::Advertisement(UP, reply(other(6), MAC)));
+    host.pass(seconds(10));
+    assert!(is_answered(&mut host, other(6)));
+    host.take();
+    host.input(Input::Solicitation(BRIDGE, asked_by_guest(other(6))));
+    host.pass(seconds(3));
+    assert!(!probes(&host.take()).iter().any(|probe| probe.target == other(6)));
+}
+
+/// A question that nobody could send does not put off the next one.
+#[test]
+fn where_the_upstream_cannot_ask_yet_the_first_question_after_that_is_asked_at_once() {
+    let tentative = ["fe80::5054:ff:fe00:1/64", "2001:db8:1:2::2/64"]
+        .map(|text| Fact::Address(host_address(UP, text, AddressState::Tentative)));
+    let to_link = route("2001:db8:1:2::/64", RouteKind::Unicast(UP));
+    let connected = Fact::Route(KernelRoute { protocol: 2, metric: 256, ..to_link });
+    let off = |state| Fact::Link(Link { state, ..link(UP, "up0", LinkLayer::Ethernet(UP_MAC)) });
+    let addresses = ["fe80::5054:ff:fe00:1/64", "2001:db8:1:2::2/64"].map(|text| has(UP, text));
+    for (before, after) in [
+        ([&tentative[..], &[connected]].concat(), addresses.to_vec()),
+        (vec![off(LinkState::NoCarrier)], vec![off(LinkState::Up)]),
+    ] {
+        let mut host = Host::new(proxying());
+        host.facts(before);
+        assert_eq!(questions_for(&mut host, neighbor()), []);
+        host.facts(after);
+        assert_eq!(questions_for(&mut host, neighbor()).len(), 1);
+    }
 }

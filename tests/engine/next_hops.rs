@@ -5,7 +5,7 @@ mod said;
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, NextHop, RouteKind};
-use lone64::engine::policy::{Answer, Automatic, Policy, RangeRoutes};
+use lone64::engine::policy::{Answer, Automatic, Downstream, Policy, RangeRoutes};
 use lone64::engine::{Event, Expected, Holds, Input, Output, State, Subject};
 use lone64::wire::{DropReason, Mac};
 
@@ -330,4 +330,15 @@ fn a_next_hop_ends_with_its_link() {
     assert_eq!(host.dropped(DropReason::NoDownstream), 1);
     host.facts(vec![bridge(LinkState::Up)]);
     assert!(host.answers_for(behind(7)), "it is asked again at once");
+}
+
+/// The router has moved to another bridge, and the kernel's route still leads to the first one.
+#[test]
+fn a_next_hop_that_is_a_guest_on_another_link_than_its_route_brings_nobody() {
+    let mut policy = written();
+    policy.ranges[0].downstream =
+        Downstream::Matching(["lxcbr0", "br1"].map(|name| name.parse().unwrap()).to_vec());
+    let mut host = host(policy, &[via(PREFIX, "2001:db8:1:2:c::9", OTHER)]);
+    host.make_live(guest(9), guest_mac(9));
+    assert!(host.is_live(guest(9)) && !host.answers_for(behind(7)));
 }

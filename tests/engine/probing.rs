@@ -1,13 +1,14 @@
 //! Probing: retries and their spacing, absence and how it ends.
 
-use lone64::engine::Time;
 use lone64::engine::facts::LinkState;
+use lone64::engine::{Input, Output, Time};
 use lone64::wire::{DropReason, Mac};
 
 use crate::host::{
-    BRIDGE, Host, advertisements, bridge, dad, guest, guest_mac, live, millis, probes, question, seconds,
-    with,
+    BRIDGE, Host, advertisements, bridge, dad, guest, guest_mac, live, millis, probes, question,
+    question_from, reply, seconds, with,
 };
+use crate::proxy_downstream::{OTHER, advertised, other, two_downstreams};
 
 /// When the probes came out, in milliseconds since `from`.
 fn probe_times(host: &mut Host, from: Time) -> Vec<u128> {
@@ -60,7 +61,7 @@ fn probes_for_an_unknown_target_go_to_the_group_on_the_downstream_of_its_range()
     let on: Vec<_> = outputs
         .iter()
         .map(|output| match output {
-            lone64::engine::Output::Solicit(link, probe) => (*link, probe.destination_mac),
+            Output::Solicit(link, probe) => (*link, probe.destination_mac),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -117,7 +118,7 @@ fn a_sign_of_life_ends_absence_at_once() {
     let mut host = Host::new(live());
     host.ask(guest(5));
     host.pass(seconds(3));
-    host.input(lone64::engine::Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
     host.take();
     let outputs = host.ask(guest(5));
     assert_eq!((advertisements(&outputs).len(), probes(&outputs).len()), (1, 0));
@@ -153,7 +154,7 @@ fn a_late_timeout_sends_one_probe_for_each_target_and_not_those_it_missed() {
     host.take();
     // The process was stopped for a while.
     host.now = host.now + seconds(30);
-    host.input(lone64::engine::Input::Timeout);
+    host.input(Input::Timeout);
     assert_eq!(host.probes().len(), 1);
     assert!(host.engine.next_timeout().unwrap() > host.now);
 }
@@ -163,6 +164,33 @@ fn a_timeout_before_its_time_does_nothing() {
     let mut host = Host::new(live());
     host.solicit(question(guest(5)));
     host.take();
-    host.input(lone64::engine::Input::Timeout);
+    host.input(Input::Timeout);
     assert_eq!(host.take(), []);
+}
+
+/// rules.md, "Probing": "At most three per question for a dead target". Here the administrator asks.
+#[test]
+fn a_dead_target_that_the_administrator_asks_for_costs_as_many_probes() {
+    for (retries, expected) in [(3, vec![0, 1_000, 2_000]), (1, vec![0])] {
+        let mut host = Host::new(with(|policy| policy.timers.retries = retries));
+        let start = host.now;
+        host.input(Input::Ask(guest(5)));
+        host.pass(seconds(60));
+        assert_eq!(probe_times(&mut host, start), expected);
+    }
+}
+
+#[test]
+fn guests_that_ask_for_the_same_one_meanwhile_cost_no_more_probes_and_each_has_one_answer() {
+    let mut host = two_downstreams();
+    for number in [5, 7, 5, 8] {
+        let question = question_from(guest(number), guest_mac(number), other(6));
+        host.input(Input::Solicitation(BRIDGE, question));
+    }
+    let outputs = host.take();
+    let asked = outputs.iter().filter(|output| matches!(output, Output::Solicit(OTHER, _)));
+    assert_eq!(asked.count(), 1);
+    host.input(Input::Advertisement(OTHER, reply(other(6), guest_mac(6))));
+    let answered: Vec<_> = advertised(&mut host).iter().map(|answer| answer.destination).collect();
+    assert_eq!(answered, [5, 7, 8].map(guest));
 }

@@ -26,7 +26,7 @@ pub fn proxying() -> Policy {
 }
 
 /// Two ranges behind two downstreams, of which the first is proxied.
-fn two_downstreams() -> Host {
+pub fn two_downstreams() -> Host {
     let mut policy = proxying();
     policy.ranges.push(range("2001:db8:1:2:d::/112", "other0"));
     let mut host = Host::bare(policy);
@@ -41,7 +41,7 @@ fn two_downstreams() -> Host {
 }
 
 /// A guest of the second.
-fn other(number: u16) -> Ipv6Addr {
+pub fn other(number: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xd, 0, 0, number)
 }
 

@@ -6,7 +6,7 @@ use lone64::engine::facts::{Fact, KernelRoute, LinkState, RouteKind};
 use lone64::engine::policy::{Downstream, OnStop, RangeRoutes};
 use lone64::engine::{Change, Event, Input, Output, RouteState};
 
-use crate::host::{BRIDGE, Host, LO, UP, bridge, live, net, route, usual_facts, with};
+use crate::host::{BRIDGE, Host, LO, UP, bridge, guest, guest_mac, live, net, route, usual_facts, with};
 
 const BACKSTOP_METRIC: u32 = (1 << 24) - 1;
 
@@ -268,4 +268,20 @@ fn a_route_that_the_kernel_refused_is_told_and_tried_again_with_the_next_news() 
     engine.handle(Input::Facts(vec![bridge(LinkState::Up)]), now);
     let outputs: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
     assert_eq!(changes(&outputs), [Change::Add(range_route())]);
+}
+
+/// The messages that told of it were lost: only that the kernel has one in the place of ours is known.
+#[test]
+fn a_foreign_route_that_went_without_a_message_makes_room_for_a_guests() {
+    let of_guest = route("2001:db8:1:2:c::5/128", RouteKind::Unicast(BRIDGE));
+    let foreign = KernelRoute { protocol: 3, ..route("2001:db8:1:2:c::5/128", RouteKind::Unicast(UP)) };
+    let mut host = Host::new(with(|policy| policy.ranges[0].routes = RangeRoutes::Guests));
+    host.kernel.insert(foreign.clone());
+    host.make_live(guest(5), guest_mac(5));
+    assert!(states(&host).contains(&(of_guest.clone(), RouteState::Conflict)));
+    host.kernel.remove(&foreign);
+    let mut facts = usual_facts();
+    facts.extend(host.kernel.iter().cloned().map(Fact::Route));
+    host.input(Input::Snapshot(facts));
+    assert!(host.kernel.contains(&of_guest));
 }

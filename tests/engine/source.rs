@@ -7,8 +7,10 @@ use lone64::engine::policy::{Answer, Source};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    Host, ROUTER_MAC, UP, address, dad, guest, has, host_address, net, question, question_from, with,
+    BRIDGE, Host, ROUTER_MAC, UP, address, dad, guest, guest_mac, has, host_address, net, question,
+    question_from, with,
 };
+use crate::proxy_downstream::{GATEWAY, answers_to, proxying};
 
 const LINK_LOCAL: &str = "fe80::5054:ff:fe00:1";
 const GLOBAL: &str = "2001:db8:1:2::2";
@@ -138,4 +140,17 @@ fn addresses_of_other_interfaces_are_never_the_source() {
     ]);
     assert_eq!(source_for(&mut host, From::Global), None);
     assert!(net("2001:db8:1:2:c::/112").contains(&guest(5)));
+}
+
+/// `source` is about the provider, and of several addresses RFC 6724 says which.
+#[test]
+fn of_several_addresses_the_one_answers_that_suits_the_asker_whatever_the_upstream_s_source_is() {
+    let mut policy = proxying();
+    policy.upstreams[0].source = Source::LinkLocal;
+    let mut host = Host::new(policy);
+    host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::1/112"), has(BRIDGE, "fd00:1::1/64")]);
+    for (asker, source) in [("2001:db8:1:2:c::5", "2001:db8:1:2:c::1"), ("fd00:1::5", "fd00:1::1")] {
+        let question = question_from(address(asker), guest_mac(5), GATEWAY);
+        assert_eq!(answers_to(&mut host, question)[0].source, address(source));
+    }
 }
