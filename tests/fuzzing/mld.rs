@@ -54,7 +54,7 @@ fn accepted(frame: &[u8], message: &Message) {
     assert!(Message::parse(&frame[..frame.len() - 1], parse::STATION).is_err());
 }
 
-/// Whoever arrives is the station that sent the frame, and it is one.
+/// The station that arrives is the one that sent the frame.
 fn arrive(bytes: &[u8]) {
     for head in [&[0x08, 0x06, 0, 1, 8, 0, 6, 4, 0][..], &[0x80, 0x35, 0, 1, 8, 0, 6, 4, 0]] {
         let frame =
