@@ -1,6 +1,7 @@
 //! What guests need passes: by hand, and as the kernel sends it whose link-local address is of one kind or another.
 
 use std::net::Ipv6Addr;
+use std::process::{Command, Stdio};
 
 use super::spoof::{
     ALL_DHCP, ALL_MLD2, ALL_ROUTERS, From, advertisement, dad, echo, link_layer, mld, solicitation, to_group,
@@ -190,7 +191,13 @@ fn passes_what_is_delegated() {
             let routes = lab.host.show("-o route show proto 64");
             routes.contains(&format!("{}", Ipv6Addr::from_bits(address.to_bits() & !0xfff))).then_some(())
         });
-        namespace.ping(&format!("-I {address} {}", ROUTER_AT_LARGE.address));
+        // The router may ask before the guest is known, and gives the packet up that waits for the answer.
+        eventually("it is reached", PATIENCE, || {
+            let mut ping = Command::new("ping");
+            let to = ROUTER_AT_LARGE.address.to_string();
+            ping.args(["-c", "1", "-W", "2", "-I", &address.to_string(), &to]).stdout(Stdio::null());
+            namespace.spawn(&mut ping).wait().unwrap().success().then_some(())
+        });
         lab.router.ping(&address.to_string());
     }
     nothing_dropped(&daemon);
