@@ -13,7 +13,7 @@ use crate::trials::Case;
 /// What a kernel may lack: its name, and a line of a shell that makes one of it.
 type Kind = (&'static str, &'static str);
 
-const VLAN: Kind = ("VLAN interfaces", "ip link add link k0 name k2 type vlan id 7");
+pub(crate) const VLAN: Kind = ("VLAN interfaces", "ip link add link k0 name k2 type vlan id 7");
 const BOND: Kind = ("bonds", "ip link add k2 type bond mode active-backup");
 const VRF: Kind = ("VRFs", "ip link add k2 type vrf table 100");
 const DUMMY: Kind = ("dummy interfaces", "ip link add k2 type dummy");

@@ -268,7 +268,7 @@ fn main() {
     }
     let refused = refused.or_else(program::refusal);
     all.extend(trials::trials(in_rooms(IN_KERNEL), refused.as_ref()));
-    let on_vlan = refused.clone().or_else(vlan::refusal);
+    let on_vlan = refused.clone().or_else(|| kinds::refusal(kinds::VLAN));
     all.extend(trials::trials(in_rooms(ON_VLAN), on_vlan.as_ref()));
     let refused = refused.or_else(ingress::refusal);
     all.extend(trials::trials(in_rooms(BY_TCX).chain(in_kernel::cases()), refused.as_ref()));

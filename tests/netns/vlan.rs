@@ -2,7 +2,6 @@
 //! off a question before the program sees it, and puts it on the answer.
 
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
 
 use lone64::engine::facts::IfIndex;
 use lone64::kernel::bpf::LoadedProgram;
@@ -12,21 +11,9 @@ use crate::endpoint::Endpoint;
 use crate::frame::sender;
 use crate::ingress::{answers, of_guest, scene_of_lab};
 use crate::lab::{GUEST, Lab, ROUTER, UPSTREAM_GLOBAL, UPSTREAM_MAC};
-use crate::namespace::Namespace;
 use crate::solicitation::Solicitation;
 
 crate::cases![answers_on_a_vlan_and_nowhere_else];
-
-/// Why there is no such interface here, if so.
-pub(crate) fn refusal() -> Option<String> {
-    let namespace = Namespace::new();
-    // `lo` can have none.
-    namespace.ip("link add v0 type veth peer name v1");
-    let words = ["link", "add", "link", "v0", "name", "v0.7", "type", "vlan", "id", "7"];
-    let made = namespace.spawn(Command::new("ip").args(words).stderr(Stdio::null())).wait();
-    let is_made = made.is_ok_and(|status| status.success());
-    (!is_made).then(|| "the kernel has no VLAN interfaces".to_owned())
-}
 
 fn answers_on_a_vlan_and_nowhere_else() {
     let lab = Lab::veth();

@@ -6,8 +6,7 @@ use crate::chance::Chance;
 use crate::lab::c;
 use crate::world::World;
 
-/// Claims one that no guest has. While files cannot be written it counts, and is
-/// written later, so that a kill may lose it.
+/// Claims one that no guest has. While files cannot be written it counts, and is written later: a kill may lose it.
 pub(crate) fn claim(world: &mut World, chance: &mut Chance) {
     let address = place(chance.between(0, PLACES));
     // It may count from now on, and it must from the reply on.

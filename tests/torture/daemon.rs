@@ -25,7 +25,7 @@ pub(crate) struct Daemon {
     is_short: bool,
     /// Whether it may open hardly any file.
     has_few_descriptors: bool,
-    /// The library that shows it another clock of the wall, if the machine has it.
+    /// The library that shows it another wall clock, if the machine has it.
     clock: Option<PathBuf>,
 }
 
@@ -108,12 +108,12 @@ impl Daemon {
         self.child = Some(lab.host.spawn(&mut command));
     }
 
-    /// Whether its clock of the wall can be set.
+    /// Whether its wall clock can be set.
     pub(crate) fn has_clock(&self) -> bool {
         self.clock.is_some()
     }
 
-    /// Sets its clock of the wall forward or back, as libfaketime reads it: `+400d`.
+    /// Sets its wall clock forward or back, as libfaketime reads it: `+400d`.
     pub(crate) fn set_clock(&self, offset: &str) {
         fs::write(self.directory.join("next-clock"), offset).expect("a temporary file");
         fs::rename(self.directory.join("next-clock"), self.directory.join("clock"))

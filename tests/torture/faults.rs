@@ -199,7 +199,7 @@ const FAULTS: &[Fault] = &[
         }
         reload(world);
     }),
-    ("the clock of the wall is set", |world, chance| {
+    ("the wall clock is set", |world, chance| {
         world.daemon.set_clock(chance.of(&["+400d", "-3000d", "+59m", "-2h", "+0"]).expect("five"));
     }),
     ("clients of the sockets are rude", |world, chance| {

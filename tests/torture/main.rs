@@ -10,7 +10,7 @@
 //! A host between a router and a village of up to 48 guests, of which few stay as they are. Faults are injected in
 //! rounds; after each round everything that was broken is put right, and then what must hold is looked at (`rest`); what
 //! must never happen is looked for all the time (`watch`). The report says what was injected, and every violation with
-//! its round. The clock of the wall is one for the whole machine, so lone64 is shown another one by libfaketime; the
+//! its round. The wall clock is one for the whole machine, so lone64 is shown another one by libfaketime; the
 //! report says where that is not installed.
 //!
 //! * `world`: the namespaces, and the guests

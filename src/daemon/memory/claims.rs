@@ -1,5 +1,5 @@
-//! What is claimed, and until when: a claim ends at its time also while no daemon runs, and whatever the clock of the
-//! wall is set to meanwhile.
+//! What is claimed, and until when: a claim ends at its time also while no daemon runs, and whatever the wall
+//! clock is set to meanwhile.
 
 use core::net::Ipv6Addr;
 use std::collections::BTreeMap;
@@ -31,8 +31,8 @@ struct Line {
     /// Milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
-    /// The same moment in milliseconds since the host started. It counts for the same start of it (`boot`); the clock
-    /// of the wall counts after another.
+    /// The same moment in milliseconds since the host started. It counts for the same start of it (`boot`); the wall
+    /// clock counts after another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until_up: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,7 @@ fn claims(now: Time) -> Vec<Claim> {
 }
 
 #[test]
-fn ends_at_its_time_whatever_the_clock_of_the_wall_is_set_to() {
+fn ends_at_its_time_whatever_the_wall_clock_is_set_to() {
     let before = clocks(1_700_000_000, 50);
     let text = String::from_utf8(text(claims(before.own).iter(), before)).unwrap();
     // Ten minutes later; and after that one claim of half an hour is over.
@@ -44,7 +44,7 @@ fn ends_at_its_time_whatever_the_clock_of_the_wall_is_set_to() {
 }
 
 #[test]
-fn ends_by_the_clock_of_the_wall_after_another_start_of_the_host() {
+fn ends_by_the_wall_clock_after_another_start_of_the_host() {
     let before = clocks(1_700_000_000, 50);
     let text = String::from_utf8(text(claims(before.own).iter(), before)).unwrap();
     for boot in [Some(2), None] {

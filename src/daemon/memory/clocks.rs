@@ -9,11 +9,11 @@ use crate::kernel::bpf::boot_time;
 
 /// All of them at the same moment.
 ///
-/// A clock of the wall that was wrong at the start of the host is put right later, at once and by years. Until when
+/// A wall clock that was wrong at the start of the host is put right later, at once and by years. Until when
 /// something counts is therefore told by the time since the start of the host, as long as that is the same start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::daemon) struct Clocks {
-    /// Since 1970, as the clock of the wall has it.
+    /// Since 1970, as the wall clock has it.
     pub(super) wall: Duration,
     /// Since the host started, those times in which it slept among them (CLOCK_BOOTTIME).
     pub(super) up: Duration,
