@@ -74,17 +74,17 @@ fn of_two_targets_whose_search_begins_at_one_row_the_first_stays_there() {
 fn no_target_is_moved_to_where_its_search_does_not_come() {
     let rows = Rows::new(1, [3, 5]);
     let steps = rows.of(Ipv6Addr::LOCALHOST).count() as u32;
-    let new = beginning_at(&rows, 20, 1);
+    let new = beginning_at(&rows, 40, 1);
     let table = |begins_at: u32| {
         let rows = &rows;
-        let others = [(20, 19), (21, 21), (22, begins_at)];
+        let others = [(40, 39), (41, 41), (42, begins_at)];
         let taken = others.map(|(row, begins_at)| (row, beginning_at(rows, begins_at, 0)));
         move |row| taken.iter().find(|(taken, _)| *taken == row).map(|(_, other)| *other)
     };
-    // The one in row 22 may go one row on, or is in the last row that its search comes to.
-    let room = rows.room(new, table(22 - (steps - 2)));
-    assert_eq!(room, Some(Room { row: 21, moved: vec![22, 21] }));
-    assert_eq!(rows.room(new, table(22 - (steps - 1))), None);
+    // The one in row 42 may go one row on, or is in the last row that its search comes to.
+    let room = rows.room(new, table(42 - (steps - 2)));
+    assert_eq!(room, Some(Room { row: 41, moved: vec![42, 41] }));
+    assert_eq!(rows.room(new, table(42 - (steps - 1))), None);
 }
 
 #[test]

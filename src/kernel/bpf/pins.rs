@@ -1,10 +1,10 @@
 //! Where the objects of one interface are pinned, so that they outlive the daemon and are found again.
 //!
-//! `/sys/fs/bpf/lone64/v2/NAMESPACE/IFINDEX/` holds `targets`, `ranges`, `recent`, `verdicts`, `seed`, and `link` where the
+//! `/sys/fs/bpf/lone64/v3/NAMESPACE/IFINDEX/` holds `targets`, `ranges`, `recent`, `verdicts`, `seed`, and `link` where the
 //! program's place is one of tcx. NAMESPACE is the number of the network namespace (as `/proc/self/ns/net` and `lsns -t net` have it), a dash,
 //! and its cookie: the file system does not know namespaces, interfaces have the same numbers in all of them, and the
 //! number of a namespace that has ended is given to another, the cookie is not. What a map holds, and what the program
-//! takes it to mean, has the version `v2`: who changes it counts on.
+//! takes it to mean, has the version `v3`: who changes it counts on.
 
 use std::ffi::CString;
 use std::fs::{self, DirBuilder};
@@ -27,7 +27,7 @@ pub struct Pins {
 
 impl Pins {
     /// The version of the layout.
-    pub const VERSION: &str = "v2";
+    pub const VERSION: &str = "v3";
 
     /// Where a BPF file system is mounted on most hosts.
     pub const FILE_SYSTEM: &str = "/sys/fs/bpf";

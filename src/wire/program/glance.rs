@@ -7,30 +7,25 @@ use core::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 
 use super::assembler::Assembler;
-use super::instruction::{Condition, Instruction, Label, Operation, Register, Size, Width};
+use super::instruction::{Condition, Helper, Instruction, Label, Operation, Register, Size, Width};
 use super::layout::{CONTEXT_END, CONTEXT_START, Field, ICMPV6, NEXT_HEADER, SHORT, TARGET, TYPE};
-use super::steps::doubles;
+use super::steps::{address, doubles, load};
 use crate::wire::Solicitation;
 use Condition::{AtLeast, Different, Equal};
-use Instruction::{Compute, Constant, Jump, JumpIf, Load};
+use Instruction::{Call, Compute, Constant, Jump, JumpIf, Load};
 use Operation::{Add, And, Move};
 use Register::{R0, R1, R2, R3, R4, R5};
 use Width::{Bits32, Bits64};
 
-/// Leaves for `pass` with what is not to be answered; goes on at `read` with what may be, which follows. A frame that does
-/// not lie there in one piece may be. No prefixes: of the target nothing is known.
-pub(super) fn glance(
-    a: &mut Assembler,
-    context: Register,
-    prefixes: &[Ipv6Net],
-    (pass, read): (Label, Label),
-) {
+/// Leaves for `pass` with what is not to be answered; goes on behind with what may be, and with the target in R0 and R1. Of
+/// a frame that does not lie there in one piece the target is copied. No prefixes: of the target nothing is known.
+pub(super) fn glance(a: &mut Assembler, context: Register, prefixes: &[Ipv6Net], pass: Label) {
     a.push(Load(Size::Word, R2, context, CONTEXT_START));
     a.push(Load(Size::Word, R3, context, CONTEXT_END));
     a.push(Compute(Bits64, Move, R1, R2.into()));
     // One byte less, so that the comparison that there is says that all of it is there.
     a.push(Compute(Bits64, Add, R1, (SHORT - 1).into()));
-    a.push(JumpIf(Bits64, AtLeast, R1, R3.into(), read));
+    a.push(JumpIf(Bits64, AtLeast, R1, R3.into(), SCATTERED));
     let field = |a: &mut Assembler, register, field: Field| {
         a.push(Load(field.1, register, R2, field.in_frame()));
     };
@@ -38,16 +33,27 @@ pub(super) fn glance(
     a.push(JumpIf(Bits32, Different, R1, i32::from(ICMPV6).into(), pass));
     field(a, R1, TYPE);
     a.push(JumpIf(Bits32, Different, R1, i32::from(Solicitation::TYPE).into(), pass));
+    field(a, R0, TARGET);
+    field(a, R1, TARGET.part(8, Size::Double));
     let few = few(prefixes);
-    if !few.iter().any(|prefix| prefix.prefix_len() == 0) && !few.is_empty() {
-        field(a, R0, TARGET);
-        field(a, R1, TARGET.part(8, Size::Double));
+    if few.is_empty() || few.contains(&EVERYTHING) {
+        a.push(Jump(SEEN));
+    } else {
         for (number, prefix) in (1..).zip(&few) {
-            is_inside(a, *prefix, Label("other_prefix", number), read);
+            is_inside(a, *prefix, Label("other_prefix", number), SEEN);
         }
         a.push(Jump(pass));
     }
-    a.label(read);
+    a.label(SCATTERED);
+    a.push(Compute(Bits64, Move, R1, context.into()));
+    a.push(Compute(Bits64, Move, R2, i32::from(TARGET.in_frame()).into()));
+    address(a, R3, TARGET.on_stack());
+    a.push(Compute(Bits64, Move, R4, 16.into()));
+    a.push(Call(Helper::LoadBytes));
+    a.push(JumpIf(Bits64, Different, R0, 0.into(), pass));
+    load(a, R0, TARGET);
+    load(a, R1, TARGET.part(8, Size::Double));
+    a.label(SEEN);
 }
 
 /// Goes on at `inside` if the address in R0 and R1 is in the prefix, or else at `other`, which follows.
@@ -91,6 +97,8 @@ fn around(one: Ipv6Net, other: Ipv6Net) -> Ipv6Net {
     Ipv6Net::new(one.network(), length).map_or(EVERYTHING, |prefix| prefix.trunc())
 }
 
+const SCATTERED: Label = Label("scattered", 0);
+const SEEN: Label = Label("seen", 0);
 const EVERYTHING: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
 /// So many prefixes are compared one after the other, which takes a nanosecond or two each.
 const MOST: usize = 8;

@@ -6,7 +6,6 @@
 //!
 //! | on the stack, from its end | holds |
 //! |---|---|
-//! | −152 to −145 | where the first row is in which the target may be |
 //! | −144 to −137 | the hash of a question |
 //! | −136 to −129 | the time |
 //! | −124 to −105 | the key of the daemon's entry among the ranges |
@@ -49,8 +48,6 @@ pub(super) const DAEMON_KEY: i16 = -124;
 pub(super) const TIME: i16 = -136;
 /// Where the hash of a question is on the stack.
 pub(super) const QUESTION: i16 = -144;
-/// Where the address of the first row is on the stack.
-pub(super) const FIRST_ROW: i16 = -152;
 /// Where the key of a counter is on the stack.
 pub(super) const COUNTER: i16 = -4;
 
@@ -166,7 +163,6 @@ mod tests {
                     && (DAEMON_KEY + 4) % 8 == 0
                     && TIME + 8 <= DAEMON_KEY
                     && QUESTION + 8 <= TIME
-                    && FIRST_ROW + 8 <= QUESTION
             )
         };
     }

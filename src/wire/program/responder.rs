@@ -69,7 +69,7 @@ pub(super) const ENTRY: Register = R8;
 pub(super) const NOW: Register = R9;
 
 const GLANCE: Label = Label("glance", 0);
-const READ: Label = Label("read", 0);
+const PAYLOAD: Label = Label("payload", 0);
 const MEASURED: Label = Label("measured", 0);
 const FOR_US: Label = Label("for_us", 0);
 const ADDRESSES: Label = Label("addresses", 0);
@@ -102,8 +102,7 @@ impl Responder {
     /// could come from.
     pub fn program(&self, rows: &Rows) -> Result<Program, AssembleError> {
         let mut a = Assembler::default();
-        self.read(&mut a);
-        fetch(rows, &mut a);
+        self.read(rows, &mut a);
         self.check_headers(&mut a);
         check_message(&mut a);
         look_up(rows, self.learns, &mut a);
@@ -118,22 +117,20 @@ impl Responder {
     }
 
     /// The frame on the stack, if it is as long as a plain solicitation, and one at first sight.
-    fn read(&self, a: &mut Assembler) {
+    fn read(&self, rows: &Rows, a: &mut Assembler) {
         a.push(Compute(Bits64, Move, CONTEXT, R1.into()));
         a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_PROTOCOL));
         a.push(JumpIf(Bits32, Different, R1, half(ETHERTYPE_IPV6).into(), PASS));
         a.push(Load(Size::Word, R1, CONTEXT, CONTEXT_VLAN_PRESENT));
         a.push(JumpIf(Bits32, Different, R1, 0.into(), PASS));
         a.push(Load(Size::Word, LENGTH, CONTEXT, CONTEXT_LENGTH));
-        // What the IPv6 header has to say to that.
-        a.push(Compute(Bits64, Move, ENTRY, half(SHORT_PAYLOAD).into()));
         a.push(JumpIf(Bits32, Equal, LENGTH, SHORT.into(), GLANCE));
         a.push(JumpIf(Bits32, Different, LENGTH, LONG.into(), PASS));
-        a.push(Compute(Bits64, Move, ENTRY, half(LONG_PAYLOAD).into()));
         a.label(GLANCE);
-        glance(a, CONTEXT, &self.within, (PASS, READ));
+        glance(a, CONTEXT, &self.within, PASS);
         // Where there is no option, its room is zero and adds nothing to the checksum.
         store(a, OPTION, 0);
+        fetch(rows, a);
         a.push(Compute(Bits64, Move, R1, CONTEXT.into()));
         a.push(Compute(Bits64, Move, R2, 0.into()));
         address(a, R3, FRAME);
@@ -177,8 +174,12 @@ impl Responder {
         not_plain_if(a, Different, R1, 0x60);
         // The message fills the frame, so there is no padding. RFC 4861 §7.1.1: "ICMP length (derived from the IP
         // length) is 24 or more octets."
+        a.push(Compute(Bits64, Move, R2, half(SHORT_PAYLOAD).into()));
+        a.push(JumpIf(Bits32, Equal, LENGTH, SHORT.into(), PAYLOAD));
+        a.push(Compute(Bits64, Move, R2, half(LONG_PAYLOAD).into()));
+        a.label(PAYLOAD);
         load(a, R1, PAYLOAD_LENGTH);
-        a.push(JumpIf(Bits32, Different, R1, ENTRY.into(), NOT_PLAIN));
+        a.push(JumpIf(Bits32, Different, R1, R2.into(), NOT_PLAIN));
         // RFC 4861 §7.1.1: "The IP Hop Limit field has a value of 255".
         load(a, R1, HOP_LIMIT);
         not_plain_if(a, Different, R1, 255);
@@ -267,7 +268,7 @@ impl Responder {
 /// RFC 4861 §7.1.1, and what `Envelope::target` and `Solicitation::parse` ask beyond it.
 fn check_message(a: &mut Assembler) {
     // "ICMP Checksum is valid": with it the sum is all ones.
-    a.push(Compute(Bits64, Move, R5, ENTRY.into()));
+    load(a, R5, PAYLOAD_LENGTH);
     a.push(Compute(Bits64, Add, R5, half([0, ICMPV6]).into()));
     sum(a);
     not_plain_if(a, Different, R0, 0xffff);

@@ -77,6 +77,7 @@ mod scan;
 mod side;
 mod table;
 mod turns;
+mod unit;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

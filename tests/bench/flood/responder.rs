@@ -6,13 +6,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fmt, fs, io, process};
 
-use lone64::kernel::bpf::{BpfError, LoadedProgram, Table, TcxLink};
+use lone64::kernel::bpf::{LoadedProgram, Table, TcxLink};
 use lone64::kernel::sysctl;
 use lone64::wire::program::{self, Sources};
 use nix::unistd::Pid;
 
 use super::cpu;
 use super::lab::{DOWNSTREAM, HOST_MAC, Lab, UPSTREAM, index, within};
+use super::unit::as_the_unit;
 
 /// Whoever answers, or nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,8 +196,7 @@ impl Running {
             Responder::Nobody => return Ok(running),
             Responder::Kernel => return proxy_in_kernel(lab, targets).map(|()| running),
             Responder::Program => {
-                let program = program_in_kernel(lab, targets);
-                running.program = Some(program.map_err(io::Error::other)?);
+                running.program = Some(program_in_kernel(lab, targets)?);
                 return Ok(running);
             }
             _ => {}
@@ -265,11 +265,11 @@ fn proxy_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> io::Result<()> {
 }
 
 /// Needs root: bpf(2) is not to be had in a user namespace.
-fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Table, TcxLink), BpfError> {
-    let mut table = Table::create(MANY, 1)?;
+fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> io::Result<(Table, TcxLink)> {
+    let mut table = Table::create(MANY, 1).map_err(io::Error::other)?;
     let all: Vec<_> = targets.iter().map(|target| (*target, Some(u64::MAX))).collect();
     if let Some(error) = table.change(&all).error {
-        return Err(error);
+        return Err(io::Error::other(error));
     }
     let responder = program::Responder {
         station: HOST_MAC,
@@ -280,8 +280,11 @@ fn program_in_kernel(lab: &Lab, targets: &[Ipv6Addr]) -> Result<(Table, TcxLink)
         learns: false,
         askers: Vec::new(),
     };
-    let program = LoadedProgram::load(&responder.program(table.maps().rows())?, table.maps())?;
-    let link = lab.host.run(|| TcxLink::attach(&program, index(UPSTREAM)))?;
+    let maps = table.maps();
+    let instructions = responder.program(maps.rows()).map_err(io::Error::other)?;
+    let loaded = as_the_unit(|| LoadedProgram::load(&instructions, maps))?;
+    let program = loaded.map_err(io::Error::other)?;
+    let link = lab.host.run(|| TcxLink::attach(&program, index(UPSTREAM))).map_err(io::Error::other)?;
     Ok((table, link))
 }
 

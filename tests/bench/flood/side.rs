@@ -18,6 +18,7 @@ use super::asker::Asker;
 use super::cpu::{self, Cpus};
 use super::guests::{Guests, Manner};
 use super::lab::{ASKING, Lab, UPSTREAM, index};
+use super::numbers::median;
 use super::responder::{Responder, Running, target};
 
 /// The CPU time that one answer costs.
@@ -47,15 +48,21 @@ pub fn cost(responder: Responder, addresses: u32, duration: Duration, cpus: Cpus
     Ok(Duration::from_secs_f64((all - (before + after) / 2.0).max(0.0)))
 }
 
-/// Asks for the targets in turn, and hears nothing. The CPU time for each question, in seconds.
+/// Asks for the targets in turn, and hears nothing. The CPU time for each question, in seconds: the median of many slices,
+/// because what else happens on the machine takes a part of some.
 fn ask(asker: &mut Asker, targets: &[Ipv6Addr], duration: Duration) -> io::Result<f64> {
     let mut turn = targets.iter().copied().cycle();
-    let (start, at_first, before) = (Instant::now(), asker.asked(), cpu::time_of_this_thread()?);
+    let mut slices = Vec::new();
+    let start = Instant::now();
     while start.elapsed() < duration {
-        asker.ask(turn.by_ref().take(BATCH))?;
+        let (at_first, before) = (asker.asked(), cpu::time_of_this_thread()?);
+        for _ in 0..BATCHES_IN_SLICE {
+            asker.ask(turn.by_ref().take(BATCH))?;
+        }
+        let spent = cpu::time_of_this_thread()?.saturating_sub(before);
+        slices.push(spent.as_secs_f64() / (asker.asked() - at_first) as f64);
     }
-    let spent = cpu::time_of_this_thread()?.saturating_sub(before);
-    Ok(spent.as_secs_f64() / (asker.asked() - at_first) as f64)
+    median(slices.into_iter()).ok_or_else(|| io::Error::other("no time to ask"))
 }
 
 /// Drops whatever arrives at an interface, until the link is dropped.
@@ -79,3 +86,5 @@ fn answers(lab: &Lab) -> io::Result<u64> {
 
 /// How long a responder may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Some milliseconds.
+const BATCHES_IN_SLICE: usize = 64;
