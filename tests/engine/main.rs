@@ -13,6 +13,7 @@ mod doubts;
 mod evidence;
 mod exclusions;
 mod explain;
+mod explanations;
 mod filtered_gateway;
 mod filters;
 #[path = "../frames/mod.rs"]
