@@ -14,6 +14,7 @@ mod evidence;
 mod exclusions;
 mod explain;
 mod explanations;
+mod exports;
 mod filtered_gateway;
 mod filters;
 #[path = "../frames/mod.rs"]
