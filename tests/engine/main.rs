@@ -32,6 +32,7 @@ mod identities;
 mod keepalive;
 mod limits;
 mod links;
+mod looked_at;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod masks;
