@@ -200,3 +200,16 @@ fn a_scan_of_the_whole_range_neither_grows_past_the_limits_nor_harms_a_live_targ
         }
     }
 }
+
+/// Somebody on the upstream's link checks thousands of addresses, each of which is ours to defend.
+#[test]
+fn checks_of_strangers_wait_for_so_many_addresses_only() {
+    let mut host = Host::new(crate::host::always());
+    for number in 0..300 {
+        host.solicit(crate::host::dad(guest_mac(0x99), guest(number)));
+    }
+    assert_eq!(host.dropped(DropReason::AskersFull), 300 - 256);
+    // One that waits already takes another in.
+    host.solicit(crate::host::dad(guest_mac(0x98), guest(5)));
+    assert_eq!(host.dropped(DropReason::AskersFull), 300 - 256);
+}

@@ -181,3 +181,41 @@ fn two_hosts_that_claim_the_same_do_not_go_on_announcing_it() {
     assert_eq!(count, 1);
     assert!(!host.answers_for(guest(0x1000)) && host.answers_for(guest(0x1001)));
 }
+
+#[test]
+fn what_is_released_before_it_was_announced_is_not_announced_and_the_rest_is() {
+    let mut host = Host::new(policy());
+    for number in [0x2001, 0x3001] {
+        host.guests.insert(guest(number), guest_mac(number));
+        host.advertise(guest(number), guest_mac(number));
+    }
+    host.pass(seconds(10));
+    let (first, second) = (object("2001:db8:1:2:c::2000/120"), object("2001:db8:1:2:c::3000/120"));
+    claim(&mut host, &[]);
+    // All in one turn: the walk over what is there has not begun.
+    for object in [&first, &second] {
+        let claim = Claim { object: object.clone(), interface: None, mac: None, via: None, until: None };
+        host.engine.handle(Input::Claiming(Claiming::Claim(claim)), host.now);
+    }
+    host.engine.handle(Input::Claiming(Claiming::Release(first)), host.now);
+    host.pass(seconds(1));
+    assert_eq!(announced(&host.take()), [guest(0x3001)].into());
+}
+
+#[test]
+fn of_a_claimed_range_only_guests_that_are_there_are_announced() {
+    let mut host = Host::new(policy()).with_guest(guest(0x2005), guest_mac(5));
+    host.advertise(guest(0x2005), guest_mac(5));
+    host.pass(seconds(10));
+    claim(&mut host, &[object("2001:db8:1:2:c::2000/120")]);
+    host.pass(millis(510));
+    assert_eq!(announced(&host.take()), [guest(0x2005)].into());
+    // Too many to announce each.
+    let mut policy = policy();
+    policy.ranges[0].answer = Answer::Always;
+    policy.guests.clear();
+    let mut host = Host::new(policy);
+    claim(&mut host, &[object(RANGE)]);
+    host.pass(seconds(1));
+    assert!(announced(&host.take()).is_empty() && host.answers_for(guest(5)));
+}

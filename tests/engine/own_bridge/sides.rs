@@ -1,0 +1,71 @@
+//! Which side of the bridge a station is on decides what the kernel's word about it is worth.
+
+use super::*;
+use lone64::engine::State;
+use lone64::engine::policy::Backend;
+
+const UNSEEN: Mac = Mac([2, 0, 0, 0, 0x5e, 2]);
+
+fn entry(target: Ipv6Addr, mac: Mac, state: NeighborState) -> Fact {
+    Fact::Neighbor(Neighbor { link: UP, address: target, mac: Some(mac), state })
+}
+
+#[test]
+fn what_the_kernel_has_found_is_a_guest_on_the_guests_side_only() {
+    use NeighborState::{Permanent, Reachable, Stale};
+    let table = [
+        (guest_mac(5), [(Reachable, true), (Permanent, true), (Stale, true)]),
+        (STRANGER, [(Reachable, false), (Permanent, false), (Stale, false)]),
+        (UNSEEN, [(Reachable, false), (Permanent, false), (Stale, false)]),
+    ];
+    for (mac, states) in table {
+        for (state, is_live) in states {
+            let mut host = host(policy(Answer::Live));
+            host.facts(vec![entry(guest(9), mac, state)]);
+            let is_known = matches!(host.engine.target(guest(9)), Some(State::Live(_)));
+            assert_eq!(is_known, is_live, "{mac} {state:?}");
+        }
+    }
+}
+
+#[test]
+fn one_that_the_kernel_reaches_on_the_routers_side_has_its_address() {
+    let mut host = host(policy(Answer::Live));
+    asked_and_found(&mut host, guest(5), guest_mac(5));
+    host.facts(vec![entry(guest(5), STRANGER, NeighborState::Stale)]);
+    assert!(host.answers_for(guest(5)), "that is old");
+    host.facts(vec![entry(guest(5), STRANGER, NeighborState::Reachable)]);
+    assert!(!host.answers_for(guest(5)));
+    assert!(host.engine.conflicts().any(|(target, mac, _)| (target, mac) == (guest(5), STRANGER)));
+}
+
+#[test]
+fn a_frame_of_a_station_on_neither_side_makes_us_ask_where_the_router_is() {
+    let mut host = Host::bare(policy(Answer::Live));
+    host.facts(facts());
+    host.input(Input::Synced);
+    host.pass(Duration::from_secs(10));
+    host.take();
+    host.solicit(question_from(address("fe80::77"), UNSEEN, guest(6)));
+    let asked: Vec<_> = probes(&host.take()).iter().map(|probe| probe.target).collect();
+    assert_eq!(asked, [address(ROUTER)]);
+    // Where the router is known, a station of which nothing is known makes nobody ask.
+    let mut host = self::host(policy(Answer::Live));
+    host.pass(Duration::from_secs(10));
+    host.take();
+    host.solicit(question_from(address("fe80::77"), STRANGER, guest(6)));
+    assert!(probes(&host.take()).iter().all(|probe| probe.target != address(ROUTER)));
+}
+
+/// It would answer guests, too.
+#[test]
+fn there_is_no_program_in_the_kernel() {
+    let mut policy = policy(Answer::Live);
+    policy.upstreams[0].backend = Backend::Tc;
+    let mut host = Host::bare(policy);
+    host.facts(facts());
+    host.input(Input::Synced);
+    host.facts(vec![station(ROUTER_MAC, ETH), router_known()]);
+    assert!(!host.take().iter().any(|output| matches!(output, Output::Program(..))));
+    assert_eq!(host.engine.no_program(UP), Some(lone64::engine::NoProgram::OwnBridge));
+}
