@@ -2,14 +2,17 @@
 
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::{Fact, KernelRoute, KernelRule, LinkState, NextHop, RouteKind};
+use lone64::engine::facts::{
+    Fact, IfIndex, KernelRoute, KernelRule, LinkLayer, LinkState, NextHop, RouteKind,
+};
+use lone64::engine::guests::{Claim, Object};
 use lone64::engine::policy::{Answer, Downstream, Policy, RangeRoutes};
-use lone64::engine::{Census, Input, Output, RouteState, Which};
+use lone64::engine::{Census, Claiming, Input, Output, RouteState, Which};
 use lone64::wire::{MldQuery, MldVersion};
 
 use crate::host::{
-    BRIDGE, Host, UP, address, bridge, default_route, guest, guest_mac, live, millis, net, question,
-    question_from, range, route, seconds, with,
+    BRIDGE, Host, UP, address, bridge, default_route, guest, guest_mac, has, link, live, millis, net,
+    question, question_from, range, route, seconds, with,
 };
 
 /// Guests 1 to 5 are live, 3 by its own word only; 6 was silent a moment ago, and 7 is being asked.
@@ -182,4 +185,48 @@ fn a_route_leads_to_another_host_where_a_routing_daemon_has_one_for_a_single_add
     for other in others {
         assert_eq!(other.link_to_another_host(), None, "{other}");
     }
+}
+
+#[test]
+fn claims_say_where_they_are_or_what_they_lack() {
+    let mut host = Host::new(with(|policy| {
+        let patterns = ["lxcbr0", "tap*"].map(|name| name.parse().unwrap());
+        policy.ranges[0].downstream = Downstream::Matching(patterns.to_vec());
+        policy.ranges[0].routes = RangeRoutes::Guests;
+        policy.ranges.push(range("2001:db8:1:2:d::/112", "lxcbr0"));
+        policy.ranges[1].standby = true;
+    }));
+    let tap = IfIndex(9);
+    host.facts(vec![
+        Fact::Link(link(tap, "tap9", LinkLayer::Ethernet(guest_mac(0x79)))),
+        has(tap, "fe80::79/64"),
+    ]);
+    let claim = |object: &str, interface: Option<&str>| Claim {
+        object: Object::Prefix(object.parse().unwrap()),
+        interface: interface.map(|name| name.parse().unwrap()),
+        mac: None,
+        via: None,
+        until: None,
+    };
+    for claim in [
+        claim("2001:db8:1:2:c::5/128", Some("lxcbr0")),
+        claim("2001:db8:1:2:c::6/128", Some("tap9")),
+        claim("2001:db8:1:2:d::/120", None),
+    ] {
+        host.input(Input::Claiming(Claiming::Claim(claim)));
+    }
+    host.facts(vec![Fact::LinkGone(tap)]);
+    let guests = host.engine.identified();
+    let seen: Vec<_> = guests
+        .claims()
+        .map(|seen| (seen.claim.object.to_string(), seen.is_here(), seen.missing.is_some()))
+        .collect();
+    let expected = [
+        ("2001:db8:1:2:c::5", true, false),
+        ("2001:db8:1:2:c::6", false, true),
+        ("2001:db8:1:2:d::/120", true, false),
+    ];
+    assert_eq!(seen, expected.map(|(object, here, lacks)| (object.to_owned(), here, lacks)));
+    assert_eq!(guests.count(), (0, 0, 3));
+    assert_eq!(guests.words().count(), (1, 0));
 }

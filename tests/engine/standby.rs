@@ -219,3 +219,36 @@ fn of_a_claimed_range_only_guests_that_are_there_are_announced() {
     host.pass(seconds(1));
     assert!(announced(&host.take()).is_empty() && host.answers_for(guest(5)));
 }
+
+/// What is routed to a guest is as little ours as the rest of the range, until it is claimed.
+#[test]
+fn a_prefix_that_is_routed_to_a_guest_is_answered_for_once_it_is_claimed() {
+    let mut policy = policy();
+    std::sync::Arc::make_mut(&mut policy.guests[0]).mac = Some(guest_mac(7));
+    std::sync::Arc::make_mut(&mut policy.guests[0]).delegate = vec![net("2001:db8:1:2:c::4000/116")];
+    let mut host = Host::new(policy).with_guest(address("fe80::7"), guest_mac(7));
+    host.input(Input::Solicitation(
+        crate::host::BRIDGE,
+        crate::host::question_from(address("fe80::7"), guest_mac(7), address("fe80::1")),
+    ));
+    host.input(Input::Solicitation(
+        crate::host::BRIDGE,
+        crate::host::question_from(address("fe80::8"), guest_mac(8), address("fe80::1")),
+    ));
+    host.guests.insert(address("fe80::8"), guest_mac(8));
+    host.pass(seconds(2));
+    assert!(host.kernel.iter().any(|route| route.destination == net("2001:db8:1:2:c::4000/116")));
+    assert!(!host.answers_for(guest(0x4001)));
+    let part = |prefix: &str| Claim {
+        object: object(prefix),
+        interface: "lxcbr0".parse().ok(),
+        mac: None,
+        via: Some(address("fe80::8")),
+        until: None,
+    };
+    host.input(Input::Claiming(Claiming::Claim(part("2001:db8:1:2:c::8000/120"))));
+    host.ask(guest(0x8001));
+    host.pass(seconds(2));
+    assert!(host.answers_for(guest(0x8001)));
+    assert!(!host.answers_for(guest(0x8101)) && !host.answers_for(guest(0x4001)), "beside it");
+}

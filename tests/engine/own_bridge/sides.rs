@@ -69,3 +69,24 @@ fn there_is_no_program_in_the_kernel() {
     assert!(!host.take().iter().any(|output| matches!(output, Output::Program(..))));
     assert_eq!(host.engine.no_program(UP), Some(lone64::engine::NoProgram::OwnBridge));
 }
+
+/// The provider has put another router in the place of the first, behind another port.
+#[test]
+fn the_port_of_a_router_that_is_none_any_more_is_a_guests_port_like_others() {
+    let mut host = host(policy(Answer::Live));
+    asked_and_found(&mut host, guest(5), guest_mac(5));
+    let to = |router: &str| {
+        Fact::Route(KernelRoute { next_hop: NextHop::Via(address(router)), ..default_route(UP) })
+    };
+    let Fact::Route(before) = to(ROUTER) else { panic!() };
+    let next = Mac([0, 0, 0x5e, 0, 0x53, 2]);
+    let known =
+        Neighbor { link: UP, address: address("fe80::2"), mac: Some(next), state: NeighborState::Reachable };
+    host.facts(vec![to("fe80::2"), station(next, OTHER_TAP), Fact::Neighbor(known)]);
+    host.facts(vec![Fact::RouteGone(before)]);
+    host.take();
+    host.solicit(question_from(address("fe80::77"), STRANGER, guest(5)));
+    assert_eq!((host.answers(), host.dropped(DropReason::NotUpstream)), (vec![], 1));
+    host.solicit(question_from(address("fe80::2"), next, guest(5)));
+    assert_eq!(host.answers().len(), 1);
+}
