@@ -29,6 +29,7 @@ mod host;
 mod host_addresses;
 mod hour;
 mod identities;
+mod idle;
 mod inherited;
 mod keepalive;
 mod limits;
