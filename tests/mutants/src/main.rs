@@ -24,7 +24,7 @@ struct Options {
     /// How long the tests of one mutant may take.
     seconds: u64,
     jobs: usize,
-    /// Tries again what survived, and what was undecided or slow.
+    /// Tries what survived or was undecided, and nothing else.
     again: bool,
     place: PathBuf,
 }
@@ -50,9 +50,11 @@ fn main() {
     let is_left = |mutant: &&Mutant| {
         let can_be = !built.unplaced.contains(&mutant.number) && !built.refused.contains(&mutant.number);
         let is_meant = options.only.is_empty() || options.only.iter().any(|word| mutant.name.contains(word));
-        let again = ["survives", "undecided", "slow"];
-        let is_new = |known| options.again && again.contains(&known);
-        can_be && is_meant && results.of(mutant).is_none_or(is_new)
+        let is_due = match results.of(mutant) {
+            Some(known) => options.again && ["survives", "undecided"].contains(&known),
+            None => !options.again,
+        };
+        can_be && is_meant && is_due
     };
     let mut left: Vec<&Mutant> = mutants.iter().filter(is_left).collect();
     left.sort_by_key(|mutant| options.only.iter().position(|word| mutant.name.contains(word)));
