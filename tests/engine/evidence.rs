@@ -1,5 +1,7 @@
 //! Signs of life: from whom they are believed, and from whom not.
 
+mod claims;
+
 use lone64::engine::facts::{Fact, IfIndex, LinkLayer, Neighbor, NeighborState};
 use lone64::engine::policy::{Answer, Downstream};
 use lone64::engine::{Event, Evidence, Input, NeighborChange, Output, State};
@@ -294,33 +296,4 @@ fn a_claim_that_is_repeated_comes_through_as_soon_as_one_that_is_not() {
         host.pass(millis(100));
     }
     assert!(matches!(host.engine.target(guest(5)), Some(State::Live(l)) if l.link == OTHER));
-}
-
-/// One that is silent anyway is asked twice as well, first the station and then all, before another has its place.
-#[test]
-fn a_claim_does_not_count_the_questions_that_came_before_it() {
-    let mut host = Host::new(with(|policy| {
-        policy.ranges[0].downstream =
-            Downstream::Matching(["lxcbr0", "other0"].map(|name| name.parse().unwrap()).to_vec());
-        policy.ranges[0].routes = lone64::engine::policy::RangeRoutes::Guests;
-    }));
-    let other = link(OTHER, "other0", LinkLayer::Ethernet(Mac([0x52, 0x54, 0, 0, 0, 0xee])));
-    host.facts(vec![Fact::Link(other), has(OTHER, "fe80::ee/64")]);
-    host.make_live(guest(5), guest_mac(5));
-    // Two questions are unanswered, and a third is to come.
-    host.input(Input::Facts(vec![neighbor(NeighborState::Failed, None)]));
-    let mut asked = 0;
-    while asked < 2 {
-        host.pass(millis(100));
-        asked += host.probes().len();
-    }
-    host.input(Input::Advertisement(OTHER, reply(guest(5), guest_mac(6))));
-    let first: Vec<_> = host.probes().iter().map(|probe| probe.destination_mac).collect();
-    assert_eq!(first, [guest_mac(5)], "its station");
-    host.pass(millis(100));
-    let probes = host.probes();
-    assert!(matches!(probes[..], [probe] if !probe.destination_mac.is_station()), "{probes:?}");
-    host.advertise(guest(5), guest_mac(5));
-    host.pass(seconds(2));
-    assert!(matches!(host.engine.target(guest(5)), Some(State::Live(live)) if live.link == BRIDGE));
 }
