@@ -252,3 +252,23 @@ fn a_prefix_that_is_routed_to_a_guest_is_answered_for_once_it_is_claimed() {
     assert!(host.answers_for(guest(0x8001)));
     assert!(!host.answers_for(guest(0x8101)) && !host.answers_for(guest(0x4001)), "beside it");
 }
+
+/// The other host announces what it has, and that is nothing to this one.
+#[test]
+fn a_guest_that_another_host_announces_is_not_asked_whether_it_has_gone() {
+    let mut host = Host::new(policy());
+    assert!(host.is_live(guest(0x1000)));
+    host.pass(seconds(10));
+    host.take();
+    host.input(Input::Advertisement(
+        UP,
+        Advertisement {
+            destination: address("ff02::1"),
+            flags: Flags { router: false, solicited: false, override_entry: true },
+            ..reply(guest(0x1000), Mac([2, 9, 9, 9, 9, 9]))
+        },
+    ));
+    host.pass(seconds(5));
+    assert!(host.is_live(guest(0x1000)));
+    assert!(probes(&host.take()).iter().all(|probe| probe.target != guest(0x1000)));
+}

@@ -90,3 +90,20 @@ fn the_port_of_a_router_that_is_none_any_more_is_a_guests_port_like_others() {
     host.solicit(question_from(address("fe80::2"), next, guest(5)));
     assert_eq!(host.answers().len(), 1);
 }
+
+/// The kernel may have reached the router before the bridge tells where its station is.
+#[test]
+fn the_routers_port_is_known_as_soon_as_the_bridge_tells_it_and_no_other_is_taken_for_it() {
+    let mut host = Host::bare(policy(Answer::Live));
+    host.facts(facts());
+    host.input(Input::Synced);
+    host.facts(vec![router_known(), station(guest_mac(5), TAP)]);
+    host.take();
+    host.solicit(question(guest(6)));
+    assert!(probes(&host.take()).iter().all(|probe| probe.target != guest(6)));
+    host.facts(vec![station(ROUTER_MAC, ETH), station(guest_mac(6), OTHER_TAP)]);
+    host.take();
+    assert_eq!(asked_and_found(&mut host, guest(6), guest_mac(6)).len(), 1);
+    host.solicit(question_from(address("fe80::77"), guest_mac(6), guest(5)));
+    assert_eq!(host.answers(), []);
+}
