@@ -1,5 +1,7 @@
 //! Signs of life: from whom they are believed, and from whom not.
 
+mod claims;
+
 use lone64::engine::facts::{Fact, IfIndex, LinkLayer, Neighbor, NeighborState};
 use lone64::engine::policy::{Answer, Downstream};
 use lone64::engine::{Event, Evidence, Input, NeighborChange, Output, State};

@@ -15,10 +15,10 @@ use crate::host::{
 };
 
 /// A situation: who is asked for, on which host, and what is to be said of it.
-struct Row {
-    name: &'static str,
-    host: Host,
-    target: Ipv6Addr,
+pub struct Row {
+    pub name: &'static str,
+    pub host: Host,
+    pub target: Ipv6Addr,
     /// The first cross, if there is one.
     cross: Option<Subject>,
     outcome: Expected,
@@ -331,6 +331,10 @@ fn ways() -> Vec<Row> {
     ]
 }
 
+pub fn situations() -> impl Iterator<Item = Row> {
+    general().into_iter().chain(liveness()).chain(ways())
+}
+
 /// The first step that speaks against an answer.
 fn first_cross(explanation: &Explanation) -> Option<Subject> {
     explanation.steps.iter().find(|step| step.holds == Holds::No).map(|step| step.subject)
@@ -342,7 +346,7 @@ fn all_dropped(host: &Host) -> u64 {
 
 #[test]
 fn are_right_in_every_situation() {
-    let rows: Vec<_> = general().into_iter().chain(liveness()).chain(ways()).collect();
+    let rows: Vec<_> = situations().collect();
     assert!(rows.len() >= 40, "{} situations", rows.len());
     for Row { name, host, target, cross, outcome } in &rows {
         let explanation = host.engine.explain(*target, host.now);
@@ -353,7 +357,7 @@ fn are_right_in_every_situation() {
 
 #[test]
 fn promise_what_the_engine_then_does() {
-    for Row { name, mut host, target, outcome, .. } in general().into_iter().chain(liveness()).chain(ways()) {
+    for Row { name, mut host, target, outcome, .. } in situations() {
         // What is wrong with the address itself is the parser's to find: such a question never comes.
         if target.is_multicast()
             || target.is_unspecified()
@@ -384,7 +388,7 @@ fn promise_what_the_engine_then_does() {
 
 #[test]
 fn name_the_remedy_for_the_first_cross() {
-    for Row { name, host, target, cross, .. } in general().into_iter().chain(liveness()).chain(ways()) {
+    for Row { name, host, target, cross, .. } in situations() {
         let explanation = host.engine.explain(target, host.now);
         // There is no cure for an address that is nobody's to answer for.
         let Some(cross) = cross.filter(|cross| *cross != Subject::Address) else { continue };

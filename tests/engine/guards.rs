@@ -1,5 +1,7 @@
 //! Guards: what guests are held to follows the configuration, the host and what is heard.
 
+mod own;
+
 use std::net::Ipv6Addr;
 
 use std::sync::Arc;

@@ -270,3 +270,43 @@ fn a_guest_that_went_with_its_interface_is_looked_for_elsewhere_with_as_many_pro
         assert_eq!(asked(&host.take(), guest(5)), vec![veth(1); usize::from(retries)]);
     }
 }
+
+/// The group of an address is that of all addresses with the same end, also of those of another range.
+#[test]
+fn who_listens_on_a_link_that_is_not_the_ranges_is_not_asked() {
+    let mut policy = live();
+    policy.ranges.push(range("2001:db8:1:2:d::/112", "br1"));
+    let mut host = Host::new(policy);
+    let other = IfIndex(9);
+    host.facts(vec![
+        Fact::Link(link(other, "br1", LinkLayer::Ethernet(guest_mac(0xb1)))),
+        has(other, "fe80::b1/64"),
+    ]);
+    host.input(Input::EarChanged(other, lone64::engine::Outcome::Done));
+    host.input(Input::Report(other, report(MldRecordKind::Begin, guest_mac(9), &[guest(5)])));
+    assert_eq!(asked(&host.ask(guest(5)), guest(5)), [BRIDGE]);
+    host.pass(seconds(10));
+    assert!(asked(&host.take(), guest(5)).iter().all(|link| *link == BRIDGE));
+    let theirs = address("2001:db8:1:2:d::5");
+    assert_eq!(asked(&host.ask(theirs), theirs), [other], "there it is one");
+}
+
+#[test]
+fn a_guest_that_joins_and_leaves_all_day_keeps_its_hints_as_one_with_many_does() {
+    let mut host = Host::new(with(|policy| policy.limits.probes_per_second = 1));
+    let say = |host: &mut Host, kind, number| {
+        host.input(Input::Report(BRIDGE, report(kind, guest_mac(5), &[guest(number)])));
+    };
+    say(&mut host, MldRecordKind::Begin, 5);
+    for _ in 0..3_000 {
+        say(&mut host, MldRecordKind::Begin, 6);
+        say(&mut host, MldRecordKind::End, 6);
+    }
+    (1_000..1_050).for_each(|dead| host.solicit(question(guest(dead))));
+    assert_eq!(asked(&host.ask(guest(5)), guest(5)), [BRIDGE]);
+    // It has one by now; with 2,047 more it still gets hints, and with another not.
+    (10_000..12_047).for_each(|number| say(&mut host, MldRecordKind::Begin, number));
+    assert_eq!(asked(&host.ask(guest(12_046)), guest(12_046)), [BRIDGE]);
+    say(&mut host, MldRecordKind::Begin, 12_047);
+    assert_eq!(asked(&host.ask(guest(12_045)), guest(12_045)), []);
+}

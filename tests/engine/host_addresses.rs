@@ -108,3 +108,15 @@ fn an_address_of_the_host_outside_the_ranges_is_not_answered_for() {
     assert!(!host.answers_for(address("2001:db8:1:2:d::1")));
     assert_eq!(host.dropped(DropReason::NoRange), 1);
 }
+
+/// The kernel answers for it as soon as it knows that nobody else has it.
+#[test]
+fn who_waits_for_a_guest_whose_address_the_upstream_is_checking_meanwhile_gets_no_answer() {
+    let mut host = Host::new(live());
+    host.ask(guest(7));
+    let checked = host_address(UP, "2001:db8:1:2:c::7/64", AddressState::Tentative);
+    host.facts(vec![Fact::Address(checked)]);
+    host.take();
+    host.advertise(guest(7), guest_mac(7));
+    assert_eq!((host.answers(), host.dropped(DropReason::UpstreamAddress)), (vec![], 1));
+}

@@ -2,6 +2,7 @@
 //! to them in `delegated`.
 
 mod claimed;
+mod covered;
 mod delegated;
 mod pinned;
 mod rewritten;

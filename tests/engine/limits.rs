@@ -200,3 +200,60 @@ fn a_scan_of_the_whole_range_neither_grows_past_the_limits_nor_harms_a_live_targ
         }
     }
 }
+
+/// Somebody on the upstream's link checks thousands of addresses, each of which is ours to defend.
+#[test]
+fn checks_of_strangers_wait_for_so_many_addresses_only() {
+    let mut host = Host::new(crate::host::always());
+    for number in 0..300 {
+        host.solicit(crate::host::dad(guest_mac(0x99), guest(number)));
+    }
+    assert_eq!(host.dropped(DropReason::AskersFull), 300 - 256);
+    // One that waits already takes another in.
+    host.solicit(crate::host::dad(guest_mac(0x98), guest(5)));
+    assert_eq!(host.dropped(DropReason::AskersFull), 300 - 256);
+}
+
+/// Two askers, and which of them asked for targets first; each has four questions under way, which is all that there may be.
+fn crowded(first: u16, second: u16) -> Host {
+    let mut host = limited(|limits| limits.pending = 8);
+    for (asker, from) in [(first, 10), (second, 20)] {
+        for number in from..from + 4 {
+            host.solicit(asked_by(asker, number));
+        }
+        host.pass(millis(10));
+    }
+    // Whoever is there has replied by now.
+    host.pass(millis(950));
+    host.take();
+    assert_eq!(host.engine.known_targets(), 8);
+    host
+}
+
+fn asked_by(asker: u16, number: u16) -> lone64::wire::Solicitation {
+    question_from(address(&format!("fe80::{asker}")), guest_mac(asker), guest(number))
+}
+
+fn is_being_asked(host: &Host, number: u16) -> bool {
+    matches!(host.engine.target(guest(number)), Some(lone64::engine::State::Probing(_)))
+}
+
+#[test]
+fn a_question_that_has_been_silent_gives_way_to_one_who_asks_for_less() {
+    let mut host = crowded(70, 80);
+    host.solicit(asked_by(90, 30));
+    assert!(is_being_asked(&host, 30) && !is_being_asked(&host, 10));
+    // To who has as many it does not.
+    let mut host = crowded(70, 80);
+    host.solicit(asked_by(80, 30));
+    assert!(!is_being_asked(&host, 30) && is_being_asked(&host, 10));
+    assert_eq!(host.dropped(DropReason::PendingFull), 1);
+    // And who has one keeps it.
+    let mut host = limited(|limits| limits.pending = 8);
+    host.solicit(asked_by(70, 10));
+    host.pass(millis(10));
+    (20..24).for_each(|number| host.solicit(asked_by(80, number)));
+    host.pass(millis(950));
+    host.solicit(asked_by(80, 30));
+    assert!(!is_being_asked(&host, 30) && is_being_asked(&host, 10));
+}

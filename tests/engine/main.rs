@@ -13,6 +13,8 @@ mod doubts;
 mod evidence;
 mod exclusions;
 mod explain;
+mod explanations;
+mod exports;
 mod filtered_gateway;
 mod filters;
 #[path = "../frames/mod.rs"]
@@ -27,9 +29,12 @@ mod host;
 mod host_addresses;
 mod hour;
 mod identities;
+mod idle;
+mod inherited;
 mod keepalive;
 mod limits;
 mod links;
+mod looked_at;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod masks;

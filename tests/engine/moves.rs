@@ -6,7 +6,7 @@ mod on_link;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lone64::engine::facts::{Fact, LinkLayer, LinkState};
+use lone64::engine::facts::{AddressState, Fact, LinkLayer, LinkState};
 use lone64::engine::guests::{Missing, Object};
 use lone64::engine::policy::{Announce, GuestAddresses, GuestPolicy, Policy, RangeRoutes};
 use lone64::engine::{Claiming, Event, GuestMove, Input, Output};
@@ -315,7 +315,12 @@ fn its_interface_that_comes_again_is_a_new_arrival() {
 #[test]
 fn its_gateway_is_announced_to_the_guest_that_has_come() {
     let mut host = Host::new(policy());
-    host.facts(vec![has(BRIDGE, "fe80::1/64")]);
+    let tentative = crate::host::host_address(BRIDGE, "fe80::2/64", AddressState::Tentative);
+    host.facts(vec![
+        has(BRIDGE, "fe80::1/64"),
+        has(BRIDGE, "2001:db8:1:2:c::1/112"),
+        Fact::Address(tentative),
+    ]);
     host.take();
     host.input(Input::Arrived(BRIDGE, MAC));
     let gateway = |output: &Output| match output {
@@ -324,6 +329,10 @@ fn its_gateway_is_announced_to_the_guest_that_has_come() {
     };
     let outputs = host.take();
     let told: Vec<_> = outputs.iter().filter_map(gateway).collect();
+    let all = crate::host::advertisements(&outputs);
+    let others = all.iter().filter(|said| said.flags.router && said.target != address("fe80::1"));
+    let own = address("fe80::5054:ff:fe00:b0");
+    assert!(others.map(|said| said.target).eq([own]), "no global address, and none that is being checked");
     let [said] = told.as_slice() else { panic!("{outputs:?}") };
     assert_eq!((said.destination_mac, said.target_link_layer), (MAC, Some(BRIDGE_MAC)));
     assert!(said.flags.override_entry && said.flags.router && !said.flags.solicited);

@@ -1,5 +1,7 @@
 //! Guests on the upstream's own bridge: answered for towards the router's port alone, and never against a guest.
 
+mod sides;
+
 use std::net::Ipv6Addr;
 use std::time::Duration;
 

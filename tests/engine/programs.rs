@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use lone64::engine::facts::Fact;
 use lone64::engine::policy::RangeRoutes;
-use lone64::engine::{Input, NoProgram, Note, Outcome, State, Time};
+use lone64::engine::{Input, NoProgram, Note, Outcome, Output, State, Time};
 
 use crate::host::{BRIDGE, Host, UP, guest, guest_mac, has, millis, probes, seconds};
 use crate::mirror::{changes, mirrored, programs, with_guests};
@@ -163,4 +163,21 @@ fn many_guests_of_a_predecessor_are_met_in_slices() {
     assert!(slices > 10, "{slices}");
     assert_eq!(hear(&mut host, Input::Timeout).1, 1_000 - count);
     assert!(in_kernel.iter().all(|(guest, until)| !excluded(guest) && *until > soon));
+}
+
+/// A program is told when what it knows grows old, and not at every word of a guest.
+#[test]
+fn a_guest_that_is_heard_all_the_time_is_told_of_once_in_a_while() {
+    let mut host = Host::new(mirrored(|_| {}));
+    host.make_live(guest(5), guest_mac(5));
+    host.pass(seconds(1));
+    host.take();
+    let mut told = 0;
+    for number in 0..200 {
+        // It has another MAC each time, which may matter to a program.
+        host.advertise(guest(5), guest_mac(5 + number % 2));
+        host.pass(millis(10));
+        told += host.take().iter().filter(|output| matches!(output, Output::Mirror(..))).count();
+    }
+    assert!(told <= 1, "{told}");
 }

@@ -121,3 +121,21 @@ fn routes_of_an_interface_that_is_switched_off_are_gone_without_a_word() {
     host.facts(vec![Fact::Route(foreign(BRIDGE))]);
     assert_eq!(probes(&host.ask(guest(5))).len(), 1);
 }
+
+#[test]
+fn what_replaces_a_route_beside_the_guests_is_nothing_to_it() {
+    let mut host = two_bridges(with(|policy| policy.ranges[0].routes = RangeRoutes::Guests));
+    host.make_live(guest(5), guest_mac(5));
+    let ours = route(&format!("{}/128", guest(5)), RouteKind::Unicast(BRIDGE));
+    let beside = KernelRoute { protocol: 3, kind: RouteKind::Unicast(OTHER), ..ours.clone() };
+    for theirs in [
+        KernelRoute { metric: ours.metric + 1, ..beside.clone() },
+        KernelRoute { table: 52, ..beside.clone() },
+        KernelRoute { destination: net("2001:db8:1:2:c::/112"), ..beside },
+    ] {
+        host.facts(vec![Fact::RouteReplaced(theirs.clone())]);
+        let state = host.engine.routes().find(|(known, _)| *known == ours).map(|(_, state)| state);
+        assert_eq!(state, Some(RouteState::Installed), "{theirs}");
+        assert!(!host.take().iter().any(|output| matches!(output, Output::ChangeRoute(_))), "{theirs}");
+    }
+}

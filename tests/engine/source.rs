@@ -1,5 +1,7 @@
 //! Which IPv6 source an answer carries: the policy, the asker, and the addresses that there are.
 
+mod auto;
+
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{AddressState, Fact};

@@ -181,3 +181,94 @@ fn two_hosts_that_claim_the_same_do_not_go_on_announcing_it() {
     assert_eq!(count, 1);
     assert!(!host.answers_for(guest(0x1000)) && host.answers_for(guest(0x1001)));
 }
+
+#[test]
+fn what_is_released_before_it_was_announced_is_not_announced_and_the_rest_is() {
+    let mut host = Host::new(policy());
+    for number in [0x2001, 0x3001] {
+        host.guests.insert(guest(number), guest_mac(number));
+        host.advertise(guest(number), guest_mac(number));
+    }
+    host.pass(seconds(10));
+    let (first, second) = (object("2001:db8:1:2:c::2000/120"), object("2001:db8:1:2:c::3000/120"));
+    claim(&mut host, &[]);
+    // All in one turn: the walk over what is there has not begun.
+    for object in [&first, &second] {
+        let claim = Claim { object: object.clone(), interface: None, mac: None, via: None, until: None };
+        host.engine.handle(Input::Claiming(Claiming::Claim(claim)), host.now);
+    }
+    host.engine.handle(Input::Claiming(Claiming::Release(first)), host.now);
+    host.pass(seconds(1));
+    assert_eq!(announced(&host.take()), [guest(0x3001)].into());
+}
+
+#[test]
+fn of_a_claimed_range_only_guests_that_are_there_are_announced() {
+    let mut host = Host::new(policy()).with_guest(guest(0x2005), guest_mac(5));
+    host.advertise(guest(0x2005), guest_mac(5));
+    host.pass(seconds(10));
+    claim(&mut host, &[object("2001:db8:1:2:c::2000/120")]);
+    host.pass(millis(510));
+    assert_eq!(announced(&host.take()), [guest(0x2005)].into());
+    // Too many to announce each.
+    let mut policy = policy();
+    policy.ranges[0].answer = Answer::Always;
+    policy.guests.clear();
+    let mut host = Host::new(policy);
+    claim(&mut host, &[object(RANGE)]);
+    host.pass(seconds(1));
+    assert!(announced(&host.take()).is_empty() && host.answers_for(guest(5)));
+}
+
+/// What is routed to a guest is as little ours as the rest of the range, until it is claimed.
+#[test]
+fn a_prefix_that_is_routed_to_a_guest_is_answered_for_once_it_is_claimed() {
+    let mut policy = policy();
+    std::sync::Arc::make_mut(&mut policy.guests[0]).mac = Some(guest_mac(7));
+    std::sync::Arc::make_mut(&mut policy.guests[0]).delegate = vec![net("2001:db8:1:2:c::4000/116")];
+    let mut host = Host::new(policy).with_guest(address("fe80::7"), guest_mac(7));
+    host.input(Input::Solicitation(
+        crate::host::BRIDGE,
+        crate::host::question_from(address("fe80::7"), guest_mac(7), address("fe80::1")),
+    ));
+    host.input(Input::Solicitation(
+        crate::host::BRIDGE,
+        crate::host::question_from(address("fe80::8"), guest_mac(8), address("fe80::1")),
+    ));
+    host.guests.insert(address("fe80::8"), guest_mac(8));
+    host.pass(seconds(2));
+    assert!(host.kernel.iter().any(|route| route.destination == net("2001:db8:1:2:c::4000/116")));
+    assert!(!host.answers_for(guest(0x4001)));
+    let part = |prefix: &str| Claim {
+        object: object(prefix),
+        interface: "lxcbr0".parse().ok(),
+        mac: None,
+        via: Some(address("fe80::8")),
+        until: None,
+    };
+    host.input(Input::Claiming(Claiming::Claim(part("2001:db8:1:2:c::8000/120"))));
+    host.ask(guest(0x8001));
+    host.pass(seconds(2));
+    assert!(host.answers_for(guest(0x8001)));
+    assert!(!host.answers_for(guest(0x8101)) && !host.answers_for(guest(0x4001)), "beside it");
+}
+
+/// The other host announces what it has, and that is nothing to this one.
+#[test]
+fn a_guest_that_another_host_announces_is_not_asked_whether_it_has_gone() {
+    let mut host = Host::new(policy());
+    assert!(host.is_live(guest(0x1000)));
+    host.pass(seconds(10));
+    host.take();
+    host.input(Input::Advertisement(
+        UP,
+        Advertisement {
+            destination: address("ff02::1"),
+            flags: Flags { router: false, solicited: false, override_entry: true },
+            ..reply(guest(0x1000), Mac([2, 9, 9, 9, 9, 9]))
+        },
+    ));
+    host.pass(seconds(5));
+    assert!(host.is_live(guest(0x1000)));
+    assert!(probes(&host.take()).iter().all(|probe| probe.target != guest(0x1000)));
+}

@@ -8,7 +8,8 @@ use lone64::engine::policy::{Answer, Automatic, Downstream, Policy, RangeRoutes}
 use lone64::wire::DropReason;
 
 use crate::host::{
-    BRIDGE, Host, LO, UP, address, default_route, guest, guest_mac, has, link, net, route, usual_facts, with,
+    BRIDGE, Host, LO, UP, address, default_route, guest, guest_mac, has, link, live, net, route, usual_facts,
+    with,
 };
 
 const PEERS: IfIndex = IfIndex(8);
@@ -196,4 +197,14 @@ fn a_pool_without_route_or_interface_is_answered_for() {
     assert!(host.answers_for(address("2001:db8:1:2:f::5")), "an IPsec policy may take it");
     assert!(!host.kernel.iter().any(|route| route.kind == RouteKind::Unreachable), "no backstop");
     assert_eq!(host.engine.problems(), []);
+}
+
+#[test]
+fn a_rule_for_all_but_some_is_for_the_others() {
+    let mut host = host(live(), vec![Fact::Route(foreign("::/0", PEERS, TABLE))]);
+    let but =
+        KernelRule { to: net("2001:db8:1:2:c::/112"), is_inverted: true, ..KernelRule::lookup(100, TABLE) };
+    host.facts(vec![Fact::Rule(but)]);
+    assert_eq!(host.engine.leads_to(guest(7), UP), Some(BRIDGE));
+    assert_eq!(host.engine.leads_to(address("2001:db8:1:2:d::7"), UP), Some(PEERS));
 }

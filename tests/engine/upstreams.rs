@@ -236,3 +236,18 @@ fn questions_that_arrive_on_another_interface_are_not_answered() {
         assert_eq!(host.engine.counters().of(link).dropped(DropReason::NotUpstream), 1);
     }
 }
+
+#[test]
+fn one_that_no_range_is_served_on_is_no_problem() {
+    let problems = |on: Option<&str>| {
+        let mut host = Host::bare(with(|policy| {
+            let named = |name: &str| upstream(UpstreamInterface::Named(name.parse().unwrap()));
+            policy.upstreams = vec![named("up0"), named("eth9")];
+            policy.ranges[0].upstream = on.map(|name| name.parse().unwrap());
+        }));
+        host.facts(usual_facts());
+        host.input(Input::Synced);
+        host.engine.problems().iter().filter(|problem| problem.to_string().contains("eth9")).count()
+    };
+    assert_eq!((problems(Some("up0")), problems(Some("eth9")) > 0), (0, true));
+}

@@ -14,6 +14,13 @@ struct Link {
     links: Links,
     announce: Option<Announce>,
     is_free: bool,
+    is_route_under_way: bool,
+}
+
+impl Link {
+    fn new(announce: Option<Announce>, is_free: bool) -> Self {
+        Self { links: Links::default(), announce, is_free, is_route_under_way: false }
+    }
 }
 
 impl Announced for Link {
@@ -45,7 +52,7 @@ impl Announced for Link {
     }
 
     fn is_route_under_way(&self, _: Ipv6Addr) -> bool {
-        false
+        self.is_route_under_way
     }
 
     fn routers(&self, _: IfIndex) -> Vec<Ipv6Addr> {
@@ -69,9 +76,24 @@ impl Announced for Link {
     }
 }
 
+fn at(millis: u64) -> Time {
+    Time::ORIGIN + Duration::from_millis(millis)
+}
+
+fn other(last: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, last)
+}
+
+/// Does what is due next, and says when that was.
+fn step(announcements: &mut Announcements, ground: &Link) -> Time {
+    let due = announcements.next_due().expect("something is due");
+    announcements.tick(9, ground, &mut Vec::new(), due);
+    due
+}
+
 /// What is sent until nothing is due any more, with the milliseconds at which it is.
 fn run(announcements: &mut Announcements, announce: Option<Announce>, is_free: bool) -> Vec<(u128, bool)> {
-    let ground = Link { links: Links::default(), announce, is_free };
+    let ground = Link::new(announce, is_free);
     let mut sent = Vec::new();
     while let Some(due) = announcements.next_due() {
         let mut out = Vec::new();
@@ -125,8 +147,7 @@ fn the_link_is_asked_before_and_told_nothing_where_it_has_an_owner() {
     assert_eq!(sent, [(1, false), (1_001, true), (1_001, false), (2_001, true), (3_001, true)]);
     assert_eq!(announcements.take_free(), [TARGET]);
     announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
-    let (ground, mut out) =
-        (Link { links: Links::default(), announce: Some(Announce::Yes), is_free: false }, Vec::new());
+    let (ground, mut out) = (Link::new(Some(Announce::Yes), false), Vec::new());
     let begins = announcements.next_due().expect("it waits for its turn");
     announcements.tick(9, &ground, &mut out, begins);
     assert!(announcements.is_asking(TARGET));
@@ -140,4 +161,104 @@ fn a_strangers_question_is_ours_too() {
     announcements.listen(TARGET, None, Time::ORIGIN);
     assert_eq!(run(&mut announcements, Some(Announce::Yes), false)[0], (500, true));
     assert_eq!(announcements.take_free(), [TARGET]);
+}
+
+#[test]
+fn a_strangers_question_hastens_ours_and_never_puts_it_off() {
+    let mut announcements = Announcements::new(&Limits::default());
+    announcements.listen(TARGET, None, Time::ORIGIN);
+    announcements.listen(TARGET, None, at(400));
+    assert_eq!(announcements.next_due(), Some(at(500)), "however often strangers ask");
+    let mut ours = Announcements::new(&Limits::default());
+    ours.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
+    assert_eq!(step(&mut ours, &Link::new(Some(Announce::Yes), false)), at(1));
+    assert_eq!(ours.next_due(), Some(at(1_001)));
+    ours.listen(TARGET, None, at(2));
+    assert_eq!(ours.next_due(), Some(at(502)));
+}
+
+#[test]
+fn other_limits_count_from_then_on() {
+    let mut announcements = Announcements::new(&Limits::default());
+    let limits = Limits { targets: 2, announcements_per_second: 1, ..Limits::default() };
+    announcements.change(&limits, Time::ORIGIN);
+    (0..5).for_each(|last| announcements.begin(other(last), None, Time::ORIGIN, Time::ORIGIN));
+    assert_eq!(announcements.len(), 2);
+    let sent = run(&mut announcements, Some(Announce::Yes), true);
+    let begun: Vec<_> = sent.iter().filter(|(_, is_advertisement)| !is_advertisement).collect();
+    assert_eq!(begun.len(), 2, "each solicits the router once");
+    assert!(begun[1].0 >= 1_000, "{sent:?}");
+}
+
+#[test]
+fn all_advertisements_but_the_last_may_be_spared() {
+    let ground = Link::new(Some(Announce::Yes), true);
+    let mut announcements = Announcements::new(&Limits::default());
+    announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
+    assert!(!announcements.spare(UP, TARGET), "it has not begun");
+    step(&mut announcements, &ground);
+    assert!(announcements.spare(UP, TARGET));
+    assert!(!announcements.spare(UP, TARGET));
+    assert_eq!(run(&mut announcements, Some(Announce::Yes), true), [(1_001, true)]);
+    // Where it is announced again anyway, none is.
+    let station = BTreeMap::from([(UP, MAC)]);
+    let new = announcements.new_stations(station, at(2_000));
+    let upstream = ground.footing(TARGET, at(2_000)).expect("it is announced").upstream;
+    let period = |_| Some(Duration::from_secs(600));
+    announcements.settle_rounds([upstream].iter(), period, &new, at(2_000));
+    announcements.begin(TARGET, None, at(2_000), at(2_000));
+    step(&mut announcements, &ground);
+    assert!(!announcements.spare(UP, TARGET));
+}
+
+#[test]
+fn what_is_claimed_goes_first_and_takes_no_more_room_than_there_is() {
+    let limits = Limits { targets: 1, ..Limits::default() };
+    let mut announcements = Announcements::new(&limits);
+    announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
+    announcements.begin_claimed(TARGET, None, Time::ORIGIN);
+    assert_eq!((announcements.next_due(), announcements.len()), (Some(Time::ORIGIN), 1));
+    announcements.begin_claimed(other(1), None, Time::ORIGIN);
+    assert_eq!((announcements.next_due(), announcements.len()), (Some(Time::ORIGIN), 1), "others wait");
+    let mut announcements = Announcements::new(&limits);
+    announcements.begin(TARGET, None, Time::ORIGIN, Time::ORIGIN);
+    announcements.begin_claimed(other(1), None, Time::ORIGIN);
+    assert_eq!(
+        (announcements.next_due(), announcements.len()),
+        (Some(at(1)), 1),
+        "in the place of the oldest"
+    );
+}
+
+#[test]
+fn another_that_announces_it_too_is_contradicted_once_and_only_right_after_the_first() {
+    let ground = Link::new(Some(Announce::Yes), true);
+    let mut announcements = Announcements::new(&Limits::default());
+    announcements.begin_claimed(TARGET, None, Time::ORIGIN);
+    assert!(announcements.insist(TARGET, Time::ORIGIN), "it is about to");
+    assert_eq!(step(&mut announcements, &ground), Time::ORIGIN);
+    assert!(!announcements.insist(TARGET, at(500)));
+    assert!(announcements.insist(TARGET, at(499)));
+    assert_eq!(step(&mut announcements, &ground), at(499));
+    assert!(!announcements.insist(TARGET, at(500)));
+}
+
+#[test]
+fn a_route_that_is_there_ends_the_wait_for_it_and_no_other() {
+    let (ground, mut out) =
+        (Link { is_route_under_way: true, ..Link::new(Some(Announce::Yes), true) }, Vec::new());
+    let mut announcements = Announcements::new(&Limits::default());
+    announcements.begin_claimed(TARGET, None, Time::ORIGIN);
+    announcements.tick(9, &ground, &mut out, Time::ORIGIN);
+    assert_eq!((announcements.next_due(), out.len()), (Some(at(20)), 0));
+    announcements.routed(TARGET, at(5));
+    assert_eq!(announcements.next_due(), Some(at(5)));
+    announcements.routed(TARGET, at(6));
+    assert_eq!(announcements.next_due(), Some(at(5)), "it is not put off");
+    // One that waits for its place among many keeps it.
+    let mut many = Announcements::new(&Limits::default());
+    (0..100).for_each(|last| many.begin_claimed(other(last), None, Time::ORIGIN));
+    many.stop(other(0), None);
+    many.routed(other(99), Time::ORIGIN);
+    assert_eq!(many.next_due(), Some(Time::ORIGIN + Duration::from_micros(500)));
 }

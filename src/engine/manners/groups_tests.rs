@@ -70,3 +70,42 @@ fn a_prefix_too_wide_is_remembered_as_long_as_it_is_too_wide() {
     groups.end_range(wide);
     assert!(groups.take_news() && groups.too_wide().eq([]));
 }
+
+#[test]
+fn with_more_room_as_many_come_as_there_is_room_for() {
+    let mut groups = Groups::new(1);
+    (0..3).for_each(|number| groups.count(number, target(1 + number as u16), Some(UP)));
+    groups.take_wishes();
+    assert!(groups.take_news() && groups.count_waiting(UP) == 2);
+    groups.change(2);
+    assert_eq!((joins(&mut groups), groups.count_waiting(UP)), (vec![(UP, true)], 1));
+    assert!(groups.take_news());
+    groups.change(2);
+    assert!(groups.is_quiet());
+    // What has happened is not forgotten because the limit is the same.
+    groups.count(0, target(1), None);
+    groups.count(1, target(2), None);
+    groups.change(2);
+    assert!(groups.take_news(), "nothing waits any more");
+}
+
+/// Guests' links come and go by the thousand, and as many are told apart as a byte can.
+#[test]
+fn links_that_count_nothing_any_more_make_room_for_others() {
+    let mut groups = Groups::new(9);
+    for index in 1..=1_000 {
+        groups.count(0, target(1), Some(IfIndex(index)));
+        assert_eq!(groups.count_joined(IfIndex(index)), 1, "{index}");
+        groups.count(0, target(1), None);
+        assert!(!groups.has(IfIndex(index)));
+    }
+    assert!(groups.known_links.len() <= MOST_LINKS);
+    // Links that count something keep their place.
+    groups.count(0, target(1), Some(UP));
+    for index in 2_000..3_000 {
+        groups.count(1, target(2), Some(IfIndex(index)));
+        groups.count(1, target(2), None);
+    }
+    groups.count(0, target(1), None);
+    assert!(!groups.has(UP));
+}

@@ -1,5 +1,7 @@
 //! Pins: permanent neighbor entries for the addresses of a guest, put back when another program overwrites them.
 
+mod others;
+
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::time::Duration;

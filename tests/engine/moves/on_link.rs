@@ -79,3 +79,30 @@ fn one_that_replies_here_stays_although_its_mac_was_heard_there() {
     host.pass(seconds(2));
     assert!(host.answers_for(guest(5)) && missing(&host).is_none());
 }
+
+/// Anybody on another link can send with its MAC.
+#[test]
+fn one_that_is_written_on_an_interface_comes_back_there_only() {
+    let elsewhere = lone64::engine::facts::IfIndex(9);
+    let mut wanted = policy();
+    Arc::make_mut(&mut wanted.guests[0]).interface = "lxcbr0".parse().ok();
+    wanted.ranges[0].downstream = lone64::engine::policy::Downstream::Matching(
+        ["lxcbr0", "br1"].map(|name| name.parse().unwrap()).to_vec(),
+    );
+    let mut host = Host::new(wanted);
+    host.facts(vec![
+        Fact::Link(link(elsewhere, "br1", LinkLayer::Ethernet(BRIDGE_MAC))),
+        has(elsewhere, "fe80::b1/64"),
+    ]);
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(seconds(10));
+    host.input(Input::Advertisement(UP, announced_elsewhere()));
+    host.pass(seconds(5));
+    assert!(!host.is_live(guest(5)), "it has gone");
+    host.input(Input::Arrived(elsewhere, MAC));
+    host.pass(seconds(1));
+    assert!(!host.is_live(guest(5)));
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(seconds(1));
+    assert!(host.is_live(guest(5)));
+}

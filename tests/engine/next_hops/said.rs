@@ -142,3 +142,20 @@ fn limits_and_timers_of_a_reload_hold_for_next_hops_too() {
     host.pass(seconds(14));
     assert!(!host.answers_for(behind(7)));
 }
+
+#[test]
+fn one_that_the_kernel_cannot_reach_is_asked_soon_and_what_is_behind_it_goes_with_it() {
+    use lone64::engine::facts::{Neighbor, NeighborState};
+    for policy in policies() {
+        let mut host = with_router(host(policy, &[to("fe80::5")]), "fe80::5", 5);
+        let found = Event::HopLive(address("fe80::5"), BRIDGE, guest_mac(5));
+        assert!(crate::host::events(&host.ask(behind(7))).contains(&found));
+        assert!(host.answers_for(behind(7)));
+        let failed =
+            Neighbor { link: BRIDGE, address: address("fe80::5"), mac: None, state: NeighborState::Failed };
+        host.guests.clear();
+        host.facts(vec![Fact::Neighbor(failed)]);
+        host.pass(seconds(5));
+        assert!(!host.answers_for(behind(7)), "long before it would be asked anyway");
+    }
+}
