@@ -88,10 +88,15 @@ impl Explainer<'_> {
             ),
             None => "no route leads to it".to_owned(),
         };
-        let remedy = match self.scene.plan.range(range).downstream {
+        let policy = self.scene.plan.range(range);
+        let remedy = match &policy.downstream {
             Downstream::Kernel => format!(
                 "nothing, if it is on that link; if it is behind this host, `ip -6 route add {target} dev` its \
                  interface, or a [[range]] that is smaller and has it"
+            ),
+            Downstream::Named(name) if policy.routes == RangeRoutes::None => format!(
+                "the range has `routes = \"none\"`, so routes are yours to set, as by \
+                 `ip -6 route add {target} dev {name}`; without `routes` lone64 sets them"
             ),
             _ => "the route of the range to its `interface` is missing: `lone64 status` says why".to_owned(),
         };
