@@ -8,8 +8,8 @@
 
 use std::ffi::{c_int, c_void};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::slice;
 
 use libc::dl_phdr_info;
@@ -25,24 +25,33 @@ pub fn map_in_pieces() {
     if page_size() >= PIECE {
         return;
     }
-    for mapping in mapped() {
+    for mapping in clean() {
         for piece in marked_pieces(&mapping) {
             advise(&piece, libc::MADV_DONTDUMP);
         }
     }
 }
 
-/// Gives back to the kernel what the process has mapped of its files and has not changed. Takes some milliseconds.
+/// Gives back to the kernel what the process has mapped of its files and has not changed. Takes less than a millisecond.
 pub fn give_back() {
-    for clean in mapped() {
+    for clean in clean() {
         advise(&clean, libc::MADV_DONTNEED);
     }
 }
 
-/// What is mapped of these files and can be read from them again at any time.
-fn mapped() -> Vec<Addresses> {
-    let Ok(mappings) = File::open("/proc/self/smaps") else { return Vec::new() };
-    unchanged(BufReader::new(mappings).lines().map_while(Result::ok), &Segments::of_this_process())
+/// What is loaded of these files and can be read from them again at any time; nothing where the kernel does not tell.
+fn clean() -> Vec<Addresses> {
+    let Ok(pages) = File::open("/proc/self/pagemap") else { return Vec::new() };
+    let segments = Segments::of_this_process();
+    let mut all = Vec::new();
+    for segment in &segments.read_only {
+        let mut entries = vec![0; segment.len() / page_size() * ENTRY];
+        let at = segment.start / page_size() * ENTRY;
+        if pages.read_exact_at(&mut entries, at as u64).is_ok() {
+            unchanged(segment.start, &entries, &segments.written, &mut all);
+        }
+    }
+    all
 }
 
 /// Every second piece, aligned to its size, from the second on.
@@ -52,69 +61,21 @@ fn marked_pieces(mapping: &Addresses) -> impl Iterator<Item = Addresses> + use<>
     (first..end).step_by(2 * PIECE).map(move |start| start..end.min(start + PIECE))
 }
 
-/// From the lines of `/proc/self/smaps`: the mappings of files that cannot be written, inside segments that never
-/// could, of which this process has no page of its own, neither in memory nor in swap. Adjacent ones as one.
+/// From the entries of `/proc/self/pagemap` for pages from this address on: those of which this process has no page of its
+/// own, neither in memory nor in swap. Adjacent ones as one.
 ///
 /// The dynamic linker writes into a segment and then takes away the right to (RELRO); a debugger writes into all.
-fn unchanged(lines: impl Iterator<Item = String>, segments: &Segments) -> Vec<Addresses> {
-    let mut all: Vec<Addresses> = Vec::new();
-    let mut current = None;
-    let mut take = |mapping: Option<Mapping>| {
-        let Some(mapping) = mapping.filter(|mapping| mapping.is_unchanged(segments)) else { return };
+fn unchanged(start: usize, entries: &[u8], written: &[Addresses], all: &mut Vec<Addresses>) {
+    for (page, entry) in (start..).step_by(page_size()).zip(entries.as_chunks::<ENTRY>().0) {
+        let entry = u64::from_ne_bytes(*entry);
+        let is_own = entry & IN_SWAP != 0 || entry & IN_MEMORY != 0 && entry & OF_A_FILE == 0;
+        if is_own || written.iter().any(|segment| segment.contains(&page)) {
+            continue;
+        }
         match all.last_mut() {
-            Some(last) if last.end == mapping.addresses.start => last.end = mapping.addresses.end,
-            _ => all.push(mapping.addresses),
+            Some(last) if last.end == page => last.end = page + page_size(),
+            _ => all.push(page..page + page_size()),
         }
-    };
-    for line in lines {
-        if let Some(next) = Mapping::parse(&line) {
-            take(current.replace(next));
-        } else if let Some(mapping) = &mut current {
-            mapping.learn(&line);
-        }
-    }
-    take(current);
-    all
-}
-
-/// One entry of `/proc/self/smaps`, proc_pid_smaps(5).
-struct Mapping {
-    addresses: Addresses,
-    is_of_a_file: bool,
-    is_read_only: bool,
-    /// Lines that say in so many words that nothing is its own.
-    is_none: u32,
-}
-
-impl Mapping {
-    /// `55d0c0a00000-55d0c0b98000 r--p 00000000 fe:00 1234 /usr/bin/lone64`
-    fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
-        let (start, end) = words.next()?.split_once('-')?;
-        let address = |text| usize::from_str_radix(text, 16).ok();
-        let addresses = address(start)?..address(end)?;
-        let rights = words.next()?;
-        let (inode, path) = (words.nth(2)?, words.next().unwrap_or_default());
-        Some(Self {
-            addresses,
-            is_of_a_file: inode != "0" && path.starts_with('/'),
-            is_read_only: matches!(rights, "r--p" | "r-xp"),
-            is_none: 0,
-        })
-    }
-
-    fn learn(&mut self, line: &str) {
-        let mut words = line.split_ascii_whitespace();
-        if let (Some("Anonymous:" | "Swap:"), Some("0")) = (words.next(), words.next()) {
-            self.is_none += 1;
-        }
-    }
-
-    fn is_unchanged(&self, segments: &Segments) -> bool {
-        self.is_of_a_file
-            && self.is_read_only
-            && self.is_none == 2
-            && segments.were_never_written(&self.addresses)
     }
 }
 
@@ -146,12 +107,6 @@ impl Segments {
             _ => {}
         }
     }
-
-    fn were_never_written(&self, addresses: &Addresses) -> bool {
-        let contains = |segment: &Addresses| segment.start <= addresses.start && addresses.end <= segment.end;
-        let overlaps = |segment: &Addresses| segment.start < addresses.end && addresses.start < segment.end;
-        self.read_only.iter().any(contains) && !self.written.iter().any(overlaps)
-    }
 }
 
 /// Called for the program and each of its libraries.
@@ -160,7 +115,9 @@ extern "C" fn gather(object: *mut dl_phdr_info, _size: usize, segments: *mut c_v
     let segments = unsafe { &mut *segments.cast::<Segments>() };
     // SAFETY: dl_iterate_phdr(3) describes an object that is loaded, for as long as the call lasts.
     let object = unsafe { &*object };
-    if object.dlpi_phdr.is_null() {
+    // The kernel's own object (vDSO) is of no file.
+    let is_the_kernels = kernels_object().is_some_and(|header| header == object.dlpi_addr as usize);
+    if object.dlpi_phdr.is_null() || is_the_kernels {
         return 0;
     }
     // SAFETY: the program headers of a loaded object are in memory, and so many.
@@ -170,9 +127,15 @@ extern "C" fn gather(object: *mut dl_phdr_info, _size: usize, segments: *mut c_v
 }
 
 fn advise(addresses: &Addresses, advice: c_int) {
-    // SAFETY: both kinds of advice change nothing that can be read there: `unchanged` has found mappings that are as
+    // SAFETY: both kinds of advice change nothing that can be read there: `unchanged` has found pages that are as
     // in the file, and nothing in the process writes into them. What the kernel does not do is left as it is.
     unsafe { libc::madvise(addresses.start as *mut c_void, addresses.len(), advice) };
+}
+
+/// Where the kernel has put it.
+fn kernels_object() -> Option<usize> {
+    // SAFETY: getauxval(3) has no condition.
+    usize::try_from(unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) }).ok().filter(|at| *at != 0)
 }
 
 fn page_size() -> usize {
@@ -189,64 +152,64 @@ type ProgramHeader = libc::Elf32_Phdr;
 /// With 65,536 live guests 3.1 MB of the program's 8.7 MB of code are mapped, 2.1 with half the size, and 7.1 with the
 /// kernel's 64 KB. Each piece is a mapping, which takes the kernel some 200 bytes.
 const PIECE: usize = 16 << 10;
+/// Bytes that `/proc/self/pagemap` has of a page, pagemap(5), and bits of them.
+const ENTRY: usize = 8;
+const OF_A_FILE: u64 = 1 << 61;
+const IN_SWAP: u64 = 1 << 62;
+const IN_MEMORY: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::hint::black_box;
 
-    /// One entry, with what this process has of its own in it.
-    fn entry(addresses: &str, rights: &str, file: &str, own: &str) -> String {
-        format!(
-            "{addresses} {rights} 00000000 {file}\nSize: 4 kB\nRss: 4 kB\nAnonymous: {own}\nVmFlags: rd mr mw me\n"
-        )
-    }
-
-    const PROGRAM: &str = "fe:00 12 /usr/bin/lone64";
-    const NOTHING: &str = "0 kB\nSwap: 0 kB";
-
     fn only(addresses: Addresses) -> Vec<Addresses> {
         std::iter::once(addresses).collect()
     }
 
-    fn found(smaps: &[String]) -> Vec<Addresses> {
-        let segments = Segments { read_only: only(0x1000..0x9000), written: only(0x9000..0xb000) };
-        unchanged(smaps.concat().lines().map(str::to_owned), &segments)
+    /// Of pages with these entries, of a segment that begins at the page 16.
+    fn found(entries: &[u64], written: &[Addresses]) -> Vec<Addresses> {
+        let bytes: Vec<_> = entries.iter().flat_map(|entry| entry.to_ne_bytes()).collect();
+        let mut all = Vec::new();
+        unchanged(16 * page_size(), &bytes, written, &mut all);
+        all.iter().map(|addresses| addresses.start / page_size()..addresses.end / page_size()).collect()
     }
 
     #[test]
-    fn takes_code_and_constants_of_files_and_joins_neighbors() {
-        let smaps = [
-            entry("1000-3000", "r--p", PROGRAM, NOTHING),
-            entry("3000-8000", "r-xp", PROGRAM, NOTHING),
-            entry("8000-9000", "rw-p", PROGRAM, NOTHING),
-        ];
-        assert_eq!(found(&smaps), only(0x1000..0x8000));
+    fn takes_what_is_of_the_file_and_what_is_not_in_memory_and_joins_neighbors() {
+        assert_eq!(found(&[IN_MEMORY | OF_A_FILE, 0, IN_MEMORY | OF_A_FILE], &[]), only(16..19));
     }
 
     #[test]
-    fn takes_nothing_that_this_process_has_changed_or_may_change() {
-        for (rights, file, own) in [
-            ("r--p", PROGRAM, "4 kB\nSwap: 0 kB"),
-            ("r-xp", PROGRAM, "4 kB\nSwap: 0 kB"),
-            // Relocated and swapped out: the kernel would not find it again.
-            ("r--p", PROGRAM, "0 kB\nSwap: 4 kB"),
-            // A kernel that says less.
-            ("r--p", PROGRAM, "0 kB"),
-            ("rw-p", PROGRAM, NOTHING),
-            ("r--s", PROGRAM, NOTHING),
-            ("r-xp", "00:00 0 [vdso]", NOTHING),
-            ("r--p", "00:00 0", NOTHING),
-        ] {
-            assert_eq!(found(&[entry("2000-3000", rights, file, own)]), [], "{rights} {file} {own}");
+    fn takes_nothing_that_this_process_has_changed() {
+        // Written, and written and swapped out: the kernel would not find it again.
+        for own in [IN_MEMORY, IN_SWAP, IN_SWAP | OF_A_FILE] {
+            assert_eq!(found(&[0, own, 0, 0], &[]), [16..17, 18..20], "{own:x}");
         }
     }
 
     #[test]
-    fn takes_nothing_outside_the_segments_that_are_never_written() {
-        for addresses in ["0-1000", "0-2000", "8000-a000", "9000-a000", "a000-b000", "f000-10000"] {
-            assert_eq!(found(&[entry(addresses, "r--p", PROGRAM, NOTHING)]), [], "{addresses}");
+    fn takes_no_page_of_a_segment_that_is_written() {
+        let written = only(18 * page_size()..40 * page_size());
+        assert_eq!(found(&[0; 4], &written), only(16..18));
+    }
+
+    #[test]
+    fn leaves_a_page_that_a_debugger_has_changed() {
+        #[inline(never)]
+        fn code() -> u32 {
+            black_box(7)
         }
+        let page = code as *const () as usize / page_size() * page_size();
+        assert!(clean().iter().any(|clean| clean.contains(&page)));
+        // Written to by another way than this process's own, as a debugger does. The same bytes.
+        let memory = File::options().read(true).write(true).open("/proc/self/mem").unwrap();
+        let mut byte = [0];
+        memory.read_exact_at(&mut byte, page as u64).unwrap();
+        memory.write_all_at(&byte, page as u64).unwrap();
+        assert!(clean().iter().all(|clean| !clean.contains(&page)));
+        give_back();
+        assert_eq!(code(), 7);
     }
 
     #[test]
@@ -258,9 +221,9 @@ mod tests {
         // SAFETY: a reference to a trait object is two addresses.
         let [_, table] = unsafe { *table };
         assert!(segments.written.iter().any(|segment| segment.contains(&table)), "{segments:x?}");
-        assert!(mapped().iter().all(|clean| !clean.contains(&table)));
-        let code = mapped as *const () as usize;
-        assert!(mapped().iter().any(|clean| clean.contains(&code)), "{segments:x?}");
+        assert!(clean().iter().all(|clean| !clean.contains(&table)));
+        let code = clean as *const () as usize;
+        assert!(clean().iter().any(|clean| clean.contains(&code)), "{segments:x?}");
     }
 
     #[test]
@@ -292,7 +255,7 @@ mod tests {
             line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
         };
         // Touches every page of every mapping, as a long life would.
-        let touched: u64 = mapped().into_iter().flat_map(|clean| clean.step_by(page_size())).map(read).sum();
+        let touched: u64 = clean().into_iter().flat_map(|clean| clean.step_by(page_size())).map(read).sum();
         black_box(touched);
         let before = code();
         map_in_pieces();
@@ -301,7 +264,7 @@ mod tests {
     }
 
     fn read(address: usize) -> u64 {
-        // SAFETY: `mapped` has found it to be mapped, for as long as the process lives.
+        // SAFETY: `clean` has found it to be mapped, for as long as the process lives.
         unsafe { (address as *const u8).read_volatile() }.into()
     }
 }
