@@ -44,9 +44,9 @@ pub(super) fn look_up(rows: &Rows, learns: bool, a: &mut Assembler) {
 }
 
 /// Finds the first row in which the target may be, which is in R0 and R1, and reads from it. Where there are many targets it
-/// is not in the processor's cache: it comes while the question is copied and checked, before anybody needs it. So what makes
-/// the processor wait for all that it has begun to read comes before: to read the clock, and, without CAP_PERFMON, to write
-/// what the stack has not yet had there, or an address of memory. The row stays in [`ENTRY`] for [`search`].
+/// is not in the processor's cache: it comes while the question is copied and checked, before anybody needs it. Some steps make
+/// the processor wait for all reads that it has begun, so they come before: to read the clock, and, without CAP_PERFMON, the
+/// first write to a place on the stack. To put the row there would be such a step, so it stays in [`ENTRY`] for [`search`].
 pub(super) fn fetch(rows: &Rows, a: &mut Assembler) {
     let [multiplier, added] = rows.seed();
     a.push(Constant(R3, LAST_BIT)).push(Compute(Bits64, Move, R2, R1.into()));
@@ -65,6 +65,7 @@ pub(super) fn fetch(rows: &Rows, a: &mut Assembler) {
     a.push(Compute(Bits64, Move, NUMBER, R0.into()));
     a.push(Call(Helper::BootTime));
     a.push(Store(Size::Double, Frame, TIME, R0.into()));
+    // For the sake of the first write; the verdict comes later.
     count_as(a, Verdict::NotPlain);
     to_row(NUMBER, NOT_PLAIN, a);
     a.push(Compute(Bits64, Move, ENTRY, R0.into()));

@@ -35,7 +35,8 @@
 //!   it; the asker's IPv6 stack is not, it is off. The kernel's proxy has no process to charge, and neither has
 //!   *kernel program*: all that they do is done on the asker's CPU. So of these two the CPU time of asking is measured
 //!   alone, in the same lab, and taken away (`side.rs`).
-//! * *kernel program* is lone64's program by itself, with every address in its map and no daemon. It needs root.
+//! * *kernel program* is lone64's program by itself, with every address in its map and no daemon, loaded
+//!   with the capabilities that the unit has. It needs root.
 //! * *lone64 metrics* is *lone64 always* with metrics on: what timing each answer costs.
 //! * *bare loop* is the floor: recvmmsg, the bytes of an answer, sendmmsg, and no thought at all.
 //! * *busy* is the part of the time that the responder was on its CPU. Under 90 %, the asker was
