@@ -23,7 +23,7 @@ pub(super) fn give_up(is_shut_out: impl FnOnce() -> bool) -> io::Result<()> {
         return call::make_ambient(NET_ADMIN);
     }
     let needed = before.permitted & NEEDED;
-    call::set_capabilities(Capabilities { effective: needed, ..before })?;
+    keep_in_force(NEEDED)?;
     let kept = if is_shut_out() { needed | before.permitted & 1 << DAC_OVERRIDE } else { needed };
     // This takes CAP_SETPCAP, which goes with the rest. One that does not have it has no bounding set to lower.
     call::set_capabilities(before)?;
@@ -36,6 +36,13 @@ pub(super) fn give_up(is_shut_out: impl FnOnce() -> bool) -> io::Result<()> {
     // The child process nft gets it, also where this process is not root.
     let ambient = if inheritable == 0 { Ok(()) } else { call::make_ambient(NET_ADMIN) };
     bounds.and(ambient)
+}
+
+/// Of what this thread may use, only these are in force from here on, a bit for each number in capabilities(7). It may
+/// take the others back.
+pub fn keep_in_force(capabilities: u64) -> io::Result<()> {
+    let before = call::capabilities()?;
+    call::set_capabilities(Capabilities { effective: before.permitted & capabilities, ..before })
 }
 
 fn lower_bounds(kept: u64) -> io::Result<()> {

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 
+pub use capabilities::keep_in_force;
+
 /// Where this process reads and writes.
 #[derive(Debug, Default)]
 pub struct Places {
