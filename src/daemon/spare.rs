@@ -18,10 +18,10 @@ pub(super) struct Spare {
 
 impl Spare {
     /// A start or a reload has ended, which needs code that may never be needed again. What it has left to do, such as
-    /// the guards of a new configuration, mostly ends meanwhile, and the rest before the second time.
+    /// the guards of a new configuration, mostly ends before the second time, and the rest before the third.
     pub(super) fn change_ended(&mut self) {
         let later = tokio::spawn(async {
-            for pause in [PAUSE, 2 * PAUSE] {
+            for pause in [Duration::ZERO, PAUSE, 2 * PAUSE] {
                 sleep(pause).await;
                 let _ = spawn_blocking(give_back).await;
             }
@@ -45,10 +45,15 @@ fn put_off(waiting: &mut Option<AbortHandle>, later: AbortHandle) {
     }
 }
 
+/// What serving needs stays where it is: questions would only map it again, page by page.
 fn give_back() {
     heap::give_back();
-    image::give_back();
+    if image::resident().is_none_or(|bytes| bytes > SERVING) {
+        image::give_back();
+    }
 }
 
 /// Longer than the tables of nftables are looked at behind a change.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of the program and its libraries. A daemon that answers had 3.1 MB of them resident.
+const SERVING: usize = 4 << 20;
