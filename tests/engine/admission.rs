@@ -105,6 +105,7 @@ fn a_limit_of_three_addresses_is_told_for_each_guest_once_and_is_over_when_it_is
     let mut told: Vec<_> = told.into_iter().filter(is_verdict).collect();
     told.sort_by_key(|event| format!("{event:?}"));
     assert_eq!(told, [4, 5, 6].map(|number| Event::NotAdmitted(guest(number), UP, GATEWAY)));
+    assert_eq!(host.engine.count_refused(), 3);
     assert_eq!(host.engine.refused(9), [4, 5, 6].map(|number| (guest(number), UP)));
     let explained = host.engine.explain(guest(4), host.now);
     let step = explained.steps.iter().find(|step| step.subject == Subject::Provider);
@@ -132,6 +133,7 @@ fn a_guest_that_is_gone_is_not_refused_any_more() {
 fn a_switch_that_lost_its_table_is_told_the_guest_once_more_while_its_router_asks() {
     let mut host = host(1, announcing());
     pass(&mut host, 100, |_| true);
+    assert_eq!(host.engine.announces_again(UP), None);
     let mut is_bound = false;
     let mut bindings = |question: &Solicitation| {
         is_bound |= question.is_dad();
@@ -145,7 +147,11 @@ fn a_switch_that_lost_its_table_is_told_the_guest_once_more_while_its_router_ask
         asked += 1;
         assert!(asked < 9, "it is never told");
     }
-    assert!(events.iter().any(|event| matches!(event, Event::Forgets(UP, _))), "{events:?}");
+    let told = events.iter().find_map(|event| match event {
+        Event::Forgets(UP, period) => Some(*period),
+        _ => None,
+    });
+    assert!(told.is_some() && host.engine.announces_again(UP) == told, "{events:?}");
     pass(&mut host, 60, |_| true);
     assert_eq!(host.engine.notable_askers(host.now), [], "no source of answers was found to be better");
 }

@@ -388,3 +388,12 @@ fn a_guest_behind_a_proxy_that_replies_late_and_to_its_group_alone_keeps_its_add
         assert!(matches!(place, Some((_, State::Live(live))) if live.link == BRIDGE));
     }
 }
+
+/// What would not be answered for is no conflict.
+#[test]
+fn who_has_an_address_that_leads_nowhere_here_is_no_rival() {
+    let mut host = Host::new(always());
+    host.facts(vec![bridge(LinkState::Down)]);
+    host.input(Input::Advertisement(UP, reply(guest(5), OWNER)));
+    assert_eq!(host.engine.conflicts().count(), 0);
+}

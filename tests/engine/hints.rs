@@ -310,3 +310,45 @@ fn a_guest_that_joins_and_leaves_all_day_keeps_its_hints_as_one_with_many_does()
     say(&mut host, MldRecordKind::Begin, 12_047);
     assert_eq!(asked(&host.ask(guest(12_045)), guest(12_045)), []);
 }
+
+/// All of these are in the same group, which has the last 24 bits of an address.
+#[test]
+fn a_group_in_which_guests_reply_is_asked_first_every_time() {
+    let mut host = host_with_veths(3, |policy| policy.ranges[0].prefix = net("2001:db8:1:2:c::/80"));
+    reports(&mut host, veth(2), 5);
+    for number in 1..20 {
+        let target = address(&format!("2001:db8:1:2:c:0:{number:x}00:5"));
+        assert_eq!(asked(&host.ask(target), target), [veth(2)], "{number}");
+        host.input(Input::Advertisement(veth(2), reply(target, guest_mac(number))));
+    }
+    // Where nobody replies it is so a few times, and then once a second.
+    let silent = |number| address(&format!("2001:db8:1:2:c:0:{number:x}00:5"));
+    let first = (30..40).filter(|number| asked(&host.ask(silent(*number)), silent(*number)) == [veth(2)]);
+    assert_eq!(first.count(), 4);
+}
+
+/// "Stations and ports of one link": a thousand and some are enough.
+#[test]
+fn what_too_many_stations_of_one_link_say_is_not_heard_and_what_others_said_holds() {
+    let mut host = host_with_veths(3, |_| {});
+    for number in 0..1_025 {
+        reports(&mut host, veth(2), number);
+    }
+    assert_eq!(asked(&host.ask(guest(1_024)), guest(1_024)), [0, 1, 2].map(veth));
+    assert_eq!(asked(&host.ask(guest(1_023)), guest(1_023)), [veth(2)]);
+    let more = report(MldRecordKind::Begin, guest_mac(7), &[guest(2_000)]);
+    host.input(Input::Report(veth(2), more));
+    assert_eq!(asked(&host.ask(guest(2_000)), guest(2_000)), [veth(2)], "of one that is known");
+}
+
+#[test]
+fn a_group_is_remembered_on_eight_links_alone() {
+    let mut host = host_with_veths(12, |_| {});
+    for link in 0..12 {
+        host.input(Input::Report(veth(link), report(MldRecordKind::Begin, guest_mac(link), &[guest(5)])));
+    }
+    for link in 0..8 {
+        host.input(Input::Report(veth(link), report(MldRecordKind::End, guest_mac(link), &[guest(5)])));
+    }
+    assert_eq!(asked(&host.ask(guest(5)), guest(5)).len(), 12, "nobody listens there who is known");
+}

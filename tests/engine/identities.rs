@@ -271,3 +271,35 @@ fn five_thousand_are_there_at_the_start_and_one_reload_changes_one() {
     assert!(has_route(&host, guest(6_000), BRIDGE) && host.answers_for(guest(4_999)));
     assert!(host.answer_to(question(guest(6_000))).is_some());
 }
+
+/// The address that a MAC computes to is in the ranges of its own link.
+#[test]
+fn one_has_no_address_in_a_range_of_another_link_or_length() {
+    let own = GuestPolicy { addresses: GuestAddresses::Eui64, ..identity(5) };
+    let mut policy = policy(vec![own]);
+    policy.ranges = vec![
+        range("2001:db8:1:3::/64", "lxcbr0"),
+        range("2001:db8:1:4::/64", "tap7"),
+        range("2001:db8:1:5::/63", "lxcbr0"),
+    ];
+    let mut host = Host::new(policy);
+    host.facts(vec![tap(LinkState::Up), has(TAP, "fe80::7/64")]);
+    let known = host.engine.identified().iter().next().expect("one is known");
+    assert_eq!((known.addresses.len(), known.missing), (1, None));
+    assert!(net("2001:db8:1:3::/64").contains(&known.addresses[0]));
+}
+
+/// Nothing ends it, so each that wants its address is told after it was asked.
+#[test]
+fn one_that_is_silent_is_asked_each_time_that_somebody_checks_its_address() {
+    let mut host = Host::new(policy(vec![identity(5)]));
+    host.pass(seconds(60));
+    for _ in 0..3 {
+        host.take();
+        host.input(Input::Solicitation(UP, dad(Mac([2, 9, 9, 9, 9, 9]), guest(5))));
+        host.pass(seconds(10));
+        let asked = crate::host::probes(&host.take()).into_iter().filter(|probe| probe.target == guest(5));
+        assert!(asked.count() > 0);
+        assert!(host.is_live(guest(5)));
+    }
+}

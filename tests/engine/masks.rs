@@ -47,3 +47,12 @@ fn a_link_that_goes_takes_its_knowledge_along() {
     host.facts(vec![lone64::engine::facts::Fact::LinkGone(BRIDGE)]);
     assert_eq!(host.engine.wide_masks().count(), 0);
 }
+
+/// A guest may ask from its link-local address, which says nothing of its mask.
+#[test]
+fn who_asks_from_no_guests_address_is_not_told_of() {
+    let mut host = Host::new(live());
+    let question = question_from(address("fe80::5"), guest_mac(5), address("2001:db8:1:2::1"));
+    host.input(Input::Solicitation(BRIDGE, question));
+    assert_eq!(host.engine.wide_masks().count(), 0);
+}

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{Fact, KernelRoute, LinkState, RouteKind};
-use lone64::engine::policy::{Answer, Backend, Downstream, Policy, RangeRoutes, Source};
+use lone64::engine::policy::{Answer, Backend, Downstream, Policy, RangePolicy, RangeRoutes, Source};
 use lone64::engine::{Expected, Input, MirroredRanges, Outcome, Output};
 use proptest::prelude::*;
 
@@ -151,9 +151,22 @@ fn what_the_kernel_has_no_room_for_is_told_again_when_it_is_another() {
     let (mut host, _) = whole(|_| {});
     host.input(Input::RangesMirrored(UP, Outcome::Failed("full".to_owned())));
     assert_eq!((told(&host.take()), host.engine.program_of(guest(5))), (None, None));
+    assert_eq!(host.engine.count_mirrored_ranges_on(UP), 0);
     host.facts(vec![has(UP, "2001:db8:1:2:c::7/64")]);
     assert!(told(&host.take()).is_some());
     assert_eq!(host.engine.program_of(guest(5)), Some(UP));
+    assert_eq!(
+        (host.engine.count_mirrored_ranges_on(UP), host.engine.count_mirrored_ranges_on(BRIDGE)),
+        (1, 0)
+    );
+}
+
+#[test]
+fn each_range_that_is_answered_for_counts() {
+    let (host, _) = whole(|policy| {
+        policy.ranges.push(RangePolicy { answer: Answer::Always, ..range("2001:db8:1:2:d::/112", "lxcbr0") });
+    });
+    assert_eq!(host.engine.count_mirrored_ranges_on(UP), 2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Targets behind a router of guests' own: they are on no link of this host, and are there while their next hop is.
 
+mod led;
 mod said;
 
 use std::net::Ipv6Addr;

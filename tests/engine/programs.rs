@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::Fact;
-use lone64::engine::policy::RangeRoutes;
+use lone64::engine::policy::{RangeRoutes, Source};
 use lone64::engine::{Input, NoProgram, Note, Outcome, Output, State, Time};
 
 use crate::host::{BRIDGE, Host, UP, guest, guest_mac, has, millis, probes, seconds};
@@ -68,6 +68,7 @@ fn what_the_kernel_has_answered_counts_and_an_old_guest_is_asked() {
 fn one_that_somebody_removes_is_put_back_at_once_and_told_of_everyone() {
     let (mut host, _) = with_guests(mirrored(|_| {}), 2);
     host.take();
+    assert_eq!((host.engine.count_mirrored_on(UP), host.engine.count_mirrored_on(BRIDGE)), (2, 0));
     host.input(Input::ProgramLost(UP));
     host.pass(millis(1));
     let outputs = host.take();
@@ -180,4 +181,17 @@ fn a_guest_that_is_heard_all_the_time_is_told_of_once_in_a_while() {
         told += host.take().iter().filter(|output| matches!(output, Output::Mirror(..))).count();
     }
     assert!(told <= 1, "{told}");
+}
+
+/// Which of several global addresses answers come from does not matter where they do not come from one.
+#[test]
+fn without_the_address_that_answers_come_from_several_others_are_not_the_reason() {
+    for (source, why) in
+        [(Source::LinkLocal, Some(NoProgram::NoAddress)), (Source::Global, Some(NoProgram::SeveralAddresses))]
+    {
+        let (mut host, _) = with_guests(mirrored(|policy| policy.upstreams[0].source = source), 0);
+        let gone = "fe80::5054:ff:fe00:1".parse().unwrap();
+        host.facts(vec![has(UP, "2001:db8:1:2::3/64"), Fact::AddressGone { link: UP, address: gone }]);
+        assert_eq!(host.engine.no_program(UP), why);
+    }
 }

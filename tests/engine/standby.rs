@@ -1,5 +1,7 @@
 //! Ranges that stand by: another host has them, until they are claimed here.
 
+mod handed;
+
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 

@@ -13,6 +13,7 @@ fn with_address(text: &str) -> Host {
     host.facts(vec![
         has(BRIDGE, "2001:db8:1:2:c::101/120"),
         has(BRIDGE, "2001:db8:1:2:c::205/127"),
+        has(BRIDGE, "2001:db8:1:2:c::406/126"),
         Fact::Route(default_route(UP)),
     ]);
     host
@@ -28,6 +29,11 @@ fn the_anycast_address_of_routers_is_no_guests_but_of_a_link_of_two() {
     assert_eq!(anycast("2001:db8:1:2:c::"), Some(net("2001:db8:1:2:c::/112")), "of the range");
     assert_eq!(anycast("2001:db8:1:2:c::100"), Some(net("2001:db8:1:2:c::100/120")), "of the link");
     assert_eq!(anycast("2001:db8:1:2:c::204"), None, "RFC 6164 §6");
+    assert_eq!(
+        anycast("2001:db8:1:2:c::404"),
+        Some(net("2001:db8:1:2:c::404/126")),
+        "the smallest link with one"
+    );
     assert_eq!(anycast("2001:db8:1:2:c::104"), None);
     assert_eq!(anycast("2001:db8:1:2:c::300"), None, "no link has that prefix");
 }

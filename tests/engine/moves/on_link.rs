@@ -106,3 +106,18 @@ fn one_that_is_written_on_an_interface_comes_back_there_only() {
     host.pass(seconds(1));
     assert!(host.is_live(guest(5)));
 }
+
+/// It cannot have the address.
+#[test]
+fn what_is_announced_for_a_group_of_stations_says_nothing_of_a_guest() {
+    let mut host = Host::new(policy()).with_guest(guest(5), MAC);
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(seconds(10));
+    host.take();
+    let group = Mac([0x33, 0x33, 0, 0, 0, 1]);
+    let said = Advertisement { target_link_layer: Some(group), source_mac: OTHER, ..announced_elsewhere() };
+    host.input(Input::Advertisement(UP, said));
+    assert!(probes(&host.take()).iter().all(|probe| probe.target != guest(5)));
+    host.input(Input::Advertisement(UP, announced_elsewhere()));
+    assert!(probes(&host.take()).iter().any(|probe| probe.target == guest(5)));
+}

@@ -1,5 +1,7 @@
 //! Entries of other programs: they stay, and are told of as long as they are in the way.
 
+use lone64::engine::policy::GuestAddresses;
+
 use super::*;
 
 fn of(number: u16, mac: Mac, state: NeighborState, mark: Option<Mark>) -> Fact {
@@ -105,4 +107,24 @@ fn they_are_counted_by_what_became_of_them() {
     }
     let seen = host.engine.pins();
     assert_eq!((seen.kept, seen.kept_out, seen.refused, seen.put_back), (2, 1, 1, 0));
+}
+
+/// What is given back goes by slices, and pins count as routes do.
+#[test]
+fn routes_are_given_back_behind_pins() {
+    let many = GuestPolicy {
+        mac: None,
+        addresses: GuestAddresses::Listed((0x1000..0x1300).map(guest).collect()),
+        ..identity(6)
+    };
+    let mut host = Host::new(policy(vec![GuestPolicy { pin: true, ..identity(5) }, many]));
+    let routes = |host: &Host| {
+        host.kernel
+            .iter()
+            .filter(|route| route.protocol == 64 && route.destination.prefix_len() == 128)
+            .count()
+    };
+    assert_eq!(routes(&host), 0x301);
+    host.input(Input::Stop);
+    assert_eq!(routes(&host), 0);
 }
