@@ -16,8 +16,8 @@ use lone64::wire::{MldRecord, MldRecordKind, MldReport, MldVersion, solicited_no
 
 use crate::explain::situations;
 use crate::host::{
-    BRIDGE, Host, UP, address, always, dad, guest, guest_mac, has, host_address, link, live, millis, net,
-    range, route, seconds, usual_facts, with,
+    BRIDGE, Host, UP, address, always, dad, default_route, guest, guest_mac, has, host_address, link, live,
+    millis, net, range, route, seconds, usual_facts, with,
 };
 
 const WG: IfIndex = IfIndex(7);
@@ -243,6 +243,7 @@ fn routes() -> Vec<Further> {
             (range.routes, range.answer, range.backstop) = (RangeRoutes::None, answer, false);
         })
     };
+    let nowhere = Fact::RouteGone(default_route(UP));
     let mut scoped = always();
     scoped.upstreams[0].source = Source::Address(address("2001:db8:1:2::2"));
     vec![
@@ -260,7 +261,25 @@ fn routes() -> Vec<Further> {
             Host::new(with(|policy| policy.ranges.push(range("2001:db8:1:2:d::/112", "lxcbr0")))),
             address("2001:db8:9::5"),
         ),
+        ("no route at all", knowing(unrouted(Answer::Live), vec![nowhere]), guest(5)),
+        ("translated before it goes back", Host::new(by_kernel(Answer::Always)), guest(7)),
+        ("another range waits for its route", with_a_late_route(), guest(0x105)),
     ]
+}
+
+/// The route of one range is in another program's way; that of the other is there.
+fn with_a_late_route() -> Host {
+    let mut host = Host::bare(with(|policy| {
+        policy.ranges[0].answer = Answer::Always;
+        policy.ranges.push(range("2001:db8:1:2:c::100/120", "lxcbr0"));
+        policy.ranges[1].answer = Answer::Always;
+    }));
+    let other = KernelRoute { protocol: 4, ..route("2001:db8:1:2:c::/112", RouteKind::Unicast(UP)) };
+    host.kernel.insert(other.clone());
+    host.facts([usual_facts(), vec![Fact::Route(other)]].concat());
+    host.input(Input::Synced);
+    host.take();
+    host
 }
 
 fn told(name: &str, host: &Host, target: Ipv6Addr) -> String {

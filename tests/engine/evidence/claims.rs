@@ -99,7 +99,15 @@ fn a_guest_is_nowhere_when_both_links_have_gone() {
 
 #[test]
 fn it_moves_at_once_where_its_own_link_goes() {
-    let mut host = claimed();
+    let mut host = on_two_bridges();
+    let since = |host: &Host| match host.engine.target(guest(5)) {
+        Some(State::Live(live)) => Some(live.since),
+        _ => None,
+    };
+    let before = since(&host);
+    host.pass(seconds(10));
+    host.input(Input::Advertisement(OTHER, reply(guest(5), guest_mac(6))));
     host.facts(vec![crate::host::bridge(LinkState::NoCarrier)]);
     assert_eq!(place(&host), Some(OTHER));
+    assert_eq!(since(&host), before, "it has lived all the time");
 }

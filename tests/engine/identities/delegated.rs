@@ -185,3 +185,49 @@ fn hundreds_have_a_prefix_each() {
     assert!(!has_route(&host, inside(1), BRIDGE));
     host.input(Input::Advertisement(BRIDGE, reply(address("fe80::1:1"), guest_mac(1))));
 }
+
+/// A claim may name the station alone, where its link-local address was heard.
+#[test]
+fn a_prefix_that_is_claimed_for_a_mac_leads_through_what_was_heard_of_it_on_that_link() {
+    let claim = |mac| Claim {
+        object: Object::Prefix(net("2001:db8:1:2:c::2000/116")),
+        interface: "lxcbr0".parse().ok(),
+        mac: Some(mac),
+        via: None,
+        until: None,
+    };
+    let mut host = host();
+    host.input(Input::Claiming(Claiming::Claim(claim(guest_mac(5)))));
+    assert!(!host.kernel.contains(&via("2001:db8:1:2:c::2000/116", "fe80::55")), "nothing was heard");
+    host.input(Input::Claiming(Claiming::Release(claim(guest_mac(5)).object)));
+    heard(&mut host, "fe80::55", 5);
+    host.input(Input::Claiming(Claiming::Claim(claim(guest_mac(5)))));
+    assert!(host.kernel.contains(&via("2001:db8:1:2:c::2000/116", "fe80::55")));
+    // What was heard on one link says nothing on another.
+    let guest = GuestPolicy { interface: None, ..with_prefix(5, PREFIX) };
+    let mut host = on_two_links(vec![guest]);
+    heard(&mut host, "fe80::55", 5);
+    let elsewhere = Claim { interface: "tap7".parse().ok(), ..claim(guest_mac(5)) };
+    host.input(Input::Claiming(Claiming::Claim(elsewhere)));
+    assert!(!host.kernel.iter().any(|route| route.destination == net("2001:db8:1:2:c::2000/116")));
+}
+
+/// Nobody is a next hop where there is no Neighbor Discovery.
+#[test]
+fn on_a_tunnel_a_claimed_prefix_needs_no_next_hop() {
+    use lone64::engine::facts::{IfIndex, LinkLayer};
+    let mut wanted = policy(Vec::new());
+    wanted.ranges[0].downstream = lone64::engine::policy::Downstream::Named("wg0".parse().unwrap());
+    let mut host = Host::new(wanted);
+    host.facts(vec![Fact::Link(crate::host::link(IfIndex(8), "wg0", LinkLayer::None))]);
+    let claim = Claim {
+        object: Object::Prefix(net("2001:db8:1:2:c::2000/116")),
+        interface: "wg0".parse().ok(),
+        mac: None,
+        via: None,
+        until: None,
+    };
+    assert_eq!(host.engine.may_claim(&claim), Ok(()));
+    host.input(Input::Claiming(Claiming::Claim(claim)));
+    assert!(host.kernel.contains(&route("2001:db8:1:2:c::2000/116", RouteKind::Unicast(IfIndex(8)))));
+}

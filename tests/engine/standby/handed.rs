@@ -40,6 +40,8 @@ fn of_a_part_that_is_claimed_only_guests_that_are_there_are_announced() {
     host.pass(seconds(10));
     claim(&mut host, &[object("2001:db8:1:2:c::100/120")]);
     host.pass(seconds(3));
+    let link = host.engine.identified().claims().next().and_then(|claim| claim.link);
+    assert_eq!(link, Some(crate::host::BRIDGE));
     let said: Vec<_> = announced(&host.take()).into_iter().collect();
     assert_eq!(said, [guest(0x105)]);
 }
