@@ -217,6 +217,11 @@ fn routes() -> Vec<Further> {
         let to_peer = Fact::Route(foreign("2001:db8:1:2:c::7/128", WG, TABLE));
         vec![to_peer, Fact::Rule(KernelRule::lookup(5_270, TABLE))]
     };
+    let in_table = |kind, policy: Policy| {
+        let foreign = KernelRoute { protocol: 3, table: TABLE, ..route("2001:db8:1:2:c::7/128", kind) };
+        knowing(policy, vec![Fact::Route(foreign), Fact::Rule(KernelRule::lookup(5_270, TABLE))])
+    };
+    let by_guests = || with(|policy| policy.ranges[0].routes = RangeRoutes::Guests);
     let refused = KernelRule {
         to: net("2001:db8:1:2:c::7/128"),
         action: RuleAction::Refuse,
@@ -264,6 +269,14 @@ fn routes() -> Vec<Further> {
         ("no route at all", knowing(unrouted(Answer::Live), vec![nowhere]), guest(5)),
         ("translated before it goes back", Host::new(by_kernel(Answer::Always)), guest(7)),
         ("another range waits for its route", with_a_late_route(), guest(0x105)),
+        ("a rule's table refuses it", in_table(RouteKind::Unreachable, always()), guest(7)),
+        ("a rule's table refuses guests", in_table(RouteKind::Unreachable, by_guests()), guest(7)),
+        ("by a rule's table out of the upstream", in_table(RouteKind::Unicast(UP), by_guests()), guest(7)),
+        (
+            "all of the range, and back by a rule's table",
+            in_table(RouteKind::Unicast(UP), always()),
+            guest(7),
+        ),
     ]
 }
 

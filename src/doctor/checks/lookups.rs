@@ -119,37 +119,48 @@ fn nowhere(host: &Host, range: &RangePolicy, place: &Place, best: Option<&Kernel
     if let Some((route, why)) = in_the_way.and_then(|route| Some((route, keeps(host, route)?))) {
         return finding.remedy(left_alone(host, range, route, &why));
     }
+    // Where a rule has another table read, a route in the main table would be read too late.
+    let table = best.map(|route| route.table).filter(|table| *table != MAIN);
     match (&place.downstreams[..], in_the_way.map(|route| removal(host, route))) {
         ([only], removal) if !covers_link(host, range, place) => {
-            let add = format!("ip -6 route add {prefix} dev {}", host.name(*only));
+            let add = format!("ip -6 route add {prefix} dev {}{}", host.name(*only), in_table(table));
+            let unit = table.map(|table| format!(" Table={table}")).unwrap_or_default();
             finding.run(match removal {
                 // In one line, so that nothing is lost between them.
                 Some(removal) => Command { line: format!("{} && {add}", removal.line), ..removal },
                 None => Command::new(add.as_str()).for_good(for_good(
                     host,
                     *only,
-                    &format!("[Route] Destination={prefix}"),
+                    &format!("[Route] Destination={prefix}{unit}"),
                     &format!("up {add}"),
                 )),
             })
         }
-        (all, _) => finding.remedy(Remedy::Advice(guests_routes(host, range, all))),
+        (all, _) => finding.remedy(Remedy::Advice(guests_routes(host, range, all, table))),
     }
 }
 
+/// The end of a line for `ip route`.
+fn in_table(table: Option<u32>) -> String {
+    table.map(|table| format!(" table {}", TableName(table))).unwrap_or_default()
+}
+
 /// What helps where one route for all of the range is none.
-fn guests_routes(host: &Host, range: &RangePolicy, downstreams: &[IfIndex]) -> String {
+fn guests_routes(host: &Host, range: &RangePolicy, downstreams: &[IfIndex], table: Option<u32>) -> String {
     let prefix = range.prefix;
     let interface = match downstreams {
         [only] => host.name(*only),
         _ => "INTERFACE".to_owned(),
     };
-    let add = format!("add a route for each guest: `ip -6 route add ADDRESS/128 dev {interface}`");
+    let line = format!("ip -6 route add ADDRESS/128 dev {interface}{}", in_table(table));
+    let add = format!("add a route for each guest: `{line}`");
     match range.downstream {
         Downstream::Kernel => {
             format!("{add}, or name the guests' interface in `interface` of the [[range]] of {prefix}")
         }
-        _ if range.has_written_routes => {
+        _ if range.has_written_routes
+            && table.is_none_or(|table| table == host.config.policy.routes.table) =>
+        {
             format!("{add}, or write routes = \"guests\" in the [[range]] of {prefix}")
         }
         _ => add,

@@ -21,6 +21,7 @@ crate::cases![
     finds_a_range_that_contains_the_gateway,
     is_content_with_a_whole_64_of_single_guests,
     finds_that_lookups_leave_by_the_upstream,
+    finds_that_lookups_leave_by_the_upstream_by_a_rules_table,
     finds_a_foreign_route_before_ours,
     finds_a_rule_that_has_another_table_read_before_ours,
     never_tells_to_remove_what_an_address_of_the_host_brings,
@@ -174,6 +175,15 @@ fn finds_that_lookups_leave_by_the_upstream() {
     patient.lab.host.ip(&format!("route del {C} dev br0"));
     patient.configure(&range(C, "br0", ""));
     patient.is_well();
+}
+
+fn finds_that_lookups_leave_by_the_upstream_by_a_rules_table() {
+    let patient = one(Lab::veth(), "routes = \"none\"\nbackstop = false");
+    patient.lab.router.ip(&format!("route add {C} via fe80::2 dev rt0"));
+    patient.lab.host.ip("rule add lookup 77 priority 100\nroute add default via fe80::1 dev up0 table 77");
+    patient.is_healed("lookups", "fault", &["leave by up0", "table 77"]);
+    patient.is_well();
+    patient.lab.router.ping(&GUEST.to_string());
 }
 
 fn finds_a_foreign_route_before_ours() {

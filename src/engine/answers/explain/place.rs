@@ -86,7 +86,7 @@ impl Explainer<'_> {
                 self.name(link),
                 by_table(way)
             ),
-            None => "no route leads to it".to_owned(),
+            None => nowhere(way),
         };
         let policy = self.scene.plan.range(range);
         let remedy = match &policy.downstream {
@@ -100,7 +100,7 @@ impl Explainer<'_> {
             ),
             _ => "the route of the range to its `interface` is missing: `lone64 status` says why".to_owned(),
         };
-        no(Subject::Route, value, Some(remedy))
+        no(Subject::Route, value, Some(self.in_another_table(target, way).unwrap_or(remedy)))
     }
 
     /// What is wrong with a downstream that is there.
@@ -237,6 +237,7 @@ impl Explainer<'_> {
         let policy = self.scene.plan.range(range);
         let way = self.way(range, target);
         let deciding = way.route;
+        let elsewhere = self.in_another_table(target, way);
         let inside = deciding.filter(|route| policy.prefix.contains(&route.destination));
         if let Some(link) = inside.and_then(KernelRoute::link_to_another_host) {
             let value = format!("a routing daemon's route leads to another host, by {}", self.name(link));
@@ -249,7 +250,8 @@ impl Explainer<'_> {
             ),
             // The range is as wide as the upstream's own prefix.
             Some(link)
-                if self.scene.plan.bindings.upstream(link).is_some()
+                if elsewhere.is_none()
+                    && self.scene.plan.bindings.upstream(link).is_some()
                     && policy.routes == RangeRoutes::Guests =>
             {
                 let name = self.name(link);
@@ -268,7 +270,7 @@ impl Explainer<'_> {
             Some(link) if self.scene.plan.bindings.upstream(link).is_some() => {
                 let name = self.name(link);
                 let value = format!("packets for it leave by the upstream {name} again{}", by_table(way));
-                no(Subject::Route, value, Some(routes_for(policy, target)))
+                no(Subject::Route, value, Some(elsewhere.unwrap_or_else(|| routes_for(policy, target))))
             }
             Some(link) => {
                 yes(Subject::Route, format!("packets for it leave by {}{}", self.name(link), by_table(way)))
@@ -278,11 +280,27 @@ impl Explainer<'_> {
                 let remedy = "change that rule, or add one before it that names the table of its route";
                 no(Subject::Route, format!("a rule refuses packets for it: {rule}"), Some(remedy.to_owned()))
             }
-            None if policy.routes == RangeRoutes::Guests => {
+            None if elsewhere.is_none() && policy.routes == RangeRoutes::Guests => {
                 open(Subject::Route, "its route is added once it is live".to_owned(), None)
             }
-            None => no(Subject::Route, "no route leads to it".to_owned(), Some(routes_for(policy, target))),
+            None => {
+                let remedy = elsewhere.unwrap_or_else(|| routes_for(policy, target));
+                no(Subject::Route, nowhere(way), Some(remedy))
+            }
         }
+    }
+
+    /// What to do where a rule names a table before that of our routes: one of ours would change nothing.
+    fn in_another_table(&self, target: Ipv6Addr, way: Way<'_>) -> Option<String> {
+        let (rule, table) = (way.rule?, way.route?.table);
+        (![MAIN, self.scene.plan.policy.routes.table].contains(&table)).then(|| {
+            format!(
+                "set a route to it in that table, `ip -6 route replace {target} table {} dev` its interface, or change \
+                 rule {}",
+                TableName(table),
+                rule.priority
+            )
+        })
     }
 }
 
@@ -304,6 +322,14 @@ fn routes_for(policy: &RangePolicy, target: Ipv6Addr) -> String {
         }
     };
     format!("write {values} for its range, or add a route")
+}
+
+/// That no route leads to a target, or which one of a rule's table refuses it.
+fn nowhere(way: Way<'_>) -> String {
+    match way.route.filter(|route| way.rule.is_some() && route.table != MAIN) {
+        Some(route) => format!("a route refuses packets for it: {route}{}", by_table(way)),
+        None => "no route leads to it".to_owned(),
+    }
 }
 
 /// The table and the rule, where it is not the main table's of its own accord.
