@@ -255,6 +255,7 @@ fn main() {
         ("bgp", bgp::CASES, bgp::refusal),
         ("keepalived", keepalived::CASES, keepalived::refusal),
         ("waiting", waiting::BY_LIMIT, waiting::refusal),
+        ("doctor", doctor::BY_LIMIT, waiting::refusal),
     ];
     const ON_VLAN: &[(&str, &[Case])] = &[("vlan", vlan::CASES)];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];

@@ -33,6 +33,8 @@ use crate::endpoint::PATIENCE;
 use crate::lab::{Lab, SENTINELS};
 use crate::namespace::{Namespace, eventually};
 
+pub(crate) use settings::BY_LIMIT;
+
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
     let rooms = [
