@@ -256,6 +256,7 @@ fn main() {
         ("keepalived", keepalived::CASES, keepalived::refusal),
         ("waiting", waiting::BY_LIMIT, waiting::refusal),
         ("doctor", doctor::BY_LIMIT, waiting::refusal),
+        ("doctor", doctor::BY_NETFILTER, doctor::refusal),
     ];
     const ON_VLAN: &[(&str, &[Case])] = &[("vlan", vlan::CASES)];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];

@@ -33,6 +33,7 @@ use crate::endpoint::PATIENCE;
 use crate::lab::{Lab, SENTINELS};
 use crate::namespace::{Namespace, eventually};
 
+pub(crate) use bridges::{BY_NETFILTER, refusal};
 pub(crate) use settings::BY_LIMIT;
 
 /// All of this room's tests.
