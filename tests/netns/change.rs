@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::PATIENCE;
 use crate::frame::{ADVERTISEMENT, Mac, mac, sender, target_of};
-use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, UPSTREAM_GLOBAL, UPSTREAM_MAC, d};
+use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, ROUTER_MAC, UPSTREAM_GLOBAL, UPSTREAM_MAC, d};
 use crate::link::Link;
 use crate::namespace::{Namespace, eventually, in_time};
-use crate::solicitation::Solicitation;
+use crate::solicitation::{Asker, Solicitation};
 
 crate::cases![
     lives_through_whatever_happens_to_its_upstream,
@@ -90,11 +90,16 @@ fn make_upstream(lab: &Lab) {
 }
 
 fn give_addresses(lab: &Lab) {
-    lab.host.ip(&format!(
+    lab.host.ip(&addresses());
+}
+
+/// What the upstream has, in the words of ip(8).
+fn addresses() -> String {
+    format!(
         "addr add fe80::2/64 dev up0 nodad
          addr add {UPSTREAM_GLOBAL}/64 dev up0 nodad
          route replace default via fe80::1 dev up0"
-    ));
+    )
 }
 
 fn lives_through_whatever_happens_to_its_upstream() {
@@ -120,8 +125,8 @@ fn lives_through_whatever_happens_to_its_upstream() {
     make_upstream(&lab);
     again("deleted and made anew", UPSTREAM_MAC);
 
-    lab.host.ip("link set up0 name away0");
-    lab.host.ip("link set away0 name up0");
+    lab.host.rename("up0", "away0", "");
+    lab.host.rename("away0", "up0", &addresses());
     again("renamed away and back", UPSTREAM_MAC);
 
     lab.host.ip("link set up0 address 02:00:00:00:00:22");
@@ -176,9 +181,12 @@ fn lives_through_whatever_happens_to_a_downstream() {
         link.settle();
     };
     let mut undisturbed = Link::open(&lab);
+    // Each time somebody else: one that has its answer and asks again and again would get it from other sources.
+    let mut stations = (0x100..).map(|last| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last));
     let mut others = || {
-        undisturbed.advertisements(&Solicitation::multicast(ROUTER, d(0x999)));
-        undisturbed.answered(&Solicitation::multicast(ROUTER, GUEST));
+        let asker = Asker { mac: ROUTER_MAC, address: stations.next().expect("enough of them") };
+        undisturbed.advertisements(&Solicitation::multicast(asker, d(0x999)));
+        undisturbed.answered(&Solicitation::multicast(asker, GUEST));
     };
     let addresses = format!("addr add fe80::b1/64 dev gv1 nodad\naddr add {}/128 dev gv1 nodad", d(1));
 
@@ -203,9 +211,9 @@ fn lives_through_whatever_happens_to_a_downstream() {
     make_downstream(&lab);
     again("deleted and made anew");
 
-    lab.host.ip("link set gv1 name away1");
+    lab.host.rename("gv1", "away1", "");
     others();
-    lab.host.ip("link set away1 name gv1");
+    lab.host.rename("away1", "gv1", &addresses);
     again("renamed away and back");
 
     lab.host.ip("link set gv1 address 02:00:00:00:00:c1");

@@ -53,11 +53,15 @@ fn serves_a_guest_on_each_of_two_thousand_downstreams() {
     let known = clock.elapsed();
     let clock = Instant::now();
     let mut missing: HashSet<Ipv6Addr> = targets.iter().copied().collect();
-    for target in &targets {
+    for (n, target) in targets.iter().enumerate() {
         link.send(&Solicitation::multicast(ROUTER, *target));
-        collect(&mut link, Instant::now(), &mut missing);
+        // A slow machine answers later, and drops what is asked faster than that.
+        let not_asked = targets.len() - 1 - n;
+        if !collect(&mut link, &mut missing, not_asked + AT_A_TIME) {
+            break;
+        }
     }
-    collect(&mut link, Instant::now() + PATIENCE, &mut missing);
+    collect(&mut link, &mut missing, 0);
     assert!(missing.is_empty(), "{} without an answer, {:?} …", missing.len(), missing.iter().next());
     let asked = clock.elapsed();
     let (memory, cpu) = (daemon.memory(), daemon.cpu());
@@ -71,13 +75,16 @@ fn serves_a_guest_on_each_of_two_thousand_downstreams() {
 }
 
 fn build(lab: &Lab, guests: &Namespace, count: u16) {
-    let mut batch = String::new();
-    for n in 0..count {
-        writeln!(batch, "link add vg{n} type veth peer name g{n} netns {}", guests.path()).unwrap();
-        writeln!(batch, "link set vg{n} up").unwrap();
+    // ip(8) of Debian 12 keeps a descriptor for each namespace that a line names, and may have 1,024 in many places.
+    for first in (0..count).step_by(500) {
+        let mut batch = String::new();
+        for n in first..count.min(first + 500) {
+            writeln!(batch, "link add vg{n} type veth peer name g{n} netns {}", guests.path()).unwrap();
+            writeln!(batch, "link set vg{n} up").unwrap();
+        }
+        lab.host.ip(&batch);
     }
-    lab.host.ip(&batch);
-    batch = (0..count).map(|n| format!("link set g{n} up\n")).collect();
+    let mut batch: String = (0..count).map(|n| format!("link set g{n} up\n")).collect();
     guests.ip(&batch);
     batch = (0..count).map(|n| format!("addr add {VETH_GATEWAY}/64 dev vg{n} nodad\n")).collect();
     lab.host.ip(&batch);
@@ -166,12 +173,17 @@ fn echo_request(to: Ipv6Addr) -> Vec<u8> {
         .frame()
 }
 
-/// Listens until nothing is missing any more, or until the deadline.
-fn collect(link: &mut Link, deadline: Instant, missing: &mut HashSet<Ipv6Addr>) {
-    while !missing.is_empty() {
+/// Listens until no more than so many are missing. False if that never comes.
+fn collect(link: &mut Link, missing: &mut HashSet<Ipv6Addr>, most: usize) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while missing.len() > most {
         match link.receive(deadline) {
             Some(frame) => target_of(&frame, ADVERTISEMENT).is_some_and(|target| missing.remove(&target)),
-            None => return,
+            None => return false,
         };
     }
+    true
 }
+
+/// So many questions wait for an answer at a time.
+const AT_A_TIME: usize = 200;

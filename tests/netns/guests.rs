@@ -86,12 +86,12 @@ fn withdraws_a_guest_whose_veth_is_deleted_or_down() {
 fn serves_a_downstream_that_appears_while_it_runs() {
     let veths = Veths::new(2);
     veths.give(1, e(6));
-    veths.lab.host.ip("link set vg1 name other1");
+    veths.lab.host.rename("vg1", "other1", "");
     let _daemon = Daemon::start(&veths.lab, Veths::settings());
     let mut link = Link::open(&veths.lab);
     let question = Solicitation::multicast(ROUTER, e(6));
     link.unanswered(&question);
-    veths.lab.host.ip("link set other1 name vg1");
+    veths.lab.host.rename("other1", "vg1", &format!("addr add {VETH_GATEWAY}/64 dev vg1 nodad"));
     eventually("the guest behind it is found", PATIENCE, || {
         (!link.advertisements(&question).is_empty()).then_some(())
     });

@@ -12,6 +12,7 @@ use crate::endpoint::PATIENCE;
 use crate::lab::ROUTER;
 use crate::link::Link;
 use crate::namespace::{Namespace, eventually};
+use crate::rename::renames_what_is_up;
 use crate::solicitation::Solicitation;
 use crate::veths::{E, Veths, e};
 
@@ -40,13 +41,18 @@ fn settings() -> Settings {
     Settings::default().range(E, "vg*", "gateway = \"fe80::1\"")
 }
 
+/// What the kernel tells lone64 at its start.
+pub(crate) fn facts(host: &Namespace) -> Vec<Fact> {
+    host.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { Monitor::start().unwrap().0.dump().await.unwrap() })
+    })
+}
+
 /// The gateway's addresses, `interface number` each, in order. What ip(8) of Debian 12 prints has no
 /// numbers in it.
 fn there(host: &Namespace) -> Vec<String> {
-    let facts = host.run(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { Monitor::start().unwrap().0.dump().await.unwrap() })
-    });
+    let facts = facts(host);
     let name = |address: &Address| {
         let mut links = facts.iter().filter_map(|fact| match fact {
             Fact::Link(link) if link.index == address.link => Some(link.name.to_string()),
@@ -95,12 +101,13 @@ fn guests_reach_beyond_the_router_by_the_configuration_alone() {
 fn comes_and_goes_with_the_interface_and_its_name() {
     let veths = guests(2);
     let host = &veths.lab.host;
-    host.ip("link set vg1 name other1");
+    host.rename("vg1", "other1", "");
     let _daemon = Daemon::start(&veths.lab, settings());
     assert_eq!(there(host), ["vg0 64"]);
-    host.ip("link set other1 name vg1");
+    host.rename("other1", "vg1", "");
     until(host, &["vg0 64", "vg1 64"]);
-    host.ip("link set vg0 name other0\nlink del vg1");
+    host.rename("vg0", "other0", "");
+    host.ip("link del vg1");
     until(host, &[]);
     host.ip("link add vg2 type veth peer name peer2\nlink set vg2 up\nlink set peer2 up");
     until(host, &["vg2 64"]);
@@ -193,8 +200,17 @@ fn takes_over_what_a_killed_predecessor_left() {
     Daemon::start(&veths.lab, settings()).kill();
     assert_eq!(there(host), ["vg0 64", "vg1 64", "vg2 64"], "nobody has removed them");
     // One is no downstream any more.
-    host.ip("link set vg2 name other2");
-    let daemon = Daemon::start(&veths.lab, settings());
+    let settings = match renames_what_is_up() {
+        true => {
+            host.ip("link set vg2 name other2");
+            settings()
+        }
+        // With another name it would have lost its addresses.
+        false => Settings::default().rest(&format!(
+            "[[range]]\nprefix = \"{E}\"\ninterface = [\"vg0\", \"vg1\"]\ngateway = \"fe80::1\"\n"
+        )),
+    };
+    let daemon = Daemon::start(&veths.lab, settings);
     assert_eq!(there(host), ["vg0 64", "vg1 64"]);
     let said = daemon.stop();
     assert!(!said.contains("the guests' gateway is added"), "adopted, and not added anew: {said}");

@@ -126,6 +126,7 @@ mod provider;
 mod proxy_downstream;
 mod record;
 mod reload;
+mod rename;
 mod resident;
 mod routers;
 mod routes;
@@ -249,16 +250,21 @@ fn main() {
         ("change", change::CASES),
         ("load", load::CASES),
     ];
-    // With programs of others.
-    const PROGRAMS: &[(&str, &[Case], Refusal)] =
-        &[("bgp", bgp::CASES, bgp::refusal), ("keepalived", keepalived::CASES, keepalived::refusal)];
+    // With programs of others, and with what not every kernel has.
+    const NEEDING: &[(&str, &[Case], Refusal)] = &[
+        ("bgp", bgp::CASES, bgp::refusal),
+        ("keepalived", keepalived::CASES, keepalived::refusal),
+        ("waiting", waiting::BY_LIMIT, waiting::refusal),
+        ("doctor", doctor::BY_LIMIT, waiting::refusal),
+        ("doctor", doctor::BY_NETFILTER, doctor::refusal),
+    ];
     const ON_VLAN: &[(&str, &[Case])] = &[("vlan", vlan::CASES)];
     const BY_TCX: &[(&str, &[Case])] = &[("ingress", ingress::CASES)];
     let doctor = doctor::cases().map(|case| ("doctor", case));
     let doctor = doctor.chain(guards::cases());
     let cases = in_rooms(ROOMS).chain(doctor).chain(in_rooms(CROWDED));
     let mut all = trials::trials(cases, refused.as_ref());
-    for (room, cases, refusal) in PROGRAMS {
+    for (room, cases, refusal) in NEEDING {
         let refused = refused.clone().or_else(refusal);
         all.extend(trials::trials(cases.iter().map(|case| (*room, case)), refused.as_ref()));
     }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::panic::resume_unwind;
 use std::process::{Child, Command, Stdio};
@@ -75,6 +75,18 @@ impl Namespace {
 
     /// Runs the lines of an `ip -batch`; every one has to succeed.
     pub(crate) fn ip(&self, batch: &str) {
+        if let Err(complaint) = self.try_ip(batch) {
+            panic!("ip -batch: {complaint}\n{}", batch.lines().take(20).collect::<Vec<_>>().join("\n"));
+        }
+        if batch.contains("addr add") {
+            eventually("solicitations for every address are heard", PATIENCE, || {
+                self.hears_solicitations().then_some(())
+            });
+        }
+    }
+
+    /// The same, up to the first line that the kernel refuses.
+    pub(crate) fn try_ip(&self, batch: &str) -> Result<(), String> {
         let mut child = self.spawn(
             Command::new("ip")
                 .args(["-6", "-batch", "-"])
@@ -83,15 +95,16 @@ impl Namespace {
                 .stderr(Stdio::piped()),
         );
         let mut stdin = child.stdin.take().expect("piped");
-        stdin.write_all(batch.as_bytes()).expect("ip reads its batch");
+        match stdin.write_all(batch.as_bytes()) {
+            // It has ended at a line that was refused, and says why.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.expect("ip reads its batch"),
+        }
         drop(stdin);
         let output = child.wait_with_output().expect("ip ends");
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "ip -batch:\n{batch}\n{complaint}");
-        if batch.contains("addr add") {
-            eventually("solicitations for every address are heard", PATIENCE, || {
-                self.hears_solicitations().then_some(())
-            });
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!("{}, {}", output.status, String::from_utf8_lossy(&output.stderr))),
         }
     }
 

@@ -210,7 +210,7 @@ fn ask_in_turn(link: &mut Link, guest: &mut Endpoint, targets: &[Ipv6Addr]) -> V
     for &target in targets {
         link.send(&Solicitation::multicast(ROUTER, target));
         let mut count = 0;
-        guest.receive_until("three probes", PATIENCE, |frame| {
+        guest.receive_until(&format!("three probes for {target}"), PATIENCE, |frame| {
             heard.push(frame.to_vec());
             count += usize::from(!probes(&[frame.to_vec()], target).is_empty());
             (count == 3).then_some(())

@@ -187,7 +187,8 @@ fn waits_for_an_upstream_with_a_link_layer() {
     let ready = daemon.notified("READY=1");
     assert!(ready.contains("STATUS=waiting for a link layer on tun7"), "{ready}");
     // Another interface may take that name.
-    lab.host.ip("link set tun7 name tun8\nlink set up0 down\nlink set up0 name tun7\nlink set tun7 up
+    lab.host.rename("tun7", "tun8", "");
+    lab.host.ip("link set up0 down\nlink set up0 name tun7\nlink set tun7 up
          addr replace fe80::2/64 dev tun7 nodad\naddr replace 2001:db8:1:2::2/64 dev tun7 nodad");
     eventually("the guest is reached", PATIENCE, || is_answered(&lab).then_some(()));
     let said = daemon.stop();

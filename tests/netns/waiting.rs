@@ -1,14 +1,17 @@
 //! What is not there yet at the start is told, waited for, and served when it comes: as later.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::client::{lone64, status};
 use crate::daemon::{Daemon, Settings};
 use crate::endpoint::PATIENCE;
-use crate::lab::{C, D, GATEWAY, GUEST, Lab, PLAIN, ROUTER};
+use crate::lab::{C, D, GATEWAY, GUEST, Lab, PLAIN, ROUTER, d};
 use crate::link::Link;
-use crate::namespace::eventually;
+use crate::namespace::{Namespace, eventually};
 use crate::solicitation::Solicitation;
+use crate::trials::Case;
 
 crate::cases![
     waits_for_its_downstream,
@@ -17,10 +20,22 @@ crate::cases![
     waits_for_a_default_route,
     waits_for_an_upstream_that_is_no_port,
     waits_for_ipv6_on_its_upstream,
-    waits_for_a_packet_socket_that_the_kernel_refuses,
     waits_for_nothing_twice_and_serves_what_is_there,
     needs_no_upstream_where_nobody_is_answered,
 ];
+
+/// What needs a limit of a namespace's own.
+pub(crate) const BY_LIMIT: &[Case] = &[(
+    "waits_for_a_packet_socket_that_the_kernel_refuses",
+    waits_for_a_packet_socket_that_the_kernel_refuses,
+)];
+
+/// Why these cannot run here, if they cannot.
+pub(crate) fn refusal() -> Option<String> {
+    let is_there = || Path::new("/proc/sys/net/core/optmem_max").exists();
+    let is_shared = !Namespace::untouched().run(is_there);
+    is_shared.then(|| "net.core.optmem_max is no limit of a namespace's own (since Linux 6.9)".to_owned())
+}
 
 /// It is ready, and what it says then.
 fn started(lab: &Lab, settings: Settings) -> (Daemon, String) {
@@ -82,21 +97,31 @@ fn waits_for_its_downstream() {
 
 fn waits_for_the_downstream_of_an_option() {
     let lab = Lab::veth();
-    lab.host.ip("link set gv1 name gv2");
+    lab.host.rename("gv1", "gv2", "");
     let daemon = Daemon::start_with_options(&lab, &format!("--upstream up0 --range {D}=gv1"));
     assert!(!is_reached(&lab, &PLAIN.to_string()));
-    lab.host.ip("link set gv2 name gv1");
+    lab.host.rename(
+        "gv2",
+        "gv1",
+        &format!("addr add fe80::b1/64 dev gv1 nodad\naddr add {}/128 dev gv1 nodad", d(1)),
+    );
     eventually_reached(&lab, &PLAIN.to_string());
     warned_once(daemon, "there is no interface gv1");
 }
 
 fn waits_for_its_upstream() {
     let lab = Lab::veth();
-    lab.host.ip("link set up0 name up9");
+    lab.host.rename("up0", "up9", "");
     let (mut daemon, ready) = started(&lab, Settings::default().range(C, "br0", ""));
     assert!(ready.contains("STATUS=waiting for up0\n"), "{ready}");
     assert_eq!(exit_status(&daemon), Some(1));
-    lab.host.ip("link set up9 name up0");
+    lab.host.rename(
+        "up9",
+        "up0",
+        "addr add fe80::2/64 dev up0 nodad
+         addr add 2001:db8:1:2::2/64 dev up0 nodad
+         route add default via fe80::1 dev up0",
+    );
     daemon.notified("STATUS=2 ranges, ");
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
     assert_eq!(exit_status(&daemon), Some(0));
@@ -141,7 +166,7 @@ fn waits_for_ipv6_on_its_upstream() {
     warned_once(daemon, "disable_ipv6=0");
 }
 
-/// A limit may be raised at any time. (One of a network namespace's own since Linux 6.9.)
+/// A limit may be raised at any time.
 fn waits_for_a_packet_socket_that_the_kernel_refuses() {
     let lab = Lab::veth();
     lab.host.sysctls(&[("net/core/optmem_max", "1000")]);

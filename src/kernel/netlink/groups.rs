@@ -99,8 +99,10 @@ impl Entry {
 
 /// The entries of one message that are about solicited-node groups behind ports.
 fn entries(payload: &[u8]) -> impl Iterator<Item = Entry> {
+    // A change is told with AF_BRIDGE. A dump has no family in it (br_mdb_dump sets none).
     let family = payload.first().copied().map(i32::from);
-    let bridge = payload.get(4..8).and_then(number).filter(|_| family == Some(libc::AF_BRIDGE));
+    let is_bridges = matches!(family, Some(libc::AF_BRIDGE | libc::AF_UNSPEC));
+    let bridge = payload.get(4..8).and_then(number).filter(|_| is_bridges);
     let attributes = payload.get(BR_PORT_MSG..).unwrap_or_default();
     bridge.into_iter().flat_map(move |bridge| {
         let tables = nested(attributes, MDBA_MDB);
@@ -151,3 +153,45 @@ const MDBA_MDB: u16 = 1;
 const MDBA_MDB_ENTRY: u16 = 1;
 const MDBA_MDB_ENTRY_INFO: u16 = 1;
 const ETH_P_IPV6: [u8; 2] = [0x86, 0xdd];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Linux 6.1 says of a bridge with index 2, whose port has index 3: in a dump, or as a change.
+    fn datagram(kind: u16, family: u8) -> Vec<u8> {
+        // What the guest listens to; what the host listens to.
+        let groups = [(3, "ff02::1:ff00:5"), (3, "ff02::16"), (2, "ff02::1:ff00:b0")];
+        let entries = groups.iter().flat_map(|(port, group): &(u32, &str)| {
+            let mut info = [&port.to_ne_bytes()[..], &[0; 4]].concat();
+            info.extend(group.parse::<Ipv6Addr>().unwrap().octets());
+            info.extend([&ETH_P_IPV6[..], &[0; 2]].concat());
+            attribute(MDBA_MDB_ENTRY, &attribute(MDBA_MDB_ENTRY_INFO, &info))
+        });
+        let table = attribute(MDBA_MDB, &entries.collect::<Vec<_>>());
+        let port_message = [&[family, 0, 0, 0][..], &2_u32.to_ne_bytes()].concat();
+        let mut bytes = vec![0; HEADER];
+        bytes.extend([port_message, table].concat());
+        let length = bytes.len() as u32;
+        let mut header = NetlinkBuffer::new(&mut bytes[..]);
+        header.set_length(length);
+        header.set_message_type(kind);
+        bytes
+    }
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = (ATTRIBUTE + value.len()) as u16;
+        [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat()
+    }
+
+    #[test]
+    fn reads_what_guests_listen_to_in_a_dump_which_has_no_family_and_in_changes() {
+        let (bridge, port, suffix) = (IfIndex(2), IfIndex(3), 5);
+        let here = [Fact::Group { bridge, port, suffix }];
+        assert_eq!(group_facts(&datagram(RTM_GETMDB, libc::AF_UNSPEC as u8)), here);
+        assert_eq!(group_facts(&datagram(RTM_NEWMDB, libc::AF_BRIDGE as u8)), here);
+        let gone = [Fact::GroupGone { bridge, port, suffix }];
+        assert_eq!(group_facts(&datagram(RTM_DELMDB, libc::AF_BRIDGE as u8)), gone);
+        assert_eq!(group_facts(&datagram(RTM_GETMDB, libc::AF_INET6 as u8)), []);
+    }
+}

@@ -1,5 +1,6 @@
 //! Bridges in the way.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::lab::{C, Lab};
@@ -11,12 +12,23 @@ crate::cases![
     finds_a_bridge_filter_that_drops_discovery_with_the_host,
     finds_a_bridge_filter_that_drops_discovery_among_guests,
     finds_a_bridge_filter_that_drops_mld_where_a_querier_counts_on_it,
-    finds_that_bridged_traffic_is_dropped_by_the_forward_chain,
     finds_that_the_upstream_is_a_port_of_a_bridge,
     finds_guests_on_the_bridge_towards_the_router,
     finds_redirects_where_a_range_is_on_the_upstreams_own_bridge,
     finds_nothing_on_a_downstream_that_snoops,
 ];
+
+/// What needs packet filters to see what bridges pass on.
+pub(crate) const BY_NETFILTER: &[crate::Case] = &[(
+    "finds_that_bridged_traffic_is_dropped_by_the_forward_chain",
+    finds_that_bridged_traffic_is_dropped_by_the_forward_chain,
+)];
+
+/// Why these cannot run here, if they cannot.
+pub(crate) fn refusal() -> Option<String> {
+    let is_there = Namespace::untouched().run(|| Path::new("/proc/sys/net/bridge").exists());
+    (!is_there).then(|| "the kernel has no br_netfilter, or has not loaded it".to_owned())
+}
 
 /// A second guest on the bridge.
 fn neighbor(lab: &Lab) -> Namespace {

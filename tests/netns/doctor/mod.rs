@@ -33,6 +33,9 @@ use crate::endpoint::PATIENCE;
 use crate::lab::{Lab, SENTINELS};
 use crate::namespace::{Namespace, eventually};
 
+pub(crate) use bridges::{BY_NETFILTER, refusal};
+pub(crate) use settings::BY_LIMIT;
+
 /// All of this room's tests.
 pub(crate) fn cases() -> impl Iterator<Item = &'static crate::Case> {
     let rooms = [

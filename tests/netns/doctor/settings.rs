@@ -16,7 +16,6 @@ crate::cases![
     changes_nothing_unasked_for_a_program,
     finds_that_the_kernel_has_no_ipv6,
     finds_that_it_may_not_do_its_work,
-    finds_that_the_filter_does_not_fit,
     finds_that_the_neighbor_table_is_small,
     finds_a_file_whose_name_is_misspelt,
     finds_a_setting_that_only_the_next_boot_loses,
@@ -27,6 +26,10 @@ crate::cases![
     finds_that_all_accept_ra_does_nothing,
     is_content_with_files_that_say_what_is,
 ];
+
+/// What needs a limit of a namespace's own.
+pub(crate) const BY_LIMIT: &[crate::Case] =
+    &[("finds_that_the_filter_does_not_fit", finds_that_the_filter_does_not_fit)];
 
 const ANYIP: &str = "[[range]]\nprefix = \"2001:db8:1:2:a::/80\"\ninterface = \"lo\"\n";
 const FORWARDING: &str = "net/ipv6/conf/all/forwarding";
