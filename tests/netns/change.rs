@@ -181,7 +181,7 @@ fn lives_through_whatever_happens_to_a_downstream() {
         link.settle();
     };
     let mut undisturbed = Link::open(&lab);
-    // Each time somebody else: one that has its answer and asks again and again would get it from other sources.
+    // Each time another station asks. One that asks again although it has its answer would get it from other sources.
     let mut stations = (0x100..).map(|last| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last));
     let mut others = || {
         let asker = Asker { mac: ROUTER_MAC, address: stations.next().expect("enough of them") };

@@ -292,14 +292,10 @@ impl Explainer<'_> {
 
     /// What to do where a rule names a table before that of our routes: one of ours would change nothing.
     fn in_another_table(&self, target: Ipv6Addr, way: Way<'_>) -> Option<String> {
-        let (rule, table) = (way.rule?, way.route?.table);
+        let table = way.rule.and(way.route)?.table;
         (![MAIN, self.scene.plan.policy.routes.table].contains(&table)).then(|| {
-            format!(
-                "set a route to it in that table, `ip -6 route replace {target} table {} dev` its interface, or change \
-                 rule {}",
-                TableName(table),
-                rule.priority
-            )
+            let table = TableName(table);
+            format!("set a route to it in that table: `ip -6 route replace {target} table {table} dev` its interface")
         })
     }
 }
