@@ -4,7 +4,7 @@ use lone64::engine::facts::{Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkSta
 use lone64::engine::policy::{
     Automatic, Downstream, GatewaySource, LeftOut, Origin, Policy, RangeRoutes, UpstreamInterface,
 };
-use lone64::engine::{Ended, Event, Input, Output, Role};
+use lone64::engine::{Ended, Event, Input, Output, Problem, Role};
 use lone64::wire::Mac;
 
 use crate::host::{
@@ -253,4 +253,69 @@ fn what_is_routed_to_a_tunnel_that_is_not_of_the_range_joins_no_group() {
         policy.ranges[0].routes = RangeRoutes::None;
     });
     assert!(joined(other, follows));
+}
+
+#[test]
+fn a_network_whose_first_address_the_host_has_is_named_all_the_same() {
+    let host = with_docker(live(), vec![has(TAP, "2001:db8:1:2:d::/80")]);
+    assert_eq!(host.engine.unserved().len(), 1);
+}
+
+#[test]
+fn a_next_hop_counts_behind_an_interface_of_its_range_and_is_known_while_a_route_leads_there() {
+    let via = |destination: &str, link, hop: &str| {
+        Fact::Route(KernelRoute { next_hop: NextHop::Via(address(hop)), ..connected(destination, link) })
+    };
+    let mut host = Host::new(with(|policy| policy.ranges[0].routes = RangeRoutes::None));
+    host.facts(vec![tap(LinkState::Up), has(TAP, "fe80::7/64")]);
+    host.facts(vec![
+        via("2001:db8:1:2:c::20/124", TAP, "fe80::9"),
+        via("2001:db8:1:2:c::30/124", BRIDGE, "fe80::5"),
+    ]);
+    let hops = |host: &Host| {
+        host.engine.known_hops().map(|(hop, state)| (hop.link, state.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(hops(&host), [(BRIDGE, false)]);
+    host.guests.insert(address("fe80::5"), guest_mac(5));
+    host.ask(guest(0x33));
+    assert_eq!(hops(&host), [(BRIDGE, true)]);
+    // Another route changes nothing of that; its own end does.
+    host.facts(vec![via("2001:db8:1:2:c::40/124", BRIDGE, "fe80::6")]);
+    assert_eq!(hops(&host), [(BRIDGE, true), (BRIDGE, false)]);
+    let Fact::Route(first) = via("2001:db8:1:2:c::30/124", BRIDGE, "fe80::5") else { panic!() };
+    host.facts(vec![Fact::RouteGone(first.clone())]);
+    host.facts(vec![Fact::Route(first)]);
+    assert_eq!(hops(&host), [(BRIDGE, false); 2], "what was known of it is of before");
+}
+
+#[test]
+fn guests_behind_a_tunnel_lack_a_route_also_where_one_leads_elsewhere() {
+    let tunnel = IfIndex(30);
+    let mut host = Host::new(with(|policy| {
+        policy.ranges = vec![range("2001:db8:1:2:c::/112", "wg0")];
+        policy.ranges[0].routes = RangeRoutes::None;
+    }));
+    let to = |link| Fact::Route(connected("2001:db8:1:2:c::5/128", link));
+    host.facts(vec![Fact::Link(link(tunnel, "wg0", LinkLayer::None)), to(BRIDGE)]);
+    let lacks = |host: &Host| host.engine.problems().iter().any(|p| matches!(p, Problem::NobodyToAsk(..)));
+    assert!(lacks(&host));
+    host.facts(vec![to(tunnel)]);
+    assert!(!lacks(&host));
+}
+
+#[test]
+fn a_range_over_a_part_of_the_link_with_the_router_in_it_has_no_route() {
+    let routed = |upstreams: &str, router: &str| {
+        let mut host = Host::bare(live());
+        let mut facts = usual_facts();
+        facts[4] = has(UP, upstreams);
+        let to_router = NextHop::Via(address(router));
+        let Some(Fact::Route(first)) = facts.pop() else { panic!() };
+        facts.push(Fact::Route(KernelRoute { next_hop: to_router, ..first }));
+        host.facts(facts);
+        host.input(Input::Synced);
+        host.kernel.contains(&route("2001:db8:1:2:c::/112", RouteKind::Unicast(BRIDGE)))
+    };
+    assert!(!routed("2001:db8:1:2:c::2/112", "2001:db8:1:2:c::1"));
+    assert!(routed("2001:db8:1:2:d::2/112", "2001:db8:1:2:d::1"));
 }

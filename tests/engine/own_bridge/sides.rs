@@ -156,3 +156,12 @@ fn where_the_router_is_is_asked_once_a_second_and_again_at_once_when_it_can_be_h
     host.input(Input::EarChanged(UP, lone64::engine::Outcome::Done));
     assert_eq!(probes(&host.take()), []);
 }
+
+#[test]
+fn an_explanation_says_that_packets_go_to_the_guests_port() {
+    let mut host = host(policy(Answer::Live));
+    asked_and_found(&mut host, guest(5), guest_mac(5));
+    let steps = host.engine.explain(guest(5), host.now).steps;
+    let said: Vec<_> = steps.iter().map(|step| step.value.as_str()).collect();
+    assert!(said.contains(&"packets for it leave by up0, to the guest's port"), "{said:?}");
+}
