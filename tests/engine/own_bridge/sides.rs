@@ -165,3 +165,18 @@ fn an_explanation_says_that_packets_go_to_the_guests_port() {
     let said: Vec<_> = steps.iter().map(|step| step.value.as_str()).collect();
     assert!(said.contains(&"packets for it leave by up0, to the guest's port"), "{said:?}");
 }
+
+/// As hosts ask for each other: a guest would take a check of its address for a conflict, and give it up.
+#[test]
+fn the_link_is_asked_who_has_the_address_of_a_guest_on_it() {
+    let mut policy = policy(Answer::Live);
+    policy.upstreams[0].announce = Announce::Yes;
+    let mut host = host(policy);
+    let probe = probes(&host.ask(guest(5)));
+    assert_eq!(probe.len(), 1);
+    says(&mut host, guest(5), guest_mac(5));
+    host.pass(Duration::from_secs(2));
+    let outputs = host.take();
+    let asked: Vec<_> = probes(&outputs).into_iter().filter(|asked| asked.target == guest(5)).collect();
+    assert!(asked.len() == 1 && !asked[0].is_dad() && asked[0].source_mac == UP_MAC, "{asked:?}");
+}
