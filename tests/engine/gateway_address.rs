@@ -345,3 +345,27 @@ fn one_that_was_never_told_is_put_there_once_and_again_on_an_interface_with_the_
     comes(&mut home);
     assert_eq!(ours(&mut home), Some(change), "it went with its interface");
 }
+
+#[test]
+fn under_a_kernel_without_numbers_one_that_was_put_there_meanwhile_is_left_alone_too() {
+    let mut home = Home::before_5_18(routed(), &[]);
+    let new = IfIndex(12);
+    home.kernel.insert((new, gateway()), 0);
+    home.facts(vec![Fact::Link(veth_link(new, LinkState::Up))]);
+    home.facts(vec![fact(new, 0)]);
+    home.stop();
+    assert_eq!(home.there(), [(new, 0)]);
+}
+
+#[test]
+fn one_that_was_not_told_yet_is_taken_out_at_the_end_also_where_others_bear_numbers() {
+    let mut home = Home::new(routed());
+    let new = IfIndex(12);
+    home.host.facts(vec![Fact::Link(veth_link(new, LinkState::Up))]);
+    let change = home.host.take().into_iter().find_map(address_change).expect("it is asked for");
+    home.host.input(Input::AddressChanged(change, AddressOutcome::Done));
+    home.host.input(Input::Stop);
+    let changes: Vec<_> = home.host.take().into_iter().filter_map(address_change).collect();
+    let AddressChange::Add(ours) = change else { panic!("{change:?}") };
+    assert!(changes.contains(&AddressChange::Remove(ours)), "{changes:?}");
+}

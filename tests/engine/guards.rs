@@ -83,6 +83,18 @@ fn only(outputs: &[Output]) -> Option<Guarded> {
     }
 }
 
+/// The administrator says that this guest has the address.
+fn claim(host: &mut Host, address: Ipv6Addr, number: u16, interface: &str) {
+    let claim = lone64::engine::guests::Claim {
+        object: lone64::engine::guests::Object::Prefix(address.into()),
+        interface: interface.parse().ok(),
+        mac: Some(guest_mac(number)),
+        via: None,
+        until: None,
+    };
+    host.input(Input::Claiming(lone64::engine::Claiming::Claim(claim)));
+}
+
 fn link_local(mac: Mac) -> Ipv6Addr {
     Ipv6Addr::from_bits(0xfe80 << 112 | u128::from(mac.interface_id()))
 }
@@ -212,6 +224,13 @@ fn what_a_guard_drops_says_nothing_where_it_is_heard_before_that() {
     };
     assert!(live_after(guest_mac(5), guest(5)) && live_after(guest_mac(5), guest(0x4001)));
     assert!(!live_after(guest_mac(5), guest(9)), "it is nobody's");
+    claim(&mut host, guest(0x77), 5, "tap5");
+    let mut live_after = |mac, target| {
+        host.input(Input::Advertisement(IfIndex(25), crate::host::reply(target, mac)));
+        host.input(Input::Solicitation(IfIndex(25), dad(mac, target)));
+        host.is_live(target)
+    };
+    assert!(live_after(guest_mac(5), guest(0x77)), "it is claimed for it");
     assert!(!live_after(guest_mac(9), guest(10)), "another MAC on its own link");
     assert!(!live_after(guest_mac(6), guest(6)), "and the MAC of another guest");
     host.input(Input::Arrived(IfIndex(25), guest_mac(6)));
@@ -223,15 +242,8 @@ fn prefixes_and_claims_are_its_own_too() {
     let prefix = net("2001:db8:1:2:c::4000/116");
     let (mut host, outputs) = host(vec![GuestPolicy { delegate: vec![prefix], ..identity(5) }]);
     assert_eq!(only(&outputs).unwrap().prefixes, [prefix]);
-    let claim = lone64::engine::guests::Claim {
-        object: lone64::engine::guests::Object::Prefix(guest(0x77).into()),
-        interface: "lxcbr0".parse().ok(),
-        mac: Some(guest_mac(5)),
-        via: None,
-        until: None,
-    };
-    let object = claim.object.clone();
-    host.input(Input::Claiming(lone64::engine::Claiming::Claim(claim)));
+    let object = lone64::engine::guests::Object::Prefix(guest(0x77).into());
+    claim(&mut host, guest(0x77), 5, "lxcbr0");
     assert!(only(&host.take()).unwrap().addresses.contains(&guest(0x77)));
     host.input(Input::Claiming(lone64::engine::Claiming::Release(object)));
     assert!(!only(&host.take()).unwrap().addresses.contains(&guest(0x77)));
@@ -359,4 +371,17 @@ fn what_a_guest_claims_and_what_was_counted_of_it_outlast_news_of_its_port() {
     assert!(there.addresses.contains(&guest(0x77)), "{there:?}");
     let seen = host.engine.identified().iter().next().unwrap();
     assert_eq!(seen.drops.unwrap()[Breach::Router as usize], 3);
+}
+
+#[test]
+fn one_on_an_interface_whose_name_nft_would_misread_is_told_to_rename_it() {
+    for (name, is_told) in [("tap.5-a_b", false), ("tap$5", true), ("tap*", true), ("tap;5", true)] {
+        let mut host = Host::bare(policy(vec![GuestPolicy { interface: name.parse().ok(), ..identity(5) }]));
+        host.facts(usual_facts());
+        let layer = LinkLayer::Ethernet(guest_mac(0x77));
+        host.facts(vec![Fact::Link(Link { leads_to_one: true, ..link(PORT, name, layer) })]);
+        host.input(Input::Synced);
+        let said: Vec<_> = host.engine.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(said.iter().any(|said| said.contains("rename it")), is_told, "{name} {said:?}");
+    }
 }

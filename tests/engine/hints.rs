@@ -352,3 +352,21 @@ fn a_group_is_remembered_on_eight_links_alone() {
     }
     assert_eq!(asked(&host.ask(guest(5)), guest(5)).len(), 12, "nobody listens there who is known");
 }
+
+/// One that listens to more groups than anybody does is not heard, and the others of its link are.
+#[test]
+fn who_listens_to_too_many_groups_takes_those_of_others_along_to_nowhere() {
+    let mut host = host_with_veths(1, |_| {});
+    let begin = |host: &mut Host, kind, mac, from: u32, count: u32| {
+        for from in (from..from + count).step_by(250) {
+            let addresses: Vec<_> = (from..from + 250)
+                .map(|n| address(&format!("2001:db8:1:2:c::{:x}:{:x}", n >> 16, n & 0xffff)))
+                .collect();
+            host.input(Input::Report(veth(0), report(kind, mac, &addresses)));
+        }
+    };
+    begin(&mut host, MldRecordKind::Begin, guest_mac(1), 1, 250);
+    begin(&mut host, MldRecordKind::Begin, guest_mac(2), 1_001, 2_250);
+    begin(&mut host, MldRecordKind::End, guest_mac(1), 1, 250);
+    host.facts(vec![Fact::LinkGone(veth(0))]);
+}

@@ -1,11 +1,12 @@
 //! Everything is bounded: targets, pending probes, waiting askers, probes per second.
 
 use lone64::engine::Input;
-use lone64::engine::policy::Limits;
+use lone64::engine::facts::{Fact, Neighbor, NeighborState};
+use lone64::engine::policy::{Limits, Policy};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    Host, ROUTER_MAC, address, advertisements, guest, guest_mac, live, millis, probes, question_from,
+    Host, ROUTER_MAC, UP, address, advertisements, guest, guest_mac, live, millis, probes, question_from,
     seconds, with,
 };
 
@@ -256,4 +257,30 @@ fn a_question_that_has_been_silent_gives_way_to_one_who_asks_for_less() {
     host.pass(millis(950));
     host.solicit(asked_by(80, 30));
     assert!(!is_being_asked(&host, 30) && is_being_asked(&host, 10));
+}
+
+#[test]
+fn of_more_targets_than_there_may_be_as_many_go_however_many_those_are() {
+    let mut host = limited(|limits| limits.targets = 1_000);
+    for number in 1..=700 {
+        host.advertise(guest(number), guest_mac(number));
+        host.make_live(guest(number), guest_mac(number));
+    }
+    host.input(lone64::engine::Input::Reload(Box::new(with(|policy| policy.limits.targets = 50))));
+    assert_eq!(host.engine.known_targets(), 50);
+}
+
+#[test]
+fn of_what_the_kernel_finds_on_the_upstream_half_as_many_are_known_as_are_asked_at_once() {
+    let mut host = Host::new(Policy {
+        limits: Limits { pending: 8, ..Limits::default() },
+        ..crate::proxy_downstream::proxying()
+    });
+    let entry = |last: u16| {
+        let target = address(&format!("2001:db8:1:2::{last:x}"));
+        let (mac, state) = (Some(guest_mac(last)), NeighborState::Reachable);
+        Fact::Neighbor(Neighbor { link: UP, address: target, mac, state })
+    };
+    (0x100..0x120).for_each(|last| host.facts(vec![entry(last)]));
+    assert_eq!(host.engine.known_neighbors(), 4);
 }

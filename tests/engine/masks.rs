@@ -56,3 +56,9 @@ fn who_asks_from_no_guests_address_is_not_told_of() {
     host.input(Input::Solicitation(BRIDGE, question));
     assert_eq!(host.engine.wide_masks().count(), 0);
 }
+
+#[test]
+fn who_asks_for_the_host_itself_is_not_told_of() {
+    let mut host = Host::new(live());
+    assert_eq!(asks(&mut host, "2001:db8:1:2::2"), []);
+}

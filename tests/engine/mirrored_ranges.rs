@@ -230,3 +230,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_does_not_concern_it_is_no_reason_to_tell_it_again() {
+    let (mut host, _) = whole(|_| {});
+    host.facts(vec![has(UP, "2001:db8:9::9/64")]);
+    assert_eq!(told(&host.take()), None);
+    host.pass(seconds(10));
+    host.facts(vec![has(UP, "2001:db8:9::8/64")]);
+    assert_eq!(told(&host.take()), None);
+}

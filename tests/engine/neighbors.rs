@@ -268,3 +268,14 @@ fn where_the_upstream_cannot_ask_yet_the_first_question_after_that_is_asked_at_o
         assert_eq!(questions_for(&mut host, neighbor()).len(), 1);
     }
 }
+
+#[test]
+fn one_that_a_guest_claimed_is_no_guest_where_the_guests_link_is_down_meanwhile() {
+    let mut host = Host::new(proxying());
+    let entry = Neighbor { link: UP, address: guest(9), mac: Some(MAC), state: NeighborState::Reachable };
+    host.facts(vec![Fact::Neighbor(entry)]);
+    host.input(Input::Advertisement(BRIDGE, reply(guest(9), guest_mac(9))));
+    host.facts(vec![crate::host::bridge(LinkState::Down)]);
+    host.pass(seconds(3));
+    assert!(!host.is_live(guest(9)));
+}

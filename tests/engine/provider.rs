@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
-use lone64::engine::facts::{AddressState, Fact, IfName, LinkLayer};
+use lone64::engine::facts::{AddressState, Fact, IfName, LinkLayer, Neighbor, NeighborState};
 use lone64::engine::policy::Source;
 use lone64::engine::{Asker, Event, Input, NotTaken, Output, Remembered};
 use lone64::wire::{Advertisement, Mac, Solicitation};
@@ -252,4 +252,22 @@ fn a_source_that_is_written_is_the_source() {
         assert_eq!(source_of(&mut host, question(guest(5))), Some(address(LINK_LOCAL)));
         host.pass(seconds(1));
     }
+}
+
+#[test]
+fn gateways_come_first_among_those_of_which_there_is_something_to_say() {
+    let mut host = Host::bare(live()).with_guest(guest(1), guest_mac(1));
+    let other =
+        Remembered { address: address("fe80::77"), mac: guest_mac(0x77), ..remembered(Source::Target) };
+    host.input(Input::Remembered(vec![other, remembered(Source::Global)]));
+    host.facts(usual_facts());
+    host.input(Input::Synced);
+    for (address, mac) in [(address("fe80::77"), guest_mac(0x77)), (GATEWAY, ROUTER_MAC)] {
+        source_of(&mut host, question_from(address, mac, guest(1)));
+    }
+    let entry = |state| Neighbor { link: UP, address: GATEWAY, mac: Some(ROUTER_MAC), state };
+    host.facts(vec![Fact::Neighbor(entry(NeighborState::Reachable))]);
+    let notable = host.engine.notable_askers(host.now);
+    let seen: Vec<_> = notable.iter().map(|notable| (notable.asker.address, notable.is_gateway)).collect();
+    assert_eq!(seen, [(GATEWAY, true), (address("fe80::77"), false)]);
 }

@@ -223,3 +223,12 @@ fn the_routers_questions_go_on_as_before() {
     host.solicit(question(guest(9)));
     assert_eq!(host.answers().len(), 1);
 }
+
+#[test]
+fn the_link_is_not_asked_for_one_that_is_not_found() {
+    let mut host = whole_link();
+    host.ask(guest(9));
+    host.pass(seconds(10));
+    let asked = host.take().into_iter().filter(|output| matches!(output, Output::Solicit(UP, _)));
+    assert_eq!(asked.count(), 0);
+}

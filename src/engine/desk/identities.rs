@@ -169,7 +169,7 @@ impl Desk {
                 }
                 Out::Doubt(link, address) => self.doubt_identity_hop(&Hop { link, address }, now),
                 Out::Woke(prefix) => self.woke(prefix),
-                Out::Slept(prefix) => self.slept(prefix),
+                Out::Slept(prefix) => self.changed_hands(prefix),
                 of_a_move => self.follow_move(of_a_move, now),
             }
         }

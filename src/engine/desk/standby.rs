@@ -17,14 +17,9 @@ impl Desk {
         self.woken.push(prefix);
     }
 
-    /// It is not claimed any more. What was to be announced is not.
-    pub(super) fn slept(&mut self, prefix: Ipv6Net) {
-        self.changed_hands(prefix);
-        self.woken.retain(|woken| *woken != prefix);
-    }
-
-    /// What others have said of it, and what programs in the kernel know of it, is of before.
-    fn changed_hands(&mut self, prefix: Ipv6Net) {
+    /// It is claimed, or not any more: what others have said of it, and what programs in the kernel know of it, is of
+    /// before. What is still to be announced is looked at when its turn comes.
+    pub(super) fn changed_hands(&mut self, prefix: Ipv6Net) {
         let House { manners, keep, .. } = &mut self.house;
         let disputed =
             manners.rivals.iter().map(|(target, ..)| target).filter(|target| prefix.contains(target));

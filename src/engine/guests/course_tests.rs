@@ -138,3 +138,14 @@ fn moves_that_are_further_apart_are_no_flapping() {
         assert_eq!(course.heard(Sighting::Arrival, at(turn * 36_000)), News::Arrived);
     }
 }
+
+#[test]
+fn a_word_that_may_have_crossed_ours_changes_nothing_of_one_that_is_asked_and_another_does() {
+    let mut course = Course::default();
+    course.heard(Sighting::Arrival, at(0));
+    course.announced_elsewhere(OTHER, Crossed::Maybe, at(10));
+    course.announced_elsewhere(OTHER, Crossed::Maybe, at(20));
+    assert_eq!(course.next_due(), Some(at(460)));
+    course.announced_elsewhere(OTHER, Crossed::No, at(30));
+    assert_eq!(course.next_due(), Some(at(80)));
+}

@@ -275,3 +275,6 @@ fn what_is_known_of_a_guest_takes_as_little_as_when_it_was_measured() {
     assert!(size_of::<Guarding>() <= 24, "{}", size_of::<Guarding>());
     assert!(size_of::<GuestPolicy>() <= 112, "{}", size_of::<GuestPolicy>());
 }
+
+#[path = "heard_tests.rs"]
+mod heard;

@@ -151,11 +151,6 @@ impl Words {
         }
     }
 
-    /// How many there are, of addresses and of prefixes.
-    pub fn count(&self) -> (usize, usize) {
-        (self.addresses.len(), self.prefixes.len())
-    }
-
     /// The way to this prefix, if one is wanted.
     pub fn way(&self, prefix: &Ipv6Net) -> Option<Way> {
         self.prefixes.get(prefix)?.first().map(|(way, _)| *way)

@@ -171,13 +171,6 @@ impl Links {
             .map(|((_, link), _)| *link)
     }
 
-    /// Every address of the host, once.
-    pub fn addresses(&self) -> impl Iterator<Item = Ipv6Addr> {
-        let mut last = None;
-        let all = self.addresses.keys().map(|(address, _)| *address);
-        all.filter(move |address| last.replace(*address) != Some(*address))
-    }
-
     /// The addresses of all links.
     pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
         self.addresses.values()

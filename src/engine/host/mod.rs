@@ -112,11 +112,11 @@ impl Host {
                 if self.routes.insert(route) { News::Route(destination) } else { News::Nothing }
             }
             Fact::RouteReplaced(route) => {
+                // Also where it is as it was: it has taken its own place.
                 let destination = route.destination;
-                let way = self.routes.make_way(&route);
-                delta.is_unsure |= way == Way::Unsure;
-                let is_new = self.routes.insert(route);
-                if is_new || way != Way::Free { News::Route(destination) } else { News::Nothing }
+                delta.is_unsure |= self.routes.make_way(&route) == Way::Unsure;
+                self.routes.insert(route);
+                News::Route(destination)
             }
             Fact::RouteGone(route) => {
                 if self.routes.remove(&route) {

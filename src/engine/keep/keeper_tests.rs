@@ -155,3 +155,30 @@ fn counts_and_lists_what_is_wanted() {
     keeper.want_nothing_open();
     assert_eq!(keeper.steps(), [(1, Step::Remove('a'))]);
 }
+
+#[test]
+fn what_is_ours_is_counted_at_rest_and_open() {
+    let mut keeper = keeper(Manner::Confirmed);
+    for key in 1..=3 {
+        keeper.found(key, Found::Ours('a'));
+        keeper.want(key, Some('a'));
+    }
+    keeper.want(4, Some('a'));
+    assert_eq!(keeper.steps(), [(4, Step::Add('a'))]);
+    assert_eq!((keeper.count_ours(), keeper.open_and_there().count()), (3, 0));
+    // One is to be another, and is there until it is.
+    keeper.want(3, Some('b'));
+    assert_eq!((keeper.count_ours(), keeper.found_ours().count()), (3, 3));
+    assert!(keeper.open_and_there().eq([(&3, &'b')]));
+}
+
+#[test]
+fn what_is_assumed_and_not_wanted_any_more_is_not_put_back_when_it_fails() {
+    let mut keeper = keeper(Manner::Assumed);
+    keeper.want(1, Some('a'));
+    keeper.steps();
+    keeper.want(1, None);
+    assert_eq!(keeper.steps(), [(1, Step::Remove('a'))]);
+    assert_eq!(keeper.outcome(1, true, &refused(), at(0)), Verdict::NoNews);
+    assert_eq!((keeper.next_due(), keeper.keys().count()), (None, 0));
+}

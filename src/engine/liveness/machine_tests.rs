@@ -7,6 +7,7 @@ const LINK: IfIndex = IfIndex(3);
 const OTHER: IfIndex = IfIndex(4);
 const TARGET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+const OTHER_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
 
 /// Links that are up, or not.
 struct Links {
@@ -52,9 +53,28 @@ impl Room {
     }
 
     fn hear(&mut self, target: Ipv6Addr, link: IfIndex, sign: Sign) -> Vec<Out> {
-        let heard = Heard { link, mac: MAC, sign };
+        self.hear_from(MAC, target, link, sign)
+    }
+
+    fn hear_from(&mut self, mac: Mac, target: Ipv6Addr, link: IfIndex, sign: Sign) -> Vec<Out> {
+        let heard = Heard { link, mac, sign };
         self.machine.hear(target, heard, &self.ground, &mut self.budget, self.now);
         self.machine.take_out()
+    }
+
+    fn doubt(&mut self, doubt: Doubt) -> Vec<Out> {
+        self.machine.doubt(TARGET, doubt, &self.ground, &mut self.budget, self.now);
+        self.machine.take_out()
+    }
+
+    fn end_on(&mut self, link: IfIndex) -> bool {
+        self.machine.end_on(link, 6, &self.ground, &mut self.budget, self.now)
+    }
+
+    /// Where the target is, how often it was asked in vain, and where it is claimed.
+    fn live(&self) -> Option<(IfIndex, u8, Option<IfIndex>)> {
+        let live = self.machine.live(TARGET)?;
+        Some((live.link, live.unanswered, live.claim.map(|claim| claim.link)))
     }
 
     fn ask(&mut self, target: Ipv6Addr, asker: Asker) -> Result<Vec<Out>, DropReason> {
@@ -215,3 +235,6 @@ fn more_than_a_slice_of_what_is_due_is_left_over() {
     assert_eq!(asked(&room.machine.take_out()).len(), 4);
     assert!(room.machine.tick(9, &room.ground, &mut room.budget, room.now));
 }
+
+#[path = "claim_tests.rs"]
+mod claims;

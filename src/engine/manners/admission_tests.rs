@@ -376,3 +376,6 @@ fn as_many_guests_as_there_may_be_are_refused_in_little_memory_and_few_frames_a_
     assert!(rate <= 64, "{rate} a second");
     assert!(lab.admission.exams.len() <= MOST_EXAMS && lab.admission.count_refused() > 1_000);
 }
+
+#[path = "admission_bound_tests.rs"]
+mod bounds;

@@ -157,3 +157,15 @@ fn what_is_no_answer_of_the_router_says_nothing() {
         }
     }
 }
+
+#[test]
+fn an_answer_to_a_question_from_elsewhere_says_nothing_of_the_kernels_own() {
+    let asked = |destination| {
+        let mut filtered = watched();
+        filtered.entry(UP, ROUTER, NeighborState::Failed, at(0));
+        filtered.heard(UP, OWN, &answer_to(destination), at(1));
+        filtered.entry(UP, ROUTER, NeighborState::Failed, at(2));
+        filtered.next_due().is_some()
+    };
+    assert!(asked(OWN.global) && !asked(OWN.link_local));
+}

@@ -109,3 +109,17 @@ fn links_that_count_nothing_any_more_make_room_for_others() {
     groups.count(0, target(1), None);
     assert!(!groups.has(UP));
 }
+
+#[test]
+fn no_more_interfaces_are_known_than_may_be_counted_however_many_come_and_go() {
+    let mut groups = Groups::new(9);
+    let most = u32::try_from(MOST_LINKS).expect("a few");
+    for number in 0..most {
+        groups.count(number, target(1), Some(IfIndex(10 + number)));
+    }
+    (0..most).for_each(|number| groups.count(number, target(1), None));
+    for number in 0..most {
+        groups.count(number, target(1), Some(IfIndex(1_000 + number)));
+    }
+    assert_eq!(groups.known_links.len(), MOST_LINKS);
+}

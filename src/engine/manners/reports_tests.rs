@@ -242,3 +242,40 @@ fn at_the_end_everything_ends_in_the_version_of_the_querier() {
         assert!(told.iter().all(|(kind, _)| *kind == MldRecordKind::End));
     }
 }
+
+#[test]
+fn a_report_of_all_that_is_under_way_is_not_put_off_by_another_question() {
+    let half = Duration::from_secs(5);
+    let mut late = 0;
+    for seed in 0..20 {
+        let mut lab = Lab::new(seed);
+        lab.join(1, true);
+        let mut due = || {
+            lab.ask(MldVersion::V2, None);
+            lab.reports.links[&UP].sweeps.iter().map(|sweep| sweep.due).collect::<Vec<_>>()
+        };
+        let (first, second) = (due(), due());
+        let limit = Time::at(Duration::from_secs(1_000)) + half;
+        if first[0] <= limit {
+            assert_eq!(first, second);
+        }
+        late += usize::from(first[0] > limit);
+    }
+    // One packet has all of the time.
+    assert!((1..20).contains(&late), "{late}");
+}
+
+#[test]
+fn each_report_has_a_moment_of_its_own() {
+    let mut lab = Lab::new(1);
+    let groups: Vec<_> = (1..=3).map(|n: u32| lone_group(&mut lab, n)).collect();
+    groups.iter().for_each(|group| lab.ask(MldVersion::V2, Some(*group)));
+    let due: BTreeSet<_> = lab.reports.links[&UP].asked.values().copied().collect();
+    assert_eq!(due.len(), 3);
+}
+
+/// The group of a target of this number, which is joined.
+fn lone_group(lab: &mut Lab, number: u32) -> Ipv6Addr {
+    lab.join(number, true);
+    crate::wire::solicited_node(Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(number)))
+}

@@ -31,7 +31,7 @@ impl Idle {
         let upstream = plan.bindings.upstreams.first()?.link;
         let name = host.links.get(upstream)?.name;
         let nets = host.routes.on_link(upstream, is_ours);
-        let nets = nets.filter(|net| (1..128).contains(&net.prefix_len()) && !is_local(net));
+        let nets = nets.filter(|net| (1..128).contains(&net.prefix_len()));
         let on_link = nets.max_by_key(Ipv6Net::prefix_len);
         let is_free = |net: &Ipv6Net| host.links.addresses_inside(net).next().is_none();
         let prefix = on_link.and_then(|net| part(net, is_free));
@@ -77,10 +77,6 @@ fn is_gateway_on_a_bridge(range: &RangePolicy, plan: &Plan, host: &Host) -> bool
     range.origin == Origin::Automatic
         && range.prefix.prefix_len() == 128
         && owners.any(|link| link.is_bridge && plan.bindings.upstream(link.index).is_none())
-}
-
-fn is_local(net: &Ipv6Net) -> bool {
-    net.network().is_unicast_link_local() || net.network().is_multicast()
 }
 
 /// A /112 inside the prefix that has no address of the host in it.

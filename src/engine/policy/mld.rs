@@ -25,9 +25,11 @@ impl Mld {
 }
 
 impl Policy {
-    /// Whether a range that both have is answered for in the same way, and as many groups may be reported for it.
+    /// Whether a range that both have is answered for in the same way, as many groups may be reported for it, and there is
+    /// room for as many guests.
     pub fn serves_like(&self, other: &Self) -> bool {
-        self.upstreams == other.upstreams && self.limits.groups == other.limits.groups
+        let limits = |policy: &Self| (policy.limits.groups, policy.limits.targets);
+        self.upstreams == other.upstreams && limits(self) == limits(other)
     }
 }
 

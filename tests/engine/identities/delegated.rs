@@ -1,13 +1,14 @@
 //! Prefixes that are routed to guests, through the address that was heard.
 
-use lone64::engine::facts::{Fact, KernelRoute, LinkState, NextHop, RouteKind};
+use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, NextHop, RouteKind};
 use lone64::engine::guests::{Claim, Missing, Object};
-use lone64::engine::policy::GuestPolicy;
+use lone64::engine::policy::{Downstream, GuestAddresses, GuestPolicy};
 use lone64::engine::{Claiming, Input};
 
 use super::{has_route, identity, missing, on_two_links, place, policy};
 use crate::host::{
-    BRIDGE, Host, address, bridge, dad, guest, guest_mac, has, net, question_from, reply, route, seconds,
+    BRIDGE, Host, address, bridge, dad, guest, guest_mac, has, link, net, question_from, reply, route,
+    seconds,
 };
 
 pub(super) const PREFIX: &str = "2001:db8:1:2:c::1000/116";
@@ -230,4 +231,37 @@ fn on_a_tunnel_a_claimed_prefix_needs_no_next_hop() {
     assert_eq!(host.engine.may_claim(&claim), Ok(()));
     host.input(Input::Claiming(Claiming::Claim(claim)));
     assert!(host.kernel.contains(&route("2001:db8:1:2:c::2000/116", RouteKind::Unicast(IfIndex(8)))));
+}
+
+#[test]
+fn one_that_is_not_known_to_be_there_is_replaced_at_once_by_another_of_the_same_guest() {
+    let mut host = Host::new(policy(vec![with_prefix(5, PREFIX)]));
+    heard(&mut host, "fe80::55", 5);
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::55")));
+    heard(&mut host, "fe80::56", 5);
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::56")), "of the other one nothing is known");
+    // One that has replied is asked first.
+    let mut host = self::host();
+    heard(&mut host, "fe80::55", 5);
+    host.answers_for(guest(0x1001));
+    heard(&mut host, "fe80::56", 5);
+    assert!(host.kernel.contains(&via(PREFIX, "fe80::55")));
+}
+
+#[test]
+fn behind_a_tunnel_it_needs_no_next_hop() {
+    let tunnel = IfIndex(9);
+    let mut written = policy(vec![GuestPolicy {
+        interface: "wg0".parse().ok(),
+        addresses: GuestAddresses::Listed(Vec::new()),
+        ..with_prefix(5, PREFIX)
+    }]);
+    written.ranges[0].downstream =
+        Downstream::Matching(["lxcbr0", "wg0"].map(|n| n.parse().unwrap()).to_vec());
+    let mut host = Host::new(written);
+    host.facts(vec![Fact::Link(link(tunnel, "wg0", LinkLayer::None))]);
+    assert_eq!(missing(&host, "web5"), None);
+    assert!(
+        host.kernel.contains(&route(PREFIX, RouteKind::Unicast(tunnel))) && host.answers_for(guest(0x1001))
+    );
 }

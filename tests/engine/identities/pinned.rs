@@ -344,3 +344,20 @@ fn what_the_kernel_refuses_is_told_and_tried_again() {
     host.input(Input::NeighborChanged(again[0], Outcome::Done));
     assert_eq!((host.engine.problems().len(), host.engine.pins().kept), (0, 1));
 }
+
+#[test]
+fn a_refusal_is_forgotten_with_the_pin() {
+    let mut host = Host::bare(with_pins(&[5]));
+    host.facts(usual_facts());
+    host.input(Input::Synced);
+    let is_pin = |output| match output {
+        Output::ChangeNeighbor(change @ NeighborChange::Pin(..)) => Some(change),
+        _ => None,
+    };
+    let asked = host.take().into_iter().find_map(is_pin).expect("it is asked for");
+    host.input(Input::NeighborChanged(asked, Outcome::Failed("No buffer space available".to_owned())));
+    assert_eq!(host.engine.problems().len(), 1);
+    host.input(Input::Reload(Box::new(policy(vec![identity(5)]))));
+    host.input(Input::Reload(Box::new(with_pins(&[5]))));
+    assert_eq!(host.engine.problems(), []);
+}

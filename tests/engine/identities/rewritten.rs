@@ -1,11 +1,12 @@
 //! Guests that a reload writes differently: what was heard of their MAC counts on.
 
+use lone64::engine::facts::LinkState;
 use lone64::engine::guests::Missing;
 use lone64::engine::policy::{GuestAddresses, GuestPolicy};
-use lone64::engine::{Input, Output};
+use lone64::engine::{Evidence, Input, Output, State};
 
 use super::delegated::{PREFIX, heard, via, with_prefix};
-use super::{TAP, has_route, identity, missing, on_two_links, place, policy};
+use super::{TAP, has_route, identity, missing, on_two_links, place, policy, tap};
 use crate::host::{BRIDGE, Host, address, guest, guest_mac, net, question_from};
 
 fn reload(host: &mut Host, guests: Vec<GuestPolicy>) {
@@ -82,4 +83,27 @@ fn one_with_another_mac_has_to_be_heard() {
     heard(&mut host, "fe80::66", 6);
     assert!(host.kernel.contains(&via(PREFIX, "fe80::66")));
     assert_eq!(place(&host, guest(5)), Some(BRIDGE));
+}
+
+#[test]
+fn what_was_heard_of_one_stays_where_another_is_written_and_what_had_no_room_is_there_once_it_has() {
+    let three = |targets: usize| {
+        let mut policy = policy((1..=3).map(identity).collect());
+        policy.limits.targets = targets;
+        policy
+    };
+    let live = |host: &Host| (1..=3).filter(|number| host.is_live(guest(*number))).count();
+    let mut host = Host::new(three(2));
+    assert_eq!(live(&host), 2);
+    host.input(Input::Reload(Box::new(three(10))));
+    assert_eq!(live(&host), 3);
+    host.advertise(guest(1), guest_mac(1));
+    let evidence = |host: &Host| match host.engine.target(guest(1)) {
+        Some(State::Live(live)) => Some(live.evidence),
+        _ => None,
+    };
+    assert_eq!(evidence(&host), Some(Evidence::Probe));
+    host.facts(vec![tap(LinkState::Up)]);
+    host.input(Input::Reload(Box::new(three(11))));
+    assert_eq!(evidence(&host), Some(Evidence::Probe));
 }

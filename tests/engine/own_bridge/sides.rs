@@ -1,8 +1,8 @@
 //! Which side of the bridge a station is on decides what the kernel's word about it is worth.
 
 use super::*;
-use lone64::engine::State;
-use lone64::engine::policy::Backend;
+use lone64::engine::policy::{Backend, GuestAddresses, GuestPolicy};
+use lone64::engine::{GuestMove, State};
 
 const UNSEEN: Mac = Mac([2, 0, 0, 0, 0x5e, 2]);
 
@@ -106,4 +106,77 @@ fn the_routers_port_is_known_as_soon_as_the_bridge_tells_it_and_no_other_is_take
     assert_eq!(asked_and_found(&mut host, guest(6), guest_mac(6)).len(), 1);
     host.solicit(question_from(address("fe80::77"), guest_mac(6), guest(5)));
     assert_eq!(host.answers(), []);
+}
+
+/// The same word comes from the router's side when a guest has moved to another host.
+#[test]
+fn a_guest_with_an_identity_comes_on_the_guests_side_alone() {
+    let identity = |mac| GuestPolicy {
+        name: "web5".to_owned(),
+        mac: Some(mac),
+        interface: "up0".parse().ok(),
+        addresses: GuestAddresses::Listed(vec![guest(5)]),
+        delegate: Vec::new(),
+        pin: false,
+        guard: None,
+    };
+    for (mac, has_come) in [(guest_mac(5), true), (STRANGER, false)] {
+        let mut policy = policy(Answer::Live);
+        policy.guests = vec![identity(mac).into()];
+        let mut host = host(policy);
+        host.input(Input::Solicitation(UP, dad(mac, guest(5))));
+        let is_arrival = |event: &Event| matches!(event, Event::GuestMoved(_, GuestMove::Arrived(UP)));
+        assert_eq!(host.events().iter().any(is_arrival), has_come, "{mac}");
+    }
+}
+
+#[test]
+fn where_the_router_is_is_asked_once_a_second_and_again_at_once_when_it_can_be_heard() {
+    let mut host = Host::bare(policy(Answer::Live));
+    host.facts(facts());
+    host.input(Input::Synced);
+    host.pass(Duration::from_secs(10));
+    host.take();
+    let asks = |host: &mut Host| {
+        host.solicit(question_from(address("fe80::77"), UNSEEN, guest(6)));
+        let asked = probes(&host.take()).iter().filter(|probe| probe.target == address(ROUTER)).count();
+        host.pass(Duration::from_millis(500));
+        host.take();
+        asked
+    };
+    assert_eq!([asks(&mut host), asks(&mut host), asks(&mut host), asks(&mut host)], [1, 0, 1, 0]);
+    assert_eq!(asks(&mut host), 1);
+    host.input(Input::EarChanged(UP, lone64::engine::Outcome::Done));
+    let asked = probes(&host.take()).iter().filter(|probe| probe.target == address(ROUTER)).count();
+    assert_eq!(asked, 1);
+    // Where the router is matters on its own bridge alone.
+    assert!(host.engine.minds_ports());
+    let mut host = Host::new(live());
+    assert!(!host.engine.minds_ports());
+    host.input(Input::EarChanged(UP, lone64::engine::Outcome::Done));
+    assert_eq!(probes(&host.take()), []);
+}
+
+#[test]
+fn an_explanation_says_that_packets_go_to_the_guests_port() {
+    let mut host = host(policy(Answer::Live));
+    asked_and_found(&mut host, guest(5), guest_mac(5));
+    let steps = host.engine.explain(guest(5), host.now).steps;
+    let said: Vec<_> = steps.iter().map(|step| step.value.as_str()).collect();
+    assert!(said.contains(&"packets for it leave by up0, to the guest's port"), "{said:?}");
+}
+
+/// As hosts ask for each other: a guest would take a check of its address for a conflict, and give it up.
+#[test]
+fn the_link_is_asked_who_has_the_address_of_a_guest_on_it() {
+    let mut policy = policy(Answer::Live);
+    policy.upstreams[0].announce = Announce::Yes;
+    let mut host = host(policy);
+    let probe = probes(&host.ask(guest(5)));
+    assert_eq!(probe.len(), 1);
+    says(&mut host, guest(5), guest_mac(5));
+    host.pass(Duration::from_secs(2));
+    let outputs = host.take();
+    let asked: Vec<_> = probes(&outputs).into_iter().filter(|asked| asked.target == guest(5)).collect();
+    assert!(asked.len() == 1 && !asked[0].is_dad() && asked[0].source_mac == UP_MAC, "{asked:?}");
 }

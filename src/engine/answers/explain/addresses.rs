@@ -64,8 +64,7 @@ impl Explainer<'_> {
                 "nothing, if it is itself on the link of {name}; if it is behind the host, {NO_RANGE}"
             );
         }
-        let is_net =
-            |net: &Ipv6Net| (1..128).contains(&net.prefix_len()) && !net.network().is_unicast_link_local();
+        let is_net = |net: &Ipv6Net| (1..128).contains(&net.prefix_len());
         let has_link =
             |link: &IfIndex| routes.on_link(*link, |route| ours.include(route)).any(|net| is_net(&net));
         // Where nothing is known to be on the link, anything may be.

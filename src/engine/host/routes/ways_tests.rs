@@ -204,3 +204,47 @@ fn a_route_for_some_senders_decides_for_no_stranger_and_hides_the_one_to_the_sam
     let everywhere = host(Vec::new(), vec![some("::/0", PEERS)]);
     assert_eq!(leads(&everywhere, "2001:db8:9::5"), Some(UP), "behind which there is none");
 }
+
+#[test]
+fn a_rule_for_what_is_in_a_vrf_decides_for_nothing_else() {
+    let of_vrf = KernelRule { condition: Condition::Vrf, ..KernelRule::lookup(1000, 0) };
+    let refuse = KernelRule { action: RuleAction::Refuse, ..of_vrf.clone() };
+    let outside = host(vec![refuse.clone()], Vec::new());
+    assert_eq!(leads(&outside, "2001:db8::c:7"), Some(BRIDGE));
+    let inside = |rules| {
+        let mut host = host(rules, Vec::new());
+        change(&mut host, UP, |link| link.vrf = Some(10));
+        leads(&host, "2001:db8::c:7")
+    };
+    assert_eq!(inside(vec![refuse]), None);
+    // In its own table there is nothing, so the next rule decides.
+    assert_eq!(inside(vec![of_vrf.clone()]), Some(BRIDGE));
+    // Which table one for all others means the kernel alone knows.
+    let inverted = host(vec![KernelRule { is_inverted: true, ..of_vrf }], Vec::new());
+    assert!(!inverted.way(&net("2001:db8::c:7/128"), Some(UP)).is_sure);
+}
+
+#[test]
+fn a_destination_of_a_route_and_a_rule_is_found_once_and_none_of_a_rule_that_is_elsewhere() {
+    let to = |to, priority| KernelRule { to: net(to), ..KernelRule::lookup(priority, 52) };
+    let rules = vec![to("2001:db8::c:0/112", 10), to("2001:db9::/64", 11), to("2001:db8::/64", 12)];
+    let host = host(rules, vec![route("::/0", PEERS, 52)]);
+    let ways = host.ways_inside(&net("2001:db8::/64"), None, UP, |_| false);
+    assert_eq!(ways.map(|(to, _)| to).collect::<Vec<_>>(), [net("2001:db8::c:0/112")]);
+}
+
+#[test]
+fn one_way_alone_goes_with_its_interface_and_one_beside_it_that_is_no_router_keeps_none() {
+    let via = |link| KernelRoute {
+        next_hop: NextHop::Via("fe80::1".parse().expect("an address")),
+        ..route("2001:db8:1::/64", link, MAIN)
+    };
+    for beside in [None, Some(route("2001:db8:1::/64", PEERS, MAIN))] {
+        let mut routes = Routes::default();
+        routes.insert(via(BRIDGE));
+        beside.clone().into_iter().for_each(|route| _ = routes.insert(route));
+        let (destinations, is_unsure) = routes.switch_off(BRIDGE);
+        assert_eq!((destinations.len(), is_unsure), (1, false));
+        assert!(routes.iter().eq(&beside));
+    }
+}

@@ -387,14 +387,5 @@ fn what_was_remembered_is_the_source_of_the_first_answer() {
     assert_eq!(sources.take_changed(), Some(vec![]));
 }
 
-#[test]
-fn a_router_with_more_targets_than_there_is_room_for_is_tried_with_those_that_it_asks_for_now() {
-    let mut sources = Sources::new(Seed::default());
-    let mut router = Router::new(asker(1), |_, _| true);
-    for n in 0..1_000 {
-        router.ask(&mut sources, &[target(n)], at(u64::from(n) * 100));
-    }
-    router.takes = Box::new(|_, source| source == Source::Target);
-    let told = pass(&mut sources, &mut router, &[target(5_000)], 200..220);
-    assert_eq!(outcomes(&told), [(205, Outcome::Found(Source::Target))]);
-}
+#[path = "room_tests.rs"]
+mod room;

@@ -1,0 +1,118 @@
+//! Who has room among those that are known, and what is said of them meanwhile.
+
+use super::super::seen::WINDOW;
+use super::*;
+
+fn knows(sources: &Sources, number: u16) -> bool {
+    sources.askers.iter().any(|(known, _)| *known == asker(number))
+}
+
+fn asks_once(sources: &mut Sources, number: u16, now: Time) {
+    sources.ask(asker(number), target(5), (Cast::Multicast, Sight::All), || ALL.to_vec(), now);
+    sources.answer(asker(number), target(5), &Upstream, now);
+}
+
+/// As many as there is room for, each heard a millisecond after the one before.
+fn full() -> Sources {
+    let mut sources = Sources::new(Seed::default());
+    (0..64).for_each(|n| asks_once(&mut sources, 100 + n, at(n.into())));
+    assert_eq!(sources.askers.len(), MOST_ASKERS);
+    sources
+}
+
+#[test]
+fn a_newcomer_has_the_place_of_one_that_was_not_heard_for_a_while_and_no_others() {
+    let mut sources = full();
+    asks_once(&mut sources, 900, at(1_000));
+    assert!(!knows(&sources, 900), "all were heard just now");
+    // A gateway has it at once.
+    asks_once(&mut sources, 1, at(1_000));
+    assert!(knows(&sources, 1) && !knows(&sources, 100));
+    let later = at(1_100) + WINDOW;
+    asks_once(&mut sources, 900, later);
+    assert!(knows(&sources, 900) && !knows(&sources, 101) && knows(&sources, 102));
+}
+
+#[test]
+fn one_that_has_asked_again_keeps_its_place_before_others_that_were_heard_later() {
+    let mut sources = full();
+    // The last two, and then nobody for a while.
+    asks_once(&mut sources, 100, at(1_000));
+    let later = at(2_000) + WINDOW;
+    for number in [100, 101, 102] {
+        asks_once(&mut sources, number, at(1_100));
+    }
+    for (number, newcomer) in [(103, 900), (104, 901), (105, 902)] {
+        asks_once(&mut sources, newcomer, later);
+        assert!(!knows(&sources, number) && knows(&sources, 100), "{number}");
+    }
+    // A gateway, too, takes the place of one that nothing is to be said of.
+    asks_once(&mut sources, 1, later);
+    assert!(knows(&sources, 1) && knows(&sources, 100));
+}
+
+#[test]
+fn those_that_take_nothing_keep_their_places_for_ten_minutes() {
+    let mut sources = Sources::new(Seed::default());
+    for n in 100..164 {
+        let mut stranger = Router::new(asker(n), |_, _| false);
+        pass(&mut sources, &mut stranger, &[target(5)], 0..1);
+    }
+    let mut strangers: Vec<_> = (100..164).map(|n| Router::new(asker(n), |_, _| false)).collect();
+    for second in 1..20 {
+        for stranger in &mut strangers {
+            stranger.ask(&mut sources, &[target(5)], at(second * 1_000));
+        }
+        sources.tick(at(second * 1_000 + 500));
+    }
+    asks_once(&mut sources, 900, at(320_000));
+    assert!(!knows(&sources, 900));
+    asks_once(&mut sources, 900, at(700_000));
+    assert!(knows(&sources, 900));
+}
+
+#[test]
+fn what_is_not_taken_is_told_of_and_forgotten_when_nobody_asks_for_it() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| false);
+    pass(&mut sources, &mut router, &[target(5), target(6)], 0..5);
+    assert_eq!(
+        router.ask(&mut sources, &[target(5), target(6)], at(5_000)),
+        [Source::Target; 2],
+        "both are tried"
+    );
+    asks_once(&mut sources, 1, at(5_100));
+    router.ask(&mut sources, &[target(7)], at(5_200));
+    let notable = sources.notable(at(5_200));
+    assert_eq!((notable[0].is_tried, &notable[0].refused[..]), (true, &[target(6)][..]));
+    let told = pass(&mut sources, &mut router, &[target(5), target(6)], 6..40);
+    assert_eq!(told.iter().filter(|(_, news)| news.outcome == Outcome::NotTaken).count(), 1);
+    assert!(!sources.notable(at(40_000))[0].is_tried);
+    let told = pass(&mut sources, &mut router, &[], 40..700);
+    assert_eq!(
+        outcomes(&told).iter().map(|(_, outcome)| outcome.clone()).collect::<Vec<_>>(),
+        [Outcome::Over]
+    );
+    assert_eq!(sources.notable(at(700_000)), []);
+}
+
+#[test]
+fn with_a_source_that_helps_nothing_is_refused_any_more() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, source| source == Source::Global);
+    let told = pass(&mut sources, &mut router, &[target(5), target(6)], 0..30);
+    let found = told.iter().find(|(_, news)| news.outcome == Outcome::Found(Source::Global));
+    assert!(found.is_some_and(|(_, news)| news.taking.refused.is_empty()), "{told:?}");
+}
+
+#[test]
+fn a_router_with_more_targets_than_there_is_room_for_is_tried_with_those_that_it_asks_for_now() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| true);
+    for n in 0..1_000 {
+        router.ask(&mut sources, &[target(n)], at(u64::from(n) * 100));
+    }
+    router.takes = Box::new(|_, source| source == Source::Target);
+    let told = pass(&mut sources, &mut router, &[target(5_000)], 200..220);
+    assert_eq!(outcomes(&told), [(205, Outcome::Found(Source::Target))]);
+}
