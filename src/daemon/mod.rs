@@ -122,7 +122,7 @@ impl Daemon {
         let (monitor, requests) = Monitor::start_beside()?;
         privileges::check(config, &requests).await?;
         let mut frames = Frames::new();
-        frames.ears.inherit(PacketSocket::inherited(service::UPSTREAM));
+        frames.ears.inherit(PacketSocket::inherited(service::UPSTREAM, service::RING));
         let ready = frames.ears.ready().clone();
         let mut daemon = Self {
             engine: Recorded::new(config.policy.clone(), random_seed(), recorder),
