@@ -37,6 +37,11 @@ pub enum Stamps {
     On,
 }
 
+/// The memory of all rings that this process has mapped, in bytes.
+pub fn bytes_of_rings() -> usize {
+    Ring::bytes_of_all()
+}
+
 /// A packet socket that is bound to one interface.
 #[derive(Debug)]
 pub struct PacketSocket {
