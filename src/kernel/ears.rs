@@ -178,6 +178,13 @@ impl Ears {
         Some(link)
     }
 
+    /// Where more has come while the last batch was answered, that is next, behind the others. Tokio need not find it out.
+    pub fn look_again(&self, link: IfIndex) {
+        if self.open.get(&link).is_some_and(|ear| ear.socket().has_more()) {
+            self.ready.push_again(link);
+        }
+    }
+
     /// The duplicate address detection that came on this interface before it was listened to.
     pub fn take_newcomers(&mut self, link: IfIndex) -> Vec<Vec<u8>> {
         self.newcomers.take(link)

@@ -134,6 +134,11 @@ impl PacketSocket {
         }
     }
 
+    /// Whether another frame is known to be there, without a system call: only a ring tells.
+    pub fn has_more(&self) -> bool {
+        self.ring.as_ref().is_some_and(Ring::has_more)
+    }
+
     /// Adds as many frames of the queue, if there is room for them.
     fn recv_queued(&self, batch: &mut RecvBatch, most: usize) -> io::Result<()> {
         let room = batch.room(most);

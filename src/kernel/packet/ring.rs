@@ -84,6 +84,12 @@ impl Ring {
         self.has_stamps.store(stamps == Stamps::On, Ordering::Relaxed);
     }
 
+    /// Whether another frame has come. It costs no system call.
+    pub(super) fn has_more(&self) -> bool {
+        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(next, Next::Known(number) if self.slots.filled(number).is_some())
+    }
+
     /// Takes as many frames as are there and fit. `from_queue` adds the next one of the socket's queue.
     pub(super) fn take(
         &self,

@@ -80,7 +80,9 @@ fn reads_all_frames_in_their_order_again_and_again() {
 #[test]
 fn has_room_for_as_many_as_there_are_slots() {
     let mut kernel = Kernel::new(Next::Known(0), 0);
+    assert!(!kernel.ring.has_more());
     kernel.write_all(0..SLOTS);
+    assert!(kernel.ring.has_more());
     assert!(!kernel.write(&[1], 1, TP_STATUS_USER));
     assert_eq!(kernel.read_all(), Vec::from_iter(0..SLOTS));
     kernel.write_all(0..1);
