@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Daemon;
 use super::control::Reply;
 use super::effects::Done;
+use super::service;
 
 impl Daemon {
     /// A stop from now on, within some time, leaves everything to the next start.
@@ -51,7 +52,10 @@ impl Daemon {
                 tracing::debug!(%error, "there is less room for questions until the next start");
             }
         }
-        self.operator.service.store(upstreams().map(AsFd::as_fd));
+        for (name, has_ring) in [(service::UPSTREAM, false), (service::RING, true)] {
+            let sockets = upstreams().filter(|socket| socket.has_ring() == has_ring);
+            self.operator.service.store(name, sockets.map(AsFd::as_fd));
+        }
     }
 
     /// A program that is halfway to its place would be in none.

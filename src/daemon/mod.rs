@@ -122,7 +122,7 @@ impl Daemon {
         let (monitor, requests) = Monitor::start_beside()?;
         privileges::check(config, &requests).await?;
         let mut frames = Frames::new();
-        frames.ears.inherit(PacketSocket::inherited(service::UPSTREAM));
+        frames.ears.inherit(PacketSocket::inherited(service::UPSTREAM, service::RING));
         let ready = frames.ears.ready().clone();
         let mut daemon = Self {
             engine: Recorded::new(config.policy.clone(), random_seed(), recorder),
@@ -270,7 +270,10 @@ impl Daemon {
             let Some(link) = self.frames.ears.next_ready() else { break };
             self.arrivals(now);
             self.frames.take_asked();
-            self.batch(link, now)?;
+            // One alone may be followed by the next question of somebody who waited for the answer: that has its own turn.
+            if self.batch(link, now)? > 1 {
+                self.frames.ears.look_again(link);
+            }
             // Their replies may be here already, and Tokio need not find that out first.
             for link in self.frames.take_asked().into_iter().flatten() {
                 now = self.now();
@@ -288,12 +291,13 @@ impl Daemon {
     }
 
     /// One batch from an interface, if there is one. The answers to a batch leave together when all of it has been
-    /// read, and before anything else is looked at.
-    fn batch(&mut self, link: IfIndex, now: Time) -> Result<(), Error> {
+    /// read, and before anything else is looked at. Says how many frames there were.
+    fn batch(&mut self, link: IfIndex, now: Time) -> Result<usize, Error> {
         let batch = self.frames.receive(link);
         let links = self.engine.links();
         let batch = batch.map_err(|source| Error::Receive { link: links.name(link), source })?;
-        let Some(mut batch) = batch else { return Ok(()) };
+        let Some(mut batch) = batch else { return Ok(0) };
+        let count = batch.inputs().len();
         self.look_for_stations()?;
         self.engine.look_ahead(batch.inputs());
         match &mut self.measures.stopwatch {
@@ -304,7 +308,7 @@ impl Daemon {
         self.send();
         self.measures.sent();
         self.tell(now);
-        Ok(())
+        Ok(count)
     }
 
     /// What has ended, and whatever else has by now, as one.

@@ -62,8 +62,10 @@ impl Service {
     pub(super) fn ready(&mut self, status: String) {
         if std::mem::take(&mut self.has_stored) {
             // Else it would keep them open as long as we run.
-            let name = format!("FDNAME={UPSTREAM}");
-            self.notify(&[NotifyState::Custom("FDSTOREREMOVE=1"), NotifyState::Custom(&name)]);
+            for name in [UPSTREAM, RING] {
+                let name = format!("FDNAME={name}");
+                self.notify(&[NotifyState::Custom("FDSTOREREMOVE=1"), NotifyState::Custom(&name)]);
+            }
         }
         self.notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.status = status;
@@ -89,11 +91,11 @@ impl Service {
 
     /// The service manager keeps these sockets open for the next start, where the unit says so
     /// (`FileDescriptorStoreMax=`); one that does not closes them.
-    pub(super) fn store<'a>(&self, sockets: impl Iterator<Item = BorrowedFd<'a>>) {
+    pub(super) fn store<'a>(&self, name: &str, sockets: impl Iterator<Item = BorrowedFd<'a>>) {
         let sockets: Vec<_> = sockets.map(|socket| socket.as_raw_fd()).take(MOST_STORED).collect();
         let Some(socket) = self.socket.as_ref().filter(|_| !sockets.is_empty()) else { return };
         // What is wrong with an interface for the moment is no reason to close its socket.
-        let message = format!("FDSTORE=1\nFDNAME={UPSTREAM}\nFDPOLL=0");
+        let message = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
         let (message, rights) = ([IoSlice::new(message.as_bytes())], [ControlMessage::ScmRights(&sockets)]);
         let sent = sendmsg::<()>(socket.as_raw_fd(), &message, &rights, MsgFlags::MSG_DONTWAIT, None);
         if let Err(error) = sent {
@@ -192,6 +194,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const MOST_UNSENT: usize = 8;
 /// What the sockets of upstreams are called where they wait for the next start.
 pub(super) const UPSTREAM: &str = "lone64-upstream";
+/// And those with a ring. An older lone64 would hear nothing by them, and does not know this name.
+pub(super) const RING: &str = "lone64-upstream-ring";
 /// As the unit says, and fewer than a message may have (`SCM_MAX_FD`).
 const MOST_STORED: usize = 64;
 const UNHEARD: &str = "cannot notify the service manager (NOTIFY_SOCKET)";

@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::arrivals::{self, Arrivals};
 use super::newcomers::{ALL_INTERFACES, Newcomers};
-use super::packet::{BATCH, PacketSocket, RecvBatch, Stamps};
+use super::packet::{PacketSocket, RecvBatch, Stamps};
 use super::ready::{Left, Queue, Source};
 use crate::engine::facts::IfIndex;
 use crate::engine::{Ear, Role};
@@ -41,7 +41,8 @@ pub struct Ears {
     /// What was asked for last, and is not under way.
     asked: BTreeMap<IfIndex, Ear>,
     under_way: Option<Tuning>,
-    /// Sockets of a predecessor, which are listened on when their interfaces are asked for.
+    /// Sockets of a predecessor, which are listened on when their interfaces are asked for; and those that were opened, but
+    /// were asked for in another way meanwhile.
     inherited: HashMap<IfIndex, Arc<PacketSocket>>,
     /// What came of what was asked for, and is not told yet.
     told: Vec<(IfIndex, io::Result<()>)>,
@@ -177,6 +178,13 @@ impl Ears {
         Some(link)
     }
 
+    /// Where more has come while the last batch was answered, that is next, behind the others. Tokio need not find it out.
+    pub fn look_again(&self, link: IfIndex) {
+        if self.open.get(&link).is_some_and(|ear| ear.socket().has_more()) {
+            self.ready.push_again(link);
+        }
+    }
+
     /// The duplicate address detection that came on this interface before it was listened to.
     pub fn take_newcomers(&mut self, link: IfIndex) -> Vec<Vec<u8>> {
         self.newcomers.take(link)
@@ -263,11 +271,15 @@ impl Ears {
             Err(error) if wanted.contains(&link) => return self.told.push((link, Err(error))),
             Err(_) => return,
         };
+        let waits = self.asked.contains_key(&link) && !self.open.contains_key(&link);
         let known = self.open.get_mut(&link).filter(|open| Arc::ptr_eq(open.source.socket(), &socket));
         if !wanted.contains(&link) {
-            // The one that is listened on stays, whatever its filter is by now: another is under way.
-            if known.is_none() {
-                close(socket);
+            // The one that is listened on stays, whatever its filter is by now: another is under way. A predecessor's has
+            // questions in it, and waits for that one.
+            match known {
+                Some(_) => {}
+                None if waits => drop(self.inherited.insert(link, socket)),
+                None => close(socket),
             }
             return;
         }
@@ -347,7 +359,7 @@ impl OpenEar {
             }
             // A batch that is not full has emptied the queue: to ask again would cost a system call. Where an error
             // has cut it short, that is an edge of its own.
-            let left = if received.is_ok() && batch.len() == BATCH { Left::Perhaps } else { Left::Nothing };
+            let left = if received.is_ok() && batch.is_full() { Left::Perhaps } else { Left::Nothing };
             (received, left)
         })
     }

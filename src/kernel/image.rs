@@ -14,6 +14,8 @@ use std::slice;
 
 use libc::dl_phdr_info;
 
+use super::packet;
+
 type Addresses = Range<usize>;
 
 /// Lets the kernel map only 16 KB around a page that is touched. Once, before the start has touched much.
@@ -32,12 +34,13 @@ pub fn map_in_pieces() {
     }
 }
 
-/// How many bytes of files the process has resident: of those that it runs, since it maps no others. The kernel may be wrong
-/// by some pages for each processor, proc_pid_statm(5).
+/// How many bytes of files the process has resident: of those that it runs, since it maps no others. The rings of packet
+/// sockets count as files, and are left out here. The kernel may be wrong by some pages for each processor,
+/// proc_pid_statm(5).
 pub fn resident() -> Option<usize> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: usize = statm.split(' ').nth(2)?.parse().ok()?;
-    pages.checked_mul(page_size())
+    Some(pages.checked_mul(page_size())?.saturating_sub(packet::bytes_of_rings()))
 }
 
 /// Gives back to the kernel what the process has mapped of its files and has not changed. Takes about a millisecond.

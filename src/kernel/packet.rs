@@ -6,24 +6,26 @@
 //! held. So its queue never has a frame of another kind.
 #![allow(unsafe_code)]
 
+mod batch;
 mod inherited;
+mod ring;
 mod said;
 
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
 
-use libc::{c_int, c_void, iovec, mmsghdr, sock_filter, socklen_t};
+use libc::{c_int, c_void, sock_filter, socklen_t};
 use nix::sys::epoll::Epoll;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::engine::facts::IfIndex;
 use crate::wire::filter::Instruction;
-use crate::wire::{Checksum, MAX_EMITTED};
-use said::{CONTROL, Control, SO_TIMESTAMPNS_NEW, Said};
+pub use batch::{BATCH, RecvBatch, SendBatch};
+use ring::Ring;
+use said::SO_TIMESTAMPNS_NEW;
 
 /// Whether frames come with the moment at which the kernel received them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +37,11 @@ pub enum Stamps {
     On,
 }
 
+/// The memory of all rings that this process has mapped, in bytes.
+pub fn bytes_of_rings() -> usize {
+    Ring::bytes_of_all()
+}
+
 /// A packet socket that is bound to one interface.
 #[derive(Debug)]
 pub struct PacketSocket {
@@ -43,12 +50,28 @@ pub struct PacketSocket {
     /// the kernel wakes those who wait for its socket. They pass the queueing discipline: with `PACKET_QDISC_BYPASS`
     /// tcpdump on the host sees no answer, and an answer costs no less.
     out: OwnedFd,
+    /// Where frames are written as they come. Without one they wait in the queue of the socket.
+    ring: Option<Ring>,
 }
 
 impl PacketSocket {
     /// Opens a socket on the interface, behind the filter. Needs CAP_NET_RAW.
     pub fn open(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
-        let socket = Self { fd: unbound()?, out: unbound()? };
+        let socket = Self { fd: unbound()?, out: unbound()?, ring: None };
+        socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
+        socket.begin(link, filter, libc::ETH_P_IPV6)
+    }
+
+    /// The same with a ring, for an interface that is asked often; without, where the kernel gives none.
+    pub fn open_with_ring(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
+        let mut socket = Self { fd: unbound()?, out: unbound()?, ring: None };
+        match Ring::make(&socket.fd) {
+            Ok(ring) => socket.ring = Some(ring),
+            Err(error) => {
+                tracing::debug!(%link, %error, "the socket has no ring");
+                socket.fd = unbound()?;
+            }
+        }
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
         socket.begin(link, filter, libc::ETH_P_IPV6)
     }
@@ -56,13 +79,13 @@ impl PacketSocket {
     /// The same for an observer, which also hears all that leaves by the interface, and frames for other stations.
     /// Only a socket for every protocol hears that.
     pub fn observe(link: IfIndex, filter: &[Instruction]) -> io::Result<Self> {
-        Self { fd: unbound()?, out: unbound()? }.begin(link, filter, libc::ETH_P_ALL)
+        Self { fd: unbound()?, out: unbound()?, ring: None }.begin(link, filter, libc::ETH_P_ALL)
     }
 
     /// The same for frames of this protocol on every interface there is or will be, as far as each takes such frames by
     /// itself. Nothing leaves by it.
     pub fn everywhere(protocol: c_int, filter: &[Instruction]) -> io::Result<Self> {
-        let socket = Self { fd: unbound()?, out: unbound()? };
+        let socket = Self { fd: unbound()?, out: unbound()?, ring: None };
         socket.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
         socket.attach(filter)?;
         socket.make_room(RECEIVE_BUFFER_EVERYWHERE)?;
@@ -96,19 +119,36 @@ impl PacketSocket {
 
     /// From now on frames come with their moment, or without. Before Linux 5.1 there is none to be had.
     pub fn stamp(&self, stamps: Stamps) -> io::Result<()> {
+        if let Some(ring) = &self.ring {
+            ring.stamp(stamps);
+        }
         self.set(libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, &c_int::from(stamps == Stamps::On))
     }
 
     /// Takes as many frames as are there and fit; `WouldBlock` if there are none.
     pub fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
-        batch.make_room_for_controls();
-        batch.received = 0;
-        let (fd, headers) = (self.fd.as_raw_fd(), batch.headers.as_mut_ptr());
+        batch.clear();
+        match &self.ring {
+            Some(ring) => ring.take(batch, |batch| self.recv_queued(batch, 1)),
+            None => self.recv_queued(batch, BATCH),
+        }
+    }
+
+    /// Whether another frame is known to be there, without a system call: only a ring tells.
+    pub fn has_more(&self) -> bool {
+        self.ring.as_ref().is_some_and(Ring::has_more)
+    }
+
+    /// Adds as many frames of the queue, if there is room for them.
+    fn recv_queued(&self, batch: &mut RecvBatch, most: usize) -> io::Result<()> {
+        let room = batch.room(most);
+        let (headers, count) = (room.as_mut_ptr(), u32::try_from(room.len()).expect("at most BATCH"));
         // SAFETY: every header points at one buffer and at one room for control messages of its own inside
         // `batch`, which outlives the call and is borrowed mutably for it.
-        let received =
-            unsafe { libc::recvmmsg(fd, headers, BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
-        batch.received = usize::try_from(check(received)?).expect("checked to be positive");
+        let received = unsafe {
+            libc::recvmmsg(self.fd.as_raw_fd(), headers, count, libc::MSG_DONTWAIT, std::ptr::null_mut())
+        };
+        batch.written(usize::try_from(check(received)?).expect("checked to be positive"));
         Ok(())
     }
 
@@ -116,9 +156,9 @@ impl PacketSocket {
     /// the asker asks again. Returns how many were sent.
     pub fn send_batch(&self, batch: &mut SendBatch) -> io::Result<usize> {
         let mut sent = 0;
-        let count = std::mem::take(&mut batch.filled);
-        while sent < count {
-            let rest = &mut batch.headers[sent..count];
+        let all = batch.take();
+        while sent < all.len() {
+            let rest = &mut all[sent..];
             let (headers, count) = (rest.as_mut_ptr(), u32::try_from(rest.len()).expect("at most BATCH"));
             // SAFETY: every header points at one buffer of its own inside `batch`, which outlives
             // the call and is borrowed mutably for it.
@@ -178,12 +218,7 @@ impl PacketSocket {
     }
 
     fn set<T>(&self, level: c_int, option: c_int, value: &T) -> io::Result<()> {
-        let pointer = std::ptr::from_ref(value).cast::<c_void>();
-        let length = socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
-        // SAFETY: `value` has the size that `length` says, and it lives through the call, as does
-        // what it points at.
-        check(unsafe { libc::setsockopt(self.fd.as_raw_fd(), level, option, pointer, length) })?;
-        Ok(())
+        set_on(&self.fd, level, option, value)
     }
 }
 
@@ -196,128 +231,6 @@ impl AsRawFd for PacketSocket {
 impl AsFd for PacketSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-/// Room for the frames of one reception. Made once and used again.
-pub struct RecvBatch {
-    buffer: Box<[[u8; LONGEST_FRAME]]>,
-    /// What `headers` points at, which in turn points into `buffer`. All four stay where they are
-    /// on the heap, wherever the batch itself moves.
-    _vectors: Box<[iovec]>,
-    headers: Box<[mmsghdr]>,
-    /// What the kernel says of each frame; `headers` points at it, too.
-    controls: Box<[Control]>,
-    received: usize,
-}
-
-impl RecvBatch {
-    /// An empty batch.
-    pub fn new() -> Self {
-        let mut buffer = vec![[0; LONGEST_FRAME]; BATCH].into_boxed_slice();
-        let (vectors, mut headers) = point_at(&mut buffer);
-        let mut controls = vec![Control([0; CONTROL]); BATCH].into_boxed_slice();
-        for (header, control) in headers.iter_mut().zip(&mut controls) {
-            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = CONTROL as _;
-        }
-        Self { buffer, _vectors: vectors, headers, controls, received: 0 }
-    }
-
-    /// How many frames came.
-    pub fn len(&self) -> usize {
-        self.received
-    }
-
-    /// True if none came.
-    pub fn is_empty(&self) -> bool {
-        self.received == 0
-    }
-
-    /// The frames that came, each with whether its checksum is there; `None` for one that was longer than the
-    /// buffer.
-    pub fn frames(&self) -> impl Iterator<Item = Option<(&[u8], Checksum)>> {
-        self.headers[..self.received].iter().zip(&self.buffer).zip(self.said()).map(
-            |((header, buffer), said)| {
-                let was_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-                let frame = (!was_cut).then(|| buffer.get(..header.msg_len as usize)).flatten();
-                frame.map(|frame| (frame, said.checksum))
-            },
-        )
-    }
-
-    /// When the kernel received each of them, since 1970; `None` where it did not say.
-    pub fn stamps(&self) -> impl Iterator<Item = Option<Duration>> {
-        self.said().map(|said| said.stamp)
-    }
-
-    fn said(&self) -> impl Iterator<Item = Said> {
-        self.headers[..self.received].iter().zip(&self.controls).map(|(header, control)| {
-            #[allow(clippy::unnecessary_cast, reason = "another C library has another type")]
-            let length = header.msg_hdr.msg_controllen as usize;
-            Said::read(control.0.get(..length).unwrap_or_default())
-        })
-    }
-
-    /// The kernel has left there how much it wrote the last time.
-    fn make_room_for_controls(&mut self) {
-        for header in &mut self.headers[..self.received] {
-            header.msg_hdr.msg_controllen = CONTROL as _;
-        }
-    }
-}
-
-impl Default for RecvBatch {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Frames that wait to be sent together. Made once and used again.
-pub struct SendBatch {
-    buffer: Box<[[u8; MAX_EMITTED]]>,
-    vectors: Box<[iovec]>,
-    headers: Box<[mmsghdr]>,
-    filled: usize,
-}
-
-impl SendBatch {
-    /// An empty batch.
-    pub fn new() -> Self {
-        let mut buffer = vec![[0; MAX_EMITTED]; BATCH].into_boxed_slice();
-        let (vectors, headers) = point_at(&mut buffer);
-        Self { buffer, vectors, headers, filled: 0 }
-    }
-
-    /// True if there is nothing to send.
-    pub fn is_empty(&self) -> bool {
-        self.filled == 0
-    }
-
-    /// True if the batch must be sent before another frame fits.
-    pub fn is_full(&self) -> bool {
-        self.filled == BATCH
-    }
-
-    /// Forgets what was to be sent.
-    pub fn clear(&mut self) {
-        self.filled = 0;
-    }
-
-    /// Adds the frame that `emit` writes; it returns its length.
-    ///
-    /// # Panics
-    /// If the batch is full.
-    pub fn push(&mut self, emit: impl FnOnce(&mut [u8]) -> usize) {
-        let length = emit(&mut self.buffer[self.filled]).min(MAX_EMITTED);
-        self.vectors[self.filled].iov_len = length;
-        self.filled += 1;
-    }
-}
-
-impl Default for SendBatch {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -339,6 +252,15 @@ impl AsRawFd for Waiter {
     fn as_raw_fd(&self) -> RawFd {
         self.0.0.as_raw_fd()
     }
+}
+
+fn set_on<T>(socket: &OwnedFd, level: c_int, option: c_int, value: &T) -> io::Result<()> {
+    let pointer = std::ptr::from_ref(value).cast::<c_void>();
+    let length = socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
+    // SAFETY: `value` has the size that `length` says, and it lives through the call, as does
+    // what it points at.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, pointer, length) })?;
+    Ok(())
 }
 
 /// A packet socket that hears nothing yet.
@@ -363,31 +285,10 @@ fn bind(socket: &OwnedFd, ifindex: c_int, protocol: c_int) -> io::Result<()> {
     Ok(())
 }
 
-/// One header for each row of the buffer. The pointers hold as long as the three do.
-fn point_at<const LENGTH: usize>(buffer: &mut [[u8; LENGTH]]) -> (Box<[iovec]>, Box<[mmsghdr]>) {
-    let mut vectors: Box<[_]> =
-        buffer.iter_mut().map(|row| iovec { iov_base: row.as_mut_ptr().cast(), iov_len: LENGTH }).collect();
-    let headers = vectors
-        .iter_mut()
-        .map(|vector| {
-            // SAFETY: an `mmsghdr` of zeros is a valid one, without name, control or vectors.
-            let mut header: mmsghdr = unsafe { zeroed() };
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            header
-        })
-        .collect();
-    (vectors, headers)
-}
-
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Frames per system call.
-pub const BATCH: usize = 64;
-/// No solicitation is longer, except a jumbo frame that is filled with options on purpose.
-const LONGEST_FRAME: usize = 4096;
 /// Bytes: a thousand solicitations. More would be answered too late to be of use.
 const RECEIVE_BUFFER: c_int = 1 << 20;
 /// Hundreds of guests come at once, and each of their reports takes more than 2 KiB.

@@ -79,6 +79,13 @@ impl Queue {
         self.shared().links.pop_front()
     }
 
+    /// Puts an interface that was read just now behind the others, where it is not already.
+    pub(crate) fn push_again(&self, link: IfIndex) {
+        if self.shared().links.back() != Some(&link) {
+            self.push(link);
+        }
+    }
+
     /// Puts an interface behind the others.
     pub(crate) fn push(&self, link: IfIndex) {
         let mut shared = self.shared();

@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, IoSliceMut, Read};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::Pid;
 
 use crate::endpoint::PATIENCE;
@@ -196,6 +198,38 @@ impl Daemon {
         took("the daemon had stopped", start.elapsed());
         assert_eq!(status.code(), Some(0), "{said}");
         said
+    }
+
+    /// The same, and the descriptors that it has left with the service manager, with their names; they are the caller's to
+    /// close.
+    pub(crate) fn stop_and_keep(mut self) -> (String, Vec<(String, RawFd)>) {
+        self.signal(Signal::SIGTERM);
+        let (status, said) = self.ended();
+        assert_eq!(status.code(), Some(0), "{said}");
+        (said, self.stored())
+    }
+
+    /// What it has told the service manager to keep.
+    fn stored(&self) -> Vec<(String, RawFd)> {
+        let mut stored = Vec::new();
+        let mut buffer = [0; 512];
+        loop {
+            let (mut text, mut rights) = ([IoSliceMut::new(&mut buffer)], nix::cmsg_space!([RawFd; 8]));
+            let from = self.notifications.as_raw_fd();
+            let Ok(message) = recvmsg::<()>(from, &mut text, Some(&mut rights), MsgFlags::MSG_DONTWAIT)
+            else {
+                return stored;
+            };
+            let (length, controls) = (message.bytes, message.cmsgs().expect("there is room"));
+            let passed = controls.filter_map(|control| match control {
+                ControlMessageOwned::ScmRights(passed) => Some(passed),
+                _ => None,
+            });
+            let passed: Vec<_> = passed.flatten().collect();
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let name = text.lines().find_map(|line| line.strip_prefix("FDNAME="));
+            stored.extend(passed.into_iter().map(|fd| (name.unwrap_or_default().to_owned(), fd)));
+        }
     }
 
     /// Waits until it ends by itself, with exit status 1, and returns what it said.

@@ -95,10 +95,10 @@ fn serves_a_downstream_that_appears_while_it_runs() {
     eventually("the guest behind it is found", PATIENCE, || {
         (!link.advertisements(&question).is_empty()).then_some(())
     });
-    // What is late from before is out of the way.
+    // What is late from before waits for the route, and then is out of the way.
+    veths.routed(&[(e(6), 1)]);
     link.settle();
     link.answered(&question);
-    veths.routed(&[(e(6), 1)]);
 }
 
 fn fills_no_neighbor_table_while_its_range_is_scanned() {

@@ -128,6 +128,7 @@ mod record;
 mod reload;
 mod rename;
 mod resident;
+mod ring;
 mod routers;
 mod routes;
 mod shipped;
@@ -200,6 +201,7 @@ fn main() {
         ("metrics_socket", metrics_socket::CASES),
         ("routes", routes::CASES),
         ("hand_over", hand_over::CASES),
+        ("ring", ring::CASES),
         ("way_out", way_out::CASES),
         ("record", record::CASES),
         ("change", change::CASES),

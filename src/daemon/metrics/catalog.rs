@@ -107,7 +107,7 @@ metrics! {
     NETLINK_RESYNCS = Counter "lone64_netlink_resyncs" []
         "Times that lone64 read everything from the kernel again.";
     PACKET_DROPS = Counter "lone64_packet_drops" ["interface"]
-        "Frames lost because the queue of the packet socket was full.";
+        "Frames lost because the queue of the packet socket, or its ring, was full.";
     ANSWER = Histogram "lone64_answer_seconds" []
         "Time from receiving a solicitation to sending the answer, for live targets.";
     BUILD = Info "lone64_build" ["version"]

@@ -19,7 +19,10 @@ pub(super) fn tune(
         if let Some(old) = old.as_ref().filter(|old| old.attach(program).is_ok()) {
             return Ok(Arc::clone(old));
         }
-        let socket = PacketSocket::open(link, program)?;
+        let socket = match role {
+            Role::Upstream { .. } => PacketSocket::open_with_ring(link, program),
+            Role::Downstream => PacketSocket::open(link, program),
+        }?;
         stamp(&socket, stamps);
         Ok(Arc::new(socket))
     };

@@ -10,14 +10,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{c_int, c_void, socklen_t};
 
+use super::ring::Ring;
 use super::{PROTOCOL_NONE, PacketSocket, RECEIVE_BUFFER, RECEIVE_BUFFER_EVERYWHERE, bind, check, unbound};
 use crate::engine::facts::IfIndex;
 
 impl PacketSocket {
-    /// The descriptors of this name that the service manager has passed, as sockets of their interfaces; the first call
-    /// takes them all. What is no socket of an interface in the network namespace of this thread is closed.
-    pub fn inherited(name: &str) -> Vec<(IfIndex, Self)> {
-        passed(name).into_iter().filter_map(|fd| Self::inherit(fd).ok()).collect()
+    /// The descriptors of these names that the service manager has passed, as sockets of their interfaces: those with a
+    /// queue, and those with a ring. The first call takes them all. What is no socket of an interface in the network
+    /// namespace of this thread is closed, and so is what a lone64 of another version has left otherwise.
+    pub fn inherited(with_queue: &str, with_ring: &str) -> Vec<(IfIndex, Self)> {
+        let inherit = |(fd, has_ring)| Self::inherit(fd, has_ring).ok();
+        passed([with_queue, with_ring]).into_iter().filter_map(inherit).collect()
+    }
+
+    /// Whether frames come into a ring.
+    pub fn has_ring(&self) -> bool {
+        self.ring.is_some()
     }
 
     /// Makes room for what comes until the next start reads it: the answer comes late then, and not never.
@@ -26,7 +34,7 @@ impl PacketSocket {
     }
 
     /// Its filter, its group memberships and what is in its queue stay.
-    fn inherit(fd: OwnedFd) -> io::Result<(IfIndex, Self)> {
+    fn inherit(fd: OwnedFd, has_ring: bool) -> io::Result<(IfIndex, Self)> {
         let out = unbound()?;
         if cookie(&fd)? != cookie(&out)? {
             return Err(io::Error::other("it is of another network namespace"));
@@ -38,22 +46,24 @@ impl PacketSocket {
         let link = u32::try_from(address.sll_ifindex).ok().filter(|index| is_ours && *index != 0);
         let link = IfIndex(link.ok_or_else(|| io::Error::other("it is bound to no interface"))?);
         bind(&out, address.sll_ifindex, PROTOCOL_NONE)?;
-        let socket = Self { fd, out };
+        let ring = if has_ring { Some(Ring::inherit(&fd)?) } else { None };
+        let socket = Self { fd, out, ring };
         // What is in the queue stays there.
         socket.make_room(RECEIVE_BUFFER)?;
         Ok((link, socket))
     }
 }
 
-fn passed(name: &str) -> Vec<OwnedFd> {
+/// Each with whether it has the second name.
+fn passed(names: [&str; 2]) -> Vec<(OwnedFd, bool)> {
     static ARE_TAKEN: AtomicBool = AtomicBool::new(false);
     if ARE_TAKEN.swap(true, Ordering::Relaxed) {
         return Vec::new();
     }
     let Ok(all) = sd_notify::listen_fds_with_names() else { return Vec::new() };
-    let named = all.filter(|(_, its)| its == name);
+    let named = all.filter_map(|(fd, its)| Some((fd, names.iter().position(|name| its == *name)? == 1)));
     // SAFETY: the service manager has opened them for this process, and they are taken once.
-    named.map(|(fd, _)| unsafe { OwnedFd::from_raw_fd(fd) }).collect()
+    named.map(|(fd, has_ring)| (unsafe { OwnedFd::from_raw_fd(fd) }, has_ring)).collect()
 }
 
 fn bound_to(socket: &OwnedFd) -> io::Result<libc::sockaddr_ll> {

@@ -25,13 +25,26 @@ pub(super) struct Said {
 pub(super) struct Control(pub(super) [u8; CONTROL]);
 
 impl Said {
+    /// What the status of a slot says, or of a `tpacket_auxdata`.
+    pub(super) fn of_status(status: u32) -> Self {
+        Self { stamp: None, checksum: checksum(status) }
+    }
+
+    /// A moment as the header of a slot has it.
+    pub(super) fn moment(seconds: u32, nanoseconds: u32) -> Duration {
+        Duration::new(u64::from(seconds), nanoseconds.min(999_999_999))
+    }
+
     /// Reads all that was written.
     pub(super) fn read(control: &[u8]) -> Self {
         let mut said = Self::default();
         for (level, kind, data) in messages(control) {
             match (level, kind) {
                 (libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW) => said.stamp = stamp(data),
-                (libc::SOL_PACKET, libc::PACKET_AUXDATA) => said.checksum = checksum(data),
+                (libc::SOL_PACKET, libc::PACKET_AUXDATA) => {
+                    let status = data.first_chunk().map(|status| u32::from_ne_bytes(*status));
+                    said.checksum = status.map_or_else(Checksum::default, checksum);
+                }
                 _ => {}
             }
         }
@@ -60,13 +73,10 @@ fn stamp(data: &[u8]) -> Option<Duration> {
     Some(Duration::new(u64::try_from(i64::from_ne_bytes(*seconds)).ok()?, nanoseconds.min(999_999_999)))
 }
 
-/// A `tpacket_auxdata` begins with its status. That the kernel has verified a checksum (`TP_STATUS_CSUM_VALID`) is
+/// A `tpacket_auxdata` begins with its status, and so does a slot of a ring. That the kernel has verified a checksum (`TP_STATUS_CSUM_VALID`) is
 /// not looked at: to check it again costs less than to be wrong.
-fn checksum(data: &[u8]) -> Checksum {
-    match data.first_chunk().map(|status| u32::from_ne_bytes(*status)) {
-        Some(status) if status & TP_STATUS_CSUMNOTREADY != 0 => Checksum::Pending,
-        _ => Checksum::Written,
-    }
+fn checksum(status: u32) -> Checksum {
+    if status & TP_STATUS_CSUMNOTREADY != 0 { Checksum::Pending } else { Checksum::Written }
 }
 
 /// Bytes for the control messages of one frame: a moment takes 32, the rest 40.

@@ -1,5 +1,5 @@
-//! The floor: a responder that does not think. What it costs is what the kernel costs, and nothing
-//! that answers over a packet socket can be cheaper.
+//! A responder that does not think. What it costs is what the kernel costs, for frames that are read from the queue of a
+//! packet socket.
 
 use std::convert::Infallible;
 use std::io;

@@ -38,7 +38,8 @@
 //! * *kernel program* is lone64's program by itself, with every address in its map and no daemon, loaded
 //!   with the capabilities that the unit has. It needs root.
 //! * *lone64 metrics* is *lone64 always* with metrics on: what timing each answer costs.
-//! * *bare loop* is the floor: recvmmsg, the bytes of an answer, sendmmsg, and no thought at all.
+//! * *bare loop* does not think: recvmmsg, the bytes of an answer, sendmmsg. lone64 has no recvmmsg on its upstream, but a
+//!   ring.
 //! * *busy* is the part of the time that the responder was on its CPU. Under 90 %, the asker was
 //!   the bottleneck of *answers/s*, and marked with `*`; *per CPU s* holds all the same.
 //! * *burst* is how many of 1,000 questions at once were answered, in the worst round.
