@@ -1,5 +1,7 @@
 //! `lone64 doctor --live`: every leg broken once, named, and repaired by what it says.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -31,6 +33,7 @@ crate::cases![
     leaves_the_bridge_its_address_and_its_mtu,
     leaves_nothing_behind_when_it_is_killed,
     leaves_nothing_behind_when_it_is_interrupted,
+    is_interrupted_also_while_it_looks_at_the_host_once_more,
 ];
 
 fn follows_a_packet_out_and_back_and_leaves_nothing_behind() {
@@ -283,5 +286,22 @@ fn leaves_nothing_behind_when_it_is_interrupted() {
         }
         is_interrupted.then_some(())
     });
+    eventually("everything is as before", PATIENCE, || (traveller.state() == before).then_some(()));
+}
+
+fn is_interrupted_also_while_it_looks_at_the_host_once_more() {
+    let mut traveller = Traveller::usual();
+    traveller.daemon = None;
+    let before = traveller.state();
+    // A program that it asks while it looks at the host, and which interrupts it the second time.
+    let patient = &traveller.patient;
+    let script = "#!/bin/sh\n[ -e \"$0.seen\" ] && kill -INT $PPID\n: >\"$0.seen\"\n";
+    patient.file("usr/bin/wg", script);
+    let program = patient.directory().join("usr/bin/wg");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("our file");
+    let output = traveller.output(&[]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("interrupted"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
     eventually("everything is as before", PATIENCE, || (traveller.state() == before).then_some(()));
 }
