@@ -243,6 +243,13 @@ impl House {
         self.host.way_without(prefix, from, |route| ours.include(route)).route
     }
 
+    /// The route that decides for a packet to `target` that arrives on the interface `from`, and the rule that names its
+    /// table, or refuses.
+    pub fn way(&self, target: Ipv6Addr, from: IfIndex) -> (Option<&KernelRoute>, Option<&KernelRule>) {
+        let way = self.host.way(&target.into(), Some(from));
+        (way.route, way.rule)
+    }
+
     /// The kernel's rules, in the order in which it follows them.
     pub fn rules(&self) -> impl Iterator<Item = &KernelRule> {
         self.host.routes.rules.iter()

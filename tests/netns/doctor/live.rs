@@ -21,6 +21,7 @@ crate::cases![
     finds_that_forwarded_packets_are_dropped_on_either_way,
     finds_that_forwarding_is_off_by_the_packet,
     finds_that_guests_are_masqueraded,
+    finds_the_table_of_a_rule_that_leads_replies_away,
     finds_that_the_gateway_answers_global_addresses_only,
     finds_that_the_gateway_is_silent,
     finds_that_the_router_never_asks,
@@ -103,6 +104,19 @@ fn finds_that_guests_are_masqueraded() {
         "add table ip6 t\nadd chain ip6 t p { type nat hook postrouting priority 100; }\nadd rule ip6 t p oifname up0 masquerade",
     );
     traveller.is_lost(&[], "request", &["2001:db8:1:2::2 instead of", "masquerades"]);
+}
+
+fn finds_the_table_of_a_rule_that_leads_replies_away() {
+    for keys in ["routes = \"range\"", "routes = \"guests\""] {
+        let traveller =
+            Traveller::new(Lab::veth(), &Settings::default().without_sentinels().range(C, "br0", keys));
+        let host = &traveller.patient.lab.host;
+        host.ip("rule add iif up0 lookup 77 priority 100\nroute add unreachable default table 77");
+        let remedies = traveller.is_lost(&[], "delivery", &["lookup 77"]);
+        let [remedy] = &remedies[..] else { panic!("one remedy: {remedies:?}") };
+        traveller.patient.shell(remedy);
+        traveller.holds(&[]);
+    }
 }
 
 fn finds_that_the_gateway_answers_global_addresses_only() {
