@@ -326,7 +326,7 @@ impl House {
     /// ways to guests' prefixes wanted under the number that there is.
     pub(super) fn follow_protocol(&mut self) {
         self.keep.addresses.look_everywhere(&self.host.links);
-        self.keep.routes.want_ways_again(&self.host);
+        self.keep.routes.want_ways_again(&mut self.host);
     }
 
     /// What decisions look at.

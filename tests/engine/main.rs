@@ -60,6 +60,7 @@ mod rounds;
 mod routed;
 mod routes;
 mod scans;
+mod single;
 mod slices;
 mod source;
 mod standby;
