@@ -25,8 +25,8 @@ type Read = dyn Fn(&GuestFiles) -> Result<Loaded, Refusal> + Send + Sync;
 pub enum Refusal {
     /// There is no file.
     #[error(
-        "there is nothing to read again: this lone64 runs on its options alone; write /etc/lone64/lone64.toml, or \
-         restart it with other options"
+        "there is nothing to read again: there is no /etc/lone64/lone64.toml; write it, or restart lone64 with other \
+         options"
     )]
     NoFile,
     /// A pipe, say, which has been read already.
