@@ -111,7 +111,7 @@ fn follows_its_guests_interface() {
 fn goes_with_the_daemon() {
     let mut host = Host::new(one());
     host.input(Input::Stop);
-    assert_eq!(host.kernel.iter().count(), 0, "{:?}", host.kernel);
+    assert!(host.kernel.is_empty(), "{:?}", host.kernel);
 }
 
 #[test]
