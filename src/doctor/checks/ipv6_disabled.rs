@@ -4,6 +4,8 @@ use crate::doctor::{Check, Command, Finding, Group, Host, Remedy};
 use crate::engine::facts::IfIndex;
 
 use super::forwarding::of;
+use super::gateway_addresses::LEAST_MTU;
+use super::keepers::for_good;
 
 /// The check.
 pub static CHECK: Check =
@@ -12,16 +14,16 @@ pub static CHECK: Check =
 fn examine(host: &Host) -> Vec<Finding> {
     let upstreams = host.upstreams().iter().map(|upstream| upstream.link);
     let downstreams = host.downstreams().into_iter().map(|link| link.index);
-    upstreams.chain(downstreams).filter_map(|link| found(host, link)).collect()
+    // Where a range has a `gateway` there, the check of that says it.
+    let has_gateway = |link| host.engine.wanted_gateways().iter().any(|(at, _)| *at == link);
+    let here = upstreams.chain(downstreams);
+    let found = |link| switched_off(host, link).or_else(|| narrow(host, link).filter(|_| !has_gateway(link)));
+    here.filter_map(found).collect()
 }
 
 /// Whether the kernel does IPv6 there.
 pub fn is_on(host: &Host, link: IfIndex) -> bool {
-    found(host, link).is_none()
-}
-
-fn found(host: &Host, link: IfIndex) -> Option<Finding> {
-    switched_off(host, link).or_else(|| narrow(host, link))
+    switched_off(host, link).or_else(|| narrow(host, link)).is_none()
 }
 
 fn switched_off(host: &Host, link: IfIndex) -> Option<Finding> {
@@ -34,21 +36,19 @@ fn switched_off(host: &Host, link: IfIndex) -> Option<Finding> {
     })
 }
 
-/// RFC 8200 §5: "IPv6 requires that every link in the Internet have an MTU of 1280 octets or greater." Below that the
-/// kernel takes IPv6 and its addresses off the interface (net/ipv6/addrconf.c, addrconf_notify).
+/// The kernel has taken IPv6 and its addresses off the interface (net/ipv6/addrconf.c, addrconf_notify).
 fn narrow(host: &Host, link: IfIndex) -> Option<Finding> {
     let mtu = host.make(link)?.mtu;
     (1..LEAST_MTU).contains(&mtu).then(|| {
         let name = host.name(link);
+        let lasting = for_good(host, link, "[Link] MTUBytes=1500", "mtu 1500");
         let sentence =
             format!("{name} has an MTU of {mtu}, and below {LEAST_MTU} the kernel does no IPv6 there");
         Finding::fault(sentence)
             .seen(format!("ip link show dev {name}: mtu {mtu}"))
-            .run(Command::new(format!("ip link set {name} mtu {LEAST_MTU}")))
+            .run(Command::new(format!("ip link set {name} mtu 1500")).for_good(lasting))
             .remedy(Remedy::Advice(format!(
                 "add the addresses of {name} again, which the kernel has removed"
             )))
     })
 }
-
-const LEAST_MTU: u32 = 1280;
