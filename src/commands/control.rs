@@ -1,6 +1,6 @@
 //! The other end of the control socket: asks a running daemon, and says why it cannot.
 //!
-//! May touch: the control socket, and whether anybody reads standard output.
+//! May touch: the control socket, who holds its lock, and whether anybody reads standard output.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::reader::{self, Reader};
+use crate::daemon::socket::holder;
 
 /// A connection to a daemon.
 pub(super) struct Client {
@@ -33,6 +34,14 @@ pub(super) enum ControlError {
     /// Nobody is there.
     #[error("no lone64 answers at {}: is it running? `systemctl status lone64` shows it", .0.display())]
     NotRunning(PathBuf),
+    /// One is there, and not to be reached.
+    #[error("lone64 runs (process {pid}), but its socket {} is gone: `kill -HUP {pid}` has it made again", .path.display())]
+    Removed {
+        /// The socket.
+        path: PathBuf,
+        /// The daemon.
+        pid: i32,
+    },
     /// Not for everybody.
     #[error("permission denied on {}: run as root, or join the group of the socket", .0.display())]
     Forbidden(PathBuf),
@@ -59,7 +68,7 @@ impl ControlError {
         match self {
             Self::NotRunning(_) => "not_running",
             Self::Forbidden(_) => "forbidden",
-            Self::Silent { .. } => "silent",
+            Self::Silent { .. } | Self::Removed { .. } => "silent",
             Self::Foreign(_) => "foreign",
             Self::Refused(_) => "refused",
         }
@@ -70,7 +79,10 @@ impl Client {
     /// Connects to the daemon behind this socket.
     pub(super) fn connect(path: &Path) -> Result<Self, ControlError> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => ControlError::NotRunning(path.to_owned()),
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => match holder(path) {
+                Some(pid) => ControlError::Removed { path: path.to_owned(), pid },
+                None => ControlError::NotRunning(path.to_owned()),
+            },
             ErrorKind::PermissionDenied => ControlError::Forbidden(path.to_owned()),
             _ => ControlError::Silent { path: path.to_owned(), source: error },
         })?;

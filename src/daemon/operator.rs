@@ -21,8 +21,7 @@ use super::service::{Due, Service};
 use super::spare::Spare;
 use super::status::Status;
 use crate::config::{Change, GuestFiles, Loaded};
-use crate::engine::bindings::Scope;
-use crate::engine::{Event, Input, Links, Problem, Time, Watch};
+use crate::engine::{Event, Input, Links, Time, Watch};
 use crate::kernel::sysctl::SysctlError;
 
 /// Those who may want something of a daemon; by default nobody.
@@ -152,6 +151,7 @@ impl Operator {
             return;
         }
         self.service.reloading();
+        self.control.iter_mut().for_each(Control::restore);
         self.waiting.extend(answer);
         let (source, guests) = (self.source.clone(), self.guests.files().clone());
         let before = self.in_force.as_ref().map(InForce::shared);
@@ -363,16 +363,10 @@ impl Daemon {
     /// the pen.
     fn refuse_unusable(&self, config: &crate::config::Config) -> Result<(), Refusal> {
         let (problems, ranges) = self.engine.problems_of(&config.policy);
-        let is_unusable = is_unusable(&problems, ranges);
-        let present = self::is_unusable(self.engine.problems(), self.engine.bindings().ranges.len());
+        let is_unusable = reload::is_unusable(&problems, ranges);
+        let present = reload::is_unusable(self.engine.problems(), self.engine.bindings().ranges.len());
         if is_unusable && !present { Err(Refusal::Unusable(problems)) } else { Ok(()) }
     }
-}
-
-/// Whether nothing of a policy with so many ranges can work at this moment.
-fn is_unusable(problems: &[Problem], ranges: usize) -> bool {
-    let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
-    count(Scope::Upstream) > 0 || ranges > 0 && count(Scope::Range) == ranges
 }
 
 async fn next_call(control: &mut Option<Control>) -> Call {

@@ -11,6 +11,7 @@ use super::metrics::MetricsError;
 use super::socket::SocketError;
 use crate::config::{Change, GuestFiles, Loaded, Problems};
 use crate::engine;
+use crate::engine::bindings::Scope;
 use crate::kernel::sysctl::SysctlError;
 
 /// Reads the configuration as it was read at the start, on a thread of its own.
@@ -24,8 +25,8 @@ type Read = dyn Fn(&GuestFiles) -> Result<Loaded, Refusal> + Send + Sync;
 pub enum Refusal {
     /// There is no file.
     #[error(
-        "there is nothing to read again: this lone64 runs on its options alone; write /etc/lone64/lone64.toml, or \
-         restart it with other options"
+        "there is nothing to read again: there is no /etc/lone64/lone64.toml; write it, or restart lone64 with other \
+         options"
     )]
     NoFile,
     /// A pipe, say, which has been read already.
@@ -114,6 +115,12 @@ pub(super) fn line(changes: &[Change]) -> String {
         shown.push(format!("and {} more", changes.len() - MOST_IN_A_LINE));
     }
     shown.join(", ")
+}
+
+/// Whether nothing of a policy with so many ranges can work at this moment.
+pub(super) fn is_unusable(problems: &[engine::Problem], ranges: usize) -> bool {
+    let count = |scope| problems.iter().filter(|problem| problem.scope() == scope).count();
+    count(Scope::Upstream) > 0 || ranges > 0 && count(Scope::Range) == ranges
 }
 
 fn sentences(problems: &[engine::Problem]) -> String {

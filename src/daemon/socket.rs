@@ -4,15 +4,15 @@
 //! dies, however that happens. What lies at the path is removed only if it is a socket on which
 //! nobody answers.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fs, process};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, major, minor, umask};
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::UnixListener;
 
@@ -29,9 +29,15 @@ pub enum Purpose {
 #[derive(Debug)]
 pub(super) struct Socket {
     path: PathBuf,
+    purpose: Purpose,
     /// Held as long as the socket is ours.
-    _lock: Flock<File>,
+    lock: Flock<File>,
+    /// What we have put at the path.
+    bound: Option<Inode>,
 }
+
+/// A file, whatever its name: its device and its number there.
+type Inode = (u64, u64);
 
 /// Why there is no such socket.
 #[derive(Debug, thiserror::Error)]
@@ -98,26 +104,38 @@ impl Purpose {
 impl Socket {
     /// Takes the path, and listens. Root and the group of this process may connect.
     pub(super) fn bind(path: &Path, purpose: Purpose) -> Result<(Self, UnixListener), SocketError> {
-        let refused = |what, path: &Path| {
-            let path = path.to_owned();
-            move |source| SocketError::Refused { purpose, what, path, source }
-        };
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(directory)
-            .map_err(refused("create the directory", directory))?;
-        let lock = lock(path, purpose)?;
+        make_directory(path, purpose)?;
+        let mut socket = Self { path: path.to_owned(), purpose, lock: lock(path, purpose)?, bound: None };
+        let listener = socket.listen()?;
+        Ok((socket, listener))
+    }
+
+    /// Whether clients find it: somebody may have removed it, or put something else there.
+    pub(super) fn is_there(&self) -> bool {
+        self.bound.is_some() && self.bound == inode(fs::symlink_metadata(&self.path))
+    }
+
+    /// Listens at the path once more, where [`Socket::is_there`] is false.
+    pub(super) fn bind_again(&mut self) -> Result<UnixListener, SocketError> {
+        make_directory(&self.path, self.purpose)?;
+        if inode(self.lock.metadata()) != inode(fs::metadata(lock_of(&self.path))) {
+            self.lock = lock(&self.path, self.purpose)?;
+        }
+        self.listen()
+    }
+
+    fn listen(&mut self) -> Result<UnixListener, SocketError> {
+        let (path, purpose) = (&self.path, self.purpose);
+        let refused =
+            || |source| SocketError::Refused { purpose, what: "listen on", path: path.clone(), source };
         free(path, purpose)?;
         // Between the two calls of bind and chmod anybody could connect.
         let before = umask(Mode::from_bits_truncate(0o117));
         let bound = bind(path);
         umask(before);
-        let listener = bound.map_err(refused("listen on", path))?;
-        let socket = Self { path: path.to_owned(), _lock: lock };
-        let listener = UnixListener::from_std(listener).map_err(refused("listen on", path))?;
-        Ok((socket, listener))
+        let listener = UnixListener::from_std(bound.map_err(refused())?).map_err(refused())?;
+        self.bound = inode(fs::symlink_metadata(path));
+        Ok(listener)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -127,8 +145,10 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // It may have been removed, together with its directory.
-        let _ = fs::remove_file(&self.path);
+        // It may have been removed, together with its directory, and another may be there.
+        if self.is_there() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -140,11 +160,40 @@ fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     Ok(socket.into())
 }
 
-/// Takes the lock, or says who has it.
-fn lock(path: &Path, purpose: Purpose) -> Result<Flock<File>, SocketError> {
+fn inode(metadata: io::Result<Metadata>) -> Option<Inode> {
+    metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+fn make_directory(path: &Path, purpose: Purpose) -> Result<(), SocketError> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    let (what, path) = ("create the directory", directory.to_owned());
+    made.map_err(|source| SocketError::Refused { purpose, what, path, source })
+}
+
+/// The lock beside a socket.
+fn lock_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let name = PathBuf::from(name);
+    name.into()
+}
+
+/// The process that holds the lock beside a socket, as far as the kernel shows it here (proc_locks(5)).
+pub fn holder(path: &Path) -> Option<i32> {
+    let (device, number) = inode(fs::metadata(lock_of(path)))?;
+    let file = format!("{:02x}:{:02x}:{number}", major(device), minor(device));
+    // `1: FLOCK  ADVISORY  WRITE 708 00:1a:1234 0 EOF`
+    fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [_, "FLOCK", _, _, pid, locked, ..] if locked == file => pid.parse().ok(),
+            _ => None,
+        }
+    })
+}
+
+/// Takes the lock, or says who has it.
+fn lock(path: &Path, purpose: Purpose) -> Result<Flock<File>, SocketError> {
+    let name = lock_of(path);
     let refused = |source| SocketError::Refused { purpose, what: "lock", path: name.clone(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

@@ -243,6 +243,13 @@ impl House {
         self.host.way_without(prefix, from, |route| ours.include(route)).route
     }
 
+    /// The route that decides for a packet to `target` that arrives on the interface `from`, and the rule that names its
+    /// table, or refuses.
+    pub fn way(&self, target: Ipv6Addr, from: IfIndex) -> (Option<&KernelRoute>, Option<&KernelRule>) {
+        let way = self.host.way(&target.into(), Some(from));
+        (way.route, way.rule)
+    }
+
     /// The kernel's rules, in the order in which it follows them.
     pub fn rules(&self) -> impl Iterator<Item = &KernelRule> {
         self.host.routes.rules.iter()
@@ -319,7 +326,7 @@ impl House {
     /// ways to guests' prefixes wanted under the number that there is.
     pub(super) fn follow_protocol(&mut self) {
         self.keep.addresses.look_everywhere(&self.host.links);
-        self.keep.routes.want_ways_again(&self.host);
+        self.keep.routes.want_ways_again(&mut self.host);
     }
 
     /// What decisions look at.

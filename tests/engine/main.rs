@@ -63,6 +63,7 @@ mod routed;
 mod routes;
 mod scans;
 mod sentences;
+mod single;
 mod slices;
 mod source;
 mod standby;

@@ -5,6 +5,8 @@
 #![allow(dead_code)]
 
 pub mod linux_router;
+mod messages;
+mod policies;
 pub mod reports;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +17,12 @@ use ipnet::Ipv6Net;
 use lone64::engine::facts::{
     Address, AddressState, Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, NextHop, RouteKind,
 };
-use lone64::engine::policy::{
-    Announce, Answer, Downstream, Limits, Origin, Policy, RangePolicy, RangeRoutes, RoutePolicy, Timers,
-    UpstreamInterface, UpstreamPolicy,
-};
+use lone64::engine::policy::Policy;
 use lone64::engine::{Change, Engine, Event, Input, Outcome, Output, State, Time};
-use lone64::wire::{Advertisement, DropReason, Flags, Mac, Solicitation, solicited_node};
+use lone64::wire::{Advertisement, DropReason, Mac, Solicitation};
+
+pub use messages::*;
+pub use policies::*;
 
 pub const LO: IfIndex = IfIndex(1);
 pub const UP: IfIndex = IfIndex(2);
@@ -228,60 +230,6 @@ impl Host {
     }
 }
 
-/// One `live` range on `lxcbr0`, everything else by default.
-pub fn live() -> Policy {
-    Policy {
-        upstreams: vec![upstream(UpstreamInterface::DefaultRoute)],
-        ranges: vec![range("2001:db8:1:2:c::/112", "lxcbr0")],
-        suffixes: Vec::new(),
-        routes: RoutePolicy::default(),
-        timers: Timers::default(),
-        limits: Limits::default(),
-        guests: Vec::new(),
-        nft_sets: false,
-    }
-}
-
-/// The same range, and targets are announced.
-pub fn announcing() -> Policy {
-    with(|policy| policy.upstreams[0].announce = Announce::Yes)
-}
-
-/// The same range, for every address.
-pub fn always() -> Policy {
-    with(|policy| policy.ranges[0].answer = Answer::Always)
-}
-
-/// The policy of [`live`], but for this.
-pub fn with(change: impl FnOnce(&mut Policy)) -> Policy {
-    let mut policy = live();
-    change(&mut policy);
-    policy
-}
-
-/// One that says nothing unasked, so that whatever it does say is about the question.
-pub fn upstream(interface: UpstreamInterface) -> UpstreamPolicy {
-    UpstreamPolicy { announce: Announce::No, ..UpstreamPolicy::new(interface) }
-}
-
-pub fn range(prefix: &str, downstream: &str) -> RangePolicy {
-    RangePolicy {
-        prefix: net(prefix),
-        upstream: None,
-        downstream: Downstream::Named(downstream.parse().unwrap()),
-        answer: Answer::Live,
-        routes: RangeRoutes::Range,
-        has_written_routes: false,
-        backstop: true,
-        gateway: None,
-        exclude: Vec::new(),
-        proxy_downstream: false,
-        guard: false,
-        standby: false,
-        origin: Origin::Config,
-    }
-}
-
 /// What the kernel of the usual host says at the start.
 pub fn usual_facts() -> Vec<Fact> {
     vec![
@@ -337,42 +285,6 @@ pub fn default_route(link: IfIndex) -> KernelRoute {
 pub fn route(destination: &str, kind: RouteKind) -> KernelRoute {
     let (next_hop, table, protocol, metric) = (NextHop::OnLink, 254, 64, 1024);
     KernelRoute { destination: net(destination), kind, next_hop, table, protocol, metric, source: None }
-}
-
-/// The router asks for the target, from its link-local address.
-pub fn question(target: Ipv6Addr) -> Solicitation {
-    question_from(address("fe80::1"), ROUTER_MAC, target)
-}
-
-/// This asker asks for the target, as for a neighbor that it does not know.
-pub fn question_from(source: Ipv6Addr, mac: Mac, target: Ipv6Addr) -> Solicitation {
-    let group = solicited_node(target);
-    Solicitation {
-        source_mac: mac,
-        destination_mac: Mac::multicast(group),
-        source,
-        destination: group,
-        target,
-        source_link_layer: Some(mac),
-    }
-}
-
-/// Somebody checks that nobody else has the target.
-pub fn dad(mac: Mac, target: Ipv6Addr) -> Solicitation {
-    Solicitation { source_link_layer: None, ..question_from(Ipv6Addr::UNSPECIFIED, mac, target) }
-}
-
-/// What a guest replies to a probe.
-pub fn reply(address: Ipv6Addr, mac: Mac) -> Advertisement {
-    Advertisement {
-        source_mac: mac,
-        destination_mac: BRIDGE_MAC,
-        source: address,
-        destination: self::address("fe80::5054:ff:fe00:b0"),
-        target: address,
-        flags: Flags { router: false, solicited: true, override_entry: true },
-        target_link_layer: Some(mac),
-    }
 }
 
 pub fn advertisements(outputs: &[Output]) -> Vec<Advertisement> {

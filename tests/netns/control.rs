@@ -8,9 +8,10 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::client::{ask, connect, ended, lone64, start, status};
+use crate::client::{ask, connect, ended, lone64, reply, start, status};
 use crate::daemon::{Daemon, Settings, directory};
 use crate::endpoint::PATIENCE;
 use crate::lab::{C, D, GUEST, Lab, ROUTER, c};
@@ -26,6 +27,7 @@ crate::cases![
     lists_thousands_of_targets_page_by_page,
     is_disturbed_by_no_client,
     takes_over_the_socket_of_one_that_died,
+    makes_its_socket_again_where_somebody_has_removed_it,
     leaves_a_file_alone_that_is_no_socket,
     has_no_socket_that_is_anothers,
 ];
@@ -253,6 +255,42 @@ fn takes_over_the_socket_of_one_that_died() {
     assert_eq!(ask(&socket, r#"{"method":"status"}"#)["result"]["pid"], daemon.pid());
     daemon.stop();
     assert!(!socket.exists());
+    fs::remove_dir_all(place).unwrap();
+}
+
+fn makes_its_socket_again_where_somebody_has_removed_it() {
+    let lab = Lab::veth();
+    let place = directory();
+    let (socket, lock) = (place.join("control.sock"), place.join("control.sock.lock"));
+    let settings = Settings::default()
+        .range(C, "br0", "")
+        .rest(&format!("[control]\nsocket = \"{}\"\n", socket.display()));
+    let daemon = Daemon::start(&lab, settings);
+    let watcher = connect(&socket);
+    writeln!(&watcher, r#"{{"method":"watch"}}"#).unwrap();
+    assert_eq!(reply(&watcher)["result"]["watching"], true);
+    for removed in [vec![&socket], vec![&socket, &lock]] {
+        let knows_who_runs = removed.len() == 1;
+        removed.into_iter().for_each(|path| fs::remove_file(path).unwrap());
+        if knows_who_runs {
+            let output = lone64(&socket, "status");
+            let said = String::from_utf8_lossy(&output.stderr);
+            let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains(&format!("`kill -HUP {}` has it made again", daemon.pid())), "{said}");
+        }
+        daemon.signal(Signal::SIGHUP);
+        eventually("its socket is there again", PATIENCE, || socket.exists().then_some(()));
+        assert_eq!(ask(&socket, r#"{"method":"status"}"#)["result"]["pid"], daemon.pid());
+        assert!(lock.exists());
+    }
+    // The client that was connected still is, and hears what happens.
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+    assert!(reply(&watcher)["event"].is_string());
+    // What another has put there stays.
+    fs::remove_file(&socket).unwrap();
+    fs::write(&socket, "precious").unwrap();
+    daemon.stop();
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
     fs::remove_dir_all(place).unwrap();
 }
 

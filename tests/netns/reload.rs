@@ -152,7 +152,7 @@ fn says_that_there_is_nothing_to_read_again() {
     let output = lone64(&daemon.socket(), "reload");
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("runs on its options alone"), "{said}");
+    assert!(said.contains("there is no /etc/lone64/lone64.toml; write it"), "{said}");
     daemon.signal(Signal::SIGHUP);
     eventually("it has heard the signal and goes on", PATIENCE, || {
         lab.router.ping(&PLAIN.to_string());

@@ -11,6 +11,7 @@ use super::super::control::Client;
 use super::super::options::RunArgs;
 use super::DoctorArgs;
 use crate::config::{Config, DEFAULT_FILE, Overrides, Problems, socket_in};
+use crate::daemon::socket::holder;
 use crate::doctor::{Examined, Process, gather};
 
 /// What is examined.
@@ -54,7 +55,8 @@ pub(super) fn meant(args: &DoctorArgs) -> Result<Meant, Problems> {
         .filter(|status| !has_options && (is_open || is_same(status, file.as_deref())))
         .and_then(in_force);
     let mistakes = read.as_ref().err().map(ToString::to_string);
-    let examined = Examined { file, socket, is_in_force: in_force.is_some(), mistakes };
+    let removed_from = holder(&socket).filter(|_| !socket.exists());
+    let examined = Examined { file, socket, removed_from, is_in_force: in_force.is_some(), mistakes };
     let config = match (in_force, read) {
         (Some(config), _) => config,
         (None, Ok(loaded)) => loaded.read.config,

@@ -34,6 +34,8 @@ use crate::engine::{Event, Limiter, Links, Time};
 #[derive(Debug)]
 pub struct Control {
     socket: Socket,
+    /// To the task that accepts clients: where they come from now on.
+    listeners: mpsc::UnboundedSender<UnixListener>,
     calls: mpsc::Receiver<Call>,
     /// Each watcher has a receiver; what is in here is shared by all of them.
     events: broadcast::Sender<Arc<str>>,
@@ -65,15 +67,32 @@ impl Control {
     pub fn open(path: &Path) -> Result<Self, SocketError> {
         let (socket, listener) = Socket::bind(path, Purpose::Control)?;
         let (calls, waiting) = mpsc::channel(MOST_CALLS);
-        tokio::spawn(accept(listener, calls));
+        let (listeners, next) = mpsc::unbounded_channel();
+        tokio::spawn(accept(listener, next, calls));
         Ok(Self {
             socket,
+            listeners,
             calls: waiting,
             events: broadcast::channel(EVENTS_KEPT).0,
             limit: Limiter::new(EVENTS_PER_SECOND),
             left_out: 0,
             resting: None,
         })
+    }
+
+    /// Listens at its path again, where somebody has removed it. Clients that are connected stay.
+    pub(super) fn restore(&mut self) {
+        if self.socket.is_there() {
+            return;
+        }
+        match self.socket.bind_again() {
+            Ok(listener) => {
+                // The task that accepts clients ends after this.
+                let _ = self.listeners.send(listener);
+                tracing::info!("the control socket {} was gone, and is made again", self.path().display());
+            }
+            Err(error) => tracing::warn!("{error}"),
+        }
     }
 
     /// Where it is.
@@ -134,10 +153,18 @@ impl Control {
 
 /// Serves the clients that connect, until nobody takes calls any more. Then those who have been answered get
 /// what they were answered.
-async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
+async fn accept(
+    mut listener: UnixListener,
+    mut listeners: mpsc::UnboundedReceiver<UnixListener>,
+    calls: mpsc::Sender<Call>,
+) {
     let mut clients = JoinSet::new();
     loop {
         let accepted = tokio::select! {
+            Some(next) = listeners.recv() => {
+                listener = next;
+                continue;
+            }
             accepted = listener.accept() => accepted,
             Some(_) = clients.join_next() => continue,
             () = calls.closed() => break,

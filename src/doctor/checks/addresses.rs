@@ -7,7 +7,7 @@ use crate::engine::facts::{Address, AddressState, Link, LinkLayer, LinkState};
 use crate::engine::policy::Origin;
 use crate::wire::Mac;
 
-use super::{forwarding::of, lines};
+use super::{ipv6_disabled, lines};
 
 /// The check.
 pub static CHECK: Check = Check {
@@ -33,10 +33,8 @@ fn examine(host: &Host) -> Vec<Finding> {
                 .map(|(_, address)| duplicate(host, link, *address, role)),
         );
     }
-    // What is down, or has IPv6 switched off, has its own finding.
-    let is_on = |link: &Link| {
-        link.state == LinkState::Up && host.setting(&of(link.name.as_str(), "disable_ipv6")) != Some("1")
-    };
+    // What is down, or has no IPv6, has its own finding.
+    let is_on = |link: &Link| link.state == LinkState::Up && ipv6_disabled::is_on(host, link.index);
     for (link, role) in links().filter(|(link, _)| has_neighbors(link) && is_on(link)) {
         findings.extend(missing(host, link, role));
     }

@@ -30,7 +30,7 @@ fn examine(host: &Host) -> Vec<Finding> {
 }
 
 /// "IPv6 requires that every link in the Internet have an MTU of 1280 octets or greater" (RFC 8200 §5).
-const LEAST_MTU: u32 = 1280;
+pub const LEAST_MTU: u32 = 1280;
 
 /// Interfaces that are named.
 const MOST: usize = 16;

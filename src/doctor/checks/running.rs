@@ -22,7 +22,9 @@ fn examine(host: &Host) -> Vec<Finding> {
         (Some(_), None) => {}
         (None, Some(service)) if service.fails() => findings.push(refuses(service)),
         (None, _) => findings.push(match daemons.first() {
-            Some(process) => silent(host, process),
+            Some(process) => {
+                host.examined.removed_from.map_or_else(|| silent(host, process), |pid| removed(host, pid))
+            }
             None => missing(service),
         }),
     }
@@ -83,6 +85,15 @@ fn silent(host: &Host, process: &Process) -> Finding {
         "run this as root, or name the configuration that it was started with: `lone64 doctor --config F`"
             .to_owned(),
     ))
+}
+
+fn removed(host: &Host, pid: i32) -> Finding {
+    let socket = host.examined.socket.display();
+    Finding::warning(format!(
+        "a lone64 runs (process {pid}), but its control socket {socket} is gone: what it serves is not known here"
+    ))
+    .seen(format!("{socket}.lock is locked by process {pid}"))
+    .run(Command::new(format!("kill -HUP {pid}")))
 }
 
 fn until_boot(service: &Service) -> Option<Finding> {

@@ -1,5 +1,5 @@
 //! The observers of a journey, and what wakes them: frames on the upstream and at the guest, a packet
-//! for the guest, the end of a wait, Ctrl-C.
+//! for the guest, the end of a wait; and Ctrl-C, which ends it all.
 
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddrV6;
@@ -7,7 +7,7 @@ use std::net::SocketAddrV6;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use socket2::Socket;
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use super::LiveError;
@@ -37,14 +37,24 @@ pub(super) enum Own {
     Advertisement(Advertisement),
 }
 
+/// Done when somebody wants it to end: with Ctrl-C, or by SIGTERM. From the call on neither kills it.
+pub(super) fn interruption() -> Result<impl Future<Output = ()>, LiveError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_socket)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_socket)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
 /// The observers.
 pub(super) struct Rig {
     upstream: PacketSocket,
     guest: Option<PacketSocket>,
     packets: Option<Socket>,
     epoll: AsyncFd<Waiter>,
-    interrupt: Signal,
-    terminate: Signal,
     batch: RecvBatch,
 }
 
@@ -58,8 +68,6 @@ impl Rig {
             guest: guest.observe()?,
             packets: None,
             epoll: waiter().map_err(no_socket)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(no_socket)?,
-            terminate: signal(SignalKind::terminate()).map_err(no_socket)?,
             batch: RecvBatch::new(),
         };
         let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
@@ -116,8 +124,6 @@ impl Rig {
                     }
                 }
                 () = sleep_until(until) => {}
-                _ = self.interrupt.recv() => return Err(LiveError::Interrupted),
-                _ = self.terminate.recv() => return Err(LiveError::Interrupted),
             }
         }
     }

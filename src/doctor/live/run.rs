@@ -5,12 +5,13 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::free::{Addresses, random};
 use super::guest::Guest;
 use super::journey::Journey;
-use super::rig::Rig;
+use super::rig::{Rig, interruption};
 use super::sighting::Request;
 use super::spot::{Spot, best_route};
 use super::trial::{self, Trials};
@@ -34,9 +35,19 @@ pub fn run(host: &Host, options: &Options<'_>) -> Result<Live, LiveError> {
     let runtime = runtime.map_err(|error| LiveError::Guest("runtime", error))?;
     runtime.block_on(async {
         let requests = Requests::open()?;
+        let interrupted = interruption()?;
         let guest = Guest::place(&spot.seat, random() as u32, &requests).await?;
         let mut addresses = Addresses::new(host, &spot, &guest, options.address);
-        let outcome = follow(host, &spot, &mut addresses, options, &requests).await;
+        let outcome = tokio::select! {
+            biased;
+            () = interrupted => Err(LiveError::Interrupted),
+            outcome = async {
+                let outcome = follow(host, &spot, &mut addresses, options, &requests).await;
+                // What came while other programs ran, with which it looks at the host, is heard now.
+                yield_now().await;
+                outcome
+            } => outcome,
+        };
         let used = addresses.used;
         guest.remove(&used, &requests).await;
         forget(&unknown_before(host, &spot, options.to), &requests).await;

@@ -9,8 +9,8 @@ use super::spot::{LOOPBACK, Seat, Spot, best_route};
 use super::trial::Trials;
 use super::{Daemon, Leg, Live, Step};
 use crate::doctor::checks::path::Direction;
-use crate::doctor::{Command, Finding, Group, Host, Remedy, Severity, examine};
-use crate::engine::facts::{IfIndex, KernelRoute, NeighborState};
+use crate::doctor::{Command, Finding, Group, Host, MAIN, Remedy, Severity, examine};
+use crate::engine::facts::{IfIndex, KernelRoute, KernelRule, NeighborState, TableName};
 
 /// Everything that is known.
 pub(super) struct Case<'a> {
@@ -216,12 +216,17 @@ impl Case<'_> {
             return known;
         }
         let (link, name) = self.downstream();
-        let route = best_route(&self.host.routes, guest);
+        let (route, rule) = self.host.engine.way(guest, self.spot.upstream.link);
         if let (Some(link), false) = (link, route.and_then(KernelRoute::link) == link) {
             let way = route.map_or_else(|| "no route".to_owned(), |route| format!("the route {route}"));
             let finding =
                 Finding::fault(format!("the reply comes to the host, which does not send it to {name}"))
                     .seen(format!("for {guest} the kernel has {way}; {name} is #{link}"));
+            let ours = self.host.config.policy.routes.table;
+            if let Some(rule) = rule.filter(|rule| rule.table().is_none_or(|it| ![MAIN, ours].contains(&it)))
+            {
+                return self.led_away_by(rule, finding);
+            }
             return match self.spot.seat {
                 // Over all of the upstream's link it would take that away.
                 Seat::Port { .. } if !self.covers_link() => {
@@ -245,6 +250,22 @@ impl Case<'_> {
             )));
         }
         self.lost("the reply comes to the host, and does not reach the guest", Direction::ToGuests)
+    }
+
+    /// A rule has another table read than that of our routes: one of ours would change nothing.
+    fn led_away_by(&self, rule: &KernelRule, finding: Finding) -> Finding {
+        let finding = finding.seen(format!("ip -6 rule: {rule}"));
+        let priority = rule.priority.checked_sub(1).filter(|priority| *priority > 0);
+        // For guests alone, so it cuts nobody else's way.
+        match priority {
+            Some(priority) => {
+                let (range, table) = (self.spot.range, TableName(self.host.config.policy.routes.table));
+                finding.run(format!("ip -6 rule add to {range} lookup {table} priority {priority}"))
+            }
+            None => finding.remedy(Remedy::Advice(
+                "change that rule, or add one before it that names the table of its route".to_owned(),
+            )),
+        }
     }
 
     /// What the host's own settings say, where that explains it.

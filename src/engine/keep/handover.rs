@@ -49,6 +49,7 @@ impl Routes {
         }
         self.former = Some(Former { policy: before, guests, looked_at: None });
         self.shadowed.clear();
+        self.singles.clear();
         self.by_range.clear();
         self.ranges.want_nothing_open();
         self.ours.change(policy.protocol);

@@ -199,6 +199,16 @@ impl<K: Ord + Hash + Copy, V: PartialEq + Clone> Keeper<K, V> {
         })
     }
 
+    /// Nothing is wanted there any more, and nothing known. What was there of ours.
+    pub fn forget(&mut self, key: &K) -> Option<V> {
+        self.touched.remove(key);
+        match self.open.remove(key).map(|open| open.found) {
+            Some(Found::Ours(there)) => Some(there),
+            Some(Found::Nothing | Found::Other) => None,
+            None => self.at_rest.remove(key),
+        }
+    }
+
     /// As many that are at rest, of which nothing is known any more.
     pub fn take_at_rest(&mut self, most: usize) -> Vec<(K, V)> {
         let keys: Vec<_> = self.at_rest.keys().copied().take(most).collect();

@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod pins;
 mod rest;
 pub mod routes;
+mod singles;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +92,7 @@ impl Keep {
     pub fn settle(
         &mut self,
         plan: &Plan,
-        host: &Host,
+        host: &mut Host,
         (delta, changes): (&Delta, &Changes),
         neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>,
     ) {
@@ -120,7 +121,7 @@ impl Keep {
     pub fn serve(
         &mut self,
         plan: &Plan,
-        host: &Host,
+        host: &mut Host,
         changes: &Changes,
         neighbors: impl Fn(IfIndex) -> Vec<Ipv6Net>,
     ) {
@@ -140,7 +141,7 @@ impl Keep {
         self.ears.settle(plan, host, neighbors)
     }
 
-    fn serve_range(&mut self, prefix: Ipv6Net, served: Option<&Served>, plan: &Plan, host: &Host) {
+    fn serve_range(&mut self, prefix: Ipv6Net, served: Option<&Served>, plan: &Plan, host: &mut Host) {
         self.routes.want_of_range(prefix, served, host);
         self.ears.serve(prefix, served, plan, host);
     }

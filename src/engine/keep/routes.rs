@@ -41,6 +41,8 @@ pub struct Routes {
     pub(super) guests: Keeper<Ipv6Addr, IfIndex>,
     /// Guests to which another program's route leads just as ours would.
     pub(super) shadowed: BTreeMap<Ipv6Addr, IfIndex>,
+    /// Where a range's own route, or one to a guest's prefix, is to a single address: what its guest wants there.
+    pub(super) singles: BTreeMap<Ipv6Addr, Option<IfIndex>>,
     /// Routes of guests that were on their way in when the policy changed.
     pub(super) overtaken: BTreeSet<KernelRoute>,
     /// What is still as the policy before wanted it.
@@ -58,6 +60,7 @@ impl Routes {
             ways: BTreeMap::new(),
             guests: Keeper::new(Manner::Confirmed, seed),
             shadowed: BTreeMap::new(),
+            singles: BTreeMap::new(),
             overtaken: BTreeSet::new(),
             former: None,
         }
@@ -75,21 +78,6 @@ impl Routes {
     /// The route of one guest.
     pub fn guest(&self, target: Ipv6Addr, link: IfIndex) -> KernelRoute {
         our(&self.policy, Ipv6Net::from(target), RouteKind::Unicast(link), self.policy.metric)
-    }
-
-    /// The guest whose route this is, and its link.
-    pub fn guest_of(&self, route: &KernelRoute) -> Option<(Ipv6Addr, IfIndex)> {
-        let RoutePolicy { table, protocol, metric, .. } = self.policy;
-        let is_guests = route.destination.prefix_len() == 128
-            && route.protocol == protocol
-            && route.table == table
-            && route.metric == metric
-            && route.next_hop == NextHop::OnLink
-            && route.source.is_none();
-        match route.kind {
-            RouteKind::Unicast(link) if is_guests => Some((route.destination.addr(), link)),
-            _ => None,
-        }
     }
 
     /// The kernel has a route of a guest's, or has it no more.
@@ -173,6 +161,10 @@ impl Routes {
     /// Wants the route of a guest, until [`Self::unwant_guest`]. Container engines give a guest its route by
     /// themselves: one is enough.
     pub fn want_guest(&mut self, target: Ipv6Addr, link: IfIndex, host: &Host) {
+        if let Some(wish) = self.singles.get_mut(&target) {
+            *wish = Some(link);
+            return;
+        }
         if self.wishes(host).has_equal(&target.into(), RouteKind::Unicast(link)) {
             self.shadowed.insert(target, link);
             return self.guests.want(target, None);
@@ -187,18 +179,25 @@ impl Routes {
 
     /// Does not want it any more.
     pub fn unwant_guest(&mut self, target: Ipv6Addr) {
+        if let Some(wish) = self.singles.get_mut(&target) {
+            *wish = None;
+        }
         self.shadowed.remove(&target);
         self.guests.want(target, None);
     }
 
     /// This is what a range asks for now, besides its guests' routes; `None` where it is gone.
-    pub fn want_of_range(&mut self, prefix: Ipv6Net, served: Option<&Served>, host: &Host) {
+    pub fn want_of_range(&mut self, prefix: Ipv6Net, served: Option<&Served>, host: &mut Host) {
         let wish = served.map(|served| self.wishes(host).of(served)).unwrap_or_default();
         let before = self.by_range.remove(&prefix).unwrap_or_default();
         for gone in before.iter().filter(|route| !wish.contains(route)) {
             self.ranges.want(slot(gone), None);
+            if !wish.iter().any(|route| slot(route) == slot(gone)) {
+                self.give_single(gone, host);
+            }
         }
         for route in &wish {
+            self.take_single(route, host);
             self.ranges.want(slot(route), Some(route.clone()));
             self.touch(route.destination, host);
         }
@@ -208,7 +207,7 @@ impl Routes {
     }
 
     /// This leads to a prefix that is routed to a guest, from here on; `None`: nothing does.
-    pub fn want_way(&mut self, prefix: Ipv6Net, way: Option<Way>, host: &Host) {
+    pub fn want_way(&mut self, prefix: Ipv6Net, way: Option<Way>, host: &mut Host) {
         match way {
             Some(way) => _ = self.ways.insert(prefix, way),
             None => _ = self.ways.remove(&prefix),
@@ -221,12 +220,18 @@ impl Routes {
             let kind = RouteKind::Unicast(way.link());
             KernelRoute { next_hop, ..our(&self.policy, prefix, kind, self.policy.metric) }
         });
-        self.ranges.want((prefix, self.policy.table, self.policy.metric), route);
+        let place = our(&self.policy, prefix, RouteKind::Unicast(IfIndex(0)), self.policy.metric);
+        let is_wanted = route.is_some();
+        self.ranges.want(slot(&place), route);
+        match is_wanted {
+            true => self.take_single(&place, host),
+            false => self.give_single(&place, host),
+        }
         self.touch(prefix, host);
     }
 
     /// The same of all of them, when ours look different.
-    pub fn want_ways_again(&mut self, host: &Host) {
+    pub fn want_ways_again(&mut self, host: &mut Host) {
         for (prefix, way) in std::mem::take(&mut self.ways) {
             self.want_way(prefix, Some(way), host);
         }
@@ -350,6 +355,10 @@ impl Routes {
 
     /// The link of a guest whose route is wanted, and what became of that.
     pub fn guest_state(&self, target: Ipv6Addr) -> Option<(IfIndex, RouteState)> {
+        if let Some(wish) = self.singles.get(&target) {
+            let keeping = self.ranges.keeping(&slot(&self.guest(target, IfIndex(0))))?;
+            return Some(((*wish)?, state(keeping)));
+        }
         match self.shadowed.get(&target) {
             Some(link) => Some((*link, RouteState::Installed)),
             None => Some((*self.guests.wanted(&target)?, state(self.guests.keeping(&target)?))),
@@ -368,7 +377,7 @@ impl Routes {
     }
 }
 
-fn slot(route: &KernelRoute) -> Slot {
+pub(super) fn slot(route: &KernelRoute) -> Slot {
     (route.destination, route.table, route.metric)
 }
 

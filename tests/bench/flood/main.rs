@@ -74,6 +74,7 @@ mod machine;
 mod noise;
 mod numbers;
 mod picture;
+mod questions;
 mod responder;
 mod scan;
 mod side;

@@ -1,5 +1,7 @@
 //! `lone64 doctor --live`: every leg broken once, named, and repaired by what it says.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -19,6 +21,7 @@ crate::cases![
     finds_that_forwarded_packets_are_dropped_on_either_way,
     finds_that_forwarding_is_off_by_the_packet,
     finds_that_guests_are_masqueraded,
+    finds_the_table_of_a_rule_that_leads_replies_away,
     finds_that_the_gateway_answers_global_addresses_only,
     finds_that_the_gateway_is_silent,
     finds_that_the_router_never_asks,
@@ -31,6 +34,7 @@ crate::cases![
     leaves_the_bridge_its_address_and_its_mtu,
     leaves_nothing_behind_when_it_is_killed,
     leaves_nothing_behind_when_it_is_interrupted,
+    is_interrupted_also_while_it_looks_at_the_host_once_more,
 ];
 
 fn follows_a_packet_out_and_back_and_leaves_nothing_behind() {
@@ -100,6 +104,19 @@ fn finds_that_guests_are_masqueraded() {
         "add table ip6 t\nadd chain ip6 t p { type nat hook postrouting priority 100; }\nadd rule ip6 t p oifname up0 masquerade",
     );
     traveller.is_lost(&[], "request", &["2001:db8:1:2::2 instead of", "masquerades"]);
+}
+
+fn finds_the_table_of_a_rule_that_leads_replies_away() {
+    for keys in ["routes = \"range\"", "routes = \"guests\""] {
+        let traveller =
+            Traveller::new(Lab::veth(), &Settings::default().without_sentinels().range(C, "br0", keys));
+        let host = &traveller.patient.lab.host;
+        host.ip("rule add iif up0 lookup 77 priority 100\nroute add unreachable default table 77");
+        let remedies = traveller.is_lost(&[], "delivery", &["lookup 77"]);
+        let [remedy] = &remedies[..] else { panic!("one remedy: {remedies:?}") };
+        traveller.patient.shell(remedy);
+        traveller.holds(&[]);
+    }
 }
 
 fn finds_that_the_gateway_answers_global_addresses_only() {
@@ -283,5 +300,22 @@ fn leaves_nothing_behind_when_it_is_interrupted() {
         }
         is_interrupted.then_some(())
     });
+    eventually("everything is as before", PATIENCE, || (traveller.state() == before).then_some(()));
+}
+
+fn is_interrupted_also_while_it_looks_at_the_host_once_more() {
+    let mut traveller = Traveller::usual();
+    traveller.daemon = None;
+    let before = traveller.state();
+    // A program that it asks while it looks at the host, and which interrupts it the second time.
+    let patient = &traveller.patient;
+    let script = "#!/bin/sh\n[ -e \"$0.seen\" ] && kill -INT $PPID\n: >\"$0.seen\"\n";
+    patient.file("usr/bin/wg", script);
+    let program = patient.directory().join("usr/bin/wg");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("our file");
+    let output = traveller.output(&[]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("interrupted"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
     eventually("everything is as before", PATIENCE, || (traveller.state() == before).then_some(()));
 }

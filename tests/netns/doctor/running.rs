@@ -16,6 +16,7 @@ crate::cases![
     warns_where_no_lone64_runs,
     tells_what_systemd_says_of_the_unit,
     warns_where_the_unit_keeps_readers_of_the_metrics_away,
+    finds_that_its_socket_is_gone,
     finds_a_second_one,
     looks_at_what_the_running_daemon_serves,
     tells_that_the_file_has_changed_or_was_refused,
@@ -93,6 +94,18 @@ fn warns_where_the_unit_keeps_readers_of_the_metrics_away() {
     let served = Served::start_with(Lab::veth(), one(), "metrics = \"[::1]:9164\"\n");
     with_systemd(&served.patient, &alone);
     assert!(served.has_no_fault().is_empty());
+}
+
+fn finds_that_its_socket_is_gone() {
+    let served = Served::start(Lab::veth(), one());
+    fs::remove_file(&served.socket).expect("it is there");
+    let (warnings, status) = served.patient.all(&[], &[]);
+    assert_eq!(status, 0, "{warnings:#?}");
+    assert!(warnings[0].text.contains("but its control socket"), "{warnings:#?}");
+    assert_eq!(warnings[0].remedies[0].text, format!("kill -HUP {}", served.daemon.pid()));
+    served.patient.shell(&warnings[0].remedies[0].text);
+    eventually("its socket is there again", PATIENCE, || served.socket.exists().then_some(()));
+    served.is_well();
 }
 
 /// One that waits, under the name of a daemon: a real one ends where another serves.

@@ -1,5 +1,7 @@
 //! A host with a running daemon, which the doctor finds by its configuration.
 
+use std::path::PathBuf;
+
 use super::{Finding, Patient};
 use crate::daemon::{Daemon, Settings, directory};
 use crate::lab::Lab;
@@ -8,6 +10,8 @@ use crate::lab::Lab;
 pub(crate) struct Served {
     pub(crate) patient: Patient,
     pub(crate) daemon: Daemon,
+    /// The control socket.
+    pub(crate) socket: PathBuf,
 }
 
 impl Served {
@@ -23,7 +27,7 @@ impl Served {
         let daemon = Daemon::start(&lab, settings.rest(&control));
         let mut patient = Patient::with(lab, "");
         patient.reads(daemon.config());
-        Self { patient, daemon }
+        Self { patient, daemon, socket }
     }
 
     /// There is nothing wrong, not even a warning.

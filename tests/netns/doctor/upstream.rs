@@ -15,6 +15,7 @@ crate::cases![
     finds_that_answers_have_no_source,
     finds_that_no_upstream_covers_a_range,
     finds_that_ipv6_is_off_on_the_upstream,
+    finds_that_an_mtu_is_too_small_for_ipv6,
     finds_that_the_upstream_has_no_link_local_address,
     finds_that_the_upstream_has_no_address,
     says_that_the_only_address_is_still_being_checked,
@@ -105,6 +106,16 @@ fn finds_that_ipv6_is_off_on_the_upstream() {
     let patient = with_upstream(Lab::veth(), "up0");
     patient.lab.host.sysctls(&[("net/ipv6/conf/up0/disable_ipv6", "1")]);
     patient.is_healed("ipv6-disabled", "fault", &["off on up0", "net/ipv6/conf/up0/disable_ipv6 = 1"]);
+}
+
+fn finds_that_an_mtu_is_too_small_for_ipv6() {
+    let patient = with_upstream(Lab::veth(), "up0");
+    for name in ["up0", "br0"] {
+        patient.lab.host.ip(&format!("link set {name} mtu 1279"));
+        patient.is_healed("ipv6-disabled", "fault", &[name, "has an MTU of 1279, and below 1280"]);
+    }
+    // Those that went with IPv6 are another matter, and are named.
+    assert!(patient.examine().0.iter().any(|finding| finding.check == "addresses"));
 }
 
 fn finds_that_the_upstream_has_no_link_local_address() {
