@@ -129,7 +129,11 @@ impl PacketSocket {
     pub fn recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
         batch.clear();
         match &self.ring {
-            Some(ring) => ring.take(batch, |batch| self.recv_queued(batch, 1)),
+            Some(ring) => ring.take(batch, |batch| match self.recv_queued(batch, 1) {
+                // That an interface went down is told once, and the frame lies behind that.
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.recv_queued(batch, 1),
+                other => other,
+            }),
             None => self.recv_queued(batch, BATCH),
         }
     }

@@ -174,11 +174,18 @@ impl Daemon {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
     }
 
-    /// The resident memory, in KiB.
+    /// The resident memory that it has written, in KiB. What is mapped of the program comes and goes: in a debug build that is
+    /// 20 MB.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("every process has it");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("every process has it");
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB")
+    }
+
+    /// Whether its loop waits: then it has read what the kernel had said by then.
+    pub(crate) fn is_asleep(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
     }
 
     /// How long it has computed so far.

@@ -7,8 +7,10 @@ use nix::unistd::close;
 
 use crate::client::lone64;
 use crate::daemon::{Daemon, Settings, directory};
+use crate::endpoint::PATIENCE;
 use crate::lab::{C, D, GUEST, Lab, ROUTER};
 use crate::link::Link;
+use crate::namespace::eventually;
 use crate::solicitation::{Solicitation, option};
 
 crate::cases![
@@ -48,6 +50,16 @@ fn answers_long_questions_between_short_ones() {
             link.answered(&long.with(|question| question.options.extend(unknown)));
             link.answered(&Solicitation::multicast(ROUTER, target));
         }
+    }
+    // The socket tells that once, when its queue is read, and the queue has the long ones.
+    lab.host.sysctls(&[("net/ipv6/conf/up0/keep_addr_on_down", "1")]);
+    lab.host.ip("link set up0 down");
+    lab.host.ip("link set up0 up");
+    let short = Solicitation::multicast(ROUTER, target(9));
+    eventually("it answers again", PATIENCE, || (!link.advertisements(&short).is_empty()).then_some(()));
+    let long = |number| Solicitation::multicast(ROUTER, target(number));
+    for number in 10..13 {
+        link.answer(&long(number).with(|question| question.options.extend(option(253, &[0xaa; 398]))));
     }
 }
 

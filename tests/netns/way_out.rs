@@ -87,6 +87,7 @@ fn tells_the_service_manager_while_it_gives_back_and_ends_at_once_at_a_second_si
     eventually("its routes are gone", PATIENCE, || {
         lab.host.show("route show table all proto 64").is_empty().then_some(())
     });
+    eventually("it has read that the kernel has removed them", PATIENCE, || daemon.is_asleep().then_some(()));
     daemon.signal(Signal::SIGTERM);
     let said = daemon.failed();
     assert!(said.contains("SIGTERM: stopping at once"), "{said}");

@@ -236,7 +236,8 @@ impl fmt::Display for Problem {
                 f,
                 "upstream {name} has no IPv6 address for answers, so nothing is answered there: IPv6 is off (`sysctl \
                  -w net/ipv6/conf/{name}/disable_ipv6=0`), its MTU is below 1280 (`ip link set {name} mtu 1500`), the \
-                 interface is down (`ip link set {name} up`), or its addresses are still being checked; `ip -6 addr show dev {name}` lists them"
+                 interface is down (`ip link set {name} up`), or its addresses are still being checked; `ip -6 addr \
+                 show dev {name}` lists them"
             ),
             Self::SourceMissing(name, address) => write!(
                 f,

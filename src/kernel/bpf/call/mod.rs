@@ -68,9 +68,21 @@ pub(super) fn load_program(
     };
     // SAFETY: the kernel reads `count` instructions of eight bytes and a text that ends with a zero byte, and writes at
     // most `log_size` bytes to `log`; all of them live through the call.
-    let fd = unsafe { bpf(5, &mut attributes) }?;
+    let mut load = || unsafe { bpf(5, &mut attributes) };
+    // Where a signal comes while the verifier is at work, the kernel gives up and says EAGAIN (kernel/bpf/verifier.c,
+    // do_check).
+    let mut tried = 1;
+    let fd = loop {
+        match load() {
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && tried < MOST_LOADS => tried += 1,
+            result => break result?,
+        }
+    };
     Ok(owned(fd))
 }
+
+/// As often a program is loaded that a signal has interrupted.
+const MOST_LOADS: u32 = 5;
 
 /// BPF_PROG_TEST_RUN: runs the program so often on a frame. What it returned, how long the frame is then, and how many
 /// nanoseconds one run took. The frame is written to `left` as far as it fits.
