@@ -1,6 +1,6 @@
 //! The receive ring of a packet socket (`PACKET_RX_RING` of packet(7), version 2 of its headers): memory into which the kernel
-//! writes each frame as it comes, and which this process reads. A frame costs no system call then, and the kernel
-//! makes no buffer of its own for it and keeps no queue.
+//! writes each frame as it comes, and which this process reads. To read one costs no system call then, and the kernel keeps
+//! no queue.
 //!
 //! The ring is a row of slots. The kernel fills one after the other and sets `TP_STATUS_USER` in each; who has read
 //! it takes that back. Both go around in the same order, so the reader needs nothing but the number of the next slot. Where that
@@ -106,8 +106,10 @@ impl Ring {
             && !batch.is_full()
         {
             let Some((status, header)) = self.slots.filled(number) else {
-                // Otherwise a wrong guess would wait where the kernel writes nothing for a long time.
-                *next = if *next == Next::Known(number) { *next } else { Next::Unknown };
+                // A wrong guess would wait where the kernel writes nothing for a long time.
+                if *next == Next::Guessed(number) {
+                    *next = Next::Unknown;
+                }
                 break;
             };
             let mut said = Said::of_status(status);
