@@ -17,14 +17,18 @@ pub struct RecvBatch {
     headers: Box<[mmsghdr]>,
     /// What the kernel says of each frame; `headers` points at it, too.
     controls: Box<[Control]>,
+    /// Frames that came otherwise and are short, as nearly all are: beside each other, because rows of `buffer` are a page
+    /// apart and take the same few sets of the processor's cache.
+    short: Box<[[u8; SHORT_FRAME]]>,
     frames: Vec<Frame>,
 }
 
-/// One of the frames that came; its bytes are in the row of the buffer that has its number.
+/// One of the frames that came; its bytes are in the row that has its number.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     /// `None` for one that did not fit.
     length: Option<usize>,
+    is_short: bool,
     said: Said,
 }
 
@@ -38,7 +42,8 @@ impl RecvBatch {
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
             header.msg_hdr.msg_controllen = CONTROL as _;
         }
-        Self { buffer, _vectors: vectors, headers, controls, frames: Vec::with_capacity(BATCH) }
+        let short = vec![[0; SHORT_FRAME]; BATCH].into_boxed_slice();
+        Self { buffer, _vectors: vectors, headers, controls, short, frames: Vec::with_capacity(BATCH) }
     }
 
     /// How many frames came.
@@ -59,8 +64,12 @@ impl RecvBatch {
     /// The frames that came, each with whether its checksum is there; `None` for one that was longer than the
     /// buffer.
     pub fn frames(&self) -> impl Iterator<Item = Option<(&[u8], Checksum)>> {
-        self.frames.iter().zip(&self.buffer).map(|(frame, buffer)| {
-            let bytes = frame.length.and_then(|length| buffer.get(..length));
+        self.frames.iter().enumerate().map(|(row, frame)| {
+            let bytes = if frame.is_short {
+                self.short[row].get(..frame.length?)
+            } else {
+                self.buffer[row].get(..frame.length?)
+            };
             bytes.map(|bytes| (bytes, frame.said.checksum))
         })
     }
@@ -90,7 +99,8 @@ impl RecvBatch {
             let length = std::mem::replace(&mut header.msg_hdr.msg_controllen, CONTROL as _);
             #[allow(clippy::unnecessary_cast, reason = "another C library has another type")]
             let control = control.0.get(..length as usize).unwrap_or_default();
-            Frame { length: (!was_cut).then_some(header.msg_len as usize), said: Said::read(control) }
+            let wrote = (!was_cut).then_some(header.msg_len as usize);
+            Frame { length: wrote, is_short: false, said: Said::read(control) }
         }));
     }
 
@@ -99,13 +109,15 @@ impl RecvBatch {
     /// # Panics
     /// If the batch is full.
     pub(super) fn push(&mut self, bytes: Option<&[u8]>, said: Said) {
-        let row = &mut self.buffer[self.frames.len()];
-        let fits = |bytes: &&[u8]| bytes.len() <= LONGEST_FRAME;
-        let length = bytes.filter(fits).map(|bytes| {
-            row[..bytes.len()].copy_from_slice(bytes);
-            bytes.len()
+        let row = self.frames.len();
+        let is_short = bytes.is_none_or(|bytes| bytes.len() <= SHORT_FRAME);
+        let (short, long) = (&mut self.short[row], &mut self.buffer[row]);
+        let room = if is_short { short.as_mut_slice() } else { long.as_mut_slice() };
+        let length = bytes.and_then(|bytes| {
+            room.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            Some(bytes.len())
         });
-        self.frames.push(Frame { length, said });
+        self.frames.push(Frame { length, is_short, said });
     }
 }
 
@@ -190,3 +202,5 @@ fn point_at<const LENGTH: usize>(buffer: &mut [[u8; LENGTH]]) -> (Box<[iovec]>, 
 pub const BATCH: usize = 64;
 /// No solicitation is longer, except a jumbo frame that is filled with options on purpose.
 const LONGEST_FRAME: usize = 4096;
+/// A solicitation has 86 bytes, and a slot of a ring no more than this.
+const SHORT_FRAME: usize = 256;
