@@ -32,6 +32,16 @@ pub enum Manner {
     Silent,
 }
 
+impl Manner {
+    /// As the tables name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reporting => "reporting",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 /// The guests; they end when dropped.
 pub struct Guests {
     stop: Arc<AtomicBool>,

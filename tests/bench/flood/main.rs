@@ -48,7 +48,9 @@
 //! * *memory* is the resident size (VmRSS) at the end of the turn.
 //!
 //! Guests that nobody has asked for before: the time to the *first* answer at 100 per second, and how
-//! many such guests are answered per second, as fast as answers come.
+//! many such guests are answered per second, as fast as answers come. lone64 has asked for the first thousand of those
+//! that report (*reporting*) by then, as it does for any guest that reports, so it answers for them at once; it knows
+//! nothing of the others (*silent*).
 //!
 //! The scan asks for 1,000, 5,000 and 100,000 dead targets inside the range per second, never for one
 //! twice, and meanwhile for guests that nobody has asked for before, at most 100 in a round. The asker
@@ -173,7 +175,7 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
         .flat_map(|responder| responder.addresses().iter().map(|count| Row::new(*responder, *count)))
         .collect();
     let asking: Vec<_> = present.iter().copied().filter(|responder| responder.asks_guests()).collect();
-    let mut colds: Vec<_> = asking.iter().copied().map(Cold::new).collect();
+    let mut colds: Vec<_> = asking.iter().copied().flat_map(Cold::all).collect();
     let mut scans: Vec<_> = asking.iter().copied().flat_map(Scan::all).collect();
     scans.retain(|scan| !arguments.is_short() || scan.rate != scan::RATES[0]);
     let everybody = [Responder::Nobody].into_iter().chain(present);

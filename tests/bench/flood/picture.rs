@@ -10,6 +10,7 @@ use plotters::element::Rectangle;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, RGBColor, TextStyle};
 
+use super::cold::SILENT;
 use super::figures::{Figures, What, addresses};
 use super::guests::Manner;
 use super::machine::Machine;
@@ -130,6 +131,10 @@ fn columns(figures: &Figures) -> [Vec<Panel>; 2] {
         let shown = text(Some(f64::from(count)), 0);
         bar(responder, What::Resident, &addresses(count), &shown, 1.0 / 1024.0)
     };
+    let cold = |what| {
+        let all = [(Lone64Live, "", ""), (Lone64Live, SILENT, "no reports"), (NdppdIface, "", "")];
+        all.map(|(responder, case, shown)| bar(responder, what, case, shown, 1.0)).into_iter().collect()
+    };
     let scans =
         [(Lone64Live, Manner::Reporting), (Lone64Live, Manner::Silent), (NdppdIface, Manner::Reporting)];
     let scans = scans.into_iter().flat_map(|(responder, manner)| RATES.map(|rate| (responder, manner, rate)));
@@ -196,15 +201,9 @@ fn columns(figures: &Figures) -> [Vec<Panel>; 2] {
                 LESS,
                 0,
                 " µs",
-                alone(What::ColdMedian, &[Lone64Live, NdppdIface], 1.0),
+                cold(What::ColdMedian),
             ),
-            panel(
-                "Such guests answered per second",
-                MORE,
-                0,
-                "",
-                alone(What::ColdPerSecond, &[Lone64Live, NdppdIface], 1.0),
-            ),
+            panel("Such guests answered per second", MORE, 0, "", cold(What::ColdPerSecond)),
             panel("Such guests answered within 1 s during a scan", MORE, 0, " %", scans.collect()),
             panel(
                 "Solicitation outside the range, over no responder",

@@ -97,8 +97,7 @@ impl Scan {
 
     /// As the figures name it.
     pub fn case(rate: u32, manner: Manner) -> String {
-        let manner = if manner == Manner::Reporting { "reporting" } else { "silent" };
-        format!("{rate} dead per second, {manner} guests")
+        format!("{rate} dead per second, {} guests", manner.name())
     }
 }
 
@@ -111,7 +110,7 @@ pub fn print(scans: &[Scan], figures: &mut Figures) {
     );
     for scan in scans {
         let (rate, manner) = (text(Some(f64::from(scan.rate)), 0), scan.manner);
-        let says = if manner == Manner::Reporting { "reporting" } else { "silent" };
+        let says = manner.name();
         if let Some(problem) = &scan.problem {
             println!("{:<16} {rate:>9} {says:>10} {problem}", scan.responder);
             continue;

@@ -75,7 +75,7 @@ pub fn side(row: &mut Row, arguments: &Arguments, cpus: Cpus) -> io::Result<()> 
 
 /// Guests that nobody has asked for before: first some at a low rate, then as many as there are as fast as answers come.
 pub fn cold(cold: &mut Cold, arguments: &Arguments, cpus: Cpus) -> io::Result<()> {
-    let mut turn = Turn::begin(cold.responder, 1, Manner::Reporting, cpus)?;
+    let mut turn = Turn::begin(cold.responder, 1, cold.manner, cpus)?;
     let (first, last) = (2 + COLD_ONE_BY_ONE, 1 + COLD_ONE_BY_ONE + arguments.cold());
     turn.guests.wake(last)?;
     let (few, many): (Vec<_>, Vec<_>) =
