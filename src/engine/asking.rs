@@ -89,9 +89,9 @@ impl House {
     }
 
     fn look_at_rest(&self) -> Option<Time> {
-        let Self { neighbors, next_hops, manners, keep, host, identities, .. } = self;
+        let Self { neighbors, next_hops, manners, keep, host, identities, leads, .. } = self;
         let hops = next_hops.liveness().next_due();
-        let others = [host.stations.next_due(), identities.next_due()];
+        let others = [host.stations.next_due(), identities.next_due(), leads.next_due()];
         let others = others.into_iter().flatten().min();
         earliest([neighbors.next_due(), hops, manners.next_due(), keep.next_due(), others])
     }

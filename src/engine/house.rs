@@ -22,6 +22,7 @@ use super::guests::Guests;
 use super::host::{Host, links::Links};
 use super::input::Input;
 use super::keep::{self, Keep};
+use super::leads::Leads;
 use super::liveness::{Budget, Liveness, SHARES, State, Subject};
 use super::manners::Manners;
 use super::next_hops::NextHops;
@@ -47,6 +48,7 @@ pub struct House {
     pub(super) neighbors: Liveness,
     pub(super) next_hops: NextHops,
     pub(super) budget: Budget,
+    pub(super) leads: Leads,
     pub(super) manners: Manners,
     pub(super) keep: Keep,
     pub(super) held: Held,
@@ -85,6 +87,7 @@ impl House {
             neighbors,
             next_hops: NextHops::new(timers, &limits, seed),
             budget: Budget::new(limits.probes_per_second, Seed(seed)),
+            leads: Leads::default(),
             manners: Manners::new(&limits, Seed(seed)),
             keep,
             held: Held::default(),

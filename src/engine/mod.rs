@@ -44,6 +44,7 @@ mod host;
 mod house;
 mod input;
 mod keep;
+mod leads;
 mod limiter;
 mod liveness;
 mod manners;
@@ -182,6 +183,7 @@ impl Engine {
         let mut is_all = self.desk.house.tick(SLICE, now);
         self.desk.house.keep.tick(now);
         self.desk.settle(now);
+        is_all &= self.desk.follow_leads(SLICE, now);
         is_all &= self.desk.announce(SLICE, now);
         self.desk.tick_provider(now);
         self.desk.tick_identities(now);
@@ -318,8 +320,6 @@ impl Engine {
             keep.want_suppression(suppression::wanted(plan, host));
             self.desk.outputs.extend(told.into_iter().map(Output::ChangeNeighbor));
             work.extend((!upstreams.is_empty()).then_some(Work::Announce(upstreams, 0)));
-        }
-        if self.desk.phase == Phase::Serving {
             self.desk.settle_programs();
         }
         self.desk.watch_bridges(now);

@@ -34,6 +34,7 @@ mod idle;
 mod inherited;
 mod keepalive;
 mod kept;
+mod leads;
 mod limits;
 mod links;
 mod looked_at;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::client::lone64;
 use crate::daemon::{BINARY, Daemon, Settings, directory};
 use crate::endpoint::PATIENCE;
-use crate::lab::{C, D, GUEST, Lab, PLAIN, ROUTER, UPSTREAM_GLOBAL, c};
+use crate::lab::{C, D, GUEST, Lab, ROUTER, UPSTREAM_GLOBAL, c};
 use crate::link::Link;
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
@@ -44,15 +44,18 @@ fn says_that_a_live_guest_is_answered_for() {
 
 fn finds_a_guest_that_nobody_has_asked_for() {
     let lab = Lab::veth();
-    let daemon = start(&lab);
+    // The group that it reports does not say which of 2^48 addresses it has.
+    let guest: Ipv6Addr = "2001:db8:1:2:d:fa:7000:5".parse().unwrap();
+    lab.plain.ip(&format!("addr add {guest}/128 dev eth0 nodad"));
+    let daemon = Daemon::start(&lab, Settings::default().range("2001:db8:1:2:d::/80", "gv1", ""));
     let mut link = Link::open(&lab);
-    let (status, text) = explain(&lab, &daemon, &PLAIN.to_string());
+    let (status, text) = explain(&lab, &daemon, &guest.to_string());
     assert_eq!(status, 1, "nobody has asked for it: {text}");
     assert!(text.contains("\nnobody knows yet: "), "{text}");
-    let (status, text) = explain(&lab, &daemon, &format!("--probe {PLAIN}"));
+    let (status, text) = explain(&lab, &daemon, &format!("--probe {guest}"));
     assert_eq!(status, 0, "{text}");
     assert!(text.ends_with("\nit is answered for.\n"), "{text}");
-    link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+    link.answered(&Solicitation::multicast(ROUTER, guest));
 }
 
 fn finds_nobody_at_a_dead_address() {

@@ -124,6 +124,9 @@ fn knows_a_guest_after_its_dad_without_asking_it() {
     let mut link = Link::open(&veths.lab);
     let mut guest = Endpoint::open(&veths.guests[0], "eth0");
     veths.give_with_dad(0, e(5));
+    // Before its check it has reported the group, and was asked for whether it has the address already.
+    link.settle();
+    probes(&mut guest, 0, e(5));
     link.answered(&Solicitation::multicast(ROUTER, e(5)));
     assert_eq!(probes(&mut guest, 0, e(5)), Vec::<Vec<u8>>::new());
     veths.routed(&[(e(5), 0)]);
@@ -134,8 +137,8 @@ fn knows_a_guest_that_talks_to_its_gateway_without_asking_it() {
     let _daemon = Daemon::start(&veths.lab, Veths::settings().rest(SLOW));
     let mut link = Link::open(&veths.lab);
     let mut guest = Endpoint::open(&veths.guests[1], "eth0");
-    veths.give(1, e(6));
-    // The frame alone, so that the kernel has no reason to look for the guest by itself.
+    // The frame alone: the guest's kernel has not this address and reports no group for it, and ours has no reason to look
+    // for the guest by itself.
     let asker = Asker { mac: Veths::guest_mac(1), address: e(6) };
     guest.send(&Solicitation::multicast(asker, VETH_GATEWAY).frame());
     link.settle();

@@ -157,7 +157,10 @@ fn names_the_querier_until_it_is_proved_that_all_questions_come() {
     eventually("the querier is heard", PATIENCE, || (mld()["querier"] == "fe80::9").then_some(()));
     assert_eq!(mld()["delivers_all"], false);
     let text = String::from_utf8(lone64(&daemon.socket(), "status").stdout).unwrap();
-    assert!(text.contains("MLD querier fe80::9; 1 group reported; no solicitation for another"), "{text}");
+    assert!(
+        text.contains("MLD querier fe80::9; ") && text.contains("; no solicitation for another"),
+        "{text}"
+    );
     // A link that passes everything on, as a switch that does not snoop.
     lab.switch().ip("link set sw0 type bridge mcast_snooping 0");
     let mut switch = Endpoint::open(lab.switch(), "p1");

@@ -180,6 +180,7 @@ impl Scene<'_> {
             let is_up = self.host.links.is_up(live.link);
             return if is_up { Decision::AnswerLive(live) } else { Decision::Drop(DropReason::NoDownstream) };
         }
+        let is_being_asked = standing == Standing::Probing && !self.guests.is_unasked(target);
         let ground = self.downstreams();
         let behind = self.plan.behind(range, target, self.host);
         let layer_3 = self.plan.routed_to_layer_3(range, target, self.host);
@@ -189,12 +190,12 @@ impl Scene<'_> {
             // The one that is found first is answered for. The asker waits in one place only, so that it gets
             // one answer.
             Some(upstream) => {
-                let is_known = standing == Standing::Probing || self.neighbors.live(target).is_some();
+                let is_known = is_being_asked || self.neighbors.live(target).is_some();
                 let also = if may_be_elsewhere && !is_known { AlsoGuest::Yes } else { AlsoGuest::No };
                 Decision::Neighbor(upstream, also)
             }
             None if behind.contains(asker.link) && !may_be_elsewhere => NOT_OURS,
-            None if standing == Standing::Probing => Decision::Wait,
+            None if is_being_asked => Decision::Wait,
             None => layer_3.map_or(Decision::Ask, |link| Decision::Answer(Because::Layer3(link))),
         }
     }

@@ -190,13 +190,12 @@ impl<'a> Scene<'a> {
             };
         }
         match self.guests.standing(target) {
-            Standing::Probing => Decision::Wait,
-            Standing::Live(_) | Standing::Absent | Standing::Unknown => {
-                match self.plan.routed_to_layer_3(range, target, self.host) {
-                    Some(link) => self.decide_there(asker, target, Because::Layer3(link), now),
-                    None => Decision::Ask,
-                }
-            }
+            Standing::Probing if !self.guests.is_unasked(target) => Decision::Wait,
+            // A probe that went out before anybody asked may be long gone.
+            _ => match self.plan.routed_to_layer_3(range, target, self.host) {
+                Some(link) => self.decide_there(asker, target, Because::Layer3(link), now),
+                None => Decision::Ask,
+            },
         }
     }
 

@@ -16,7 +16,7 @@ impl Desk {
             Input::Arrived(link, mac) => self.station_announced(link, mac, now),
             Input::Query(link, query) => self.queried(link, &query, now),
             Input::RouterSolicitation(link, _) => manners.snoopers.asked(link, now),
-            Input::Report(link, report) => self.reported(link, &report),
+            Input::Report(link, report) => self.reported(link, &report, now),
             Input::Discarded(link, reason) => self.dropped(None, link, reason),
             Input::Unsent(link, advertisement) => self.unsent(link, &advertisement),
             Input::Remembered(all) => manners.sources.remember(all),

@@ -98,8 +98,8 @@ impl Desk {
                 return news;
             }
             Fact::Rule(_) | Fact::RuleGone(_) => return host.learn(fact, delta),
-            Fact::Group { bridge, port, suffix } => self.bridge_reported(bridge, port, suffix, true),
-            Fact::GroupGone { bridge, port, suffix } => self.bridge_reported(bridge, port, suffix, false),
+            Fact::Group { bridge, port, suffix } => self.bridge_reported((bridge, port), suffix, now),
+            Fact::GroupGone { bridge, port, suffix } => self.bridge_forgot((bridge, port), suffix),
             // Taken in by the dozen.
             Fact::StationGone { .. } => {}
         }

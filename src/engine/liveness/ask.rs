@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::table::Id;
 use super::{
     Budget, Evidence, Ground, HINTED, Kind, Live, Liveness, Out, Probing, Proof, Standing, State, Subject,
-    Why,
+    UNASKED, Why,
 };
 use crate::engine::asker::Asker;
 use crate::engine::time::Time;
@@ -65,8 +65,8 @@ impl Liveness {
     pub fn look(&mut self, target: Ipv6Addr, ground: &impl Ground, budget: &mut Budget, now: Time) {
         match self.standing(target) {
             Standing::Live(_) => self.doubt(target, super::Doubt::Wanted, ground, budget, now),
-            Standing::Probing => {}
-            Standing::Absent | Standing::Unknown => {
+            Standing::Probing if !self.is_unasked(target) => {}
+            _ => {
                 let is_askable =
                     self.check_askable(target, ground).is_ok() && !self.is_full() && budget.take(now);
                 if is_askable {
@@ -111,13 +111,14 @@ impl Liveness {
     }
 
     fn is_full(&self) -> bool {
-        self.table.count(Kind::Probing) - self.table.probing_for(HINTED) >= self.pending
+        let outside = self.table.probing_for(HINTED) + self.table.probing_for(UNASKED);
+        self.table.count(Kind::Probing) - outside >= self.pending
     }
 
     /// Of those that are being asked the one that has been silent longest is given up, so that a question for another has
     /// its turn: a guest that is there replies within milliseconds. Not one that an asker has asked for who has fewer.
     fn give_up_one(&mut self, share: usize, now: Time) -> bool {
-        let is_hinted = |id: &Id| self.table.probing(*id).is_some_and(|probing| probing.share == HINTED);
+        let is_hinted = |id: &Id| self.table.probing(*id).is_some_and(|probing| probing.share >= HINTED);
         let Some(id) = self.table.early_ones(Kind::Probing).find(|id| !is_hinted(id)) else { return false };
         let target = self.table.address(id);
         let Some(probing) = self.table.probing_mut(id) else { return false };

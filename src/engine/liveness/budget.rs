@@ -78,6 +78,8 @@ fn share(per_second: u32) -> Limiter {
 pub const SHARES: usize = 256;
 /// In place of a share, for targets that were asked where a hint said: that is outside of the budget.
 pub const HINTED: usize = SHARES;
+/// The same for targets that nobody has asked for: they have said to which group they listen.
+pub const UNASKED: usize = HINTED + 1;
 
 #[cfg(test)]
 mod tests {

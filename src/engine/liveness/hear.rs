@@ -8,7 +8,7 @@ use core::net::Ipv6Addr;
 
 use super::{
     Budget, Claim, Doubt, Evidence, Ground, HINTED, Heard, Kind, Live, Liveness, Out, Owner, Proof, Sign,
-    Standing, State, Subject, Vouched, Why,
+    Standing, State, Subject, UNASKED, Vouched, Why,
 };
 use crate::engine::asker::Asker;
 use crate::engine::facts::IfIndex;
@@ -53,6 +53,10 @@ impl Liveness {
                 let share = self.table.probing(id).filter(|probing| probing.spent > 0).map(|p| p.share);
                 match share {
                     Some(HINTED) => budget.hints.confirm(group_suffix(target), heard.link),
+                    Some(UNASKED) => {
+                        budget.hints.confirm(group_suffix(target), heard.link);
+                        budget.give_back(None);
+                    }
                     Some(share) => budget.give_back(Some(share)),
                     None => {}
                 }

@@ -1,9 +1,11 @@
-//! Asking where somebody listens to the group of an address.
+//! Asking where somebody listens to the group of an address: for a target that somebody asks for, and for one that nobody
+//! has asked for yet.
 
 use core::net::Ipv6Addr;
 
-use super::{Budget, Ground, HINTED, Liveness, Out, Probing, State, Why};
+use super::{Budget, Ground, HINTED, Liveness, Out, Probing, Standing, State, UNASKED, Why};
 use crate::engine::asker::Asker;
+use crate::engine::facts::IfIndex;
 use crate::engine::time::Time;
 use crate::wire::group_suffix;
 
@@ -39,4 +41,55 @@ impl Liveness {
         }
         None
     }
+
+    /// Asks on this link for a target that nobody has asked for yet. Nobody waits for it, so it takes the place of nothing
+    /// else, and only probes of which there are plenty; if nobody replies it is as if it had not been asked. False if
+    /// that has to wait: there are not enough probes, or many of these are being asked.
+    pub fn follow(&mut self, target: Ipv6Addr, link: IfIndex, budget: &mut Budget, now: Time) -> bool {
+        if self.standing(target) != Standing::Unknown || self.table.len() >= self.table.limit() {
+            return true;
+        }
+        if self.table.probing_for(UNASKED) >= self.pending.div_ceil(PART) || !budget.take_if_plenty(now) {
+            return false;
+        }
+        let probing = Probing { left: 1, share: UNASKED, spent: 1, ..Probing::default() };
+        if self.put(target, State::Probing(probing), Why::Heard, now) {
+            self.out.push(Out::Ask(target, link, None));
+        }
+        true
+    }
+
+    /// It has not replied. A guest that comes up reports its group before it has its address (RFC 4862 §5.4.2: "the node
+    /// MUST join the all-nodes multicast address and the solicited-node multicast address of the tentative address"),
+    /// which it has a retransmission time later: it is asked once more.
+    pub(super) fn follow_again(
+        &mut self,
+        target: Ipv6Addr,
+        ground: &impl Ground,
+        budget: &mut Budget,
+        now: Time,
+    ) {
+        let Some(id) = self.table.find(target) else { return };
+        let Some(behind) = ground.behind(target) else { return };
+        let may_be_asked = |link: &IfIndex| behind.contains(*link) && ground.can_ask(*link);
+        let link = budget.hints.known(group_suffix(target)).find(may_be_asked);
+        let probing = self.table.probing(id).filter(|probing| probing.left > 0).cloned();
+        match (probing, link) {
+            (Some(probing), Some(link)) if budget.take_if_plenty(now) => {
+                let again = Probing { left: probing.left - 1, spent: probing.spent + 1, ..probing };
+                self.put(target, State::Probing(again), Why::Heard, now);
+                self.out.push(Out::Ask(target, link, None));
+            }
+            _ => self.end(target, Why::Unanswered, now),
+        }
+    }
+
+    /// Whether the target is being asked, and nobody has asked for it.
+    pub fn is_unasked(&self, target: Ipv6Addr) -> bool {
+        let probing = self.table.find(target).and_then(|id| self.table.probing(id));
+        probing.is_some_and(|probing| probing.share == UNASKED)
+    }
 }
+
+/// One in so many of those that may be asked at once may be one that nobody has asked for.
+const PART: usize = 8;

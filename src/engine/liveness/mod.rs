@@ -20,7 +20,7 @@ use core::net::Ipv6Addr;
 use std::time::Duration;
 
 pub use ask::Asking;
-pub use budget::{Budget, HINTED, SHARES};
+pub use budget::{Budget, HINTED, SHARES, UNASKED};
 pub use entry::Kind;
 pub use state::{
     Claim, Evidence, Heard, Live, Owner, Place, Probing, Proof, Sign, Standing, State, Transition, Vouched,

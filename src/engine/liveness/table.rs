@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 
-use super::budget::HINTED;
+use super::budget::UNASKED;
 use super::entry::{Entry, KINDS, Kind, NONE};
 use super::state::{Claim, Live, Owner, Probing, Standing, State};
 use super::store::entry_of;
@@ -30,7 +30,7 @@ pub struct Table {
     pub(super) due: [Vec<u32>; KINDS],
     pub(super) by_link: BTreeMap<IfIndex, OnLink>,
     pub(super) extras: BTreeMap<u32, Extra>,
-    pub(super) by_share: [usize; HINTED + 1],
+    pub(super) by_share: [usize; UNASKED + 1],
     pub(super) limit: usize,
     /// A question looks its target up several times; [`NONE`] if that one is forgotten.
     pub(super) last_found: Cell<u32>,
@@ -86,7 +86,7 @@ impl Table {
             due: Default::default(),
             by_link: BTreeMap::new(),
             extras: BTreeMap::new(),
-            by_share: [0; HINTED + 1],
+            by_share: [0; UNASKED + 1],
             limit,
             last_found: Cell::new(NONE),
         }

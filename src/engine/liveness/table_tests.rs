@@ -145,7 +145,7 @@ fn is_a_map_with_an_order_by_what_is_due() {
         let state = match random >> 16 & 7 {
             0 | 1 => Some(live(Proof::Replied, 3 + (random >> 20 & 3) as u32)),
             2 => Some(live(Proof::Announced, 3)),
-            3 | 4 => Some(probing((random >> 24) as usize % (HINTED + 1))),
+            3 | 4 => Some(probing((random >> 24) as usize % (UNASKED + 1))),
             5 => Some(State::Absent),
             6 => None,
             _ => {
@@ -176,6 +176,6 @@ fn is_a_map_with_an_order_by_what_is_due() {
         }
     }
     let probed = plain.values().filter(|(standing, _)| *standing == Standing::Probing).count();
-    assert_eq!((0..=HINTED).map(|share| table.probing_for(share)).sum::<usize>(), probed);
+    assert_eq!((0..=UNASKED).map(|share| table.probing_for(share)).sum::<usize>(), probed);
     assert_eq!(table.iter().count(), plain.len());
 }

@@ -73,6 +73,9 @@ impl Liveness {
             self.set(target, None, now, Why::Policy);
             return;
         }
+        if self.is_unasked(target) {
+            return self.follow_again(target, ground, budget, now);
+        }
         // In the middle of a round, it goes on; between two, the next begins, if there is one.
         let is_over =
             self.table.probing_mut(id).is_none_or(|probing| probing.asked == 0 && probing.left == 0);

@@ -188,6 +188,15 @@ impl Plan {
         })
     }
 
+    /// The ranges whose guests are looked for on this link, or may be; the first of them.
+    pub fn looked_for_on(&self, link: IfIndex) -> Vec<RangeId> {
+        let is_there = |(_, (range, place)): &(usize, (&RangePolicy, &Place))| {
+            range.looks_for_guests()
+                && (range.follows_routes() || place.downstreams.binary_search(&link).is_ok())
+        };
+        self.served().enumerate().filter(is_there).map(|(id, _)| RangeId(id)).take(MOST_ON_LINK).collect()
+    }
+
     /// Without Neighbor Discovery a target is there while the kernel routes it there.
     pub fn routed_to_layer_3(&self, range: RangeId, target: Ipv6Addr, host: &Host) -> Option<IfIndex> {
         if let Some(link) = self.silent_hop_towards(range, target, host) {
@@ -341,6 +350,9 @@ impl Behind<'_> {
         self.as_slice().binary_search(&link).is_ok()
     }
 }
+
+/// Ranges of one link of which the guests are looked for before anybody asks for them.
+const MOST_ON_LINK: usize = 8;
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]

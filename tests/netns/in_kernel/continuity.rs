@@ -274,6 +274,7 @@ fn clsact_that_nothing_is_pinned_of_is_taken_away() {
         pins(&lab, "up0").pin(&Maps::create(64, 64).unwrap(), None).unwrap();
         let daemon = Daemon::start(&lab, settings().upstream("on-crash-answer = \"0s\"\n"));
         Link::open(&lab).answered(&question());
+        eventually("the program is there", PATIENCE, || (shown() == 1).then_some(()));
         daemon.kill();
         assert!(maps(&lab, "up0").is_none());
         assert_eq!(shown(), 1);
