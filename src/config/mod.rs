@@ -48,7 +48,7 @@ pub use configuration::{
 };
 pub use duration::{lifetime, written};
 pub use effective::Effective;
-pub use files::Files;
+pub use files::{Compared, Files};
 pub use guest_files::GuestFiles;
 pub use key::{Key, KeyOrigin};
 pub use overrides::{Loaded, Overrides, Read};

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::control::{Fault, Reply, Truth};
-use crate::config::{Effective, Files, GuestFiles, Key, Loaded};
+use crate::config::{Compared, Effective, Files, GuestFiles, Key, Loaded};
 
 /// The configuration that is served.
 #[derive(Debug)]
@@ -91,11 +91,13 @@ impl Told {
             // A disk may be slow, or dead; then this thread keeps the permit, and no other one is stuck.
             let looked = spawn_blocking(move || {
                 let _permit = permit;
-                files.have_changed()
+                files.compared()
             });
             looked.await.ok().flatten()
         };
-        value["changed_since"] = json!(timeout(PATIENCE, look).await.ok().flatten());
+        let compared = timeout(PATIENCE, look).await.ok().flatten();
+        value["changed_since"] = json!(compared.as_ref().map(|now| !matches!(now, Compared::Same)));
+        value["unreadable"] = unreadable(compared.as_ref());
         let written = spawn_blocking(move || {
             if let Some(keys) = &keys {
                 let all = keys.keys();
@@ -106,6 +108,22 @@ impl Told {
             status.with("config", &value)
         });
         written.await.unwrap_or_else(|_| Reply::fault("internal", "cannot write the status".to_owned()))
+    }
+}
+
+/// The file that cannot be compared, so that a reload is refused for it. Null where there is none.
+fn unreadable(compared: Option<&Compared>) -> Value {
+    match compared {
+        Some(Compared::Gone(file)) => {
+            json!({ "file": absolute(file), "gone": true, "message": "it is no longer there" })
+        }
+        Some(Compared::Unreadable(file, error)) => {
+            // The number is for programs, and the words before it say the same.
+            let error = error.to_string();
+            let words = error.split(" (os error").next();
+            json!({ "file": absolute(file), "gone": false, "message": words })
+        }
+        Some(Compared::Same | Compared::Changed) | None => Value::Null,
     }
 }
 
