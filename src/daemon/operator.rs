@@ -152,6 +152,7 @@ impl Operator {
         }
         self.service.reloading();
         self.control.iter_mut().for_each(Control::restore);
+        self.metrics.iter_mut().for_each(Metrics::restore);
         self.waiting.extend(answer);
         let (source, guests) = (self.source.clone(), self.guests.files().clone());
         let before = self.in_force.as_ref().map(InForce::shared);
@@ -257,7 +258,8 @@ impl Daemon {
                 }
                 match &self.operator.in_force {
                     Some(in_force) if params.is_first() => {
-                        let told = in_force.told(params.keys, self.operator.guests.files());
+                        let metrics = self.operator.metrics.as_ref().and_then(Metrics::bound);
+                        let told = in_force.told(params.keys, self.operator.guests.files(), metrics);
                         // Files are looked at, and that may take long.
                         tokio::spawn(async move {
                             let _ = call.answer.send(Answer::Line(told.put_into(reply).await));

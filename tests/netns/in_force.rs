@@ -89,7 +89,10 @@ fn tells_that_the_file_is_gone_and_goes_on() {
         let (_, said) = text("status", &daemon);
         let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
         let sentence = format!("config: {file} is gone; lone64 goes on with what it has loaded before");
-        assert!(said.contains(&sentence) && said.contains("So put it back, then run `lone64 reload`"), "{said}");
+        assert!(
+            said.contains(&sentence) && said.contains("So put it back, then run `lone64 reload`"),
+            "{said}"
+        );
         assert!(!said.contains("has changed"), "{said}");
     };
     is_said();

@@ -15,6 +15,8 @@ pub(super) struct InForce {
     /// Where it cannot be read again.
     unreadable: Option<Unreadable>,
     last_refusal: Option<Refused>,
+    /// The socket of the metrics, where somebody has removed it.
+    metrics_gone: Option<String>,
     /// What is wrong with files of guests.
     #[serde(default)]
     guest_files: Vec<Mistake>,
@@ -71,6 +73,10 @@ impl InForce {
         } else if self.changed_since == Some(true) && self.last_refusal.is_none() {
             let sentence = format!("{} has changed; `lone64 reload` loads it", self.name());
             text += &folded(&word, "    ", &sentence);
+        }
+        if let Some(socket) = &self.metrics_gone {
+            let sentence = format!("the socket {socket} is gone: `lone64 reload` has it made again");
+            text += &folded(&bad("metrics: "), "    ", &sentence);
         }
         for Mistake { origin, message } in self.guest_files.iter().take(MOST_MISTAKES) {
             let sentence = format!("{origin}: {message}; what it said before counts, if it was good");

@@ -54,9 +54,8 @@ fn another(file: Option<&str>, examined: Option<&Path>) -> Finding {
 fn lost(file: &str, is_gone: bool, message: &str, main: Option<&str>) -> Finding {
     let (is_so, help) =
         if is_gone { ("is gone", "put it back") } else { ("cannot be read", "let lone64 read it") };
-    let sentence = format!(
-        "{file} {is_so}: lone64 goes on with what it has loaded before, until it is started again"
-    );
+    let sentence =
+        format!("{file} {is_so}: lone64 goes on with what it has loaded before, until it is started again");
     let finding = Finding::warning(sentence).seen(format!("lone64 status: {file}: {message}"));
     let advice = format!("{help}, then run `lone64 reload{}`", named("--config ", main));
     finding.remedy(Remedy::Advice(advice))
@@ -86,7 +85,7 @@ fn shown(finding: Finding, message: &str) -> Finding {
 }
 
 /// The file as an argument, where it is not the one that is read without.
-fn named(option: &str, file: Option<&str>) -> String {
+pub(super) fn named(option: &str, file: Option<&str>) -> String {
     let file = file.filter(|file| *file != DEFAULT_FILE);
     file.map(|file| format!(" {option}{file}")).unwrap_or_default()
 }

@@ -17,6 +17,7 @@ crate::cases![
     tells_what_systemd_says_of_the_unit,
     warns_where_the_unit_keeps_readers_of_the_metrics_away,
     finds_that_its_socket_is_gone,
+    finds_that_the_socket_of_the_metrics_is_gone,
     finds_a_second_one,
     looks_at_what_the_running_daemon_serves,
     tells_that_the_file_has_changed_or_was_refused,
@@ -106,6 +107,22 @@ fn finds_that_its_socket_is_gone() {
     assert_eq!(warnings[0].remedies[0].text, format!("kill -HUP {}", served.daemon.pid()));
     served.patient.shell(&warnings[0].remedies[0].text);
     eventually("its socket is there again", PATIENCE, || served.socket.exists().then_some(()));
+    served.is_well();
+}
+
+fn finds_that_the_socket_of_the_metrics_is_gone() {
+    let socket = crate::daemon::directory().join("metrics.sock");
+    let served = Served::start_with(Lab::veth(), one(), &format!("metrics = \"{}\"\n", socket.display()));
+    served.is_well();
+    fs::remove_file(&socket).expect("it is there");
+    let warnings = served.has_no_fault();
+    let [only] = &warnings[..] else { panic!("{warnings:#?}") };
+    assert!(only.check == "metrics" && only.text.contains("is gone: nobody can read them"), "{only:?}");
+    let remedy = format!("lone64 reload --config {}", served.daemon.config().display());
+    assert_eq!(only.remedies[0].text, remedy);
+    let words: Vec<_> = remedy.split(' ').skip(1).collect();
+    let reload = Command::new(crate::daemon::BINARY).args(words).output().expect("it ends");
+    assert!(reload.status.success(), "{reload:?}");
     served.is_well();
 }
 
