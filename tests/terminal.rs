@@ -158,3 +158,51 @@ fn letters_are_those_of_the_locale() {
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
     assert!(value["steps"].is_array(), "{value}");
 }
+
+/// What is said on standard error, and the exit status, where the output goes there.
+fn into(output: impl Into<Stdio>, command: &str) -> (String, Option<i32>) {
+    let mut lone64 = Command::new(env!("CARGO_BIN_EXE_lone64"));
+    let output = lone64.args(command.split(' ')).stdin(Stdio::null()).stdout(output).output().unwrap();
+    (String::from_utf8(output.stderr).unwrap(), output.status.code())
+}
+
+#[test]
+fn what_cannot_be_written_is_said_with_its_remedy() {
+    let good = written("full-good.toml", GOOD).display().to_string();
+    let ndppd = written("full-ndppd.conf", "proxy eth0 {\n  rule 2001:db8::/64 {\n    static\n  }\n}\n")
+        .display()
+        .to_string();
+    let sentence = "lone64: cannot write to standard output: No space left on device; free some space there, or let it \
+                    go elsewhere";
+    for (command, status) in [
+        ("--help", 1),
+        ("-h", 1),
+        ("--version", 1),
+        ("help status", 1),
+        ("check --help", 1),
+        ("man", 1),
+        ("completions bash", 1),
+        (&format!("check {good}"), 1),
+        (&format!("check --json {good}"), 1),
+        (&format!("explain --config {good} 2001:db8::5"), 1),
+        (&format!("explain --json --config {good} 2001:db8::5"), 1),
+        (&format!("import {ndppd}"), 1),
+        (&format!("doctor --config {good}"), 1),
+        (&format!("doctor --json --config {good}"), 1),
+        // Beside what failed before.
+        (&format!("status --json --config {good}"), 1),
+        (&format!("reload --json --config {good}"), 1),
+        ("--json --nonsense", 2),
+    ] {
+        let (said, code) = into(fs::File::options().write(true).open("/dev/full").unwrap(), command);
+        assert_eq!((said.matches(sentence).count(), code), (1, Some(status)), "{command}: {said}");
+        let has_failed_before = command.contains("status --json") || command.contains("reload");
+        assert_eq!(said.contains("no lone64 answers at"), has_failed_before, "{command}: {said}");
+    }
+    // Nobody is told where nobody reads.
+    for command in ["--help", "man", "import --help", &format!("explain --config {good} 2001:db8::5")] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(into(writer, command).0, "", "{command}");
+    }
+}

@@ -7,7 +7,7 @@ mod report;
 mod running;
 
 use std::error::Error;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -178,7 +178,6 @@ fn apply(fixes: &[Fix], args: &DoctorArgs) -> Result<Fixed, Box<dyn Error>> {
         }
         if !args.yes {
             print(&format!("{}, now and in {file}? [y/N] ", fix.command()))?;
-            io::stdout().flush()?;
             let mut answer = String::new();
             io::stdin().lock().read_line(&mut answer)?;
             if !matches!(answer.trim(), "y" | "Y" | "yes") {
