@@ -62,7 +62,8 @@ fn is_quoted(line: &str) -> bool {
     gutter.is_some_and(|gutter| gutter.trim_start().bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The words of a sentence. A pair of backticks keeps what is between them, and what hangs on it, together.
+/// The words of a sentence. A pair of backticks keeps what is between them, and what hangs on it, together, and so does an
+/// equals sign: `key = "value"` is to be copied.
 fn words(sentence: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = None;
@@ -76,6 +77,7 @@ fn words(sentence: &str) -> Vec<&str> {
         }
         match start {
             None if !letter.is_whitespace() => start = Some(at),
+            Some(_) if letter == ' ' && is_beside_equals(sentence, at) => {}
             Some(from) if letter.is_whitespace() && !is_quoted => {
                 words.push(&sentence[from..at]);
                 start = None;
@@ -85,6 +87,11 @@ fn words(sentence: &str) -> Vec<&str> {
     }
     words.extend(start.map(|from| &sentence[from..]));
     words
+}
+
+/// Whether this space is one of those of ` = `.
+fn is_beside_equals(sentence: &str, space: usize) -> bool {
+    sentence[space..].starts_with(" = ") || sentence[..=space].ends_with(" = ")
 }
 
 #[cfg(test)]
@@ -108,6 +115,7 @@ mod tests {
             format!("at the\n {address}\n end\n")
         );
         assert_eq!(folded("", "", "a ` b", 3), "a `\nb\n");
+        assert_eq!(folded("", "", "write a = \"b\" or = c =", 8), "write\na = \"b\"\nor = c =\n");
     }
 
     #[test]

@@ -84,6 +84,8 @@ fn commands(name: &str) -> Vec<String> {
         format!("check {good}"),
         format!("check {wrong}"),
         format!("status --config {good}"),
+        format!("explain --config {good} 2001:1db8:1111:2222:3333:4444:5555:6602"),
+        format!("doctor --config {good}"),
         "import /nonexistent/directory/with/a/long/name/ndppd.conf".to_owned(),
         "run --range 2001:1db8:1111:2222:3333:4444:5555:6666/120=enp195s0f3np3v8".to_owned(),
         "status 2001:1db8:1111:2222:3333:4444:5555:6666/129".to_owned(),
@@ -94,14 +96,24 @@ fn commands(name: &str) -> Vec<String> {
 
 #[test]
 fn lines_fit_the_terminal() {
-    for columns in [60, 80, 120] {
+    for columns in [40, 60, 80, 120] {
         for command in commands("fits") {
             let said = on_terminal(columns, &[], &command);
             assert!(said.lines().count() >= 1, "{command}: {said}");
             for line in said.lines().filter(|line| columns::width(line) > columns) {
                 let plain: String = anstream::adapter::strip_str(line).collect();
                 let is_quoted = plain.contains(" | ");
-                let is_one_word = plain.split_whitespace().count() == 1 || plain.matches('`').count() >= 2;
+                // An address, a path, or what is to be copied: behind what the line begins with, or alone.
+                let begins = ["seen: ", "do:", "gateway:", "or:"];
+                let word = plain.trim_start();
+                // A mark, and the subject of a step.
+                let word = word.strip_prefix(['✓', '✗', '?']).map_or(word, |step| {
+                    step.trim_start().split_once(' ').map_or(step, |(_, word)| word.trim_start())
+                });
+                let word =
+                    begins.iter().find_map(|begin| word.strip_prefix(begin)).unwrap_or(word).trim_start();
+                let is_command = word.starts_with("sysctl -w ") || word.matches('`').count() >= 2;
+                let is_one_word = word.split_whitespace().count() == 1 || is_command || is_setting(word);
                 // Help is laid out for 80 columns: its examples are lines to be copied.
                 let is_example = columns < 80 && plain.starts_with("  ");
                 let is_help = command.ends_with("help") || command.ends_with("-h");
@@ -112,6 +124,29 @@ fn lines_fit_the_terminal() {
             }
         }
     }
+}
+
+/// `key = "value"`, as a file has it.
+fn is_setting(word: &str) -> bool {
+    word.split_once(" = ").is_some_and(|(key, value)| !key.contains(' ') && !value.contains(' '))
+}
+
+/// As watch(1) has it, which reads what others print.
+#[test]
+fn a_pipe_is_as_wide_as_columns_says() {
+    let good = written("pipe-good.toml", GOOD);
+    let lines = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lone64"));
+        command.args(["explain", "2001:db8::5", "--config"]).arg(&good).env_remove("COLUMNS");
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().map(str::len).max().unwrap()
+    };
+    assert!(lines(&[("COLUMNS", "40")]) <= 40 && lines(&[]) > 40);
+    // What is no number of columns says nothing, and a terminal knows better.
+    assert_eq!(lines(&[("COLUMNS", "0")]), lines(&[]));
+    assert_eq!(lines(&[("COLUMNS", "wide")]), lines(&[]));
+    let command = format!("explain --config {} 2001:db8::5", good.display());
+    assert_eq!(on_terminal(80, &[("COLUMNS", "40")], &command), on_terminal(80, &[], &command));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! is.
 //!
 //! May touch: standard output and error, whether these are terminals, and the variables of the environment that say
-//! what a terminal can show (LANG and its like, TERM, NO_COLOR).
+//! what a terminal can show (LANG and its like, TERM, NO_COLOR, COLUMNS).
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -17,9 +17,12 @@ use crate::columns;
 /// Of standard output.
 static COLUMNS: AtomicUsize = AtomicUsize::new(columns::USUAL);
 
-/// Looks how wide the terminal is. Before this, it is as wide as it usually is.
+/// Looks how wide the terminal is. Before this, it is as wide as it usually is. Programs that show what others print, as
+/// watch(1) does, say it in COLUMNS.
 pub fn measure() {
-    COLUMNS.store(columns_of(io::stdout()).unwrap_or(columns::USUAL), Ordering::Relaxed);
+    let named = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
+    let named = || named().map(|columns: usize| columns.max(NARROWEST));
+    COLUMNS.store(columns_of(io::stdout()).or_else(named).unwrap_or(columns::USUAL), Ordering::Relaxed);
 }
 
 /// Columns and rows of the terminal behind this, if it is one and says how many it has.

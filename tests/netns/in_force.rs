@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -20,6 +21,7 @@ crate::cases![
     tells_each_key_that_a_reload_changes_before_and_after,
     logs_as_much_as_options_and_environment_say,
     shows_a_part_of_the_status,
+    fits_forty_columns,
     ends_when_its_reader_does,
 ];
 
@@ -180,6 +182,31 @@ fn shows_a_part_of_the_status() {
         (known["ranges"].as_array().map(Vec::len), &known["ranges"][0]["prefix"]),
         (Some(1), &D.into())
     );
+}
+
+/// Only what cannot be broken is longer: an address, a path, a command.
+fn fits_forty_columns() {
+    let lab = Lab::veth();
+    let daemon =
+        Daemon::start(&lab, Settings::default().range(C, "br0", "").range("2001:db8:9::/64", "br7", ""));
+    let mut link = Link::open(&lab);
+    link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    fs::remove_file(daemon.config()).unwrap();
+    let (socket, guest) = (daemon.socket().display().to_string(), GUEST.to_string());
+    let explained = ["explain", "--socket", &socket, &guest];
+    for arguments in [&["status", "--socket", &socket][..], &explained[..], &["doctor"][..]] {
+        let mut command = Command::new(crate::daemon::BINARY);
+        command.args(arguments).env("COLUMNS", "40").env("LANG", "C");
+        let output = lab.host.run(|| command.output()).unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.lines().count() > 10, "{arguments:?}: {said}");
+        for line in said.lines().filter(|line| line.len() > 40) {
+            let mut words: Vec<_> = line.split_whitespace().collect();
+            let is_command = words.first() == Some(&"do:") || line.trim().starts_with('`');
+            words.retain(|word| *word != "config" && (!word.ends_with(':') || word.contains("::")));
+            assert!(words.len() == 1 || is_command, "{arguments:?}: {line}\n{said}");
+        }
+    }
 }
 
 fn ends_when_its_reader_does() {
