@@ -32,6 +32,7 @@ mod section;
 mod sockets;
 mod synonyms;
 mod tables;
+mod twice;
 mod validate;
 pub(crate) mod words;
 mod written;
