@@ -20,7 +20,12 @@ pub fn folded(first: &str, indent: &str, sentence: &str, columns: usize) -> Stri
     let mut text = String::new();
     let (mut line, mut used) = (first.to_owned(), width(first));
     let mut is_empty = true;
-    for word in words(sentence) {
+    let is_too_long = |word: &str| width(indent) + width(word) > columns && !word.contains('`');
+    let words = words(sentence).into_iter().flat_map(|word| match is_too_long(word) {
+        true => word.split(' ').collect(),
+        false => vec![word],
+    });
+    for word in words {
         let wide = width(word);
         if !is_empty && used + 1 + wide > columns {
             text += line.trim_end();
@@ -116,6 +121,11 @@ mod tests {
         );
         assert_eq!(folded("", "", "a ` b", 3), "a `\nb\n");
         assert_eq!(folded("", "", "write a = \"b\" or = c =", 8), "write\na = \"b\"\nor = c =\n");
+        assert_eq!(
+            folded("", "", "write abcd = \"efgh\"", 8),
+            "write\nabcd =\n\"efgh\"\n",
+            "no line has room for it"
+        );
     }
 
     #[test]
