@@ -28,7 +28,7 @@ use crate::kernel::sysctl::SysctlError;
 #[derive(Debug, Default)]
 pub struct Operator {
     /// The control socket.
-    control: Option<Control>,
+    pub(super) control: Option<Control>,
     /// The clients that scrape.
     pub(super) metrics: Option<Metrics>,
     /// Where the configuration comes from.
@@ -218,6 +218,7 @@ impl Daemon {
                 }
                 tracing::error!("not reloaded: the old configuration stays in force");
                 refusal.lines().iter().for_each(|line| tracing::error!("{line}"));
+                self.open_absent();
             }
         }
         self.operator.answer_reload(result);

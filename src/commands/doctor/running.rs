@@ -50,8 +50,10 @@ pub(super) fn meant(args: &DoctorArgs) -> Result<Meant, Problems> {
         .filter(|status| !has_options && (is_open || is_same(status, file.as_deref())))
         .and_then(in_force);
     let mistakes = read.as_ref().err().map(ToString::to_string);
-    let removed_from = holder(&socket).filter(|_| !socket.exists());
-    let examined = Examined { file, socket, removed_from, is_in_force: in_force.is_some(), mistakes };
+    let has_socket = socket.exists();
+    let removed_from = holder(&socket).filter(|_| !has_socket);
+    let examined =
+        Examined { file, socket, has_socket, removed_from, is_in_force: in_force.is_some(), mistakes };
     let config = match (in_force, read) {
         (Some(config), _) => config,
         (None, Ok(loaded)) => loaded.read.config,

@@ -45,7 +45,7 @@ fn removed(socket: &str, file: Option<&str>) -> Finding {
     let sentence = format!("the socket of the metrics, {socket}, is gone: nobody can read them");
     let finding =
         Finding::warning(sentence).seen(format!("lone64 status: {socket} was removed, or is another's"));
-    finding.run(Command::new(format!("lone64 reload{}", named("--config ", file))))
+    finding.run(Command::new(format!("lone64 reload{}", named("--config ", file))).lasting())
 }
 
 #[cfg(test)]
