@@ -20,7 +20,12 @@ pub fn folded(first: &str, indent: &str, sentence: &str, columns: usize) -> Stri
     let mut text = String::new();
     let (mut line, mut used) = (first.to_owned(), width(first));
     let mut is_empty = true;
-    for word in words(sentence) {
+    let is_too_long = |word: &str| width(indent) + width(word) > columns && !word.contains('`');
+    let words = words(sentence).into_iter().flat_map(|word| match is_too_long(word) {
+        true => word.split(' ').collect(),
+        false => vec![word],
+    });
+    for word in words {
         let wide = width(word);
         if !is_empty && used + 1 + wide > columns {
             text += line.trim_end();
@@ -62,7 +67,8 @@ fn is_quoted(line: &str) -> bool {
     gutter.is_some_and(|gutter| gutter.trim_start().bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The words of a sentence. A pair of backticks keeps what is between them, and what hangs on it, together.
+/// The words of a sentence. A pair of backticks keeps what is between them, and what hangs on it, together, and so does an
+/// equals sign: `key = "value"` is to be copied.
 fn words(sentence: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = None;
@@ -76,6 +82,7 @@ fn words(sentence: &str) -> Vec<&str> {
         }
         match start {
             None if !letter.is_whitespace() => start = Some(at),
+            Some(_) if letter == ' ' && is_beside_equals(sentence, at) => {}
             Some(from) if letter.is_whitespace() && !is_quoted => {
                 words.push(&sentence[from..at]);
                 start = None;
@@ -85,6 +92,11 @@ fn words(sentence: &str) -> Vec<&str> {
     }
     words.extend(start.map(|from| &sentence[from..]));
     words
+}
+
+/// Whether this space is one of those of ` = `.
+fn is_beside_equals(sentence: &str, space: usize) -> bool {
+    sentence[space..].starts_with(" = ") || sentence[..=space].ends_with(" = ")
 }
 
 #[cfg(test)]
@@ -108,6 +120,12 @@ mod tests {
             format!("at the\n {address}\n end\n")
         );
         assert_eq!(folded("", "", "a ` b", 3), "a `\nb\n");
+        assert_eq!(folded("", "", "write a = \"b\" or = c =", 8), "write\na = \"b\"\nor = c =\n");
+        assert_eq!(
+            folded("", "", "write abcd = \"efgh\"", 8),
+            "write\nabcd =\n\"efgh\"\n",
+            "no line has room for it"
+        );
     }
 
     #[test]

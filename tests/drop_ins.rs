@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use lone64::config::{self, GuestFiles, KeyOrigin, Loaded, Overrides};
+use lone64::config::{self, Compared, GuestFiles, KeyOrigin, Loaded, Overrides};
 
 const MAIN: &str = "[[range]]
 prefix = \"2001:db8:1:2:c::/112\"
@@ -163,16 +163,41 @@ fn a_drop_in_that_cannot_be_read_is_a_mistake() {
 fn the_files_say_whether_they_have_changed() {
     let folder = Folder::with(&[("lone64.toml", MAIN), ("lone64.d/a.toml", "[log]\nlevel = \"debug\"\n")]);
     let files = folder.loaded().files;
-    assert_eq!(files.have_changed(), Some(false));
+    let is = |compared: Compared| {
+        let now = files.compared().unwrap();
+        assert_eq!(format!("{now:?}"), format!("{compared:?}"));
+    };
+    is(Compared::Same);
     folder.write("lone64.toml", MAIN);
-    assert_eq!(files.have_changed(), Some(false), "the same bytes are the same");
+    is(Compared::Same);
+    // One more, one with other bytes, and one less.
     folder.write("lone64.d/b.toml", "");
-    assert_eq!(files.have_changed(), Some(true), "there is one more");
+    is(Compared::Changed);
     fs::remove_file(folder.path("lone64.d/b.toml")).unwrap();
     folder.write("lone64.d/a.toml", "[log]\nlevel = \"trace\"\n");
-    assert_eq!(files.have_changed(), Some(true), "one has other bytes");
+    is(Compared::Changed);
     fs::remove_file(folder.path("lone64.d/a.toml")).unwrap();
-    assert_eq!(files.have_changed(), Some(true), "one is gone");
+    is(Compared::Changed);
+    // One that cannot be read says nothing.
+    let link = folder.path("lone64.d/c.toml");
+    std::os::unix::fs::symlink(folder.path("nowhere"), &link).unwrap();
+    is(Compared::Unreadable(link.clone(), std::io::Error::from_raw_os_error(2)));
+    // Whatever there is beside it, and whether the directory is there: the configuration itself is gone.
+    fs::remove_file(folder.path("lone64.toml")).unwrap();
+    is(Compared::Gone(folder.path("lone64.toml")));
+    fs::remove_dir_all(&folder.0).unwrap();
+    is(Compared::Gone(folder.path("lone64.toml")));
+    folder.write("lone64.toml/x", "");
+    is(Compared::Unreadable(folder.path("lone64.toml"), std::io::Error::from_raw_os_error(21)));
+}
+
+/// What was not there at the start cannot be gone.
+#[test]
+fn drop_ins_alone_can_change_and_not_be_gone() {
+    let folder = Folder::with(&[("lone64.toml", MAIN), ("lone64.d/a.toml", "[log]\nlevel = \"debug\"\n")]);
+    let files = folder.loaded().files;
+    fs::remove_file(folder.path("lone64.d/a.toml")).unwrap();
+    assert!(matches!(files.compared(), Some(Compared::Changed)), "{:?}", files.compared());
 }
 
 #[test]

@@ -84,6 +84,8 @@ fn commands(name: &str) -> Vec<String> {
         format!("check {good}"),
         format!("check {wrong}"),
         format!("status --config {good}"),
+        format!("explain --config {good} 2001:1db8:1111:2222:3333:4444:5555:6602"),
+        format!("doctor --config {good}"),
         "import /nonexistent/directory/with/a/long/name/ndppd.conf".to_owned(),
         "run --range 2001:1db8:1111:2222:3333:4444:5555:6666/120=enp195s0f3np3v8".to_owned(),
         "status 2001:1db8:1111:2222:3333:4444:5555:6666/129".to_owned(),
@@ -94,14 +96,24 @@ fn commands(name: &str) -> Vec<String> {
 
 #[test]
 fn lines_fit_the_terminal() {
-    for columns in [60, 80, 120] {
+    for columns in [40, 60, 80, 120] {
         for command in commands("fits") {
             let said = on_terminal(columns, &[], &command);
             assert!(said.lines().count() >= 1, "{command}: {said}");
             for line in said.lines().filter(|line| columns::width(line) > columns) {
                 let plain: String = anstream::adapter::strip_str(line).collect();
                 let is_quoted = plain.contains(" | ");
-                let is_one_word = plain.split_whitespace().count() == 1 || plain.matches('`').count() >= 2;
+                // An address, a path, or what is to be copied: behind what the line begins with, or alone.
+                let begins = ["seen: ", "do:", "gateway:", "or:"];
+                let word = plain.trim_start();
+                // A mark, and the subject of a step.
+                let word = word.strip_prefix(['✓', '✗', '?']).map_or(word, |step| {
+                    step.trim_start().split_once(' ').map_or(step, |(_, word)| word.trim_start())
+                });
+                let word =
+                    begins.iter().find_map(|begin| word.strip_prefix(begin)).unwrap_or(word).trim_start();
+                let is_command = word.starts_with("sysctl -w ") || word.matches('`').count() >= 2;
+                let is_one_word = word.split_whitespace().count() == 1 || is_command || is_setting(word);
                 // Help is laid out for 80 columns: its examples are lines to be copied.
                 let is_example = columns < 80 && plain.starts_with("  ");
                 let is_help = command.ends_with("help") || command.ends_with("-h");
@@ -112,6 +124,29 @@ fn lines_fit_the_terminal() {
             }
         }
     }
+}
+
+/// `key = "value"`, as a file has it.
+fn is_setting(word: &str) -> bool {
+    word.split_once(" = ").is_some_and(|(key, value)| !key.contains(' ') && !value.contains(' '))
+}
+
+/// As watch(1) has it, which reads what others print.
+#[test]
+fn a_pipe_is_as_wide_as_columns_says() {
+    let good = written("pipe-good.toml", GOOD);
+    let lines = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lone64"));
+        command.args(["explain", "2001:db8::5", "--config"]).arg(&good).env_remove("COLUMNS");
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().map(str::len).max().unwrap()
+    };
+    assert!(lines(&[("COLUMNS", "40")]) <= 40 && lines(&[]) > 40);
+    // What is no number of columns says nothing, and a terminal knows better.
+    assert_eq!(lines(&[("COLUMNS", "0")]), lines(&[]));
+    assert_eq!(lines(&[("COLUMNS", "wide")]), lines(&[]));
+    let command = format!("explain --config {} 2001:db8::5", good.display());
+    assert_eq!(on_terminal(80, &[("COLUMNS", "40")], &command), on_terminal(80, &[], &command));
 }
 
 #[test]
@@ -157,4 +192,52 @@ fn letters_are_those_of_the_locale() {
     let value: serde_json::Value =
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
     assert!(value["steps"].is_array(), "{value}");
+}
+
+/// What is said on standard error, and the exit status, where the output goes there.
+fn into(output: impl Into<Stdio>, command: &str) -> (String, Option<i32>) {
+    let mut lone64 = Command::new(env!("CARGO_BIN_EXE_lone64"));
+    let output = lone64.args(command.split(' ')).stdin(Stdio::null()).stdout(output).output().unwrap();
+    (String::from_utf8(output.stderr).unwrap(), output.status.code())
+}
+
+#[test]
+fn what_cannot_be_written_is_said_with_its_remedy() {
+    let good = written("full-good.toml", GOOD).display().to_string();
+    let ndppd = written("full-ndppd.conf", "proxy eth0 {\n  rule 2001:db8::/64 {\n    static\n  }\n}\n")
+        .display()
+        .to_string();
+    let sentence = "lone64: cannot write to standard output: No space left on device; free some space there, or let it \
+                    go elsewhere";
+    for (command, status) in [
+        ("--help", 1),
+        ("-h", 1),
+        ("--version", 1),
+        ("help status", 1),
+        ("check --help", 1),
+        ("man", 1),
+        ("completions bash", 1),
+        (&format!("check {good}"), 1),
+        (&format!("check --json {good}"), 1),
+        (&format!("explain --config {good} 2001:db8::5"), 1),
+        (&format!("explain --json --config {good} 2001:db8::5"), 1),
+        (&format!("import {ndppd}"), 1),
+        (&format!("doctor --config {good}"), 1),
+        (&format!("doctor --json --config {good}"), 1),
+        // Beside what failed before.
+        (&format!("status --json --config {good}"), 1),
+        (&format!("reload --json --config {good}"), 1),
+        ("--json --nonsense", 2),
+    ] {
+        let (said, code) = into(fs::File::options().write(true).open("/dev/full").unwrap(), command);
+        assert_eq!((said.matches(sentence).count(), code), (1, Some(status)), "{command}: {said}");
+        let has_failed_before = command.contains("status --json") || command.contains("reload");
+        assert_eq!(said.contains("no lone64 answers at"), has_failed_before, "{command}: {said}");
+    }
+    // Nobody is told where nobody reads.
+    for command in ["--help", "man", "import --help", &format!("explain --config {good} 2001:db8::5")] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(into(writer, command).0, "", "{command}");
+    }
 }

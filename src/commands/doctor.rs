@@ -7,7 +7,7 @@ mod report;
 mod running;
 
 use std::error::Error;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ use ipnet::Ipv6Net;
 use serde_json::json;
 
 use super::options::parse_range;
+use super::terminal::folded;
 use super::{Outcome, failure, print, show};
 use crate::doctor::{Check, FORWARDING, Finding, Fix, Host, Remedy, Severity, examine, fix, gather};
 use crate::engine::facts::IfName;
@@ -87,7 +88,7 @@ pub fn run(args: &DoctorArgs) -> Outcome {
             (host, results) = look(args)?;
             host.asked_for.extend(asked_for);
             if !args.json {
-                print(&format!("\n{}\n", summary(&results)))?;
+                show(&format!("\n{}", summary(&results)))?;
             }
         }
     }
@@ -170,15 +171,15 @@ fn apply(fixes: &[Fix], args: &DoctorArgs) -> Result<Fixed, Box<dyn Error>> {
         if is_refused && fix.key == FORWARDING {
             if !args.json {
                 let command = fix.command();
-                print(&format!(
-                    "not done: {command}: without the setting before it the default route is lost\n"
-                ))?;
+                let sentence =
+                    format!("`{command}`: without the setting before it the default route is lost");
+                show(&folded("not done: ", "    ", &sentence))?;
             }
             continue;
         }
         if !args.yes {
-            print(&format!("{}, now and in {file}? [y/N] ", fix.command()))?;
-            io::stdout().flush()?;
+            let question = folded("", "    ", &format!("`{}`, now and in {file}? [y/N]", fix.command()));
+            show(&format!("{} ", question.trim_end()))?;
             let mut answer = String::new();
             io::stdin().lock().read_line(&mut answer)?;
             if !matches!(answer.trim(), "y" | "Y" | "yes") {
@@ -191,7 +192,8 @@ fn apply(fixes: &[Fix], args: &DoctorArgs) -> Result<Fixed, Box<dyn Error>> {
         }
         applied.push(fix.clone());
         if !args.json {
-            print(&format!("done: {}, and written to {file}\n", fix.command()))?;
+            let sentence = format!("`{}`, and written to {file}", fix.command());
+            show(&folded("done: ", "    ", &sentence))?;
         }
     }
     Ok(Fixed { applied, failed: None })

@@ -3,6 +3,7 @@
 //! May touch: standard output and error.
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -35,19 +36,32 @@ pub fn tell(error: &(dyn Error + 'static), form: Form) -> ExitCode {
         Form::Json => print(&format!("{:#}\n", json!({ "error": described(error) }))),
         Form::JsonLines => print(&format!("{}\n", json!({ "error": described(error) }))),
     };
-    if let Err(error) = said {
-        complain(&format!("lone64: cannot write to standard output: {error}\n"));
+    if let Err(unwritten) = said {
+        // It may be that very thing that failed before.
+        let text = explanation::of(error);
+        if text != explanation::of(&unwritten) {
+            complain(&format!("{text}\n"));
+        }
+        tell_unwritten(&unwritten);
     }
     ExitCode::FAILURE
+}
+
+fn tell_unwritten(error: &io::Error) {
+    complain(&format!("{}\n", explanation::of(error)));
 }
 
 /// Says that a command line is none, or shows the help that it asks for.
 pub fn tell_usage(error: &clap::Error, form: Form) -> ExitCode {
     let text = error.render();
     if !error.use_stderr() {
-        // A reader that is gone has seen enough.
-        let _ = show(&text.ansi().to_string());
-        return ExitCode::SUCCESS;
+        return match show(&text.ansi().to_string()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tell_unwritten(&error);
+                ExitCode::FAILURE
+            }
+        };
     }
     if form == Form::Text {
         complain(&text.ansi().to_string());
@@ -55,8 +69,10 @@ pub fn tell_usage(error: &clap::Error, form: Form) -> ExitCode {
     }
     let message = text.to_string();
     let error = json!({ "error": { "code": "usage", "message": message.trim_end() } });
-    // Who cannot be told that gets the status.
-    let _ = print(&format!("{error:#}\n"));
+    if let Err(unwritten) = print(&format!("{error:#}\n")) {
+        complain(&text.ansi().to_string());
+        tell_unwritten(&unwritten);
+    }
     ExitCode::from(2)
 }
 
@@ -87,7 +103,6 @@ pub(super) fn described(error: &(dyn Error + 'static)) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::path::PathBuf;
 
     use super::*;

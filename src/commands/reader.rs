@@ -2,12 +2,14 @@
 //!
 //! May touch: standard output, and a socket that something is waited for on.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::terminal::put;
 
 /// Whether anybody reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +20,7 @@ pub(super) enum Reader {
 
 /// Shows a text at once.
 pub(super) fn show(text: &str) -> io::Result<Reader> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match put(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
         result => result.map(|()| Reader::There),
     }

@@ -2,9 +2,9 @@
 //! is.
 //!
 //! May touch: standard output and error, whether these are terminals, and the variables of the environment that say
-//! what a terminal can show (LANG and its like, TERM, NO_COLOR).
+//! what a terminal can show (LANG and its like, TERM, NO_COLOR, COLUMNS).
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,9 +17,12 @@ use crate::columns;
 /// Of standard output.
 static COLUMNS: AtomicUsize = AtomicUsize::new(columns::USUAL);
 
-/// Looks how wide the terminal is. Before this, it is as wide as it usually is.
+/// Looks how wide the terminal is. Before this, it is as wide as it usually is. Programs that show what others print, as
+/// watch(1) does, say it in COLUMNS.
 pub fn measure() {
-    COLUMNS.store(columns_of(io::stdout()).unwrap_or(columns::USUAL), Ordering::Relaxed);
+    let named = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
+    let named = || named().map(|columns: usize| columns.max(NARROWEST));
+    COLUMNS.store(columns_of(io::stdout()).or_else(named).unwrap_or(columns::USUAL), Ordering::Relaxed);
 }
 
 /// Columns and rows of the terminal behind this, if it is one and says how many it has.
@@ -71,10 +74,28 @@ fn painted(text: &str, colour: AnsiColor) -> String {
 
 /// Writes what programs read to standard output. A reader that has seen enough (`| head`) is no failure.
 pub(super) fn print(text: &str) -> io::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    match put(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// Writes it to standard output, with nothing left behind in memory. An error says what helps.
+pub(super) fn put(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritten)
+}
+
+/// The same error as a sentence for people.
+fn unwritten(error: io::Error) -> io::Error {
+    let remedy = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space there, or let it go elsewhere",
+        _ => "let it go elsewhere, such as to a file",
+    };
+    // The number is for programs, and the words before it say the same.
+    let words = error.to_string();
+    let words = words.split(" (os error").next().unwrap_or_default();
+    io::Error::new(error.kind(), format!("cannot write to standard output: {words}; {remedy}"))
 }
 
 /// Writes what people read to standard output.
@@ -114,12 +135,12 @@ pub(super) struct Shown(());
 impl Write for Shown {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Formatting hands over whole letters.
-        io::stdout().lock().write_all(readable(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        put(&readable(&String::from_utf8_lossy(bytes)))?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
+        put("")
     }
 }
 

@@ -15,6 +15,7 @@ use super::prefix::{self, Bare};
 use super::problem::{Place, Report};
 use super::schema::{self, TABLES, Table, Times};
 use super::section::{Section, at, kind, list, meant_table};
+use super::twice::Twice;
 use super::{synonyms, tables};
 
 /// One text of those that make a configuration.
@@ -47,8 +48,12 @@ pub(super) fn read(sources: &[Source<'_>], report: &mut Report<'_>) -> (File, Gr
             continue;
         }
         let (mut wrong, mut beside) = (report.empty(), report.empty());
+        let twice = Twice::of(source.text, document.get_ref(), errors.iter().take(MOST_ERRORS));
         for error in errors.iter().take(MOST_ERRORS) {
-            grammar_problem(source, error.message(), error.span(), &mut wrong);
+            match error.span().filter(|_| error.message() == Twice::MESSAGE) {
+                Some(span) => twice.tell(&span, source.start, &mut wrong),
+                None => grammar_problem(source, error.message(), error.span(), &mut wrong),
+            }
         }
         walk(document.get_ref(), source.start, &mut file, &mut once, &mut beside);
         beside.retain_beside(&wrong);
@@ -206,12 +211,7 @@ fn grammar_problem(source: &Source<'_>, message: &str, span: Option<Range<usize>
             return;
         }
     }
-    match message {
-        "duplicate key" => report.push(&place, "this is written twice").help("remove one of them"),
-        _ => {
-            report.push(&place, format!("this is not TOML: {message}"));
-        }
-    }
+    report.push(&place, format!("this is not TOML: {message}"));
 }
 
 /// Mistakes in the grammar that are told: a file with more of them is something else than TOML.

@@ -32,6 +32,19 @@ pub struct Files {
     is_readable_again: bool,
 }
 
+/// What files are now, beside what was read of them.
+#[derive(Debug)]
+pub enum Compared {
+    /// They say the same.
+    Same,
+    /// They say something else.
+    Changed,
+    /// The configuration is no longer there.
+    Gone(PathBuf),
+    /// This one, or this directory, cannot be read, so nobody knows.
+    Unreadable(PathBuf, io::Error),
+}
+
 /// Whether the file that is named has to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Main {
@@ -52,19 +65,28 @@ impl Files {
         self.paths().find(|path| *path == self.named)
     }
 
-    /// Whether what is there now is another thing than what was read; `None` where that cannot be told. It reads the
-    /// files, which can take long on a disk that is slow.
-    pub fn have_changed(&self) -> Option<bool> {
+    /// What is there now, beside what was read; `None` where that cannot be told. It reads the files, which can take
+    /// long on a disk that is slow.
+    pub fn compared(&self) -> Option<Compared> {
         if !self.is_readable_again {
             return None;
         }
-        let Ok(paths) = listed(&self.named) else { return Some(true) };
-        let now = paths.into_iter().map(|path| {
-            let bytes = open(&path).and_then(|file| bytes::read(file, bytes::MOST));
-            bytes.map(|bytes| (path, fingerprint(&bytes)))
-        });
-        let now: Result<Vec<_>, _> = now.collect();
-        Some(now.map_or(true, |now| now != self.read))
+        let paths = match listed(&self.named) {
+            Ok(paths) => paths,
+            Err((directory, error)) => return Some(Compared::Unreadable(directory, error)),
+        };
+        // A drop-in may go, but without the file itself nothing can be read again.
+        if let Some(main) = self.main().filter(|main| paths.first().is_none_or(|first| first != main)) {
+            return Some(Compared::Gone(main.to_owned()));
+        }
+        let mut now = Vec::new();
+        for path in paths {
+            match open(&path).and_then(|file| bytes::read(file, bytes::MOST)) {
+                Ok(bytes) => now.push((path, fingerprint(&bytes))),
+                Err(error) => return Some(Compared::Unreadable(path, error)),
+            }
+        }
+        Some(if now == self.read { Compared::Same } else { Compared::Changed })
     }
 }
 

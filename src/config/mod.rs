@@ -32,6 +32,7 @@ mod section;
 mod sockets;
 mod synonyms;
 mod tables;
+mod twice;
 mod validate;
 pub(crate) mod words;
 mod written;
@@ -48,7 +49,7 @@ pub use configuration::{
 };
 pub use duration::{lifetime, written};
 pub use effective::Effective;
-pub use files::Files;
+pub use files::{Compared, Files};
 pub use guest_files::GuestFiles;
 pub use key::{Key, KeyOrigin};
 pub use overrides::{Loaded, Overrides, Read};

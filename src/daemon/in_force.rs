@@ -10,7 +10,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::control::{Fault, Reply, Truth};
-use crate::config::{Effective, Files, GuestFiles, Key, Loaded};
+use super::socket::Bound;
+use crate::config::{Compared, Effective, Files, GuestFiles, Key, Loaded};
 
 /// The configuration that is served.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct InForce {
 #[derive(Debug)]
 pub(super) struct Told {
     files: Arc<Files>,
+    /// Where metrics are served, if it is a socket.
+    metrics: Option<Bound>,
     looks: Arc<Semaphore>,
     value: Value,
     /// If every key is wanted.
@@ -65,7 +68,7 @@ impl InForce {
     }
 
     /// As it is at this moment.
-    pub(super) fn told(&self, keys: Truth, guests: &GuestFiles) -> Told {
+    pub(super) fn told(&self, keys: Truth, guests: &GuestFiles, metrics: Option<&Bound>) -> Told {
         let refusal = self.refused.as_ref().map(|(at, fault)| {
             json!({ "seconds": at.elapsed().as_secs(), "message": fault.message, "problems": fault.problems })
         });
@@ -77,7 +80,8 @@ impl InForce {
             "guest_files": guests.problems().iter().take(MOST_PROBLEMS).collect::<Vec<_>>(),
         });
         let keys = (keys == Truth::Yes).then(|| Arc::clone(&self.effective));
-        Told { files: Arc::clone(&self.files), looks: Arc::clone(&self.looks), value, keys }
+        let (files, looks) = (Arc::clone(&self.files), Arc::clone(&self.looks));
+        Told { files, metrics: metrics.cloned(), looks, value, keys }
     }
 }
 
@@ -85,17 +89,21 @@ impl Told {
     /// Puts it into a status, with whether the files have changed since; null where they do not say so in time. The
     /// loop's thread neither waits for a file nor writes what can be very much.
     pub(super) async fn put_into(self, status: Reply) -> Reply {
-        let Self { files, looks, mut value, keys } = self;
+        let Self { files, metrics, looks, mut value, keys } = self;
         let look = async {
             let permit = looks.acquire_owned().await.ok()?;
             // A disk may be slow, or dead; then this thread keeps the permit, and no other one is stuck.
             let looked = spawn_blocking(move || {
                 let _permit = permit;
-                files.have_changed()
+                let gone = metrics.filter(|metrics| !metrics.is_there());
+                (files.compared(), gone.map(|gone| absolute(gone.path())))
             });
-            looked.await.ok().flatten()
+            looked.await.ok()
         };
-        value["changed_since"] = json!(timeout(PATIENCE, look).await.ok().flatten());
+        let (compared, gone) = timeout(PATIENCE, look).await.ok().flatten().unwrap_or_default();
+        value["metrics_gone"] = json!(gone);
+        value["changed_since"] = json!(compared.as_ref().map(|now| !matches!(now, Compared::Same)));
+        value["unreadable"] = unreadable(compared.as_ref());
         let written = spawn_blocking(move || {
             if let Some(keys) = &keys {
                 let all = keys.keys();
@@ -106,6 +114,22 @@ impl Told {
             status.with("config", &value)
         });
         written.await.unwrap_or_else(|_| Reply::fault("internal", "cannot write the status".to_owned()))
+    }
+}
+
+/// The file that cannot be compared, so that a reload is refused for it. Null where there is none.
+fn unreadable(compared: Option<&Compared>) -> Value {
+    match compared {
+        Some(Compared::Gone(file)) => {
+            json!({ "file": absolute(file), "gone": true, "message": "it is no longer there" })
+        }
+        Some(Compared::Unreadable(file, error)) => {
+            // The number is for programs, and the words before it say the same.
+            let error = error.to_string();
+            let words = error.split(" (os error").next();
+            json!({ "file": absolute(file), "gone": false, "message": words })
+        }
+        Some(Compared::Same | Compared::Changed) | None => Value::Null,
     }
 }
 

@@ -28,7 +28,7 @@ use crate::kernel::sysctl::SysctlError;
 #[derive(Debug, Default)]
 pub struct Operator {
     /// The control socket.
-    control: Option<Control>,
+    pub(super) control: Option<Control>,
     /// The clients that scrape.
     pub(super) metrics: Option<Metrics>,
     /// Where the configuration comes from.
@@ -152,6 +152,7 @@ impl Operator {
         }
         self.service.reloading();
         self.control.iter_mut().for_each(Control::restore);
+        self.metrics.iter_mut().for_each(Metrics::restore);
         self.waiting.extend(answer);
         let (source, guests) = (self.source.clone(), self.guests.files().clone());
         let before = self.in_force.as_ref().map(InForce::shared);
@@ -217,6 +218,7 @@ impl Daemon {
                 }
                 tracing::error!("not reloaded: the old configuration stays in force");
                 refusal.lines().iter().for_each(|line| tracing::error!("{line}"));
+                self.open_absent();
             }
         }
         self.operator.answer_reload(result);
@@ -257,7 +259,8 @@ impl Daemon {
                 }
                 match &self.operator.in_force {
                     Some(in_force) if params.is_first() => {
-                        let told = in_force.told(params.keys, self.operator.guests.files());
+                        let metrics = self.operator.metrics.as_ref().and_then(Metrics::bound);
+                        let told = in_force.told(params.keys, self.operator.guests.files(), metrics);
                         // Files are looked at, and that may take long.
                         tokio::spawn(async move {
                             let _ = call.answer.send(Answer::Line(told.put_into(reply).await));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::control::Fault;
+use super::Daemon;
+use super::control::{Control, Fault};
 use super::metrics::MetricsError;
 use super::socket::SocketError;
 use crate::config::{Change, GuestFiles, Loaded, Problems};
@@ -53,6 +54,19 @@ pub enum Refusal {
     /// Its reader came to an unexpected end.
     #[error("reading the configuration ended unexpectedly; please report this")]
     Broken,
+}
+
+impl Daemon {
+    /// Sockets that were not to be had at the start may be now, also where nothing else is taken of a reload.
+    pub(super) fn open_absent(&mut self) {
+        if self.operator.control.is_none() {
+            let opened = Control::open(&self.config.control.socket);
+            self.operator.control = opened.inspect_err(|error| tracing::warn!("{error}")).ok();
+        }
+        if self.operator.metrics.is_none() {
+            self.serve_metrics();
+        }
+    }
 }
 
 impl Source {

@@ -28,12 +28,17 @@ pub enum Purpose {
 /// A path that is ours.
 #[derive(Debug)]
 pub(super) struct Socket {
-    path: PathBuf,
+    bound: Bound,
     purpose: Purpose,
     /// Held as long as the socket is ours.
     lock: Flock<File>,
-    /// What we have put at the path.
-    bound: Option<Inode>,
+}
+
+/// What we have put at a path.
+#[derive(Debug, Clone)]
+pub(super) struct Bound {
+    path: PathBuf,
+    inode: Option<Inode>,
 }
 
 /// A file, whatever its name: its device and its number there.
@@ -105,27 +110,31 @@ impl Socket {
     /// Takes the path, and listens. Root and the group of this process may connect.
     pub(super) fn bind(path: &Path, purpose: Purpose) -> Result<(Self, UnixListener), SocketError> {
         make_directory(path, purpose)?;
-        let mut socket = Self { path: path.to_owned(), purpose, lock: lock(path, purpose)?, bound: None };
+        let bound = Bound { path: path.to_owned(), inode: None };
+        let mut socket = Self { bound, purpose, lock: lock(path, purpose)? };
         let listener = socket.listen()?;
         Ok((socket, listener))
     }
 
-    /// Whether clients find it: somebody may have removed it, or put something else there.
-    pub(super) fn is_there(&self) -> bool {
-        self.bound.is_some() && self.bound == inode(fs::symlink_metadata(&self.path))
+    /// What is to be found at its path.
+    pub(super) fn bound(&self) -> &Bound {
+        &self.bound
     }
 
-    /// Listens at the path once more, where [`Socket::is_there`] is false.
-    pub(super) fn bind_again(&mut self) -> Result<UnixListener, SocketError> {
-        make_directory(&self.path, self.purpose)?;
-        if inode(self.lock.metadata()) != inode(fs::metadata(lock_of(&self.path))) {
-            self.lock = lock(&self.path, self.purpose)?;
+    /// Listens at the path once more, where clients do not find it; `None` where they do.
+    pub(super) fn bind_again(&mut self) -> Result<Option<UnixListener>, SocketError> {
+        if self.bound.is_there() {
+            return Ok(None);
         }
-        self.listen()
+        make_directory(self.path(), self.purpose)?;
+        if inode(self.lock.metadata()) != inode(fs::metadata(lock_of(self.path()))) {
+            self.lock = lock(self.path(), self.purpose)?;
+        }
+        self.listen().map(Some)
     }
 
     fn listen(&mut self) -> Result<UnixListener, SocketError> {
-        let (path, purpose) = (&self.path, self.purpose);
+        let (path, purpose) = (&self.bound.path, self.purpose);
         let refused =
             || |source| SocketError::Refused { purpose, what: "listen on", path: path.clone(), source };
         free(path, purpose)?;
@@ -134,8 +143,19 @@ impl Socket {
         let bound = bind(path);
         umask(before);
         let listener = UnixListener::from_std(bound.map_err(refused())?).map_err(refused())?;
-        self.bound = inode(fs::symlink_metadata(path));
+        self.bound.inode = inode(fs::symlink_metadata(path));
         Ok(listener)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.bound.path
+    }
+}
+
+impl Bound {
+    /// Whether clients find it: somebody may have removed it, or put something else there.
+    pub(super) fn is_there(&self) -> bool {
+        self.inode.is_some() && self.inode == inode(fs::symlink_metadata(&self.path))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -146,8 +166,8 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         // It may have been removed, together with its directory, and another may be there.
-        if self.is_there() {
-            let _ = fs::remove_file(&self.path);
+        if self.bound.is_there() {
+            let _ = fs::remove_file(self.path());
         }
     }
 }

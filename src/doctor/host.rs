@@ -82,6 +82,8 @@ pub struct Examined {
     pub file: Option<PathBuf>,
     /// The control socket at which a running daemon was asked for.
     pub socket: PathBuf,
+    /// Whether there is something at its path.
+    pub has_socket: bool,
     /// The daemon whose socket that is, where somebody has removed it.
     pub removed_from: Option<i32>,
     /// Whether it is what the running daemon serves by, and not what a file says.

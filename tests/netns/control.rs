@@ -28,6 +28,7 @@ crate::cases![
     is_disturbed_by_no_client,
     takes_over_the_socket_of_one_that_died,
     makes_its_socket_again_where_somebody_has_removed_it,
+    makes_the_socket_that_it_could_not_make_at_its_start_when_it_is_told_to,
     leaves_a_file_alone_that_is_no_socket,
     has_no_socket_that_is_anothers,
 ];
@@ -293,6 +294,28 @@ fn makes_its_socket_again_where_somebody_has_removed_it() {
     fs::write(&socket, "precious").unwrap();
     daemon.stop();
     assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+    fs::remove_dir_all(place).unwrap();
+}
+
+/// Whatever becomes of the reload: somebody has to be told of that.
+fn makes_the_socket_that_it_could_not_make_at_its_start_when_it_is_told_to() {
+    let lab = Lab::veth();
+    let place = directory();
+    let [socket, metrics] = ["control.sock", "metrics.sock"].map(|name| place.join(name));
+    for path in [&socket, &metrics] {
+        fs::write(path, "in the way").unwrap();
+    }
+    let keys = format!("socket = \"{}\"\nmetrics = \"{}\"\n", socket.display(), metrics.display());
+    let settings = Settings::default().range(C, "br0", "").rest(&format!("[control]\n{keys}"));
+    let daemon = Daemon::start(&lab, settings);
+    for path in [&socket, &metrics] {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_file(daemon.config()).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    eventually("there is a socket", PATIENCE, || (socket.exists() && metrics.exists()).then_some(()));
+    assert_eq!(ask(&socket, r#"{"method":"status"}"#)["result"]["config"]["unreadable"]["gone"], true);
+    daemon.stop();
     fs::remove_dir_all(place).unwrap();
 }
 

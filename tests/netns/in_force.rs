@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -15,10 +16,12 @@ use crate::solicitation::Solicitation;
 
 crate::cases![
     tells_which_files_are_in_force_and_whether_they_still_are,
+    tells_that_the_file_is_gone_and_goes_on,
     tells_every_key_with_where_it_came_from,
     tells_each_key_that_a_reload_changes_before_and_after,
     logs_as_much_as_options_and_environment_say,
     shows_a_part_of_the_status,
+    fits_forty_columns,
     ends_when_its_reader_does,
 ];
 
@@ -71,6 +74,37 @@ fn tells_which_files_are_in_force_and_whether_they_still_are() {
     assert_eq!(last["files"], serde_json::json!([daemon.config(), drop_in]));
     assert_eq!((&last["changed_since"], &last["last_refusal"]), (&false.into(), &Value::Null));
     Link::open(&lab).answered(&Solicitation::multicast(ROUTER, PLAIN));
+    // One that is removed again is one, too.
+    fs::remove_file(&drop_in).unwrap();
+    assert_eq!((&config()["changed_since"], &config()["unreadable"]), (&true.into(), &Value::Null));
+}
+
+fn tells_that_the_file_is_gone_and_goes_on() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, timers("3s"));
+    assert_eq!(status(&daemon)["config"]["unreadable"], Value::Null);
+    let file = daemon.config().display().to_string();
+    fs::remove_file(daemon.config()).unwrap();
+    let lost = status(&daemon)["config"]["unreadable"].clone();
+    assert_eq!((&lost["file"], &lost["gone"]), (&file.as_str().into(), &true.into()), "{lost}");
+    let is_said = || {
+        let (_, said) = text("status", &daemon);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let sentence = format!("config: {file} is gone; lone64 goes on with what it has loaded before");
+        assert!(
+            said.contains(&sentence) && said.contains("So put it back, then run `lone64 reload`"),
+            "{said}"
+        );
+        assert!(!said.contains("has changed"), "{said}");
+    };
+    is_said();
+    // A reload changes nothing of that.
+    assert_eq!(ask(&daemon.socket(), r#"{"method":"reload"}"#)["error"]["code"], "refused");
+    is_said();
+    Link::open(&lab).answered(&Solicitation::multicast(ROUTER, GUEST));
+    timers("3s").write(&daemon.config());
+    assert_eq!(text("reload", &daemon), (Some(0), "Reloaded: nothing changed.\n".to_owned()));
+    assert_eq!(status(&daemon)["config"]["unreadable"], Value::Null);
 }
 
 fn tells_every_key_with_where_it_came_from() {
@@ -148,6 +182,33 @@ fn shows_a_part_of_the_status() {
         (known["ranges"].as_array().map(Vec::len), &known["ranges"][0]["prefix"]),
         (Some(1), &D.into())
     );
+}
+
+/// Only what cannot be broken is longer: an address, a path, a command.
+fn fits_forty_columns() {
+    let lab = Lab::veth();
+    let daemon =
+        Daemon::start(&lab, Settings::default().range(C, "br0", "").range("2001:db8:9::/64", "br7", ""));
+    let mut link = Link::open(&lab);
+    link.answered(&Solicitation::multicast(ROUTER, GUEST));
+    fs::remove_file(daemon.config()).unwrap();
+    let (socket, guest) = (daemon.socket().display().to_string(), GUEST.to_string());
+    let explained = ["explain", "--socket", &socket, &guest];
+    for arguments in [&["status", "--socket", &socket][..], &explained[..], &["doctor"][..]] {
+        let mut command = Command::new(crate::daemon::BINARY);
+        command.args(arguments).env("COLUMNS", "40").env("LANG", "C");
+        let output = lab.host.run(|| command.output()).unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.lines().count() > 10, "{arguments:?}: {said}");
+        for line in said.lines().filter(|line| line.len() > 40) {
+            let mut words: Vec<_> = line.split_whitespace().collect();
+            let is_command = words.first() == Some(&"do:") || line.trim().starts_with('`');
+            words.retain(|word| {
+                !["config", "warning"].contains(word) && (!word.ends_with(':') || word.contains("::"))
+            });
+            assert!(words.len() < 2 || is_command, "{arguments:?}: {line}\n{said}");
+        }
+    }
 }
 
 fn ends_when_its_reader_does() {

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
+
 use crate::client;
 use crate::daemon::{Daemon, Settings, directory};
 use crate::endpoint::PATIENCE;
@@ -20,6 +22,7 @@ crate::cases![
     leaves_alone_what_is_not_its_own,
     moves_from_a_port_to_a_path_and_back,
     is_read_by_a_scraper_behind_socat,
+    is_made_again_at_a_reload_where_somebody_has_removed_it,
 ];
 
 /// A directory of its own, gone with this.
@@ -143,6 +146,33 @@ fn moves_from_a_port_to_a_path_and_back() {
     eventually("nobody listens", PATIENCE, || listening().is_empty().then_some(()));
     answers(&lab);
     daemon.stop();
+}
+
+fn is_made_again_at_a_reload_where_somebody_has_removed_it() {
+    let (lab, place) = (Lab::veth(), Place::new());
+    let (socket, lock) = (place.socket(), place.0.join("metrics.sock.lock"));
+    let daemon = Daemon::start(&lab, at(&socket));
+    let gone = || client::status(&daemon)["config"]["metrics_gone"].clone();
+    for removed in [vec![&socket], vec![&socket, &lock]] {
+        assert!(gone().is_null(), "{}", gone());
+        removed.into_iter().for_each(|path| fs::remove_file(path).expect("it is there"));
+        assert_eq!(gone(), socket.display().to_string());
+        let said = client::lone64(&daemon.socket(), "status");
+        let said = String::from_utf8_lossy(&said.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+        let sentence =
+            format!("metrics: the socket {} is gone: `lone64 reload` has it made", socket.display());
+        assert!(said.contains(&sentence), "{said}");
+        daemon.signal(Signal::SIGHUP);
+        eventually("the socket is there again", PATIENCE, || socket.exists().then_some(()));
+        assert!(scrape(&socket).contains("lone64_build_info") && lock.exists());
+    }
+    // What another has put there stays.
+    fs::remove_file(&socket).expect("it is there");
+    fs::write(&socket, "precious").expect("our directory");
+    client::ask(&daemon.socket(), r#"{"method":"reload"}"#);
+    let said = daemon.stop();
+    assert!(said.contains("exists and is not a socket; remove it, or set another `metrics`"), "{said}");
+    assert_eq!(fs::read_to_string(&socket).expect("it is there"), "precious");
 }
 
 /// As contrib/docs/metrics.md has it.

@@ -58,7 +58,7 @@ pub enum DemoError {
     #[error("cannot build the lab: {0}")]
     Lab(&'static str, #[source] io::Error),
     /// Nowhere to print to.
-    #[error("cannot print")]
+    #[error(transparent)]
     Print(#[from] io::Error),
     /// The daemon cannot run; its own words.
     #[error("{0}")]

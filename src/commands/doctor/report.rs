@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::super::terminal::{bad, doubtful};
+use super::super::terminal::{bad, doubtful, folded};
 use super::super::wrapped;
 use super::{Results, fixes};
 use crate::doctor::{Finding, Group, Remedy, Severity};
@@ -39,7 +39,8 @@ pub(super) fn report(results: &Results, needs_upstream: bool, file: &str) -> Str
             text.push_str(&treatment("           ", &finding.remedies, file));
         }
     }
-    let _ = writeln!(text, "\n{}", summary(results));
+    text.push('\n');
+    text += &summary(results);
     text
 }
 
@@ -91,7 +92,7 @@ pub(super) fn summary(results: &Results) -> String {
     if fixable > 0 {
         let _ = write!(text, " `lone64 doctor --fix` sets {}.", counted(fixable, "sysctl"));
     }
-    text
+    folded("", "    ", &text)
 }
 
 pub(super) fn count(results: &Results, severity: Severity) -> usize {

@@ -27,18 +27,13 @@ pub(super) fn meant(args: &DoctorArgs) -> Result<Meant, Problems> {
     let mut run = arguments(args);
     let has_options = !args.upstream.is_empty() || !args.range.is_empty();
     let is_open = args.config.is_none() && !has_options;
-    let named = run.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-    let read = run.load_plain();
-    let mut socket = match &read {
-        Ok(loaded) => loaded.read.config.control.socket.clone(),
-        Err(_) => socket_in(&named),
-    };
+    let mut socket = socket_of(&run);
     let mut daemon = status(&socket);
     // One that was started with options of its own is meant too, if nothing else was named.
     if daemon.is_none() && is_open {
         let others = gather::processes().into_iter().filter_map(|process| started_with(&process));
         let answering = others.filter_map(|other| {
-            let socket = other.load_plain().ok()?.read.config.control.socket;
+            let socket = socket_of(&other);
             Some((status(&socket)?, socket, other))
         });
         if let Some((status, at, other)) = answering.into_iter().next() {
@@ -48,21 +43,35 @@ pub(super) fn meant(args: &DoctorArgs) -> Result<Meant, Problems> {
     let read = run.load_plain();
     let file = match &read {
         Ok(loaded) => loaded.files.main().map(Path::to_owned),
-        Err(_) => Some(named),
+        Err(_) => Some(named(&run)),
     };
     let in_force = daemon
         .as_ref()
         .filter(|status| !has_options && (is_open || is_same(status, file.as_deref())))
         .and_then(in_force);
     let mistakes = read.as_ref().err().map(ToString::to_string);
-    let removed_from = holder(&socket).filter(|_| !socket.exists());
-    let examined = Examined { file, socket, removed_from, is_in_force: in_force.is_some(), mistakes };
+    let has_socket = socket.exists();
+    let removed_from = holder(&socket).filter(|_| !has_socket);
+    let examined =
+        Examined { file, socket, has_socket, removed_from, is_in_force: in_force.is_some(), mistakes };
     let config = match (in_force, read) {
         (Some(config), _) => config,
         (None, Ok(loaded)) => loaded.read.config,
         (None, Err(problems)) => return Err(problems),
     };
     Ok(Meant { config, examined, daemon })
+}
+
+/// The control socket of a daemon with these options, also where its file has mistakes or is gone.
+fn socket_of(run: &RunArgs) -> PathBuf {
+    match run.load_plain() {
+        Ok(loaded) => loaded.read.config.control.socket,
+        Err(_) => run.socket.clone().unwrap_or_else(|| socket_in(&named(run))),
+    }
+}
+
+fn named(run: &RunArgs) -> PathBuf {
+    run.config.clone().unwrap_or_else(|| DEFAULT_FILE.into())
 }
 
 fn arguments(args: &DoctorArgs) -> RunArgs {

@@ -157,8 +157,11 @@ const STATUS_FIELDS: &[Term] = &[
         "config",
         "The configuration in force: file (null without one), files (with its drop-ins), loaded_seconds (ago), \
          changed_since (true if the files are different now; null if they cannot be read within two seconds), \
+         unreadable (null, or the file for which they cannot be compared: file, message, and gone, which is true if the \
+         configuration is no longer there), \
          last_refusal (null, or seconds (ago), message and problems of the last refused reload, until a reload \
-         succeeds), guest_files (what is wrong with files of guests.d, the first 16). With the param keys it also has keys, the first 10000 of them, and keys_left_out. A key has \
+         succeeds), metrics_gone (null, or \
+         the socket of the metrics where it was removed; a reload has it made again), guest_files (what is wrong with files of guests.d, the first 16). With the param keys it also has keys, the first 10000 of them, and keys_left_out. A key has \
          table, of (the prefix of the range, or the interface of the upstream), key, value and origin: default, \
          automatic (the host or other keys decide), file or drop-in (with file and line), command-line (with option) \
          or environment (with variable).",

@@ -12,7 +12,11 @@ pub(super) struct InForce {
     files: Vec<String>,
     loaded_seconds: u64,
     changed_since: Option<bool>,
+    /// Where it cannot be read again.
+    unreadable: Option<Unreadable>,
     last_refusal: Option<Refused>,
+    /// The socket of the metrics, where somebody has removed it.
+    metrics_gone: Option<String>,
     /// What is wrong with files of guests.
     #[serde(default)]
     guest_files: Vec<Mistake>,
@@ -21,6 +25,13 @@ pub(super) struct InForce {
 #[derive(Debug, Deserialize)]
 struct Mistake {
     origin: String,
+    message: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Unreadable {
+    file: String,
+    gone: bool,
     message: String,
 }
 
@@ -48,9 +59,24 @@ impl InForce {
             );
             text += &folded(&word, "    ", &sentence);
         }
-        if self.changed_since == Some(true) && self.last_refusal.is_none() {
+        if let Some(Unreadable { file, gone, message }) = &self.unreadable {
+            let (is_so, help) = if *gone {
+                ("is gone".to_owned(), "put it back")
+            } else {
+                (format!("cannot be read: {message}"), "let lone64 read it")
+            };
+            let sentence = format!(
+                "{file} {is_so}; lone64 goes on with what it has loaded before, until it is started again. So {help}, \
+                 then run `lone64 reload`"
+            );
+            text += &folded(&word, "    ", &sentence);
+        } else if self.changed_since == Some(true) && self.last_refusal.is_none() {
             let sentence = format!("{} has changed; `lone64 reload` loads it", self.name());
             text += &folded(&word, "    ", &sentence);
+        }
+        if let Some(socket) = &self.metrics_gone {
+            let sentence = format!("the socket {socket} is gone: `lone64 reload` has it made again");
+            text += &folded(&bad("metrics: "), "    ", &sentence);
         }
         for Mistake { origin, message } in self.guest_files.iter().take(MOST_MISTAKES) {
             let sentence = format!("{origin}: {message}; what it said before counts, if it was good");

@@ -82,11 +82,9 @@ impl Control {
 
     /// Listens at its path again, where somebody has removed it. Clients that are connected stay.
     pub(super) fn restore(&mut self) {
-        if self.socket.is_there() {
-            return;
-        }
         match self.socket.bind_again() {
-            Ok(listener) => {
+            Ok(None) => {}
+            Ok(Some(listener)) => {
                 // The task that accepts clients ends after this.
                 let _ = self.listeners.send(listener);
                 tracing::info!("the control socket {} was gone, and is made again", self.path().display());

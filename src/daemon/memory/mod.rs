@@ -98,7 +98,12 @@ impl Writer {
             // Once: it changes nothing but what the next start knows.
             let mut complain = |file: &Path, error: io::Error, else_what: &str| {
                 if failed.insert(file.to_owned()) {
-                    tracing::warn!("cannot write {}: {error}; {else_what}", file.display());
+                    let remedy =
+                        if error.kind() == ErrorKind::StorageFull { "; free some space there" } else { "" };
+                    // The number is for programs, and the words before it say the same.
+                    let error = error.to_string();
+                    let words = error.split(" (os error").next().unwrap_or_default();
+                    tracing::warn!("cannot write {}: {words}{remedy}; {else_what}", file.display());
                 }
             };
             loop {
@@ -123,7 +128,9 @@ impl Writer {
                     }
                 }
                 if let Err(error) = journal.write() {
-                    complain(journal.file(), error, "the next start does not know what is claimed");
+                    let else_what = "it is tried again every two seconds, and until it is written the next start does \
+                                     not know what is claimed";
+                    complain(journal.file(), error, else_what);
                 }
                 // Those who wait may have gone.
                 waiting.into_iter().for_each(|tell| _ = tell.send(()));

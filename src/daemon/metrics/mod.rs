@@ -33,7 +33,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::config::Endpoint;
-use crate::daemon::socket::Socket;
+use crate::daemon::socket::{Bound, Socket};
 pub use exposition::ANSWERED;
 use listener::Listener;
 pub use listener::MetricsError;
@@ -45,7 +45,9 @@ use stopwatch::Stopwatch;
 pub struct Metrics {
     endpoint: Endpoint,
     /// The path is free again when this is dropped.
-    _socket: Option<Socket>,
+    socket: Option<Socket>,
+    /// To the task that accepts clients: where they come from now on.
+    listeners: mpsc::UnboundedSender<Listener>,
     scrapes: mpsc::Receiver<Scrape>,
     /// Before it ends no further scrape is looked at.
     resting: Option<Pin<Box<Sleep>>>,
@@ -75,8 +77,29 @@ impl Metrics {
     pub fn open(endpoint: &Endpoint) -> Result<Self, MetricsError> {
         let (listener, socket) = Listener::bind(endpoint)?;
         let (scrapes, waiting) = mpsc::channel(MOST_SCRAPES);
-        let accepting = tokio::spawn(accept(listener, scrapes)).abort_handle();
-        Ok(Self { endpoint: endpoint.clone(), _socket: socket, scrapes: waiting, resting: None, accepting })
+        let (listeners, next) = mpsc::unbounded_channel();
+        let accepting = tokio::spawn(accept(listener, next, scrapes)).abort_handle();
+        let endpoint = endpoint.clone();
+        Ok(Self { endpoint, socket, listeners, scrapes: waiting, resting: None, accepting })
+    }
+
+    /// Listens at the path of its socket again, where somebody has removed it. Clients that are connected stay.
+    pub(super) fn restore(&mut self) {
+        let Some(socket) = &mut self.socket else { return };
+        match socket.bind_again() {
+            Ok(None) => {}
+            Ok(Some(listener)) => {
+                // The task that accepts clients ends with this.
+                let _ = self.listeners.send(Listener::Socket(listener));
+                tracing::info!("the metrics socket {} was gone, and is made again", socket.path().display());
+            }
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
+    /// What clients are to find, unless it is a port.
+    pub(super) fn bound(&self) -> Option<&Bound> {
+        self.socket.as_ref().map(Socket::bound)
     }
 
     /// Where they are.
@@ -130,11 +153,19 @@ pub(super) async fn next(metrics: &mut Option<Metrics>) -> Scrape {
 }
 
 /// Serves the clients that connect. The clients end with this.
-async fn accept(listener: Listener, scrapes: mpsc::Sender<Scrape>) {
+async fn accept(
+    mut listener: Listener,
+    mut listeners: mpsc::UnboundedReceiver<Listener>,
+    scrapes: mpsc::Sender<Scrape>,
+) {
     let mut clients = JoinSet::new();
     let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
+            Some(next) = listeners.recv() => {
+                listener = next;
+                continue;
+            }
             accepted = listener.next() => accepted,
             Some(_) = clients.join_next() => continue,
         };

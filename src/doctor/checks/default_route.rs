@@ -65,7 +65,7 @@ fn lost(host: &Host) -> Finding {
     let mut finding = finding.seen("ip -6 route show default: nothing");
     let Some(link) = towards_router(host) else {
         return finding.remedy(Remedy::Advice(
-            "add the gateway that the provider names: ip -6 route add default via GATEWAY dev INTERFACE"
+            "add the gateway that the provider names: `ip -6 route add default via GATEWAY dev INTERFACE`"
                 .to_owned(),
         ));
     };
@@ -84,7 +84,7 @@ fn lost(host: &Host) -> Finding {
             .seen(format!("ip -6 neigh: {router} dev {name} router"))
             .run(default_by(host, link.index, router)),
         None if finding.remedies.is_empty() => finding.remedy(Remedy::Advice(format!(
-            "add the gateway that the provider names: ip -6 route add default via GATEWAY dev {name}"
+            "add the gateway that the provider names: `ip -6 route add default via GATEWAY dev {name}`"
         ))),
         // The next advertisement brings it back; this asks for one.
         None => finding.run(Command::new(format!("rdisc6 -1 {name}")).lasting()),

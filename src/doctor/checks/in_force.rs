@@ -22,6 +22,10 @@ fn examine(host: &Host) -> Vec<Finding> {
     let examined = host.examined.file.as_deref().and_then(|file| std::path::absolute(file).ok());
     if !host.examined.is_in_force && examined.as_deref() != file.map(Path::new) {
         findings.push(another(file, examined.as_deref()));
+    } else if let Some(unreadable) = config["unreadable"].as_object() {
+        let said = |key: &str| unreadable.get(key).and_then(Value::as_str).unwrap_or_default();
+        let is_gone = unreadable.get("gone") == Some(&Value::Bool(true));
+        findings.push(lost(said("file"), is_gone, said("message"), file));
     } else if let Some(mistakes) = &host.examined.mistakes {
         findings.push(mistaken(mistakes, file));
     } else if let Some(refusal) = config["last_refusal"].as_object() {
@@ -44,6 +48,17 @@ fn another(file: Option<&str>, examined: Option<&Path>) -> Finding {
     Finding::warning(sentence).remedy(Remedy::Advice(
         "run `lone64 doctor` without options: then it looks at what the running lone64 serves".to_owned(),
     ))
+}
+
+/// The running daemon has read it, and cannot again. `main` is the configuration that it belongs to.
+fn lost(file: &str, is_gone: bool, message: &str, main: Option<&str>) -> Finding {
+    let (is_so, help) =
+        if is_gone { ("is gone", "put it back") } else { ("cannot be read", "let lone64 read it") };
+    let sentence =
+        format!("{file} {is_so}: lone64 goes on with what it has loaded before, until it is started again");
+    let finding = Finding::warning(sentence).seen(format!("lone64 status: {file}: {message}"));
+    let advice = format!("{help}, then run `lone64 reload{}`", named("--config ", main));
+    finding.remedy(Remedy::Advice(advice))
 }
 
 /// The next start would end with it, too.
@@ -70,7 +85,7 @@ fn shown(finding: Finding, message: &str) -> Finding {
 }
 
 /// The file as an argument, where it is not the one that is read without.
-fn named(option: &str, file: Option<&str>) -> String {
+pub(super) fn named(option: &str, file: Option<&str>) -> String {
     let file = file.filter(|file| *file != DEFAULT_FILE);
     file.map(|file| format!(" {option}{file}")).unwrap_or_default()
 }

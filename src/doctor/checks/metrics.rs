@@ -1,17 +1,22 @@
 //! Whether those who are to read the metrics can.
 
+use super::in_force::named;
 use crate::config::Endpoint;
-use crate::doctor::{Check, Finding, Group, Host, Remedy, Service};
+use crate::doctor::{Check, Command, Finding, Group, Host, Remedy, Service};
 
 /// The check.
 pub static CHECK: Check = Check {
     name: "metrics",
     group: Group::Daemon,
-    asks: "the unit lets other hosts read the metrics, where they are served to them",
+    asks: "those who are to read the metrics can: the socket is there, and the unit lets other hosts in",
     examine,
 };
 
 fn examine(host: &Host) -> Vec<Finding> {
+    let config = host.daemon.as_ref().map(|status| &status["config"]);
+    if let Some(socket) = config.and_then(|config| config["metrics_gone"].as_str()) {
+        return vec![removed(socket, config.and_then(|config| config["file"].as_str()))];
+    }
     let Some(address) = host.config.control.metrics.as_ref().and_then(Endpoint::port) else {
         return Vec::new();
     };
@@ -34,6 +39,13 @@ fn examine(host: &Host) -> Vec<Finding> {
         "write [Service] and IPAddressAllow= with the address of the Prometheus with `systemctl edit {unit}`, then \
          `systemctl restart {unit}`; or serve them to this host alone: `metrics = \"/run/lone64/metrics.sock\"`"
     )))]
+}
+
+fn removed(socket: &str, file: Option<&str>) -> Finding {
+    let sentence = format!("the socket of the metrics, {socket}, is gone: nobody can read them");
+    let finding =
+        Finding::warning(sentence).seen(format!("lone64 status: {socket} was removed, or is another's"));
+    finding.run(Command::new(format!("lone64 reload{}", named("--config ", file))).lasting())
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn refuses(service: &Service) -> Finding {
 
 fn silent(host: &Host, process: &Process) -> Finding {
     let socket = host.examined.socket.display();
-    Finding::warning(format!(
+    let finding = Finding::warning(format!(
         "a lone64 runs (process {}), and does not answer at {socket}: what it serves is not known here",
         process.pid
     ))
@@ -84,7 +84,15 @@ fn silent(host: &Host, process: &Process) -> Finding {
     .remedy(Remedy::Advice(
         "run this as root, or name the configuration that it was started with: `lone64 doctor --config F`"
             .to_owned(),
-    ))
+    ));
+    if host.examined.has_socket {
+        return finding;
+    }
+    let advice = format!(
+        "or, where that is its socket: its log says why it could not make it, and `kill -HUP {}` has it tried again",
+        process.pid
+    );
+    finding.seen(format!("there is no {socket}")).remedy(Remedy::Advice(advice))
 }
 
 fn removed(host: &Host, pid: i32) -> Finding {
@@ -93,7 +101,7 @@ fn removed(host: &Host, pid: i32) -> Finding {
         "a lone64 runs (process {pid}), but its control socket {socket} is gone: what it serves is not known here"
     ))
     .seen(format!("{socket}.lock is locked by process {pid}"))
-    .run(Command::new(format!("kill -HUP {pid}")))
+    .run(Command::new(format!("kill -HUP {pid}")).lasting())
 }
 
 fn until_boot(service: &Service) -> Option<Finding> {

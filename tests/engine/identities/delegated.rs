@@ -1,9 +1,11 @@
 //! Prefixes that are routed to guests, through the address that was heard.
 
+use std::net::Ipv6Addr;
+
 use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkLayer, LinkState, NextHop, RouteKind};
 use lone64::engine::guests::{Claim, Missing, Object};
-use lone64::engine::policy::{Downstream, GuestAddresses, GuestPolicy};
-use lone64::engine::{Claiming, Input};
+use lone64::engine::policy::{Downstream, GuestAddresses, GuestPolicy, Policy};
+use lone64::engine::{Change, Claiming, Input, Output, RouteState};
 
 use super::{has_route, identity, missing, on_two_links, place, policy};
 use crate::host::{
@@ -264,4 +266,93 @@ fn behind_a_tunnel_it_needs_no_next_hop() {
     assert!(
         host.kernel.contains(&route(PREFIX, RouteKind::Unicast(tunnel))) && host.answers_for(guest(0x1001))
     );
+}
+
+/// One address, in the kernel a route as a guest's own.
+const ONE: &str = "2001:db8:1:2:c::5/128";
+const TUNNEL: IfIndex = IfIndex(9);
+
+/// A guest behind a tunnel, as it is at this moment.
+fn behind_a_tunnel(addresses: Vec<Ipv6Addr>, delegate: &[&str]) -> Policy {
+    let mut written = policy(vec![GuestPolicy {
+        interface: "wg0".parse().ok(),
+        mac: None,
+        addresses: GuestAddresses::Listed(addresses),
+        delegate: delegate.iter().map(|prefix| net(prefix)).collect(),
+        ..identity(5)
+    }]);
+    written.ranges[0].downstream =
+        Downstream::Matching(["lxcbr0", "wg0"].map(|n| n.parse().unwrap()).to_vec());
+    written
+}
+
+/// What was done to routes to that address.
+fn changes(host: &mut Host) -> Vec<Change> {
+    let change = |output| match output {
+        Output::ChangeRoute(change) => Some(change),
+        _ => None,
+    };
+    let of = |change: &Change| match change {
+        Change::Add(route) | Change::Remove(route) => route.destination,
+    };
+    host.take().into_iter().filter_map(change).filter(|change| of(change) == net(ONE)).collect()
+}
+
+#[track_caller]
+fn is_kept_once(host: &Host, wanted: &KernelRoute) {
+    let there: Vec<_> = host.kernel.iter().filter(|route| route.destination == net(ONE)).collect();
+    assert_eq!(there, [wanted]);
+    let known: Vec<_> = host.engine.routes().filter(|(route, _)| route.destination == net(ONE)).collect();
+    assert_eq!(known, [(wanted.clone(), RouteState::Installed)]);
+}
+
+/// The address is the guest's own, or is routed to it: the same route, which another keeper has.
+#[test]
+fn a_prefix_of_one_address_takes_over_the_route_of_the_guest_and_gives_it_back() {
+    let (own, routed) = (behind_a_tunnel(vec![guest(5)], &[]), behind_a_tunnel(Vec::new(), &[ONE]));
+    let its_route = route(ONE, RouteKind::Unicast(TUNNEL));
+    for first in [&own, &routed] {
+        let mut host = Host::new(first.clone());
+        host.facts(vec![Fact::Link(link(TUNNEL, "wg0", LinkLayer::None))]);
+        assert_eq!(changes(&mut host), [Change::Add(its_route.clone())]);
+        is_kept_once(&host, &its_route);
+        for next in [&own, &routed, &own, &routed] {
+            host.input(Input::Reload(Box::new(next.clone())));
+            assert_eq!(changes(&mut host), [], "there is a way at every moment");
+            is_kept_once(&host, &its_route);
+            assert!(host.answers_for(guest(5)));
+        }
+        // Whoever has it puts it back, and takes it away.
+        for last in [&own, &routed] {
+            host.input(Input::Reload(Box::new(last.clone())));
+            host.kernel.remove(&its_route);
+            host.facts(vec![Fact::RouteGone(its_route.clone())]);
+            is_kept_once(&host, &its_route);
+        }
+        host.input(Input::Reload(Box::new(behind_a_tunnel(Vec::new(), &[]))));
+        // Neither the word nor the prefix is left; what it was live by ends in its time.
+        host.pass(seconds(700));
+        assert!(!host.is_live(guest(5)) && !host.kernel.contains(&its_route));
+        assert_eq!(host.engine.routes().filter(|(route, _)| route.destination == net(ONE)).count(), 0);
+    }
+}
+
+/// A guest that was asked for goes on to be one after the prefix is gone.
+#[test]
+fn a_guest_that_was_live_before_its_address_was_routed_has_its_own_route_again() {
+    let mut host = Host::new(policy(vec![identity(6)]));
+    host.guests.insert(guest(5), guest_mac(5));
+    host.guests.insert(address("fe80::55"), guest_mac(5));
+    host.make_live(guest(5), guest_mac(5));
+    let own = route(ONE, RouteKind::Unicast(BRIDGE));
+    is_kept_once(&host, &own);
+    let routed = GuestPolicy { addresses: GuestAddresses::Listed(Vec::new()), ..with_prefix(5, ONE) };
+    heard(&mut host, "fe80::55", 5);
+    host.input(Input::Reload(Box::new(policy(vec![routed, identity(6)]))));
+    heard(&mut host, "fe80::55", 5);
+    is_kept_once(&host, &via(ONE, "fe80::55"));
+    host.input(Input::Reload(Box::new(policy(vec![identity(6)]))));
+    assert!(!host.kernel.contains(&via(ONE, "fe80::55")));
+    assert!(host.answers_for(guest(5)));
+    is_kept_once(&host, &own);
 }

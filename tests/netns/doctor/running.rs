@@ -17,9 +17,11 @@ crate::cases![
     tells_what_systemd_says_of_the_unit,
     warns_where_the_unit_keeps_readers_of_the_metrics_away,
     finds_that_its_socket_is_gone,
+    finds_that_the_socket_of_the_metrics_is_gone,
     finds_a_second_one,
     looks_at_what_the_running_daemon_serves,
     tells_that_the_file_has_changed_or_was_refused,
+    tells_that_the_file_is_gone,
     tells_that_the_file_has_a_mistake_that_the_daemon_has_not_read,
     tells_of_another_configuration,
     warns_where_nothing_is_served_with_the_lines_that_do,
@@ -108,6 +110,22 @@ fn finds_that_its_socket_is_gone() {
     served.is_well();
 }
 
+fn finds_that_the_socket_of_the_metrics_is_gone() {
+    let socket = crate::daemon::directory().join("metrics.sock");
+    let served = Served::start_with(Lab::veth(), one(), &format!("metrics = \"{}\"\n", socket.display()));
+    served.is_well();
+    fs::remove_file(&socket).expect("it is there");
+    let warnings = served.has_no_fault();
+    let [only] = &warnings[..] else { panic!("{warnings:#?}") };
+    assert!(only.check == "metrics" && only.text.contains("is gone: nobody can read them"), "{only:?}");
+    let remedy = format!("lone64 reload --config {}", served.daemon.config().display());
+    assert_eq!(only.remedies[0].text, remedy);
+    let words: Vec<_> = remedy.split(' ').skip(1).collect();
+    let reload = Command::new(crate::daemon::BINARY).args(words).output().expect("it ends");
+    assert!(reload.status.success(), "{reload:?}");
+    served.is_well();
+}
+
 /// One that waits, under the name of a daemon: a real one ends where another serves.
 fn finds_a_second_one() {
     let served = Served::start(Lab::veth(), one());
@@ -180,6 +198,30 @@ fn tells_that_the_file_has_changed_or_was_refused() {
     let line = format!("lone64 check {named} && lone64 reload --config {named}");
     assert_eq!(warnings[0].remedies[0].text, line);
     assert!(!warnings[0].text.contains('^'), "marks stand under nothing: {warnings:#?}");
+}
+
+/// Also where the doctor has to find the daemon by the command line of its process.
+fn tells_that_the_file_is_gone() {
+    let lab = Lab::veth();
+    let daemon = Daemon::start(&lab, one());
+    let patient = Patient::with(lab, "");
+    let file = daemon.config();
+    fs::remove_file(&file).expect("its file");
+    let mut command = Command::new(crate::daemon::BINARY);
+    command.args(["doctor", "--json", "--root"]).arg(patient.directory());
+    let output = patient.lab.host.run(|| command.output()).expect("it ends");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
+    let checks = report["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|one| one["name"] == "configuration").expect("the check");
+    let finding = &check["findings"][0];
+    let file = file.display();
+    assert_eq!(
+        finding["sentence"],
+        format!("{file} is gone: lone64 goes on with what it has loaded before, until it is started again"),
+        "{report:#}"
+    );
+    let advice = finding["remedies"][0].to_string();
+    assert!(advice.contains(&format!("put it back, then run `lone64 reload --config {file}`")), "{finding}");
 }
 
 fn tells_that_the_file_has_a_mistake_that_the_daemon_has_not_read() {

@@ -70,7 +70,7 @@ fn lost_router(host: &Host, name: &str) -> Option<Finding> {
              `bridge -d link` says whether the ports learn"
         ))),
         None => finding.remedy(Remedy::Advice(format!(
-            "add the gateway that the provider names: ip -6 route add default via GATEWAY dev {name}"
+            "add the gateway that the provider names: `ip -6 route add default via GATEWAY dev {name}`"
         ))),
     })
 }
