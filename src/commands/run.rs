@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, stream};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -134,23 +134,32 @@ fn open_control(path: &Path) -> Result<Option<Control>, SocketError> {
     }
 }
 
-/// Has something whenever the process is told to stop. The handlers are in place when this returns.
+/// Has something whenever the process is told to stop. The handlers are in place when this returns. Two signals that come
+/// together are one wish: timeout(1) sends its own to the program and then to the whole group.
 fn stop_signals() -> io::Result<impl Stream<Item = io::Result<()>>> {
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
-    Ok(stream::unfold((terminate, interrupt, "stopping"), async |(mut terminate, mut interrupt, what)| {
-        let name = tokio::select! {
-            got = terminate.recv() => got.map(|()| "SIGTERM"),
-            got = interrupt.recv() => got.map(|()| "SIGINT"),
+    let first = None::<Instant>;
+    Ok(stream::unfold((terminate, interrupt, first), async |(mut terminate, mut interrupt, first)| {
+        let name = loop {
+            let name = tokio::select! {
+                got = terminate.recv() => got.map(|()| "SIGTERM"),
+                got = interrupt.recv() => got.map(|()| "SIGINT"),
+            };
+            let is_same_wish = first.is_some_and(|first| first.elapsed() < TOGETHER);
+            if name.is_none() || !is_same_wish {
+                break name;
+            }
         };
         let told = match name {
             Some(name) => {
+                let what = if first.is_some() { "stopping at once" } else { "stopping" };
                 tracing::info!("{name}: {what}");
                 Ok(())
             }
             None => Err(io::Error::other("signals no longer arrive")),
         };
-        Some((told, (terminate, interrupt, "stopping at once")))
+        Some((told, (terminate, interrupt, first.or_else(|| Some(Instant::now())))))
     }))
 }
 
@@ -168,5 +177,7 @@ fn warn_of_small_neighbor_table(downstreams: usize) {
     }
 }
 
+/// A second signal within this time says no more than the first: nobody has seen what that did.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// The kernel closes packet sockets within some 20 ms each, many at a time.
 const PATIENCE_AT_EXIT: Duration = Duration::from_secs(1);

@@ -188,6 +188,12 @@ impl Daemon {
         stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
     }
 
+    /// Whether it has ended, and nobody has asked for its exit status yet.
+    pub(crate) fn has_ended(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it is our child");
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    }
+
     /// How long it has computed so far.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
@@ -207,7 +213,14 @@ impl Daemon {
         said
     }
 
-    /// The same, and the descriptors that it has left with the service manager, with their names; they are the caller's to
+    /// It was told to stop already: its log.
+    pub(crate) fn stopped(mut self) -> String {
+        let (status, said) = self.ended();
+        assert_eq!(status.code(), Some(0), "{said}");
+        said
+    }
+
+    /// As [`Self::stop`], and the descriptors that it has left with the service manager, with their names; they are the caller's to
     /// close.
     pub(crate) fn stop_and_keep(mut self) -> (String, Vec<(String, RawFd)>) {
         self.signal(Signal::SIGTERM);

@@ -25,6 +25,7 @@ crate::cases![
     tells_the_service_manager_while_it_gives_back_and_ends_at_once_at_a_second_signal,
     removes_as_many_routes_as_there_are,
     answers_and_ends_while_nobody_reads_its_log,
+    takes_two_signals_that_come_together_for_one,
 ];
 
 /// In this process, because only a broken runtime makes the loop fail: what tells it to stop says so.
@@ -88,7 +89,11 @@ fn tells_the_service_manager_while_it_gives_back_and_ends_at_once_at_a_second_si
         lab.host.show("route show table all proto 64").is_empty().then_some(())
     });
     eventually("it has read that the kernel has removed them", PATIENCE, || daemon.is_asleep().then_some(()));
-    daemon.signal(Signal::SIGTERM);
+    // One that comes together with the first says no more than that.
+    eventually("it ends", PATIENCE, || {
+        daemon.signal(Signal::SIGTERM);
+        daemon.has_ended().then_some(())
+    });
     let said = daemon.failed();
     assert!(said.contains("SIGTERM: stopping at once"), "{said}");
     assert!(said.contains("`nft delete table ip6 lone64`"), "what is left, and what to do: {said}");
@@ -137,4 +142,21 @@ fn answers_and_ends_while_nobody_reads_its_log() {
     assert_eq!(lab.host.show("route show table all proto 64"), "");
     drop(pipe);
     fs::remove_dir_all(place).unwrap();
+}
+
+/// timeout(1) sends its signal to the program, and then once more to its whole group.
+fn takes_two_signals_that_come_together_for_one() {
+    let lab = Lab::veth();
+    let settings =
+        Settings::default().range(D, "gv1", "gateway = \"fe80::64\"").upstream("suppress-kernel = true\n");
+    let daemon = Daemon::start(&lab, settings);
+    assert!(tables(&lab).contains("lone64"));
+    // Both wait for it, however busy the machine is.
+    daemon.freeze();
+    daemon.signal(Signal::SIGINT);
+    daemon.signal(Signal::SIGTERM);
+    daemon.thaw();
+    let said = daemon.stopped();
+    assert!(said.contains("SIG") && !said.contains("at once"), "{said}");
+    assert!(!tables(&lab).contains("lone64"));
 }

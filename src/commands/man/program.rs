@@ -197,7 +197,7 @@ const SIGNALS: &[Term] = &[
         "Stop, with exit status 0. lone64 removes its routes and the addresses of gateway unless on-stop = \"keep\", \
          and restores the flags of interfaces. For some hundred routes this takes milliseconds. lone64 continues as \
          long as the kernel confirms, and reports this to the service manager. A second signal stops it at once, \
-         with exit status 1. After lone64 hand-over, which the unit runs at a restart, everything stays in the kernel \
+         with exit status 1, unless it comes within a tenth of a second, as that of timeout(1) does. After lone64 hand-over, which the unit runs at a restart, everything stays in the kernel \
          for the next start.",
     ),
 ];
