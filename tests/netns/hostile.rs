@@ -144,13 +144,15 @@ fn survives_a_guest_that_announces_twenty_thousand_addresses() {
     link.answered(&Solicitation::multicast(ROUTER, e(5)));
     let mut flooder = Endpoint::open(&veths.guests[1], "eth0");
     let before = daemon.memory();
+    // Where the machine is busy the first are forgotten again before the last have come.
+    let mut routes = 0;
     for round in 0..20_u16 {
         for n in 0..1000 {
             flooder.send(&Solicitation::dad(Veths::guest_mac(1), e(0x1000 + round * 1000 + n)).frame());
         }
         link.answered(&Solicitation::multicast(ROUTER, e(5)));
+        routes = routes.max(veths.routes().len());
     }
-    let routes = veths.routes().len();
     assert!(routes > 2, "announcements are heard");
     assert!(routes <= 512 + 2, "{routes} routes");
     let grown = daemon.memory().saturating_sub(before);
