@@ -384,3 +384,12 @@ fn one_of_which_word_comes_before_the_answer_is_taken_out_under_a_kernel_without
     let AddressChange::Add(ours) = change else { panic!("{change:?}") };
     assert!(changes.contains(&AddressChange::Remove(ours)), "{changes:?}");
 }
+
+#[test]
+fn under_a_kernel_without_numbers_one_that_takes_the_place_of_ours_stays_at_the_end() {
+    let mut home = Home::before_5_18(routed(), &[]);
+    let gone = Fact::AddressGone { link: VETHS[0], address: gateway() };
+    home.facts(vec![gone, fact(VETHS[0], 0)]);
+    home.stop();
+    assert_eq!(home.there(), [(VETHS[0], 0)]);
+}
