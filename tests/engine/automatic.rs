@@ -305,6 +305,21 @@ fn as_many_routes_as_there_may_be_are_served_and_no_more() {
 }
 
 #[test]
+fn as_many_addresses_of_the_host_as_there_may_be_are_served_and_no_more() {
+    let mut policy = automatic();
+    policy.ranges = (0..8).map(|n| range(&format!("2001:db8:1:2:4:{n:x}::/112"), "lxcbr0")).collect();
+    let mut host = host(policy);
+    let address = |n: u32| has(LO, &format!("2001:db8:1:2:5::{n:x}/128"));
+    let problem = Event::Problem(Problem::TooManyRanges);
+    host.facts((0..4_096).map(address).collect());
+    assert_eq!(host.engine.policy().ranges.len(), 8 + 4_096, "beside those that are written");
+    assert!(!host.events().contains(&problem));
+    host.facts(vec![address(4_096)]);
+    assert_eq!(host.engine.policy().ranges.len(), 8 + 4_096);
+    assert!(host.events().contains(&problem));
+}
+
+#[test]
 fn addresses_of_the_host_that_no_route_shows_are_served_as_they_come_and_go() {
     let dummy = IfIndex(9);
     let down = |index, name| {

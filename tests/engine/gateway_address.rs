@@ -369,3 +369,27 @@ fn one_that_was_not_told_yet_is_taken_out_at_the_end_also_where_others_bear_numb
     let AddressChange::Add(ours) = change else { panic!("{change:?}") };
     assert!(changes.contains(&AddressChange::Remove(ours)), "{changes:?}");
 }
+
+/// Word of it comes on another way than the answer, and may be there first.
+#[test]
+fn one_of_which_word_comes_before_the_answer_is_taken_out_under_a_kernel_without_numbers_too() {
+    let mut home = Home::before_5_18(routed(), &[]);
+    let new = IfIndex(12);
+    home.host.facts(vec![Fact::Link(veth_link(new, LinkState::Up))]);
+    let change = home.host.take().into_iter().find_map(address_change).expect("it is asked for");
+    home.host.facts(vec![fact(new, 0)]);
+    home.host.input(Input::AddressChanged(change, AddressOutcome::Done));
+    home.host.input(Input::Stop);
+    let changes: Vec<_> = home.host.take().into_iter().filter_map(address_change).collect();
+    let AddressChange::Add(ours) = change else { panic!("{change:?}") };
+    assert!(changes.contains(&AddressChange::Remove(ours)), "{changes:?}");
+}
+
+#[test]
+fn under_a_kernel_without_numbers_one_that_takes_the_place_of_ours_stays_at_the_end() {
+    let mut home = Home::before_5_18(routed(), &[]);
+    let gone = Fact::AddressGone { link: VETHS[0], address: gateway() };
+    home.facts(vec![gone, fact(VETHS[0], 0)]);
+    home.stop();
+    assert_eq!(home.there(), [(VETHS[0], 0)]);
+}

@@ -56,6 +56,24 @@ fn a_guests_route_is_in_as_soon_as_what_was_in_its_way_is_gone_and_not_tried_bef
     assert!(host.kernel.contains(&of_guest(6, BRIDGE)));
 }
 
+#[test]
+fn one_that_is_heard_while_all_is_given_back_gets_no_route() {
+    let mut host = Host::new(by_guest());
+    host.make_live(guest(5), guest_mac(5));
+    host.input(Input::Stop);
+    assert!(host.kernel.is_empty());
+    host.advertise(guest(6), guest_mac(6));
+    assert!(host.kernel.is_empty(), "{:?}", host.kernel);
+}
+
+#[test]
+fn routes_that_went_with_their_interface_are_not_removed_once_more() {
+    let mut host = Host::new(by_guest());
+    host.make_live(guest(5), guest_mac(5));
+    host.facts(vec![Fact::LinkGone(BRIDGE)]);
+    assert_eq!(route_changes(&host.take()), []);
+}
+
 fn is_told(host: &Host, text: &str) -> bool {
     host.engine.problems().iter().any(|problem| problem.to_string().contains(text))
 }

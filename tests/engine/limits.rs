@@ -215,6 +215,17 @@ fn checks_of_strangers_wait_for_so_many_addresses_only() {
     assert_eq!(host.dropped(DropReason::AskersFull), 300 - 256);
 }
 
+#[test]
+fn checks_of_strangers_for_what_is_not_ours_any_more_make_room() {
+    let mut host = Host::new(crate::host::always());
+    (0..256).for_each(|number| host.solicit(crate::host::dad(guest_mac(0x99), guest(number))));
+    host.input(Input::Reload(Box::new(crate::host::with(|policy| policy.ranges.clear()))));
+    host.pass(seconds(2));
+    host.input(Input::Reload(Box::new(crate::host::always())));
+    (256..512).for_each(|number| host.solicit(crate::host::dad(guest_mac(0x99), guest(number))));
+    assert_eq!(host.dropped(DropReason::AskersFull), 0);
+}
+
 /// Two askers, and which of them asked for targets first; each has four questions under way, which is all that there may be.
 fn crowded(first: u16, second: u16) -> Host {
     let mut host = limited(|limits| limits.pending = 8);

@@ -103,6 +103,15 @@ fn an_address_of_the_upstream_is_passed_on_as_long_as_it_is_there() {
     assert!(told(&host.take()).is_none_or(|told| answers(&told, guest(7))));
 }
 
+/// Not with the next thing that happens: until it is told, it answers for an address that the host has itself.
+#[test]
+fn it_is_told_in_the_turn_in_which_the_daemon_learns_it() {
+    let (mut host, _) = whole(|_| {});
+    host.engine.handle(Input::Facts(vec![has(UP, "2001:db8:1:2:c::7/112")]), host.now);
+    let outputs: Vec<_> = std::iter::from_fn(|| host.engine.poll_output()).collect();
+    assert!(told(&outputs).is_some_and(|told| !answers(&told, guest(7))), "{outputs:?}");
+}
+
 #[test]
 fn what_a_station_on_the_link_has_is_passed_on_until_it_has_it_no_more() {
     let (mut host, _) = whole(|_| {});

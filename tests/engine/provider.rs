@@ -259,15 +259,19 @@ fn gateways_come_first_among_those_of_which_there_is_something_to_say() {
     let mut host = Host::bare(live()).with_guest(guest(1), guest_mac(1));
     let other =
         Remembered { address: address("fe80::77"), mac: guest_mac(0x77), ..remembered(Source::Target) };
-    host.input(Input::Remembered(vec![other, remembered(Source::Global)]));
+    // It asks from another address before it is known that its station is a gateway's.
+    let second = address("2001:db8:1:2::99");
+    let again = Remembered { address: second, ..remembered(Source::Target) };
+    host.input(Input::Remembered(vec![other, again, remembered(Source::Global)]));
     host.facts(usual_facts());
     host.input(Input::Synced);
-    for (address, mac) in [(address("fe80::77"), guest_mac(0x77)), (GATEWAY, ROUTER_MAC)] {
+    let stranger = (address("fe80::77"), guest_mac(0x77));
+    for (address, mac) in [stranger, (second, ROUTER_MAC), (GATEWAY, ROUTER_MAC)] {
         source_of(&mut host, question_from(address, mac, guest(1)));
     }
     let entry = |state| Neighbor { link: UP, address: GATEWAY, mac: Some(ROUTER_MAC), state };
     host.facts(vec![Fact::Neighbor(entry(NeighborState::Reachable))]);
     let notable = host.engine.notable_askers(host.now);
     let seen: Vec<_> = notable.iter().map(|notable| (notable.asker.address, notable.is_gateway)).collect();
-    assert_eq!(seen, [(GATEWAY, true), (address("fe80::77"), false)]);
+    assert_eq!(seen, [(second, true), (GATEWAY, true), (address("fe80::77"), false)]);
 }

@@ -86,6 +86,25 @@ fn one_that_covers_the_link_alone_or_with_others_is_no_other_case() {
     }
 }
 
+/// A provider's link can be smaller than a /64, and a range as large as that takes all of its stations away.
+#[test]
+fn one_that_covers_a_link_longer_than_a_64_is_no_other_case_where_a_station_is_known_on_it() {
+    for (has_station, expected) in [(true, None), (false, Some("2001:db8:1:2:f::/112"))] {
+        let mut host =
+            Host::bare(with(|policy| policy.ranges = vec![range("2001:db8:1:2:f::/112", "lxcbr0")]));
+        host.facts(usual_facts());
+        let on_link = |prefix| {
+            Fact::Route(KernelRoute { protocol: 2, metric: 256, ..route(prefix, RouteKind::Unicast(UP)) })
+        };
+        host.facts(vec![on_link(WHOLE), on_link("2001:db8:1:2:f::/112")]);
+        if has_station {
+            host.facts(vec![has(UP, "2001:db8:1:2:f::2/112")]);
+        }
+        host.input(Input::Synced);
+        assert_eq!(routes(&host).first().map(String::as_str), expected);
+    }
+}
+
 #[test]
 fn one_that_has_the_router_in_it_takes_nothing_away() {
     // Docker's own example has the first /80 of a /64.

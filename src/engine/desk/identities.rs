@@ -8,7 +8,7 @@ use ipnet::Ipv6Net;
 use super::{Desk, Phase};
 use crate::engine::effect::Output;
 use crate::engine::event::Event;
-use crate::engine::export::{Standing, Why};
+use crate::engine::export::Why;
 use crate::engine::facts::{IfIndex, IfName, KernelRoute, NextHop};
 use crate::engine::guests::{
     By, Claim, Covered, Cursor, Ended, Missing, Object, Out, Spot, Terrain, Watched, Word,
@@ -207,15 +207,11 @@ impl Desk {
     /// found out, or is known, the newer one is taken.
     fn doubt_identity_hop(&mut self, hop: &Hop, now: Time) {
         let House { host, next_hops, budget, .. } = &mut self.house;
-        let is_asked = match next_hops.machine(hop, host) {
+        match next_hops.machine(hop, host) {
             Some((hops, ground, key)) if hops.live(key).is_some() => {
                 hops.doubt(key, Doubt::StationGone, &ground, budget, now);
-                true
             }
-            _ => false,
-        };
-        if !is_asked && !matches!(self.house.scene().routers().standing(hop), Standing::Live(_)) {
-            self.identity_hop_gone(hop, now);
+            _ => self.identity_hop_gone(hop, now),
         }
     }
 }

@@ -262,3 +262,58 @@ fn a_route_that_is_there_ends_the_wait_for_it_and_no_other() {
     many.routed(other(99), Time::ORIGIN);
     assert_eq!(many.next_due(), Some(Time::ORIGIN + Duration::from_micros(500)));
 }
+
+/// What is sent by then, with the milliseconds at which it is.
+fn sent(announcements: &mut Announcements, ground: &Link, until: Time) -> Vec<(u128, bool)> {
+    let mut sent = Vec::new();
+    while let Some(due) = announcements.next_due().filter(|due| *due <= until) {
+        let mut out = Vec::new();
+        announcements.tick(9, ground, &mut out, due);
+        let at = due.since(Time::ORIGIN).as_millis();
+        sent.extend(out.iter().map(|output| (at, matches!(output, Output::Advertise(..)))));
+    }
+    sent
+}
+
+/// The host has the target itself, and it is announced again every minute.
+fn rounds(is_free: bool) -> (Announcements, Link) {
+    let ground = Link::new(Some(Announce::Every(Duration::from_secs(60))), is_free);
+    let mut announcements = Announcements::new(&Limits::default());
+    let new = announcements.new_stations(BTreeMap::from([(UP, MAC)]), Time::ORIGIN);
+    announcements.set_own(TARGET, Some(UP), Time::ORIGIN);
+    announcements.stop(TARGET, None);
+    let upstream = ground.footing(TARGET, Time::ORIGIN).expect("it has one").upstream;
+    announcements.settle_rounds([&upstream].into_iter(), |_| None, &new, Time::ORIGIN);
+    (announcements, ground)
+}
+
+#[test]
+fn each_round_asks_the_link_and_that_it_is_silent_is_known_then() {
+    for is_free in [true, false] {
+        let (mut announcements, ground) = rounds(is_free);
+        let expected = [(60_000, false), (61_000, true), (61_000, false)];
+        assert_eq!(sent(&mut announcements, &ground, at(62_000)), expected);
+        assert_eq!(announcements.take_free().is_empty(), is_free);
+    }
+}
+
+#[test]
+fn a_round_leaves_out_what_is_being_announced_anyway_and_what_has_no_route_yet() {
+    let (mut announcements, mut ground) = rounds(true);
+    assert_eq!(sent(&mut announcements, &ground, at(58_500)), []);
+    announcements.begin(TARGET, None, at(58_500), at(58_500));
+    let expected = [(58_501, true), (58_501, false), (59_501, true), (60_501, true)];
+    assert_eq!(sent(&mut announcements, &ground, at(119_000)), expected);
+    ground.is_route_under_way = true;
+    assert_eq!(sent(&mut announcements, &ground, at(130_000)), []);
+}
+
+#[test]
+fn what_is_claimed_is_announced_unasked_only_where_that_is_known_and_no_switch_wants_the_question() {
+    for (announce, is_free) in [(Announce::Dad, true), (Announce::Yes, false)] {
+        let mut announcements = Announcements::new(&Limits::default());
+        announcements.begin_claimed(TARGET, None, Time::ORIGIN);
+        let sent = run(&mut announcements, Some(announce), is_free);
+        assert_eq!(sent[..2], [(0, false), (1_000, true)], "{announce:?}");
+    }
+}

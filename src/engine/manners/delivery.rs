@@ -211,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn more_groups_that_have_ended_than_are_told_apart_put_the_proof_off_until_they_are_too_old() {
+        let mut delivery = Delivery::default();
+        delivery.queried(UP, QUERIER, at(0));
+        (0..=1_024).for_each(|suffix| delivery.ended(UP, suffix, at(100)));
+        for (suffix, second) in [(1_024, 129), (0, 359)] {
+            delivery.came(UP, Some(suffix), at(second));
+            assert!(delivery.is_open(UP), "{suffix} may still be passed on");
+        }
+        delivery.ended(UP, 2_000, at(360));
+        assert_eq!(delivery.links[&UP].ended.len(), 1);
+        delivery.came(UP, Some(3_000), at(370));
+        assert!(!delivery.is_open(UP));
+    }
+
+    #[test]
     fn with_the_querier_goes_what_was_told_and_memory_has_its_bound() {
         let mut delivery = Delivery::default();
         hear(&mut delivery, 0..=600, 10);

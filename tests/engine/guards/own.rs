@@ -85,6 +85,35 @@ fn what_it_claims_is_not_dropped_where_it_is_heard_before_the_guard() {
 }
 
 #[test]
+fn one_that_is_found_by_its_mac_is_found_by_what_it_claims() {
+    let (mut host, _) = host(vec![GuestPolicy { interface: None, ..identity(5) }]);
+    let claim = lone64::engine::guests::Claim {
+        object: lone64::engine::guests::Object::Prefix(guest(0x77).into()),
+        interface: None,
+        mac: Some(guest_mac(5)),
+        via: None,
+        until: None,
+    };
+    host.input(Input::Claiming(lone64::engine::Claiming::Claim(claim)));
+    host.advertise(guest(9), guest_mac(5));
+    assert!(!host.is_live(guest(5)), "that is not its own");
+    host.advertise(guest(0x77), guest_mac(5));
+    assert!(host.is_live(guest(5)));
+}
+
+/// It has passed the guard, or was written by somebody else.
+#[test]
+fn what_the_kernel_has_found_is_dropped_by_no_guard() {
+    let (mut host, _) = host(vec![identity(5)]);
+    host.advertise(guest(9), guest_mac(5));
+    assert!(!host.is_live(guest(9)));
+    let (mac, state) = (Some(guest_mac(5)), lone64::engine::facts::NeighborState::Reachable);
+    let entry = lone64::engine::facts::Neighbor { link: BRIDGE, address: guest(9), mac, state };
+    host.facts(vec![Fact::Neighbor(entry)]);
+    assert!(host.is_live(guest(9)));
+}
+
+#[test]
 fn on_an_interface_without_ethernet_there_is_no_guard_and_that_is_said() {
     let wireguard = IfIndex(31);
     let mut wanted = policy(vec![GuestPolicy { interface: "wg0".parse().ok(), ..identity(5) }]);

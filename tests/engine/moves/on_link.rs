@@ -108,6 +108,23 @@ fn one_that_is_written_on_an_interface_comes_back_there_only() {
 }
 
 /// It cannot have the address.
+/// RARP and gratuitous ARP, which a guest sends that has just come and is silent otherwise.
+#[test]
+fn what_stations_say_without_ipv6_is_heard_as_long_as_a_guest_is_known_by_its_mac() {
+    let heard = |host: &mut Host| -> Vec<bool> {
+        let said = |output| if let Output::HearArrivals(are_heard) = output { Some(are_heard) } else { None };
+        host.take().into_iter().filter_map(said).collect()
+    };
+    let mut host = Host::bare(policy());
+    host.facts(crate::host::usual_facts());
+    host.input(Input::Synced);
+    assert_eq!(heard(&mut host), [true]);
+    host.input(Input::Reload(Box::new(policy())));
+    assert_eq!(heard(&mut host), [false; 0]);
+    host.input(Input::Reload(Box::new(crate::host::live())));
+    assert_eq!(heard(&mut host), [false]);
+}
+
 #[test]
 fn what_is_announced_for_a_group_of_stations_says_nothing_of_a_guest() {
     let mut host = Host::new(policy()).with_guest(guest(5), MAC);

@@ -121,12 +121,14 @@ fn a_guest_with_an_identity_comes_on_the_guests_side_alone() {
         guard: None,
     };
     for (mac, has_come) in [(guest_mac(5), true), (STRANGER, false)] {
-        let mut policy = policy(Answer::Live);
-        policy.guests = vec![identity(mac).into()];
-        let mut host = host(policy);
-        host.input(Input::Solicitation(UP, dad(mac, guest(5))));
-        let is_arrival = |event: &Event| matches!(event, Event::GuestMoved(_, GuestMove::Arrived(UP)));
-        assert_eq!(host.events().iter().any(is_arrival), has_come, "{mac}");
+        for sign in [Input::Solicitation(UP, dad(mac, guest(5))), Input::Arrived(UP, mac)] {
+            let mut policy = policy(Answer::Live);
+            policy.guests = vec![identity(mac).into()];
+            let mut host = host(policy);
+            host.input(sign.clone());
+            let is_arrival = |event: &Event| matches!(event, Event::GuestMoved(_, GuestMove::Arrived(UP)));
+            assert_eq!(host.events().iter().any(is_arrival), has_come, "{mac} {sign:?}");
+        }
     }
 }
 

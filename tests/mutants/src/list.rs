@@ -31,9 +31,17 @@ pub enum Genre {
 }
 
 /// All mutants of the files that match one of the globs, or of all that tests/mutants/config.toml names.
-pub fn list(tree: &Path, globs: &[String]) -> Vec<Mutant> {
+pub fn list(tree: &Path, place: &Path, globs: &[String]) -> Vec<Mutant> {
+    let mut config = tree.join("tests/mutants/config.toml");
+    if !globs.is_empty() {
+        // cargo-mutants lists what `--file` names besides what the configuration names, not in its place.
+        let written = std::fs::read_to_string(&config).expect("it is in the tree");
+        let lines = written.lines().filter(|line| !line.starts_with("examine_globs"));
+        config = place.join("config.toml");
+        std::fs::write(&config, lines.collect::<Vec<_>>().join("\n")).expect("the place can be written");
+    }
     let mut command = Command::new("cargo");
-    command.args(["mutants", "--config", "tests/mutants/config.toml", "--list", "--json"]).current_dir(tree);
+    command.args(["mutants", "--list", "--json", "--config"]).arg(&config).current_dir(tree);
     for glob in globs {
         command.args(["--file", glob]);
     }

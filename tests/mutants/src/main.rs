@@ -33,7 +33,7 @@ fn main() {
     let tree = std::env::current_dir().expect("there is a current directory");
     let options = options();
     std::fs::create_dir_all(&options.place).expect("the place can be written");
-    let mutants = list::list(&tree, &options.files);
+    let mutants = list::list(&tree, &options.place, &options.files);
     let path = options.place.join("results.jsonl");
     let results = Results::open(&path, &tree, &mutants);
     let refused = mutants.iter().filter(|mutant| results.of(mutant).is_some_and(|known| known == "refused"));

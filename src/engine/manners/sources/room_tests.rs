@@ -116,3 +116,46 @@ fn a_router_with_more_targets_than_there_is_room_for_is_tried_with_those_that_it
     let told = pass(&mut sources, &mut router, &[target(5_000)], 200..220);
     assert_eq!(outcomes(&told), [(205, Outcome::Found(Source::Target))]);
 }
+
+/// The last question of a row, after which it would be silent anyway.
+#[test]
+fn what_is_not_taken_and_not_asked_for_any_more_is_forgotten_after_ten_minutes() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| false);
+    let told = pass(&mut sources, &mut router, &[target(5)], 0..18);
+    assert_eq!(outcomes(&told), [(14, Outcome::NotTaken)]);
+    let told = pass(&mut sources, &mut router, &[], 18..700);
+    assert_eq!(outcomes(&told), [(617, Outcome::Over)]);
+}
+
+#[test]
+fn with_a_source_that_helps_others_begin_anew_and_what_is_taken_stays_so() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router =
+        Router::new(asker(1), |target, source| target == self::target(7) || source == Source::Global);
+    pass(&mut sources, &mut router, &[target(7)], 0..4);
+    // After the last of three checks it would be silent anyway.
+    for now in [60, 61, 62].map(|second| at(second * 1_000)) {
+        sources.ask(asker(1), target(7), (Cast::Unicast, Sight::All), || ALL.to_vec(), now);
+        sources.answer(asker(1), target(7), &Upstream, now);
+    }
+    // Nobody sends to the second any more, after the last question of a row.
+    pass(&mut sources, &mut router, &[target(5), target(6)], 70..76);
+    let told = pass(&mut sources, &mut router, &[target(5)], 76..90);
+    assert_eq!(outcomes(&told), [(78, Outcome::Found(Source::Global))]);
+    assert_eq!(told[0].1.taking, Taking { taken: 2, refused: vec![] });
+}
+
+#[test]
+fn while_sources_are_tried_other_targets_find_room_among_those_that_nothing_is_to_be_said_of() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| true);
+    for n in 1_000..2_000 {
+        router.ask(&mut sources, &[target(n)], at(u64::from(n)));
+    }
+    router.takes = Box::new(|_, _| false);
+    pass(&mut sources, &mut router, &[target(5)], 10..14);
+    assert!(sources.notable(at(14_000))[0].is_tried);
+    pass(&mut sources, &mut router, &[target(5), target(6)], 14..18);
+    assert_eq!(sources.notable(at(18_000))[0].refused, [target(6)]);
+}

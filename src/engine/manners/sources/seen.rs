@@ -306,6 +306,58 @@ mod tests {
     }
 
     #[test]
+    fn questions_without_an_answer_are_of_one_row_where_they_come_soon() {
+        let ask = |unanswered: &[u64], answered: &[u64]| {
+            let mut seen = Seen::new(TARGET, 1, at(0));
+            for millis in unanswered {
+                seen.ask(Cast::Multicast, Sight::All, at(*millis));
+            }
+            for millis in answered {
+                seen.ask(Cast::Multicast, Sight::All, at(*millis));
+                seen.answer(at(*millis));
+            }
+            seen.due()
+        };
+        assert_eq!(ask(&[60_000, 61_000], &[62_000]), None, "after the last of a row it is silent anyway");
+        assert_eq!(ask(&[60_000], &[70_000, 71_000]), Some(at(73_200)));
+    }
+
+    #[test]
+    fn a_question_from_another_address_counts_where_a_check_has_just_been_given_up() {
+        use Cast::{Multicast, Unicast};
+        let counted = |casts: &[Cast], after| {
+            let mut seen = Seen::new(TARGET, 1, at(0));
+            let mut now = 60_000;
+            for cast in casts {
+                now += 1_000;
+                seen.ask(*cast, Sight::All, at(now));
+                seen.answer(at(now));
+            }
+            let before = seen.again;
+            seen.ask_elsewhere(at(now + after));
+            seen.again - before
+        };
+        assert_eq!(counted(&[Unicast; 3], 1_000), 1);
+        assert_eq!(counted(&[Unicast], 1_000), 0, "it checks its entry, and has got an answer");
+        assert_eq!(counted(&[Multicast; 2], 1_000), 0);
+        assert_eq!(counted(&[Unicast; 3], 199), 0, "it was on its way");
+        assert_eq!(counted(&[Unicast; 3], 10_001), 0, "a packet much later");
+    }
+
+    #[test]
+    fn what_is_told_in_the_middle_of_a_row_of_checks_counts_until_the_next_row() {
+        let mut seen = Seen::new(TARGET, 1, at(0));
+        for millis in [60_000, 61_150, 62_150, 63_150] {
+            seen.ask(Cast::Unicast, Sight::All, at(millis));
+            seen.answer(at(millis));
+            if millis == 60_000 {
+                seen.tell(at(60_100));
+            }
+        }
+        assert_eq!(seen.again, 2, "the fourth may check what it was told");
+    }
+
+    #[test]
     fn silence_says_something_only_where_another_question_would_have_come() {
         let mut seen = Seen::new(TARGET, 1, at(0));
         assert_eq!(seen.due(), Some(at(2_200)));
