@@ -67,9 +67,8 @@ fn is_put_back_when_somebody_takes_it_away() {
     until_known(&lab, &mut link, GUEST);
     for _ in 0..2 {
         pins(&lab, "up0").link().unwrap().expect("it is pinned").detach().unwrap();
-        let before = hits(&lab, GUEST).unwrap();
+        // The daemon answers, or the program that it has put back by then.
         link.answered(&question());
-        assert_eq!(hits(&lab, GUEST), Some(before), "the daemon has answered");
         eventually("it is back", PATIENCE, || {
             let attached = pins(&lab, "up0").link().unwrap()?.interface().unwrap();
             (attached == Some(index(&lab, "up0"))).then_some(())
