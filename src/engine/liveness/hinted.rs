@@ -59,9 +59,9 @@ impl Liveness {
         true
     }
 
-    /// It has not replied. A guest that comes up reports its group before it has its address (RFC 4862 §5.4.2: "the node
-    /// MUST join the all-nodes multicast address and the solicited-node multicast address of the tentative address"),
-    /// which it has a retransmission time later: it is asked once more.
+    /// It has not replied. A guest that comes up reports its group before it has its address (RFC 4862 §5.4.2: "Before
+    /// sending a Neighbor Solicitation, an interface MUST join the all-nodes multicast address and the solicited-node
+    /// multicast address of the tentative address"), which it has a retransmission time later: it is asked once more.
     pub(super) fn follow_again(
         &mut self,
         target: Ipv6Addr,
