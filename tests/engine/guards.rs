@@ -83,11 +83,11 @@ fn only(outputs: &[Output]) -> Option<Guarded> {
     }
 }
 
-/// The administrator says that this guest has the address.
-fn claim(host: &mut Host, address: Ipv6Addr, number: u16, interface: &str) {
+/// The administrator says that this guest has the address, behind this interface or any.
+fn claim<'i>(host: &mut Host, address: Ipv6Addr, number: u16, interface: impl Into<Option<&'i str>>) {
     let claim = lone64::engine::guests::Claim {
         object: lone64::engine::guests::Object::Prefix(address.into()),
-        interface: interface.parse().ok(),
+        interface: interface.into().map(|name| name.parse().unwrap()),
         mac: Some(guest_mac(number)),
         via: None,
         until: None,
@@ -356,14 +356,7 @@ fn what_a_guest_claims_and_what_was_counted_of_it_outlast_news_of_its_port() {
         GuardKey::Reserved => None,
     });
     host.input(Input::GuardDropped(vec![(id.unwrap(), Breach::Router, 3)]));
-    let claim = lone64::engine::guests::Claim {
-        object: lone64::engine::guests::Object::Prefix(guest(0x77).into()),
-        interface: None,
-        mac: Some(guest_mac(5)),
-        via: None,
-        until: None,
-    };
-    host.input(Input::Claiming(lone64::engine::Claiming::Claim(claim)));
+    claim(&mut host, guest(0x77), 5, None);
     host.take();
     host.facts(vec![tap()]);
     let there = only(&host.take()).unwrap();

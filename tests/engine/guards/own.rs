@@ -66,14 +66,7 @@ fn what_it_claims_is_not_dropped_where_it_is_heard_before_the_guard() {
     host.facts(usual_facts());
     host.facts(vec![tap, has(IfIndex(25), "fe80::75/64")]);
     host.input(Input::Synced);
-    let claim = lone64::engine::guests::Claim {
-        object: lone64::engine::guests::Object::Prefix(guest(0x77).into()),
-        interface: "tap5".parse().ok(),
-        mac: Some(guest_mac(5)),
-        via: None,
-        until: None,
-    };
-    host.input(Input::Claiming(lone64::engine::Claiming::Claim(claim)));
+    claim(&mut host, guest(0x77), 5, "tap5");
     host.take();
     let mut is_heard = |target: Ipv6Addr| {
         host.input(Input::Advertisement(IfIndex(25), crate::host::reply(target, guest_mac(5))));
@@ -87,21 +80,14 @@ fn what_it_claims_is_not_dropped_where_it_is_heard_before_the_guard() {
 #[test]
 fn one_that_is_found_by_its_mac_is_found_by_what_it_claims() {
     let (mut host, _) = host(vec![GuestPolicy { interface: None, ..identity(5) }]);
-    let claim = lone64::engine::guests::Claim {
-        object: lone64::engine::guests::Object::Prefix(guest(0x77).into()),
-        interface: None,
-        mac: Some(guest_mac(5)),
-        via: None,
-        until: None,
-    };
-    host.input(Input::Claiming(lone64::engine::Claiming::Claim(claim)));
+    claim(&mut host, guest(0x77), 5, None);
     host.advertise(guest(9), guest_mac(5));
     assert!(!host.is_live(guest(5)), "that is not its own");
     host.advertise(guest(0x77), guest_mac(5));
     assert!(host.is_live(guest(5)));
 }
 
-/// It has passed the guard, or was written by somebody else.
+/// Such an entry came through the guard, or another program wrote it.
 #[test]
 fn what_the_kernel_has_found_is_dropped_by_no_guard() {
     let (mut host, _) = host(vec![identity(5)]);

@@ -322,7 +322,7 @@ fn a_prefix_of_one_address_takes_over_the_route_of_the_guest_and_gives_it_back()
             is_kept_once(&host, &its_route);
             assert!(host.answers_for(guest(5)));
         }
-        // Whoever has it puts it back, and takes it away.
+        // The one that keeps the route puts it back, and takes it away at the end.
         for last in [&own, &routed] {
             host.input(Input::Reload(Box::new(last.clone())));
             host.kernel.remove(&its_route);
