@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::io;
 
 use crate::config::Problems;
 
@@ -21,4 +22,9 @@ pub fn of(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What the system says of an error. The number behind it is for programs, and the words before it say the same.
+pub fn words(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -13,6 +13,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
 use crate::columns;
+use crate::explanation::words;
 
 /// Of standard output.
 static COLUMNS: AtomicUsize = AtomicUsize::new(columns::USUAL);
@@ -20,8 +21,10 @@ static COLUMNS: AtomicUsize = AtomicUsize::new(columns::USUAL);
 /// Looks how wide the terminal is. Before this, it is as wide as it usually is. Programs that show what others print, as
 /// watch(1) does, say it in COLUMNS.
 pub fn measure() {
-    let named = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
-    let named = || named().map(|columns: usize| columns.max(NARROWEST));
+    let named = || {
+        let columns: usize = std::env::var("COLUMNS").ok()?.parse().ok()?;
+        (columns > 0).then_some(columns.max(NARROWEST))
+    };
     COLUMNS.store(columns_of(io::stdout()).or_else(named).unwrap_or(columns::USUAL), Ordering::Relaxed);
 }
 
@@ -92,10 +95,7 @@ fn unwritten(error: io::Error) -> io::Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space there, or let it go elsewhere",
         _ => "let it go elsewhere, such as to a file",
     };
-    // The number is for programs, and the words before it say the same.
-    let words = error.to_string();
-    let words = words.split(" (os error").next().unwrap_or_default();
-    io::Error::new(error.kind(), format!("cannot write to standard output: {words}; {remedy}"))
+    io::Error::new(error.kind(), format!("cannot write to standard output: {}; {remedy}", words(&error)))
 }
 
 /// Writes what people read to standard output.

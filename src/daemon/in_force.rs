@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::control::{Fault, Reply, Truth};
 use super::socket::Bound;
 use crate::config::{Compared, Effective, Files, GuestFiles, Key, Loaded};
+use crate::explanation::words;
 
 /// The configuration that is served.
 #[derive(Debug)]
@@ -124,10 +125,7 @@ fn unreadable(compared: Option<&Compared>) -> Value {
             json!({ "file": absolute(file), "gone": true, "message": "it is no longer there" })
         }
         Some(Compared::Unreadable(file, error)) => {
-            // The number is for programs, and the words before it say the same.
-            let error = error.to_string();
-            let words = error.split(" (os error").next();
-            json!({ "file": absolute(file), "gone": false, "message": words })
+            json!({ "file": absolute(file), "gone": false, "message": words(error) })
         }
         Some(Compared::Same | Compared::Changed) | None => Value::Null,
     }

@@ -16,6 +16,8 @@ use nix::sys::stat::{Mode, major, minor, umask};
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::UnixListener;
 
+use crate::explanation::words;
+
 /// What a socket is for, and so which key of `[control]` names its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -274,11 +276,6 @@ fn free(path: &Path, purpose: Purpose) -> Result<(), SocketError> {
 
 fn with_pid(pid: Option<i32>) -> String {
     pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
-}
-
-/// The number is for programs, and the words before it say the same.
-fn words(error: &io::Error) -> String {
-    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn remedy(error: &io::Error, key: &str) -> String {

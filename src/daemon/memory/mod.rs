@@ -21,6 +21,7 @@ use tokio::task::spawn_blocking;
 use super::Daemon;
 use super::control::beside;
 use crate::engine::{Claiming, Input, Remembered};
+use crate::explanation::words;
 use claims::{Changed, Journal};
 use clocks::Clocks;
 
@@ -100,9 +101,7 @@ impl Writer {
                 if failed.insert(file.to_owned()) {
                     let remedy =
                         if error.kind() == ErrorKind::StorageFull { "; free some space there" } else { "" };
-                    // The number is for programs, and the words before it say the same.
-                    let error = error.to_string();
-                    let words = error.split(" (os error").next().unwrap_or_default();
+                    let words = words(&error);
                     tracing::warn!("cannot write {}: {words}{remedy}; {else_what}", file.display());
                 }
             };

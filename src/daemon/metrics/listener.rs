@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::{Scrape, client};
 use crate::config::Endpoint;
 use crate::daemon::socket::{Purpose, Socket, SocketError};
+use crate::explanation::words;
 
 /// What is listened on.
 #[derive(Debug)]
@@ -76,11 +77,6 @@ impl Client {
             Self::Socket(stream) => clients.spawn(client::serve(stream, scrapes)),
         }
     }
-}
-
-/// The number is for programs, and the words before it say the same.
-fn words(error: &io::Error) -> String {
-    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn remedy(error: &io::Error) -> &'static str {
