@@ -13,7 +13,7 @@ use crate::client::{ask, lone64, status};
 use crate::daemon::{BINARY, Daemon, Settings};
 use crate::endpoint::{Endpoint, PATIENCE};
 use crate::frame::{ADVERTISEMENT, target_of};
-use crate::lab::{C, Lab, ROUTER, UPSTREAM_MAC, c};
+use crate::lab::{C, GUEST, Lab, ROUTER, UPSTREAM_MAC, c};
 use crate::namespace::eventually;
 use crate::solicitation::Solicitation;
 use crate::switch::{group, groups, neighbor, ten_queries};
@@ -54,7 +54,9 @@ fn an_old_querier_knows_its_groups_as_long_and_as_short() {
 
 fn says_which_guests_a_switch_cannot_be_told_of() {
     let lab = Lab::switched();
-    let settings = || Settings::default().range(C, "br0", "").without_sentinels();
+    // Without the lab's own guest, which is found by its report at a moment that nobody knows.
+    let exclude = format!("exclude = [\"{GUEST}/128\"]");
+    let settings = || Settings::default().range(C, "br0", &exclude).without_sentinels();
     let few = settings().rest("[limits]\ngroups = 5\n");
     let daemon = Daemon::start(&lab, few.clone().upstream("announce = false\n"));
     let notes = || status(&daemon)["notes"].clone();
