@@ -159,3 +159,18 @@ fn while_sources_are_tried_other_targets_find_room_among_those_that_nothing_is_t
     pass(&mut sources, &mut router, &[target(5), target(6)], 14..18);
     assert_eq!(sources.notable(at(18_000))[0].refused, [target(6)]);
 }
+
+#[test]
+fn a_station_that_asks_from_another_address_for_the_first_time_has_not_fallen_silent() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| false);
+    pass(&mut sources, &mut router, &[target(5)], 0..4);
+    assert!(sources.notable(at(4_000))[0].is_tried);
+    let other = Asker { address: target(0xff), ..asker(1) };
+    let mut ask = |cast, second: u64| {
+        sources.ask(other, target(5), (cast, Sight::All), || ALL.to_vec(), at(second * 1_000));
+        sources.tick(at(second * 1_000 + 9_000));
+        sources.take_news()
+    };
+    assert_eq!(ask(Cast::Multicast, 4), []);
+}
