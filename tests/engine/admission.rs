@@ -2,13 +2,14 @@
 
 use std::net::Ipv6Addr;
 
+use lone64::engine::facts::{Fact, LinkLayer};
 use lone64::engine::policy::{Policy, Source};
 use lone64::engine::{Asker, Event, Holds, Input, Output, Subject};
 use lone64::wire::{Advertisement, Flags, Mac, Solicitation};
 
 use crate::host::{
-    Host, ROUTER_MAC, UP, UP_MAC, address, announcing, guest, guest_mac, millis, question, question_from,
-    seconds,
+    Host, ROUTER_MAC, UP, UP_MAC, address, announcing, guest, guest_mac, link, millis, question,
+    question_from, seconds,
 };
 
 const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
@@ -154,6 +155,23 @@ fn a_switch_that_lost_its_table_is_told_the_guest_once_more_while_its_router_ask
     assert!(told.is_some() && host.engine.announces_again(UP) == told, "{events:?}");
     pass(&mut host, 60, |_| true);
     assert_eq!(host.engine.notable_askers(host.now), [], "no source of answers was found to be better");
+}
+
+#[test]
+fn a_station_with_another_address_is_new_to_a_provider_and_that_one_has_forgotten_nothing() {
+    let mut host = host(1, announcing());
+    pass(&mut host, 20, |_| true);
+    host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(guest_mac(0xfe))))]);
+    // Its switch lets a guest through once it has seen the detection of duplicates.
+    let (mut was_kept_back, mut is_bound) = (false, false);
+    let (_, told) = pass(&mut host, 60, |question| {
+        is_bound |= question.is_dad() && was_kept_back;
+        was_kept_back |= question.source == guest(1);
+        is_hosts(question) || is_bound
+    });
+    assert!(was_kept_back && is_bound);
+    assert_eq!(told.into_iter().filter(is_verdict).collect::<Vec<_>>(), []);
+    assert_eq!(host.engine.announces_again(UP), None);
 }
 
 fn is_answered(

@@ -222,6 +222,41 @@ fn behind_a_link_without_neighbor_discovery_the_peers_that_are_routed_there_are_
 }
 
 #[test]
+fn peers_that_are_routed_to_a_downstream_are_joined_once_nobody_can_be_asked_there() {
+    let mut switch = Switch::default();
+    let mut host = Host::new(with(|policy| policy.ranges[0].routes = RangeRoutes::None));
+    host.facts(vec![Fact::Route(lone64::engine::facts::KernelRoute {
+        protocol: 3,
+        ..route("2001:db8:1:2:c::5/128", RouteKind::Unicast(BRIDGE))
+    })]);
+    assert_eq!(switch.hear(&host.take()), []);
+    let bridge = |layer| Fact::Link(link(BRIDGE, "lxcbr0", layer));
+    host.facts(vec![bridge(LinkLayer::NoDiscovery(guest_mac(0xb0)))]);
+    assert_eq!(switch.hear(&host.take()), [Heard::Begin(UP, group(5))]);
+    host.facts(vec![bridge(LinkLayer::Ethernet(guest_mac(0xb0)))]);
+    assert_eq!(switch.hear(&host.take()), [Heard::End(UP, group(5))]);
+}
+
+#[test]
+fn a_small_range_that_is_always_answered_is_joined_anew_on_an_upstream_that_is_made_anew() {
+    let mut host = Host::new(with(|policy| {
+        policy.upstreams = vec![upstream(UpstreamInterface::Named("up0".parse().unwrap()))];
+        policy.ranges[0].prefix = net("2001:db8:1:2:c::8/125");
+        policy.ranges[0].answer = Answer::Always;
+    }));
+    host.facts(vec![Fact::LinkGone(UP)]);
+    host.take();
+    let again = IfIndex(9);
+    host.facts(vec![
+        Fact::Link(link(again, "up0", LinkLayer::Ethernet(UP_MAC))),
+        has(again, "fe80::5054:ff:fe00:1/64"),
+    ]);
+    let mut switch = Switch::default();
+    switch.hear(&host.take());
+    assert_eq!(switch.on(again), (8..16).map(group).collect::<Vec<_>>());
+}
+
+#[test]
 fn an_upstream_that_is_made_anew_is_joined_anew() {
     let mut switch = Switch::default();
     let mut host = Host::new(with(|policy| {

@@ -5,7 +5,9 @@ use lone64::engine::policy::{Answer, Mld, Policy};
 use lone64::engine::{Event, Input, Note, Output};
 use lone64::wire::{MldQuery, MldVersion, MulticastRouter, MulticastRouterSolicitation};
 
-use crate::host::{BRIDGE, Host, UP, UP_MAC, guest, guest_mac, link, live, millis, net, seconds, with};
+use crate::host::{
+    BRIDGE, Host, UP, UP_MAC, guest, guest_mac, has, link, live, millis, net, question, seconds, with,
+};
 
 fn up(state: LinkState) -> Fact {
     Fact::Link(Link { state, ..link(UP, "up0", LinkLayer::Ethernet(UP_MAC)) })
@@ -184,16 +186,15 @@ fn a_switch_that_asks_is_answered_within_two_seconds_and_a_flood_once_a_second_a
     assert_eq!(told(&host.take()), []);
 }
 
+fn query() -> Input {
+    let (source_mac, source) = (guest_mac(9), "fe80::9".parse().unwrap());
+    let (version, group, max_response) = (MldVersion::V2, None, seconds(10));
+    Input::Query(UP, MldQuery { source_mac, source, version, group, max_response })
+}
+
 #[test]
 fn that_only_what_is_reported_is_asked_for_is_told_after_long_where_there_is_a_querier() {
     let one_sided = Note::OneSided("up0".parse().unwrap());
-    let query = MldQuery {
-        source_mac: guest_mac(9),
-        source: "fe80::9".parse().unwrap(),
-        version: MldVersion::V2,
-        group: None,
-        max_response: seconds(10),
-    };
     for (mld, has_querier, asks_for_others, is_told) in [
         (Mld::Reports, true, false, true),
         (Mld::No, true, false, false),
@@ -205,7 +206,7 @@ fn that_only_what_is_reported_is_asked_for_is_told_after_long_where_there_is_a_q
         host.guests.insert(guest(5), guest_mac(5));
         for round in 0..40 {
             if has_querier && round % 4 == 0 {
-                host.input(Input::Query(UP, query));
+                host.input(query());
             }
             host.ask(guest(5));
             if asks_for_others && round == 20 {
@@ -219,4 +220,51 @@ fn that_only_what_is_reported_is_asked_for_is_told_after_long_where_there_is_a_q
         host.pass(seconds(300));
         assert!(!host.engine.notes().contains(&one_sided), "{case:?}");
     }
+}
+
+#[test]
+fn a_question_for_a_group_that_was_reported_until_now_does_not_prove_that_all_come() {
+    let mut host = Host::new(live());
+    host.facts(vec![found(5)]);
+    assert_eq!(host.engine.count_groups(UP), (1, 0));
+    for _ in 0..100 {
+        host.input(query());
+        if host.is_live(guest(5)) {
+            host.pass(seconds(30));
+        }
+    }
+    assert_eq!(host.engine.count_groups(UP), (0, 0));
+    let is_proved = |host: &mut Host, number| {
+        host.solicit(question(guest(number)));
+        host.engine.querier(UP).map(|(_, is_proved)| is_proved)
+    };
+    assert_eq!(is_proved(&mut host, 5), Some(false), "switches may still pass it on");
+    assert_eq!(is_proved(&mut host, 6), Some(true));
+}
+
+#[test]
+fn a_router_is_advertised_anew_from_another_address_and_not_because_something_else_has_changed() {
+    let mut host = Host::new(routed());
+    host.pass(seconds(7));
+    host.take();
+    host.facts(vec![has(BRIDGE, "2001:db8:9:9::1/64")]);
+    assert_eq!(told(&host.take()), []);
+    let mac = guest_mac(0xfe);
+    host.facts(vec![Fact::Link(link(UP, "up0", LinkLayer::Ethernet(mac)))]);
+    let outputs = host.take();
+    assert_eq!(told(&outputs), [(UP.0, true)]);
+    let is_from = |output: &Output| matches!(output, Output::AdvertiseRouter(_, it) if it.source_mac == mac);
+    assert!(outputs.iter().any(is_from), "{outputs:?}");
+}
+
+#[test]
+fn routers_do_not_advertise_in_step_because_their_pauses_differ() {
+    let mut host = Host::new(routed());
+    host.pass(seconds(7));
+    host.take();
+    host.pass(seconds(200));
+    let sent = host.take_timed().into_iter().filter(|(_, out)| matches!(out, Output::AdvertiseRouter(..)));
+    let times: Vec<_> = sent.map(|(at, _)| at).collect();
+    let pauses: std::collections::BTreeSet<_> = times.windows(2).map(|two| two[1].since(two[0])).collect();
+    assert!(pauses.len() > 3, "{pauses:?}");
 }

@@ -60,3 +60,51 @@ fn a_question_that_was_not_waited_for_admits_only_what_was_refused() {
     admission.standings.set(guest(5), Some(5), Standing::Refused);
     assert_eq!(heard(&mut admission), (false, Standing::Admitted));
 }
+
+#[test]
+fn those_that_were_not_answered_within_half_a_second_share_the_questions_from_the_host() {
+    let mut lab = Lab::new();
+    lab.announce(1..2, &mut |_| false);
+    lab.now = lab.now + Duration::from_millis(300);
+    lab.announce(2..3, &mut |_| false);
+    lab.pass(2, &mut |question| is_hosts(question));
+    assert_eq!(lab.asked.iter().filter(|question| is_hosts(question)).count(), 2);
+}
+
+#[test]
+fn one_that_is_being_asked_for_is_left_alone_by_those_that_come_later_and_by_its_own_announcements() {
+    let mut lab = Lab::new();
+    lab.announce(1..2, &mut |_| false);
+    lab.pass(2, &mut |question| is_hosts(question));
+    lab.announce(2..3, &mut |_| false);
+    lab.pass(10, &mut |question| is_hosts(question));
+    let count = |is_it: &dyn Fn(&Solicitation) -> bool| lab.asked.iter().filter(|it| is_it(it)).count();
+    assert_eq!(count(&|asked| asked.source == guest(1)), 3);
+    assert_eq!(count(&|asked| asked.is_dad() && asked.target == guest(1)), 1);
+    let refused = [1, 2].map(|number| News::Refused(guest(number), UP, GATEWAY));
+    assert_eq!(lab.told, refused);
+    lab.announce(1..2, &mut |_| false);
+    lab.pass(10, &mut |question| is_hosts(question));
+    assert_eq!(lab.told, refused, "it was refused before");
+}
+
+#[test]
+fn one_that_is_refused_is_tried_again_also_after_its_gateway_was_down() {
+    let mut lab = Lab::new();
+    lab.announce(1..2, &mut |_| false);
+    lab.pass(10, &mut |question| is_hosts(question));
+    assert_eq!(lab.admission.count_refused(), 1);
+    lab.pass(60, &mut |_| false);
+    lab.pass(60, &mut |_| true);
+    assert_eq!(lab.admission.count_refused(), 0);
+}
+
+#[test]
+fn two_that_were_admitted_and_are_not_any_more_are_both_told() {
+    let mut lab = Lab::new();
+    lab.announce(1..3, &mut |_| true);
+    lab.pass(5, &mut |_| true);
+    lab.announce(1..3, &mut |_| false);
+    lab.pass(10, &mut |question| is_hosts(question));
+    assert_eq!(lab.told, [1, 2].map(|number| News::Refused(guest(number), UP, GATEWAY)));
+}

@@ -19,6 +19,9 @@ struct Host {
     links: Links,
     routers: Vec<Ipv6Addr>,
     is_free: bool,
+    is_announced: bool,
+    is_disputed: bool,
+    is_kept: bool,
 }
 
 fn guest(number: u32) -> Ipv6Addr {
@@ -47,9 +50,8 @@ impl Announced for Host {
             has_several: false,
             fixed: None,
         };
-        let (is_free, is_announced) = (self.is_free, true);
-        let (is_disputed, is_kept, is_shared) = (false, false, false);
-        Some(Footing { upstream, is_free, is_disputed, is_kept, is_announced, is_shared })
+        let Self { is_free, is_announced, is_disputed, is_kept, .. } = *self;
+        Some(Footing { upstream, is_free, is_disputed, is_kept, is_announced, is_shared: false })
     }
 
     fn is_route_under_way(&self, _: Ipv6Addr) -> bool {
@@ -88,7 +90,9 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let host = Host { links: Links::default(), routers: vec![GATEWAY], is_free: true };
+        let (is_free, is_announced, is_disputed, is_kept) = (true, true, false, false);
+        let (links, routers) = (Links::default(), vec![GATEWAY]);
+        let host = Host { links, routers, is_free, is_announced, is_disputed, is_kept };
         let (admission, now) = (Admission::default(), Time::at(Duration::from_secs(1_000)));
         Self { admission, host, now, asked: Vec::new(), told: Vec::new() }
     }
@@ -125,6 +129,7 @@ impl Lab {
             let mut out = Vec::new();
             self.admission.tick(&self.host, &mut out, self.now);
             assert!(self.admission.next_due().is_none_or(|next| next > self.now), "what was due is done");
+            assert!(self.admission.exams.len() <= MOST_EXAMS);
             for output in out {
                 let Output::Solicit(UP, question) = output else { panic!("{output:?}") };
                 self.asked.push(question);
@@ -214,6 +219,7 @@ fn one_that_is_refused_is_told_within_seven_seconds_and_tried_again_until_it_is_
     lab.pass(3_600, &mut |_| true);
     let asked: Vec<_> = lab.asked.iter().map(|question| question.source).collect();
     assert_eq!(asked, [guest(2)], "the first two have had their later looks");
+    assert_eq!(lab.admission.next_due(), None);
 }
 
 #[test]
@@ -325,11 +331,19 @@ fn a_gateway_that_answers_so_many_questions_a_second_refuses_nobody() {
 
 #[test]
 fn nothing_is_asked_from_an_address_that_another_station_may_have() {
-    let mut lab = Lab::new();
-    lab.host.is_free = false;
-    lab.announce(0..9, &mut |question| is_hosts(question));
-    lab.pass(600, &mut |question| is_hosts(question));
-    assert_eq!((lab.asked, lab.told), (vec![], vec![]));
+    let others: [fn(&mut Host); 4] = [
+        |host| host.is_free = false,
+        |host| host.is_announced = false,
+        |host| host.is_disputed = true,
+        |host| host.is_kept = true,
+    ];
+    for other in others {
+        let mut lab = Lab::new();
+        other(&mut lab.host);
+        lab.announce(0..9, &mut |question| is_hosts(question));
+        lab.pass(600, &mut |question| is_hosts(question));
+        assert_eq!((lab.asked, lab.told), (vec![], vec![]));
+    }
 }
 
 #[test]

@@ -317,3 +317,15 @@ fn what_is_claimed_is_announced_unasked_only_where_that_is_known_and_no_switch_w
         assert_eq!(sent[..2], [(0, false), (1_000, true)], "{announce:?}");
     }
 }
+
+#[test]
+fn a_guest_that_is_claimed_or_gone_does_not_wait_any_more() {
+    let mut announcements = Announcements::new(&Limits::default());
+    announcements.begin(TARGET, Some(3), Time::ORIGIN, Time::ORIGIN);
+    announcements.begin_claimed(TARGET, Some(3), Time::ORIGIN);
+    assert_eq!(announcements.len(), 1, "it is announced once");
+    announcements.begin(other(1), Some(4), Time::ORIGIN, Time::ORIGIN);
+    assert!(announcements.will_ask(other(1), Some(4)));
+    announcements.forget(4);
+    assert!(announcements.len() == 1 && !announcements.will_ask(other(1), Some(4)));
+}

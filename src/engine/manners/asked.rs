@@ -71,6 +71,7 @@ mod tests {
         let address = |n: usize| Ipv6Addr::from_bits(n as u128);
         assert!((0..MOST).all(|n| asked.set(address(n), Owner::Nobody, start)));
         assert!(!asked.set(address(MOST), Owner::Asked, start), "full");
+        assert!(asked.set(address(0), Owner::Nobody, start), "what is known has its place");
         assert_eq!(
             (asked.owner(address(0), start), asked.owner(address(0), later)),
             (Owner::Nobody, Owner::Unknown)

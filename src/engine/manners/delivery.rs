@@ -170,7 +170,7 @@ mod tests {
         hear(&mut delivery, 0..=590, 10);
         assert!(!is_told(&delivery) && !delivery.has_news());
         hear(&mut delivery, 600..=600, 10);
-        assert!(is_told(&delivery) && delivery.take_news());
+        assert!(is_told(&delivery) && delivery.has_news() && delivery.take_news());
         hear(&mut delivery, 610..=800, 10);
         assert!(is_told(&delivery) && !delivery.has_news());
     }

@@ -169,3 +169,15 @@ fn an_answer_to_a_question_from_elsewhere_says_nothing_of_the_kernels_own() {
     };
     assert!(asked(OWN.global) && !asked(OWN.link_local));
 }
+
+#[test]
+fn a_station_that_has_another_address_by_now_asks_with_that_one() {
+    const OTHER: Mac = Mac([2, 0, 0, 0, 0, 2]);
+    let mut filtered = watched();
+    filtered.entry(UP, ROUTER, NeighborState::Failed, at(0));
+    filtered.watch(&BTreeMap::from([((UP, ROUTER), OTHER)]), at(1));
+    filtered.entry(UP, ROUTER, NeighborState::Failed, at(2));
+    let (questions, _) = filtered.tick(|_| Some(OWN), at(2));
+    assert!(questions.iter().all(|(_, question)| question.source_link_layer == Some(OTHER)), "{questions:?}");
+    assert_eq!(questions.len(), 2, "what was known of its router is not forgotten");
+}

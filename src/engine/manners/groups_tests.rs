@@ -69,6 +69,9 @@ fn a_prefix_too_wide_is_remembered_as_long_as_it_is_too_wide() {
     groups.take_news();
     groups.end_range(wide);
     assert!(groups.take_news() && groups.too_wide().eq([]));
+    groups.stand_for_range(wide, UP, vec![wide]);
+    groups.stand_for_range(wide, UP, vec![wide]);
+    assert!(groups.take_news(), "nobody has looked since it became too wide");
 }
 
 #[test]

@@ -279,3 +279,18 @@ fn lone_group(lab: &mut Lab, number: u32) -> Ipv6Addr {
     lab.join(number, true);
     crate::wire::solicited_node(Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(number)))
 }
+
+#[test]
+fn a_change_is_told_once_more_at_another_moment_than_the_one_before() {
+    let mut lab = Lab::new(1);
+    let mut pause = |number| {
+        lab.join(number, true);
+        lab.tick();
+        let due = lab.reports.next_due().expect("it is told once more");
+        let pause = due.since(lab.now);
+        lab.pass(UNSOLICITED_REPORT_INTERVAL);
+        pause
+    };
+    let pauses = BTreeSet::from([1, 2, 3].map(&mut pause));
+    assert_eq!(pauses.len(), 3, "{pauses:?}");
+}

@@ -203,6 +203,7 @@ mod tests {
     use super::*;
 
     const TARGET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    const OTHER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
     const LINK: IfIndex = IfIndex(2);
     const PAUSE: Duration = Duration::from_secs(30);
@@ -216,6 +217,7 @@ mod tests {
         let mut rivals = Rivals::default();
         assert!(rivals.heard(TARGET, LINK, MAC, PAUSE, at(0)));
         assert!(!rivals.heard(TARGET, LINK, MAC, PAUSE, at(10)));
+        assert!(rivals.take_touched().into_iter().eq([TARGET]) && rivals.take_touched().is_empty());
         assert!(rivals.tick(PAUSE, at(39)).is_empty() && rivals.next_due() == Some(at(40)));
         assert_eq!(rivals.tick(PAUSE, at(40)), [TARGET], "the link is asked again");
         assert!(rivals.defend(TARGET) && rivals.next_due() == Some(at(100)), "ever less often");
@@ -250,10 +252,45 @@ mod tests {
     #[test]
     fn a_rival_goes_with_its_link() {
         let mut rivals = Rivals::default();
-        rivals.heard(TARGET, LINK, MAC, PAUSE, at(9));
+        for target in [OTHER, TARGET] {
+            rivals.heard(target, LINK, MAC, PAUSE, at(9));
+        }
+        rivals.asks(OTHER, LINK, MAC, at(9));
         rivals.end_link(IfIndex(3));
         assert_eq!(rivals.iter().count(), 1);
+        assert!(rivals.is_proxy(LINK, MAC) && rivals.is_denied(OTHER, LINK, MAC, at(9)));
         rivals.end_link(LINK);
         assert_eq!((rivals.iter().count(), rivals.next_due()), (0, None));
+        assert!(!rivals.is_proxy(LINK, MAC) && !rivals.is_denied(OTHER, LINK, MAC, at(9)));
+    }
+
+    #[test]
+    fn a_router_may_be_silent_three_times() {
+        let mut rivals = Rivals::default();
+        rivals.heard(TARGET, LINK, MAC, PAUSE, at(0));
+        for _ in 0..3 {
+            assert!(rivals.may_return(TARGET, |_, _| true) && !rivals.may_return(TARGET, |_, _| false));
+            rivals.count_silence(TARGET);
+        }
+        assert!(!rivals.may_return(TARGET, |_, _| true));
+    }
+
+    #[test]
+    fn whatever_strangers_say_what_is_kept_of_it_has_its_bound_and_what_is_old_makes_room() {
+        let target = |n: usize| Ipv6Addr::from_bits(n as u128);
+        let mac = |n: usize| Mac([2, 0, 0, 0, (n >> 8) as u8, n as u8]);
+        let mut rivals = Rivals::default();
+        (0..=MOST).for_each(|n| _ = rivals.refused(target(n), LINK, MAC, at(9)));
+        assert_eq!(rivals.iter().count(), MOST);
+        let mut rivals = Rivals::default();
+        let deny = |rivals: &mut Rivals, n: usize, seconds| {
+            rivals.heard(target(n), LINK, mac(n), PAUSE, at(seconds));
+            rivals.asks(target(n), LINK, mac(n), at(seconds));
+            rivals.is_denied(target(n), LINK, mac(n), at(seconds))
+        };
+        assert!((0..MOST).all(|n| deny(&mut rivals, n, 0)));
+        assert!(!deny(&mut rivals, MOST, 0) && rivals.is_denied(target(1), LINK, mac(1), at(0)));
+        assert_eq!((0..=MOST).filter(|n| rivals.is_proxy(LINK, mac(*n))).count(), MOST_PROXIES);
+        assert!(deny(&mut rivals, MOST, 600), "what is old makes room");
     }
 }

@@ -199,6 +199,16 @@ mod tests {
     }
 
     #[test]
+    fn the_next_round_is_hastened_only_where_there_are_rounds() {
+        let mut rounds = wanted(PERIOD);
+        assert!(rounds.has(UP) && !rounds.has(IfIndex(3)));
+        rounds.hasten(IfIndex(3), at(1));
+        rounds.hasten(UP, at(4));
+        rounds.hasten(UP, at(5));
+        assert_eq!(rounds.next_due().0, Some(at(4)));
+    }
+
+    #[test]
     fn another_period_and_an_upstream_that_is_new_begin_again_and_one_that_is_gone_ends() {
         let mut rounds = wanted(PERIOD);
         let mut settle = |periods: &[(IfIndex, Duration)], new: &[(IfIndex, bool)], now| {

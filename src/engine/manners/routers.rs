@@ -256,6 +256,7 @@ mod tests {
         assert_eq!(routers.next_due(), Some(at(0)));
         let questions = routers.tick(|_| Some(OWN), at(0));
         assert_eq!((questions.len(), questions[0].1.source, questions[0].1.target), (1, OWN, ROUTER));
+        assert_eq!(routers.tick(|_| Some(OWN), at(0)), [], "it is not its time yet");
         let change = routers.heard(UP, Some(OWN), &answer(), at(0));
         assert_eq!(change, Some(NeighborChange::Add(UP, ROUTER, MAC)));
         routers.entry(UP, ROUTER, Some(NeighborState::Reachable), at(0));

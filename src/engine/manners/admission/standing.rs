@@ -196,13 +196,30 @@ mod tests {
     }
 
     #[test]
+    fn of_the_hosts_addresses_too_only_those_that_were_admitted_are_found_out_once_more() {
+        let mut standings = Standings::default();
+        let [first, second] = [1, 2].map(Ipv6Addr::from_bits);
+        standings.set(first, None, Standing::Refused);
+        standings.set(first, None, Standing::Admitted);
+        standings.set(second, None, Standing::Refused);
+        let counts = |of: &Standings| [Standing::Admitted, Standing::Refused].map(|it| of.count(it));
+        assert_eq!((standings.get(first, None), counts(&standings)), (Standing::Admitted, [1, 1]));
+        standings.renew();
+        assert_eq!([first, second].map(|it| standings.get(it, None)), [Standing::Unknown, Standing::Refused]);
+        assert_eq!(counts(&standings), [0, 1]);
+    }
+
+    #[test]
     fn addresses_of_the_host_are_few_and_as_many_guests_as_there_may_be_take_half_a_byte_each() {
         let mut standings = Standings::default();
         (0..9).for_each(|number| standings.set(Ipv6Addr::from(1 << 64 | number), None, Standing::Admitted));
         for number in 0..2 * MOST_OTHERS as u128 {
             standings.set(Ipv6Addr::from(number), None, Standing::Refused);
         }
-        assert_eq!(standings.count(Standing::Refused), MOST_OTHERS);
+        assert_eq!(
+            (standings.count(Standing::Refused), standings.count(Standing::Admitted)),
+            (MOST_OTHERS, 0)
+        );
         let mut place = Place::default();
         let found = std::iter::from_fn(|| standings.next(&[Standing::Refused], &mut place));
         assert_eq!((found.count(), place), (MOST_OTHERS, Place::default()));

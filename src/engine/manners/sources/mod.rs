@@ -119,7 +119,7 @@ impl Sources {
         self.pending.ask(asker, target, sight, now);
         let hash = self.hash.of(target);
         // A station that asks from several addresses has one entry for the target.
-        if cast == Cast::Multicast && self.askers.len() > 1 {
+        if cast == Cast::Multicast {
             let others = self.askers.iter_mut().filter(|(other, _)| {
                 (other.link, other.mac) == (asker.link, asker.mac) && other.address != asker.address
             });

@@ -159,3 +159,112 @@ fn while_sources_are_tried_other_targets_find_room_among_those_that_nothing_is_t
     pass(&mut sources, &mut router, &[target(5), target(6)], 14..18);
     assert_eq!(sources.notable(at(18_000))[0].refused, [target(6)]);
 }
+
+#[test]
+fn one_that_has_not_asked_twice_in_a_row_keeps_what_was_counted_of_its_target_before() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |target, _| target != self::target(5));
+    pass(&mut sources, &mut router, &[target(5)], 0..3);
+    for n in 1_000..1_200 {
+        router.ask(&mut sources, &[target(n)], at(4_000 + u64::from(n)));
+    }
+    router.ask(&mut sources, &[target(5)], at(8_000));
+    assert!(sources.notable(at(8_000)).iter().any(|notable| notable.is_tried));
+}
+
+#[test]
+fn that_one_is_an_exception_now_is_news_and_that_it_still_is_one_is_none() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| false);
+    sources.take_excepted();
+    let mut news = |second: u64| {
+        router.ask(&mut sources, &[target(5)], at(second * 1_000));
+        sources.take_excepted()
+    };
+    assert_eq!([0, 1, 2, 3, 4].map(&mut news), [false, false, false, true, false]);
+}
+
+#[test]
+fn a_source_is_found_with_the_check_that_shows_it_and_not_with_a_question_that_was_on_its_way() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| false);
+    pass(&mut sources, &mut router, &[target(5)], 0..4);
+    let mut ask = |cast, millis| {
+        sources.ask(asker(1), target(5), (cast, Sight::All), || ALL.to_vec(), at(millis));
+        sources.answer(asker(1), target(5), &Upstream, at(millis));
+        sources.take_news().into_iter().map(|news| news.outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(Cast::Multicast, 3_100), []);
+    assert_eq!(ask(Cast::Unicast, 4_500), [Outcome::Found(Source::Target)]);
+}
+
+#[test]
+fn that_nothing_is_taken_is_told_also_where_silence_would_say_nothing() {
+    let mut sources = Sources::new(Seed::default());
+    for now in (0..10).map(|second| at(second * 1_000)) {
+        sources.ask(asker(1), target(5), (Cast::Multicast, Sight::All), || ALL.to_vec(), now);
+        sources.answer(asker(1), target(5), &Upstream, now);
+        // Its router knows it from its own word.
+        sources.tell(target(5), now);
+    }
+    assert_eq!(sources.next_due(), Some(at(14_000)));
+}
+
+#[test]
+fn a_station_that_asks_from_another_address_for_the_first_time_has_not_fallen_silent() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| false);
+    pass(&mut sources, &mut router, &[target(5)], 0..4);
+    assert!(sources.notable(at(4_000))[0].is_tried);
+    let other = Asker { address: target(0xff), ..asker(1) };
+    let mut ask = |cast, second: u64| {
+        sources.ask(other, target(5), (cast, Sight::All), || ALL.to_vec(), at(second * 1_000));
+        sources.tick(at(second * 1_000 + 9_000));
+        sources.take_news()
+    };
+    assert_eq!(ask(Cast::Multicast, 4), []);
+}
+
+#[test]
+fn a_check_from_another_address_of_the_station_says_nothing_of_what_the_first_one_has_learned() {
+    let mut sources = Sources::new(Seed::default());
+    let mut router = Router::new(asker(1), |_, _| false);
+    let other = Asker { address: target(0xff), ..asker(1) };
+    asks_once(&mut sources, 2, at(0));
+    pass(&mut sources, &mut router, &[target(5)], 0..4);
+    sources.ask(other, target(5), (Cast::Unicast, Sight::All), || ALL.to_vec(), at(4_000));
+    sources.tick(at(13_000));
+    let told: Vec<_> = sources.take_news().into_iter().map(|news| news.outcome).collect();
+    assert_eq!(told, [Outcome::Found(Source::Target)]);
+}
+
+#[test]
+fn what_is_sent_to_all_has_the_source_that_the_gateway_of_the_upstream_takes_and_no_others() {
+    use crate::engine::policy::{Announce, GatewaySource, Mld, Override};
+    let upstream = crate::engine::plan::bindings::Upstream {
+        link: UP,
+        policy: 0,
+        mac: Mac([2, 0, 0, 0, 0, 9]),
+        router: false,
+        override_flag: Override::Never,
+        source: Source::Auto,
+        announce: Announce::No,
+        gateway_source: GatewaySource::Kernel,
+        mld: Mld::No,
+        suppress_kernel: false,
+        link_local: None,
+        global: None,
+        has_several: false,
+        fixed: None,
+    };
+    let face = |number, upstream: &crate::engine::plan::bindings::Upstream| {
+        let mut sources = Sources::new(Seed::default());
+        let mut router = Router::new(asker(number), |_, source| source == Source::Global);
+        pass(&mut sources, &mut router, &[target(5)], 0..20);
+        sources.face(upstream, &Links::default()).source
+    };
+    let elsewhere = crate::engine::plan::bindings::Upstream { link: IfIndex(3), ..upstream };
+    let fixed = crate::engine::plan::bindings::Upstream { source: Source::Scope, ..upstream };
+    assert_eq!((face(1, &upstream), face(2, &upstream)), (Source::Global, Source::Auto));
+    assert_eq!((face(1, &elsewhere), face(1, &fixed)), (Source::Auto, Source::Scope));
+}
