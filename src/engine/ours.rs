@@ -55,3 +55,30 @@ impl Ours {
         self.leaving.remove(route);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::facts::{IfIndex, NextHop, RouteKind};
+
+    fn of(protocol: u8, link: u32) -> KernelRoute {
+        let destination = "2001:db8::/64".parse().expect("a prefix");
+        let (kind, next_hop, table) = (RouteKind::Unicast(IfIndex(link)), NextHop::OnLink, 254);
+        KernelRoute { destination, kind, next_hop, table, protocol, metric: 1024, source: None }
+    }
+
+    #[test]
+    fn those_under_a_former_number_are_ours_until_they_are_gone_and_nobody_elses() {
+        let mut ours = Ours::new(64);
+        ours.change(65);
+        assert!([64, 65].into_iter().all(|protocol| ours.include(&of(protocol, 3))));
+        ours.told_all([of(64, 3), of(3, 3)].iter());
+        assert!(ours.include(&of(64, 3)) && ours.include(&of(65, 4)));
+        assert!(!ours.include(&of(64, 4)), "it came later, and is another program's");
+        assert!(!ours.include(&of(3, 3)));
+        ours.change(66);
+        assert!(ours.include(&of(64, 3)), "it is still there");
+        ours.gone(&of(64, 3));
+        assert!(!ours.include(&of(64, 3)));
+    }
+}

@@ -79,3 +79,14 @@ fn a_target_that_is_live_in_one_range_says_nothing_of_its_neighbor_in_another() 
     assert!(!host.answers_for(address("2001:db8:1:2:d::5")));
     assert_eq!(host.engine.policy().ranges.len(), live().ranges.len() + 1);
 }
+
+#[test]
+fn more_may_be_excluded_than_there_are_links_routes_and_ranges() {
+    let mut host = Host::new(with(|policy| {
+        policy.ranges[0].exclude = (0..100).map(|number| guest(number).into()).collect();
+    }));
+    for number in [99, 100] {
+        host.advertise(guest(number), guest_mac(number));
+        assert_eq!(host.answers_for(guest(number)), number == 100);
+    }
+}

@@ -2,6 +2,7 @@
 //! taken from anybody else.
 
 mod home;
+mod reloads;
 
 use lone64::engine::facts::{Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, RouteKind};
 use lone64::engine::policy::{Downstream, OnStop, RangePolicy, RangeRoutes};

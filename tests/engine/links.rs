@@ -1,7 +1,7 @@
 //! Downstreams that are missing, down, without a carrier or without a link layer; what is heard where.
 
 use lone64::engine::facts::{Fact, IfIndex, KernelRoute, Link, LinkLayer, LinkState, RouteKind};
-use lone64::engine::policy::{Answer, Downstream, RangeRoutes};
+use lone64::engine::policy::{Answer, Downstream, RangePolicy, RangeRoutes};
 use lone64::engine::{Ear, Event, Input, Loss, Output, Problem, Role, Subject};
 use lone64::wire::DropReason;
 
@@ -256,4 +256,19 @@ fn a_guest_that_was_heard_before_its_link_is_said_to_be_up_stays() {
     assert!(host.is_live(guest(5)));
     host.facts(vec![bridge(LinkState::NoCarrier)]);
     assert!(!host.is_live(guest(5)), "it was up, and is not any more");
+}
+
+#[test]
+fn an_upstream_is_not_listened_to_for_a_range_that_nobody_is_answered_for_in() {
+    let silent = crate::host::range("2001:db8:1:2:d::/112", "lxcbr0");
+    let silent = RangePolicy { answer: Answer::Never, ..silent };
+    let mut host = Host::new(with(|policy| policy.ranges.push(silent)));
+    host.facts(vec![Fact::LinkGone(UP)]);
+    host.take();
+    host.facts(usual_facts());
+    let heard = host.take().into_iter().find_map(|output| match output {
+        Output::Listen(UP, Ear { role: Role::Upstream { ranges, .. }, .. }) => Some(ranges),
+        _ => None,
+    });
+    assert_eq!(heard, Some(vec![net("2001:db8:1:2:c::/112")]));
 }

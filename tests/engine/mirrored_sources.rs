@@ -10,7 +10,7 @@ use lone64::wire::program::{Exception, Responder, Treatment, Verdict};
 use lone64::wire::{Advertisement, MAX_EMITTED, Message, Solicitation};
 
 use crate::host::{
-    Host, ROUTER_MAC, UP, UP_MAC, address, advertisements, events, guest, guest_mac, has, question,
+    BRIDGE, Host, ROUTER_MAC, UP, UP_MAC, address, advertisements, events, guest, guest_mac, has, question,
     question_from, seconds, usual_facts, with,
 };
 use crate::machine::{Machine, bytes, rows};
@@ -251,4 +251,16 @@ fn what_was_remembered_is_in_the_first_program() {
     });
     let expected = Exception { mac: ROUTER_MAC, address: GATEWAY, treatment: Treatment::Target };
     assert_eq!(askers, Some(vec![expected]));
+}
+
+/// It is an address of the host.
+#[test]
+fn what_the_program_does_not_know_is_asked_for_three_times_before_its_answers_are_not_taken() {
+    let mut link = Link::new(|_| false);
+    link.host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::9/64")]);
+    link.pass(1);
+    link.run(&[guest(9)], 60, |second| second % 10 < 2);
+    assert_eq!((link.passed_on, link.exceptions().len()), (12, 0));
+    link.run(&[guest(9)], 60, |second| second % 10 < 3);
+    assert_eq!(link.exceptions().len(), 1);
 }

@@ -7,7 +7,7 @@ use lone64::engine::facts::Fact;
 use lone64::engine::policy::{RangeRoutes, Source};
 use lone64::engine::{Input, NoProgram, Note, Outcome, Output, State, Time};
 
-use crate::host::{BRIDGE, Host, UP, guest, guest_mac, has, millis, probes, seconds};
+use crate::host::{BRIDGE, Host, UP, guest, guest_mac, has, live, millis, probes, seconds};
 use crate::mirror::{changes, mirrored, programs, with_guests};
 
 /// Without a route for each guest.
@@ -194,4 +194,14 @@ fn without_the_address_that_answers_come_from_several_others_are_not_the_reason(
         host.facts(vec![has(UP, "2001:db8:1:2::3/64"), Fact::AddressGone { link: UP, address: gone }]);
         assert_eq!(host.engine.no_program(UP), why);
     }
+}
+
+/// A recording of an older version has no such key.
+#[test]
+fn a_policy_without_a_word_of_it_has_a_program_answer_for_five_minutes_after_a_crash() {
+    let written = live().upstreams[0].clone();
+    let mut recorded = serde_json::to_value(&written).unwrap();
+    assert!(recorded.as_object_mut().unwrap().remove("on_crash_answer").is_some());
+    let read: lone64::engine::policy::UpstreamPolicy = serde_json::from_value(recorded).unwrap();
+    assert_eq!((read.on_crash_answer, &read), (seconds(300), &written));
 }

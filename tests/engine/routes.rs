@@ -140,9 +140,10 @@ fn what_a_killed_predecessor_left_is_adopted_and_what_is_too_much_is_removed() {
 fn a_foreign_route_in_the_way_is_a_conflict_and_stays() {
     let foreign = KernelRoute { protocol: 3, ..route("2001:db8:1:2:c::/112", RouteKind::Unicast(UP)) };
     let mut host = Host::bare(live());
-    host.kernel.insert(foreign.clone());
+    let beside = KernelRoute { metric: 7, ..foreign.clone() };
+    host.kernel.extend([foreign.clone(), beside.clone()]);
     host.facts(usual_facts());
-    host.facts(vec![Fact::Route(foreign.clone())]);
+    host.facts(vec![Fact::Route(beside), Fact::Route(foreign.clone())]);
     host.input(Input::Synced);
     assert!(host.events().contains(&Event::RouteConflict(range_route(), Some(foreign.clone()))));
     assert!(states(&host).contains(&(range_route(), RouteState::Conflict)));
@@ -284,4 +285,59 @@ fn a_foreign_route_that_went_without_a_message_makes_room_for_a_guests() {
     facts.extend(host.kernel.iter().cloned().map(Fact::Route));
     host.input(Input::Snapshot(facts));
     assert!(host.kernel.contains(&of_guest));
+}
+
+#[test]
+fn what_comes_beside_a_route_in_the_way_is_no_reason_to_try_ours_again() {
+    let foreign = KernelRoute { protocol: 3, ..route("2001:db8:1:2:c::/112", RouteKind::Unicast(UP)) };
+    let mut host = Host::bare(live());
+    host.kernel.insert(foreign.clone());
+    host.facts(usual_facts());
+    host.facts(vec![Fact::Route(foreign.clone())]);
+    host.input(Input::Synced);
+    host.take();
+    behind_our_back(&mut host, Fact::Route(KernelRoute { metric: 2048, ..foreign }));
+    assert_eq!(changes(&host.take()), []);
+}
+
+#[test]
+fn of_two_of_ours_in_one_place_that_goes_which_is_not_wanted() {
+    let mut host = Host::bare(live());
+    let unwanted = KernelRoute { kind: RouteKind::Unicast(UP), ..range_route() };
+    host.kernel.extend([range_route(), unwanted.clone()]);
+    host.facts(usual_facts());
+    host.facts(vec![Fact::Route(range_route()), Fact::Route(unwanted)]);
+    host.input(Input::Synced);
+    assert_eq!(host.kernel, BTreeSet::from([range_route(), backstop()]));
+    assert!(states(&host).contains(&(range_route(), RouteState::Installed)));
+}
+
+#[test]
+fn the_backstops_of_all_ranges_are_the_last_to_go() {
+    let mut host = Host::new(with(|policy| {
+        policy.ranges[0].routes = RangeRoutes::Guests;
+        policy.ranges.push(crate::host::range("2001:db8:1:2:d::/112", "lxcbr0"));
+    }));
+    host.make_live(guest(5), guest_mac(5));
+    host.input(Input::Stop);
+    let is_backstop = |change: &Change| match change {
+        Change::Remove(route) => route.kind == RouteKind::Unreachable,
+        Change::Add(route) => panic!("{route:?} is added at the end"),
+    };
+    let order: Vec<_> = changes(&host.take()).iter().map(is_backstop).collect();
+    assert_eq!(order, [false, false, true, true]);
+}
+
+#[test]
+fn one_that_somebody_removes_before_the_kernel_has_answered_is_put_back() {
+    let mut engine = lone64::engine::Engine::new(live(), [1, 2]);
+    let now = lone64::engine::Time::ORIGIN;
+    engine.handle(Input::Facts(usual_facts()), now);
+    engine.handle(Input::Synced, now);
+    engine.handle(Input::Facts(vec![Fact::Route(range_route())]), now);
+    engine.handle(Input::Facts(vec![Fact::RouteGone(range_route())]), now);
+    while engine.poll_output().is_some() {}
+    engine.handle(Input::RouteChanged(Change::Add(range_route()), lone64::engine::Outcome::Done), now);
+    let outputs: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
+    assert_eq!(changes(&outputs), [Change::Add(range_route())]);
 }

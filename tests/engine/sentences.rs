@@ -2,7 +2,7 @@
 
 use lone64::engine::facts::IfName;
 use lone64::engine::policy::Answer;
-use lone64::engine::{Ended, Problem};
+use lone64::engine::{Ended, NoProgram, Note, Problem};
 
 use crate::host::{live, net, with};
 
@@ -56,4 +56,19 @@ fn a_network_that_nobody_serves_is_told_to_be_served_or_gone() {
     };
     assert_eq!(of.ended(Ended::Served), "2001:db8:1:2:d::/80 on docker0 is served now");
     assert_eq!(of.ended(Ended::Gone), "2001:db8:1:2:d::/80 on docker0 is gone, or is ignored now");
+}
+
+#[test]
+fn a_note_says_why_no_program_answers_and_what_is_over_then() {
+    let up = name("up0");
+    let of = |why| Note::NoProgram(up, why).to_string();
+    assert!(of(NoProgram::OwnBridge).contains("guests are on its own bridge"));
+    assert!(of(NoProgram::NoAddress).contains("no address for the answers"));
+    assert!(of(NoProgram::SeveralAddresses).contains("several global addresses"));
+    assert!(of(NoProgram::Refused("no room".to_owned())).ends_with("no room"));
+    assert!(Note::NoProgram(up, NoProgram::OwnBridge).over().ends_with("answering on up0 is over"));
+    assert!(Note::GroupsFull(up, 2).over().ends_with("fit into the limit on up0 again"));
+    let wide = net("2001:db8:1:2:c::/112");
+    assert!(Note::TooWideForGroups(wide, 2).over().contains("groups of 2001:db8:1:2:c::/112"));
+    assert!(Note::OneSided(up).over().contains("arrive on up0 too"));
 }

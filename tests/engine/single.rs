@@ -126,3 +126,28 @@ fn gives_way_to_a_foreign_route_and_comes_back() {
     host.facts(vec![Fact::RouteGone(foreign)]);
     is_kept(&host);
 }
+
+#[test]
+fn stays_where_a_route_of_ours_goes_that_was_another() {
+    let mut host = Host::new(many());
+    host.guests.insert(guest(5), guest_mac(5));
+    host.make_live(guest(5), guest_mac(5));
+    host.facts(vec![Fact::RouteGone(KernelRoute { kind: RouteKind::Unicast(UP), ..its_route() })]);
+    assert_eq!(changes(&host.take()), []);
+    is_kept(&host);
+}
+
+#[test]
+fn leaves_its_guest_one_where_it_went_with_its_interface() {
+    const OTHER: IfIndex = IfIndex(7);
+    let mac = lone64::wire::Mac([0x52, 0x54, 0, 0, 0, 0xb1]);
+    let mut policy = many();
+    policy.ranges.push(range("2001:db8:1:2:c::5/128", "br1"));
+    let mut host = Host::new(policy);
+    host.facts(vec![Fact::Link(link(OTHER, "br1", LinkLayer::Ethernet(mac))), has(OTHER, "fe80::b1/64")]);
+    assert!(host.kernel.contains(&KernelRoute { kind: RouteKind::Unicast(OTHER), ..its_route() }));
+    host.facts(vec![Fact::LinkGone(OTHER)]);
+    host.input(Input::Reload(Box::new(many())));
+    host.make_live(guest(5), guest_mac(5));
+    is_kept(&host);
+}

@@ -2,7 +2,7 @@
 
 use lone64::engine::Input;
 use lone64::engine::facts::{
-    Fact, IfIndex, KernelRoute, KernelRule, Link, LinkLayer, LinkState, RouteKind, RuleAction,
+    Condition, Fact, IfIndex, KernelRoute, KernelRule, Link, LinkLayer, LinkState, RouteKind, RuleAction,
 };
 use lone64::engine::policy::{Answer, Automatic, Downstream, Policy, RangeRoutes};
 use lone64::wire::DropReason;
@@ -207,4 +207,42 @@ fn a_rule_for_all_but_some_is_for_the_others() {
     host.facts(vec![Fact::Rule(but)]);
     assert_eq!(host.engine.leads_to(guest(7), UP), Some(BRIDGE));
     assert_eq!(host.engine.leads_to(address("2001:db8:1:2:d::7"), UP), Some(PEERS));
+}
+
+#[test]
+fn what_decides_for_a_guest_is_told_with_the_rule_that_names_its_table() {
+    let rule = KernelRule { to: net("2001:db8:1:2:c::5/128"), ..KernelRule::lookup(10, TABLE) };
+    let there = foreign("::/0", PEERS, TABLE);
+    let host = host(automatic(), vec![Fact::Rule(rule.clone()), Fact::Route(there.clone())]);
+    assert_eq!(host.engine.way(guest(5), UP), (Some(&there), Some(&rule)));
+    let (route, rule) = host.engine.way(guest(6), UP);
+    assert_eq!(
+        (route.and_then(KernelRoute::link), rule.map(|rule| rule.priority)),
+        (Some(BRIDGE), Some(32_766))
+    );
+}
+
+#[test]
+fn the_rule_for_vrfs_is_written_as_ip_prints_it() {
+    let of_vrf = KernelRule { condition: Condition::Vrf, ..KernelRule::lookup(1000, 0) };
+    assert_eq!(of_vrf.to_string(), "1000: from all lookup [l3mdev-table]");
+}
+
+#[test]
+fn a_table_of_ours_that_no_rule_names_is_told_with_the_rule_that_it_needs() {
+    let in_table = |table, routes| {
+        with(|policy| {
+            policy.routes.table = table;
+            policy.ranges[0].routes = routes;
+        })
+    };
+    let rules = [KernelRule::lookup(0, 255), KernelRule::lookup(32_766, 254)];
+    let unread = |policy: &Policy, rules: &[KernelRule]| lone64::engine::unread_table(policy, rules.iter());
+    let ours = in_table(100, RangeRoutes::Range);
+    let told = unread(&ours, &rules).unwrap();
+    assert!(told.sentence().contains("no rule uses table 100"), "{}", told.sentence());
+    assert_eq!(told.remedy(), "ip -6 rule add pref 1064 lookup 100");
+    assert_eq!(unread(&ours, &[KernelRule::lookup(1064, 100)]), None);
+    assert_eq!(unread(&in_table(254, RangeRoutes::Range), &rules), None);
+    assert_eq!(unread(&in_table(100, RangeRoutes::None), &rules), None, "it has none");
 }

@@ -293,7 +293,7 @@ impl Delta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::facts::{IfName, LinkLayer};
+    use crate::engine::facts::{Address, AddressState, IfName, LinkLayer};
 
     fn link(index: u32, state: LinkState) -> Fact {
         let name: IfName = "br0".parse().expect("a name");
@@ -322,6 +322,22 @@ mod tests {
         assert_eq!(learn(link(3, LinkState::Down)), News::Link(IfIndex(3)));
         assert_eq!(learn(Fact::LinkGone(IfIndex(3))), News::LinkGone(IfIndex(3)));
         assert_eq!(learn(Fact::LinkGone(IfIndex(3))), News::Nothing);
+        let (link, address) = (IfIndex(4), Ipv6Addr::LOCALHOST);
+        let has = Address { link, address, prefix_len: 64, state: AddressState::Preferred, protocol: 0 };
+        assert_eq!(learn(Fact::Address(has)), News::Address(link, address));
+        assert_eq!(learn(Fact::Address(has)), News::Nothing);
+        assert_eq!(learn(Fact::LinkGone(link)), News::LinkGone(link), "with its address");
+    }
+
+    #[test]
+    fn a_rule_is_news_of_what_it_is_for_and_one_for_all_but_some_of_everything() {
+        let (mut host, mut delta) = (Host::default(), Delta::default());
+        let some: Ipv6Net = "2001:db8::/64".parse().expect("a prefix");
+        let rule = KernelRule { to: some, ..KernelRule::lookup(10, 52) };
+        let others = KernelRule { is_inverted: true, ..rule.clone() };
+        assert_eq!(host.learn(Fact::Rule(rule.clone()), &mut delta), News::Route(some));
+        assert_eq!(host.learn(Fact::RuleGone(rule), &mut delta), News::Route(some));
+        assert_eq!(host.learn(Fact::Rule(others), &mut delta), News::Route(Ipv6Net::default()));
     }
 
     #[test]

@@ -182,3 +182,33 @@ fn what_is_assumed_and_not_wanted_any_more_is_not_put_back_when_it_fails() {
     assert_eq!(keeper.outcome(1, true, &refused(), at(0)), Verdict::NoNews);
     assert_eq!((keeper.next_due(), keeper.keys().count()), (None, 0));
 }
+
+#[test]
+fn what_nobody_has_asked_for_or_is_known_already_changes_nothing() {
+    let mut keeper = keeper(Manner::Confirmed);
+    keeper.want(1, Some('a'));
+    keeper.steps();
+    assert_eq!(
+        keeper.outcome(1, false, &Outcome::Done, at(0)),
+        Verdict::NoNews,
+        "a removal was not asked for"
+    );
+    assert_eq!((keeper.steps().len(), keeper.keeping(&1)), (0, Some(Keeping::Pending)), "it is under way");
+    keeper.found(1, Found::Ours('a'));
+    assert_eq!(
+        keeper.outcome(1, true, &Outcome::Exists, at(0)),
+        Verdict::NoNews,
+        "it is our own that exists"
+    );
+    assert_eq!((keeper.steps().len(), keeper.keeping(&1)), (0, Some(Keeping::Kept)));
+}
+
+#[test]
+fn another_of_ours_in_the_place_of_one_at_rest_makes_way_for_it() {
+    let mut keeper = keeper(Manner::Confirmed);
+    keeper.found(1, Found::Ours('a'));
+    keeper.want(1, Some('a'));
+    keeper.steps();
+    keeper.found(1, Found::Ours('b'));
+    assert_eq!(keeper.steps(), [(1, Step::Remove('b'))]);
+}

@@ -112,3 +112,13 @@ fn on_an_interface_without_ethernet_there_is_no_guard_and_that_is_said() {
     let said: Vec<_> = host.engine.problems().iter().map(ToString::to_string).collect();
     assert!(said.iter().any(|problem| problem.contains("guest web5 is not guarded")), "{said:?}");
 }
+
+#[test]
+fn the_last_guard_takes_along_what_was_kept_from_all_guests() {
+    let (mut host, outputs) = host(vec![identity(5)]);
+    assert!(reserved(&outputs).is_some());
+    let unguarded = GuestPolicy { guard: Some(false), ..identity(5) };
+    host.input(Input::Reload(Box::new(policy(vec![unguarded]))));
+    let told = transactions(&host.take()).concat();
+    assert!(told.contains(&(GuardKey::Reserved, None)), "{told:?}");
+}

@@ -162,6 +162,7 @@ mod tests {
             routes.insert(default.clone());
             assert_eq!(routes.default_links(), [IfIndex(3)], "{wide:?}");
             assert!(!routes.is_router(router(2)), "it may be a guest");
+            assert_eq!(routes.routers(IfIndex(2)), [router(2)]);
             routes.remove(&default);
             assert_eq!(routes.default_links(), [IfIndex(2)], "{wide:?}");
         }

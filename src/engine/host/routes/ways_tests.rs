@@ -248,3 +248,33 @@ fn one_way_alone_goes_with_its_interface_and_one_beside_it_that_is_no_router_kee
         assert!(routes.iter().eq(&beside));
     }
 }
+
+#[test]
+fn what_was_not_known_does_not_go_and_takes_nothing_along() {
+    let via = |link| KernelRoute {
+        next_hop: NextHop::Via("fe80::1".parse().expect("an address")),
+        ..route("2001:db8:1::/64", link, MAIN)
+    };
+    let mut routes = Routes::default();
+    routes.insert(via(BRIDGE));
+    routes.insert(via(PEERS));
+    assert!(!routes.remove(&via(UP)) && !routes.remove(&route("2001:db8:2::/64", PEERS, MAIN)));
+    assert!(routes.remove(&via(BRIDGE)) && routes.behind_routers().eq(&[via(PEERS)]));
+    assert!(routes.remove(&via(PEERS)) && routes.iter().next().is_none());
+}
+
+#[test]
+fn a_table_decides_behind_the_main_one_and_in_the_place_of_it() {
+    let mut host = host(vec![KernelRule::lookup(40_000, 52)], vec![route("2001:db9::/64", PEERS, 52)]);
+    host.learn(Fact::RouteGone(route("::/0", UP, MAIN)), &mut Delta::default());
+    assert_eq!((leads(&host, "2001:db8::c:7"), leads(&host, "2001:db9::7")), (Some(BRIDGE), Some(PEERS)));
+    host.learn(Fact::RuleGone(KernelRule::lookup(32_766, MAIN)), &mut Delta::default());
+    assert_eq!((leads(&host, "2001:db8::c:7"), leads(&host, "2001:db9::7")), (None, Some(PEERS)));
+}
+
+#[test]
+fn no_table_of_a_vrf_counts_without_the_rule_for_vrfs() {
+    let mut host = host(Vec::new(), vec![route("2001:db9::/64", PEERS, 10)]);
+    change(&mut host, UP, |link| link.vrf = Some(10));
+    assert!(!host.routes.is_read(&route("2001:db9::/64", PEERS, 10)));
+}
