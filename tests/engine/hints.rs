@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use lone64::engine::facts::{Fact, IfIndex, Link, LinkLayer, LinkState};
-use lone64::engine::policy::{Downstream, Policy, RangeRoutes};
+use lone64::engine::policy::{Automatic, Downstream, Policy, RangeRoutes};
 use lone64::engine::{Input, Output, State};
 use lone64::wire::{Mac, MldQuery, MldRecord, MldRecordKind, MldReport, MldVersion, solicited_node};
 
@@ -242,6 +242,10 @@ fn interfaces_that_may_come_are_heard_from_the_start_and_nothing_is_where_all_ar
     });
     host.input(Input::Reload(Box::new(veths)));
     assert_eq!(hears_newcomers(&host.take()), Some(true));
+    let mut host = Host::bare(with(|policy| policy.upstreams[0].automatic = Some(Automatic::default())));
+    host.facts(usual_facts());
+    host.input(Input::Synced);
+    assert_ne!(hears_newcomers(&host.take()), Some(false), "others may get a range of their own");
 }
 
 /// rules.md, "Probing": "At most three per question for a dead target".
@@ -369,4 +373,12 @@ fn who_listens_to_too_many_groups_takes_those_of_others_along_to_nowhere() {
     begin(&mut host, MldRecordKind::Begin, guest_mac(2), 1_001, 2_250);
     begin(&mut host, MldRecordKind::End, guest_mac(1), 1, 250);
     host.facts(vec![Fact::LinkGone(veth(0))]);
+}
+
+#[test]
+fn no_more_than_64_interfaces_are_asked_in_one_turn() {
+    let mut host = host_with_veths(200, |_| {});
+    assert_eq!(asked(&host.ask(guest(5)), guest(5)).len(), 64);
+    host.pass(millis(500));
+    assert_eq!(asked(&host.take(), guest(5)).len(), 136);
 }
