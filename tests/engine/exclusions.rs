@@ -3,7 +3,7 @@
 use lone64::engine::policy::{Answer, RangeRoutes};
 use lone64::wire::DropReason;
 
-use crate::host::{Host, address, guest, guest_mac, live, net, range, with};
+use crate::host::{BRIDGE, Host, address, guest, guest_mac, has, live, net, range, with};
 
 fn always_but_short() -> crate::host::Host {
     Host::new(with(|policy| {
@@ -78,4 +78,15 @@ fn a_target_that_is_live_in_one_range_says_nothing_of_its_neighbor_in_another() 
     host.make_live(guest(5), guest_mac(5));
     assert!(!host.answers_for(address("2001:db8:1:2:d::5")));
     assert_eq!(host.engine.policy().ranges.len(), live().ranges.len() + 1);
+}
+
+#[test]
+fn an_excluded_address_that_the_host_has_is_not_served_by_itself_either() {
+    let mut host = Host::new(with(|policy| {
+        policy.ranges[0].exclude = vec![net("2001:db8:1:2:c::1/128")];
+        policy.upstreams[0].automatic = Some(lone64::engine::policy::Automatic::default());
+    }));
+    host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::1/112"), has(BRIDGE, "2001:db8:1:2:e::1/112")]);
+    assert!(!host.answers_for(guest(1)));
+    assert!(host.answers_for(address("2001:db8:1:2:e::1")), "others are");
 }

@@ -252,3 +252,18 @@ fn what_was_remembered_is_in_the_first_program() {
     let expected = Exception { mac: ROUTER_MAC, address: GATEWAY, treatment: Treatment::Target };
     assert_eq!(askers, Some(vec![expected]));
 }
+
+#[test]
+fn a_question_that_comes_while_all_is_given_back_brings_no_program_back() {
+    let mut link = Link::new(|_| false);
+    link.host.input(Input::Stop);
+    for _ in 0..60 {
+        link.host.solicit(question(guest(5)));
+        link.host.pass(seconds(1));
+    }
+    let programs = link.host.take().into_iter().filter_map(|output| match output {
+        Output::Program(_, program) => Some(program.is_some()),
+        _ => None,
+    });
+    assert_eq!(programs.collect::<Vec<_>>(), [false]);
+}

@@ -220,3 +220,32 @@ fn that_only_what_is_reported_is_asked_for_is_told_after_long_where_there_is_a_q
         assert!(!host.engine.notes().contains(&one_sided), "{case:?}");
     }
 }
+
+#[test]
+fn what_begins_and_what_is_over_at_the_same_moment_are_both_told() {
+    let query = MldQuery {
+        source_mac: guest_mac(9),
+        source: "fe80::9".parse().unwrap(),
+        version: MldVersion::V2,
+        group: None,
+        max_response: seconds(10),
+    };
+    let mut host = Host::new(with(|policy| policy.limits.groups = 1));
+    host.guests.insert(guest(5), guest_mac(5));
+    for _ in 0..12 {
+        host.input(Input::Query(UP, query));
+        for _ in 0..4 {
+            host.ask(guest(5));
+            host.pass(seconds(30));
+        }
+    }
+    let name = "up0".parse().unwrap();
+    assert_eq!(host.engine.notes(), [Note::OneSided(name)]);
+    host.take();
+    // The querier is silent, and a guest comes before anything that is due since then.
+    host.now = host.now + seconds(300);
+    host.facts(vec![found(6)]);
+    let told = host.events();
+    assert!(told.contains(&Event::NoteOver(Note::OneSided(name))), "{told:?}");
+    assert!(told.contains(&Event::Note(Note::GroupsFull(name, 1))), "{told:?}");
+}
