@@ -1,7 +1,7 @@
 //! Upstreams: found, named, lost and changed; two of them.
 
 use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkLayer};
-use lone64::engine::policy::{Answer, Policy, Source, UpstreamInterface, UpstreamPolicy};
+use lone64::engine::policy::{Answer, GatewaySource, Policy, Source, UpstreamInterface, UpstreamPolicy};
 use lone64::engine::{Ear, Event, Input, Outcome, Output, Problem, Role};
 use lone64::wire::{DropReason, Mac};
 
@@ -276,4 +276,25 @@ fn a_default_route_by_a_tunnel_besides_is_no_problem() {
         Fact::Route(KernelRoute { metric: 2_000, ..default_route(tunnel) }),
     ]);
     assert_eq!(host.engine.problems(), []);
+}
+
+#[test]
+fn that_there_is_no_default_route_is_told_where_anything_is_done_on_its_upstream() {
+    let problems = |change: &dyn Fn(&mut Policy)| {
+        let mut host = Host::bare(with(|policy| {
+            policy.suffixes = std::mem::take(&mut policy.ranges);
+            change(policy);
+        }));
+        let mut facts = usual_facts();
+        facts.pop();
+        host.facts(facts);
+        host.input(Input::Synced);
+        host.engine.problems().contains(&Problem::NoDefaultRoute)
+    };
+    assert!(problems(&|_| {}), "a suffix has its prefix from there");
+    assert!(!problems(&|policy| policy.suffixes.clear()), "nothing is done");
+    assert!(problems(&|policy| {
+        policy.suffixes.clear();
+        policy.upstreams[0].gateway_source = GatewaySource::Global;
+    }));
 }
