@@ -195,3 +195,10 @@ fn without_the_address_that_answers_come_from_several_others_are_not_the_reason(
         assert_eq!(host.engine.no_program(UP), why);
     }
 }
+
+#[test]
+fn one_global_address_is_not_several() {
+    let (host, _) = with_guests(mirrored(|policy| policy.upstreams[0].source = Source::Global), 1);
+    assert_eq!(host.engine.no_program(UP), None);
+    assert_eq!(host.engine.count_mirrored_on(UP), 1);
+}
