@@ -216,3 +216,35 @@ fn a_stranger_that_asks_again_and_again_from_many_stations_brings_nothing_about(
     assert!(host.engine.notable_askers(host.now).len() <= 64);
     host.pass(seconds(1));
 }
+
+#[test]
+fn only_the_gateways_answer_says_that_a_guest_is_let_through() {
+    let mut host = host(1, announcing());
+    pass(&mut host, 10, is_hosts);
+    assert!(host.engine.is_refused(guest(1)));
+    let answer = answer_to(guest(1));
+    let unasked = Advertisement { flags: Flags { solicited: false, ..answer.flags }, ..answer };
+    let strangers = Advertisement { target: address("fe80::77"), source: address("fe80::77"), ..answer };
+    for said in [unasked, strangers] {
+        host.input(Input::Advertisement(UP, said));
+        assert!(host.engine.is_refused(guest(1)), "{said:?}");
+    }
+    host.input(Input::Advertisement(UP, answer));
+    assert!(!host.engine.is_refused(guest(1)));
+}
+
+#[test]
+fn a_provider_that_forgets_a_guest_that_is_silent_for_a_minute_is_found_out() {
+    let mut host = host(1, announcing());
+    let (mut since, mut told) = (0, Vec::new());
+    for second in 0..600_u64 {
+        let (_, events) = pass(&mut host, 1, |question| {
+            if question.is_dad() {
+                since = second;
+            }
+            is_hosts(question) || second < since + 60
+        });
+        told.extend(events.into_iter().filter(is_verdict));
+    }
+    assert!(matches!(told[..], [Event::Forgets(UP, _)]), "{told:?}");
+}

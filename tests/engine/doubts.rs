@@ -101,3 +101,44 @@ fn the_hosts_own_and_what_is_answered_as_a_whole_are_defended() {
     let mut whole = Host::new(with(|policy| policy.ranges[0].answer = Answer::Always));
     assert!(whole.answer_to(dad(OTHER_HOST, guest(1))).is_some());
 }
+
+/// What has come in one go is handed in before what came out is looked at.
+#[test]
+fn a_check_that_comes_behind_a_question_is_answered_as_soon_as_one_that_comes_alone() {
+    let mut host = Host::new(with(|policy| policy.ranges[0].answer = Answer::Always));
+    host.ask(guest(5));
+    host.pass(seconds(5));
+    host.take();
+    host.engine.handle(Input::Solicitation(UP, question(guest(5))), host.now);
+    host.engine.next_timeout();
+    host.engine.handle(Input::Solicitation(UP, dad(OTHER_HOST, guest(6))), host.now);
+    host.pass(millis(600));
+    let answered: Vec<_> = host.answers().iter().map(|answer| answer.target).collect();
+    assert_eq!(answered, [guest(5), guest(6)]);
+}
+
+#[test]
+fn with_a_range_go_the_rivals_for_its_addresses() {
+    let mut host = Host::new(live());
+    host.make_live(guest(5), guest_mac(5));
+    host.input(Input::Advertisement(UP, reply(guest(5), OTHER_HOST)));
+    assert_eq!(host.engine.conflicts().count(), 1);
+    host.input(Input::Reload(Box::new(with(|policy| policy.ranges.clear()))));
+    assert_eq!(host.engine.conflicts().count(), 0);
+}
+
+/// It is the guest's own station, and says by that that it is there.
+#[test]
+fn a_strangers_check_is_defended_as_soon_as_the_guest_says_anything() {
+    let mut host = Host::new(announcing());
+    host.make_live(guest(5), guest_mac(5));
+    host.pass(seconds(5));
+    host.take();
+    host.solicit(dad(OTHER_HOST, guest(5)));
+    assert_eq!(host.answers(), []);
+    let gateway = address("fe80::5054:ff:fe00:b0");
+    host.input(Input::Solicitation(BRIDGE, question_from(guest(5), guest_mac(6), gateway)));
+    assert_eq!(host.answers(), [], "another has the address there");
+    host.input(Input::Solicitation(BRIDGE, question_from(guest(5), guest_mac(5), gateway)));
+    assert_eq!(host.answers().len(), 1);
+}

@@ -3,7 +3,7 @@
 use lone64::engine::policy::{Answer, RangeRoutes};
 use lone64::wire::DropReason;
 
-use crate::host::{Host, address, guest, guest_mac, live, net, range, with};
+use crate::host::{BRIDGE, Host, address, guest, guest_mac, has, live, net, range, with};
 
 fn always_but_short() -> crate::host::Host {
     Host::new(with(|policy| {
@@ -89,4 +89,15 @@ fn more_may_be_excluded_than_there_are_links_routes_and_ranges() {
         host.advertise(guest(number), guest_mac(number));
         assert_eq!(host.answers_for(guest(number)), number == 100);
     }
+}
+
+#[test]
+fn an_excluded_address_that_the_host_has_is_not_served_by_itself_either() {
+    let mut host = Host::new(with(|policy| {
+        policy.ranges[0].exclude = vec![net("2001:db8:1:2:c::1/128")];
+        policy.upstreams[0].automatic = Some(lone64::engine::policy::Automatic::default());
+    }));
+    host.facts(vec![has(BRIDGE, "2001:db8:1:2:c::1/112"), has(BRIDGE, "2001:db8:1:2:e::1/112")]);
+    assert!(!host.answers_for(guest(1)));
+    assert!(host.answers_for(address("2001:db8:1:2:e::1")), "others are");
 }

@@ -304,6 +304,20 @@ fn guests_behind_a_tunnel_lack_a_route_also_where_one_leads_elsewhere() {
 }
 
 #[test]
+fn so_does_a_single_guest_there_and_not_the_host_itself() {
+    let tunnel = IfIndex(30);
+    let mut host = Host::new(with(|policy| {
+        policy.ranges = vec![range("2001:db8:1:2:c::5/128", "wg0")];
+        policy.ranges[0].routes = RangeRoutes::None;
+    }));
+    host.facts(vec![Fact::Link(link(tunnel, "wg0", LinkLayer::None))]);
+    let lacks = |host: &Host| host.engine.problems().iter().any(|p| matches!(p, Problem::NobodyToAsk(..)));
+    assert!(lacks(&host));
+    host.facts(vec![has(tunnel, "2001:db8:1:2:c::5/128")]);
+    assert!(!lacks(&host));
+}
+
+#[test]
 fn a_range_over_a_part_of_the_link_with_the_router_in_it_has_no_route() {
     let routed = |upstreams: &str, router: &str| {
         let mut host = Host::bare(live());

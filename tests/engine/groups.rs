@@ -327,3 +327,22 @@ fn another_limit_lets_in_who_waits_or_sends_the_last_ones_back() {
     follow(&mut switch, &host.take());
     assert!(switch.0.is_empty());
 }
+
+/// What it says of itself proves nothing, however often it does.
+#[test]
+fn one_that_nobody_has_asked_joins_no_group_by_its_own_word() {
+    let mut switch = Switch::default();
+    let mut host = Host::new(live());
+    host.input(Input::Solicitation(BRIDGE, dad(guest_mac(5), guest(5))));
+    for _ in 0..3 {
+        host.input(Input::Advertisement(BRIDGE, reply(guest(5), guest_mac(5))));
+        assert_eq!(switch.hear(&host.take()), []);
+    }
+    let gateway = address("fe80::5054:ff:fe00:b0");
+    let question = crate::host::question_from(guest(5), guest_mac(5), gateway);
+    host.input(Input::Solicitation(BRIDGE, question));
+    assert_eq!(switch.hear(&host.take()), []);
+    host.guests.insert(guest(5), guest_mac(5));
+    host.pass(seconds(3));
+    assert_eq!(switch.hear(&host.take()), [Heard::Begin(UP, group(5))]);
+}

@@ -233,3 +233,36 @@ fn a_tentative_address_is_no_source_for_one_in_its_prefix() {
     assert_eq!(near(&host), Some(address("2001:db8:7::2")));
     assert_eq!(host.engine.links().in_prefix_of(UP, address("fe80::1")), None);
 }
+
+#[test]
+fn that_a_guests_route_is_there_and_that_it_is_gone_is_told() {
+    let mut host = Host::new(by_guest());
+    host.ask(guest(5));
+    host.advertise(guest(5), guest_mac(5));
+    assert!(host.events().contains(&Event::RouteInstalled(of_guest(5, BRIDGE))));
+    host.pass(seconds(600));
+    assert!(host.events().contains(&Event::RouteRemoved(of_guest(5, BRIDGE))));
+}
+
+#[test]
+fn a_guests_route_that_took_the_place_of_another_comes_back_when_it_is_deleted() {
+    let mut host = Host::new(by_guest());
+    let foreign = KernelRoute { protocol: 3, ..of_guest(5, UP) };
+    host.kernel.insert(foreign.clone());
+    host.facts(vec![Fact::Route(foreign.clone())]);
+    host.make_live(guest(5), guest_mac(5));
+    assert_eq!(host.engine.count_routes(RouteState::Conflict), 1);
+    host.kernel.remove(&foreign);
+    host.kernel.insert(of_guest(5, BRIDGE));
+    host.facts(vec![Fact::RouteReplaced(of_guest(5, BRIDGE))]);
+    assert_eq!(host.engine.count_routes(RouteState::Installed), 1);
+    let foreign = host.engine.foreign_way(&guest(5).into(), Some(UP));
+    assert_eq!(
+        foreign.map(|route| route.destination.prefix_len()),
+        Some(0),
+        "only the default route is left"
+    );
+    host.kernel.clear();
+    host.facts(vec![Fact::RouteGone(of_guest(5, BRIDGE))]);
+    assert!(host.kernel.contains(&of_guest(5, BRIDGE)));
+}

@@ -293,3 +293,45 @@ fn nothing_is_asked_while_the_host_gives_everything_back() {
     assert_eq!(all_asked(&host.take()), []);
     assert_eq!(host.engine.next_timeout(), None);
 }
+
+#[test]
+fn ranges_behind_other_interfaces_take_no_room_from_those_behind_this_one() {
+    let mut host = host(|policy| {
+        let others = (0..9).map(|number| range(&format!("2001:db8:1:2:d{number}::/112"), "br1"));
+        policy.ranges = others.chain(std::mem::take(&mut policy.ranges)).collect();
+    });
+    reports(&mut host, BRIDGE, 5);
+    host.pass(millis(1));
+    assert_eq!(asked(&host.take(), guest(5)), [BRIDGE]);
+}
+
+#[test]
+fn one_that_others_report_too_is_asked_once_more_behind_its_range_alone() {
+    let mut host = host_with_veths(3);
+    listens(&mut host, BRIDGE);
+    reports(&mut host, BRIDGE, 5);
+    reports(&mut host, veth(1), 5);
+    host.pass(seconds(60));
+    assert_eq!(all_asked(&host.take()), [(veth(1), guest(5)); 2]);
+}
+
+#[test]
+fn one_that_nobody_has_asked_for_takes_no_probe_that_is_scarce_when_it_is_asked_once_more() {
+    let mut host = host(|policy| policy.limits.probes_per_second = 4);
+    reports(&mut host, BRIDGE, 5);
+    host.pass(millis(990));
+    assert_eq!(asked(&host.take(), guest(5)), [BRIDGE]);
+    (100..120).for_each(|number| _ = host.ask(guest(number)));
+    host.pass(millis(100));
+    assert_eq!(asked(&host.take(), guest(5)), []);
+}
+
+#[test]
+fn those_that_are_asked_where_they_reported_take_no_room_from_others() {
+    let mut host = host(|policy| policy.limits.pending = 8);
+    for number in 1..=8 {
+        reports(&mut host, BRIDGE, number);
+        assert_eq!(asked(&host.ask(guest(number)), guest(number)), [BRIDGE]);
+    }
+    assert_eq!(asked(&host.ask(guest(99)), guest(99)), [BRIDGE]);
+}

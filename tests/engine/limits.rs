@@ -6,8 +6,8 @@ use lone64::engine::policy::{Limits, Policy};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    Host, ROUTER_MAC, UP, address, advertisements, guest, guest_mac, live, millis, probes, question_from,
-    seconds, with,
+    BRIDGE, Host, ROUTER_MAC, UP, address, advertisements, dad, guest, guest_mac, live, millis, probes,
+    question_from, seconds, with,
 };
 
 fn limited(change: impl FnOnce(&mut Limits)) -> Host {
@@ -294,4 +294,15 @@ fn of_what_the_kernel_finds_on_the_upstream_half_as_many_are_known_as_are_asked_
     };
     (0x100..0x120).for_each(|last| host.facts(vec![entry(last)]));
     assert_eq!(host.engine.known_neighbors(), 4);
+}
+
+#[test]
+fn guests_that_announce_themselves_one_after_the_other_are_all_taken_in() {
+    let mut host = limited(|limits| limits.pending = 4);
+    for number in 1..=20 {
+        host.guests.insert(guest(number), guest_mac(number));
+        host.input(Input::Solicitation(BRIDGE, dad(guest_mac(number), guest(number))));
+        host.pass(seconds(3));
+        assert!(host.is_live(guest(number)), "{number}");
+    }
 }

@@ -75,5 +75,6 @@ mod switches;
 mod tables;
 mod unserved;
 mod upstreams;
+mod wanted;
 mod whole_64;
 mod whole_link;

@@ -264,3 +264,18 @@ fn what_the_program_does_not_know_is_asked_for_three_times_before_its_answers_ar
     link.run(&[guest(9)], 60, |second| second % 10 < 3);
     assert_eq!(link.exceptions().len(), 1);
 }
+
+#[test]
+fn a_question_that_comes_while_all_is_given_back_brings_no_program_back() {
+    let mut link = Link::new(|_| false);
+    link.host.input(Input::Stop);
+    for _ in 0..60 {
+        link.host.solicit(question(guest(5)));
+        link.host.pass(seconds(1));
+    }
+    let programs = link.host.take().into_iter().filter_map(|output| match output {
+        Output::Program(_, program) => Some(program.is_some()),
+        _ => None,
+    });
+    assert_eq!(programs.collect::<Vec<_>>(), [false]);
+}

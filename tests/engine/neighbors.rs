@@ -287,3 +287,16 @@ fn one_that_a_guest_claimed_is_no_guest_where_the_guests_link_is_down() {
         assert!(!host.events().iter().any(|event| matches!(event, Event::Live(..))), "{is_down_before}");
     }
 }
+
+#[test]
+fn a_station_that_has_an_address_of_the_host_is_no_neighbor() {
+    let mut host = Host::new(proxying());
+    let entry = |address| {
+        let (mac, state) = (Some(MAC), NeighborState::Reachable);
+        Fact::Neighbor(Neighbor { link: UP, address, mac, state })
+    };
+    host.facts(vec![entry(address("2001:db8:1:2::2"))]);
+    assert_eq!(host.engine.known_neighbors(), 0);
+    host.facts(vec![entry(neighbor())]);
+    assert_eq!(host.engine.known_neighbors(), 1);
+}

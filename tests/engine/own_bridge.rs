@@ -115,6 +115,7 @@ fn a_bond_or_anything_else_that_is_no_bridge_is_refused_as_ever() {
     let mut facts = facts();
     facts[0] = Fact::Link(is(false));
     host.facts(facts);
+    assert_eq!(host.events(), [], "nothing is told before everything is known");
     host.input(Input::Synced);
     let refused = Problem::DownstreamIsUpstream(net("2001:db8:1:2:c::/112"), "up0".parse().unwrap());
     assert!(refused.to_string().contains("not a bridge"));
@@ -217,8 +218,9 @@ fn always_serves_all_of_the_link_but_for_who_stands_behind_the_uplink() {
 fn the_router_is_asked_where_it_is_while_that_is_not_known() {
     let mut host = Host::bare(policy(Answer::Live));
     host.facts(facts());
+    assert_eq!(host.probes(), [], "the kernel has not told everything yet");
     host.input(Input::Synced);
-    let asked = probes(&host.take());
+    let asked = host.probes();
     assert_eq!(asked.iter().map(|asked| asked.target).collect::<Vec<_>>(), [address(ROUTER)]);
     host.facts(vec![station(ROUTER_MAC, ETH), station(guest_mac(5), TAP)]);
     assert_eq!(probes(&host.ask(guest(5))), [], "it is not known from which side that comes");
@@ -265,6 +267,8 @@ fn an_upstream_that_is_named_is_served_like_that_of_the_default_route() {
 fn it_is_told_that_nobody_is_answered_while_it_is_not_known_where_the_router_is() {
     let mut host = Host::bare(policy(Answer::Live));
     host.facts(facts());
+    // It takes its time until everything is told.
+    host.pass(Duration::from_secs(4));
     host.input(Input::Synced);
     host.pass(Duration::from_millis(2_900));
     assert_eq!((host.events(), host.engine.problems()), (vec![], &[][..]), "the kernel is telling it");

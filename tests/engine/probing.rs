@@ -5,7 +5,7 @@ use lone64::engine::{Input, Output, Time};
 use lone64::wire::{DropReason, Mac};
 
 use crate::host::{
-    BRIDGE, Host, advertisements, bridge, dad, guest, guest_mac, live, millis, probes, question,
+    BRIDGE, Host, address, advertisements, bridge, dad, guest, guest_mac, live, millis, probes, question,
     question_from, reply, seconds, with,
 };
 use crate::proxy_downstream::{OTHER, advertised, other, two_downstreams};
@@ -193,4 +193,46 @@ fn guests_that_ask_for_the_same_one_meanwhile_cost_no_more_probes_and_each_has_o
     host.input(Input::Advertisement(OTHER, reply(other(6), guest_mac(6))));
     let answered: Vec<_> = advertised(&mut host).iter().map(|answer| answer.destination).collect();
     assert_eq!(answered, [5, 7, 8].map(guest));
+}
+
+/// A multicast question wakes all others on the link.
+#[test]
+fn one_whose_station_is_known_is_asked_there() {
+    let gateway = address("fe80::5054:ff:fe00:b0");
+    let mut host = Host::new(live());
+    host.input(Input::Solicitation(BRIDGE, question_from(guest(5), guest_mac(5), gateway)));
+    host.pass(seconds(1));
+    let by_itself = host.probes();
+    host.make_live(guest(6), guest_mac(6));
+    host.pass(millis(1_050));
+    host.take();
+    host.input(Input::Ask(guest(6)));
+    let wanted = host.probes();
+    assert_eq!(by_itself.first().map(|probe| probe.destination_mac), Some(guest_mac(5)));
+    assert_eq!(wanted.iter().map(|probe| probe.destination_mac).collect::<Vec<_>>(), [guest_mac(6)]);
+}
+
+#[test]
+fn replies_give_probes_back_and_what_nobody_asked_for_does_not() {
+    let limited = || {
+        let mut host = Host::new(with(|policy| policy.limits.probes_per_second = 4));
+        (1..=20).for_each(|number| host.make_live(guest(number), guest_mac(number)));
+        host.pass(seconds(5));
+        host
+    };
+    let mut host = limited();
+    for number in 1..=20 {
+        host.guests.insert(guest(number), guest_mac(number));
+        host.input(Input::Ask(guest(number)));
+    }
+    assert_eq!(probes(&host.ask(guest(100))).len(), 1, "all have replied");
+    let mut host = limited();
+    (100..200).for_each(|number| _ = host.ask(guest(number)));
+    for number in 1..=20 {
+        host.advertise(guest(number), guest_mac(number));
+    }
+    assert_eq!(probes(&host.ask(guest(200))).len(), 0, "probes are scarce still");
+    let mut host = limited();
+    (1..=20).for_each(|number| host.input(Input::Ask(guest(number))));
+    assert_eq!(probes(&host.ask(guest(100))).len(), 0, "none has replied");
 }

@@ -205,3 +205,10 @@ fn a_policy_without_a_word_of_it_has_a_program_answer_for_five_minutes_after_a_c
     let read: lone64::engine::policy::UpstreamPolicy = serde_json::from_value(recorded).unwrap();
     assert_eq!((read.on_crash_answer, &read), (seconds(300), &written));
 }
+
+#[test]
+fn one_global_address_is_not_several() {
+    let (host, _) = with_guests(mirrored(|policy| policy.upstreams[0].source = Source::Global), 1);
+    assert_eq!(host.engine.no_program(UP), None);
+    assert_eq!(host.engine.count_mirrored_on(UP), 1);
+}

@@ -1,10 +1,12 @@
 //! What is much work is done in slices: questions are answered in between, and nothing is forgotten.
 
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use lone64::engine::facts::{Fact, KernelRoute};
-use lone64::engine::policy::{OnStop, Policy, RangeRoutes};
+use lone64::engine::policy::{Answer, Mld, OnStop, Policy, RangePolicy, RangeRoutes};
 use lone64::engine::{Change, Input, Outcome, Output};
+use lone64::wire::solicited_node;
 
 use crate::host::*;
 
@@ -123,4 +125,24 @@ fn a_reload_that_only_keeps_routes_at_the_end_leaves_them_alone() {
     assert!(!host.take().iter().any(|output| matches!(output, Output::ChangeRoute(_))));
     host.input(Input::Stop);
     assert_eq!(routes_of_guests(&host).count(), usize::from(GUESTS));
+}
+
+#[test]
+fn another_way_to_serve_them_reaches_each_of_hundreds_of_ranges() {
+    let targets: Vec<_> = (1..=300).map(guest).collect();
+    let policy = |mld| {
+        let one = |target: &Ipv6Addr| RangePolicy {
+            answer: Answer::Always,
+            ..range(&format!("{target}/128"), "lxcbr0")
+        };
+        with(|policy| {
+            policy.ranges = targets.iter().map(one).collect();
+            policy.upstreams[0].mld = mld;
+        })
+    };
+    let mut host = Host::new(policy(Mld::No));
+    assert_eq!(host.engine.listened().count(), 0);
+    host.input(Input::Reload(Box::new(policy(Mld::Reports))));
+    let joined: BTreeSet<_> = host.engine.listened().map(|(_, group)| group).collect();
+    assert_eq!(joined, targets.iter().map(|target| solicited_node(*target)).collect());
 }

@@ -268,3 +268,32 @@ fn routers_do_not_advertise_in_step_because_their_pauses_differ() {
     let pauses: std::collections::BTreeSet<_> = times.windows(2).map(|two| two[1].since(two[0])).collect();
     assert!(pauses.len() > 3, "{pauses:?}");
 }
+
+#[test]
+fn what_begins_and_what_is_over_at_the_same_moment_are_both_told() {
+    let query = MldQuery {
+        source_mac: guest_mac(9),
+        source: "fe80::9".parse().unwrap(),
+        version: MldVersion::V2,
+        group: None,
+        max_response: seconds(10),
+    };
+    let mut host = Host::new(with(|policy| policy.limits.groups = 1));
+    host.guests.insert(guest(5), guest_mac(5));
+    for _ in 0..12 {
+        host.input(Input::Query(UP, query));
+        for _ in 0..4 {
+            host.ask(guest(5));
+            host.pass(seconds(30));
+        }
+    }
+    let name = "up0".parse().unwrap();
+    assert_eq!(host.engine.notes(), [Note::OneSided(name)]);
+    host.take();
+    // The querier is silent, and a guest comes before anything that is due since then.
+    host.now = host.now + seconds(300);
+    host.facts(vec![found(6)]);
+    let told = host.events();
+    assert!(told.contains(&Event::NoteOver(Note::OneSided(name))), "{told:?}");
+    assert!(told.contains(&Event::Note(Note::GroupsFull(name, 1))), "{told:?}");
+}

@@ -1,13 +1,13 @@
 //! Upstreams: found, named, lost and changed; two of them.
 
-use lone64::engine::facts::{Fact, IfIndex, LinkLayer};
-use lone64::engine::policy::{Answer, Policy, UpstreamInterface};
+use lone64::engine::facts::{Fact, IfIndex, KernelRoute, LinkLayer};
+use lone64::engine::policy::{Answer, GatewaySource, Policy, Source, UpstreamInterface, UpstreamPolicy};
 use lone64::engine::{Ear, Event, Input, Outcome, Output, Problem, Role};
 use lone64::wire::{DropReason, Mac};
 
 use crate::host::{
-    BRIDGE, Host, UP, UP_MAC, always, default_route, guest, has, link, live, net, question, range, upstream,
-    usual_facts, with,
+    BRIDGE, Host, UP, UP_MAC, address, advertisements, always, default_route, guest, guest_mac, has, link,
+    live, net, question, range, upstream, usual_facts, with,
 };
 
 const UP1: IfIndex = IfIndex(5);
@@ -229,7 +229,7 @@ fn a_downstream_that_is_the_upstream_serves_nobody() {
 #[test]
 fn questions_that_arrive_on_another_interface_are_not_answered() {
     let mut host = Host::new(live());
-    host.make_live(guest(5), crate::host::guest_mac(5));
+    host.make_live(guest(5), guest_mac(5));
     for link in [BRIDGE, IfIndex(99)] {
         host.input(Input::Solicitation(link, question(guest(5))));
         assert_eq!(host.answers(), []);
@@ -250,4 +250,51 @@ fn one_that_no_range_is_served_on_is_no_problem() {
         host.engine.problems().iter().filter(|problem| problem.to_string().contains("eth9")).count()
     };
     assert_eq!((problems(Some("up0")), problems(Some("eth9")) > 0), (0, true));
+}
+
+/// Where two sections mean the same interface.
+#[test]
+fn one_that_is_named_follows_its_own_policy_also_where_the_default_route_leaves_by_it() {
+    let mut policy = live();
+    let sources = [Source::Global, Source::LinkLocal];
+    let interfaces = [UpstreamInterface::DefaultRoute, named("up0")];
+    policy.upstreams = std::iter::zip(interfaces, sources)
+        .map(|(interface, source)| UpstreamPolicy { source, ..upstream(interface) })
+        .collect();
+    let mut host = Host::new(policy).with_guest(guest(5), guest_mac(5));
+    let answers = host.ask(guest(5));
+    let sources: Vec<_> = advertisements(&answers).iter().map(|answer| answer.source).collect();
+    assert_eq!(sources, [address("fe80::5054:ff:fe00:1")]);
+}
+
+#[test]
+fn a_default_route_by_a_tunnel_besides_is_no_problem() {
+    let mut host = Host::new(live());
+    let tunnel = IfIndex(9);
+    host.facts(vec![
+        Fact::Link(link(tunnel, "wg0", LinkLayer::None)),
+        Fact::Route(KernelRoute { metric: 2_000, ..default_route(tunnel) }),
+    ]);
+    assert_eq!(host.engine.problems(), []);
+}
+
+#[test]
+fn that_there_is_no_default_route_is_told_where_anything_is_done_on_its_upstream() {
+    let problems = |change: &dyn Fn(&mut Policy)| {
+        let mut host = Host::bare(with(|policy| {
+            policy.suffixes = std::mem::take(&mut policy.ranges);
+            change(policy);
+        }));
+        let mut facts = usual_facts();
+        facts.pop();
+        host.facts(facts);
+        host.input(Input::Synced);
+        host.engine.problems().contains(&Problem::NoDefaultRoute)
+    };
+    assert!(problems(&|_| {}), "a suffix has its prefix from there");
+    assert!(!problems(&|policy| policy.suffixes.clear()), "nothing is done");
+    assert!(problems(&|policy| {
+        policy.suffixes.clear();
+        policy.upstreams[0].gateway_source = GatewaySource::Global;
+    }));
 }

@@ -153,6 +153,9 @@ fn answers_for_everything_have_no_route_over_the_link_and_that_is_told() {
     assert_eq!((host.engine.problems(), routes(&host)), (&[problem][..], vec![]));
     assert!(!host.answers_for(anywhere()));
     assert_eq!(host.dropped(DropReason::RoutedBack), 1);
+    let steps = host.engine.explain(anywhere(), host.now).steps;
+    let remedy = steps.last().and_then(|step| step.remedy.clone()).unwrap();
+    assert!(remedy.contains("`lone64 status` says why"), "it is not the administrator's to set: {remedy}");
 }
 
 #[test]

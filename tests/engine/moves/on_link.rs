@@ -138,3 +138,33 @@ fn what_is_announced_for_a_group_of_stations_says_nothing_of_a_guest() {
     host.input(Input::Advertisement(UP, announced_elsewhere()));
     assert!(probes(&host.take()).iter().any(|probe| probe.target == guest(5)));
 }
+
+#[test]
+fn what_the_kernel_says_of_it_on_a_downstream_does_not_bring_it_there() {
+    let entry = Neighbor { link: BRIDGE, address: guest(5), mac: Some(MAC), state: NeighborState::Stale };
+    let mut host = Host::new(policy());
+    host.facts(vec![Fact::Neighbor(entry)]);
+    assert_ne!(missing(&host), Some(Missing::OnLink("lxcbr0".parse().expect("a name"))));
+    let mut host = Host::new(policy()).with_guest(guest(5), MAC);
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(seconds(10));
+    host.take();
+    host.facts(vec![Fact::Neighbor(Neighbor { state: NeighborState::Reachable, ..entry })]);
+    assert_eq!(probes(&host.take()), [], "it has not left");
+}
+
+/// Whoever can send with its MAC there could have it asked again and again.
+#[test]
+fn one_that_is_heard_there_is_not_asked_while_probes_are_scarce() {
+    let mut wanted = policy();
+    wanted.limits.probes_per_second = 4;
+    let mut host = Host::new(wanted).with_guest(guest(5), MAC);
+    host.input(Input::Arrived(BRIDGE, MAC));
+    host.pass(seconds(10));
+    for number in 100..120 {
+        host.ask(guest(number));
+    }
+    host.take();
+    host.input(Input::Solicitation(UP, dad(MAC, guest(9))));
+    assert!(probes(&host.take()).iter().all(|probe| probe.target != guest(5)));
+}

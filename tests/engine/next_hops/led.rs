@@ -57,3 +57,15 @@ fn one_whose_station_a_bridge_has_forgotten_is_asked() {
     host.facts(vec![Fact::StationGone { bridge: BRIDGE, mac: guest_mac(5) }]);
     assert_eq!(asked(&host.take()), [address("fe80::5")]);
 }
+
+#[test]
+fn the_groups_of_what_is_behind_a_next_hop_are_joined() {
+    for policy in policies() {
+        let host = host(policy, &[via("2001:db8:1:2:d::8/126", "fe80::5", BRIDGE)]);
+        let joined = |number| {
+            let group = lone64::wire::solicited_node(behind(number));
+            host.engine.listened().any(|known| known == (UP, group))
+        };
+        assert_eq!([7, 8, 9, 10, 11, 12].map(joined), [false, true, true, true, true, false]);
+    }
+}

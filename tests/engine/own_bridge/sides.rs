@@ -182,3 +182,14 @@ fn the_link_is_asked_who_has_the_address_of_a_guest_on_it() {
     let asked: Vec<_> = probes(&outputs).into_iter().filter(|asked| asked.target == guest(5)).collect();
     assert!(asked.len() == 1 && !asked[0].is_dad() && asked[0].source_mac == UP_MAC, "{asked:?}");
 }
+
+#[test]
+fn what_the_kernel_says_of_a_guest_is_no_rivals_word() {
+    for state in [NeighborState::Reachable, NeighborState::Permanent] {
+        let mut host = host(policy(Answer::Live));
+        asked_and_found(&mut host, guest(5), guest_mac(5));
+        host.facts(vec![entry(guest(5), guest_mac(5), state)]);
+        assert_eq!(host.engine.conflicts().count(), 0, "{state:?}");
+        assert!(host.answers_for(guest(5)), "{state:?}");
+    }
+}

@@ -10,6 +10,7 @@ use crate::engine::host::routes::MAIN;
 use crate::engine::host::routes::ways::Way;
 use crate::engine::liveness::{Ground, Live, Standing};
 use crate::engine::plan::RangeId;
+use crate::engine::plan::problem::Problem;
 use crate::engine::policy::{Answer, Downstream, RangePolicy, RangeRoutes};
 use crate::engine::time::Time;
 use crate::wire::{DropReason, group_suffix};
@@ -89,12 +90,16 @@ impl Explainer<'_> {
             None => nowhere(way),
         };
         let policy = self.scene.plan.range(range);
+        // Where a range would lead the whole link elsewhere its route is left out, whatever is written.
+        let is_left_out = |problem: &Problem| matches!(problem, Problem::AlwaysOverLink(prefix, ..) if *prefix == policy.prefix);
+        let is_written =
+            policy.routes == RangeRoutes::None && !self.scene.plan.bindings.problems.iter().any(is_left_out);
         let remedy = match &policy.downstream {
             Downstream::Kernel => format!(
                 "nothing, if it is on that link; if it is behind this host, `ip -6 route add {target} dev` its \
                  interface, or a [[range]] that is smaller and has it"
             ),
-            Downstream::Named(name) if policy.routes == RangeRoutes::None => format!(
+            Downstream::Named(name) if is_written => format!(
                 "the range has `routes = \"none\"`, so routes are yours to set, as by \
                  `ip -6 route add {target} dev {name}`; without `routes` lone64 sets them"
             ),
