@@ -85,6 +85,10 @@ fn loses_no_answer_while_it_reloads() {
 fn reports_five_mistakes_and_changes_nothing() {
     let lab = Lab::veth();
     let daemon = Daemon::start(&lab, both());
+    // The guests report their groups, so lone64 finds them anyway, at a moment that nobody knows.
+    let mut link = Link::open(&lab);
+    let mut answered = || [GUEST, PLAIN].map(|guest| link.answered(&Solicitation::multicast(ROUTER, guest)));
+    answered();
     let before = status(&daemon);
     let mistakes = "[timers]\nabsent = \"0s\"\nkeepalvie = \"5s\"\n[routes]\nprotocol = 186\n\
                     [limits]\ntargets = 0\n[[range]]\nprefix = \"2001:db8:1:2:e::1/112\"\n";
@@ -102,9 +106,7 @@ fn reports_five_mistakes_and_changes_nothing() {
     for part in ["ranges", "upstreams", "routes", "problems"] {
         assert_eq!(before[part], after[part]);
     }
-    let mut link = Link::open(&lab);
-    link.answered(&Solicitation::multicast(ROUTER, GUEST));
-    link.answered(&Solicitation::multicast(ROUTER, PLAIN));
+    answered();
     let said = daemon.stop();
     assert!(said.contains("the old configuration stays in force") && said.contains("keepalvie"), "{said}");
 }
