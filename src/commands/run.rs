@@ -19,9 +19,10 @@ use super::terminal::complain;
 use crate::config::{Endpoint, Loaded};
 use crate::daemon::control::Control;
 use crate::daemon::socket::SocketError;
-use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging};
+use crate::daemon::{Alone, Daemon, Operator, Recorder, Service, Source, logging, threads};
 use crate::explanation;
 use crate::kernel::confinement::{self, Places};
+use crate::kernel::ready::Queue;
 use crate::kernel::{heap, image, sysctl};
 
 /// Serves until it is told to stop by SIGTERM or SIGINT.
@@ -34,10 +35,7 @@ pub fn run(args: &RunArgs) -> Outcome {
     logging::init(loaded.read.config.log);
     confined.tell();
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let result = runtime.block_on(serve(args, loaded));
-    // A file that is being read again, on a disk that does not answer, holds up no exit.
-    runtime.shutdown_timeout(PATIENCE_AT_EXIT);
+    let result = threads::run(|ready| serve(args, loaded, ready))?;
     logging::flush();
     Ok(match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,7 +83,7 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(args: &RunArgs, loaded: Loaded) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(args: &RunArgs, loaded: Loaded, ready: Queue) -> Result<(), Box<dyn std::error::Error>> {
     let stop = stop_signals()?;
     let hangup = signal(SignalKind::hangup())?;
     // First of all: two that answer for the same guests would be in each other's way. Neither may two that have
@@ -94,7 +92,7 @@ async fn serve(args: &RunArgs, loaded: Loaded) -> Result<(), Box<dyn std::error:
     let alone = Alone::claim().await?;
     let control = open_control(&config.control.socket)?;
     let recorder = args.record.as_deref().and_then(record);
-    let mut daemon = Daemon::start_recorded(config, alone, recorder).await?;
+    let mut daemon = Daemon::start_recorded(config, alone, recorder, ready).await?;
     warn_of_small_neighbor_table(daemon.downstreams());
     if let Some(idle) = daemon.idle() {
         tracing::warn!("{idle}");
@@ -179,5 +177,5 @@ fn warn_of_small_neighbor_table(downstreams: usize) {
 
 /// A second signal within this time says no more than the first: nobody has seen what that did.
 const TOGETHER: Duration = Duration::from_millis(100);
-/// The kernel closes packet sockets within some 20 ms each, many at a time.
+/// For a reader of what is said last.
 const PATIENCE_AT_EXIT: Duration = Duration::from_secs(1);

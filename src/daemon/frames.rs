@@ -8,6 +8,7 @@ use crate::engine::facts::IfIndex;
 use crate::engine::{Input, Output};
 use crate::kernel::ears::Ears;
 use crate::kernel::packet::{RecvBatch, SendBatch, Stamps};
+use crate::kernel::ready::Queue;
 use crate::wire::{Advertisement, DropReason, Message, MldQuery, MldReport, MulticastRouter};
 
 /// Sockets, and the frames of this moment.
@@ -44,9 +45,9 @@ struct Outbox {
 }
 
 impl Frames {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(ready: Queue) -> Self {
         Self {
-            ears: Ears::start(),
+            ears: Ears::start(ready),
             received: Some((RecvBatch::new(), Vec::new())),
             advertisements: Outbox::new(),
             solicitations: Outbox::new(),

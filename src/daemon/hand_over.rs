@@ -78,7 +78,7 @@ impl Daemon {
     async fn answer_what_has_come(&mut self) {
         let end = Instant::now() + LAST_QUESTIONS;
         loop {
-            // Tokio hears of them meanwhile.
+            // The kernel is asked for them meanwhile.
             yield_now().await;
             if self.frames.ears.ready().is_empty() || self.frames().is_err() || Instant::now() > end {
                 return;

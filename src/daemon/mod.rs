@@ -44,6 +44,7 @@ pub mod status;
 mod summary;
 mod suppressor;
 mod sysctls;
+pub mod threads;
 mod turn;
 pub mod unserved;
 mod waiting;
@@ -54,7 +55,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 pub use alone::Alone;
 pub use error::Error;
@@ -69,6 +70,7 @@ use crate::engine::facts::IfIndex;
 use crate::engine::{Event, Input, Output, Time};
 use crate::kernel::netlink::Monitor;
 use crate::kernel::packet::PacketSocket;
+use crate::kernel::ready::Queue;
 use effects::{Done, Effects, Mode};
 use events::Teller;
 use frames::Frames;
@@ -104,12 +106,12 @@ pub struct Daemon {
 
 impl Daemon {
     /// Learns what the host looks like, binds the sockets and installs the routes, in the network namespace of this
-    /// thread. Must be called within a Tokio runtime with I/O and time, whose threads begin there, too.
+    /// thread. Must be called as a part of what [`threads::run`] runs, with its queue.
     ///
     /// What is not there yet, or is in the way, is waited for and told, at the start as later. An error is what does
     /// not heal: another lone64, a missing privilege. On an error nothing of ours is left in the kernel.
-    pub async fn start(config: &Config) -> Result<Self, Error> {
-        Self::start_recorded(config, Alone::claim().await?, None).await
+    pub async fn start(config: &Config, ready: Queue) -> Result<Self, Error> {
+        Self::start_recorded(config, Alone::claim().await?, None, ready).await
     }
 
     /// The same in a network namespace that is claimed, and everything that enters and leaves the engine is written
@@ -118,12 +120,12 @@ impl Daemon {
         config: &Config,
         alone: Alone,
         recorder: Option<Recorder>,
+        ready: Queue,
     ) -> Result<Self, Error> {
         let (monitor, requests) = Monitor::start_beside()?;
         privileges::check(config, &requests).await?;
-        let mut frames = Frames::new();
+        let mut frames = Frames::new(ready.clone());
         frames.ears.inherit(PacketSocket::inherited(service::UPSTREAM, service::RING));
-        let ready = frames.ears.ready().clone();
         let mut daemon = Self {
             engine: Recorded::new(config.policy.clone(), random_seed(), recorder),
             monitor,
@@ -176,13 +178,12 @@ impl Daemon {
     }
 
     async fn run(&mut self, mut stop: Pin<&mut impl Stream<Item = io::Result<()>>>) -> Result<(), Error> {
-        let mut alarm = pin!(sleep_until(self.origin));
         let mut now = Instant::now();
         // Also before the first question: those who log or watch packets are told of that one, too.
         self.settle_watch();
         loop {
             self.tell_of_unsent();
-            match self.next(&mut stop, alarm.as_mut(), now).await {
+            match self.next(&mut stop, now).await {
                 Wake::Stop(told) => return told.map_err(Error::Deaf),
                 Wake::Frames => self.frames()?,
                 Wake::Kernel(notice) => self.kernel(notice)?,
@@ -274,7 +275,7 @@ impl Daemon {
             if self.batch(link, now)? > 1 {
                 self.frames.ears.look_again(link);
             }
-            // Their replies may be here already, and Tokio need not find that out first.
+            // Their replies may be here already, and the kernel need not be asked first.
             for link in self.frames.take_asked().into_iter().flatten() {
                 now = self.now();
                 self.batch(link, now)?;
@@ -367,7 +368,7 @@ fn random_seed() -> [u64; 2] {
 
 /// Questions are answered for so long before something else has a turn, and a batch longer at most.
 const TURN: Duration = Duration::from_micros(500);
-/// And so many batches at most: Tokio lets a task hear of 128 things in one go.
+/// And so many batches at most, before the kernel is asked on which other interfaces frames have come.
 const MOST_BATCHES: usize = 64;
 /// Outcomes that are handed in together: thousands come at once.
 const DONE_AT_ONCE: usize = 256;

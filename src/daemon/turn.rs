@@ -14,7 +14,7 @@ use std::task::{self, Context, Poll, Waker};
 
 use futures_util::{Stream, StreamExt};
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::Daemon;
 use super::effects::Done;
@@ -82,15 +82,16 @@ impl Turn {
 
     /// Waits, unless it is time already, for frames or something of the rest: first for what had no turn last.
     async fn next(&self, mut rest: Pin<&mut impl Future<Output = Wake>>, is_due: bool) -> Wake {
-        poll_fn(|cx| {
+        poll_fn(|_| {
             // A ring from here on wakes the task.
-            let frames = self.bell.ready.poll_ready(cx).map(|()| Wake::Frames);
+            let frames = if self.bell.ready.is_empty() { Poll::Pending } else { Poll::Ready(Wake::Frames) };
             let mut rest = || self.poll(rest.as_mut());
             let wake = match self.last {
                 Last::Rest => either(frames, rest),
                 Last::Frames => either(rest(), || frames),
             };
-            if wake.is_pending() && is_due { Poll::Ready(Wake::Timeout) } else { wake }
+            let is_due = || is_due || self.bell.ready.is_past();
+            if wake.is_pending() && is_due() { Poll::Ready(Wake::Timeout) } else { wake }
         })
         .await
     }
@@ -129,18 +130,12 @@ impl Daemon {
     pub(super) async fn next(
         &mut self,
         stop: &mut Pin<&mut impl Stream<Item = io::Result<()>>>,
-        mut alarm: Pin<&mut Sleep>,
         now: Instant,
     ) -> Wake {
         let due = [self.engine_due(), self.rest_due].into_iter().flatten().min();
         let is_due = self.frames.has_unsent() || due.is_some_and(|due| due <= now);
-        // One that comes too early does no harm, and setting it costs Tokio a system call and an empty turn: each
-        // question moves what is due by a little.
-        if let Some(due) = due.filter(|due| *due < alarm.deadline() || alarm.is_elapsed()) {
-            alarm.as_mut().reset(due);
-            self.turn.look();
-        }
-        // Where the loop does not wait Tokio has to be asked what has come.
+        self.turn.bell.ready.wait_until(due.map(Instant::into_std));
+        // Where the loop does not wait the kernel has to be asked what has come.
         if is_due || self.turn.last == Last::Rest || !self.turn.bell.ready.is_empty() {
             yield_now().await;
         }
@@ -155,7 +150,6 @@ impl Daemon {
                 done = effects.next() => Wake::Done(done),
                 settled = settings.done(), if has_settings => Wake::Settled(settled),
                 wish = operator.next() => Wake::Wish(wish),
-                () = alarm, if due.is_some() => Wake::Timeout,
             }
         });
         let wake = turn.next(rest, is_due).await;
@@ -190,9 +184,9 @@ mod tests {
 
     #[test]
     fn frames_and_the_rest_take_turns_while_there_is_something_of_both() {
-        let (ready, looks) = (Queue::default(), Cell::new(0));
+        let (ready, looks) = (Queue::new().expect("an epoll instance"), Cell::new(0));
         let mut turn = Turn::new(ready.clone());
-        ready.push(IfIndex(1));
+        ready.push_again(IfIndex(1));
         for _ in 0..10 {
             assert_eq!(next(&mut turn, Poll::Ready(()), &looks), Some(Last::Frames));
             assert_eq!(next(&mut turn, Poll::Ready(()), &looks), Some(Last::Rest));
@@ -203,11 +197,11 @@ mod tests {
 
     #[test]
     fn questions_cost_no_look_at_the_rest_until_it_rings() {
-        let (ready, looks) = (Queue::default(), Cell::new(0));
+        let (ready, looks) = (Queue::new().expect("an epoll instance"), Cell::new(0));
         let mut turn = Turn::new(ready.clone());
         assert_eq!(next(&mut turn, Poll::Pending, &looks), None);
         assert_eq!(looks.replace(0), 1);
-        ready.push(IfIndex(1));
+        ready.push_again(IfIndex(1));
         for _ in 0..10 {
             assert_eq!(next(&mut turn, Poll::Ready(()), &looks), Some(Last::Frames));
         }

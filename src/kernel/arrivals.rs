@@ -24,8 +24,8 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// Listens from now on, if it does not yet: in the queue as [`SOCKETS`]. Needs CAP_NET_RAW, and a Tokio runtime with I/O.
-    /// Without them guests that arrive are heard by IPv6 only.
+    /// Listens from now on, if it does not yet: in the queue as [`SOCKETS`]. Needs CAP_NET_RAW.
+    /// Without it guests that arrive are heard by IPv6 only.
     pub fn open(&mut self, queue: &Queue) {
         if self.sources.is_empty()
             && let Err(error) = self.try_to_open(queue)

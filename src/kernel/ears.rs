@@ -1,6 +1,6 @@
 //! All packet sockets of the daemon, and which of them have something to read.
 //!
-//! Tokio waits for them, and puts those with frames into one queue ([`super::ready`]). So any number of interfaces costs
+//! One epoll instance waits for them, and one queue has those with frames ([`super::ready`]). So any number of interfaces costs
 //! nothing while they are silent. Each gets one batch, and then goes to the end of the queue.
 
 mod tuning;
@@ -77,9 +77,9 @@ struct Tuned {
 impl Ears {
     /// None yet. Must be called within a Tokio runtime with I/O, whose threads began in the network namespace of
     /// this one.
-    pub fn start() -> Self {
+    pub fn start(ready: Queue) -> Self {
         let mut ears = Self {
-            ready: Queue::default(),
+            ready,
             open: HashMap::new(),
             stamps: Stamps::default(),
             newcomers: Newcomers::default(),
@@ -164,7 +164,7 @@ impl Ears {
         &self.ready
     }
 
-    /// The next interface on which frames have come, as far as Tokio has heard. It is to be read then:
+    /// The next interface on which frames have come, as far as is known. It is to be read then:
     /// [`OpenEar::receive`]. The socket of all interfaces is read here, and stands for an interface that is not
     /// listened on.
     pub fn next_ready(&mut self) -> Option<IfIndex> {
@@ -178,7 +178,7 @@ impl Ears {
         Some(link)
     }
 
-    /// Where more has come while the last batch was answered, that is next, behind the others. Tokio need not find it out.
+    /// Where more has come while the last batch was answered, that is next, behind the others. The kernel need not be asked.
     pub fn look_again(&self, link: IfIndex) {
         if self.open.get(&link).is_some_and(|ear| ear.socket().has_more()) {
             self.ready.push_again(link);
@@ -337,7 +337,7 @@ impl Ears {
         if self.drops.len() > MOST_DROPS {
             self.drops.retain(|link, _| self.open.contains_key(link));
         }
-        // A thread may hold the socket for a moment yet, so Tokio stops waiting for it here.
+        // A thread may hold the socket for a moment yet, so the waiting for it ends here.
         close(ear.source.into_socket());
     }
 }

@@ -38,8 +38,7 @@ struct Heard {
 }
 
 impl Newcomers {
-    /// Listens from now on, if it does not yet: in the queue as [`ALL_INTERFACES`]. Needs CAP_NET_RAW, and a Tokio
-    /// runtime with I/O.
+    /// Listens from now on, if it does not yet: in the queue as [`ALL_INTERFACES`]. Needs CAP_NET_RAW.
     pub fn open(&mut self, queue: &Queue) -> io::Result<()> {
         if self.source.is_none() {
             let socket = PacketSocket::everywhere(libc::ETH_P_IPV6, &filter::newcomers(&self.upstreams))?;

@@ -14,7 +14,6 @@ mod said;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
 
 use libc::{c_int, c_void, sock_filter, socklen_t};
 use nix::sys::epoll::Epoll;
@@ -91,12 +90,6 @@ impl PacketSocket {
         socket.make_room(RECEIVE_BUFFER_EVERYWHERE)?;
         bind(&socket.fd, 0, protocol)?;
         Ok(socket)
-    }
-
-    /// Has the Tokio runtime of this thread wait for frames.
-    pub fn register(self: Arc<Self>) -> io::Result<AsyncFd<Arc<Self>>> {
-        // SAFETY: the descriptor is owned by the socket, and stays open and the same as long as that lives.
-        Ok(unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }?)
     }
 
     fn begin(self, link: IfIndex, filter: &[Instruction], protocol: c_int) -> io::Result<Self> {

@@ -43,9 +43,8 @@ fn gives_everything_back_when_the_loop_fails() {
     };
     let before = state();
     let during = lab.host.run(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let daemon = lone64::daemon::Daemon::start(&config).await.unwrap();
+        let run = lone64::daemon::threads::run(async |queue| {
+            let daemon = lone64::daemon::Daemon::start(&config, queue).await.unwrap();
             let during = state();
             let (fail, failed) = oneshot::channel();
             fail.send(()).unwrap();
@@ -56,7 +55,8 @@ fn gives_everything_back_when_the_loop_fails() {
             let ended = daemon.serve(stop).await;
             assert!(matches!(ended, Err(lone64::daemon::Error::Deaf(_))), "the reason: {ended:?}");
             during
-        })
+        });
+        run.unwrap()
     });
     assert!(
         during.0.contains(D) && during.1.contains("fe80::64") && during.2.contains("lone64"),

@@ -8,9 +8,10 @@ use futures_util::stream;
 use tokio::sync::oneshot;
 
 use crate::config;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, threads};
 use crate::explanation;
 use crate::kernel::netns::Namespace;
+use crate::kernel::ready::Queue;
 
 /// A daemon that serves.
 pub(super) struct Running {
@@ -36,11 +37,8 @@ pub(super) fn start_daemon(host: &Namespace, configuration: &'static str) -> Res
     let (stop, stopped) = oneshot::channel();
     let thread = host
         .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| format!("cannot start a runtime: {error}"))?;
-            runtime.block_on(serve(configuration, ready, stopped))
+            threads::run(|queue| serve(configuration, ready, stopped, queue))
+                .map_err(|error| format!("cannot start a runtime: {error}"))?
         })
         .map_err(|error| format!("cannot start the daemon's thread: {error}"))?;
     match is_ready.recv() {
@@ -56,9 +54,10 @@ async fn serve(
     configuration: &str,
     ready: mpsc::Sender<()>,
     stop: oneshot::Receiver<()>,
+    queue: Queue,
 ) -> Result<(), String> {
     let config = config::parse(configuration, "lone64.toml").map_err(|problems| problems.to_string())?;
-    let daemon = Daemon::start(&config).await.map_err(|error| explanation::of(&error))?;
+    let daemon = Daemon::start(&config, queue).await.map_err(|error| explanation::of(&error))?;
     // The demo hears it, or has ended already; then `stop` says so, too.
     let _ = ready.send(());
     let stopped = stream::once(async {
