@@ -151,8 +151,8 @@ fn a_foreign_route_in_the_way_is_a_conflict_and_stays() {
     assert!(host.kernel.contains(&foreign));
 }
 
-#[test]
-fn while_it_is_in_the_way_ours_is_not_tried_again_and_when_it_goes_ours_comes() {
+/// A host that has served since another's route was in the place of ours.
+fn with_one_in_the_way() -> (Host, KernelRoute) {
     let foreign = KernelRoute { protocol: 3, ..route("2001:db8:1:2:c::/112", RouteKind::Unicast(UP)) };
     let mut host = Host::bare(live());
     host.kernel.insert(foreign.clone());
@@ -160,6 +160,12 @@ fn while_it_is_in_the_way_ours_is_not_tried_again_and_when_it_goes_ours_comes() 
     host.facts(vec![Fact::Route(foreign.clone())]);
     host.input(Input::Synced);
     host.take();
+    (host, foreign)
+}
+
+#[test]
+fn while_it_is_in_the_way_ours_is_not_tried_again_and_when_it_goes_ours_comes() {
+    let (mut host, foreign) = with_one_in_the_way();
     host.facts(vec![bridge(LinkState::Up)]);
     assert_eq!(host.take(), []);
     behind_our_back(&mut host, Fact::RouteGone(foreign));
@@ -289,13 +295,7 @@ fn a_foreign_route_that_went_without_a_message_makes_room_for_a_guests() {
 
 #[test]
 fn what_comes_beside_a_route_in_the_way_is_no_reason_to_try_ours_again() {
-    let foreign = KernelRoute { protocol: 3, ..route("2001:db8:1:2:c::/112", RouteKind::Unicast(UP)) };
-    let mut host = Host::bare(live());
-    host.kernel.insert(foreign.clone());
-    host.facts(usual_facts());
-    host.facts(vec![Fact::Route(foreign.clone())]);
-    host.input(Input::Synced);
-    host.take();
+    let (mut host, foreign) = with_one_in_the_way();
     behind_our_back(&mut host, Fact::Route(KernelRoute { metric: 2048, ..foreign }));
     assert_eq!(changes(&host.take()), []);
 }
