@@ -1,12 +1,15 @@
 //! Addresses of the host itself: never those of the upstream, always those of other interfaces.
 
 use lone64::engine::Input;
-use lone64::engine::facts::{AddressState, Fact, IfIndex, LinkLayer, LinkState};
+use lone64::engine::facts::{
+    AddressState, Fact, IfIndex, KernelRoute, LinkLayer, LinkState, NextHop, RouteKind,
+};
+use lone64::engine::policy::{Answer, RangeRoutes};
 use lone64::wire::DropReason;
 
 use crate::host::{
-    BRIDGE, Host, LO, UP, address, advertisements, always, bridge, guest, guest_mac, has, host_address, link,
-    live, usual_facts,
+    BRIDGE, Host, LO, UP, address, advertisements, always, bridge, default_route, guest, guest_mac, has,
+    host_address, link, live, range, route, usual_facts, with,
 };
 
 #[test]
@@ -119,4 +122,23 @@ fn who_waits_for_a_guest_whose_address_the_upstream_is_checking_meanwhile_gets_n
     host.take();
     host.advertise(guest(7), guest_mac(7));
     assert_eq!((host.answers(), host.dropped(DropReason::UpstreamAddress)), (vec![], 1));
+}
+
+/// The kernel would look for them on the upstream's link, where nobody is known to be.
+#[test]
+fn what_the_host_takes_of_its_link_is_answered_for_also_beside_an_address_of_its_own() {
+    let mut host = Host::new(with(|policy| {
+        policy.ranges = vec![range("2001:db8:1:2:c::/112", "lo")];
+        (policy.ranges[0].answer, policy.ranges[0].routes) = (Answer::Always, RangeRoutes::None);
+    }));
+    let on_link =
+        KernelRoute { protocol: 2, metric: 256, ..route("2001:db8:1:2::/64", RouteKind::Unicast(UP)) };
+    host.facts(vec![Fact::Route(on_link)]);
+    assert!(host.answers_for(guest(5)));
+    host.facts(vec![has(UP, "2001:db8:1:2:c::9/128")]);
+    assert!(host.answers_for(guest(5)));
+    // A router there.
+    let router = KernelRoute { next_hop: NextHop::Via(guest(8)), ..default_route(UP) };
+    host.facts(vec![Fact::Route(router)]);
+    assert!(!host.answers_for(guest(5)));
 }

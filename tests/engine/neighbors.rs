@@ -11,7 +11,7 @@ use lone64::wire::{DropReason, Mac, Solicitation, solicited_node};
 
 use crate::host::{
     BRIDGE, Host, UP, UP_MAC, address, events, guest, guest_mac, has, host_address, link, millis, probes,
-    question_from, reply, route, seconds,
+    question_from, range, reply, route, seconds,
 };
 use crate::proxy_downstream::{
     GATEWAY, advertised, answers_to, asked_by_guest, is_answered, other, proxying, two_downstreams,
@@ -299,4 +299,17 @@ fn a_station_that_has_an_address_of_the_host_is_no_neighbor() {
     assert_eq!(host.engine.known_neighbors(), 0);
     host.facts(vec![entry(neighbor())]);
     assert_eq!(host.engine.known_neighbors(), 1);
+}
+
+#[test]
+fn a_network_that_was_known_before_a_reload_is_asked_no_more_once_its_route_is_gone() {
+    let mut both = proxying();
+    both.ranges.push(range("2001:db8:7::/112", "lxcbr0"));
+    let mut host = Host::new(both);
+    let on_link = KernelRoute { protocol: 2, ..route("2001:db8:7::/48", RouteKind::Unicast(UP)) };
+    host.facts(vec![Fact::Route(on_link.clone())]);
+    host.input(Input::Reload(Box::new(proxying())));
+    assert_eq!(questions_for(&mut host, address("2001:db8:7::9:1")).len(), 1);
+    host.facts(vec![Fact::RouteGone(on_link)]);
+    assert_eq!(questions_for(&mut host, address("2001:db8:7::9:2")), []);
 }

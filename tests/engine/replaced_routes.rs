@@ -2,7 +2,7 @@
 use crate::host::*;
 use lone64::engine::facts::*;
 use lone64::engine::policy::*;
-use lone64::engine::{Event, Output, RouteState};
+use lone64::engine::{Event, Output, Problem, RouteState};
 use lone64::wire::Mac;
 
 const OTHER: IfIndex = IfIndex(7);
@@ -138,4 +138,22 @@ fn what_replaces_a_route_beside_the_guests_is_nothing_to_it() {
         assert_eq!(state, Some(RouteState::Installed), "{theirs}");
         assert!(!host.take().iter().any(|output| matches!(output, Output::ChangeRoute(_))), "{theirs}");
     }
+}
+
+/// Somebody gives a route the protocol of ours.
+#[test]
+fn a_route_that_one_of_ours_replaces_leads_nobody_there_any_more() {
+    let tunnel = IfIndex(8);
+    let mut host = Host::new(with(|policy| {
+        policy.ranges = vec![range("2001:db8:1:2:c::/112", "wg0")];
+        policy.ranges[0].routes = RangeRoutes::None;
+    }));
+    let ours = route("2001:db8:1:2:c::/120", RouteKind::Unicast(tunnel));
+    let theirs = KernelRoute { protocol: 3, ..ours.clone() };
+    host.facts(vec![Fact::Link(link(tunnel, "wg0", LinkLayer::None)), Fact::Route(theirs)]);
+    assert_eq!(host.engine.problems(), []);
+    host.kernel.insert(ours.clone());
+    host.facts(vec![Fact::RouteReplaced(ours)]);
+    let nobody = Problem::NobodyToAsk(net("2001:db8:1:2:c::/112"), "wg0".parse().unwrap());
+    assert_eq!(host.engine.problems(), [nobody]);
 }

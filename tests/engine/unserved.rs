@@ -388,3 +388,10 @@ fn thousands_of_them_are_found_in_slices_and_told_in_a_few_lines() {
     assert_eq!(host.engine.count_unserved(), 3_001);
     assert!(host.engine.unserved().len() < 1_000);
 }
+
+#[test]
+fn of_a_single_guest_the_interface_is_named_too() {
+    let mut host = host(live());
+    host.facts(vec![Fact::RouteGone(of_docker()), Fact::Route(connected("2001:db8:1:2:d::7/128", DOCKER))]);
+    assert!(only(&host).to_string().contains("interface = \"docker0\","), "{}", only(&host));
+}

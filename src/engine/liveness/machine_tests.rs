@@ -236,5 +236,53 @@ fn more_than_a_slice_of_what_is_due_is_left_over() {
     assert!(room.machine.tick(9, &room.ground, &mut room.budget, room.now));
 }
 
+/// Where less than half of the probes is left.
+#[test]
+fn where_probes_are_scarce_each_link_is_asked_once_and_again_only_after_new_questions() {
+    let mut room = Room::new(Subject::Guests, 9);
+    room.budget = Budget::new(100, Seed::default());
+    (0..60).for_each(|_| assert!(room.budget.take(room.now)));
+    let outs = room.ask(TARGET, asker()).expect("there is room");
+    assert_eq!(asked(&outs), [(LINK, None), (OTHER, None)]);
+    room.pass(Duration::from_millis(900));
+    while room.budget.take(room.now) {}
+    assert_eq!(asked(&room.pass(Duration::from_millis(100))), [], "there are some, which others may need");
+    let outs = room.ask(target(2), asker()).expect("there is room");
+    assert_eq!(asked(&outs), [(LINK, None), (OTHER, None)]);
+}
+
+#[test]
+fn a_round_that_waits_for_probes_on_its_way_counts_once() {
+    let mut room = Room::new(Subject::Guests, 9);
+    room.ask(TARGET, asker()).expect("there is room");
+    room.pass(Duration::from_millis(990));
+    // One, and the other half a second later.
+    room.budget = Budget::new(2, Seed::default());
+    assert!(room.budget.take(room.now));
+    assert_eq!(asked(&room.pass(Duration::from_millis(20))), [(LINK, None)]);
+    let outs = room.pass(Duration::from_secs(10));
+    assert_eq!(asked(&outs), [(OTHER, None), (LINK, None), (OTHER, None)], "three rounds in all");
+}
+
+/// A container that is started again meanwhile has another MAC.
+#[test]
+fn a_check_by_a_stranger_waits_for_a_guest_that_checks_the_address_itself() {
+    let mut room = Room::new(Subject::Guests, 9);
+    room.hear(TARGET, LINK, Sign::Found);
+    room.pass(Duration::from_secs(5));
+    let (ground, now) = (&room.ground, room.now);
+    let waits = room.machine.ask_before_defending(TARGET, asker(), 0, ground, &mut room.budget, now);
+    assert_eq!(waits, Ok(true));
+    room.machine.take_out();
+    room.hear_from(OTHER_MAC, TARGET, LINK, Sign::Dad);
+    let outs = room.pass(Duration::from_millis(1_100));
+    assert!(
+        !asked(&outs).is_empty() && !outs.iter().any(|out| matches!(out, Out::Unconfirmed(..))),
+        "{outs:?}"
+    );
+    let outs = room.hear_from(OTHER_MAC, TARGET, LINK, Sign::Advertised);
+    assert!(outs.contains(&Out::Confirmed(TARGET, vec![asker()])), "{outs:?}");
+}
+
 #[path = "claim_tests.rs"]
 mod claims;

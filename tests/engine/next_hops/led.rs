@@ -1,7 +1,8 @@
 //! Which of several routes leads to what is behind routers of guests, and whether it can.
 
 use super::*;
-use crate::host::{has, usual_facts};
+use crate::host::{default_route, has, usual_facts};
+use lone64::engine::policy::UpstreamInterface;
 
 /// The kernel takes the one with the smaller metric, also while nobody is there.
 #[test]
@@ -68,4 +69,30 @@ fn the_groups_of_what_is_behind_a_next_hop_are_joined() {
         };
         assert_eq!([7, 8, 9, 10, 11, 12].map(joined), [false, true, true, true, true, false]);
     }
+}
+
+/// Several next hops of one route, of which the kernel takes any.
+#[test]
+fn where_one_of_several_next_hops_is_behind_a_tunnel_the_route_alone_counts() {
+    let mut policy = written();
+    policy.ranges[0].downstream =
+        Downstream::Matching(["lxcbr0", "wg0"].map(|name| name.parse().unwrap()).to_vec());
+    policy.ranges[0].routes = RangeRoutes::Guests;
+    let (asked_first, silent) = (to("fe80::5"), via(PREFIX, "fe80::9", TUNNEL));
+    for routes in [[asked_first.clone(), silent.clone()], [silent, asked_first]] {
+        let mut host = host(policy.clone(), &routes);
+        assert!(host.answers_for(behind(7)), "{routes:?}");
+    }
+}
+
+#[test]
+fn behind_the_next_hop_of_a_default_route_nobody_is() {
+    let mut policy = written();
+    policy.upstreams[0].interface = UpstreamInterface::Named("up0".parse().unwrap());
+    (policy.ranges[0].routes, policy.ranges[0].backstop) = (RangeRoutes::None, false);
+    let default = KernelRoute { metric: 1, ..via("::/0", "fe80::9", BRIDGE) };
+    let mut host = host(policy, &[to("fe80::5"), default]);
+    host.facts(vec![Fact::RouteGone(default_route(UP))]);
+    assert_eq!(asked(&host.ask(guest(7))), [guest(7)]);
+    assert_eq!(asked(&host.ask(behind(7))), [address("fe80::5")]);
 }

@@ -1,11 +1,12 @@
 //! `source = "auto"`: what is found out of one asker is of no other, and ends with its interface.
 
 use super::*;
-use lone64::engine::facts::LinkLayer;
+use lone64::engine::facts::{KernelRoute, LinkLayer, NextHop};
+use lone64::engine::policy::Announce;
 use lone64::engine::{Event, Output};
 use lone64::wire::{Advertisement, Mac};
 
-use crate::host::{announcing, default_route, guest_mac, link, seconds};
+use crate::host::{announcing, default_route, guest_mac, link, millis, seconds};
 
 const STRANGER: Mac = Mac([2, 0, 0, 0, 0x5e, 9]);
 
@@ -74,4 +75,29 @@ fn another_interface_of_the_same_number_has_other_askers() {
     host.facts(facts);
     host.pass(seconds(10));
     assert_eq!(asked_by(&mut host, STRANGER, "fe80::99"), Some(address(LINK_LOCAL)));
+}
+
+/// Who is silent then has learned it from the announcement.
+#[test]
+fn an_answer_that_an_announcement_follows_says_nothing_of_its_source() {
+    for (announce, is_found) in [(Announce::Yes, true), (Announce::Every(seconds(60)), false)] {
+        let mut policy = announcing();
+        (policy.upstreams[0].source, policy.upstreams[0].announce) = (Source::Auto, announce);
+        let mut host = Host::new(policy).with_guest(guest(1), guest_mac(1));
+        // Without a router nothing but announcements is sent.
+        let on_link = KernelRoute { next_hop: NextHop::OnLink, ..default_route(UP) };
+        host.facts(vec![Fact::RouteReplaced(on_link)]);
+        host.advertise(guest(1), guest_mac(1));
+        host.pass(millis(53_500));
+        let mut asked = (0..10).map(|_| {
+            host.pass(seconds(1));
+            asked_by(&mut host, STRANGER, "fe80::99")
+        });
+        assert!(asked.any(|answer| answer == Some(address(GLOBAL))));
+        drop(asked);
+        host.take();
+        host.pass(seconds(5));
+        let found = host.events().into_iter().any(|event| matches!(event, Event::SourceFound(..)));
+        assert_eq!(found, is_found, "{announce:?}");
+    }
 }
