@@ -109,7 +109,9 @@ impl Turn {
         if self.is_quiet() {
             return Poll::Pending;
         }
-        self.bell.has_rung.store(false, Ordering::Release);
+        // Another thread may ring just now. What it did before is seen by this look, and a later ring is kept: a store would
+        // not do.
+        self.bell.has_rung.swap(false, Ordering::AcqRel);
         rest.poll(&mut Context::from_waker(&self.waker))
     }
 }
