@@ -91,15 +91,16 @@ impl Explainer<'_> {
         };
         let policy = self.scene.plan.range(range);
         // Where a range would lead the whole link elsewhere its route is left out, whatever is written.
-        let is_left_out = |problem: &Problem| matches!(problem, Problem::AlwaysOverLink(prefix, ..) if *prefix == policy.prefix);
-        let is_written =
-            policy.routes == RangeRoutes::None && !self.scene.plan.bindings.problems.iter().any(is_left_out);
+        let is_left_out = self.scene.plan.bindings.problems.iter().any(|problem| match problem {
+            Problem::AlwaysOverLink(prefix, ..) => *prefix == policy.prefix,
+            _ => false,
+        });
         let remedy = match &policy.downstream {
             Downstream::Kernel => format!(
                 "nothing, if it is on that link; if it is behind this host, `ip -6 route add {target} dev` its \
                  interface, or a [[range]] that is smaller and has it"
             ),
-            Downstream::Named(name) if is_written => format!(
+            Downstream::Named(name) if policy.routes == RangeRoutes::None && !is_left_out => format!(
                 "the range has `routes = \"none\"`, so routes are yours to set, as by \
                  `ip -6 route add {target} dev {name}`; without `routes` lone64 sets them"
             ),
