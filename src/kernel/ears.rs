@@ -75,8 +75,8 @@ struct Tuned {
 }
 
 impl Ears {
-    /// None yet. Must be called within a Tokio runtime with I/O, whose threads began in the network namespace of
-    /// this one.
+    /// None yet; those that come are waited for in this queue. Must be called within a Tokio runtime whose threads began in
+    /// the network namespace of this one.
     pub fn start(ready: Queue) -> Self {
         let mut ears = Self {
             ready,

@@ -153,7 +153,7 @@ fn what_the_kernel_says_of_it_on_a_downstream_does_not_bring_it_there() {
     assert_eq!(probes(&host.take()), [], "it has not left");
 }
 
-/// Whoever can send with its MAC there could have it asked again and again.
+/// A stranger could send with its MAC there, and each such frame would take a probe.
 #[test]
 fn one_that_is_heard_there_is_not_asked_while_probes_are_scarce() {
     let mut wanted = policy();
